@@ -1,0 +1,291 @@
+//! The one place that names concrete stores and dialects, and puts everything together.
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{Router, body::Body, extract::Request as AxumRequest};
+use hyper::{Request, Response, body::Incoming};
+use tokio::time::Instant;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+
+use crate::{
+    config::{Backend, Config, Durability, cli::Role},
+    dialect::always_online::{AlwaysOnline, Options, Transport},
+    domain::{
+        clock::{Clock, NoRandomness, Rng, SystemClock, SystemRng},
+        error::StoreError,
+        hub::{self, Hub, Parts},
+        ids::Uid,
+        secret::Secret,
+        token::{Creation, Realm, Tokens},
+    },
+    http::{self, Context, caller::Peer},
+    metrics::Metrics,
+    net::{
+        Link,
+        link::Bounds,
+        listener::{Listener, Service},
+    },
+    store::embedded::{self, Accounts, Embedded, OpenError},
+};
+
+/// The administrator that is made at the very first start.
+const FIRST_ADMIN: &str = "admin";
+/// The file in the data folder that keeps its credential.
+const CREDENTIAL_FILE: &str = "admin-credential";
+/// How often the end is looked for while draining.
+const DRAIN_STEP: Duration = Duration::from_millis(10);
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("can't listen on {address} for {what}: {reason}\n  another program may use the port; choose another one with {setting}")]
+    Listen { what: &'static str, address: SocketAddr, setting: &'static str, reason: io::Error },
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    #[error("{0} is set to a URL, but this version knows only the embedded store")]
+    Backend(&'static str),
+    #[error("the store does not answer: {0}")]
+    Unavailable(#[from] StoreError),
+    #[error("the first administrator could not be made: {0}")]
+    Admin(String),
+}
+
+impl From<NoRandomness> for StartError {
+    fn from(error: NoRandomness) -> Self {
+        StartError::Admin(error.to_string())
+    }
+}
+
+/// The administrator that was just made.
+pub struct FirstAdmin {
+    pub uid: String,
+    pub token: Secret,
+    /// Where it is kept.
+    pub file: PathBuf,
+}
+
+/// A running server.
+pub struct App {
+    /// What listens where.
+    pub addresses: Vec<(&'static str, SocketAddr)>,
+    /// Only at the very first start on an embedded store.
+    pub first_admin: Option<FirstAdmin>,
+    hub: Arc<Hub>,
+    dialect: Arc<AlwaysOnline>,
+    listening: CancellationToken,
+    working: CancellationToken,
+    tasks: TaskTracker,
+    shutdown: crate::config::Shutdown,
+}
+
+/// What answers on one listener.
+#[derive(Clone)]
+struct Site {
+    socket_io: Option<Transport>,
+    router: Router,
+}
+
+impl Service for Site {
+    async fn call(&self, request: Request<Incoming>, link: Arc<Link>) -> Response<Body> {
+        match &self.socket_io {
+            Some(transport) if Transport::serves(request.uri().path()) => transport.call(request, link).await,
+            _ => {
+                let mut request: AxumRequest = request.map(Body::new);
+                request.extensions_mut().insert(Peer(link.peer));
+                match self.router.clone().oneshot(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                }
+            }
+        }
+    }
+}
+
+fn listen(what: &'static str, address: SocketAddr, setting: &'static str) -> Result<Listener, StartError> {
+    Listener::bind(address).map_err(|reason| StartError::Listen { what, address, setting, reason })
+}
+
+fn embedded_only(config: &Config) -> Result<(), StartError> {
+    for (backend, setting) in [(&config.store.messages, "AO_STORE__MESSAGES"), (&config.store.tokens, "AO_STORE__TOKENS")] {
+        if !matches!(backend, Backend::Embedded) {
+            return Err(StartError::Backend(setting));
+        }
+    }
+    Ok(())
+}
+
+/// The accounts of the configured store, for the command line; a server may run beside it.
+pub fn accounts(config: &Config) -> Result<Arc<dyn Tokens>, StartError> {
+    embedded_only(config)?;
+    Ok(Accounts::open(&config.store.path, Arc::new(SystemClock))?)
+}
+
+fn open_store(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Result<Arc<Embedded>, OpenError> {
+    let rate = config.auth.rate_limit;
+    Embedded::open(embedded::Options {
+        path: config.store.path.clone(),
+        durability: match config.store.durability {
+            Durability::Process => embedded::Durability::Process,
+            Durability::Power => embedded::Durability::Power,
+        },
+        deadline: config.store.deadline,
+        room_expiry: config.store.room_expiry,
+        rate_limit: (!rate.is_off()).then_some((rate.count, rate.window)),
+        clock,
+        rng,
+    })
+}
+
+/// Makes an administrator where there is none, and keeps its credential in a file that only the owner reads.
+async fn first_admin(tokens: &dyn Tokens, rng: &dyn Rng, folder: &Path) -> Result<Option<FirstAdmin>, StartError> {
+    if !tokens.list(Realm::Admin).await?.is_empty() {
+        return Ok(None);
+    }
+    let uid = Uid::text(FIRST_ADMIN).map_err(|e| StartError::Admin(e.to_string()))?;
+    let token = Secret::random(rng)?;
+    let file = folder.join(CREDENTIAL_FILE);
+    write_secret(&file, &format!("uid: {FIRST_ADMIN}\ntoken: {}\n", token.reveal()))
+        .map_err(|e| StartError::Admin(format!("{}: {e}", file.display())))?;
+    match tokens.create(Realm::Admin, &uid, &token).await? {
+        Creation::Created => Ok(Some(FirstAdmin { uid: FIRST_ADMIN.to_owned(), token, file })),
+        Creation::Exists => Ok(None), // the command line was faster
+    }
+}
+
+fn write_secret(file: &Path, text: &str) -> io::Result<()> {
+    use std::{fs, io::Write, os::unix::fs::OpenOptionsExt};
+    match fs::remove_file(file) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+    out.write_all(text.as_bytes())?;
+    out.sync_all()
+}
+
+impl App {
+    /// Binds, opens the store, and serves. The configuration has been checked.
+    pub async fn start(config: &Config, role: Role) -> Result<App, StartError> {
+        embedded_only(config)?;
+        let websocket = role.websocket().then(|| listen("socket.io", config.websocket.listen, "AO_WEBSOCKET__LISTEN")).transpose()?;
+        let api = role.api().then(|| listen("the token API", config.api.listen, "AO_API__LISTEN")).transpose()?;
+        let demo = role.demo().then(|| listen("the demo page", config.demo.listen, "AO_DEMO__LISTEN")).transpose()?;
+        let optional = |wanted: bool, address: Option<SocketAddr>, what, setting| -> Result<Option<Listener>, StartError> {
+            address.filter(|_| wanted).map(|a| listen(what, a, setting)).transpose()
+        };
+        let admin = optional(role.websocket(), config.admin.listen, "administration", "AO_ADMIN__LISTEN")?;
+        let metrics_page = optional(true, config.metrics.listen, "metrics", "AO_METRICS__LISTEN")?;
+
+        let (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>) = (Arc::new(SystemClock), Arc::new(SystemRng));
+        let store = open_store(config, clock.clone(), rng.clone())?;
+        let tokens = store.tokens();
+        let first_admin = first_admin(&*tokens, &*rng, &config.store.path).await?;
+
+        let (metrics, tasks) = (Arc::new(Metrics::default()), TaskTracker::new());
+        let (listening, working) = (CancellationToken::new(), CancellationToken::new());
+        let hub = Hub::new(Parts {
+            broker: store.broker(),
+            presence: store.presence(),
+            limits: store.limits(),
+            tokens,
+            clock,
+            rng,
+            metrics: metrics.clone(),
+            tasks: tasks.clone(),
+            options: hub::Options { patience: config.store.patience, pending: config.store.pending.bytes() },
+            force_user_auth: !config.auth.ignore,
+        });
+        let (dialect, transport) = AlwaysOnline::start(hub.clone(), options(config), &working);
+
+        let port = |listener: &Option<Listener>, configured: SocketAddr| listener.as_ref().map_or(configured.port(), |l| l.address.port());
+        let context = Arc::new(Context {
+            hub: hub.clone(),
+            compat: config.compat,
+            open: config.api.open,
+            embedded: true,
+            loopback: api.as_ref().is_some_and(|l| l.address.ip().is_loopback()),
+            auth_switch: config.admin.auth_switch,
+            settings: config.values().into_iter().map(|(k, v)| (k.to_string(), v)).collect(),
+            api_port: port(&api, config.api.listen),
+        });
+        let websocket_port = port(&websocket, config.websocket.listen);
+        let health = || http::health::routes(hub.clone());
+        let administration = || http::admin::routes(context.clone());
+        let metrics_routes = || http::health::metrics(hub.clone());
+
+        let mut sites: Vec<(&'static str, Listener, Site)> = Vec::new();
+        let plain = |router: Router| Site { socket_io: None, router: http::finish(router) };
+        if let Some(listener) = websocket {
+            let routes = health().merge(http::tokens::elsewhere(context.clone()));
+            let routes = if admin.is_none() { routes.merge(administration()) } else { routes };
+            sites.push(("websocket", listener, Site { socket_io: Some(transport), router: http::finish(routes) }));
+        }
+        if let Some(listener) = admin {
+            sites.push(("admin", listener, plain(health().merge(administration()))));
+        }
+        if let Some(listener) = api {
+            let routes = health().merge(http::tokens::routes(context.clone()));
+            let routes = if metrics_page.is_none() { routes.merge(metrics_routes()) } else { routes };
+            sites.push(("api", listener, plain(routes)));
+        }
+        if let Some(listener) = metrics_page {
+            sites.push(("metrics", listener, plain(health().merge(metrics_routes()))));
+        }
+        if let Some(listener) = demo {
+            sites.push(("demo", listener, plain(health().merge(http::demo::routes(hub.clone(), websocket_port)))));
+        }
+
+        let bounds =
+            Bounds { stall: config.websocket.write_stall, backlog: config.websocket.backlog.bytes(), metrics, tasks: tasks.clone() };
+        let mut addresses = Vec::new();
+        for (what, listener, site) in sites {
+            addresses.push((what, listener.address));
+            tasks.spawn(listener.serve(site, bounds.clone(), config.websocket.header_timeout, listening.clone()));
+        }
+        hub.set_ready(true);
+        Ok(App { addresses, first_admin, hub, dialect, listening, working, tasks, shutdown: config.shutdown.clone() })
+    }
+
+    /// Ends in order: no new connections, clients dropped in batches, what they sent stored. False: the deadline came first.
+    pub async fn drain(self) -> bool {
+        let deadline = Instant::now() + self.shutdown.deadline;
+        self.hub.set_ready(false);
+        self.listening.cancel();
+        let jitter = self.shutdown.jitter.min(self.shutdown.deadline / 2);
+        let clients = self.hub.open_connections();
+        tracing::info!(clients, "ending");
+        let orderly = async {
+            self.dialect.drain(self.shutdown.batch as usize, jitter).await;
+            while self.hub.open_connections() > 0 || self.hub.local_rooms() > 0 {
+                tokio::time::sleep(DRAIN_STEP).await;
+            }
+        };
+        let in_time = tokio::time::timeout_at(deadline, orderly).await.is_ok();
+        if !in_time {
+            tracing::warn!(connections = self.hub.open_connections(), rooms = self.hub.local_rooms(), "the deadline came before the end");
+        }
+        self.working.cancel();
+        self.tasks.close();
+        self.hub.broker.close().await;
+        in_time
+    }
+}
+
+fn options(config: &Config) -> Options {
+    Options {
+        auth_timeout: config.auth.timeout,
+        join_timeout: config.auth.join_timeout,
+        ping_interval: config.websocket.ping_interval,
+        ping_timeout: config.websocket.ping_timeout,
+        max_message: config.message.max_size.bytes(),
+        backlog: config.websocket.backlog.bytes(),
+        origins: config.websocket.origins.clone(),
+        client_script: config.websocket.client_script.clone(),
+    }
+}

@@ -1,0 +1,205 @@
+//! The configuration: built-in defaults, then a TOML file, then the environment (`AO_SECTION__KEY`), then flags
+//! (`--section-key VALUE`); each overrules the ones before.
+//!
+//! Every setting is declared once, in its section's file, and exists in all four forms; [`settings`] is the table from which
+//! `--help` and the reference are made. Unknown names and bad values anywhere are [`Problems`], all of them reported together:
+//! a setting that is silently ignored is worse than a server that does not start.
+//!
+//! Nothing here looks at the process: the environment is an argument, and only `file::read` opens a file.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+pub mod address;
+pub mod admin;
+pub mod api;
+pub mod auth;
+pub mod backend;
+pub mod cli;
+pub mod compat;
+pub mod demo;
+pub mod duration;
+mod file;
+pub mod kind;
+mod layers;
+pub mod log;
+pub mod message;
+pub mod metrics;
+pub mod origins;
+mod print;
+pub mod problem;
+pub mod rate;
+pub mod runtime;
+pub mod setting;
+pub mod shutdown;
+pub mod size;
+pub mod store;
+pub mod websocket;
+
+#[cfg(test)]
+mod cli_tests;
+#[cfg(test)]
+mod problem_tests;
+#[cfg(test)]
+mod tests;
+
+pub use admin::Admin;
+pub use api::{Api, Open};
+pub use auth::Auth;
+pub use backend::{Backend, SecretUrl};
+pub use compat::Compat;
+pub use demo::Demo;
+pub use log::{Format, Log};
+pub use message::Message;
+pub use metrics::Metrics;
+pub use origins::{Origin, Origins};
+pub use problem::{Place, Problem, Problems};
+pub use rate::RateLimit;
+pub use runtime::Runtime;
+pub use setting::{Setting, settings};
+pub use shutdown::Shutdown;
+pub use size::ByteSize;
+pub use store::{Durability, Store};
+pub use websocket::Websocket;
+
+use layers::Layers;
+
+/// Values of flags, by the key of their setting: `websocket.listen`.
+pub type Flags = BTreeMap<&'static str, String>;
+
+/// Everything that can be configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which behaviour of the original to follow. Default `documented`, environment `AO_COMPAT`.
+    pub compat: Compat,
+    /// Where socket.io clients connect.
+    pub websocket: Websocket,
+    /// The routes /admin/*.
+    pub admin: Admin,
+    /// The token API /user/*.
+    pub api: Api,
+    /// Demo pages.
+    pub demo: Demo,
+    /// Metrics for Prometheus.
+    pub metrics: Metrics,
+    /// Where messages and tokens are kept.
+    pub store: Store,
+    /// How users prove who they are.
+    pub auth: Auth,
+    /// Limits on messages.
+    pub message: Message,
+    /// What is logged.
+    pub log: Log,
+    /// How the server ends.
+    pub shutdown: Shutdown,
+    /// The process itself.
+    pub runtime: Runtime,
+    sources: BTreeMap<&'static str, Place>,
+}
+
+impl Config {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, an unreadable file included.
+    pub fn load(file: Option<&Path>, environment: impl IntoIterator<Item = (OsString, OsString)>, flags: &Flags) -> Result<Self, Problems> {
+        let mut layers = Layers::default();
+        if let Some(path) = file {
+            match file::read(path) {
+                Ok(text) => file::add(&mut layers, path, &text),
+                Err(problem) => layers.problems.push(problem),
+            }
+        }
+        layers.environment(environment);
+        layers.flags(flags);
+        Self::settle(layers)
+    }
+
+    /// The built-in defaults, for tests and as a start for changes.
+    ///
+    /// # Errors
+    /// None; a default that its own setting refuses would be one.
+    pub fn defaults() -> Result<Self, Problems> {
+        Self::load(None, [], &Flags::new())
+    }
+
+    /// Every setting's key and its value as one would write it, secrets hidden.
+    pub fn values(&self) -> Vec<(&'static str, String)> {
+        [
+            vec![compat::value(self.compat)],
+            self.websocket.values(),
+            self.admin.values(),
+            self.api.values(),
+            self.demo.values(),
+            self.metrics.values(),
+            self.store.values(),
+            self.auth.values(),
+            self.message.values(),
+            self.log.values(),
+            self.shutdown.values(),
+            self.runtime.values(),
+        ]
+        .concat()
+    }
+
+    /// Where the value of the setting with this key came from when the configuration was read.
+    pub fn source(&self, key: &str) -> &Place {
+        self.sources.get(key).unwrap_or(&Place::Default)
+    }
+
+    fn settle(mut layers: Layers) -> Result<Self, Problems> {
+        match Self::read(&mut layers) {
+            Some(config) if layers.problems.is_empty() => Ok(config),
+            _ => Err(Problems::new(layers.problems)),
+        }
+    }
+
+    fn read(layers: &mut Layers) -> Option<Self> {
+        // All sections before the first `?`: a problem in one must not hide those of the next.
+        let compat = compat::read(layers);
+        let websocket = Websocket::read(layers);
+        let admin = Admin::read(layers);
+        let api = Api::read(layers);
+        let demo = Demo::read(layers);
+        let metrics = Metrics::read(layers);
+        let store = Store::read(layers);
+        let auth = Auth::read(layers);
+        let message = Message::read(layers);
+        let log = Log::read(layers);
+        let shutdown = Shutdown::read(layers);
+        let runtime = Runtime::read(layers);
+        let mut config = Self {
+            compat: compat?,
+            websocket: websocket?,
+            admin: admin?,
+            api: api?,
+            demo: demo?,
+            metrics: metrics?,
+            store: store?,
+            auth: auth?,
+            message: message?,
+            log: log?,
+            shutdown: shutdown?,
+            runtime: runtime?,
+            sources: layers.sources.clone(),
+        };
+        config.check(layers);
+        if config.auth.ignore && layers.source("websocket.origins") == Place::Default {
+            config.websocket.origins = Origins::Loopback;
+        }
+        Some(config)
+    }
+
+    /// Rules that concern more than one setting.
+    fn check(&self, layers: &mut Layers) {
+        let (low, high) = ("store.deadline", "websocket.ping_timeout");
+        let (deadline, timeout) = (self.store.deadline, self.websocket.ping_timeout);
+        if deadline >= timeout && layers.good(low) && layers.good(high) {
+            let (deadline, timeout) = (duration::print(deadline), duration::print(timeout));
+            let (low_source, high_source) = (layers.source(low), layers.source(high));
+            let message = format!("{low} ({deadline}, {low_source}) must be below {high} ({timeout}, {high_source})");
+            layers.problems.push(Problem::new(low_source.max(high_source), message));
+        }
+    }
+}

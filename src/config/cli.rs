@@ -1,0 +1,262 @@
+//! The command line of the whole binary. The commands are written down here; the flags come from the table of settings, one
+//! each, and may stand before or after the command.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use super::setting::{find, settings};
+use super::{Config, Flags, Problems};
+
+/// A parsed command line. Its `Debug` names the flags without their values: one may be a URL with a password.
+#[derive(Clone)]
+pub struct Cli {
+    /// What to do.
+    pub command: Command,
+    /// The configuration file, if one was named.
+    pub file: Option<PathBuf>,
+    /// The settings that were given as flags.
+    pub flags: Flags,
+}
+
+impl fmt::Debug for Cli {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flags: Vec<_> = self.flags.keys().collect();
+        let mut cli = f.debug_struct("Cli");
+        cli.field("command", &self.command).field("file", &self.file);
+        cli.field("flags", &flags).finish()
+    }
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Start servers.
+    Run(Role),
+    /// Change or list the admins.
+    Admin(AccountCommand),
+    /// Change the tokens of users.
+    Token(TokenCommand),
+    /// Read the configuration and say what is wrong with it.
+    CheckConfig,
+    /// Print the effective configuration.
+    PrintConfig,
+}
+
+/// Which servers this process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// All of them.
+    All,
+    /// socket.io and /admin.
+    Websocket,
+    /// The token API.
+    Api,
+    /// The demo pages.
+    Test,
+}
+
+impl Role {
+    /// Whether socket.io is served.
+    pub fn websocket(self) -> bool {
+        matches!(self, Self::All | Self::Websocket)
+    }
+
+    /// Whether the token API is served.
+    pub fn api(self) -> bool {
+        matches!(self, Self::All | Self::Api)
+    }
+
+    /// Whether the demo pages are served.
+    pub fn demo(self) -> bool {
+        matches!(self, Self::All | Self::Test)
+    }
+}
+
+/// What to do with admins.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum AccountCommand {
+    /// Create an admin and print the token
+    Create {
+        /// The admin's id
+        uid: String,
+    },
+    /// List the admins
+    List,
+    /// Remove an admin; the token is dead at once
+    Remove {
+        /// The admin's id
+        uid: String,
+    },
+}
+
+/// What to do with the tokens of users.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum TokenCommand {
+    /// Create a user and print the token
+    Create {
+        /// The user's id
+        uid: String,
+    },
+    /// Print a new token; the old one is dead at once
+    Refresh {
+        /// The user's id
+        uid: String,
+    },
+    /// Remove a user and the token
+    Revoke {
+        /// The user's id
+        uid: String,
+    },
+}
+
+impl Cli {
+    /// Parses the process's command line. Prints and exits on `--help`, `--version` and mistakes (exit code 2).
+    pub fn parse() -> Self {
+        Arguments::parse().into()
+    }
+
+    /// Parses a command line that begins with the program's name.
+    ///
+    /// # Errors
+    /// What clap has to say: mistakes, but also `--help` and `--version`.
+    pub fn try_parse_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+        Arguments::try_parse_from(arguments).map(Into::into)
+    }
+
+    /// The command line's definition, for documents and shell completion.
+    pub fn definition() -> clap::Command {
+        Arguments::command()
+    }
+
+    /// The configuration that this command line asks for, in this environment.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn config(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Config, Problems> {
+        Config::load(self.file.as_deref(), environment, &self.flags)
+    }
+}
+
+#[derive(Parser)]
+#[command(name = "always-online", version, about = ABOUT, long_about = introduction(), disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// Read settings from this TOML file; the environment and flags overrule it
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    flags: GivenFlags,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Start everything in one process (the default)
+    All,
+    /// Start socket.io and /admin
+    Websocket,
+    /// Start the token API /user
+    Api,
+    /// Start the demo pages
+    Test,
+    /// Create, list and remove admins, who may use /admin and the token API
+    #[command(subcommand)]
+    Admin(AccountCommand),
+    /// Create, refresh and revoke the tokens of users
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Check the configuration, report all of its problems, start nothing
+    CheckConfig,
+    /// Print the effective configuration as TOML, with the origin of each value
+    PrintConfig,
+}
+
+impl From<Arguments> for Cli {
+    fn from(arguments: Arguments) -> Self {
+        let command = match arguments.action {
+            None | Some(Action::All) => Command::Run(Role::All),
+            Some(Action::Websocket) => Command::Run(Role::Websocket),
+            Some(Action::Api) => Command::Run(Role::Api),
+            Some(Action::Test) => Command::Run(Role::Test),
+            Some(Action::Admin(command)) => Command::Admin(command),
+            Some(Action::Token(command)) => Command::Token(command),
+            Some(Action::CheckConfig) => Command::CheckConfig,
+            Some(Action::PrintConfig) => Command::PrintConfig,
+        };
+        Self { command, file: arguments.config, flags: arguments.flags.0 }
+    }
+}
+
+/// One flag per setting.
+struct GivenFlags(Flags);
+
+impl Args for GivenFlags {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.args(settings().iter().map(|setting| {
+            let heading = if setting.section.is_empty() { "compat" } else { setting.section };
+            let default = if setting.default.is_empty() { "empty" } else { setting.default };
+            let doc = setting.doc.trim_end_matches('.');
+            let facts = format!("[default: {default}] [env: {}]", setting.env);
+            Arg::new(setting.key)
+                .long(setting.flag.clone())
+                .value_name(setting.value_name)
+                .help(format!("{doc} {facts}"))
+                .long_help(format!("{doc}\nValue: {}\n{facts}", setting.values))
+                .help_heading(format!("[{heading}] {}", setting.about.trim_end_matches('.')))
+                .allow_negative_numbers(true) // bad values, to be reported with the others
+                .hide_short_help(true)
+                .global(true)
+        }))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for GivenFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |key| matches.get_one::<String>(key).cloned().map(|text| (key, text));
+        Ok(Self(settings().iter().filter_map(|setting| given(setting.key)).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.extend(Self::from_arg_matches(matches)?.0);
+        Ok(())
+    }
+}
+
+const ABOUT: &str = "A socket.io-compatible event server: rooms, stored messages, catch-up";
+
+/// What a newcomer needs to know, above the list of flags.
+fn introduction() -> String {
+    let default = |key: &str| find(key).map_or("", |setting| setting.default);
+    format!(
+        "{ABOUT}.
+
+Without a command, everything starts in one process:
+  socket.io and /admin    {websocket:<16} --websocket-listen
+  the token API /user     {api:<16} --api-listen
+  demo pages              {demo:<16} --demo-listen
+Messages and tokens are kept in the folder {path:?} (--store-path). No other server is needed.
+
+Examples:
+  Start, then open the demo pages at http://{demo}
+    always-online
+  Let a user in: print a token for the uid alice
+    always-online token create alice
+  Only socket.io, on another port, with a file of settings and a chatty log
+    AO_LOG=debug always-online websocket --config always-online.toml --websocket-listen :8080
+
+Each setting can stand in the file (a key in its [section]), in the environment (AO_SECTION__KEY) and on \
+the command line (--section-key VALUE); the later overrules the former. To start a file, keep what \
+`always-online print-config` prints. A short list of commands: always-online -h",
+        websocket = default("websocket.listen"),
+        api = default("api.listen"),
+        demo = default("demo.listen"),
+        path = default("store.path"),
+    )
+}

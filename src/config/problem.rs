@@ -1,0 +1,81 @@
+//! What is wrong with a configuration, and where. Problems are collected and shown together: nobody wants to start the server
+//! five times to learn of five typing errors.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where a value comes from. In the order in which the layers overrule each other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Nobody set it.
+    Default,
+    /// The file as a whole.
+    File(PathBuf),
+    /// In the file; line and column count from 1, columns in characters.
+    Line(PathBuf, usize, usize),
+    /// The environment variable of that name.
+    Environment(String),
+    /// The flag of that name, without its dashes.
+    Flag(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Line(path, line, column) => write!(f, "{}:{line}:{column}", path.display()),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Flag(name) => write!(f, "--{name}"),
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Where.
+    pub place: Place,
+    /// What. One line, without secrets.
+    pub message: String,
+    /// The valid name that was probably meant.
+    pub suggestion: Option<String>,
+}
+
+impl Problem {
+    pub(super) fn new(place: Place, message: impl Into<String>) -> Self {
+        Self { place, message: message.into(), suggestion: None }
+    }
+
+    pub(super) fn suggest(mut self, name: Option<impl Into<String>>) -> Self {
+        self.suggestion = name.map(Into::into);
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)?;
+        match &self.suggestion {
+            Some(name) => write!(f, "; did you mean {name}?"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Everything that is wrong, in the order file, environment, flags. Shown one per line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    pub(super) fn new(mut problems: Vec<Problem>) -> Self {
+        problems.sort();
+        Self(problems)
+    }
+
+    /// The problems, in order; at least one.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.0.iter()
+    }
+}

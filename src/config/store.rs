@@ -1,0 +1,42 @@
+//! The section `[store]`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::backend::{Backend, MESSAGES, TOKENS};
+use super::duration::{DURATION, DURATION_OR_OFF, DURATION_OR_ZERO};
+use super::kind::{PATH, words};
+use super::setting::section;
+use super::size::{ByteSize, SIZE};
+
+words! {
+    /// What an acknowledged message survives.
+    Durability as DURABILITY {
+        /// The end of the process, even by kill -9.
+        Process = "process",
+        /// A power cut as well; costs an fsync per commit.
+        Power = "power",
+    }
+}
+
+section! {
+    /// Where messages and tokens are kept, and what happens while the store is down.
+    Store("store") {
+        /// Folder of the embedded store. It is created if missing.
+        path: PathBuf = "data", PATH, "AO_STORE__PATH";
+        /// Where messages are kept.
+        messages: Backend = "embedded", MESSAGES, "AO_STORE__MESSAGES";
+        /// Where users, admins and their tokens are kept.
+        tokens: Backend = "embedded", TOKENS, "AO_STORE__TOKENS";
+        /// What acknowledged messages survive in the embedded store. process: kill -9. power: loss of power too, for an fsync per commit.
+        durability: Durability = "process", DURABILITY, "AO_STORE__DURABILITY";
+        /// Time a message waits for a store that is down before it is refused.
+        patience: Duration = "10s", DURATION_OR_ZERO, "AO_STORE__PATIENCE";
+        /// Bytes per room that may wait for the store; what exceeds them is refused at once.
+        pending: ByteSize = "16 MiB", SIZE, "AO_STORE__PENDING";
+        /// Time one call to the store may take. Must be below websocket.ping_timeout.
+        deadline: Duration = "8s", DURATION, "AO_STORE__DEADLINE";
+        /// Time after which an unused room is deleted with its messages.
+        room_expiry: Option<Duration> = "off", DURATION_OR_OFF, "AO_STORE__ROOM_EXPIRY";
+    }
+}

@@ -1,0 +1,212 @@
+//! The configuration as a whole: its defaults, its layers, its printed form.
+#![allow(clippy::unwrap_used)]
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::layers::Layers;
+use super::*;
+
+/// For each setting a value that is not its default, as written and as printed.
+const OTHER: &[(&str, &str, &str)] = &[
+    ("compat", "deployed", "deployed"),
+    ("websocket.listen", ":3100", "0.0.0.0:3100"),
+    ("websocket.origins", "wss://Chat.Example/, http://b.example:81", "https://chat.example,http://b.example:81"),
+    ("websocket.ping_interval", "26", "26s"),
+    ("websocket.ping_timeout", "2m", "2m"),
+    ("websocket.header_timeout", "1500ms", "1500ms"),
+    ("websocket.write_stall", "16s", "16s"),
+    ("websocket.backlog", "2MiB", "2 MiB"),
+    ("websocket.client_script", "web/client.js", "web/client.js"),
+    ("admin.listen", "[::1]:3001", "[::1]:3001"),
+    ("admin.auth_switch", "false", "false"),
+    ("api.listen", "127.0.0.1:0", "127.0.0.1:0"),
+    ("api.open", "true", "true"),
+    ("demo.listen", "127.0.0.1:5001", "127.0.0.1:5001"),
+    ("metrics.listen", "127.0.0.1:9100", "127.0.0.1:9100"),
+    ("store.path", "elsewhere with \"quotes\"", "elsewhere with \"quotes\""),
+    ("store.messages", "redis://127.0.0.1:6379/3", "redis://127.0.0.1:6379/3"),
+    ("store.tokens", "mongodb://a.example,b.example/?tls=true", "mongodb://a.example,b.example/?tls=true"),
+    ("store.durability", "power", "power"),
+    ("store.patience", "0", "0s"),
+    ("store.pending", "20000000", "20 MB"),
+    ("store.deadline", "7s", "7s"),
+    ("store.room_expiry", "30d", "30d"),
+    ("auth.ignore", "true", "true"),
+    ("auth.timeout", "11s", "11s"),
+    ("auth.join_timeout", "12s", "12s"),
+    ("auth.rate_limit", "off", "off"),
+    ("message.max_size", "16 MiB", "16 MiB"),
+    ("log.filter", "warn,always_online=debug", "warn,always_online=debug"),
+    ("log.format", "json", "json"),
+    ("shutdown.deadline", "21s", "21s"),
+    ("shutdown.batch", "7", "7"),
+    ("shutdown.jitter", "0s", "0s"),
+    ("runtime.workers", "3", "3"),
+];
+
+pub(super) fn variables(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+/// The configuration from a file of this text, these variables and these flags (by key).
+pub(super) fn config(toml: &str, environment: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Result<Config, Problems> {
+    let mut layers = Layers::default();
+    file::add(&mut layers, Path::new("ao.toml"), toml);
+    layers.environment(variables(environment));
+    layers.flags(&flags.iter().map(|(key, text)| (*key, (*text).to_owned())).collect());
+    Config::settle(layers)
+}
+
+/// A file with one setting, its value in quotes.
+fn toml_of(setting: &Setting, text: &str) -> String {
+    let line = format!("{} = {}\n", setting.name(), toml_edit::Value::from(text));
+    if setting.section.is_empty() { line } else { format!("[{}]\n{line}", setting.section) }
+}
+
+#[test]
+fn every_default_is_what_its_entry_says() {
+    let defaults = Config::defaults().unwrap();
+    for (setting, (key, text)) in settings().iter().zip(defaults.values()) {
+        assert_eq!((setting.key, setting.default), (key, text.as_str()));
+        assert_eq!(defaults.source(key), &Place::Default);
+    }
+    assert_eq!(settings().len(), defaults.values().len());
+}
+
+#[test]
+fn the_defaults_are_those_of_the_design() {
+    let config = Config::defaults().unwrap();
+    let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+    assert_eq!(config.compat, Compat::Documented);
+    assert_eq!(config.websocket.listen, address("0.0.0.0:3000"));
+    assert_eq!(config.websocket.origins, Origins::Any);
+    assert_eq!(config.websocket.ping_interval, Duration::from_secs(25));
+    assert_eq!(config.websocket.backlog.bytes(), 1 << 20);
+    assert_eq!(config.websocket.client_script, None);
+    assert_eq!((config.admin.listen, config.admin.auth_switch), (None, true));
+    assert_eq!((config.api.listen, config.api.open), (address("127.0.0.1:4000"), Open::Auto));
+    assert_eq!((config.demo.listen, config.metrics.listen), (address("127.0.0.1:5000"), None));
+    assert_eq!(config.store.path, PathBuf::from("data"));
+    assert_eq!((&config.store.messages, &config.store.tokens), (&Backend::Embedded, &Backend::Embedded));
+    assert_eq!((config.store.durability, config.store.room_expiry), (Durability::Process, None));
+    assert_eq!(config.auth.rate_limit, RateLimit { count: 30, window: Duration::from_secs(60) });
+    assert_eq!((config.auth.ignore, config.message.max_size.bytes()), (false, 500 * 1024));
+    assert_eq!((config.log.filter.as_str(), config.log.format), ("info", Format::Text));
+    assert_eq!((config.shutdown.batch, config.runtime.workers), (100, 0));
+}
+
+#[test]
+fn names_follow_from_the_key() {
+    for setting in settings() {
+        let (env, flag) = match setting.key {
+            "log.filter" => ("AO_LOG".into(), "log".into()),
+            key => (format!("AO_{}", key.replace('.', "__").to_uppercase()), key.replace(['.', '_'], "-")),
+        };
+        assert_eq!((setting.env, &setting.flag), (env.as_str(), &flag));
+        assert!(setting.doc.ends_with('.') && setting.about.ends_with('.'), "{}", setting.key);
+    }
+}
+
+#[test]
+fn every_setting_is_reached_by_file_environment_and_flag() {
+    assert_eq!(settings().iter().map(|s| s.key).collect::<Vec<_>>(), OTHER.iter().map(|(key, ..)| *key).collect::<Vec<_>>());
+    let defaults = Config::defaults().unwrap();
+    for (setting, (key, text, printed)) in settings().iter().zip(OTHER) {
+        let flag = format!("--{}", setting.flag);
+        let cli = cli::Cli::try_parse_from(["always-online", &flag, text]).unwrap();
+        let ways =
+            [config(&toml_of(setting, text), &[], &[]).unwrap(), config("", &[(setting.env, text)], &[]).unwrap(), cli.config([]).unwrap()];
+        for (config, place) in ways.iter().zip(["ao.toml:", &format!("environment {}", setting.env), &flag]) {
+            let changed: Vec<_> = config.values().into_iter().zip(defaults.values()).filter(|(new, old)| new != old).collect();
+            let changed: Vec<_> = changed.iter().map(|((key, text), _)| (*key, text.as_str())).collect();
+            match *key {
+                "auth.ignore" => assert_eq!(changed, [("websocket.origins", "loopback"), (*key, *printed)]),
+                _ => assert_eq!(changed, [(*key, *printed)]),
+            }
+            assert!(config.source(key).to_string().starts_with(place), "{key}: {}", config.source(key));
+        }
+    }
+}
+
+#[test]
+fn flags_overrule_the_environment_which_overrules_the_file() {
+    let file = "[demo]\nlisten = ':1'";
+    let env = [("AO_DEMO__LISTEN", ":2")];
+    let port = |config: Result<Config, Problems>| config.unwrap().demo.listen.port();
+    assert_eq!(port(config("", &[], &[])), 5000);
+    assert_eq!(port(config(file, &[], &[])), 1);
+    assert_eq!(port(config(file, &env, &[])), 2);
+    assert_eq!(port(config(file, &env, &[("demo.listen", ":3")])), 3);
+    assert_eq!(port(config(file, &[], &[("demo.listen", ":3")])), 3);
+}
+
+#[test]
+fn toml_may_use_its_own_literals_and_any_layout() {
+    let toml = "compat = 'deployed'\nstore = { deadline = 7, pending = 4096 }\nshutdown.batch = 5\n[websocket]\n\
+        origins = ['https://a.example', \"https://b.example\"]\n[auth]\nignore = true\n[api]\nopen = false\n";
+    let config = config(toml, &[], &[]).unwrap();
+    assert_eq!(config.store.deadline, Duration::from_secs(7));
+    assert_eq!(config.store.pending.bytes(), 4096);
+    assert_eq!(config.shutdown.batch, 5);
+    assert_eq!(config.websocket.origins.to_string(), "https://a.example,https://b.example");
+    assert_eq!((config.auth.ignore, config.api.open), (true, Open::False));
+    assert_eq!(config.source("shutdown.batch").to_string(), "ao.toml:3:18");
+}
+
+#[cfg(unix)]
+#[test]
+fn without_authentication_only_pages_of_this_machine_connect_unless_told_otherwise() {
+    let origins = |environment: &[(&str, &str)]| config("", environment, &[]).unwrap().websocket.origins;
+    assert_eq!(origins(&[("AO_AUTH__IGNORE", "true")]), Origins::Loopback);
+    assert_eq!(origins(&[("AO_AUTH__IGNORE", "true"), ("AO_WEBSOCKET__ORIGINS", "*")]), Origins::Any);
+    assert_eq!(origins(&[("AO_AUTH__IGNORE", "false")]), Origins::Any);
+    assert_eq!(origins(&[("AO_WEBSOCKET__ORIGINS", "loopback")]), Origins::Loopback);
+}
+
+/// The sections, so that all of a configuration but the origins of its values can be compared.
+fn parts(config: &Config) -> impl PartialEq + std::fmt::Debug {
+    let Config { compat, websocket, admin, api, demo, metrics, store, auth, message, log, shutdown, runtime, .. } = config.clone();
+    ((compat, websocket, admin, api, demo, metrics), (store, auth, message, log, shutdown, runtime))
+}
+
+#[test]
+fn the_printed_configuration_gives_the_same_again() {
+    let all_other: Vec<_> = OTHER.iter().map(|(key, text, _)| (*key, *text)).collect();
+    for flags in [&[][..], &[("auth.ignore", "true")], &all_other] {
+        let first = config("", &[], flags).unwrap();
+        let second = config(&first.print(), &[], &[]).unwrap();
+        assert_eq!(parts(&first), parts(&second));
+    }
+}
+
+#[test]
+fn the_printed_configuration_tells_where_each_value_comes_from() {
+    let config = config("[log]\nformat = 'json'", &[("AO_AUTH__IGNORE", "true")], &[("runtime.workers", "2")]).unwrap();
+    let printed = config.print();
+    for line in [
+        "compat = \"documented\" # default",
+        "origins = \"loopback\" # default, because auth.ignore is true",
+        "ignore = true # environment AO_AUTH__IGNORE",
+        "format = \"json\" # file ao.toml:2:10",
+        "workers = 2 # flag --runtime-workers",
+    ] {
+        assert!(printed.lines().any(|l| l == line), "{line} is missing in\n{printed}");
+    }
+    assert_eq!(printed.matches(" # ").count(), settings().len());
+}
+
+#[test]
+fn secrets_are_neither_printed_nor_debugged() {
+    let config = config("", &[("AO_STORE__MESSAGES", "redis://u:s3cret@a.example/1")], &[]).unwrap();
+    let printed = config.print();
+    assert!(printed.contains("messages = \"redis://***@a.example/1\" # environment AO_STORE__MESSAGES; *** stands for credentials"));
+    assert!(!printed.contains("s3cret") && !format!("{config:?}").contains("s3cret"));
+    let Backend::Url(url) = &config.store.messages else { panic!("{config:?}") };
+    assert_eq!(url.expose(), "redis://u:s3cret@a.example/1");
+    let flags = ["ao", "--store-messages", "redis://u:s3cret@a.example/1"];
+    let cli = cli::Cli::try_parse_from(flags).unwrap();
+    assert!(!format!("{cli:?}").contains("s3cret"));
+}

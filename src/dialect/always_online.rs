@@ -1,0 +1,127 @@
+//! The always-online dialect: socket.io at `/socket.io/`, namespace `/`, engine.io 3 and 4, websocket and polling.
+//!
+//! `engine` wires socketioxide; `transport` is the HTTP side around it; a `session` is one client, its events in order; `authenticate`,
+//! `join`, `post`, `sync` and `leave` are what those events do; `lane` is the way out; `wire` the words.
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    time::Duration,
+};
+
+use socketioxide_core::Sid;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Origins,
+    domain::{deadline::Deadlines, hub::Hub},
+    net::Link,
+};
+
+mod authenticate;
+mod end;
+mod engine;
+mod inbox;
+mod join;
+mod lane;
+mod post;
+mod session;
+mod sync;
+mod transport;
+mod wire;
+
+use engine::Engine;
+use inbox::Item;
+use session::Session;
+pub use transport::Transport;
+
+/// What can be set.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Time from connecting to a successful `authenticate`.
+    pub auth_timeout: Duration,
+    /// Time from there to the first `join`.
+    pub join_timeout: Duration,
+    pub ping_interval: Duration,
+    pub ping_timeout: Duration,
+    /// UTF-16 units of a message's JSON text.
+    pub max_message: usize,
+    /// Bytes that a client may be behind.
+    pub backlog: usize,
+    pub origins: Origins,
+    /// Served as `/socket.io/socket.io.js`.
+    pub client_script: Option<PathBuf>,
+}
+
+impl Options {
+    /// Largest packet or body of the engine, bytes: a message may be escaped to six times its length.
+    fn max_payload(&self) -> usize {
+        6 * self.max_message + (64 << 10)
+    }
+}
+
+/// What hangs on an engine.io session id. The sid is a secret: who knows it can act as a polling client.
+#[derive(Default)]
+struct Ties {
+    session: Weak<Session>,
+    /// Connections that asked to be upgraded to this session's WebSocket.
+    links: Vec<Weak<Link>>,
+}
+
+/// The dialect on this node.
+pub struct AlwaysOnline {
+    hub: Arc<Hub>,
+    options: Options,
+    ties: Mutex<HashMap<Sid, Ties>>,
+    engine: OnceLock<Engine>,
+    unauthenticated: Arc<Deadlines<Weak<Session>>>,
+    roomless: Arc<Deadlines<Weak<Session>>>,
+}
+
+/// `ties` is swept of what has ended when it has grown to this, and then to twice what was left.
+const SWEEP: usize = 1024;
+
+impl AlwaysOnline {
+    /// Builds the dialect and its HTTP side, and starts its deadlines, which end with `stop`.
+    pub fn start(hub: Arc<Hub>, options: Options, stop: &CancellationToken) -> (Arc<Self>, Transport) {
+        let dialect = Arc::new(AlwaysOnline {
+            unauthenticated: Deadlines::new(options.auth_timeout),
+            roomless: Deadlines::new(options.join_timeout),
+            hub,
+            options,
+            ties: Mutex::default(),
+            engine: OnceLock::new(),
+        });
+        for (deadlines, late) in
+            [(dialect.unauthenticated.clone(), (|| Item::LateAuthenticate) as fn() -> Item), (dialect.roomless.clone(), || Item::LateJoin)]
+        {
+            let stop = stop.clone();
+            dialect.hub.tasks.spawn(stop.run_until_cancelled_owned(async move {
+                loop {
+                    if let Some(session) = deadlines.next().await.upgrade() {
+                        session.put(late());
+                    }
+                }
+            }));
+        }
+        let transport = Transport::new(dialect.clone());
+        (dialect, transport)
+    }
+
+    /// Drops everybody, `batch` clients at a time, spread over `jitter`; they come back to another node, or to the next start.
+    pub async fn drain(&self, batch: usize, jitter: Duration) {
+        let sessions = self.sessions();
+        let batches = sessions.len().div_ceil(batch.max(1)).max(1);
+        let pause = jitter / u32::try_from(batches).unwrap_or(u32::MAX);
+        for (i, sessions) in sessions.chunks(batch.max(1)).enumerate() {
+            if i > 0 {
+                tokio::time::sleep(pause).await;
+            }
+            sessions.iter().for_each(|s| s.drop_connection("drain"));
+        }
+    }
+
+    fn ties(&self) -> MutexGuard<'_, HashMap<Sid, Ties>> {
+        self.ties.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

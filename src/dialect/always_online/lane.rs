@@ -1,0 +1,218 @@
+//! The way out to one client, and the ways to close it.
+//!
+//! Everything goes through `deliver` as finished frames, and from there through the engine, so it is in order. What the engine has yet to
+//! hand over is bounded in bytes: by the link for a WebSocket, by `unfetched` for a polling client.
+use std::{
+    sync::{Arc, Weak, atomic::Ordering::SeqCst},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use serde_json::value::RawValue;
+use socketioxide::{
+    SendError, SocketError, TransportType,
+    adapter::LocalAdapter,
+    extract::{AckSender, SocketRef},
+    handler::FromMessageParts,
+    socket::Socket,
+};
+use socketioxide_core::{Str, Value};
+
+use super::{
+    post::Desk,
+    session::{Session, lock},
+    wire,
+};
+use crate::net::{Closing, Link};
+
+/// How long a refused client may take to fetch its last packets, or to read them.
+const LAST_PACKETS: Duration = Duration::from_secs(5);
+/// How often a refused client is looked at that may be changing its transport.
+const TELL_STEP: Duration = Duration::from_millis(50);
+/// A page counts as written when no more than this is left of it.
+const NEARLY_WRITTEN: usize = 64 << 10;
+
+impl Session {
+    /// Sends finished frames.
+    pub(super) fn emit(&self, frames: &Bytes) {
+        let Some(socket) = self.socket.upgrade() else { return };
+        let polling = socket.transport_type() == TransportType::Polling;
+        for text in wire::texts(frames) {
+            if polling {
+                self.unfetched.fetch_add(text.len(), SeqCst);
+            }
+            match emit_text(&socket, text) {
+                Ok(()) | Err(SendError::Socket(SocketError::Closed)) => {}
+                // Never skipped: a client that misses a packet is closed.
+                Err(SendError::Socket(SocketError::InternalChannelFull)) => return self.fall_behind(),
+                Err(SendError::Serialize(error)) => tracing::error!(%error, "a packet of ours could not be encoded"),
+            }
+        }
+        if polling && self.unfetched.load(SeqCst) > self.dialect.options.backlog + self.allowance.load(SeqCst) {
+            self.fall_behind();
+        }
+    }
+
+    fn fall_behind(&self) {
+        if !self.closing.load(SeqCst) {
+            tracing::info!(socket = %self.public.0, "client does not read what it is sent; closed");
+        }
+        self.close_dropped("slow", Closing::Abrupt);
+    }
+
+    /// Sends an event; `payload` is JSON.
+    pub(super) fn tell(&self, event: &str, payload: &str) {
+        let mut frames = BytesMut::new();
+        wire::event(&mut frames, event, payload);
+        self.emit(&frames.freeze());
+    }
+
+    /// Sends an acknowledgement; `payload` is JSON.
+    pub(super) fn acknowledge(&self, id: i64, payload: &str) {
+        let mut frames = BytesMut::new();
+        wire::ack(&mut frames, id, payload);
+        self.emit(&frames.freeze());
+    }
+
+    /// Answers a request: the event of the same name, and the same as acknowledgement where one was asked for.
+    pub(super) fn answer(&self, event: &str, ack: Option<i64>, payload: &str) {
+        self.tell(event, payload);
+        if let Some(id) = ack {
+            self.acknowledge(id, payload);
+        }
+    }
+
+    /// Sends a page, and returns when the client has it, nearly, or is gone.
+    pub(super) async fn send_page(&self, event: &str, ack: Option<i64>, payload: &str) {
+        let copies = if ack.is_some() { 2 } else { 1 };
+        let size = copies * (payload.len() + 64);
+        let links = self.live_links();
+        let websocket = self.socket.upgrade().is_some_and(|s| s.transport_type() == TransportType::Websocket);
+        let before: Vec<u64> = links.iter().map(|l| l.accepted()).collect();
+        links.iter().for_each(|l| l.allow(size));
+        self.allowance.store(size, SeqCst);
+        self.answer(event, ack, payload);
+        if websocket {
+            for (link, before) in links.iter().zip(before) {
+                link.written(before + (copies * payload.len()) as u64, NEARLY_WRITTEN).await;
+            }
+        } else {
+            self.fetched_down_to(NEARLY_WRITTEN).await;
+        }
+        self.allowance.store(0, SeqCst);
+    }
+
+    async fn fetched_down_to(&self, rest: usize) {
+        loop {
+            let fetched = self.fetched.notified();
+            let polling = self.socket.upgrade().is_some_and(|s| s.connected() && s.transport_type() == TransportType::Polling);
+            if !polling || self.closing.load(SeqCst) || self.unfetched.load(SeqCst) <= rest {
+                return;
+            }
+            fetched.await;
+        }
+    }
+
+    /// A polling client has fetched this many bytes of packets.
+    pub(super) fn fetched(&self, bytes: usize) {
+        let _ = self.unfetched.fetch_update(SeqCst, SeqCst, |n| Some(n.saturating_sub(bytes)));
+        self.fetched.notify_waiters();
+    }
+
+    /// *Refuse*: what was sent, then DISCONNECT, then the transport closes; the client stays away. The session ends when the engine says
+    /// so.
+    pub(super) fn refuse(self: &Arc<Self>, why: &'static str) {
+        if self.closing.swap(true, SeqCst) {
+            return;
+        }
+        self.dialect.hub.metrics.refused(why);
+        self.leave_desk();
+        let Some(socket) = self.socket.upgrade() else { return };
+        for link in self.live_links() {
+            link.close(Closing::AfterDisconnect, why);
+        }
+        self.unfetched.fetch_add(2, SeqCst); // the DISCONNECT packet, `41`
+        if SocketRef::from(socket.clone()).disconnect().is_err() {
+            return self.close_transport(&socket, Closing::Abrupt, why);
+        }
+        // A WebSocket closes by itself now. A polling client has to come for its last packets.
+        let session = self.clone();
+        self.dialect.hub.tasks.spawn(async move {
+            let _ = tokio::time::timeout(LAST_PACKETS, session.told(&socket)).await;
+            session.close_transport(&socket, Closing::Graceful, why);
+        });
+    }
+
+    /// Waits until the client has been told that it is refused.
+    async fn told(&self, socket: &Socket) {
+        loop {
+            let fetched = self.fetched.notified();
+            let polling = socket.transport_type() == TransportType::Polling;
+            if (polling && self.unfetched.load(SeqCst) == 0) || (!polling && self.live_links().iter().all(|l| l.is_ended())) {
+                return;
+            }
+            let _ = tokio::time::timeout(TELL_STEP, fetched).await;
+        }
+    }
+
+    /// *Drop*: the transport closes, without a DISCONNECT; the client comes back by itself.
+    pub(super) fn drop_connection(&self, why: &'static str) {
+        self.close_dropped(why, Closing::Graceful);
+    }
+
+    fn close_dropped(&self, why: &'static str, closing: Closing) {
+        if self.closing.swap(true, SeqCst) {
+            return;
+        }
+        self.dialect.hub.metrics.dropped(why);
+        self.leave_desk();
+        self.fetched.notify_waiters();
+        if let Some(socket) = self.socket.upgrade() {
+            self.close_transport(&socket, closing, why);
+        }
+    }
+
+    fn close_transport(&self, socket: &Arc<Socket>, closing: Closing, why: &'static str) {
+        if socket.transport_type() == TransportType::Polling {
+            self.dialect.close_polling(socket.id, self.protocol);
+        }
+        // The polling client's connections are not its own behind a proxy; these asked to be its WebSocket.
+        for link in self.live_links() {
+            link.close(closing, why);
+        }
+    }
+
+    /// No message of this client is taken any more.
+    pub(super) fn leave_desk(&self) {
+        *lock(&self.desk) = Desk::Closed;
+    }
+
+    fn live_links(&self) -> Vec<Arc<Link>> {
+        lock(&self.links).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Stops, or resumes, reading from a WebSocket client; a polling one waits for the answer to its POST.
+    pub(super) fn hold_reading(&self, hold: bool) {
+        for link in self.live_links() {
+            link.hold_reading(hold);
+        }
+    }
+}
+
+/// Hands the text of an event or acknowledgement frame of ours to the engine.
+fn emit_text(socket: &Arc<Socket>, text: &str) -> Result<(), SendError> {
+    let raw = |json| serde_json::from_str::<&RawValue>(json);
+    if let Some((name, rest)) = text.strip_prefix("42[\"").and_then(|t| t.split_once('"')) {
+        if let Some(Ok(payload)) = rest.strip_prefix(',').and_then(|r| r.strip_suffix(']')).map(raw) {
+            return socket.emit(name, payload);
+        }
+    } else if let Some((id, rest)) = text.strip_prefix("43").and_then(|t| t.split_once('['))
+        && let (Ok(id), Some(Ok(payload))) = (id.parse(), rest.strip_suffix(']').map(raw))
+    {
+        let Ok(ack) =
+            <AckSender as FromMessageParts<LocalAdapter>>::from_message_parts(socket, &mut Value::Str(Str::from(""), None), &Some(id));
+        return ack.send(payload);
+    }
+    tracing::error!(bytes = text.len(), "a frame of ours is no event");
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! One client.
+//!
+//! What it may do depends on its phase, a type of its own: a [`Guest`] can only authenticate, only an [`Authenticated`] one can join, only
+//! a [`Member`] can sync or leave. The phase belongs to the one task that handles the connection's events.
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, Weak,
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+};
+
+use bytes::Bytes;
+use socketioxide::{ProtocolVersion, socket::Socket};
+use socketioxide_core::{Sid, Str};
+use tokio::sync::Notify;
+
+use super::{
+    AlwaysOnline,
+    authenticate::{Authenticated, Guest},
+    inbox::{Inbox, Item, Put},
+    join::Member,
+    post::Desk,
+    wire,
+};
+use crate::{
+    domain::{
+        broker::Publication,
+        ids::{ConnectionId, SocketId},
+        json,
+        outlet::{Burst, Encoding, Outcome, Outlet},
+        room::Room,
+    },
+    net::Link,
+};
+
+/// Where a client stands.
+pub(super) enum Phase {
+    Guest(Guest),
+    Authenticated(Authenticated),
+    Member(Member),
+    /// Nothing that it sends has an effect any more.
+    Ended,
+}
+
+/// One client.
+pub struct Session {
+    pub(super) id: ConnectionId,
+    pub(super) public: SocketId,
+    pub(super) dialect: Arc<AlwaysOnline>,
+    /// The engine owns the socket, the socket its handlers, and they the session.
+    pub(super) socket: Weak<Socket>,
+    /// The engine's name for it, a secret.
+    pub(super) sid: Sid,
+    pub(super) protocol: ProtocolVersion,
+    pub(super) inbox: Inbox,
+    /// Where its messages go now.
+    pub(super) desk: Mutex<Desk>,
+    /// The rooms that it is in.
+    pub(super) places: Mutex<Vec<Arc<Room>>>,
+    /// Connections that are, or may become, its WebSocket.
+    pub(super) links: Mutex<Vec<Weak<Link>>>,
+    /// Bytes of packets that a polling client has yet to fetch.
+    pub(super) unfetched: AtomicUsize,
+    /// Bytes that it may be further behind: a page on its way.
+    pub(super) allowance: AtomicUsize,
+    pub(super) fetched: Notify,
+    pub(super) evicted: AtomicBool,
+    pub(super) closing: AtomicBool,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Session {
+    /// The client has been told that it is connected: what it sends is handled from now on.
+    pub(super) fn connected(self: &Arc<Self>) {
+        if self.inbox.open(Phase::Guest(Guest)) == Put::Start {
+            self.start();
+        }
+        self.dialect.unauthenticated.push(Arc::downgrade(self));
+    }
+
+    /// An event from the engine, in the order of the wire. Does not block.
+    pub(super) fn receive(self: &Arc<Self>, text: Str, ack: Option<i64>, binary: bool) {
+        if self.inbox.is_flooded(2 * self.dialect.options.max_payload()) {
+            return self.drop_connection("flood");
+        }
+        // A message with nothing before it needs no task: its room has one.
+        if !binary && self.inbox.is_idle() && text.as_str().starts_with(r#"["msg","#) {
+            match json::Call::parse(text.as_str()) {
+                Some(call) if call.name == "msg" => self.post(call.argument, ack),
+                Some(_) => {}
+                None => return self.drop_connection("malformed"),
+            }
+        } else {
+            self.put(Item::Event { text, ack, binary });
+        }
+        if self.inbox.is_full() {
+            self.hold_reading(true);
+        }
+    }
+
+    /// Something for the session's task, which is started if there is none.
+    pub(super) fn put(self: &Arc<Self>, item: Item) {
+        if self.inbox.put(item) == Put::Start {
+            self.start();
+        }
+    }
+
+    fn start(self: &Arc<Self>) {
+        if let Some(phase) = self.inbox.take_phase() {
+            self.dialect.hub.tasks.spawn(self.clone().run(phase));
+        }
+    }
+
+    async fn run(self: Arc<Self>, mut phase: Phase) {
+        while let Ok((now, item)) = self.inbox.next(phase) {
+            let bytes = if let Item::Event { text, .. } = &item { text.len() } else { 0 };
+            phase = self.handle(now, item).await;
+            self.inbox.handled(bytes);
+            self.resume();
+        }
+    }
+
+    async fn handle(self: &Arc<Self>, phase: Phase, item: Item) -> Phase {
+        match (item, phase) {
+            (Item::Event { .. }, phase) if self.evicted.load(SeqCst) => phase,
+            (Item::Event { text, ack, binary }, phase) => self.event(phase, text.as_str(), ack, binary).await,
+            (Item::LateAuthenticate, Phase::Guest(_)) => self.refuse_authentication(None, wire::AuthRefusal::Timeout),
+            (Item::LateJoin, Phase::Authenticated(who)) => {
+                self.refuse("join timeout");
+                self.end(Phase::Authenticated(who)).await
+            }
+            (Item::LateAuthenticate | Item::LateJoin, phase) => phase,
+            (Item::Evicted | Item::Closed, phase) => self.end(phase).await,
+        }
+    }
+
+    async fn event(self: &Arc<Self>, phase: Phase, text: &str, ack: Option<i64>, binary: bool) -> Phase {
+        let Some(call) = json::Call::parse(text) else {
+            self.drop_connection("malformed");
+            return phase;
+        };
+        let argument = call.argument.filter(|_| !binary);
+        match (call.name.as_ref(), phase) {
+            ("authenticate", Phase::Guest(guest)) => self.authenticate(guest, argument, ack).await,
+            ("authenticate", phase @ (Phase::Authenticated(_) | Phase::Member(_))) => self.authenticate_again(phase, argument, ack).await,
+            ("join", Phase::Authenticated(who)) => self.first_join(who, argument, ack).await,
+            ("join", Phase::Member(member)) => self.next_join(member, argument, ack).await,
+            ("msg", phase) => {
+                self.post(argument, ack);
+                phase
+            }
+            ("sync", Phase::Authenticated(who)) => {
+                self.sync_nowhere(argument, ack);
+                Phase::Authenticated(who)
+            }
+            ("sync", Phase::Member(member)) => {
+                self.sync(&member, argument, ack).await;
+                Phase::Member(member)
+            }
+            ("leave", phase @ (Phase::Authenticated(_) | Phase::Member(_))) => self.leave(phase, ack).await,
+            // Unknown events, and any event before authentication: no effect, no answer.
+            (_, phase) => phase,
+        }
+    }
+
+    /// Lets the client go on, when it was stopped and little is in flight.
+    pub(super) fn resume(&self) {
+        if self.inbox.is_calm() {
+            self.hold_reading(false);
+        }
+    }
+}
+
+impl Outlet for Session {
+    fn encoding(&self) -> Encoding {
+        Encoding(0) // frames are the same for both protocol versions
+    }
+
+    fn encode(&self, publications: &[Publication]) -> Burst {
+        wire::burst(publications)
+    }
+
+    fn deliver(&self, packets: Bytes) {
+        self.emit(&packets);
+    }
+
+    fn settled(&self, ack: Option<i64>, bytes: usize, outcome: Outcome) {
+        self.inbox.settled(bytes);
+        match (outcome, ack) {
+            (Outcome::Done, Some(id)) => self.acknowledge(id, wire::MSG_SUCCESS),
+            (Outcome::Done, None) => {}
+            (Outcome::Unavailable, Some(id)) => self.acknowledge(id, &wire::failure(&wire::MsgFailure::Unavailable)),
+            (Outcome::Unknown, Some(id)) => self.acknowledge(id, &wire::failure(&wire::MsgFailure::Unknown)),
+            // It would lose a message without a word: it comes back and learns what is stored.
+            (Outcome::Unavailable | Outcome::Unknown, None) => self.drop_connection("store unavailable"),
+        }
+        self.resume();
+    }
+
+    fn evict(self: Arc<Self>) {
+        self.evicted.store(true, SeqCst);
+        self.leave_desk();
+        for room in lock(&self.places).iter() {
+            room.silence(self.id);
+        }
+        self.tell("kickout", wire::KICKOUT);
+        self.refuse("kickout");
+        if self.inbox.replace(Item::Evicted) == Put::Start {
+            self.start();
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.dialect.untie(self.sid);
+        self.dialect.hub.closed();
+    }
+}

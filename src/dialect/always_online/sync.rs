@@ -1,0 +1,127 @@
+//! `sync`: catching up by pages, plain or gzipped.
+use std::{io::Write, sync::Arc};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use flate2::{Compression, write::GzEncoder};
+use serde_json::value::RawValue;
+
+use super::{join::Member, session::Session};
+use crate::domain::{
+    broker::Entry,
+    history::{self, History},
+    json::{self, Object},
+};
+
+/// Compressed off the runtime's threads above this many bytes.
+const LARGE: usize = 64 << 10;
+
+/// What a client asks for.
+#[derive(Default)]
+struct Request {
+    offset: u64,
+    /// It asks for the log from its beginning, in so many words: the others are told.
+    from_start: bool,
+    gzip: bool,
+    /// It wants to know where to resume.
+    resume: bool,
+}
+
+impl Request {
+    fn parse(argument: Option<&RawValue>) -> Self {
+        let Some(object) = argument.and_then(|a| Object::parse(a.get())) else { return Request::default() };
+        let offset = object.get("offset");
+        Request {
+            offset: offset.map_or(0, json::offset),
+            from_start: offset.is_some_and(|o| json::number(o) == Some(0.0) || o.get() == "\"0\""),
+            gzip: object.get("encoding").is_some_and(|e| e.get() == "\"gzip\""),
+            resume: object.get("resume").is_some_and(|r| r.get() == "true"),
+        }
+    }
+}
+
+impl Session {
+    /// One page. Returns when the client has it: one is in flight per connection.
+    pub(super) async fn sync(self: &Arc<Self>, member: &Member, argument: Option<&RawValue>, ack: Option<i64>) {
+        self.inbox.quiet().await;
+        let request = Request::parse(argument);
+        let hub = &self.dialect.hub;
+        let page = match history::read(&*hub.broker, &member.room.id, request.offset).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(room = %member.room.id, %error, "a sync failed");
+                // An answer without the messages would look like an empty room.
+                return self.drop_connection("store unavailable");
+            }
+        };
+        if request.from_start && !member.dummy {
+            hub.announce(&member.room.id, Entry::Synced { by: self.id, uid: member.uid.clone() });
+        }
+        let log = request.resume.then_some(page.log);
+        let (offset, next) = (page.offset, page.next);
+        let data = if request.gzip { compressed(array(&page)).await } else { array(&page) };
+        hub.metrics.pages.inc();
+        self.send_page("sync", ack, &answer(&data, offset, next, request.gzip, log)).await;
+    }
+
+    /// Not in a room: nothing to catch up with.
+    pub(super) fn sync_nowhere(&self, argument: Option<&RawValue>, ack: Option<i64>) {
+        let request = Request::parse(argument);
+        let data = if request.gzip { gzip("[]") } else { "[]".to_owned() };
+        self.answer("sync", ack, &answer(&data, 0, false, request.gzip, request.resume.then_some(0)));
+    }
+}
+
+/// The answer; `data` is JSON.
+fn answer(data: &str, offset: u64, next: bool, gzip: bool, log: Option<u64>) -> String {
+    let log = log.map_or_else(String::new, |log| format!(r#","log":{log}"#));
+    let encoding = if gzip { r#","encoding":"gzip""# } else { "" };
+    format!(r#"{{"data":{data},"offset":{offset},"next":{}{encoding}{log}}}"#, u8::from(next))
+}
+
+/// The page's messages as a JSON array.
+fn array(page: &History) -> String {
+    let bodies: Vec<&str> = page.entries.iter().filter_map(|e| e.body.as_deref()).filter_map(|b| std::str::from_utf8(b).ok()).collect();
+    format!("[{}]", bodies.join(","))
+}
+
+/// A JSON string: base64 of the gzip of `json`.
+fn gzip(json: &str) -> String {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(json.len() / 4), Compression::default());
+    // Writing into memory does not fail.
+    let zipped = encoder.write_all(json.as_bytes()).and_then(|()| encoder.finish()).unwrap_or_default();
+    format!("\"{}\"", STANDARD.encode(zipped))
+}
+
+async fn compressed(json: String) -> String {
+    if json.len() < LARGE {
+        return gzip(&json);
+    }
+    tokio::task::spawn_blocking(move || gzip(&json)).await.unwrap_or_else(|_| gzip("[]"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(json: &str) -> Request {
+        Request::parse(Some(serde_json::from_str(json).unwrap()))
+    }
+
+    #[test]
+    fn the_log_is_read_from_the_start_only_when_asked_in_so_many_words() {
+        for json in [r#"{"offset":0}"#, r#"{"offset":"0"}"#, r#"{"offset":-0.0}"#] {
+            assert!(request(json).from_start, "{json}");
+        }
+        for json in ["{}", r#"{"offset":"abc"}"#, r#"{"offset":-1}"#, r#"{"offset":null}"#, "null", "[]"] {
+            let r = request(json);
+            assert_eq!((r.offset, r.from_start), (0, false), "{json}");
+        }
+        assert_eq!(request(r#"{"offset":"200"}"#).offset, 200);
+    }
+
+    #[test]
+    fn answers_have_only_the_fields_that_were_asked_for() {
+        assert_eq!(answer("[1]", 1, false, false, None), r#"{"data":[1],"offset":1,"next":0}"#);
+        assert_eq!(answer("\"x\"", 200, true, true, Some(7)), r#"{"data":"x","offset":200,"next":1,"encoding":"gzip","log":7}"#);
+    }
+}

@@ -1,0 +1,256 @@
+//! The HTTP side of `/socket.io/`, around the engine: origins, requests as old clients send them, push-back for polling clients, and which
+//! TCP connection carries whose WebSocket.
+use std::{convert::Infallible, path::Path, sync::Arc};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    header::{self, HeaderName},
+};
+use http_body_util::BodyExt;
+use hyper::{body::Incoming, service::Service as _};
+use socketioxide_core::Sid;
+use tower::{Layer, ServiceExt};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+
+use super::{AlwaysOnline, engine, session::Session};
+use crate::{config::Origins, net::Link};
+
+/// Headers that the engine, or the session, has a use for; the rest is not kept for a connection's whole life.
+const KEPT: [HeaderName; 4] = [header::SEC_WEBSOCKET_KEY, header::ORIGIN, header::CONTENT_TYPE, header::CONTENT_LENGTH];
+
+/// Answers requests to `/socket.io/`.
+#[derive(Clone)]
+pub struct Transport {
+    dialect: Arc<AlwaysOnline>,
+    cors: CorsLayer,
+}
+
+impl Transport {
+    pub(super) fn new(dialect: Arc<AlwaysOnline>) -> Self {
+        let _ = dialect.engine.set(engine::build(&dialect));
+        let origins = dialect.options.origins.clone();
+        let allowed = AllowOrigin::predicate(move |origin, _| permits(&origins, origin));
+        let cors = CorsLayer::new()
+            .allow_origin(allowed)
+            .allow_credentials(true) // polling clients of socket.io 2 always send credentials
+            .allow_methods([Method::GET, Method::POST])
+            .allow_headers(AllowHeaders::mirror_request())
+            .vary([header::ORIGIN]);
+        Transport { dialect, cors }
+    }
+
+    /// Whether the path is this dialect's.
+    pub fn serves(path: &str) -> bool {
+        path == "/socket.io" || path.starts_with("/socket.io/")
+    }
+
+    /// Answers one request that came in on `link`.
+    pub async fn call(&self, request: Request<Incoming>, link: Arc<Link>) -> Response<Body> {
+        let path = request.uri().path();
+        if let Some(suffix) = path.strip_prefix("/socket.io/socket.io.js") {
+            return self.script(suffix).await;
+        }
+        if let Some(origin) = request.headers().get(header::ORIGIN)
+            && !permits(&self.dialect.options.origins, origin)
+        {
+            return error(StatusCode::FORBIDDEN, "origin not allowed: see websocket.origins");
+        }
+        let query = Query::read(request.uri());
+        if query.sid.is_none() && !self.dialect.hub.is_ready() {
+            return error(StatusCode::SERVICE_UNAVAILABLE, "this server is ending");
+        }
+        let request = compact(request, &query, &link);
+        if query.websocket {
+            link.become_websocket();
+            if let Some(sid) = query.sid {
+                self.dialect.tie(sid, &link);
+            }
+            return self.engine(request).await;
+        }
+        let answer = tower::service_fn(|request| async { Ok::<_, Infallible>(self.poll(request, &query).await) });
+        match self.cors.layer(answer).oneshot(request).await {
+            Ok(response) => response.map(Body::new),
+            Err(never) => match never {},
+        }
+    }
+
+    async fn engine(&self, request: Request<Incoming>) -> Response<Body> {
+        let Some(engine) = self.dialect.engine.get() else {
+            return error(StatusCode::SERVICE_UNAVAILABLE, "starting");
+        };
+        match engine.call(request).await {
+            Ok(response) => response.map(Body::new),
+            Err(never) => match never {},
+        }
+    }
+
+    /// A polling request. A POST waits, before and after, until its client may send more.
+    async fn poll(&self, request: Request<Incoming>, query: &Query) -> Response<Body> {
+        let session = query.sid.and_then(|sid| self.dialect.session(sid));
+        match (session, request.method()) {
+            (Some(session), &Method::POST) => {
+                session.inbox.room().await;
+                let response = self.engine(request).await;
+                session.inbox.room().await;
+                response
+            }
+            (Some(session), &Method::GET) => {
+                let response = self.engine(request).await;
+                count(&session, query, response).await
+            }
+            _ => self.engine(request).await,
+        }
+    }
+
+    /// The client script that old pages load from here.
+    async fn script(&self, suffix: &str) -> Response<Body> {
+        let file = match (&self.dialect.options.client_script, suffix) {
+            (Some(file), "") => file.clone(),
+            (Some(file), ".map") => file.with_extension("js.map"),
+            (_, "" | ".map") => {
+                return error(
+                    StatusCode::NOT_FOUND,
+                    "no client script: set AO_WEBSOCKET__CLIENT_SCRIPT to a file such as node_modules/socket.io-client/dist/socket.io.js",
+                );
+            }
+            _ => return error(StatusCode::NOT_FOUND, "not found"),
+        };
+        match tokio::fs::read(&file).await {
+            Ok(script) => {
+                let kind = if suffix.is_empty() { "application/javascript; charset=utf-8" } else { "application/json" };
+                let mut response = Response::new(Body::from(script));
+                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+                response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+                response
+            }
+            Err(reason) => {
+                tracing::warn!(file = %Path::display(&file), %reason, "the client script can't be read");
+                error(StatusCode::NOT_FOUND, "the configured client script can't be read")
+            }
+        }
+    }
+}
+
+/// What a request's query says.
+struct Query {
+    sid: Option<Sid>,
+    websocket: bool,
+    eio: Option<u8>,
+}
+
+impl Query {
+    fn read(uri: &Uri) -> Self {
+        let mut query = Query { sid: None, websocket: false, eio: None };
+        for pair in uri.query().unwrap_or("").split('&') {
+            match pair.split_once('=') {
+                Some(("sid", sid)) => query.sid = query.sid.or_else(|| sid.parse().ok()),
+                Some(("transport", transport)) => query.websocket = transport == "websocket",
+                Some(("EIO", version)) => query.eio = Some(version.parse().unwrap_or(0)),
+                _ => {}
+            }
+        }
+        query
+    }
+}
+
+/// The request as the engine should keep it: few headers, deeply copied, so that hyper's read buffer is freed (measured: 9 KB a
+/// connection); and with an `EIO`: without one it is 3, as old iOS apps mean it.
+fn compact(request: Request<Incoming>, query: &Query, link: &Arc<Link>) -> Request<Incoming> {
+    let (mut parts, body) = request.into_parts();
+    let mut headers = HeaderMap::with_capacity(KEPT.len());
+    for (name, value) in &parts.headers {
+        if KEPT.contains(name)
+            && let Ok(value) = HeaderValue::from_bytes(value.as_bytes())
+        {
+            headers.append(name.clone(), value);
+        }
+    }
+    parts.headers = headers;
+    let text = match (query.eio, parts.uri.query()) {
+        (None, Some(text)) => format!("{}?{text}&EIO=3", parts.uri.path()),
+        (Some(_), _) | (None, None) => parts.uri.to_string(),
+    };
+    if let Ok(uri) = Uri::try_from(text) {
+        parts.uri = uri;
+    }
+    parts.extensions.insert(link.clone());
+    Request::from_parts(parts, body)
+}
+
+/// Counts what a polling client fetches of what the session sent it.
+async fn count(session: &Arc<Session>, query: &Query, response: Response<Body>) -> Response<Body> {
+    let (parts, body) = response.into_parts();
+    let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
+        return error(StatusCode::INTERNAL_SERVER_ERROR, "server error");
+    };
+    session.fetched(if query.eio == Some(4) { payload_v4(&body) } else { payload_v3(&body) });
+    Response::from_parts(parts, Body::from(body))
+}
+
+/// Bytes of socket.io packets other than CONNECT, which the engine sends by itself.
+fn ours(packet: &str) -> usize {
+    if packet.starts_with('4') && !packet.starts_with("40") && !packet.starts_with("44") { packet.len() } else { 0 }
+}
+
+/// Packets separated by 0x1e.
+fn payload_v4(body: &Bytes) -> usize {
+    std::str::from_utf8(body).map_or(0, |text| text.split('\u{1e}').map(ours).sum())
+}
+
+/// `<length in UTF-16 units>:<packet>`, repeated.
+fn payload_v3(body: &Bytes) -> usize {
+    let Ok(mut rest) = std::str::from_utf8(body) else { return 0 };
+    let mut total = 0;
+    while let Some((length, after)) = rest.split_once(':') {
+        let Ok(units) = length.parse::<usize>() else { break };
+        let mut counted = 0;
+        let end = after.char_indices().find(|(_, c)| {
+            let full = counted >= units;
+            counted += c.len_utf16();
+            full
+        });
+        let end = end.map_or(after.len(), |(i, _)| i);
+        total += ours(&after[..end]);
+        rest = &after[end..];
+    }
+    total
+}
+
+fn permits(origins: &Origins, origin: &HeaderValue) -> bool {
+    matches!(origins, Origins::Any) || origin.to_str().is_ok_and(|o| origins.allow(o))
+}
+
+/// An error as engine.io clients and people read it.
+fn error(status: StatusCode, message: &str) -> Response<Body> {
+    let body = serde_json::json!({ "code": status.as_u16(), "message": message }).to_string();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fetched_packets_are_counted_in_both_encodings() {
+        let packets = ["42[\"msg\",\"é😀\"]", "2", "40{\"sid\":\"x\"}", "430[1]", "41"];
+        let expected = packets[0].len() + packets[3].len() + 2;
+        assert_eq!(payload_v4(&Bytes::from(packets.join("\u{1e}"))), expected);
+        let v3: String = packets.iter().map(|p| format!("{}:{p}", p.encode_utf16().count())).collect();
+        assert_eq!(payload_v3(&Bytes::from(v3)), expected);
+        assert_eq!((payload_v3(&Bytes::new()), payload_v4(&Bytes::from_static(b"ok"))), (0, 0));
+    }
+
+    #[test]
+    fn a_query_without_a_version_is_seen_as_such() {
+        let query = |q: &str| Query::read(&Uri::try_from(format!("/socket.io/?{q}")).unwrap());
+        assert_eq!(query("transport=polling&b64=1").eio, None);
+        assert_eq!(query("EIO=4&transport=websocket").eio, Some(4));
+        assert!(query("EIO=4&transport=websocket").websocket);
+        assert!(query("sid=nonsense").sid.is_none());
+    }
+}

@@ -1,0 +1,182 @@
+//! The words of the wire: answers, refusals, and publications as finished WebSocket text frames.
+//!
+//! A frame's text is an engine.io message packet (`4`) with a socket.io event (`2["name",payload]`) or acknowledgement (`3id[payload]`) in
+//! it, the same in engine.io 3 and 4. Server frames are not masked.
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::domain::{
+    broker::{Event, Publication},
+    ids::Uid,
+    outlet::Burst,
+};
+
+pub(super) const AUTH_SUCCESS: &str = r#"{"status":0,"data":"auth success"}"#;
+pub(super) const JOIN_SUCCESS: &str = r#"{"status":0,"data":"join success"}"#;
+pub(super) const MSG_SUCCESS: &str = r#"{"status":0,"data":"msg success"}"#;
+pub(super) const LEAVE_SUCCESS: &str = r#"{"status":0}"#;
+/// Payload of `kickout`.
+pub(super) const KICKOUT: &str = "0";
+
+/// Why a client is refused at `authenticate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum AuthRefusal {
+    #[error("auth failed, uid or token is wrong")]
+    Wrong,
+    #[error("authentication timeout")]
+    Timeout,
+    #[error("reach rate limit")]
+    RateLimit,
+    #[error("server error")]
+    Server,
+}
+
+/// Why a join failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum JoinFailure {
+    #[error("join failed, require roomId")]
+    NoRoom,
+    #[error("server error")]
+    Server,
+}
+
+/// Why a message was not accepted, or not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum MsgFailure {
+    #[error("not in a room")]
+    NotInRoom,
+    #[error("dummy can not send")]
+    Dummy,
+    #[error("message too large")]
+    TooLarge,
+    #[error("not an object")]
+    NotAnObject,
+    #[error("too deep")]
+    TooDeep,
+    #[error("store unavailable")]
+    Unavailable,
+    #[error("outcome unknown")]
+    Unknown,
+}
+
+/// `{status:1, data:REASON}`.
+pub(super) fn failure(reason: &impl std::fmt::Display) -> String {
+    format!(r#"{{"status":1,"data":"{reason}"}}"#)
+}
+
+/// Appends one text frame (RFC 6455, 5.2) made of `parts`.
+fn frame(into: &mut BytesMut, parts: &[&[u8]]) {
+    let length: usize = parts.iter().map(|p| p.len()).sum();
+    into.reserve(length + 10);
+    into.put_u8(0x81); // final, text
+    match length {
+        0..126 => into.put_u8(length as u8),
+        126..65536 => {
+            into.put_u8(126);
+            into.put_u16(length as u16);
+        }
+        _ => {
+            into.put_u8(127);
+            into.put_u64(length as u64);
+        }
+    }
+    for part in parts {
+        into.extend_from_slice(part);
+    }
+}
+
+/// Appends an event; `payload` is JSON.
+pub(super) fn event(into: &mut BytesMut, name: &str, payload: &str) {
+    frame(into, &[b"42[\"", name.as_bytes(), b"\",", payload.as_bytes(), b"]"]);
+}
+
+/// Appends an acknowledgement; `payload` is JSON.
+pub(super) fn ack(into: &mut BytesMut, id: i64, payload: &str) {
+    frame(into, &[b"43", id.to_string().as_bytes(), b"[", payload.as_bytes(), b"]"]);
+}
+
+/// Appends an event about another user.
+pub(super) fn about(into: &mut BytesMut, name: &str, uid: &Uid) {
+    frame(into, &[b"42[\"", name.as_bytes(), b"\",{\"uid\":", uid.json().as_bytes(), b"}]"]);
+}
+
+/// A room's publications, one part each.
+pub(super) fn burst(publications: &[Publication]) -> Burst {
+    let room: usize = publications.iter().map(|p| if let Event::Message { body, .. } = &p.event { body.len() + 24 } else { 80 }).sum();
+    let mut frames = BytesMut::with_capacity(room);
+    let mut ends = Vec::with_capacity(publications.len());
+    for publication in publications {
+        match &publication.event {
+            Event::Message { body, .. } => frame(&mut frames, &[b"42[\"msg\",", body, b"]"]),
+            Event::System(content) => frame(&mut frames, &[b"42[\"system\",", content, b"]"]),
+            Event::Joined(uid) => about(&mut frames, "remote_join", uid),
+            Event::Left(uid) => {
+                about(&mut frames, "remote_leave", uid);
+                about(&mut frames, "remote_disconnect", uid);
+            }
+            Event::Gone(uid) => about(&mut frames, "remote_disconnect", uid),
+            Event::Synced(uid) => about(&mut frames, "remote_sync", uid),
+            Event::Cleared => {} // the original tells nobody
+        }
+        ends.push(frames.len());
+    }
+    Burst::new(frames.freeze(), ends)
+}
+
+/// The texts of finished frames, for a transport that frames them itself.
+pub(super) fn texts(frames: &Bytes) -> impl Iterator<Item = &str> {
+    let mut rest: &[u8] = frames;
+    std::iter::from_fn(move || {
+        let (header, length) = match *rest.get(1)? {
+            126 => (4, usize::from(u16::from_be_bytes(rest.get(2..4)?.try_into().ok()?))),
+            127 => (10, usize::try_from(u64::from_be_bytes(rest.get(2..10)?.try_into().ok()?)).ok()?),
+            short => (2, usize::from(short)),
+        };
+        let text = std::str::from_utf8(rest.get(header..header + length)?).ok()?;
+        rest = &rest[header + length..];
+        Some(text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ids::ConnectionId, message::Kind};
+
+    #[test]
+    fn a_burst_has_one_part_for_each_publication() {
+        let (ann, seven) = (Uid::text("ann").unwrap(), Uid::number("7").unwrap());
+        let publication = |event| Publication { n: 1, origin: Some(ConnectionId(1)), event };
+        let burst = burst(&[
+            publication(Event::Joined(ann.clone())),
+            publication(Event::Message { kind: Kind::Insert, body: Bytes::from_static(br#"{"s":0,"2":"ann"}"#) }),
+            publication(Event::Cleared),
+            publication(Event::Left(seven)),
+        ]);
+        let all = burst.all();
+        let texts_of_all: Vec<&str> = texts(&all).collect();
+        assert_eq!(
+            texts_of_all,
+            [
+                r#"42["remote_join",{"uid":"ann"}]"#,
+                r#"42["msg",{"s":0,"2":"ann"}]"#,
+                r#"42["remote_leave",{"uid":7}]"#,
+                r#"42["remote_disconnect",{"uid":7}]"#,
+            ]
+        );
+        let some = burst.select(|i| i == 3);
+        assert_eq!(texts(&some).count(), 2);
+    }
+
+    #[test]
+    fn frames_of_every_length_are_read_back() {
+        for length in [0, 1, 100, 125, 126, 65_535, 65_536, 70_000] {
+            let payload = format!("\"{}\"", "é".repeat(length / 2));
+            let mut frames = BytesMut::new();
+            event(&mut frames, "e", &payload);
+            ack(&mut frames, 12, &payload);
+            let frames = frames.freeze();
+            let read: Vec<&str> = texts(&frames).collect();
+            assert_eq!(read, [format!(r#"42["e",{payload}]"#), format!("4312[{payload}]")]);
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The core: rooms, presence, the message log, tokens and limits. It knows no wire and no database; dialects call it, stores implement
+//! its traits ([`broker::Broker`], [`presence::Presence`], [`token::Tokens`], [`limit::Limits`]).
+pub mod broker;
+pub mod clock;
+pub mod deadline;
+pub mod error;
+pub mod history;
+pub mod hub;
+pub mod ids;
+pub mod json;
+pub mod limit;
+pub mod message;
+pub mod outlet;
+pub mod presence;
+pub mod room;
+pub mod secret;
+pub mod token;

@@ -1,0 +1,128 @@
+//! The broker: message log and publish/subscribe behind one trait, because storing and delivering must agree.
+//!
+//! A room's publications form one total order, the same on every node: each carries (epoch, n), n growing by one per room where it is
+//! stored. The caller keeps one `publish`, `clear` or presence call in flight per room and node, so a broker sees a room's batches one
+//! after the other.
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{
+    error::StoreError,
+    ids::{ConnectionId, RoomId, Uid},
+    message::{Kind, Message},
+};
+
+/// Something that a member, or the server, sends into a room.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// A message; its sender does not get it.
+    Message { from: ConnectionId, message: Message },
+    /// A member reads the room's log from its beginning; the others are told.
+    Synced { by: ConnectionId, uid: Uid },
+    /// The server's word to all: a JSON value.
+    System { content: Bytes },
+}
+
+impl Entry {
+    /// Whether the store keeps it.
+    pub fn is_stored(&self) -> bool {
+        matches!(self, Entry::Message { message, .. } if message.kind.is_stored())
+    }
+}
+
+/// What every node with members of a room is told, in the room's order.
+#[derive(Debug, Clone)]
+pub struct Publication {
+    /// Place in the room's order, within its epoch.
+    pub n: u64,
+    /// The connection that caused it; it is not told.
+    pub origin: Option<ConnectionId>,
+    pub event: Event,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    Message {
+        kind: Kind,
+        body: Bytes,
+    },
+    Joined(Uid),
+    /// Said goodbye, and is gone.
+    Left(Uid),
+    /// Gone without a goodbye.
+    Gone(Uid),
+    Synced(Uid),
+    /// A JSON value from the server.
+    System(Bytes),
+    /// The room's log is empty now, and its epoch a new one.
+    Cleared,
+}
+
+/// Where publications go on this node. Called in each room's order, never twice at the same time for one room; must not block.
+pub trait Sink: Send + Sync {
+    fn deliver(&self, room: &RoomId, publications: Vec<Publication>);
+    /// Another session of this connection's user has taken over: it gets kicked out.
+    fn evict(&self, connection: ConnectionId);
+}
+
+/// How much a page may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct PageLimit {
+    pub entries: usize,
+    /// Bytes of bodies. One entry is returned however large it is.
+    pub bytes: usize,
+}
+
+/// A stored message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The message, or nothing where the stored entry can't be read.
+    pub body: Option<Bytes>,
+    /// Seconds since 1970 when it was stored.
+    pub unix: u64,
+}
+
+/// A stretch of a room's log.
+#[derive(Debug, Clone, Default)]
+pub struct Page {
+    pub entries: Vec<Stored>,
+    /// Whether the limit ended it: `entries` is as long as was asked for, or reached the bytes.
+    pub full: bool,
+    /// Inserts in the room's log.
+    pub log_length: u64,
+}
+
+/// Log and publish/subscribe.
+#[async_trait]
+pub trait Broker: Send + Sync {
+    /// Where to deliver from now on. Called once, before anything else.
+    fn start(&self, sink: Arc<dyn Sink>);
+
+    /// Stores the entries that are to be stored, all or none, and delivers all of them, in order, to every node with members of the room;
+    /// on this node that is done when this returns.
+    async fn publish(&self, room: &RoomId, entries: Arc<[Entry]>) -> Result<(), StoreError>;
+
+    /// Inserts from log index `from` on.
+    async fn page(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Page, StoreError>;
+
+    /// The room's updates, in the order of their last writing where that is known.
+    async fn updates(&self, room: &RoomId) -> Result<Vec<Stored>, StoreError>;
+
+    /// Forgets the room's inserts and updates, begins a new epoch, and delivers [`Event::Cleared`].
+    async fn clear(&self, room: &RoomId) -> Result<(), StoreError>;
+
+    /// This node has its first member of the room: it is told of what happens there from now on.
+    async fn attach(&self, room: &RoomId) -> Result<(), StoreError>;
+
+    /// This node has no member of the room left.
+    fn detach(&self, room: &RoomId);
+
+    /// Whether the store answers.
+    async fn check(&self) -> Result<(), StoreError>;
+
+    /// Ends after everything accepted is stored.
+    async fn close(&self);
+}

@@ -1,0 +1,185 @@
+//! What a node has: its rooms, its connections, and the traits behind them. The way in for dialects and for HTTP.
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio_util::task::TaskTracker;
+
+use super::{
+    broker::{Broker, Publication, Sink},
+    clock::{Clock, Rng},
+    ids::{ConnectionId, RoomId},
+    limit::Limits,
+    outlet::Outlet,
+    presence::Presence,
+    room::Room,
+    token::Tokens,
+};
+use crate::metrics::Metrics;
+
+/// How long rooms wait for a store.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long a message waits for a store that is out.
+    pub patience: Duration,
+    /// Bytes that a room keeps for a store that is out.
+    pub pending: usize,
+}
+
+/// What the hub is built from.
+pub struct Parts {
+    pub broker: Arc<dyn Broker>,
+    pub presence: Arc<dyn Presence>,
+    pub tokens: Arc<dyn Tokens>,
+    pub limits: Arc<dyn Limits>,
+    pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
+    pub metrics: Arc<Metrics>,
+    /// Every task of the core is spawned here.
+    pub tasks: TaskTracker,
+    pub options: Options,
+    /// Whether users must present a valid token.
+    pub force_user_auth: bool,
+}
+
+/// The core of one node.
+pub struct Hub {
+    pub broker: Arc<dyn Broker>,
+    pub presence: Arc<dyn Presence>,
+    pub tokens: Arc<dyn Tokens>,
+    pub limits: Arc<dyn Limits>,
+    pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
+    pub metrics: Arc<Metrics>,
+    pub tasks: TaskTracker,
+    pub(super) options: Options,
+    rooms: Mutex<HashMap<RoomId, Arc<Room>>>,
+    connections: Mutex<HashMap<ConnectionId, Arc<dyn Outlet>>>,
+    next_connection: AtomicU64,
+    force_user_auth: AtomicBool,
+    open: AtomicUsize,
+    ready: AtomicBool,
+}
+
+/// The broker's way back, without a cycle of ownership.
+struct WeakSink(Weak<Hub>);
+
+impl Sink for WeakSink {
+    fn deliver(&self, room: &RoomId, publications: Vec<Publication>) {
+        let room = self.0.upgrade().and_then(|hub| hub.rooms().get(room).cloned());
+        if let Some(room) = room {
+            room.deliver(&publications);
+        }
+    }
+
+    fn evict(&self, connection: ConnectionId) {
+        let outlet = self.0.upgrade().and_then(|hub| hub.connections().get(&connection).cloned());
+        if let Some(outlet) = outlet {
+            outlet.evict();
+        }
+    }
+}
+
+impl Hub {
+    /// Builds it and tells the broker where to deliver.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let hub = Arc::new(Hub {
+            broker: parts.broker,
+            presence: parts.presence,
+            tokens: parts.tokens,
+            limits: parts.limits,
+            clock: parts.clock,
+            rng: parts.rng,
+            metrics: parts.metrics,
+            tasks: parts.tasks,
+            options: parts.options,
+            rooms: Mutex::default(),
+            connections: Mutex::default(),
+            next_connection: AtomicU64::new(1),
+            force_user_auth: AtomicBool::new(parts.force_user_auth),
+            open: AtomicUsize::new(0),
+            ready: AtomicBool::new(false),
+        });
+        hub.broker.start(Arc::new(WeakSink(Arc::downgrade(&hub))));
+        hub
+    }
+
+    fn rooms(&self) -> std::sync::MutexGuard<'_, HashMap<RoomId, Arc<Room>>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connections(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, Arc<dyn Outlet>>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A name for a new connection.
+    pub fn new_connection(&self) -> ConnectionId {
+        ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The connection can be evicted from now on, until [`Hub::unregister`].
+    pub fn register(&self, connection: ConnectionId, outlet: Arc<dyn Outlet>) {
+        self.connections().insert(connection, outlet);
+    }
+
+    pub fn unregister(&self, connection: ConnectionId) {
+        self.connections().remove(&connection);
+    }
+
+    /// The room of this id on this node, made if need be.
+    pub(super) fn room(&self, id: &RoomId) -> Arc<Room> {
+        self.rooms().entry(id.clone()).or_insert_with(|| Room::new(id.clone())).clone()
+    }
+
+    /// Takes a room out that nothing can be added to any more. Detached first: its successor, which attaches, can be made only after.
+    pub(super) fn retire(&self, room: &Arc<Room>) {
+        self.broker.detach(&room.id);
+        self.rooms().remove(&room.id);
+    }
+
+    /// Rooms on this node.
+    pub fn local_rooms(&self) -> usize {
+        self.rooms().len()
+    }
+
+    /// Whether users must present a valid token.
+    pub fn force_user_auth(&self) -> bool {
+        self.force_user_auth.load(Ordering::Relaxed)
+    }
+
+    pub fn set_force_user_auth(&self, on: bool) {
+        self.force_user_auth.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether this node should be sent clients: it has started, and is not ending.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// A connection, authenticated or not, was opened.
+    pub fn opened(&self) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.metrics.connections_opened.inc();
+        self.metrics.connections.inc();
+    }
+
+    /// It is gone.
+    pub fn closed(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.connections.dec();
+    }
+
+    /// Connections, authenticated or not.
+    pub fn open_connections(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+}

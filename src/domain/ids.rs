@@ -1,0 +1,155 @@
+//! Names of users, rooms and connections.
+//!
+//! Clients name users and rooms by a JSON string or number; `"1000"` and `1000` are the same user, so equality and hashing look at the
+//! canonical text alone, while the type a client used is kept, to be echoed to others.
+use std::{
+    borrow::{Borrow, Cow},
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
+
+/// Longest uid or room id, in bytes of its text.
+pub const MAX_NAME: usize = 256;
+
+/// Why a text can't be the name of a user or room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadName {
+    #[error("a name must not be empty")]
+    Empty,
+    #[error("a name has at most {MAX_NAME} bytes")]
+    TooLong,
+    #[error("a name must not contain control characters")]
+    ControlCharacter,
+}
+
+fn check(text: &str) -> Result<(), BadName> {
+    match text {
+        "" => Err(BadName::Empty),
+        t if t.len() > MAX_NAME => Err(BadName::TooLong),
+        t if t.chars().any(char::is_control) => Err(BadName::ControlCharacter),
+        _ => Ok(()),
+    }
+}
+
+/// A user.
+#[derive(Clone)]
+pub struct Uid {
+    text: Arc<str>,
+    number: bool,
+}
+
+impl Uid {
+    /// A uid that its client wrote as a JSON string.
+    pub fn text(text: &str) -> Result<Self, BadName> {
+        check(text)?;
+        Ok(Uid { text: text.into(), number: false })
+    }
+
+    /// A uid that its client wrote as a JSON number; `canonical` is its text as JavaScript prints it.
+    pub fn number(canonical: &str) -> Result<Self, BadName> {
+        check(canonical)?;
+        Ok(Uid { text: canonical.into(), number: true })
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The uid as JSON, in the type that its client used.
+    pub fn json(&self) -> Cow<'_, str> {
+        if self.number { Cow::Borrowed(&self.text) } else { Cow::Owned(serde_json::Value::from(&*self.text).to_string()) }
+    }
+
+    /// Whether the client wrote a number.
+    pub fn is_number(&self) -> bool {
+        self.number
+    }
+}
+
+impl PartialEq for Uid {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+impl Eq for Uid {}
+impl Hash for Uid {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+impl Borrow<str> for Uid {
+    fn borrow(&self) -> &str {
+        &self.text
+    }
+}
+impl fmt::Debug for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.json())
+    }
+}
+impl fmt::Display for Uid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A room.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomId(Arc<str>);
+
+impl RoomId {
+    pub fn new(text: &str) -> Result<Self, BadName> {
+        check(text)?;
+        Ok(RoomId(text.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for RoomId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+impl fmt::Debug for RoomId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+impl fmt::Display for RoomId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One connection of this process, never used again within it. Not shown to anybody: the public name is [`SocketId`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// The public name of a connection. Not the engine's sid: who knows that one can act as a polling client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketId(pub Arc<str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_and_its_text_are_one_user_and_each_is_echoed_as_written() {
+        let (a, b) = (Uid::text("1000").unwrap(), Uid::number("1000").unwrap());
+        assert_eq!(a, b);
+        assert_eq!((a.json().as_ref(), b.json().as_ref()), (r#""1000""#, "1000"));
+    }
+
+    #[test]
+    fn names_have_limits() {
+        assert_eq!(RoomId::new(""), Err(BadName::Empty));
+        assert_eq!(RoomId::new(&"x".repeat(257)), Err(BadName::TooLong));
+        assert_eq!(RoomId::new("a\nb"), Err(BadName::ControlCharacter));
+        assert_eq!(RoomId::new("a\u{7f}b"), Err(BadName::ControlCharacter));
+        assert!(RoomId::new(&"é".repeat(128)).is_ok());
+    }
+}

@@ -1,0 +1,79 @@
+//! The way out to one connection. A dialect implements it; rooms deliver through it and know no wire.
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::broker::Publication;
+
+/// Connections with the same encoding get the same bytes: a room's publications are encoded once for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encoding(pub u8);
+
+/// How a message that a connection sent ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Stored, if it is to be stored, and delivered.
+    Done,
+    /// Not stored, not delivered.
+    Unavailable,
+    /// It can't be learnt.
+    Unknown,
+}
+
+/// One connection, as rooms see it. Nothing here blocks.
+pub trait Outlet: Send + Sync {
+    fn encoding(&self) -> Encoding;
+    /// The publications in this connection's encoding.
+    fn encode(&self, publications: &[Publication]) -> Burst;
+    /// Sends encoded packets, behind all that was sent before.
+    fn deliver(&self, packets: Bytes);
+    /// A message of this connection ended; `ack` is what [`super::room::Room::send`] was given, `bytes` its size.
+    fn settled(&self, ack: Option<i64>, bytes: usize, outcome: Outcome);
+    /// A newer session of the same user has taken over.
+    fn evict(self: Arc<Self>);
+}
+
+/// Several publications, encoded, one part each, in one piece of memory.
+#[derive(Debug, Clone, Default)]
+pub struct Burst {
+    bytes: Bytes,
+    ends: Vec<usize>,
+}
+
+impl Burst {
+    /// `ends[i]` is where the i-th publication's packets end in `bytes`.
+    pub fn new(bytes: Bytes, ends: Vec<usize>) -> Self {
+        Burst { bytes, ends }
+    }
+
+    /// All of it, without copying.
+    pub fn all(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// The parts that `wanted` chooses; copied only where some are left out.
+    pub fn select(&self, wanted: impl Fn(usize) -> bool) -> Bytes {
+        if (0..self.ends.len()).all(&wanted) {
+            return self.all();
+        }
+        let mut chosen = BytesMut::new();
+        for i in (0..self.ends.len()).filter(|i| wanted(*i)) {
+            let start = if i == 0 { 0 } else { self.ends[i - 1] };
+            chosen.extend_from_slice(&self.bytes[start..self.ends[i]]);
+        }
+        chosen.freeze()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selection_keeps_the_order_and_leaves_the_rest_out() {
+        let burst = Burst::new(Bytes::from_static(b"aabbbc"), vec![2, 5, 6]);
+        assert_eq!(burst.select(|_| true), "aabbbc");
+        assert_eq!(burst.select(|i| i != 1), "aac");
+        assert!(burst.select(|_| false).is_empty());
+    }
+}

@@ -1,0 +1,83 @@
+//! Who is where. Joins and departures are publications in the room's order, like messages.
+//!
+//! A session that is kicked out by a newer one of its uid leaves its rooms *held* for the uid: nobody is told, and rosters still count it,
+//! until the new session takes a room over by joining it, or gives the holds up.
+use async_trait::async_trait;
+
+use super::{
+    error::StoreError,
+    ids::{ConnectionId, RoomId, SocketId, Uid},
+};
+
+/// A connection that enters a room.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    pub connection: ConnectionId,
+    pub uid: Uid,
+    /// Sees everything, is seen by nobody.
+    pub hidden: bool,
+}
+
+/// The answer to a join.
+#[derive(Debug, Clone, Default)]
+pub struct Roster {
+    /// Visible users of the room without the visitor itself, in the order of their joining; held ones too.
+    pub others: Vec<Uid>,
+    /// The visitor's place in the room's order: presence publications up to it are contained in `others`.
+    pub n: u64,
+}
+
+/// Why a visitor goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// It said goodbye: [`super::broker::Event::Left`].
+    Left,
+    /// It did not: [`super::broker::Event::Gone`].
+    Gone,
+}
+
+/// Someone in a room, as administrators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Present {
+    pub uid: Uid,
+    pub hidden: bool,
+    pub held: bool,
+}
+
+/// A session as administrators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Online {
+    pub uid: Uid,
+    pub socket: SocketId,
+}
+
+/// Sessions and rosters.
+#[async_trait]
+pub trait Presence: Send + Sync {
+    /// Makes `connection` the session of `uid`. An earlier one is evicted ([`super::broker::Sink::evict`]) and its rooms, except where it
+    /// is hidden, become held, together with those that were held before. Atomic: of two claims at the same moment exactly one survives.
+    /// Returns the rooms that are held for the uid now.
+    async fn claim(&self, uid: &Uid, connection: ConnectionId, socket: &SocketId) -> Result<Vec<RoomId>, StoreError>;
+
+    /// Ends the session, if it is still that of `connection`. Its rooms are left with [`Presence::depart`] before.
+    async fn end(&self, uid: &Uid, connection: ConnectionId) -> Result<(), StoreError>;
+
+    /// Puts the visitor into the room and returns the roster. Delivers [`super::broker::Event::Joined`] unless it is hidden, was visible
+    /// there already, or takes over a place held for its uid. Entering again as hidden delivers `Gone`.
+    async fn enter(&self, room: &RoomId, visitor: &Visitor) -> Result<Roster, StoreError>;
+
+    /// Takes the connection out of the room. Delivers unless it was hidden or not there (any more).
+    async fn depart(&self, room: &RoomId, connection: ConnectionId, departure: Departure) -> Result<(), StoreError>;
+
+    /// Gives up the place held for `uid`, if there is one: delivers `Gone`.
+    async fn release(&self, room: &RoomId, uid: &Uid) -> Result<(), StoreError>;
+
+    /// Everybody in the room, in the order of their joining. Empty for an unknown room.
+    async fn members(&self, room: &RoomId) -> Result<Vec<Present>, StoreError>;
+
+    /// Rooms with anybody in them, hidden ones and held places too, sorted.
+    async fn rooms(&self) -> Result<Vec<RoomId>, StoreError>;
+
+    /// All sessions.
+    async fn online(&self) -> Result<Vec<Online>, StoreError>;
+}

@@ -1,0 +1,201 @@
+//! A room on this node: its members here, and what waits to be published.
+//!
+//! Rooms batch. One task drains a room's outbox, and exists only while there is something in it: what arrives while a store call is in
+//! flight forms the next batch. An idle room adds no delay, a busy one gets cheaper per message. Joins, departures and clearing go
+//! through the same outbox, one at a time, so that presence has its place in the order.
+//!
+//! Two locks: `outbox` is taken by whoever sends; `members` by the fan-out, and by joins and departures, which the same task does. So a
+//! sender never waits for a fan-out.
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::oneshot;
+
+use super::{
+    broker::{Entry, Event, Publication},
+    error::StoreError,
+    hub::Hub,
+    ids::{ConnectionId, RoomId, Uid},
+    outlet::{Burst, Encoding, Outlet},
+    presence::{Departure, Roster, Visitor},
+};
+
+mod drain;
+
+/// Called with the outcome of an [`Room::enter`] before anything that happens in the room later is delivered to the newcomer.
+pub type Answer = Box<dyn FnOnce(&Result<Roster, StoreError>) + Send>;
+
+/// A connection in the room, on this node.
+struct Member {
+    connection: ConnectionId,
+    outlet: Arc<dyn Outlet>,
+    /// Presence publications of this epoch up to this one were in its roster.
+    since: u64,
+}
+
+/// Something for the drain task.
+enum Job {
+    Publish { entry: Entry, bytes: usize, sender: Option<(Arc<dyn Outlet>, Option<i64>)> },
+    Enter { visitor: Visitor, outlet: Arc<dyn Outlet>, answer: Answer, done: oneshot::Sender<bool> },
+    Depart { connection: ConnectionId, departure: Departure, done: oneshot::Sender<()> },
+    Release { uid: Uid },
+    Clear { done: oneshot::Sender<Result<(), StoreError>> },
+}
+
+#[derive(Default)]
+struct Outbox {
+    jobs: VecDeque<Job>,
+    /// Bytes of messages in `jobs`.
+    bytes: usize,
+    draining: bool,
+    /// The store does not answer: the outbox is bounded until it does.
+    stuck: bool,
+    /// Taken out of the hub: nothing may be added any more.
+    retired: bool,
+}
+
+/// The room is no longer in the hub; ask there for its successor.
+#[derive(Debug)]
+struct Retired;
+
+/// A room.
+pub struct Room {
+    pub id: RoomId,
+    outbox: Mutex<Outbox>,
+    members: Mutex<Vec<Member>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Room {
+    pub(super) fn new(id: RoomId) -> Arc<Self> {
+        Arc::new(Room { id, outbox: Mutex::default(), members: Mutex::default() })
+    }
+
+    /// A message of `sender`, which is told by [`Outlet::settled`] what became of it, with `ack` as given here. Call it only for a
+    /// member: a room with members is never retired.
+    pub fn send(self: &Arc<Self>, hub: &Arc<Hub>, entry: Entry, bytes: usize, sender: Arc<dyn Outlet>, ack: Option<i64>) {
+        let mut outbox = lock(&self.outbox);
+        if outbox.retired || (outbox.stuck && entry.is_stored() && outbox.bytes + bytes > hub.options.pending) {
+            drop(outbox);
+            return sender.settled(ack, bytes, super::outlet::Outcome::Unavailable);
+        }
+        outbox.bytes += bytes;
+        self.push(outbox, hub, Job::Publish { entry, bytes, sender: Some((sender, ack)) });
+    }
+
+    fn push(self: &Arc<Self>, mut outbox: MutexGuard<'_, Outbox>, hub: &Arc<Hub>, job: Job) {
+        outbox.jobs.push_back(job);
+        if !outbox.draining {
+            outbox.draining = true;
+            drop(outbox);
+            hub.tasks.spawn(drain::run(self.clone(), hub.clone()));
+        }
+    }
+
+    /// Adds a job, unless the room has left the hub meanwhile: then the job comes back.
+    fn try_push(self: &Arc<Self>, hub: &Arc<Hub>, job: Job) -> Result<(), (Retired, Job)> {
+        let outbox = lock(&self.outbox);
+        if outbox.retired {
+            return Err((Retired, job));
+        }
+        self.push(outbox, hub, job);
+        Ok(())
+    }
+
+    /// Takes the connection off the fan-out at once; its departure is announced, if at all, by [`Hub::depart`].
+    pub fn silence(&self, connection: ConnectionId) {
+        lock(&self.members).retain(|m| m.connection != connection);
+    }
+
+    /// Hands publications to this node's members, each encoding made once.
+    pub(super) fn deliver(&self, publications: &[Publication]) {
+        let mut members = lock(&self.members);
+        let mut bursts: Vec<(Encoding, Burst)> = Vec::with_capacity(1);
+        for member in members.iter() {
+            let encoding = member.outlet.encoding();
+            let at = bursts.iter().position(|(e, _)| *e == encoding).unwrap_or_else(|| {
+                bursts.push((encoding, member.outlet.encode(publications)));
+                bursts.len() - 1
+            });
+            let packets = bursts[at].1.select(|i| concerns(member, &publications[i]));
+            if !packets.is_empty() {
+                member.outlet.deliver(packets);
+            }
+        }
+        if publications.iter().any(|p| matches!(p.event, Event::Cleared)) {
+            // A new epoch counts from the beginning.
+            members.iter_mut().for_each(|m| m.since = 0);
+        }
+    }
+
+    fn admit(&self, connection: ConnectionId, outlet: Arc<dyn Outlet>, since: u64, answer: impl FnOnce()) {
+        let mut members = lock(&self.members);
+        members.retain(|m| m.connection != connection);
+        answer();
+        members.push(Member { connection, outlet, since });
+    }
+
+    /// Members on this node.
+    pub fn local_members(&self) -> usize {
+        lock(&self.members).len()
+    }
+}
+
+/// Whether a member is told of a publication.
+fn concerns(member: &Member, publication: &Publication) -> bool {
+    publication.origin != Some(member.connection)
+        && match publication.event {
+            Event::Joined(_) | Event::Left(_) | Event::Gone(_) => publication.n > member.since,
+            Event::Message { .. } | Event::Synced(_) | Event::System(_) | Event::Cleared => true,
+        }
+}
+
+/// Adds a job to the room of this id, made if need be.
+fn submit(hub: &Arc<Hub>, room: &RoomId, mut job: Job) {
+    loop {
+        match hub.room(room).try_push(hub, job) {
+            Ok(()) => return,
+            Err((Retired, back)) => job = back,
+        }
+    }
+}
+
+impl Hub {
+    /// Puts the visitor into the room. `answer` is called with the outcome, before the newcomer gets anything else of the room. Returns
+    /// the room when it worked.
+    pub async fn enter(self: &Arc<Self>, room: &RoomId, visitor: Visitor, outlet: Arc<dyn Outlet>, answer: Answer) -> Option<Arc<Room>> {
+        let (done, entered) = oneshot::channel();
+        submit(self, room, Job::Enter { visitor, outlet, answer, done });
+        // The room has a member now, so it is still the one in the map.
+        entered.await.unwrap_or(false).then(|| self.room(room))
+    }
+
+    /// Takes the connection out of the room, behind all that was sent there before.
+    pub async fn depart(self: &Arc<Self>, room: &RoomId, connection: ConnectionId, departure: Departure) {
+        let (done, departed) = oneshot::channel();
+        submit(self, room, Job::Depart { connection, departure, done });
+        let _ = departed.await;
+    }
+
+    /// Gives up the place held for `uid`.
+    pub fn release(self: &Arc<Self>, room: &RoomId, uid: &Uid) {
+        submit(self, room, Job::Release { uid: uid.clone() });
+    }
+
+    /// Sends something of the server's own into the room; it may be lost when the store is out.
+    pub fn announce(self: &Arc<Self>, room: &RoomId, entry: Entry) {
+        submit(self, room, Job::Publish { entry, bytes: 0, sender: None });
+    }
+
+    /// Forgets the room's log.
+    pub async fn clear(self: &Arc<Self>, room: &RoomId) -> Result<(), StoreError> {
+        let (done, cleared) = oneshot::channel();
+        submit(self, room, Job::Clear { done });
+        cleared.await.unwrap_or_else(|_| Err(StoreError::OutcomeUnknown("the server is ending".into())))
+    }
+}

@@ -1,0 +1,230 @@
+//! The one task of a busy room: takes what waits, stores it, and lets the broker deliver it.
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    super::{
+        broker::{Entry, Event, Publication},
+        error::StoreError,
+        hub::Hub,
+        outlet::{Outcome, Outlet},
+    },
+    Job, Room, lock,
+};
+use crate::domain::message::Kind;
+
+/// Most messages in one batch, and most bytes of them (one more message may exceed it).
+const BATCH: usize = 1024;
+const BATCH_BYTES: usize = 4 << 20;
+/// First and longest pause between two attempts at a store that is out.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+struct Sent {
+    bytes: usize,
+    sender: Option<(Arc<dyn Outlet>, Option<i64>)>,
+}
+
+enum Work {
+    Batch(Vec<Entry>, Vec<Sent>),
+    One(Job),
+}
+
+/// Works until nothing is left.
+pub(super) async fn run(room: Arc<Room>, hub: Arc<Hub>) {
+    while let Some(work) = next(&room, &hub) {
+        match work {
+            Work::Batch(entries, sent) => publish(&room, &hub, entries, sent).await,
+            Work::One(job) => single(&room, &hub, job).await,
+        }
+    }
+}
+
+/// The longest run of messages at the head of the outbox, or the one other job there. With nothing left, the task ends, and a room
+/// without members leaves the hub.
+fn next(room: &Arc<Room>, hub: &Arc<Hub>) -> Option<Work> {
+    let mut outbox = lock(&room.outbox);
+    let Some(head) = outbox.jobs.pop_front() else {
+        outbox.draining = false;
+        if room.local_members() == 0 {
+            outbox.retired = true;
+            drop(outbox);
+            hub.retire(room);
+        }
+        return None;
+    };
+    if !matches!(head, Job::Publish { .. }) {
+        return Some(Work::One(head));
+    }
+    let (mut entries, mut sent, mut total) = (Vec::new(), Vec::new(), 0);
+    let mut job = Some(head);
+    while let Some(Job::Publish { entry, bytes, sender }) = job.take() {
+        entries.push(entry);
+        sent.push(Sent { bytes, sender });
+        total += bytes;
+        if entries.len() < BATCH && total < BATCH_BYTES && matches!(outbox.jobs.front(), Some(Job::Publish { .. })) {
+            job = outbox.jobs.pop_front();
+        }
+    }
+    outbox.bytes -= total;
+    Some(Work::Batch(entries, sent))
+}
+
+async fn publish(room: &Arc<Room>, hub: &Arc<Hub>, entries: Vec<Entry>, sent: Vec<Sent>) {
+    hub.metrics.batches.observe(entries.len() as f64);
+    let entries: Arc<[Entry]> = entries.into();
+    let outcome = match hub.broker.publish(&room.id, entries.clone()).await {
+        Ok(()) => Outcome::Done,
+        Err(error) => retry(room, hub, &entries, error).await,
+    };
+    if outcome == Outcome::Done {
+        count(hub, &entries);
+    }
+    for (sent, entry) in sent.into_iter().zip(entries.iter()) {
+        if let Some((sender, ack)) = sent.sender {
+            // What is not stored was delivered to this node's members even while the store was out.
+            let outcome = if entry.is_stored() { outcome } else { Outcome::Done };
+            sender.settled(ack, sent.bytes, outcome);
+        }
+    }
+}
+
+fn count(hub: &Hub, entries: &[Entry]) {
+    let (mut inserts, mut updates, mut ignores) = (0, 0, 0);
+    for entry in entries {
+        match entry {
+            Entry::Message { message, .. } => match message.kind {
+                Kind::Insert => inserts += 1,
+                Kind::Update { .. } => updates += 1,
+                Kind::Ignore => ignores += 1,
+            },
+            Entry::Synced { .. } | Entry::System { .. } => {}
+        }
+    }
+    hub.metrics.published(inserts, updates, ignores);
+}
+
+/// The store is out: what is not to be stored reaches this node's members at once, the rest waits for the configured time.
+async fn retry(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>, first: StoreError) -> Outcome {
+    let begin = Instant::now();
+    let (mut error, mut pause) = (first, PAUSES.0);
+    hub.metrics.store_failures.inc();
+    tracing::warn!(room = %room.id, %error, "messages can't be stored");
+    deliver_unstored(room, entries.iter());
+    let stored: Arc<[Entry]> = entries.iter().filter(|e| e.is_stored()).cloned().collect();
+    if stored.is_empty() {
+        return Outcome::Done;
+    }
+    lock(&room.outbox).stuck = true;
+    let outcome = loop {
+        if matches!(error, StoreError::OutcomeUnknown(_)) {
+            break Outcome::Unknown;
+        }
+        if begin.elapsed() + pause > hub.options.patience {
+            break Outcome::Unavailable;
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.1);
+        pass_unstored(room);
+        match hub.broker.publish(&room.id, stored.clone()).await {
+            Ok(()) => break Outcome::Done,
+            Err(e) => error = e,
+        }
+        hub.metrics.store_failures.inc();
+    };
+    lock(&room.outbox).stuck = false;
+    if outcome != Outcome::Done {
+        tracing::error!(room = %room.id, messages = stored.len(), %error, "gave up storing messages; their senders are told");
+    }
+    outcome
+}
+
+/// Takes messages that need no store out of the outbox, and delivers them past the ones that wait.
+fn pass_unstored(room: &Arc<Room>) {
+    let (passed, kept) = {
+        let mut outbox = lock(&room.outbox);
+        // Not past a join or departure: those who come and go keep their order.
+        let end = outbox.jobs.iter().position(|j| !matches!(j, Job::Publish { .. })).unwrap_or(outbox.jobs.len());
+        let (passed, kept): (Vec<_>, Vec<_>) =
+            outbox.jobs.drain(..end).partition(|j| matches!(j, Job::Publish { entry, .. } if !entry.is_stored()));
+        for job in &passed {
+            if let Job::Publish { bytes, .. } = job {
+                outbox.bytes -= bytes;
+            }
+        }
+        let kept_count = kept.len();
+        for job in kept.into_iter().rev() {
+            outbox.jobs.push_front(job);
+        }
+        (passed, kept_count)
+    };
+    if passed.is_empty() {
+        return;
+    }
+    tracing::debug!(room = %room.id, passed = passed.len(), kept, "passing what needs no store");
+    for job in passed {
+        if let Job::Publish { entry, bytes, sender } = job {
+            deliver_unstored(room, std::iter::once(&entry));
+            if let Some((sender, ack)) = sender {
+                sender.settled(ack, bytes, Outcome::Done);
+            }
+        }
+    }
+}
+
+/// To this node's members only, and without a place in the order.
+fn deliver_unstored<'a>(room: &Room, entries: impl Iterator<Item = &'a Entry>) {
+    let publications: Vec<Publication> = entries
+        .filter(|e| !e.is_stored())
+        .map(|entry| {
+            let (origin, event) = match entry {
+                Entry::Message { from, message } => (Some(*from), Event::Message { kind: Kind::Ignore, body: message.body.clone() }),
+                Entry::Synced { by, uid } => (Some(*by), Event::Synced(uid.clone())),
+                Entry::System { content } => (None, Event::System(content.clone())),
+            };
+            Publication { n: 0, origin, event }
+        })
+        .collect();
+    if !publications.is_empty() {
+        room.deliver(&publications);
+    }
+}
+
+async fn single(room: &Arc<Room>, hub: &Arc<Hub>, job: Job) {
+    match job {
+        Job::Publish { .. } => {} // taken as a batch
+        Job::Enter { visitor, outlet, answer, done } => {
+            let entered = async {
+                if room.local_members() == 0 {
+                    hub.broker.attach(&room.id).await?;
+                }
+                hub.presence.enter(&room.id, &visitor).await
+            }
+            .await;
+            let worked = entered.is_ok();
+            match &entered {
+                Ok(roster) => room.admit(visitor.connection, outlet, roster.n, || answer(&entered)),
+                Err(error) => {
+                    tracing::warn!(room = %room.id, %error, "a join failed");
+                    answer(&entered);
+                }
+            }
+            let _ = done.send(worked);
+        }
+        Job::Depart { connection, departure, done } => {
+            room.silence(connection);
+            if let Err(error) = hub.presence.depart(&room.id, connection, departure).await {
+                tracing::warn!(room = %room.id, %error, "a departure could not be announced");
+            }
+            let _ = done.send(());
+        }
+        Job::Release { uid } => {
+            if let Err(error) = hub.presence.release(&room.id, &uid).await {
+                tracing::warn!(room = %room.id, %error, "a held place could not be released");
+            }
+        }
+        Job::Clear { done } => {
+            let _ = done.send(hub.broker.clear(&room.id).await);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Plain HTTP: tokens for business servers, administration, health, metrics, the demo page.
+pub mod admin;
+mod answer;
+pub mod caller;
+pub mod demo;
+pub mod health;
+mod memory;
+mod params;
+pub mod tokens;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::{StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{
+    config::{Compat, Open},
+    domain::hub::Hub,
+};
+
+/// What routes need.
+pub struct Context {
+    pub hub: Arc<Hub>,
+    pub compat: Compat,
+    /// Who may use the token API without an administrator's credentials.
+    pub open: Open,
+    /// Whether the tokens are in the embedded store.
+    pub embedded: bool,
+    /// Whether the token API listens on loopback only.
+    pub loopback: bool,
+    /// Whether `/admin/system/config` may turn user authentication off.
+    pub auth_switch: bool,
+    /// The configuration, secrets hidden, by setting.
+    pub settings: Vec<(String, String)>,
+    /// Where the token API listens, for those who ask elsewhere.
+    pub api_port: u16,
+}
+
+/// A router that knows what to say about what it does not know: JSON, with the right status.
+pub fn finish(router: Router) -> Router {
+    router
+        .fallback(|uri: Uri| async move { error(StatusCode::NOT_FOUND, &format!("no such route: {}", uri.path())) })
+        .method_not_allowed_fallback(|| async { error(StatusCode::METHOD_NOT_ALLOWED, "method not allowed") })
+        .layer(CatchPanicLayer::new())
+}
+
+/// An error outside the envelope of the original's routes.
+pub(crate) fn error(status: StatusCode, message: &str) -> Response {
+    (status, axum::response::AppendHeaders([("content-type", "application/json")]), serde_json::json!({ "error": message }).to_string())
+        .into_response()
+}

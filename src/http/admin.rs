@@ -1,0 +1,161 @@
+//! `/admin/*`: watching and pushing.
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    response::Response,
+    routing::{get, post},
+};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::{
+    Context,
+    answer::Status,
+    caller::{self, Presented},
+    memory,
+    params::Params,
+};
+use crate::{
+    config::Compat,
+    domain::{broker::Entry, history, ids::Uid, json as js},
+};
+
+/// The administration routes. Each needs an administrator's credentials.
+pub fn routes(context: Arc<Context>) -> Router {
+    Router::new()
+        .route("/admin/monitor/stat", get(stat))
+        .route("/admin/monitor/room_users", get(room_users))
+        .route("/admin/monitor/room_msgs", get(room_msgs))
+        .route("/admin/system/push", post(push))
+        .route("/admin/system/config", post(config))
+        .route("/admin/system/clear_room_msgs", post(clear))
+        .route("/admin/system/clear_room_msg", post(clear))
+        .with_state(context)
+}
+
+/// Reads the parameters of an administrator's request; the answer, where it is none.
+async fn authorized(context: &Context, request: Request) -> Result<Params, Response> {
+    let (parts, body) = request.into_parts();
+    let params = Params::read(&parts, body).await?;
+    match caller::admin(&context.hub, &parts.headers, &params).await {
+        Ok(Presented::Admin) => Ok(params),
+        Ok(Presented::None | Presented::Wrong) => Err(Status::RequirePermission.bare(context.compat)),
+        Err(status) => Err(status.bare(context.compat)),
+    }
+}
+
+fn respond(context: &Context, result: Result<Value, Status>) -> Response {
+    match result {
+        Ok(data) => Status::Success.with(context.compat, &data),
+        Err(status) => status.bare(context.compat),
+    }
+}
+
+/// Declares a route's handler: authorization around a function from parameters to data.
+macro_rules! handler {
+    ($name:ident, $inner:ident) => {
+        async fn $name(State(context): State<Arc<Context>>, request: Request) -> Response {
+            match authorized(&context, request).await {
+                Ok(params) => respond(&context, $inner(&context, &params).await),
+                Err(response) => response,
+            }
+        }
+    };
+}
+
+handler!(stat, read_stat);
+handler!(room_users, read_room_users);
+handler!(room_msgs, read_room_msgs);
+handler!(push, do_push);
+handler!(config, do_config);
+handler!(clear, do_clear);
+
+fn uid_json(uid: &Uid) -> Value {
+    serde_json::from_str(&uid.json()).unwrap_or(Value::Null)
+}
+
+async fn read_stat(context: &Context, _: &Params) -> Result<Value, Status> {
+    let hub = &context.hub;
+    let online = hub.presence.online().await?;
+    let rooms = hub.presence.rooms().await?;
+    let users: Vec<Value> = online.iter().map(|o| json!({ "uid": uid_json(&o.uid), "socketId": &*o.socket.0 })).collect();
+    let rooms: Vec<&str> = rooms.iter().map(|r| r.as_str()).collect();
+    let mut settings = serde_json::Map::new();
+    for (key, value) in &context.settings {
+        settings.insert(key.clone(), Value::from(value.as_str()));
+    }
+    let mut stat = json!({
+        "online_user_count": users.len(),
+        "online_users": users,
+        "online_room_count": rooms.len(),
+        "online_rooms": rooms,
+        "online_socket_count": hub.open_connections(),
+        "force_user_auth": hub.force_user_auth(),
+        "config": settings,
+        "memory": memory::usage(),
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    if let Ok(env) = std::env::var("NODE_ENV") {
+        stat["env"] = env.into();
+    }
+    Ok(stat)
+}
+
+async fn read_room_users(context: &Context, params: &Params) -> Result<Value, Status> {
+    let room = params.query_room().ok_or(Status::ParamError)?;
+    let members = context.hub.presence.members(&room).await?;
+    let users: Vec<Value> = members.iter().map(|m| json!({ "uid": uid_json(&m.uid) })).collect();
+    Ok(json!({ "users": users }))
+}
+
+async fn read_room_msgs(context: &Context, params: &Params) -> Result<Value, Status> {
+    let room = params.query_room().ok_or(Status::ParamError)?;
+    let from = params.query.get("offset").map_or(0, |o| js::parse_int(o));
+    let page = history::read(&*context.hub.broker, &room, from).await?;
+    let stored = page.entries.iter().filter_map(|e| Some((serde_json::from_slice::<Value>(e.body.as_ref()?).ok()?, e.unix)));
+    let next = u8::from(page.next);
+    Ok(match context.compat {
+        Compat::Documented => {
+            let msgs: Vec<Value> = stored.map(|(data, ts)| json!({ "ts": ts, "uid": data["2"], "data": data })).collect();
+            json!({ "msgs": msgs, "offset": page.offset, "next": next })
+        }
+        Compat::Deployed => {
+            let msgs: Vec<Value> = stored.map(|(data, ts)| json!({ "data": data, "ts": ts })).collect();
+            json!({ "msgs": { "data": msgs, "offset": page.offset, "next": next } })
+        }
+    })
+}
+
+async fn do_push(context: &Context, params: &Params) -> Result<Value, Status> {
+    let room = params.body_room().or_else(|| params.query_room()).ok_or(Status::ParamError)?;
+    let content = params.body.get("content").ok_or(Status::ParamError)?;
+    if context.hub.presence.members(&room).await?.is_empty() {
+        return Err(Status::RoomNotExists);
+    }
+    context.hub.announce(&room, Entry::System { content: Bytes::from(content.to_string()) });
+    Ok(json!({}))
+}
+
+async fn do_config(context: &Context, params: &Params) -> Result<Value, Status> {
+    let on = match params.body.get("forceUserAuth") {
+        None => return Ok(json!({})),
+        Some(Value::Bool(on)) => *on,
+        Some(Value::String(text)) if text == "true" => true,
+        Some(Value::String(text)) if text == "false" => false,
+        Some(_) => return Err(Status::ParamError),
+    };
+    if !on && !context.auth_switch {
+        return Err(Status::OperationFailed);
+    }
+    tracing::warn!(force_user_auth = on, "user authentication was switched by an administrator");
+    context.hub.set_force_user_auth(on);
+    Ok(json!({}))
+}
+
+async fn do_clear(context: &Context, params: &Params) -> Result<Value, Status> {
+    let room = params.query_room().or_else(|| params.body_room()).ok_or(Status::ParamError)?;
+    context.hub.clear(&room).await?;
+    Ok(json!({}))
+}

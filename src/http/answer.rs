@@ -1,0 +1,62 @@
+//! The envelope of the original's routes: always HTTP 200, `{meta:{status,msg}, data:{…}}`.
+use axum::{
+    http::header,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use crate::{config::Compat, domain::error::StoreError};
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Status {
+    Success,
+    UserExists,
+    OperationFailed,
+    ServerError,
+    ParamError,
+    UserNotExists,
+    RequirePermission,
+    RoomNotExists,
+}
+
+impl Status {
+    /// Number and text. The original's README and its code disagree; the setting `compat` chooses.
+    fn wire(self, compat: Compat) -> (u8, &'static str) {
+        match (self, compat) {
+            (Status::Success, _) => (0, "success"),
+            (Status::UserExists, Compat::Documented) => (1, "user exists"),
+            (Status::OperationFailed, Compat::Documented) => (2, "operation failed"),
+            (Status::ServerError, Compat::Documented) => (3, "server error"),
+            (Status::ParamError, Compat::Documented) => (4, "param error"),
+            (Status::UserNotExists, Compat::Documented) => (5, "user not exists"),
+            (Status::RequirePermission, Compat::Documented) => (6, "require permission"),
+            (Status::RequirePermission, Compat::Deployed) => (1, "require permission"),
+            (Status::UserExists, Compat::Deployed) => (2, "user exists, please use refresh token api"),
+            (Status::OperationFailed, Compat::Deployed) => (3, "operation failed"),
+            (Status::ServerError, Compat::Deployed) => (4, "server errors"),
+            (Status::ParamError, Compat::Deployed) => (5, "param error"),
+            (Status::UserNotExists, Compat::Deployed) => (6, "user not exists"),
+            (Status::RoomNotExists, _) => (7, "room not exists"),
+        }
+    }
+
+    /// The answer with this status and data.
+    pub(super) fn with(self, compat: Compat, data: &Value) -> Response {
+        let (status, msg) = self.wire(compat);
+        let body = json!({ "meta": { "status": status, "msg": msg }, "data": data });
+        ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string()).into_response()
+    }
+
+    /// The answer with this status and no data.
+    pub(super) fn bare(self, compat: Compat) -> Response {
+        self.with(compat, &json!({}))
+    }
+}
+
+impl From<StoreError> for Status {
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(%error, "a request failed");
+        Status::ServerError
+    }
+}

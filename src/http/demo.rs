@@ -1,0 +1,104 @@
+//! The demo page, and tokens for its visitors.
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde_json::json;
+
+use super::error;
+use crate::domain::{
+    clock::alphanumeric,
+    hub::Hub,
+    ids::Uid,
+    secret::Secret,
+    token::{Creation, Realm},
+};
+
+/// Visitors that get a token within a minute.
+const VISITORS_PER_MINUTE: u32 = 300;
+
+struct Demo {
+    hub: Arc<Hub>,
+    /// Where the socket server listens.
+    port: u16,
+    minute: AtomicU64,
+    visitors: AtomicU32,
+}
+
+/// The page and its routes.
+pub fn routes(hub: Arc<Hub>, websocket_port: u16) -> Router {
+    let demo = Arc::new(Demo { hub, port: websocket_port, minute: AtomicU64::new(0), visitors: AtomicU32::new(0) });
+    Router::new()
+        .route("/", get(|| async { page("text/html; charset=utf-8", include_str!("../../demo/index.html")) }))
+        .route("/always-online.js", get(|| async { page("text/javascript; charset=utf-8", include_str!("../../demo/always-online.js")) }))
+        .route("/token", post(token))
+        .with_state(demo)
+}
+
+/// Nothing from elsewhere, but connections to wherever the socket server is.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self' 'unsafe-inline'; connect-src *; img-src 'self' data:; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+fn page(kind: &'static str, text: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, text).into_response()
+}
+
+/// A visitor of the page gets a uid `demo-…` and its token. Not for other sites' pages.
+async fn token(State(demo): State<Arc<Demo>>, headers: HeaderMap) -> Response {
+    let site = headers.get("sec-fetch-site").and_then(|v| v.to_str().ok());
+    if site.is_some_and(|site| site != "same-origin") {
+        return error(StatusCode::FORBIDDEN, "only for the demo page itself");
+    }
+    if !demo.welcomes_one_more() {
+        return error(StatusCode::TOO_MANY_REQUESTS, "too many visitors within a minute");
+    }
+    match demo.visitor().await {
+        Some((uid, token)) => {
+            let host = headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or("localhost");
+            let name = if host.ends_with(']') { host } else { host.rsplit_once(':').map_or(host, |(name, _)| name) };
+            let body = json!({ "uid": uid.as_str(), "token": token.reveal(), "url": format!("ws://{name}:{}", demo.port) });
+            ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], body.to_string()).into_response()
+        }
+        None => error(StatusCode::INTERNAL_SERVER_ERROR, "no token could be made"),
+    }
+}
+
+impl Demo {
+    fn welcomes_one_more(&self) -> bool {
+        let minute = self.hub.clock.unix() / 60;
+        if self.minute.swap(minute, Relaxed) != minute {
+            self.visitors.store(0, Relaxed);
+        }
+        self.visitors.fetch_add(1, Relaxed) < VISITORS_PER_MINUTE
+    }
+
+    async fn visitor(&self) -> Option<(Uid, Secret)> {
+        let name = alphanumeric(&*self.hub.rng, 6).ok()?.to_ascii_lowercase();
+        let uid = Uid::text(&format!("demo-{name}")).ok()?;
+        let token = Secret::random(&*self.hub.rng).ok()?;
+        let tokens = &self.hub.tokens;
+        match tokens.create(Realm::User, &uid, &token).await {
+            Ok(Creation::Created) => Some((uid, token)),
+            // Someone had that name: its token is kept, and another name is not worth a loop.
+            Ok(Creation::Exists) => None,
+            Err(error) => {
+                tracing::warn!(%error, "a visitor of the demo got no token");
+                None
+            }
+        }
+    }
+}

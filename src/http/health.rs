@@ -1,0 +1,42 @@
+//! `/livez`, `/readyz` and `/metrics`.
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::json;
+
+use crate::domain::hub::Hub;
+
+/// Whether the process lives, and whether it should be sent clients.
+pub fn routes(hub: Arc<Hub>) -> Router {
+    let ready = move || async move {
+        if !hub.is_ready() {
+            return status(StatusCode::SERVICE_UNAVAILABLE, "draining");
+        }
+        let (broker, tokens) = tokio::join!(hub.broker.check(), hub.tokens.check());
+        match broker.and(tokens) {
+            Ok(()) => status(StatusCode::OK, "ready"),
+            Err(error) => {
+                tracing::warn!(%error, "not ready");
+                status(StatusCode::SERVICE_UNAVAILABLE, "store unavailable")
+            }
+        }
+    };
+    Router::new().route("/livez", get(|| async { status(StatusCode::OK, "alive") })).route("/readyz", get(ready))
+}
+
+fn status(code: StatusCode, word: &str) -> Response {
+    (code, [(header::CONTENT_TYPE, "application/json")], json!({ "status": word }).to_string()).into_response()
+}
+
+/// Counters in the text format of Prometheus.
+pub fn metrics(hub: Arc<Hub>) -> Router {
+    let page = move || async move {
+        ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], hub.metrics.text()).into_response()
+    };
+    Router::new().route("/metrics", get(page))
+}

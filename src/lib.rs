@@ -1,0 +1,14 @@
+//! always-online: a socket.io-compatible event server.
+//!
+//! Who may import whom: `config` and `metrics` nothing of ours; `domain` only `metrics`; `store`, `dialect`, `http` and `net` import
+//! `domain`, `config` and `metrics`, never each other; `app` everything. `tests/architecture.rs` enforces it.
+pub mod app;
+pub mod config;
+pub mod dialect;
+pub mod domain;
+pub mod http;
+pub mod lifecycle;
+pub mod metrics;
+pub mod net;
+pub mod store;
+pub mod telemetry;

@@ -1,0 +1,195 @@
+//! Command line → configuration → server → exit code.
+//!
+//! Exit codes: 0 all went well; 1 something failed while running; 2 the command line or configuration is wrong; 3 an address can't be
+//! listened on; 4 the store can't be opened; 5 the account exists already, or does not exist; 6 the deadline of the orderly end passed;
+//! 130 ended at once by a second signal.
+use std::{net::SocketAddr, process::ExitCode};
+
+use always_online::{
+    app::{self, App, StartError},
+    config::{
+        Config,
+        cli::{AccountCommand, Cli, Command, Role, TokenCommand},
+    },
+    domain::{
+        clock::SystemRng,
+        ids::Uid,
+        secret::Secret,
+        token::{Creation, Realm, Tokens},
+    },
+    lifecycle::Signals,
+    telemetry,
+};
+use anyhow::Context;
+
+const FAILED: u8 = 1;
+const WRONG_CONFIGURATION: u8 = 2;
+const NO_ADDRESS: u8 = 3;
+const NO_STORE: u8 = 4;
+const NO_SUCH_ACCOUNT: u8 = 5;
+const DEADLINE: u8 = 6;
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = match cli.config(std::env::vars_os()) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::from(WRONG_CONFIGURATION);
+        }
+    };
+    let outcome = match cli.command {
+        Command::CheckConfig => {
+            println!("the configuration is valid");
+            Ok(0)
+        }
+        Command::PrintConfig => {
+            print!("{}", config.print());
+            Ok(0)
+        }
+        Command::Run(role) => run(config, role),
+        Command::Admin(command) => account(&config, Realm::Admin, command.into()),
+        Command::Token(command) => account(&config, Realm::User, command.into()),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("always-online: {error:#}");
+            let code = match error.downcast_ref::<StartError>() {
+                Some(StartError::Listen { .. }) => NO_ADDRESS,
+                Some(StartError::Store(_) | StartError::Unavailable(_)) => NO_STORE,
+                Some(StartError::Backend(_)) => WRONG_CONFIGURATION,
+                Some(StartError::Admin(_)) | None => FAILED,
+            };
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn runtime(config: &Config) -> anyhow::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = if config.runtime.workers == 0 { cores } else { config.runtime.workers };
+    // One worker needs no other threads to take work from: measured 30 % less CPU.
+    let mut builder =
+        if workers == 1 { tokio::runtime::Builder::new_current_thread() } else { tokio::runtime::Builder::new_multi_thread() };
+    if workers > 1 {
+        builder.worker_threads(workers);
+    }
+    builder.enable_all().build().context("the runtime could not be started")
+}
+
+fn run(config: Config, role: Role) -> anyhow::Result<u8> {
+    telemetry::install(&config);
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+    let runtime = runtime(&config)?;
+    let code = runtime.block_on(serve(config, role))?;
+    // Connections that are still open end with the process.
+    runtime.shutdown_background();
+    Ok(code)
+}
+
+async fn serve(config: Config, role: Role) -> anyhow::Result<u8> {
+    let mut signals = Signals::install().context("signals can't be handled")?;
+    let app = App::start(&config, role).await?;
+    announce(&app);
+    signals.next().await;
+    tokio::select! {
+        in_time = app.drain() => Ok(if in_time { 0 } else { DEADLINE }),
+        () = signals.next() => Ok(INTERRUPTED),
+    }
+}
+
+/// Tells people, and scripts, where to look.
+fn announce(app: &App) {
+    println!("always-online {} is running.", env!("CARGO_PKG_VERSION"));
+    for (what, address) in &app.addresses {
+        println!("{what} http://{}", reachable(*address));
+    }
+    if let Some(admin) = &app.first_admin {
+        println!("An administrator was made; this is shown once, and kept in {}:", admin.file.display());
+        println!("admin uid: {}", admin.uid);
+        println!("admin token: {}", admin.token.reveal());
+    }
+    if let Some((_, address)) = app.addresses.iter().find(|(what, _)| *what == "demo") {
+        println!("Open http://{} in two browser windows, and draw.", reachable(*address));
+    }
+}
+
+/// An address that can be opened: not the one that means all.
+fn reachable(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
+}
+
+enum Change {
+    Create(String),
+    Refresh(String),
+    Remove(String),
+    List,
+}
+
+impl From<AccountCommand> for Change {
+    fn from(command: AccountCommand) -> Self {
+        match command {
+            AccountCommand::Create { uid } => Change::Create(uid),
+            AccountCommand::Remove { uid } => Change::Remove(uid),
+            AccountCommand::List => Change::List,
+        }
+    }
+}
+
+impl From<TokenCommand> for Change {
+    fn from(command: TokenCommand) -> Self {
+        match command {
+            TokenCommand::Create { uid } => Change::Create(uid),
+            TokenCommand::Refresh { uid } => Change::Refresh(uid),
+            TokenCommand::Revoke { uid } => Change::Remove(uid),
+        }
+    }
+}
+
+fn account(config: &Config, realm: Realm, change: Change) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let accounts = app::accounts(config)?;
+        apply(&*accounts, realm, change).await
+    })
+}
+
+async fn apply(accounts: &dyn Tokens, realm: Realm, change: Change) -> anyhow::Result<u8> {
+    let name = |uid: &str| Uid::text(uid).with_context(|| format!("{uid:?} can't be a uid"));
+    match change {
+        Change::Create(uid) => {
+            let token = Secret::random(&SystemRng)?;
+            match accounts.create(realm, &name(&uid)?, &token).await? {
+                Creation::Created => println!("{}", token.reveal()),
+                Creation::Exists => return missing(&uid, "exists already"),
+            }
+        }
+        Change::Refresh(uid) => {
+            let token = Secret::random(&SystemRng)?;
+            if !accounts.refresh(realm, &name(&uid)?, &token).await? {
+                return missing(&uid, "does not exist");
+            }
+            println!("{}", token.reveal());
+        }
+        Change::Remove(uid) => {
+            if !accounts.revoke(realm, &name(&uid)?).await? {
+                return missing(&uid, "does not exist");
+            }
+        }
+        Change::List => {
+            for account in accounts.list(realm).await? {
+                println!("{}", account.uid);
+            }
+        }
+    }
+    Ok(0)
+}
+
+fn missing(uid: &str, what: &str) -> anyhow::Result<u8> {
+    eprintln!("always-online: {uid} {what}");
+    Ok(NO_SUCH_ACCOUNT)
+}

@@ -1,0 +1,85 @@
+//! Counters for operators, in the text format of Prometheus. No uid or room id is ever a label.
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+/// Why, in a word.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Reason {
+    reason: &'static str,
+}
+
+/// All of them.
+pub struct Metrics {
+    registry: Registry,
+    /// Connections that are open now.
+    pub connections: Gauge,
+    pub connections_opened: Counter,
+    messages: Family<Reason, Counter>,
+    drops: Family<Reason, Counter>,
+    refusals: Family<Reason, Counter>,
+    /// Messages per batch.
+    pub batches: Histogram,
+    /// Store calls that failed.
+    pub store_failures: Counter,
+    /// Pages of `sync`.
+    pub pages: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("always_online");
+        let metrics = Metrics {
+            connections: Gauge::default(),
+            connections_opened: Counter::default(),
+            messages: Family::default(),
+            drops: Family::default(),
+            refusals: Family::default(),
+            batches: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1024.0]),
+            store_failures: Counter::default(),
+            pages: Counter::default(),
+            registry: Registry::default(),
+        };
+        registry.register("connections", "Connections open now", metrics.connections.clone());
+        registry.register("connections_opened", "Connections opened", metrics.connections_opened.clone());
+        registry.register("messages", "Messages published, by storage type", metrics.messages.clone());
+        registry.register("drops", "Connections closed by the server that may come back, by reason", metrics.drops.clone());
+        registry.register("refusals", "Connections closed by the server that should stay away, by reason", metrics.refusals.clone());
+        registry.register("batch_messages", "Messages per batch of a room", metrics.batches.clone());
+        registry.register("store_failures", "Store calls that failed", metrics.store_failures.clone());
+        registry.register("sync_pages", "Pages of sync answered", metrics.pages.clone());
+        Metrics { registry, ..metrics }
+    }
+}
+
+impl Metrics {
+    /// A connection was dropped: it may come back.
+    pub fn dropped(&self, reason: &'static str) {
+        self.drops.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// A connection was refused: it stays away.
+    pub fn refused(&self, reason: &'static str) {
+        self.refusals.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// Counts messages that were published, by storage type.
+    pub fn published(&self, inserts: u64, updates: u64, ignores: u64) {
+        for (reason, count) in [("insert", inserts), ("update", updates), ("ignore", ignores)] {
+            if count > 0 {
+                self.messages.get_or_create(&Reason { reason }).inc_by(count);
+            }
+        }
+    }
+
+    /// The page for a scraper.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(_) => String::new(), // writing into a String can't fail
+        }
+    }
+}

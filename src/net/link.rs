@@ -1,0 +1,297 @@
+//! One TCP connection, as the rest of the server may act on it: close it, hold its reading, see what it has yet to read.
+//!
+//! While it speaks HTTP, writes go through and push back as usual. Once it is a WebSocket it takes every write whole, into a queue of its
+//! own, so that what a client has not read yet is known exactly, in bytes, and is the one bound on it: a client above the bound is
+//! closed, never waited for, and never skipped. A queue that makes no progress for the stall time ends the connection as well;
+//! socketioxide alone would leave a client that stops reading in its rooms for ever.
+use std::{
+    io,
+    net::{Shutdown, SocketAddr},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use tokio::{net::TcpStream, sync::Notify};
+use tokio_util::task::TaskTracker;
+
+use super::queue::Queue;
+use crate::metrics::Metrics;
+
+/// How long a connection that we close may take to say that it has read everything.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Bounds of every connection of a listener.
+#[derive(Clone)]
+pub struct Bounds {
+    /// Longest time without progress while something is to be written.
+    pub stall: Duration,
+    /// Bytes that a WebSocket client may be behind.
+    pub backlog: usize,
+    pub metrics: Arc<Metrics>,
+    pub tasks: TaskTracker,
+}
+
+/// How a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// A WebSocket: as soon as the engine has written the socket.io DISCONNECT that it was given. Then as below.
+    AfterDisconnect,
+    /// What is queued here is still written, and a WebSocket Close frame; the engine sees the end of what the client sends.
+    Graceful,
+    /// At once; what is not written is lost.
+    Abrupt,
+}
+
+/// A WebSocket text frame with the packet DISCONNECT of the namespace `/`. These bytes are nowhere else in what the engine writes: 0x02
+/// can't stand in JSON text, and no other packet is two bytes long and begins with `41`.
+const DISCONNECT: [u8; 4] = [0x81, 2, b'4', b'1'];
+/// A WebSocket Close frame, code 1000.
+const CLOSE: [u8; 4] = [0x88, 2, 0x03, 0xE8];
+
+/// A TCP connection.
+pub struct Link {
+    pub(super) stream: TcpStream,
+    pub peer: SocketAddr,
+    pub(super) bounds: Bounds,
+    queue: Mutex<Queue>,
+    websocket: AtomicBool,
+    /// To be closed once DISCONNECT is written.
+    ending: AtomicBool,
+    ended: AtomicBool,
+    killed: AtomicBool,
+    held: AtomicBool,
+    /// Bytes that may be queued beyond the backlog: a page on its way.
+    allowance: AtomicUsize,
+    accepted: AtomicU64,
+    why: OnceLock<&'static str>,
+    /// Who is to be told when a WebSocket client falls behind or stalls.
+    drained: Notify,
+    pub(super) reader: AtomicWaker,
+    pub(super) writer: AtomicWaker,
+}
+
+impl Link {
+    pub(super) fn new(stream: TcpStream, peer: SocketAddr, bounds: Bounds) -> Arc<Self> {
+        Arc::new(Link {
+            stream,
+            peer,
+            bounds,
+            queue: Mutex::default(),
+            websocket: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
+            held: AtomicBool::new(false),
+            allowance: AtomicUsize::new(0),
+            accepted: AtomicU64::new(0),
+            why: OnceLock::new(),
+            drained: Notify::new(),
+            reader: AtomicWaker::new(),
+            writer: AtomicWaker::new(),
+        })
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on a WebSocket: writes are queued here.
+    pub fn become_websocket(&self) {
+        self.websocket.store(true, SeqCst);
+    }
+
+    pub(super) fn is_websocket(&self) -> bool {
+        self.websocket.load(SeqCst)
+    }
+
+    /// Closes the connection. `why` is a word for logs and metrics; the first one stays.
+    pub fn close(self: &Arc<Self>, closing: Closing, why: &'static str) {
+        let _ = self.why.set(why);
+        match closing {
+            Closing::AfterDisconnect => return self.ending.store(true, SeqCst),
+            Closing::Graceful if self.is_websocket() && !self.ended.swap(true, SeqCst) => self.say_goodbye(&mut self.queue()),
+            Closing::Graceful => {}
+            Closing::Abrupt if !self.killed.swap(true, SeqCst) => {
+                let _ = socket2::SockRef::from(&self.stream).shutdown(Shutdown::Both);
+            }
+            Closing::Abrupt => {}
+        }
+        self.ended.store(true, SeqCst);
+        self.reader.wake();
+        self.writer.wake();
+        self.drained.notify_waiters();
+    }
+
+    /// The Close frame, behind all that was written: whole frames only come in here, so this is between two of them.
+    fn say_goodbye(self: &Arc<Self>, queue: &mut Queue) {
+        if !self.is_killed() {
+            let _ = self.append(queue, &CLOSE);
+        }
+    }
+
+    /// Why it was closed by us, if it was.
+    pub fn why(&self) -> Option<&'static str> {
+        self.why.get().copied()
+    }
+
+    /// Whether nothing more is read or written.
+    pub fn is_ended(&self) -> bool {
+        self.ended.load(SeqCst)
+    }
+
+    pub(super) fn is_killed(&self) -> bool {
+        self.killed.load(SeqCst)
+    }
+
+    /// Stops, or resumes, reading from the client.
+    pub fn hold_reading(&self, hold: bool) {
+        self.held.store(hold, SeqCst);
+        if !hold {
+            self.reader.wake();
+        }
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held.load(SeqCst)
+    }
+
+    /// Bytes that the engine has written so far.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(SeqCst)
+    }
+
+    /// Lets the client be this many bytes further behind, until [`Link::written`] returns.
+    pub fn allow(&self, bytes: usize) {
+        self.allowance.store(bytes, SeqCst);
+    }
+
+    /// Waits until the engine has written `target` bytes in all and the kernel has taken all but `rest` of them, or the connection ended.
+    pub async fn written(&self, target: u64, rest: usize) {
+        loop {
+            let notified = self.drained.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if self.is_ended() || (self.accepted() >= target && self.queue().len() <= rest) {
+                self.allowance.store(0, SeqCst);
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Takes all of `bytes`, which are whole frames: what the kernel does not take now is queued.
+    pub(super) fn accept(self: &Arc<Self>, bytes: &[u8]) -> io::Result<()> {
+        let mut queue = self.queue();
+        if self.is_ended() {
+            return Err(dead());
+        }
+        let fits = self.append(&mut queue, bytes)?;
+        if self.ending.load(SeqCst) && bytes.windows(DISCONNECT.len()).any(|w| w == DISCONNECT) {
+            self.ended.store(true, SeqCst);
+            self.say_goodbye(&mut queue);
+            self.reader.wake();
+        }
+        drop(queue);
+        self.accepted.fetch_add(bytes.len() as u64, SeqCst);
+        if !fits {
+            self.behind("slow");
+            return Err(dead());
+        }
+        self.drained.notify_waiters();
+        Ok(())
+    }
+
+    /// False: the client is too far behind.
+    fn append(self: &Arc<Self>, queue: &mut Queue, bytes: &[u8]) -> io::Result<bool> {
+        let mut written = 0;
+        if queue.len() == 0 {
+            match self.stream.try_write(bytes) {
+                Ok(n) => written = n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
+            }
+        }
+        if written < bytes.len() {
+            queue.push(Bytes::copy_from_slice(&bytes[written..]));
+            if !queue.flushing {
+                queue.flushing = true;
+                self.bounds.tasks.spawn(flush(self.clone()));
+            }
+        }
+        Ok(queue.len() <= self.bounds.backlog.saturating_add(self.allowance.load(SeqCst)))
+    }
+
+    /// The client does not read fast enough.
+    fn behind(self: &Arc<Self>, why: &'static str) {
+        if !self.is_killed() {
+            tracing::info!(peer = %self.peer, why, "client does not read what it is sent; closed");
+            self.bounds.metrics.dropped(why);
+        }
+        self.close(Closing::Abrupt, why);
+    }
+
+    pub(super) fn is_flushed(&self) -> bool {
+        self.queue().len() == 0
+    }
+
+    /// After we closed: writes what is queued, then waits for the client to close too, so that the kernel does not throw away what it has
+    /// yet to read.
+    pub(super) async fn linger(self: Arc<Self>) {
+        while !self.is_flushed() && !self.is_killed() {
+            let notified = self.drained.notified();
+            if !self.is_flushed() && !self.is_killed() {
+                notified.await; // the flush ends, or gives the connection up
+            }
+        }
+        let _ = socket2::SockRef::from(&self.stream).shutdown(Shutdown::Write);
+        let mut scratch = [0; 1024];
+        let goodbye = async {
+            while self.stream.readable().await.is_ok() {
+                match self.stream.try_read(&mut scratch) {
+                    Ok(1..) => {}
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    Ok(0) | Err(_) => return,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, goodbye).await;
+    }
+}
+
+/// Writes the queue out. Exists only while there is one.
+async fn flush(link: Arc<Link>) {
+    loop {
+        match tokio::time::timeout(link.bounds.stall, link.stream.writable()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return link.close(Closing::Abrupt, "write failed"),
+            Err(_) => return link.behind("stalled"),
+        }
+        if link.is_killed() {
+            return;
+        }
+        let mut queue = link.queue();
+        let done = match queue.write(&link.stream) {
+            Ok(done) => done,
+            Err(_) => {
+                drop(queue);
+                return link.close(Closing::Abrupt, "write failed");
+            }
+        };
+        queue.flushing = !done;
+        drop(queue);
+        link.drained.notify_waiters();
+        if done {
+            return link.writer.wake();
+        }
+    }
+}
+
+/// What reads and writes of a killed connection get.
+pub(super) fn dead() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "closed by the server")
+}

@@ -1,0 +1,75 @@
+//! Accepts connections and serves HTTP/1.1 on them, each behind its [`Link`].
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::body::Body;
+use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    link::{Bounds, Link},
+    stream::Stream,
+};
+
+/// Connections that the kernel keeps for us until they are accepted.
+const ACCEPT_QUEUE: u32 = 4096;
+/// Pause after a failed accept (out of file descriptors, say).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What answers requests.
+pub trait Service: Clone + Send + Sync + 'static {
+    fn call(&self, request: Request<Incoming>, link: Arc<Link>) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// A bound socket.
+pub struct Listener {
+    socket: TcpListener,
+    /// Where it listens, with the port that was chosen.
+    pub address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds and listens.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let socket = socket.listen(ACCEPT_QUEUE)?;
+        let address = socket.local_addr()?;
+        Ok(Listener { socket, address })
+    }
+
+    /// Serves until `stop`; connections that are open then go on. `header_timeout` bounds the reading of a request's head, from the
+    /// connection's beginning or the previous answer's end.
+    pub async fn serve<S: Service>(self, service: S, bounds: Bounds, header_timeout: Duration, stop: CancellationToken) {
+        let mut http = hyper::server::conn::http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(header_timeout);
+        loop {
+            let (socket, peer) = tokio::select! {
+                () = stop.cancelled() => return,
+                accepted = self.socket.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                },
+            };
+            let _ = socket.set_nodelay(true);
+            let link = Link::new(socket, peer, bounds.clone());
+            let (service, http) = (service.clone(), http.clone());
+            bounds.tasks.spawn(async move {
+                let answer = service_fn(|request| {
+                    let (service, link) = (service.clone(), link.clone());
+                    async move { Ok::<_, Infallible>(service.call(request, link).await) }
+                });
+                let stream = TokioIo::new(Stream::new(link.clone()));
+                if let Err(error) = http.serve_connection(stream, answer).with_upgrades().await {
+                    tracing::debug!(peer = %link.peer, %error, "connection ended");
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What a WebSocket client has yet to read, on our side of the kernel.
+use std::{collections::VecDeque, io, io::IoSlice};
+
+use bytes::{Buf, Bytes};
+use tokio::net::TcpStream;
+
+/// Pieces written with one system call at most.
+const PIECES: usize = 64;
+
+/// Bytes that the kernel did not take at once, in order.
+#[derive(Default)]
+pub(super) struct Queue {
+    pieces: VecDeque<Bytes>,
+    bytes: usize,
+    /// A task is writing it out.
+    pub(super) flushing: bool,
+}
+
+impl Queue {
+    pub(super) fn len(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn push(&mut self, piece: Bytes) {
+        self.bytes += piece.len();
+        self.pieces.push_back(piece);
+    }
+
+    /// Writes what the kernel takes. True: all of it is gone.
+    pub(super) fn write(&mut self, stream: &TcpStream) -> io::Result<bool> {
+        while !self.pieces.is_empty() {
+            let written = {
+                let slices: Vec<IoSlice<'_>> = self.pieces.iter().take(PIECES).map(|p| IoSlice::new(p)).collect();
+                match stream.try_write_vectored(&slices) {
+                    Ok(n) => n,
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                    Err(e) => return Err(e),
+                }
+            };
+            self.advance(written);
+        }
+        Ok(true)
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.bytes -= written;
+        while let Some(front) = self.pieces.front_mut().filter(|_| written > 0) {
+            let taken = written.min(front.len());
+            front.advance(taken);
+            written -= taken;
+            if front.is_empty() {
+                self.pieces.pop_front();
+            }
+        }
+    }
+}

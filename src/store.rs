@@ -1,0 +1,5 @@
+//! Stores: what keeps messages, presence, tokens and limits. Each implements traits of [`crate::domain`] and runs their contract suites.
+pub mod embedded;
+
+#[cfg(test)]
+pub(crate) mod contract;

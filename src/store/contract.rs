@@ -1,0 +1,172 @@
+//! What every store must do: one suite per trait, run against each backend.
+//!
+//! A backend's tests say, once per trait, how one test's store is made:
+//!
+//! ```text
+//! broker_contract!(embedded, DataFolder::new());
+//! ```
+//!
+//! The expression is evaluated anew for each test and implements the trait that the suite asks for ([`BrokerHome`], …). A backend whose
+//! server is not there fails; it does not skip.
+#![allow(clippy::disallowed_methods)] // tests spawn freely
+use std::{future::Future, sync::Arc, time::Duration};
+
+use crate::domain::{broker::Broker, limit::Limits, presence::Presence, token::Tokens};
+
+pub(crate) mod broker;
+pub(crate) mod kickout;
+pub(crate) mod limits;
+pub(crate) mod order;
+pub(crate) mod presence;
+pub(crate) mod tokens;
+pub(crate) mod witness;
+
+/// Where one test's log is. Opened again after [`Broker::close`] it is the same log.
+pub(crate) trait BrokerHome {
+    fn open(&self) -> impl Future<Output = Arc<dyn Broker>> + Send;
+}
+
+/// Where one test's presence is, and the broker that its publications share an order with.
+pub(crate) trait PresenceHome {
+    fn open(&self) -> impl Future<Output = (Arc<dyn Broker>, Arc<dyn Presence>)> + Send;
+}
+
+/// Where one test's accounts are.
+pub(crate) trait TokensHome {
+    fn open(&self) -> impl Future<Output = Arc<dyn Tokens>> + Send;
+}
+
+/// Where one test's limits are.
+pub(crate) trait LimitsHome {
+    /// Limits of so many successes per window; none: no limit.
+    fn open(&self, rate: Option<(u32, Duration)>) -> impl Future<Output = Arc<dyn Limits>> + Send;
+    /// Lets time pass for the limits.
+    fn pass(&self, time: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// Makes a module `$backend` of tests that call the functions of `$suite` with `$home`.
+macro_rules! suite {
+    ($backend:ident, $home:expr, $suite:path: $($test:ident)*) => {
+        mod $backend {
+            #[allow(unused_imports)]
+            use super::*;
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    use $suite as suite;
+                    suite::$test(&$home).await;
+                }
+            )*
+        }
+    };
+}
+pub(crate) use suite;
+
+macro_rules! broker_contract {
+    ($backend:ident, $home:expr) => {
+        mod broker_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::broker:
+                inserts_are_read_back_in_order
+                updates_replace_and_are_read_in_order_of_last_writing
+                what_is_ignored_is_not_stored
+                a_page_ends_at_its_entries
+                a_page_ends_at_its_bytes_but_has_one_entry
+                reading_past_the_end_finds_nothing
+                an_unknown_room_is_empty
+                bodies_and_ids_come_back_as_they_were
+                rooms_are_apart
+                a_cleared_room_begins_anew
+                stored_entries_outlive_a_restart
+                a_large_batch_is_stored_whole
+                it_answers_until_it_is_closed
+            );
+        }
+        mod order_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::order:
+                members_are_told_in_order_and_n_grows_by_one
+                a_publication_names_its_origin
+                clearing_is_told_and_n_starts_again
+                clearing_an_unknown_room_is_told_too
+                n_goes_on_after_the_last_member_left
+                what_a_member_was_told_can_be_read
+                fifty_rooms_at_once
+            );
+        }
+    };
+}
+pub(crate) use broker_contract;
+
+macro_rules! presence_contract {
+    ($backend:ident, $home:expr) => {
+        mod presence_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::presence:
+                newcomers_are_told_to_the_others_and_get_the_roster_in_join_order
+                departures_are_told_as_they_were
+                entering_again_is_not_announced
+                the_hidden_see_and_are_not_seen
+                who_shows_up_joins_last
+                who_hides_is_gone
+                a_stranger_departs_unnoticed
+                presence_and_messages_share_one_order
+                rooms_are_listed_while_anybody_is_there
+                a_thousand_members_are_in_join_order
+                a_room_goes_on_after_everybody_left
+            );
+        }
+        mod kickout_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::kickout:
+                a_second_session_evicts_the_first_and_its_rooms_are_held
+                a_held_place_is_taken_over_silently_in_its_order
+                a_held_place_is_given_up_once
+                entering_hidden_leaves_the_place_held
+                the_rooms_of_the_hidden_are_not_held
+                a_kick_of_a_kick_inherits_the_holds
+                claiming_again_changes_nothing
+                the_evicted_depart_unnoticed
+                an_end_is_for_the_session_of_that_connection
+                number_and_text_are_one_uid
+                of_fifty_claims_one_survives
+            );
+        }
+    };
+}
+pub(crate) use presence_contract;
+
+macro_rules! tokens_contract {
+    ($backend:ident, $home:expr) => {
+        mod tokens_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::tokens:
+                a_token_is_its_owners_alone
+                the_unknown_are_refused
+                of_fifty_creations_one_creates
+                a_refresh_kills_the_old_token
+                a_revoked_token_is_dead
+                number_and_text_are_one_uid
+                accounts_are_listed_by_uid
+                it_answers
+            );
+        }
+    };
+}
+pub(crate) use tokens_contract;
+
+macro_rules! limits_contract {
+    ($backend:ident, $home:expr) => {
+        mod limits_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::limits:
+                the_thirty_first_is_refused
+                a_window_begins_with_the_first_and_is_not_prolonged
+                uids_are_counted_apart
+                number_and_text_are_one_uid
+                without_a_limit_anybody_comes_in
+            );
+        }
+    };
+}
+pub(crate) use limits_contract;

@@ -1,0 +1,140 @@
+//! A sink that remembers what it was told, and the names and messages of the stories.
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+
+use crate::domain::{
+    broker::{Broker, Entry, Event, PageLimit, Publication, Sink, Stored},
+    ids::{ConnectionId, RoomId, SocketId, Uid},
+    message::{Kind, Message},
+    presence::Visitor,
+    secret::Secret,
+};
+
+/// What a node's members would be told.
+#[derive(Default)]
+pub(crate) struct Witness {
+    told: Mutex<Vec<(RoomId, Publication)>>,
+    evicted: Mutex<Vec<ConnectionId>>,
+}
+
+impl Sink for Witness {
+    fn deliver(&self, room: &RoomId, publications: Vec<Publication>) {
+        self.told.lock().unwrap().extend(publications.into_iter().map(|p| (room.clone(), p)));
+    }
+
+    fn evict(&self, connection: ConnectionId) {
+        self.evicted.lock().unwrap().push(connection);
+    }
+}
+
+impl Witness {
+    /// One that the broker tells from now on.
+    pub(crate) fn of(broker: &Arc<dyn Broker>) -> Arc<Self> {
+        let witness = Arc::new(Witness::default());
+        broker.start(witness.clone());
+        witness
+    }
+
+    /// What was told of the room since it was last asked: n and event, like `3 joined ann`.
+    pub(crate) fn heard(&self, room: &RoomId) -> Vec<String> {
+        self.take(room).iter().map(|p| format!("{} {}", p.n, story(&p.event))).collect()
+    }
+
+    /// The same without n.
+    pub(crate) fn events(&self, room: &RoomId) -> Vec<String> {
+        self.take(room).iter().map(|p| story(&p.event)).collect()
+    }
+
+    pub(crate) fn take(&self, room: &RoomId) -> Vec<Publication> {
+        self.told.lock().unwrap().extract_if(.., |(r, _)| r == room).map(|(_, p)| p).collect()
+    }
+
+    /// Who was evicted since it was last asked.
+    pub(crate) fn evicted(&self) -> Vec<ConnectionId> {
+        std::mem::take(&mut *self.evicted.lock().unwrap())
+    }
+}
+
+fn story(event: &Event) -> String {
+    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
+    match event {
+        Event::Message { kind: Kind::Insert, body } => format!("insert {}", text(body)),
+        Event::Message { kind: Kind::Update { id }, body } => format!("update {id} {}", text(body)),
+        Event::Message { kind: Kind::Ignore, body } => format!("ignore {}", text(body)),
+        Event::Joined(uid) => format!("joined {uid}"),
+        Event::Left(uid) => format!("left {uid}"),
+        Event::Gone(uid) => format!("gone {uid}"),
+        Event::Synced(uid) => format!("synced {uid}"),
+        Event::System(content) => format!("system {}", text(content)),
+        Event::Cleared => "cleared".into(),
+    }
+}
+
+pub(crate) const EVERYTHING: PageLimit = PageLimit { entries: usize::MAX >> 1, bytes: usize::MAX >> 1 };
+
+/// A room whose name no other test has: backends may share a server.
+pub(crate) fn room(name: &str) -> RoomId {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    RoomId::new(&format!("{name} {}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))).unwrap()
+}
+
+pub(crate) fn uid(text: &str) -> Uid {
+    Uid::text(text).unwrap()
+}
+
+pub(crate) fn token(text: &str) -> Secret {
+    Secret::presented(text)
+}
+
+pub(crate) fn socket(connection: u64) -> SocketId {
+    SocketId(format!("socket of {connection}").into())
+}
+
+pub(crate) fn visitor(connection: u64, name: &str) -> Visitor {
+    Visitor { connection: ConnectionId(connection), uid: uid(name), hidden: false }
+}
+
+pub(crate) fn hidden(connection: u64, name: &str) -> Visitor {
+    Visitor { hidden: true, ..visitor(connection, name) }
+}
+
+fn message(kind: Kind, body: &str) -> Entry {
+    Entry::Message { from: ConnectionId(7001), message: Message { kind, body: Bytes::copy_from_slice(body.as_bytes()) } }
+}
+
+pub(crate) fn insert(body: &str) -> Entry {
+    message(Kind::Insert, body)
+}
+
+pub(crate) fn update(id: &str, body: &str) -> Entry {
+    message(Kind::Update { id: id.into() }, body)
+}
+
+pub(crate) fn ignore(body: &str) -> Entry {
+    message(Kind::Ignore, body)
+}
+
+/// Publishes a batch that must succeed.
+pub(crate) async fn publish(broker: &Arc<dyn Broker>, room: &RoomId, entries: impl IntoIterator<Item = Entry>) {
+    broker.publish(room, entries.into_iter().collect()).await.unwrap();
+}
+
+/// All inserts of a room.
+pub(crate) async fn log(broker: &Arc<dyn Broker>, room: &RoomId) -> Vec<String> {
+    bodies(&broker.page(room, 0, EVERYTHING).await.unwrap().entries)
+}
+
+/// All updates of a room.
+pub(crate) async fn updates(broker: &Arc<dyn Broker>, room: &RoomId) -> Vec<String> {
+    bodies(&broker.updates(room).await.unwrap())
+}
+
+pub(crate) fn bodies(entries: &[Stored]) -> Vec<String> {
+    entries.iter().map(|e| String::from_utf8(e.body.clone().unwrap().to_vec()).unwrap()).collect()
+}
+
+pub(crate) fn names(uids: &[Uid]) -> Vec<&str> {
+    uids.iter().map(Uid::as_str).collect()
+}

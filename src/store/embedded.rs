@@ -1,0 +1,144 @@
+//! The embedded store: one SQLite file in a folder of this server, everything else in memory. No second program, one node.
+//!
+//! ```text
+//! publish, clear, tokens ──► queue ──► writer thread: one transaction for all that waits ──► answers
+//! page, updates, verify  ──► two read-only connections, on threads that may block
+//! presence, limits, what is not stored ──► memory
+//! ```
+//!
+//! A room's place in its order (n) is counted in memory while anybody is there ([`rooms`]), so what is not stored never waits for a disk.
+//! With [`Durability::Process`] an acknowledged message outlives the death of this process, with [`Durability::Power`] that of the machine.
+mod accounts;
+mod broker;
+mod delivery;
+mod expiry;
+mod folder;
+mod limits;
+mod log;
+mod presence;
+mod readers;
+mod rooms;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod writer;
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+pub use self::{accounts::Accounts, folder::OpenError};
+use self::{
+    delivery::Outlet, expiry::Expiry, folder::Folder, limits::Windows, presence::People, readers::Readers, rooms::Live, rooms::Rooms,
+    writer::Writer,
+};
+use crate::domain::{
+    broker::Broker,
+    clock::{Clock, Rng},
+    ids::RoomId,
+    limit::Limits,
+    presence::Presence,
+    token::Tokens,
+};
+
+/// What an acknowledged message outlives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The death of this process: nothing is lost with `kill -9`; a power cut may lose the last moments.
+    Process,
+    /// A power cut: the disk confirms every group of messages.
+    Power,
+}
+
+/// How to open the store.
+pub struct Options {
+    /// The data folder, made (for its owner alone) where it does not exist.
+    pub path: PathBuf,
+    pub durability: Durability,
+    /// How long a call may wait for its answer.
+    pub deadline: Duration,
+    /// Rooms that nobody is in and that nothing was stored in for so long are deleted; none: they are kept.
+    pub room_expiry: Option<Duration>,
+    /// Successful authentications of one uid, and the window they are counted in; none: any number.
+    pub rate_limit: Option<(u32, Duration)>,
+    pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
+}
+
+/// The embedded store of a running server: [`Broker`], [`Presence`], [`Tokens`] and [`Limits`] in one.
+pub struct Embedded {
+    rooms: Arc<Rooms>,
+    /// Rooms with a member here: their counters stay in memory.
+    attached: Mutex<HashMap<RoomId, Arc<Live>>>,
+    people: Mutex<People>,
+    windows: Option<Windows>,
+    outlet: Outlet,
+    readers: Readers,
+    writer: Writer,
+    deadline: Duration,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    first_start: bool,
+}
+
+impl Embedded {
+    /// Opens the store, for this process alone. Blocks: to be called before the server runs.
+    pub fn open(options: Options) -> Result<Arc<Self>, OpenError> {
+        let folder = Folder::claim(&options.path)?;
+        let file = folder.database()?;
+        // Half the deadline: another process that writes (the command line) is waited for, but its callers get their answer in time.
+        let db = schema::open(&file, options.durability, options.deadline / 2)?;
+        let first_start = accounts::no_admin(&db).map_err(|e| OpenError::from_sqlite(&file, &e))?;
+        let rooms = Arc::new(Rooms::default());
+        let expiry = options.room_expiry.map(|after| Expiry::new(after, rooms.clone(), options.clock.clone()));
+        let writer = Writer::start(db, folder, options.deadline, expiry).map_err(|e| OpenError::thread(&file, &e))?;
+        Ok(Arc::new(Embedded {
+            rooms,
+            attached: Mutex::default(),
+            people: Mutex::default(),
+            windows: options.rate_limit.map(|(most, window)| Windows::new(most, window)),
+            outlet: Outlet::default(),
+            readers: Readers::new(file, options.deadline),
+            writer,
+            deadline: options.deadline,
+            clock: options.clock,
+            rng: options.rng,
+            first_start,
+        }))
+    }
+
+    /// Whether there was no administrator when the store was opened.
+    pub fn first_start(&self) -> bool {
+        self.first_start
+    }
+
+    pub fn broker(self: &Arc<Self>) -> Arc<dyn Broker> {
+        self.clone()
+    }
+
+    pub fn presence(self: &Arc<Self>) -> Arc<dyn Presence> {
+        self.clone()
+    }
+
+    pub fn tokens(self: &Arc<Self>) -> Arc<dyn Tokens> {
+        self.clone()
+    }
+
+    pub fn limits(self: &Arc<Self>) -> Arc<dyn Limits> {
+        self.clone()
+    }
+}
+
+/// The lock, also after a holder panicked: nothing here is left half changed by one.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A number as SQLite keeps it; larger ones, which nothing stored reaches, become the largest.
+fn column(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,130 @@
+//! Accounts in SQL. Of a token only its SHA-256 is kept: tokens are random, so nothing slower is needed.
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, params};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Durability, column,
+    folder::{OpenError, shared_database},
+    lock, schema,
+    writer::unavailable,
+};
+use crate::domain::{
+    clock::Clock,
+    error::StoreError,
+    ids::Uid,
+    secret::{Secret, equal},
+    token::{Account, Creation, Realm, Tokens},
+};
+
+/// How long the command line waits for a server that writes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(super) type Digested = [u8; 32];
+
+pub(super) fn digest(token: &Secret) -> Digested {
+    Sha256::digest(token.reveal()).into()
+}
+
+fn name(realm: Realm) -> &'static str {
+    match realm {
+        Realm::User => "user",
+        Realm::Admin => "admin",
+    }
+}
+
+pub(super) fn create(db: &Connection, realm: Realm, uid: &Uid, token: &Digested, unix: u64) -> rusqlite::Result<Creation> {
+    let created = db
+        .prepare_cached(
+            "INSERT INTO accounts (realm, uid, token_hash, created, updated) VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![name(realm), uid.as_str(), token, column(unix)])?;
+    Ok(if created == 1 { Creation::Created } else { Creation::Exists })
+}
+
+pub(super) fn refresh(db: &Connection, realm: Realm, uid: &Uid, token: &Digested, unix: u64) -> rusqlite::Result<bool> {
+    let changed = db
+        .prepare_cached("UPDATE accounts SET token_hash = ?3, updated = ?4 WHERE realm = ?1 AND uid = ?2")?
+        .execute(params![name(realm), uid.as_str(), token, column(unix)])?;
+    Ok(changed == 1)
+}
+
+pub(super) fn revoke(db: &Connection, realm: Realm, uid: &Uid) -> rusqlite::Result<bool> {
+    let mut delete = db.prepare_cached("DELETE FROM accounts WHERE realm = ?1 AND uid = ?2")?;
+    Ok(delete.execute(params![name(realm), uid.as_str()])? == 1)
+}
+
+pub(super) fn verify(db: &Connection, realm: Realm, uid: &Uid, token: &Digested) -> rusqlite::Result<bool> {
+    let mut find = db.prepare_cached("SELECT token_hash FROM accounts WHERE realm = ?1 AND uid = ?2")?;
+    let kept = find.query_row(params![name(realm), uid.as_str()], |row| row.get::<_, Vec<u8>>(0)).optional()?;
+    Ok(kept.is_some_and(|kept| equal(&kept, token)))
+}
+
+pub(super) fn list(db: &Connection, realm: Realm) -> rusqlite::Result<Vec<Account>> {
+    let account = |row: &rusqlite::Row| {
+        Ok(Account { uid: row.get(0)?, created: row.get::<_, i64>(1)?.unsigned_abs(), updated: row.get::<_, i64>(2)?.unsigned_abs() })
+    };
+    let mut select = db.prepare_cached("SELECT uid, created, updated FROM accounts WHERE realm = ?1 ORDER BY uid")?;
+    select.query_map([name(realm)], account)?.collect()
+}
+
+pub(super) fn no_admin(db: &Connection) -> rusqlite::Result<bool> {
+    db.query_row("SELECT NOT EXISTS (SELECT 1 FROM accounts WHERE realm = ?1)", [name(Realm::Admin)], |row| row.get(0))
+}
+
+/// The accounts alone, for the command line, beside a server that may be running: it sees what is changed here at once.
+pub struct Accounts {
+    db: Arc<Mutex<Connection>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Accounts {
+    /// Opens the accounts of a data folder; makes both where they do not exist. Blocks.
+    pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
+        let db = schema::open(&shared_database(path)?, Durability::Power, PATIENCE)?;
+        Ok(Arc::new(Accounts { db: Arc::new(Mutex::new(db)), clock }))
+    }
+
+    async fn run<T: Send + 'static>(&self, f: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static) -> Result<T, StoreError> {
+        let db = self.db.clone();
+        let done = tokio::task::spawn_blocking(move || f(&lock(&db))).await;
+        done.map_err(|e| StoreError::OutcomeUnknown(e.to_string()))?.map_err(|e| unavailable(&e))
+    }
+}
+
+#[async_trait]
+impl Tokens for Accounts {
+    async fn create(&self, realm: Realm, uid: &Uid, token: &Secret) -> Result<Creation, StoreError> {
+        let (uid, token, unix) = (uid.clone(), digest(token), self.clock.unix());
+        self.run(move |db| create(db, realm, &uid, &token, unix)).await
+    }
+
+    async fn refresh(&self, realm: Realm, uid: &Uid, token: &Secret) -> Result<bool, StoreError> {
+        let (uid, token, unix) = (uid.clone(), digest(token), self.clock.unix());
+        self.run(move |db| refresh(db, realm, &uid, &token, unix)).await
+    }
+
+    async fn revoke(&self, realm: Realm, uid: &Uid) -> Result<bool, StoreError> {
+        let uid = uid.clone();
+        self.run(move |db| revoke(db, realm, &uid)).await
+    }
+
+    async fn verify(&self, realm: Realm, uid: &Uid, token: &Secret) -> Result<bool, StoreError> {
+        let (uid, token) = (uid.clone(), digest(token));
+        self.run(move |db| verify(db, realm, &uid, &token)).await
+    }
+
+    async fn list(&self, realm: Realm) -> Result<Vec<Account>, StoreError> {
+        self.run(move |db| list(db, realm)).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.run(|db| no_admin(db).map(|_| ())).await
+    }
+}

@@ -1,0 +1,94 @@
+//! Log and publish/subscribe of one node: an order per room, kept by its [`Turn`], and delivery within the process.
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{
+    Embedded,
+    delivery::Delivery,
+    lock,
+    log::{self, Append, Clear},
+    rooms::Turn,
+};
+use crate::domain::{
+    broker::{Broker, Entry, Page, PageLimit, Sink, Stored},
+    error::StoreError,
+    ids::RoomId,
+};
+
+impl Embedded {
+    pub(super) async fn turn(&self, room: &RoomId) -> Result<Turn, StoreError> {
+        self.rooms.turn(room, &self.readers, Some(self.deadline)).await
+    }
+
+    /// A number that no earlier life of the room began with.
+    fn new_epoch(&self) -> Result<i64, StoreError> {
+        let mut bytes = [0; 6]; // leaves room to count up
+        self.rng.fill(&mut bytes).map_err(|e| StoreError::Unavailable(e.to_string()))?;
+        Ok(bytes.iter().fold(0, |number, byte| number << 8 | i64::from(*byte)))
+    }
+}
+
+#[async_trait]
+impl Broker for Embedded {
+    fn start(&self, sink: Arc<dyn Sink>) {
+        self.outlet.open(sink);
+    }
+
+    async fn publish(&self, room: &RoomId, entries: Arc<[Entry]>) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut turn = self.turn(room).await?;
+        let delivery = if entries.iter().any(Entry::is_stored) {
+            let epoch = if turn.counters().row.is_none() { self.new_epoch()? } else { 0 };
+            let (outlet, unix) = (self.outlet.clone(), self.clock.unix());
+            self.writer.write(Append { turn, entries, outlet, unix, epoch }).await?
+        } else {
+            let mut counters = turn.counters();
+            counters.n += entries.len() as u64;
+            turn.set(counters);
+            Delivery::entries(&self.outlet, turn, entries)
+        };
+        drop(delivery);
+        Ok(())
+    }
+
+    async fn page(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Page, StoreError> {
+        let room = room.clone();
+        self.readers.read(move |db| log::page(db, &room, from, limit)).await
+    }
+
+    async fn updates(&self, room: &RoomId) -> Result<Vec<Stored>, StoreError> {
+        let room = room.clone();
+        self.readers.read(move |db| log::updates(db, &room)).await
+    }
+
+    async fn clear(&self, room: &RoomId) -> Result<(), StoreError> {
+        let turn = self.turn(room).await?;
+        let change = Clear { turn, outlet: self.outlet.clone(), unix: self.clock.unix() };
+        drop(self.writer.write(change).await?);
+        Ok(())
+    }
+
+    async fn attach(&self, room: &RoomId) -> Result<(), StoreError> {
+        let turn = self.turn(room).await?;
+        lock(&self.attached).insert(room.clone(), turn.live());
+        Ok(())
+    }
+
+    fn detach(&self, room: &RoomId) {
+        let live = lock(&self.attached).remove(room);
+        drop(live);
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.writer.run(|_| Ok(())).await
+    }
+
+    async fn close(&self) {
+        self.readers.close(); // first: the last connection to go, if it writes, leaves one tidy file behind
+        self.writer.close().await;
+        self.outlet.close();
+    }
+}

@@ -1,0 +1,94 @@
+//! The way from a room's order to its members on this node.
+use std::sync::{Arc, Mutex};
+
+use tokio::runtime::Handle;
+
+use super::{lock, rooms::Turn};
+use crate::domain::{
+    broker::{Entry, Event, Publication, Sink},
+    ids::ConnectionId,
+};
+
+/// Where publications go; nowhere before the start and after the end.
+#[derive(Clone, Default)]
+pub(super) struct Outlet(Arc<Mutex<Option<Open>>>);
+
+#[derive(Clone)]
+struct Open {
+    sink: Arc<dyn Sink>,
+    /// The sink may spawn, and so needs the runtime, also on the writer's thread.
+    runtime: Option<Handle>,
+}
+
+impl Outlet {
+    pub(super) fn open(&self, sink: Arc<dyn Sink>) {
+        *lock(&self.0) = Some(Open { sink, runtime: Handle::try_current().ok() });
+    }
+
+    /// Lets go of the sink: whoever it belongs to most likely holds this store.
+    pub(super) fn close(&self) {
+        let open = lock(&self.0).take();
+        drop(open);
+    }
+
+    pub(super) fn sink(&self) -> Option<Arc<dyn Sink>> {
+        lock(&self.0).as_ref().map(|open| open.sink.clone())
+    }
+
+    fn opened(&self) -> Option<Open> {
+        lock(&self.0).clone()
+    }
+}
+
+/// Publications that have their places in a room's order and are to be told.
+///
+/// Told when it is dropped, whoever drops it: the caller as a rule, on its own thread; the writer, where the caller gave up between
+/// the storing and the answer. What is stored is told in any case, and the room's turn ends after that.
+pub(super) struct Delivery {
+    outlet: Outlet,
+    turn: Turn,
+    /// n of the first.
+    first: u64,
+    what: What,
+}
+
+enum What {
+    Entries(Arc<[Entry]>),
+    One(Option<ConnectionId>, Event),
+}
+
+impl Delivery {
+    /// Of entries whose last one has the n that the turn's counters say.
+    pub(super) fn entries(outlet: &Outlet, turn: Turn, entries: Arc<[Entry]>) -> Self {
+        let first = turn.counters().n + 1 - entries.len() as u64;
+        Delivery { outlet: outlet.clone(), turn, first, what: What::Entries(entries) }
+    }
+
+    /// Of one event, which has the n that the turn's counters say.
+    pub(super) fn one(outlet: &Outlet, turn: Turn, origin: Option<ConnectionId>, event: Event) -> Self {
+        let first = turn.counters().n;
+        Delivery { outlet: outlet.clone(), turn, first, what: What::One(origin, event) }
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        let Some(Open { sink, runtime }) = self.outlet.opened() else { return };
+        let _runtime = runtime.as_ref().map(Handle::enter);
+        let publications = match &self.what {
+            What::Entries(entries) => (self.first..).zip(entries.iter()).map(|(n, entry)| publication(n, entry)).collect(),
+            What::One(origin, event) => vec![Publication { n: self.first, origin: *origin, event: event.clone() }],
+        };
+        sink.deliver(self.turn.room(), publications);
+    }
+}
+
+fn publication(n: u64, entry: &Entry) -> Publication {
+    match entry {
+        Entry::Message { from, message } => {
+            Publication { n, origin: Some(*from), event: Event::Message { kind: message.kind.clone(), body: message.body.clone() } }
+        }
+        Entry::Synced { by, uid } => Publication { n, origin: Some(*by), event: Event::Synced(uid.clone()) },
+        Entry::System { content } => Publication { n, origin: None, event: Event::System(content.clone()) },
+    }
+}

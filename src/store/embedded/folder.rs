@@ -1,0 +1,116 @@
+//! The data folder. A server holds its `lock` file while it runs, so that a second one is refused instead of counting on its own.
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+/// The database in the folder.
+const DATABASE: &str = "always-online.sqlite3";
+
+/// Why the store can't be opened, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the data folder {path} is in use by another always-online{by}: stop it, or give this one its own folder with AO_STORE__PATH")]
+    InUse {
+        path: PathBuf,
+        /// ` (pid 123)`, where it is known.
+        by: String,
+    },
+    #[error("the data folder {path} is not a folder: move that file away, or name another folder with AO_STORE__PATH")]
+    NotAFolder { path: PathBuf },
+    #[error("can't write to the data folder {path} ({error}): make it writable for this user, or name another folder with AO_STORE__PATH")]
+    NotWritable { path: PathBuf, error: String },
+    #[error("{file} is damaged ({error}): put back a copy of it, or move it away to start with an empty store")]
+    Damaged { file: PathBuf, error: String },
+    #[error("{file} was written by a newer always-online (format {found}, this one knows {known}): use that version")]
+    Newer { file: PathBuf, found: i64, known: i64 },
+    #[error("can't open {file}: {error}")]
+    Failed { file: PathBuf, error: String },
+}
+
+impl OpenError {
+    /// What SQLite's refusal means for the owner of `file`.
+    pub(super) fn from_sqlite(file: &Path, error: &rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{CannotOpen, DatabaseCorrupt, NotADatabase, PermissionDenied, ReadOnly};
+        let (file, text) = (file.to_path_buf(), error.to_string());
+        match error.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => OpenError::Damaged { file, error: text },
+            Some(CannotOpen | PermissionDenied | ReadOnly) => OpenError::NotWritable { path: file, error: text },
+            _ => OpenError::Failed { file, error: text },
+        }
+    }
+
+    pub(super) fn thread(file: &Path, error: &io::Error) -> Self {
+        OpenError::Failed { file: file.to_path_buf(), error: format!("no thread to write with: {error}") }
+    }
+
+    fn not_writable(path: &Path, error: &io::Error) -> Self {
+        OpenError::NotWritable { path: path.to_path_buf(), error: error.to_string() }
+    }
+}
+
+/// A data folder that is this process's alone until it is dropped.
+pub(super) struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes the folder where there is none, and locks it.
+    pub(super) fn claim(path: &Path) -> Result<Self, OpenError> {
+        make(path)?;
+        let mut lock = private(&path.join("lock")).map_err(|e| OpenError::not_writable(path, &e))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                let known = lock.read_to_string(&mut pid).is_ok() && pid.trim().parse::<u32>().is_ok();
+                let by = if known { format!(" (pid {})", pid.trim()) } else { String::new() };
+                return Err(OpenError::InUse { path: path.to_path_buf(), by });
+            }
+            Err(TryLockError::Error(e)) => return Err(OpenError::not_writable(path, &e)),
+        }
+        let noted = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
+        noted.map_err(|e| OpenError::not_writable(path, &e))?;
+        Ok(Folder { path: path.to_path_buf(), _lock: lock })
+    }
+
+    /// The database file; made, empty, where there is none.
+    pub(super) fn database(&self) -> Result<PathBuf, OpenError> {
+        database(&self.path)
+    }
+}
+
+/// The database file of a folder that a server may be using. Both are made where they do not exist.
+pub(super) fn shared_database(path: &Path) -> Result<PathBuf, OpenError> {
+    make(path)?;
+    database(path)
+}
+
+fn database(path: &Path) -> Result<PathBuf, OpenError> {
+    let file = path.join(DATABASE);
+    // SQLite gives its side files the same mode.
+    private(&file).map_err(|e| OpenError::not_writable(path, &e))?;
+    Ok(file)
+}
+
+fn make(path: &Path) -> Result<(), OpenError> {
+    if fs::metadata(path).is_ok_and(|m| !m.is_dir()) {
+        return Err(OpenError::NotAFolder { path: path.to_path_buf() });
+    }
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(|e| OpenError::not_writable(path, &e))
+}
+
+/// Opens a file, made for its owner alone where there is none.
+fn private(file: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file)
+}

@@ -1,0 +1,60 @@
+//! Reads: a few read-only connections, used on threads that may block, so that a long page delays neither the runtime nor the writer.
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rusqlite::Connection;
+use tokio::{sync::Semaphore, time::timeout};
+
+use super::{lock, schema, writer::unavailable};
+use crate::domain::error::StoreError;
+
+/// Reads at the same time. More would compete with the writer for the same disk and processors.
+const CONNECTIONS: usize = 2;
+
+pub(super) struct Readers {
+    file: PathBuf,
+    /// Opened when first needed; one that met an error is not used again.
+    idle: Arc<Mutex<Vec<Connection>>>,
+    permits: Arc<Semaphore>,
+    deadline: Duration,
+}
+
+impl Readers {
+    pub(super) fn new(file: PathBuf, deadline: Duration) -> Self {
+        Readers { file, idle: Arc::default(), permits: Arc::new(Semaphore::new(CONNECTIONS)), deadline }
+    }
+
+    /// Runs `query` on a snapshot that contains everything answered before. A read changes nothing, so it never ends with an unknown
+    /// outcome.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let done = async {
+            let permit = self.permits.clone().acquire_owned().await.map_err(|_| StoreError::Unavailable("closed".into()))?;
+            let (file, idle, permits, patience) = (self.file.clone(), self.idle.clone(), self.permits.clone(), self.deadline / 2);
+            let work = tokio::task::spawn_blocking(move || {
+                let _permit = permit; // until the work has ended, whether or not its caller still waits
+                let kept = lock(&idle).pop();
+                let db = kept.map_or_else(|| schema::open_reader(&file, patience), Ok)?;
+                let read = query(&db)?;
+                if !permits.is_closed() {
+                    lock(&idle).push(db);
+                }
+                Ok(read)
+            });
+            work.await.map_err(|e| StoreError::Unavailable(format!("a read panicked: {e}")))?.map_err(|e| unavailable(&e))
+        };
+        let late = || StoreError::Unavailable(format!("no answer within {:?}", self.deadline));
+        timeout(self.deadline, done).await.map_err(|_| late())?
+    }
+
+    /// No more reads.
+    pub(super) fn close(&self) {
+        self.permits.close();
+        lock(&self.idle).clear();
+    }
+}

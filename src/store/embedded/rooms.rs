@@ -1,0 +1,129 @@
+//! Rooms in use: how far each one's order and log have come.
+//!
+//! A room's counters are loaded when they are first needed and live as long as anybody holds its [`Live`]: a member, a held place, a call in
+//! progress. A room that nobody is in costs nothing. Because only stored entries write n down, n may go back to the last stored one when a
+//! room is loaded again; there is nobody left then who could compare.
+//!
+//! A [`Turn`] is the right to be the next in a room's order. Callers keep one call in flight per room anyway; what the turn adds is the rest
+//! of a call that was given up at its deadline and is still in the writer's queue: it keeps the turn with it.
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, Weak},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Mutex as Line, OwnedMutexGuard},
+    time::timeout,
+};
+
+use super::{lock, log, readers::Readers};
+use crate::domain::{error::StoreError, ids::RoomId};
+
+/// How far a room has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counters {
+    /// Its row, once something was stored.
+    pub(super) row: Option<i64>,
+    /// The last publication's place in the order.
+    pub(super) n: u64,
+    /// Length of the log.
+    pub(super) inserts: u64,
+}
+
+/// Rooms whose counters are in memory.
+#[derive(Default)]
+pub(super) struct Rooms {
+    live: Mutex<HashMap<RoomId, Weak<Live>>>,
+}
+
+/// A room whose counters are in memory, or about to be.
+pub(super) struct Live {
+    room: RoomId,
+    rooms: Arc<Rooms>,
+    counters: Arc<Line<Option<Counters>>>,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let mut live = lock(&self.rooms.live);
+        // Unless somebody came meanwhile, and has one of their own.
+        if live.get(&self.room).is_some_and(|l| l.strong_count() == 0) {
+            live.remove(&self.room);
+        }
+    }
+}
+
+impl Rooms {
+    /// The room's turn, with its counters loaded, waited for until `deadline` or as long as it takes. Free and loaded, it is had without
+    /// suspending.
+    pub(super) async fn turn(self: &Arc<Self>, room: &RoomId, readers: &Readers, deadline: Option<Duration>) -> Result<Turn, StoreError> {
+        let live = self.live(room);
+        let line = live.counters.clone();
+        let mut counters = match (line.clone().try_lock_owned(), deadline) {
+            (Ok(counters), _) => counters,
+            (Err(_), None) => line.lock_owned().await,
+            (Err(_), Some(deadline)) => timeout(deadline, line.lock_owned())
+                .await
+                .map_err(|_| StoreError::Unavailable("an earlier change of the room has not ended".into()))?,
+        };
+        if counters.is_none() {
+            let name = room.clone();
+            *counters = Some(readers.read(move |db| log::counters(db, &name)).await?);
+        }
+        Ok(Turn { counters, live })
+    }
+
+    /// The turn of a room that nobody uses, its counters not loaded; nothing if somebody does.
+    pub(super) fn turn_if_unused(self: &Arc<Self>, room: &RoomId) -> Option<Turn> {
+        let mut live = lock(&self.live);
+        if live.get(room).is_some_and(|l| l.strong_count() > 0) {
+            return None;
+        }
+        let new = Arc::new(Live { room: room.clone(), rooms: self.clone(), counters: Arc::default() });
+        live.insert(room.clone(), Arc::downgrade(&new));
+        drop(live);
+        Some(Turn { counters: new.counters.clone().try_lock_owned().ok()?, live: new })
+    }
+
+    fn live(self: &Arc<Self>, room: &RoomId) -> Arc<Live> {
+        let mut live = lock(&self.live);
+        if let Some(known) = live.get(room).and_then(Weak::upgrade) {
+            return known;
+        }
+        let new = Arc::new(Live { room: room.clone(), rooms: self.clone(), counters: Arc::default() });
+        live.insert(room.clone(), Arc::downgrade(&new));
+        new
+    }
+
+    /// How many rooms are in memory.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        lock(&self.live).len()
+    }
+}
+
+/// The right to be next in a room's order.
+pub(super) struct Turn {
+    counters: OwnedMutexGuard<Option<Counters>>,
+    live: Arc<Live>,
+}
+
+impl Turn {
+    pub(super) fn room(&self) -> &RoomId {
+        &self.live.room
+    }
+
+    /// Keeps the room's counters in memory.
+    pub(super) fn live(&self) -> Arc<Live> {
+        self.live.clone()
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        self.counters.unwrap_or_default()
+    }
+
+    pub(super) fn set(&mut self, counters: Counters) {
+        *self.counters = Some(counters);
+    }
+}

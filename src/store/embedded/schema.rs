@@ -1,0 +1,80 @@
+//! Tables, their versions, and how connections are set up.
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use super::{Durability, folder::OpenError};
+
+/// Step i leads from version i to i + 1. A released step is never edited: append.
+const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] = &[first];
+
+/// A room's log and updates lie side by side on disk (WITHOUT ROWID), so a page is one range. `idx` counts a log's inserts from 0 without
+/// a gap, within an epoch. `touched` is when the room was last written to. Times are seconds since 1970.
+fn first(db: &Transaction) -> rusqlite::Result<()> {
+    db.execute_batch(
+        "CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch INTEGER NOT NULL, n INTEGER NOT NULL,
+             inserts INTEGER NOT NULL, touched INTEGER NOT NULL);
+         CREATE TABLE inserts (room INTEGER NOT NULL, idx INTEGER NOT NULL, n INTEGER NOT NULL, unix INTEGER NOT NULL, body BLOB,
+             PRIMARY KEY (room, idx)) WITHOUT ROWID;
+         CREATE TABLE updates (room INTEGER NOT NULL, id TEXT NOT NULL, n INTEGER NOT NULL, unix INTEGER NOT NULL, body BLOB,
+             PRIMARY KEY (room, id)) WITHOUT ROWID;
+         CREATE INDEX updates_by_n ON updates (room, n);
+         CREATE TABLE accounts (realm TEXT NOT NULL, uid TEXT NOT NULL, token_hash BLOB NOT NULL, created INTEGER NOT NULL,
+             updated INTEGER NOT NULL, PRIMARY KEY (realm, uid)) WITHOUT ROWID;",
+    )
+}
+
+/// A connection that writes; brings the tables up to date. `patience`: how long it waits for another process that writes.
+pub(super) fn open(file: &Path, durability: Durability, patience: Duration) -> Result<Connection, OpenError> {
+    let failed = |e: rusqlite::Error| OpenError::from_sqlite(file, &e);
+    let mut db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
+    set_up(&db, durability, patience).map_err(failed)?;
+    migrate(&mut db, file)?;
+    // Reads the head of each table: a damaged file is met now rather than by the first message.
+    for table in ["rooms", "inserts", "updates", "accounts"] {
+        db.query_row(&format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)"), [], |_| Ok(())).map_err(failed)?;
+    }
+    Ok(db)
+}
+
+/// A connection that reads, beside one of [`open`].
+pub(super) fn open_reader(file: &Path, patience: Duration) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.busy_timeout(patience)?;
+    Ok(db)
+}
+
+fn set_up(db: &Connection, durability: Durability, patience: Duration) -> rusqlite::Result<()> {
+    db.busy_timeout(patience)?;
+    db.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    // In WAL mode NORMAL leaves commits to the operating system and FULL waits for the disk, once per transaction.
+    db.pragma_update(None, "synchronous", if durability == Durability::Power { "FULL" } else { "NORMAL" })?;
+    db.pragma_update(None, "cache_size", -8192)?; // KiB
+    // 16 MiB of WAL rather than 4: the last page of a busy room, written again and again, is carried over less often.
+    db.query_row("PRAGMA wal_autocheckpoint = 4000", [], |_| Ok(()))?;
+    db.query_row("PRAGMA journal_size_limit = 67108864", [], |_| Ok(()))?; // a WAL that a large clear blew up is cut back
+    db.set_prepared_statement_cache_capacity(32);
+    Ok(())
+}
+
+fn migrate(db: &mut Connection, file: &Path) -> Result<(), OpenError> {
+    let failed = |e: rusqlite::Error| OpenError::from_sqlite(file, &e);
+    let known = STEPS.len();
+    let found = version(db).map_err(failed)?;
+    if usize::try_from(found) == Ok(known) {
+        return Ok(());
+    }
+    // Looked at again inside: another process may just have done it.
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let found = version(&tx).map_err(failed)?;
+    let Some(steps) = usize::try_from(found).ok().and_then(|v| STEPS.get(v..)) else {
+        return Err(OpenError::Newer { file: file.to_path_buf(), found, known: super::column(known as u64) });
+    };
+    steps.iter().try_for_each(|step| step(&tx)).map_err(failed)?;
+    tx.pragma_update(None, "user_version", super::column(known as u64)).map_err(failed)?;
+    tx.commit().map_err(failed)
+}
+
+fn version(db: &Connection) -> rusqlite::Result<i64> {
+    db.query_row("PRAGMA user_version", [], |row| row.get(0))
+}

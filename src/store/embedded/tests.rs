@@ -1,0 +1,131 @@
+//! The embedded store against the contracts, and what only it does.
+#![allow(clippy::disallowed_methods)] // tests spawn freely
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use super::{Durability, Embedded, OpenError, Options};
+use crate::{
+    domain::{
+        broker::Broker,
+        clock::{Clock, SystemRng},
+        limit::Limits,
+        presence::Presence,
+        token::Tokens,
+    },
+    store::contract::{
+        BrokerHome, LimitsHome, PresenceHome, TokensHome, broker_contract, limits_contract, presence_contract, tokens_contract,
+    },
+};
+
+mod opening;
+mod upkeep;
+mod writing;
+
+/// A clock that stands still until it is moved.
+struct Watch(AtomicU64);
+
+impl Watch {
+    fn advance(&self, time: Duration) {
+        self.0.fetch_add(time.as_secs(), Ordering::Relaxed);
+    }
+}
+
+impl Clock for Watch {
+    fn unix(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A data folder that goes with the test.
+struct DataFolder {
+    folder: TempDir,
+    watch: Arc<Watch>,
+}
+
+impl DataFolder {
+    fn new() -> Self {
+        DataFolder { folder: tempfile::tempdir().unwrap(), watch: Arc::new(Watch(AtomicU64::new(1_700_000_000))) }
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            path: self.folder.path().join("data"),
+            durability: Durability::Process,
+            deadline: Duration::from_secs(30),
+            room_expiry: None,
+            rate_limit: None,
+            clock: self.watch.clone(),
+            rng: Arc::new(SystemRng),
+        }
+    }
+
+    fn open(&self) -> Arc<Embedded> {
+        Embedded::open(self.options()).unwrap()
+    }
+
+    fn refused(&self) -> OpenError {
+        Embedded::open(self.options()).err().unwrap()
+    }
+
+    fn database(&self) -> std::path::PathBuf {
+        self.options().path.join("always-online.sqlite3")
+    }
+}
+
+impl BrokerHome for DataFolder {
+    async fn open(&self) -> Arc<dyn Broker> {
+        DataFolder::open(self).broker()
+    }
+}
+
+impl PresenceHome for DataFolder {
+    async fn open(&self) -> (Arc<dyn Broker>, Arc<dyn Presence>) {
+        let store = DataFolder::open(self);
+        (store.broker(), store.presence())
+    }
+}
+
+impl TokensHome for DataFolder {
+    async fn open(&self) -> Arc<dyn Tokens> {
+        DataFolder::open(self).tokens()
+    }
+}
+
+impl LimitsHome for DataFolder {
+    async fn open(&self, rate_limit: Option<(u32, Duration)>) -> Arc<dyn Limits> {
+        tokio::time::pause();
+        Embedded::open(Options { rate_limit, ..self.options() }).unwrap().limits()
+    }
+
+    async fn pass(&self, time: Duration) {
+        tokio::time::advance(time).await;
+    }
+}
+
+broker_contract!(embedded, DataFolder::new());
+presence_contract!(embedded, DataFolder::new());
+tokens_contract!(embedded, DataFolder::new());
+limits_contract!(embedded, DataFolder::new());
+
+/// The same through the command line's door.
+mod command_line {
+    use super::*;
+    use crate::store::embedded::Accounts;
+
+    struct Folder(DataFolder);
+
+    impl TokensHome for Folder {
+        async fn open(&self) -> Arc<dyn Tokens> {
+            Accounts::open(&self.0.options().path, self.0.watch.clone()).unwrap()
+        }
+    }
+
+    tokens_contract!(accounts, Folder(DataFolder::new()));
+}

@@ -1,0 +1,123 @@
+//! Opening: one server per folder, and messages that tell what to do.
+use std::{fs, path::Path};
+
+use super::*;
+use crate::{
+    domain::token::{
+        Creation::Created,
+        Realm::{Admin, User},
+    },
+    store::{
+        contract::witness::{insert, log, publish, room, token, uid},
+        embedded::Accounts,
+    },
+};
+
+#[tokio::test]
+async fn a_second_server_is_refused_while_the_first_lives() {
+    let home = DataFolder::new();
+    let first = home.open();
+    let text = home.refused().to_string();
+    assert!(text.contains(&format!("is in use by another always-online (pid {})", std::process::id())), "{text}");
+    assert!(text.contains("AO_STORE__PATH"), "{text}");
+    drop(first);
+    drop(home.open());
+}
+
+#[tokio::test]
+async fn the_folder_is_free_once_the_store_is_closed_whoever_still_holds_it() {
+    let home = DataFolder::new();
+    let first = home.open();
+    publish(&first.broker(), &room("lesson"), [insert("a")]).await;
+    first.broker().close().await;
+    assert_eq!(fs::read_dir(home.options().path).unwrap().count(), 2, "the lock and one tidy file");
+    drop(home.open());
+    drop(first);
+}
+
+#[tokio::test]
+async fn the_command_line_works_beside_a_server() {
+    let home = DataFolder::new();
+    let server = home.open();
+    assert!(server.first_start());
+    let accounts = Accounts::open(&home.options().path, home.watch.clone()).unwrap();
+    assert_eq!(accounts.create(Admin, &uid("root"), &token("a")).await.unwrap(), Created);
+    assert!(server.tokens().verify(Admin, &uid("root"), &token("a")).await.unwrap(), "the server sees it at once");
+    server.tokens().create(User, &uid("ann"), &token("b")).await.unwrap();
+    accounts.refresh(User, &uid("ann"), &token("c")).await.unwrap();
+    assert!(!server.tokens().verify(User, &uid("ann"), &token("b")).await.unwrap());
+    drop(server);
+    assert!(!home.open().first_start());
+}
+
+#[tokio::test]
+async fn tokens_are_not_in_the_file() {
+    let home = DataFolder::new();
+    let server = home.open();
+    server.tokens().create(User, &uid("ann"), &token("ABCDEFGHIJKLMNOPQRSTUVWX")).await.unwrap();
+    server.broker().close().await;
+    for file in fs::read_dir(home.options().path).unwrap() {
+        let bytes = fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(24).any(|w| w == b"ABCDEFGHIJKLMNOPQRSTUVWX"));
+    }
+}
+
+#[test]
+fn a_file_that_is_no_database_is_damaged() {
+    let home = DataFolder::new();
+    fs::create_dir(home.options().path).unwrap();
+    fs::write(home.database(), "not a database ".repeat(1000)).unwrap();
+    let error = home.refused();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+    assert!(error.to_string().contains("always-online.sqlite3 is damaged"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_with_broken_tables_is_damaged() {
+    let home = DataFolder::new();
+    let server = home.open();
+    publish(&server.broker(), &room("lesson"), [insert("a")]).await;
+    server.broker().close().await;
+    let mut bytes = fs::read(home.database()).unwrap();
+    bytes[4096..].fill(0xff);
+    fs::write(home.database(), bytes).unwrap();
+    let error = home.refused();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_left_alone() {
+    let home = DataFolder::new();
+    drop(home.open());
+    rusqlite::Connection::open(home.database()).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let error = home.refused();
+    assert!(matches!(error, OpenError::Newer { found: 99, known: 1, .. }), "{error:?}");
+}
+
+#[test]
+fn a_file_in_the_folders_place_is_named() {
+    let home = DataFolder::new();
+    fs::write(home.options().path, "").unwrap();
+    assert!(matches!(home.refused(), OpenError::NotAFolder { .. }));
+    let below = Options { path: home.options().path.join("below"), ..home.options() };
+    let error = Embedded::open(below).err().unwrap();
+    assert!(matches!(error, OpenError::NotWritable { .. }), "{error:?}");
+    assert!(Accounts::open(&home.options().path, home.watch.clone()).is_err());
+}
+
+#[cfg(unix)]
+#[test]
+fn the_folder_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = DataFolder::new();
+    let _server = home.open();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&home.options().path), mode(&home.database())), (0o700, 0o600));
+}
+
+#[tokio::test]
+async fn messages_outlive_a_store_that_was_dropped_without_closing() {
+    let (home, room) = (DataFolder::new(), room("lesson"));
+    publish(&home.open().broker(), &room, [insert("a")]).await;
+    assert_eq!(log(&home.open().broker(), &room).await, ["a"]);
+}

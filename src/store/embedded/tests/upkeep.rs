@@ -1,0 +1,115 @@
+//! What is kept, and for how long: memory, expired rooms, unreadable entries.
+use super::*;
+use crate::{
+    domain::{
+        ids::ConnectionId,
+        presence::Departure::{Gone, Left},
+    },
+    store::{
+        contract::witness::{EVERYTHING, Witness, ignore, insert, log, publish, room, socket, uid, update, updates, visitor},
+        embedded::{lock, log::PAGE, log::UPDATES},
+    },
+};
+
+#[tokio::test]
+async fn nothing_of_a_room_stays_in_memory_when_nobody_is_there() {
+    let (home, room) = (DataFolder::new(), room("lesson"));
+    let store = home.open();
+    let (ann, there) = (visitor(1, "ann"), ConnectionId(1));
+    store.claim(&ann.uid, there, &socket(1)).await.unwrap();
+    store.attach(&room).await.unwrap();
+    store.enter(&room, &ann).await.unwrap();
+    publish(&store.broker(), &room, [insert("a"), ignore("b")]).await;
+    assert_eq!(store.rooms.len(), 1);
+    store.claim(&ann.uid, ConnectionId(2), &socket(2)).await.unwrap();
+    store.depart(&room, there, Left).await.unwrap();
+    store.end(&ann.uid, there).await.unwrap();
+    store.detach(&room);
+    assert_eq!(store.rooms.len(), 1, "a held place");
+    store.release(&room, &ann.uid).await.unwrap();
+    store.end(&ann.uid, ConnectionId(2)).await.unwrap();
+    publish(&store.broker(), &room, [insert("nobody hears")]).await;
+    assert_eq!(store.rooms.len(), 0);
+    assert!(lock(&store.people).is_empty());
+}
+
+/// A join that was under way when its session was taken over must not bring the user back as a ghost.
+#[tokio::test]
+async fn the_evicted_get_nowhere() {
+    let (home, room) = (DataFolder::new(), room("lesson"));
+    let store = home.open();
+    let witness = Witness::of(&store.broker());
+    store.attach(&room).await.unwrap();
+    store.claim(&uid("ann"), ConnectionId(1), &socket(1)).await.unwrap();
+    store.claim(&uid("ann"), ConnectionId(2), &socket(2)).await.unwrap();
+    store.enter(&room, &visitor(1, "ann")).await.unwrap();
+    store.enter(&room, &visitor(2, "ann")).await.unwrap();
+    store.depart(&room, ConnectionId(1), Gone).await.unwrap();
+    assert_eq!(witness.events(&room), ["joined ann"]);
+}
+
+#[tokio::test]
+async fn rooms_that_nobody_uses_expire() {
+    let home = DataFolder::new();
+    let store = Embedded::open(Options { room_expiry: Some(Duration::from_secs(100)), ..home.options() }).unwrap();
+    let (broker, old, used, fresh) = (store.broker(), room("old"), room("used"), room("fresh"));
+    store.attach(&used).await.unwrap();
+    for room in [&old, &used] {
+        publish(&broker, room, [insert("a"), update("x", "b")]).await;
+    }
+    home.watch.advance(Duration::from_secs(60));
+    publish(&broker, &fresh, [insert("c")]).await;
+    home.watch.advance(Duration::from_secs(60));
+    // The writer takes a step behind each group: the three rooms, and the end of the walk.
+    for _ in 0..5 {
+        broker.check().await.unwrap();
+    }
+    assert_eq!((log(&broker, &old).await, updates(&broker, &old).await), (vec![], vec![]));
+    assert_eq!((log(&broker, &used).await, log(&broker, &fresh).await), (vec!["a".into()], vec!["c".into()]));
+    publish(&broker, &old, [insert("new")]).await;
+    publish(&broker, &used, [insert("b")]).await;
+    assert_eq!((log(&broker, &old).await, log(&broker, &used).await), (vec!["new".into()], vec!["a".into(), "b".into()]));
+}
+
+#[tokio::test]
+async fn expiry_walks_on_by_itself() {
+    let home = DataFolder::new();
+    let store = Embedded::open(Options { room_expiry: Some(Duration::from_secs(100)), ..home.options() }).unwrap();
+    let rooms: Vec<_> = (0..1200).map(|i| room(&format!("class {i}"))).collect();
+    for room in &rooms {
+        publish(&store.broker(), room, [insert("a")]).await;
+    }
+    home.watch.advance(Duration::from_secs(1000));
+    let left = || store.readers.read(|db| db.query_row("SELECT count(*) FROM rooms", [], |row| row.get::<_, i64>(0)));
+    store.broker().check().await.unwrap(); // wakes the writer
+    while left().await.unwrap() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_entry_that_is_no_text_is_counted_and_not_shown() {
+    let (home, room) = (DataFolder::new(), room("lesson"));
+    let store = home.open();
+    publish(&store.broker(), &room, [insert("a"), insert("b"), insert("c")]).await;
+    let damage = |db: &rusqlite::Connection| db.execute("UPDATE inserts SET body = x'ff00' WHERE idx = 1", []);
+    assert_eq!(store.writer.run(damage).await.unwrap(), 1);
+    let page = store.page(&room, 0, EVERYTHING).await.unwrap();
+    assert_eq!(page.entries.iter().map(|e| e.body.as_deref()).collect::<Vec<_>>(), [Some(&b"a"[..]), None, Some(b"c")]);
+    assert_eq!(page.log_length, 3);
+}
+
+#[tokio::test]
+async fn reading_needs_no_sorting_and_no_scan() {
+    let home = DataFolder::new();
+    let store = home.open();
+    for (sql, parameters) in [(PAGE, 3), (UPDATES, 1)] {
+        let explain = move |db: &rusqlite::Connection| {
+            let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+            let nothing = rusqlite::params_from_iter(std::iter::repeat_n(0, parameters));
+            explain.query_map(nothing, |row| row.get::<_, String>(3))?.collect::<Result<Vec<_>, _>>()
+        };
+        let plan = store.readers.read(explain).await.unwrap().join("\n");
+        assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "{plan}");
+    }
+}

@@ -1,0 +1,44 @@
+//! Credentials of a running server: changes go through the writer, checks through the readers, so both see what the command line did.
+use async_trait::async_trait;
+
+use super::{
+    Embedded,
+    accounts::{self, digest},
+};
+use crate::domain::{
+    error::StoreError,
+    ids::Uid,
+    secret::Secret,
+    token::{Account, Creation, Realm, Tokens},
+};
+
+#[async_trait]
+impl Tokens for Embedded {
+    async fn create(&self, realm: Realm, uid: &Uid, token: &Secret) -> Result<Creation, StoreError> {
+        let (uid, token, unix) = (uid.clone(), digest(token), self.clock.unix());
+        self.writer.run(move |db| accounts::create(db, realm, &uid, &token, unix)).await
+    }
+
+    async fn refresh(&self, realm: Realm, uid: &Uid, token: &Secret) -> Result<bool, StoreError> {
+        let (uid, token, unix) = (uid.clone(), digest(token), self.clock.unix());
+        self.writer.run(move |db| accounts::refresh(db, realm, &uid, &token, unix)).await
+    }
+
+    async fn revoke(&self, realm: Realm, uid: &Uid) -> Result<bool, StoreError> {
+        let uid = uid.clone();
+        self.writer.run(move |db| accounts::revoke(db, realm, &uid)).await
+    }
+
+    async fn verify(&self, realm: Realm, uid: &Uid, token: &Secret) -> Result<bool, StoreError> {
+        let (uid, token) = (uid.clone(), digest(token));
+        self.readers.read(move |db| accounts::verify(db, realm, &uid, &token)).await
+    }
+
+    async fn list(&self, realm: Realm) -> Result<Vec<Account>, StoreError> {
+        self.readers.read(move |db| accounts::list(db, realm)).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.writer.run(|_| Ok(())).await
+    }
+}

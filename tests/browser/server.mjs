@@ -1,0 +1,54 @@
+// The server under test: the real binary on free ports of the loopback, with data of its own.
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { once } from 'node:events'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { setTimeout as pause } from 'node:timers/promises'
+
+const BINARY = process.env.AO_BIN ?? new URL('../../target/debug/always-online', import.meta.url).pathname
+
+export class Server {
+  #child
+  #directory
+  #listen = { websocket: '127.0.0.1:0', api: '127.0.0.1:0', demo: '127.0.0.1:0' }
+
+  /** Addresses after start(): websocket, api, demo, as http://127.0.0.1:PORT */
+  at = {}
+
+  /** A second start listens on the same ports and finds the same data. */
+  async start() {
+    this.#directory ??= await mkdtemp(join(tmpdir(), 'whiteboard-'))
+    const env = { ...process.env, AO_STORE__PATH: this.#directory }
+    for (const [name, address] of Object.entries(this.#listen)) env[`AO_${name.toUpperCase()}__LISTEN`] = address
+    const child = spawn(BINARY, [], { env, stdio: ['ignore', 'pipe', 'inherit'] })
+    this.#child = child
+    const ended = once(child, 'exit').then(([code, signal]) => { throw new Error(`the server ended: ${signal ?? code}`) })
+    await Promise.race([this.#addresses(child), ended])
+    ended.catch(() => {})
+    for (const [name, url] of Object.entries(this.at)) this.#listen[name] = new URL(url).host
+    while (!(await fetch(`${this.at.websocket}/readyz`).then(r => r.ok, () => false))) await pause(20)
+  }
+
+  async #addresses(child) {
+    for await (const line of createInterface({ input: child.stdout })) {
+      const [, name, url] = /\b(websocket|api|demo) (http:\/\/\S+)/.exec(line) ?? []
+      if (name) this.at[name] = url
+      if (this.at.websocket && this.at.api && this.at.demo) break
+    }
+    child.stdout.resume() // a full pipe would stop the server
+  }
+
+  async stop() {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    const exit = once(this.#child, 'exit')
+    this.#child.kill('SIGTERM')
+    await exit
+  }
+
+  async remove() {
+    await this.stop()
+    await rm(this.#directory, { recursive: true, force: true })
+  }
+}

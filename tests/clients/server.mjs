@@ -1,0 +1,133 @@
+// The server under test: AO_BIN (default: the debug build of this repository), started on free ports with a data folder of its own.
+// It is told everything by its environment and tells its ports on stdout: `websocket http://127.0.0.1:41234`.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { call } from './http.mjs'
+
+const BINARY = process.env.AO_BIN ?? fileURLToPath(new URL('../../target/debug/always-online', import.meta.url))
+const READY_MS = 30_000
+const END_MS = 30_000
+const started = new Set()
+
+// A failed run shows what its servers said; an aborted one leaves none behind.
+process.on('exit', code => {
+  for (const server of started) {
+    server.process?.kill('SIGKILL')
+    if (code !== 0 && server.stderr) console.error(`--- stderr of the server (${server.title})\n${server.stderr.slice(-20_000)}`)
+  }
+})
+
+/** Starts a server and waits until it is ready. `env` is added to its environment; `title` names it in failures. */
+export async function startServer({ title = 'default', env = {} } = {}) {
+  if (!existsSync(BINARY)) throw new Error(`no server binary at ${BINARY}: build it (cargo build) or set AO_BIN`)
+  const server = new Server(title, env, await mkdtemp(join(tmpdir(), 'always-online-clients-')))
+  started.add(server)
+  await server.start()
+  return server
+}
+
+export class Server {
+  /** Addresses by listener: `websocket`, `api`, `demo`. */
+  urls = {}
+  /** The first administrator, printed at the first start only. */
+  admin = { uid: undefined, token: undefined }
+  stderr = ''
+
+  constructor(title, env, folder) {
+    Object.assign(this, { title, env, folder })
+  }
+
+  get url() { return this.urls.websocket }
+  get api() { return this.urls.api }
+
+  async start() {
+    const inherited = Object.entries(process.env).filter(([key]) => !key.startsWith('AO_') && key !== 'NODE_ENV')
+    const at = listener => this.urls[listener] ? new URL(this.urls[listener]).host : '127.0.0.1:0'
+    this.process = spawn(BINARY, [], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: {
+        ...Object.fromEntries(inherited),
+        AO_WEBSOCKET__LISTEN: at('websocket'), AO_API__LISTEN: at('api'), AO_DEMO__LISTEN: at('demo'),
+        AO_STORE__PATH: this.folder, ...this.env,
+      },
+    })
+    this.process.stderr.setEncoding('utf8').on('data', text => { this.stderr += text })
+    const lines = createInterface({ input: this.process.stdout })
+    lines.on('line', line => this.#read(line))
+    const failed = new Promise((_, reject) => {
+      this.process.once('error', reject)
+      this.process.once('exit', (code, signal) => reject(this.#failure(`it ended at start (${signal ?? `exit code ${code}`})`)))
+    })
+    failed.catch(() => {})
+    await Promise.race([failed, this.#ready()])
+  }
+
+  /** SIGTERM; after 30 s SIGKILL and a failure. */
+  async stop() {
+    await this.#end()
+    started.delete(this)
+    if (process.exitCode) console.error(`--- stderr of the server (${this.title})\n${this.stderr.slice(-20_000)}`)
+    await rm(this.folder, { recursive: true, force: true })
+  }
+
+  /** The same ports and the same data folder, a new process. */
+  async restart() {
+    await this.#end()
+    await this.start()
+  }
+
+  async #end() {
+    if (this.process.exitCode !== null || this.process.signalCode !== null) {
+      throw this.#failure(`it had ended by itself (${this.process.signalCode ?? `exit code ${this.process.exitCode}`})`)
+    }
+    const ended = once(this.process, 'exit')
+    this.process.kill('SIGTERM')
+    let late = false
+    const timer = setTimeout(() => { late = true; this.process.kill('SIGKILL') }, END_MS)
+    await ended
+    clearTimeout(timer)
+    if (late) throw this.#failure(`it did not end within ${END_MS} ms of SIGTERM`)
+  }
+
+  #read(line) {
+    this.stderr += `stdout: ${line.replace(/(token: ).*/, '$1…')}\n`
+    const listener = /^(websocket|api|demo)\s+(https?:\/\/\S+)/.exec(line)
+    if (listener) this.urls[listener[1]] = listener[2].replace(/\/$/, '')
+    const admin = /^admin (uid|token):\s*(\S+)/.exec(line)
+    if (admin) this.admin[admin[1]] = admin[2]
+  }
+
+  async #ready() {
+    const end = Date.now() + READY_MS
+    for (;;) {
+      const up = this.urls.websocket && this.urls.api
+        && await call('GET', `${this.urls.websocket}/readyz`).then(answer => answer.code === 200, () => false)
+      if (up) return
+      if (Date.now() > end) throw this.#failure(`it was not ready within ${READY_MS} ms (addresses so far: ${JSON.stringify(this.urls)})`)
+      await new Promise(again => setTimeout(again, 20))
+    }
+  }
+
+  #failure(what) {
+    return new Error(`server (${this.title}): ${what}\nstderr:\n${this.stderr.slice(-5_000)}`)
+  }
+
+  /** A call to an `/admin/…` route, with the administrator's credentials. @returns the body: `{meta, data}` */
+  async ask(method, path, { query = {}, ...rest } = {}) {
+    return (await call(method, this.url + path, { query: { ...this.admin, ...query }, ...rest })).body
+  }
+
+  /** A fresh token for `uid`, created with the administrator's credentials where `deployed` asks for them. */
+  async token(uid) {
+    const query = this.env.AO_COMPAT === 'deployed' ? this.admin : {}
+    const { body, text } = await call('POST', `${this.api}/user/create_token`, { query, json: { uid } })
+    if (body?.meta?.status !== 0) throw new Error(`create_token for ${uid} answered ${text}`)
+    return body.data.token
+  }
+}
