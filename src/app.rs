@@ -40,6 +40,8 @@ const FIRST_ADMIN: &str = "admin";
 const CREDENTIAL_FILE: &str = "admin-credential";
 /// How often the end is looked for while draining.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
+/// Time that the store has to close when the deadline has passed.
+const LAST_CHANCE: Duration = Duration::from_millis(500);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -272,8 +274,9 @@ impl App {
         }
         self.working.cancel();
         self.tasks.close();
-        self.hub.broker.close().await;
-        in_time
+        // What was acknowledged is stored already; the rest gets a last chance, and no more.
+        let last = deadline.max(Instant::now() + LAST_CHANCE);
+        in_time & tokio::time::timeout_at(last, self.hub.broker.close()).await.is_ok()
     }
 }
 
@@ -285,6 +288,7 @@ fn options(config: &Config) -> Options {
         ping_timeout: config.websocket.ping_timeout,
         max_message: config.message.max_size.bytes(),
         backlog: config.websocket.backlog.bytes(),
+        fast_lane: config.websocket.fast_lane,
         origins: config.websocket.origins.clone(),
         client_script: config.websocket.client_script.clone(),
     }

@@ -7,8 +7,14 @@ use prometheus_client::{
 
 /// Why, in a word.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Reason {
+struct Reason {
     reason: &'static str,
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Storage {
+    storage: &'static str,
 }
 
 /// All of them.
@@ -17,7 +23,7 @@ pub struct Metrics {
     /// Connections that are open now.
     pub connections: Gauge,
     pub connections_opened: Counter,
-    messages: Family<Reason, Counter>,
+    messages: Family<Storage, Counter>,
     drops: Family<Reason, Counter>,
     refusals: Family<Reason, Counter>,
     /// Messages per batch.
@@ -67,9 +73,9 @@ impl Metrics {
 
     /// Counts messages that were published, by storage type.
     pub fn published(&self, inserts: u64, updates: u64, ignores: u64) {
-        for (reason, count) in [("insert", inserts), ("update", updates), ("ignore", ignores)] {
+        for (storage, count) in [("insert", inserts), ("update", updates), ("ignore", ignores)] {
             if count > 0 {
-                self.messages.get_or_create(&Reason { reason }).inc_by(count);
+                self.messages.get_or_create(&Storage { storage }).inc_by(count);
             }
         }
     }

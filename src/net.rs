@@ -1,7 +1,9 @@
 //! TCP: the listener, and the wrapper around every connection.
 pub mod link;
 pub mod listener;
+pub mod outbound;
 mod queue;
 mod stream;
 
 pub use link::{Closing, Link};
+pub use queue::Until;

@@ -7,7 +7,7 @@ use super::kind::SWITCH;
 use super::setting::section;
 
 section! {
-    /// The routes /admin/* and the console.
+    /// The routes /admin/*.
     Admin("admin") {
         /// Address and port for /admin. Empty: with socket.io, on websocket.listen.
         listen: Option<SocketAddr> = "", OPTIONAL_ADDRESS, "AO_ADMIN__LISTEN";

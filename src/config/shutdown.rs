@@ -26,7 +26,7 @@ section! {
         deadline: Duration = "20s", DURATION_OR_ZERO, "AO_SHUTDOWN__DEADLINE";
         /// Clients dropped at a time.
         batch: u32 = "100", CLIENTS, "AO_SHUTDOWN__BATCH";
-        /// Time over which the drops are spread at random.
+        /// Time over which the drops are spread, batch by batch.
         jitter: Duration = "2s", DURATION_OR_ZERO, "AO_SHUTDOWN__JITTER";
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::address::ADDRESS;
 use super::duration::DURATION;
-use super::kind::OPTIONAL_PATH;
+use super::kind::{OPTIONAL_PATH, SWITCH};
 use super::origins::{ORIGINS, Origins};
 use super::setting::section;
 use super::size::{ByteSize, SIZE};
@@ -28,6 +28,8 @@ section! {
         write_stall: Duration = "15s", DURATION, "AO_WEBSOCKET__WRITE_STALL";
         /// Bytes that may wait to be read by a client; with more it is dropped as too slow.
         backlog: ByteSize = "1 MiB", SIZE, "AO_WEBSOCKET__BACKLOG";
+        /// Whether WebSocket clients get their messages past the engine's queues: less work for each. Only for comparing.
+        fast_lane: bool = "true", SWITCH, "AO_WEBSOCKET__FAST_LANE";
         /// File served as /socket.io/socket.io.js, and FILE.map as its source map. Empty: none.
         client_script: Option<PathBuf> = "", OPTIONAL_PATH, "AO_WEBSOCKET__CLIENT_SCRIPT";
     }

@@ -48,6 +48,8 @@ pub struct Options {
     pub max_message: usize,
     /// Bytes that a client may be behind.
     pub backlog: usize,
+    /// Whether WebSockets get their frames past the engine.
+    pub fast_lane: bool,
     pub origins: Origins,
     /// Served as `/socket.io/socket.io.js`.
     pub client_script: Option<PathBuf>,

@@ -4,14 +4,16 @@
 //! flight forms the next batch. An idle room adds no delay, a busy one gets cheaper per message. Joins, departures and clearing go
 //! through the same outbox, one at a time, so that presence has its place in the order.
 //!
-//! Two locks: `outbox` is taken by whoever sends; `members` by the fan-out, and by joins and departures, which the same task does. So a
-//! sender never waits for a fan-out.
+//! Two locks, each held for moments: `outbox` by whoever sends, `members` by joins and departures. A fan-out works on a snapshot.
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::oneshot;
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 
 use super::{
     broker::{Entry, Event, Publication},
@@ -28,6 +30,7 @@ mod drain;
 pub type Answer = Box<dyn FnOnce(&Result<Roster, StoreError>) + Send>;
 
 /// A connection in the room, on this node.
+#[derive(Clone)]
 struct Member {
     connection: ConnectionId,
     outlet: Arc<dyn Outlet>,
@@ -37,7 +40,7 @@ struct Member {
 
 /// Something for the drain task.
 enum Job {
-    Publish { entry: Entry, bytes: usize, sender: Option<(Arc<dyn Outlet>, Option<i64>)> },
+    Publish { entry: Entry, bytes: usize, arrived: Instant, sender: Option<(Arc<dyn Outlet>, Option<i64>)> },
     Enter { visitor: Visitor, outlet: Arc<dyn Outlet>, answer: Answer, done: oneshot::Sender<bool> },
     Depart { connection: ConnectionId, departure: Departure, done: oneshot::Sender<()> },
     Release { uid: Uid },
@@ -64,7 +67,10 @@ struct Retired;
 pub struct Room {
     pub id: RoomId,
     outbox: Mutex<Outbox>,
-    members: Mutex<Vec<Member>>,
+    /// Something came while the store is out.
+    nudge: Notify,
+    /// Copied when it changes while a fan-out goes on, so that a fan-out holds no lock.
+    members: Mutex<Arc<Vec<Member>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -73,7 +79,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Room {
     pub(super) fn new(id: RoomId) -> Arc<Self> {
-        Arc::new(Room { id, outbox: Mutex::default(), members: Mutex::default() })
+        Arc::new(Room { id, outbox: Mutex::default(), nudge: Notify::new(), members: Mutex::default() })
     }
 
     /// A message of `sender`, which is told by [`Outlet::settled`] what became of it, with `ack` as given here. Call it only for a
@@ -85,7 +91,7 @@ impl Room {
             return sender.settled(ack, bytes, super::outlet::Outcome::Unavailable);
         }
         outbox.bytes += bytes;
-        self.push(outbox, hub, Job::Publish { entry, bytes, sender: Some((sender, ack)) });
+        self.push(outbox, hub, Job::Publish { entry, bytes, arrived: Instant::now(), sender: Some((sender, ack)) });
     }
 
     fn push(self: &Arc<Self>, mut outbox: MutexGuard<'_, Outbox>, hub: &Arc<Hub>, job: Job) {
@@ -94,6 +100,8 @@ impl Room {
             outbox.draining = true;
             drop(outbox);
             hub.tasks.spawn(drain::run(self.clone(), hub.clone()));
+        } else if outbox.stuck {
+            self.nudge.notify_one();
         }
     }
 
@@ -109,12 +117,12 @@ impl Room {
 
     /// Takes the connection off the fan-out at once; its departure is announced, if at all, by [`Hub::depart`].
     pub fn silence(&self, connection: ConnectionId) {
-        lock(&self.members).retain(|m| m.connection != connection);
+        Arc::make_mut(&mut lock(&self.members)).retain(|m| m.connection != connection);
     }
 
     /// Hands publications to this node's members, each encoding made once.
     pub(super) fn deliver(&self, publications: &[Publication]) {
-        let mut members = lock(&self.members);
+        let members = lock(&self.members).clone();
         let mut bursts: Vec<(Encoding, Burst)> = Vec::with_capacity(1);
         for member in members.iter() {
             let encoding = member.outlet.encoding();
@@ -129,12 +137,13 @@ impl Room {
         }
         if publications.iter().any(|p| matches!(p.event, Event::Cleared)) {
             // A new epoch counts from the beginning.
-            members.iter_mut().for_each(|m| m.since = 0);
+            Arc::make_mut(&mut lock(&self.members)).iter_mut().for_each(|m| m.since = 0);
         }
     }
 
     fn admit(&self, connection: ConnectionId, outlet: Arc<dyn Outlet>, since: u64, answer: impl FnOnce()) {
         let mut members = lock(&self.members);
+        let members = Arc::make_mut(&mut members);
         members.retain(|m| m.connection != connection);
         answer();
         members.push(Member { connection, outlet, since });
@@ -189,7 +198,7 @@ impl Hub {
 
     /// Sends something of the server's own into the room; it may be lost when the store is out.
     pub fn announce(self: &Arc<Self>, room: &RoomId, entry: Entry) {
-        submit(self, room, Job::Publish { entry, bytes: 0, sender: None });
+        submit(self, room, Job::Publish { entry, bytes: 0, arrived: Instant::now(), sender: None });
     }
 
     /// Forgets the room's log.

@@ -8,7 +8,11 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::{
+    Value, json,
+    value::{RawValue, to_raw_value},
+};
 
 use super::{
     Context,
@@ -19,7 +23,12 @@ use super::{
 };
 use crate::{
     config::Compat,
-    domain::{broker::Entry, history, ids::Uid, json as js},
+    domain::{
+        broker::{Entry, Stored},
+        history,
+        ids::Uid,
+        json as js,
+    },
 };
 
 /// The administration routes. Each needs an administrator's credentials.
@@ -46,7 +55,7 @@ async fn authorized(context: &Context, request: Request) -> Result<Params, Respo
     }
 }
 
-fn respond(context: &Context, result: Result<Value, Status>) -> Response {
+fn respond(context: &Context, result: Result<impl Serialize, Status>) -> Response {
     match result {
         Ok(data) => Status::Success.with(context.compat, &data),
         Err(status) => status.bare(context.compat),
@@ -110,22 +119,60 @@ async fn read_room_users(context: &Context, params: &Params) -> Result<Value, St
     Ok(json!({ "users": users }))
 }
 
-async fn read_room_msgs(context: &Context, params: &Params) -> Result<Value, Status> {
+async fn read_room_msgs(context: &Context, params: &Params) -> Result<Box<RawValue>, Status> {
     let room = params.query_room().ok_or(Status::ParamError)?;
     let from = params.query.get("offset").map_or(0, |o| js::parse_int(o));
     let page = history::read(&*context.hub.broker, &room, from).await?;
-    let stored = page.entries.iter().filter_map(|e| Some((serde_json::from_slice::<Value>(e.body.as_ref()?).ok()?, e.unix)));
-    let next = u8::from(page.next);
-    Ok(match context.compat {
-        Compat::Documented => {
-            let msgs: Vec<Value> = stored.map(|(data, ts)| json!({ "ts": ts, "uid": data["2"], "data": data })).collect();
-            json!({ "msgs": msgs, "offset": page.offset, "next": next })
-        }
-        Compat::Deployed => {
-            let msgs: Vec<Value> = stored.map(|(data, ts)| json!({ "data": data, "ts": ts })).collect();
-            json!({ "msgs": { "data": msgs, "offset": page.offset, "next": next } })
-        }
+    let messages: Vec<Listed<'_>> = page.entries.iter().filter_map(|e| Listed::read(e, context.compat)).collect();
+    let (offset, next) = (page.offset, u8::from(page.next));
+    let answer = match context.compat {
+        Compat::Documented => to_raw_value(&Documented { msgs: &messages, offset, next }),
+        Compat::Deployed => to_raw_value(&Deployed { msgs: Messages { data: &messages, offset, next } }),
+    };
+    answer.map_err(|error| {
+        tracing::error!(%error, "a page could not be written");
+        Status::ServerError
     })
+}
+
+/// A stored message, as it is stored: its values travel raw.
+#[derive(Serialize)]
+struct Listed<'a> {
+    data: &'a RawValue,
+    ts: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<&'a RawValue>,
+}
+
+impl<'a> Listed<'a> {
+    /// Nothing, where the stored entry can't be read.
+    fn read(stored: &'a Stored, compat: Compat) -> Option<Self> {
+        let data: &RawValue = serde_json::from_slice(stored.body.as_ref()?).ok()?;
+        let uid = match compat {
+            Compat::Documented => js::Object::parse(data.get()).and_then(|o| o.get("2")),
+            Compat::Deployed => None,
+        };
+        Some(Listed { data, ts: stored.unix, uid })
+    }
+}
+
+#[derive(Serialize)]
+struct Documented<'a> {
+    msgs: &'a [Listed<'a>],
+    offset: u64,
+    next: u8,
+}
+
+#[derive(Serialize)]
+struct Messages<'a> {
+    data: &'a [Listed<'a>],
+    offset: u64,
+    next: u8,
+}
+
+#[derive(Serialize)]
+struct Deployed<'a> {
+    msgs: Messages<'a>,
 }
 
 async fn do_push(context: &Context, params: &Params) -> Result<Value, Status> {

@@ -1,9 +1,10 @@
 //! The envelope of the original's routes: always HTTP 200, `{meta:{status,msg}, data:{…}}`.
 use axum::{
-    http::header,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::{config::Compat, domain::error::StoreError};
 
@@ -42,16 +43,33 @@ impl Status {
     }
 
     /// The answer with this status and data.
-    pub(super) fn with(self, compat: Compat, data: &Value) -> Response {
+    pub(super) fn with(self, compat: Compat, data: &impl Serialize) -> Response {
         let (status, msg) = self.wire(compat);
-        let body = json!({ "meta": { "status": status, "msg": msg }, "data": data });
-        ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string()).into_response()
+        match serde_json::to_string(&Envelope { meta: Meta { status, msg }, data }) {
+            Ok(body) => ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], body).into_response(),
+            Err(error) => {
+                tracing::error!(%error, "an answer could not be written");
+                super::error(StatusCode::INTERNAL_SERVER_ERROR, "server error")
+            }
+        }
     }
 
     /// The answer with this status and no data.
     pub(super) fn bare(self, compat: Compat) -> Response {
         self.with(compat, &json!({}))
     }
+}
+
+#[derive(Serialize)]
+struct Meta {
+    status: u8,
+    msg: &'static str,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a, T> {
+    meta: Meta,
+    data: &'a T,
 }
 
 impl From<StoreError> for Status {

@@ -47,9 +47,6 @@ pub enum Closing {
     Abrupt,
 }
 
-/// A WebSocket text frame with the packet DISCONNECT of the namespace `/`. These bytes are nowhere else in what the engine writes: 0x02
-/// can't stand in JSON text, and no other packet is two bytes long and begins with `41`.
-const DISCONNECT: [u8; 4] = [0x81, 2, b'4', b'1'];
 /// A WebSocket Close frame, code 1000.
 const CLOSE: [u8; 4] = [0x88, 2, 0x03, 0xE8];
 
@@ -61,16 +58,16 @@ pub struct Link {
     queue: Mutex<Queue>,
     websocket: AtomicBool,
     /// To be closed once DISCONNECT is written.
-    ending: AtomicBool,
-    ended: AtomicBool,
+    pub(super) ending: AtomicBool,
+    pub(super) ended: AtomicBool,
     killed: AtomicBool,
     held: AtomicBool,
     /// Bytes that may be queued beyond the backlog: a page on its way.
-    allowance: AtomicUsize,
-    accepted: AtomicU64,
+    pub(super) allowance: AtomicUsize,
+    pub(super) accepted: AtomicU64,
     why: OnceLock<&'static str>,
     /// Who is to be told when a WebSocket client falls behind or stalls.
-    drained: Notify,
+    pub(super) drained: Notify,
     pub(super) reader: AtomicWaker,
     pub(super) writer: AtomicWaker,
 }
@@ -96,7 +93,7 @@ impl Link {
         })
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -128,9 +125,9 @@ impl Link {
     }
 
     /// The Close frame, behind all that was written: whole frames only come in here, so this is between two of them.
-    fn say_goodbye(self: &Arc<Self>, queue: &mut Queue) {
+    pub(super) fn say_goodbye(self: &Arc<Self>, queue: &mut Queue) {
         if !self.is_killed() {
-            let _ = self.append(queue, &CLOSE);
+            let _ = self.append(queue, &Bytes::from_static(&CLOSE));
         }
     }
 
@@ -184,57 +181,6 @@ impl Link {
         }
     }
 
-    /// Takes all of `bytes`, which are whole frames: what the kernel does not take now is queued.
-    pub(super) fn accept(self: &Arc<Self>, bytes: &[u8]) -> io::Result<()> {
-        let mut queue = self.queue();
-        if self.is_ended() {
-            return Err(dead());
-        }
-        let fits = self.append(&mut queue, bytes)?;
-        if self.ending.load(SeqCst) && bytes.windows(DISCONNECT.len()).any(|w| w == DISCONNECT) {
-            self.ended.store(true, SeqCst);
-            self.say_goodbye(&mut queue);
-            self.reader.wake();
-        }
-        drop(queue);
-        self.accepted.fetch_add(bytes.len() as u64, SeqCst);
-        if !fits {
-            self.behind("slow");
-            return Err(dead());
-        }
-        self.drained.notify_waiters();
-        Ok(())
-    }
-
-    /// False: the client is too far behind.
-    fn append(self: &Arc<Self>, queue: &mut Queue, bytes: &[u8]) -> io::Result<bool> {
-        let mut written = 0;
-        if queue.len() == 0 {
-            match self.stream.try_write(bytes) {
-                Ok(n) => written = n,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) => return Err(e),
-            }
-        }
-        if written < bytes.len() {
-            queue.push(Bytes::copy_from_slice(&bytes[written..]));
-            if !queue.flushing {
-                queue.flushing = true;
-                self.bounds.tasks.spawn(flush(self.clone()));
-            }
-        }
-        Ok(queue.len() <= self.bounds.backlog.saturating_add(self.allowance.load(SeqCst)))
-    }
-
-    /// The client does not read fast enough.
-    fn behind(self: &Arc<Self>, why: &'static str) {
-        if !self.is_killed() {
-            tracing::info!(peer = %self.peer, why, "client does not read what it is sent; closed");
-            self.bounds.metrics.dropped(why);
-        }
-        self.close(Closing::Abrupt, why);
-    }
-
     pub(super) fn is_flushed(&self) -> bool {
         self.queue().len() == 0
     }
@@ -260,34 +206,6 @@ impl Link {
             }
         };
         let _ = tokio::time::timeout(LINGER, goodbye).await;
-    }
-}
-
-/// Writes the queue out. Exists only while there is one.
-async fn flush(link: Arc<Link>) {
-    loop {
-        match tokio::time::timeout(link.bounds.stall, link.stream.writable()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return link.close(Closing::Abrupt, "write failed"),
-            Err(_) => return link.behind("stalled"),
-        }
-        if link.is_killed() {
-            return;
-        }
-        let mut queue = link.queue();
-        let done = match queue.write(&link.stream) {
-            Ok(done) => done,
-            Err(_) => {
-                drop(queue);
-                return link.close(Closing::Abrupt, "write failed");
-            }
-        };
-        queue.flushing = !done;
-        drop(queue);
-        link.drained.notify_waiters();
-        if done {
-            return link.writer.wake();
-        }
     }
 }
 

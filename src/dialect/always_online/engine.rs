@@ -5,7 +5,7 @@
 use std::{
     convert::Infallible,
     future::{Ready, ready},
-    sync::{Arc, Mutex, Weak, atomic::AtomicBool},
+    sync::{Arc, Mutex, OnceLock, Weak, atomic::AtomicBool},
 };
 
 use bytes::Bytes;
@@ -27,8 +27,12 @@ use super::{
     inbox::{Inbox, Item},
     post::Desk,
     session::{Session, lock},
+    transport::Query,
 };
-use crate::domain::{clock::alphanumeric, ids::SocketId};
+use crate::{
+    domain::{clock::alphanumeric, ids::SocketId},
+    net::{Link, Until},
+};
 
 /// The engine's HTTP service.
 pub(super) type Engine = SocketIoService<engineioxide::service::NotFoundService>;
@@ -111,6 +115,8 @@ fn admit(dialect: &Weak<AlwaysOnline>, socket: &Arc<Socket>) -> Result<(), Refus
         inbox: Inbox::new(),
         desk: Mutex::new(Desk::Closed),
         places: Mutex::default(),
+        direct: OnceLock::new(),
+        changing_over: Mutex::default(),
         links: Mutex::default(),
         unfetched: 0.into(),
         allowance: 0.into(),
@@ -126,10 +132,16 @@ fn admit(dialect: &Weak<AlwaysOnline>, socket: &Arc<Socket>) -> Result<(), Refus
         tie.session = Arc::downgrade(&session);
         *lock(&session.links) = tie.links.clone();
     }
-    if socket.transport_type() == socketioxide::TransportType::Websocket
-        && let Some(link) = socket.req_parts().extensions.get::<Arc<crate::net::Link>>()
+    // The link of the handshake is the session's own only where the handshake was a WebSocket's: a polling one may be a proxy's.
+    let handshake = socket.req_parts();
+    if Query::read(&handshake.uri).websocket
+        && let Some(link) = handshake.extensions.get::<Arc<Link>>()
     {
         lock(&session.links).push(Arc::downgrade(link));
+        if dialect.options.fast_lane {
+            link.hold(Until::Connect);
+            let _ = session.direct.set(link.clone());
+        }
     }
     socket.on_fallback(Inlet(session.clone()));
     let gone = move |_: DisconnectReason| {
@@ -149,7 +161,7 @@ impl AlwaysOnline {
     }
 
     /// A connection asks to become this engine session's WebSocket.
-    pub(super) fn tie(&self, sid: Sid, link: &Arc<crate::net::Link>) {
+    pub(super) fn tie(&self, sid: Sid, link: &Arc<Link>) {
         let mut ties = self.ties();
         if ties.len() >= SWEEP && ties.len() == ties.capacity() {
             ties.retain(|_, t| t.session.strong_count() > 0 || t.links.iter().any(|l| l.strong_count() > 0));

@@ -1,7 +1,8 @@
 //! The way out to one client, and the ways to close it.
 //!
-//! Everything goes through `deliver` as finished frames, and from there through the engine, so it is in order. What the engine has yet to
-//! hand over is bounded in bytes: by the link for a WebSocket, by `unfetched` for a polling client.
+//! Everything goes through `deliver` as finished frames. A WebSocket gets them by the fast lane ([`crate::net::outbound`]), a polling client
+//! through the engine: one lane at a time, and in order at the change. What a client has not read is bounded in bytes: by the link for a
+//! WebSocket, by `unfetched` for a polling client.
 use std::{
     sync::{Arc, Weak, atomic::Ordering::SeqCst},
     time::Duration,
@@ -23,7 +24,7 @@ use super::{
     session::{Session, lock},
     wire,
 };
-use crate::net::{Closing, Link};
+use crate::net::{Closing, Link, Until, outbound::MARKER};
 
 /// How long a refused client may take to fetch its last packets, or to read them.
 const LAST_PACKETS: Duration = Duration::from_secs(5);
@@ -33,15 +34,40 @@ const TELL_STEP: Duration = Duration::from_millis(50);
 const NEARLY_WRITTEN: usize = 64 << 10;
 
 impl Session {
-    /// Sends finished frames.
+    /// Sends finished frames: straight into its WebSocket, or through the engine.
     pub(super) fn emit(&self, frames: &Bytes) {
+        if let Some(link) = self.direct.get() {
+            return link.send(frames);
+        }
         let Some(socket) = self.socket.upgrade() else { return };
+        let _one_at_a_time = lock(&self.changing_over);
+        match self.direct.get().or_else(|| self.change_over(&socket)) {
+            Some(link) => link.send(frames),
+            None => self.emit_by_engine(&socket, frames),
+        }
+    }
+
+    /// A client that has come from polling to a WebSocket: behind a marker, which goes the engine's way, its frames go past the engine.
+    fn change_over(&self, socket: &Arc<Socket>) -> Option<&Arc<Link>> {
+        if !self.dialect.options.fast_lane || socket.transport_type() != TransportType::Websocket {
+            return None;
+        }
+        // Of several connections that asked to become its WebSocket only the engine knows which one did.
+        let mut candidates = self.live_links();
+        candidates.retain(|l| !l.is_ended());
+        let [link] = candidates.as_slice() else { return None };
+        link.hold(Until::Marker);
+        socket.emit(MARKER.0, &0).ok()?;
+        Some(self.direct.get_or_init(|| link.clone()))
+    }
+
+    fn emit_by_engine(&self, socket: &Arc<Socket>, frames: &Bytes) {
         let polling = socket.transport_type() == TransportType::Polling;
         for text in wire::texts(frames) {
             if polling {
                 self.unfetched.fetch_add(text.len(), SeqCst);
             }
-            match emit_text(&socket, text) {
+            match emit_text(socket, text) {
                 Ok(()) | Err(SendError::Socket(SocketError::Closed)) => {}
                 // Never skipped: a client that misses a packet is closed.
                 Err(SendError::Socket(SocketError::InternalChannelFull)) => return self.fall_behind(),
@@ -94,7 +120,9 @@ impl Session {
         self.answer(event, ack, payload);
         if websocket {
             for (link, before) in links.iter().zip(before) {
-                link.written(before + (copies * payload.len()) as u64, NEARLY_WRITTEN).await;
+                // On the fast lane it is in the link's queue by now; the engine has yet to hand it over.
+                let target = if self.direct.get().is_some() { 0 } else { before + (copies * payload.len()) as u64 };
+                link.written(target, NEARLY_WRITTEN).await;
             }
         } else {
             self.fetched_down_to(NEARLY_WRITTEN).await;

@@ -3,7 +3,7 @@
 //! What it may do depends on its phase, a type of its own: a [`Guest`] can only authenticate, only an [`Authenticated`] one can join, only
 //! a [`Member`] can sync or leave. The phase belongs to the one task that handles the connection's events.
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, Weak,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
     atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
 };
 
@@ -55,6 +55,9 @@ pub struct Session {
     pub(super) desk: Mutex<Desk>,
     /// The rooms that it is in.
     pub(super) places: Mutex<Vec<Arc<Room>>>,
+    /// The WebSocket that its frames go into, past the engine; once there is one it stays.
+    pub(super) direct: OnceLock<Arc<Link>>,
+    pub(super) changing_over: Mutex<()>,
     /// Connections that are, or may become, its WebSocket.
     pub(super) links: Mutex<Vec<Weak<Link>>>,
     /// Bytes of packets that a polling client has yet to fetch.
@@ -182,7 +185,9 @@ impl Outlet for Session {
     }
 
     fn deliver(&self, packets: Bytes) {
-        self.emit(&packets);
+        if !self.closing.load(SeqCst) {
+            self.emit(&packets);
+        }
     }
 
     fn settled(&self, ack: Option<i64>, bytes: usize, outcome: Outcome) {

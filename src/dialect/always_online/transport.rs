@@ -108,7 +108,11 @@ impl Transport {
     async fn script(&self, suffix: &str) -> Response<Body> {
         let file = match (&self.dialect.options.client_script, suffix) {
             (Some(file), "") => file.clone(),
-            (Some(file), ".map") => file.with_extension("js.map"),
+            (Some(file), ".map") => {
+                let mut name = file.clone().into_os_string();
+                name.push(".map");
+                name.into()
+            }
             (_, "" | ".map") => {
                 return error(
                     StatusCode::NOT_FOUND,
@@ -134,14 +138,14 @@ impl Transport {
 }
 
 /// What a request's query says.
-struct Query {
+pub(super) struct Query {
     sid: Option<Sid>,
-    websocket: bool,
+    pub(super) websocket: bool,
     eio: Option<u8>,
 }
 
 impl Query {
-    fn read(uri: &Uri) -> Self {
+    pub(super) fn read(uri: &Uri) -> Self {
         let mut query = Query { sid: None, websocket: false, eio: None };
         for pair in uri.query().unwrap_or("").split('&') {
             match pair.split_once('=') {

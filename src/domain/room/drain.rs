@@ -17,6 +17,8 @@ use crate::domain::message::Kind;
 /// Most messages in one batch, and most bytes of them (one more message may exceed it).
 const BATCH: usize = 1024;
 const BATCH_BYTES: usize = 4 << 20;
+/// A store call that takes longer than this is a store that is out, until it ends.
+const SLOW: Duration = Duration::from_millis(250);
 /// First and longest pause between two attempts at a store that is out.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -26,7 +28,8 @@ struct Sent {
 }
 
 enum Work {
-    Batch(Vec<Entry>, Vec<Sent>),
+    /// With the arrival of the oldest.
+    Batch(Vec<Entry>, Vec<Sent>, Instant),
     One(Job),
 }
 
@@ -34,7 +37,7 @@ enum Work {
 pub(super) async fn run(room: Arc<Room>, hub: Arc<Hub>) {
     while let Some(work) = next(&room, &hub) {
         match work {
-            Work::Batch(entries, sent) => publish(&room, &hub, entries, sent).await,
+            Work::Batch(entries, sent, arrived) => publish(&room, &hub, entries, sent, arrived).await,
             Work::One(job) => single(&room, &hub, job).await,
         }
     }
@@ -53,12 +56,10 @@ fn next(room: &Arc<Room>, hub: &Arc<Hub>) -> Option<Work> {
         }
         return None;
     };
-    if !matches!(head, Job::Publish { .. }) {
-        return Some(Work::One(head));
-    }
+    let Job::Publish { arrived: oldest, .. } = head else { return Some(Work::One(head)) };
     let (mut entries, mut sent, mut total) = (Vec::new(), Vec::new(), 0);
     let mut job = Some(head);
-    while let Some(Job::Publish { entry, bytes, sender }) = job.take() {
+    while let Some(Job::Publish { entry, bytes, sender, .. }) = job.take() {
         entries.push(entry);
         sent.push(Sent { bytes, sender });
         total += bytes;
@@ -67,15 +68,15 @@ fn next(room: &Arc<Room>, hub: &Arc<Hub>) -> Option<Work> {
         }
     }
     outbox.bytes -= total;
-    Some(Work::Batch(entries, sent))
+    Some(Work::Batch(entries, sent, oldest))
 }
 
-async fn publish(room: &Arc<Room>, hub: &Arc<Hub>, entries: Vec<Entry>, sent: Vec<Sent>) {
+async fn publish(room: &Arc<Room>, hub: &Arc<Hub>, entries: Vec<Entry>, sent: Vec<Sent>, arrived: Instant) {
     hub.metrics.batches.observe(entries.len() as f64);
     let entries: Arc<[Entry]> = entries.into();
-    let outcome = match hub.broker.publish(&room.id, entries.clone()).await {
+    let outcome = match attempt(room, hub, &entries).await {
         Ok(()) => Outcome::Done,
-        Err(error) => retry(room, hub, &entries, error).await,
+        Err(error) => retry(room, hub, &entries, error, arrived).await,
     };
     if outcome == Outcome::Done {
         count(hub, &entries);
@@ -87,6 +88,27 @@ async fn publish(room: &Arc<Room>, hub: &Arc<Hub>, entries: Vec<Entry>, sent: Ve
             sender.settled(ack, sent.bytes, outcome);
         }
     }
+}
+
+/// One call of the store. While it takes long, what comes and needs no store passes it.
+async fn attempt(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>) -> Result<(), StoreError> {
+    let mut call = hub.broker.publish(&room.id, entries.clone());
+    if !entries.iter().any(Entry::is_stored) {
+        return call.await;
+    }
+    if let Ok(done) = tokio::time::timeout(SLOW, &mut call).await {
+        return done;
+    }
+    let stuck = std::mem::replace(&mut lock(&room.outbox).stuck, true);
+    let done = loop {
+        pass_unstored(room);
+        tokio::select! {
+            done = &mut call => break done,
+            () = room.nudge.notified() => {}
+        }
+    };
+    lock(&room.outbox).stuck = stuck;
+    done
 }
 
 fn count(hub: &Hub, entries: &[Entry]) {
@@ -104,9 +126,9 @@ fn count(hub: &Hub, entries: &[Entry]) {
     hub.metrics.published(inserts, updates, ignores);
 }
 
-/// The store is out: what is not to be stored reaches this node's members at once, the rest waits for the configured time.
-async fn retry(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>, first: StoreError) -> Outcome {
-    let begin = Instant::now();
+/// The store is out: what is not to be stored reaches this node's members at once, the rest waits, for the configured time from its
+/// arrival and the end of the attempt that is made then.
+async fn retry(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>, first: StoreError, arrived: Instant) -> Outcome {
     let (mut error, mut pause) = (first, PAUSES.0);
     hub.metrics.store_failures.inc();
     tracing::warn!(room = %room.id, %error, "messages can't be stored");
@@ -120,13 +142,16 @@ async fn retry(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>, first: 
         if matches!(error, StoreError::OutcomeUnknown(_)) {
             break Outcome::Unknown;
         }
-        if begin.elapsed() + pause > hub.options.patience {
+        if arrived.elapsed() + pause > hub.options.patience {
             break Outcome::Unavailable;
         }
-        tokio::time::sleep(pause).await;
+        let next = Instant::now() + pause;
         pause = (pause * 2).min(PAUSES.1);
         pass_unstored(room);
-        match hub.broker.publish(&room.id, stored.clone()).await {
+        while tokio::time::timeout_at(next, room.nudge.notified()).await.is_ok() {
+            pass_unstored(room);
+        }
+        match attempt(room, hub, &stored).await {
             Ok(()) => break Outcome::Done,
             Err(e) => error = e,
         }
@@ -163,7 +188,7 @@ fn pass_unstored(room: &Arc<Room>) {
     }
     tracing::debug!(room = %room.id, passed = passed.len(), kept, "passing what needs no store");
     for job in passed {
-        if let Job::Publish { entry, bytes, sender } = job {
+        if let Job::Publish { entry, bytes, sender, .. } = job {
             deliver_unstored(room, std::iter::once(&entry));
             if let Some((sender, ack)) = sender {
                 sender.settled(ack, bytes, Outcome::Done);

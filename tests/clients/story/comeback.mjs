@@ -14,6 +14,7 @@ async function resume(client, offset) {
     const page = await client.upTo('sync')
     missed.push(...page.data.filter(message => message.s === 0))
     next = page.next
+    assert.ok(page.log >= from + next, `log is the next insert index after ${from}: ${page.log} (next: ${next})`)
     from = page.log
   }
   return missed

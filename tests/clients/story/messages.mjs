@@ -48,6 +48,7 @@ export function messages(scene) {
       const page = await sync(c, { offset: String(log.length || '') })
       log.push(...page.data)
       next = page.next
+      assert.equal(page.data.length, next ? 200 : 100)
     }
     assert.deepEqual(log, sent)
     await party.barrier(b, a)

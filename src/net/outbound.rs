@@ -1,0 +1,196 @@
+//! What goes out on a WebSocket: the engine's frames, and ours past the engine.
+//!
+//! The *fast lane*: finished frames go straight from a room's burst to the kernel, past the engine's per-recipient queue and encoding. What
+//! makes that sound: the engine hands over whole frames only, and all writes are taken whole, so ours always stand between two of its
+//! own; everything of ours to a WebSocket client takes this one lane, so it is in order; and where the engine was given something before
+//! (CONNECT, or what a polling client had yet to fetch), ours is held until that was written.
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering::SeqCst},
+};
+
+use bytes::Bytes;
+
+use super::{
+    link::{Closing, Link, dead},
+    queue::{Hold, Queue, Until},
+};
+
+/// The text of the marker's frame, an event that no other frame can equal: its name is no event of ours.
+pub const MARKER: (&str, &str) = ("~", r#"42["~",0]"#);
+
+/// A WebSocket text frame with the packet DISCONNECT of the namespace `/`. These bytes are nowhere else in what the engine writes: 0x02
+/// can't stand in JSON text, and no other packet is two bytes long and begins with `41`.
+const DISCONNECT: [u8; 4] = [0x81, 2, b'4', b'1'];
+impl Link {
+    /// From now on frames of ours wait until the engine has written `until`.
+    pub fn hold(&self, until: Until) {
+        self.queue().hold.get_or_insert_with(|| Hold { until, frames: Vec::new() });
+    }
+
+    /// Sends finished frames, behind all that was sent before.
+    pub fn send(self: &Arc<Self>, frames: &Bytes) {
+        let mut queue = self.queue();
+        if self.is_ended() {
+            return;
+        }
+        let sent = match &mut queue.hold {
+            Some(hold) => {
+                hold.frames.push(frames.clone());
+                Ok(hold.frames.iter().map(Bytes::len).sum::<usize>() <= self.most())
+            }
+            None => self.append(&mut queue, frames),
+        };
+        drop(queue);
+        match sent {
+            Ok(true) => {}
+            Ok(false) => self.behind("slow"),
+            Err(_) => self.close(Closing::Abrupt, "write failed"),
+        }
+    }
+
+    /// Takes all of what the engine writes, which is whole frames.
+    pub(super) fn accept(self: &Arc<Self>, bytes: &[u8]) -> io::Result<()> {
+        let mut queue = self.queue();
+        if self.is_ended() {
+            return Err(dead());
+        }
+        let fits = match &queue.hold {
+            None => self.append(&mut queue, &Bytes::copy_from_slice(bytes))?,
+            Some(hold) => match turn(bytes, hold.until) {
+                None => self.append(&mut queue, &Bytes::copy_from_slice(bytes))?,
+                Some((before, after)) => {
+                    let held = queue.hold.take().map(|h| h.frames).unwrap_or_default();
+                    let mut fits = self.append(&mut queue, &Bytes::copy_from_slice(&bytes[..before]))?;
+                    for frames in &held {
+                        fits = self.append(&mut queue, frames)?;
+                    }
+                    fits & self.append(&mut queue, &Bytes::copy_from_slice(&bytes[after..]))?
+                }
+            },
+        };
+        if self.ending.load(SeqCst) && bytes.windows(DISCONNECT.len()).any(|w| w == DISCONNECT) {
+            self.ended.store(true, SeqCst);
+            self.say_goodbye(&mut queue);
+            self.reader.wake();
+        }
+        drop(queue);
+        self.accepted.fetch_add(bytes.len() as u64, SeqCst);
+        if !fits {
+            self.behind("slow");
+            return Err(dead());
+        }
+        self.drained.notify_waiters();
+        Ok(())
+    }
+
+    /// Bytes that the client may be behind.
+    fn most(&self) -> usize {
+        self.bounds.backlog.saturating_add(self.allowance.load(SeqCst))
+    }
+
+    /// False: the client is too far behind.
+    pub(super) fn append(self: &Arc<Self>, queue: &mut Queue, bytes: &Bytes) -> io::Result<bool> {
+        let mut written = 0;
+        if queue.len() == 0 {
+            match self.stream.try_write(bytes) {
+                Ok(n) => written = n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
+            }
+        }
+        if written < bytes.len() {
+            queue.push(bytes.slice(written..));
+            if !queue.flushing {
+                queue.flushing = true;
+                self.bounds.tasks.spawn(flush(self.clone()));
+            }
+        }
+        Ok(queue.len() <= self.most())
+    }
+
+    /// The client does not read fast enough.
+    fn behind(self: &Arc<Self>, why: &'static str) {
+        if !self.is_killed() {
+            tracing::info!(peer = %self.peer, why, "client does not read what it is sent; closed");
+            self.bounds.metrics.dropped(why);
+        }
+        self.close(Closing::Abrupt, why);
+    }
+}
+
+/// Where the engine's turn ends in what it writes: the end of its part, and the beginning of what follows.
+fn turn(frames: &[u8], until: Until) -> Option<(usize, usize)> {
+    let mut at = 0;
+    while let Some(length) = frames.get(at + 1) {
+        let (header, length) = match *length {
+            126 => (4, usize::from(u16::from_be_bytes(frames.get(at + 2..at + 4)?.try_into().ok()?))),
+            127 => (10, usize::try_from(u64::from_be_bytes(frames.get(at + 2..at + 10)?.try_into().ok()?)).ok()?),
+            short => (2, usize::from(short)),
+        };
+        let end = at + header + length;
+        let text = frames.get(at + header..end)?;
+        match until {
+            Until::Connect if frames[at] == 0x81 && text.starts_with(b"40") => return Some((end, end)),
+            Until::Marker if frames[at] == 0x81 && text == MARKER.1.as_bytes() => return Some((at, end)),
+            Until::Connect | Until::Marker => at = end,
+        }
+    }
+    None
+}
+
+/// Writes the queue out. Exists only while there is one.
+async fn flush(link: Arc<Link>) {
+    loop {
+        match tokio::time::timeout(link.bounds.stall, link.stream.writable()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return link.close(Closing::Abrupt, "write failed"),
+            Err(_) => return link.behind("stalled"),
+        }
+        if link.is_killed() {
+            return;
+        }
+        let mut queue = link.queue();
+        let done = match queue.write(&link.stream) {
+            Ok(done) => done,
+            Err(_) => {
+                drop(queue);
+                return link.close(Closing::Abrupt, "write failed");
+            }
+        };
+        queue.flushing = !done;
+        drop(queue);
+        link.drained.notify_waiters();
+        if done {
+            return link.writer.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(text: &str) -> Vec<u8> {
+        let mut frame = vec![0x81];
+        match text.len() {
+            n @ 0..126 => frame.push(n as u8),
+            n => frame.extend([126, (n >> 8) as u8, n as u8]),
+        }
+        frame.extend(text.as_bytes());
+        frame
+    }
+
+    #[test]
+    fn the_engines_turn_ends_behind_connect_and_around_the_marker() {
+        let (long, connect, marker) = (frame(&"x".repeat(300)), frame(r#"40{"sid":"x"}"#), frame(MARKER.1));
+        let written = [long.clone(), frame("2"), connect.clone(), frame("3")].concat();
+        let end = long.len() + 3 + connect.len();
+        assert_eq!(turn(&written, Until::Connect), Some((end, end)));
+        assert_eq!(turn(&written, Until::Marker), None);
+        let written = [long.clone(), marker.clone(), frame("3")].concat();
+        assert_eq!(turn(&written, Until::Marker), Some((long.len(), long.len() + marker.len())));
+        // The head of the 101 answer is no frame, and ends no turn.
+        assert_eq!(turn(b"HTTP/1.1 101 Switching Protocols\r\n\r\n", Until::Connect), None);
+    }
+}
