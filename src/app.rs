@@ -83,6 +83,7 @@ pub struct App {
     listening: CancellationToken,
     working: CancellationToken,
     tasks: TaskTracker,
+    writes: TaskTracker,
     shutdown: crate::config::Shutdown,
 }
 
@@ -243,15 +244,21 @@ impl App {
             sites.push(("demo", listener, plain(health().merge(http::demo::routes(hub.clone(), websocket_port)))));
         }
 
-        let bounds =
-            Bounds { stall: config.websocket.write_stall, backlog: config.websocket.backlog.bytes(), metrics, tasks: tasks.clone() };
+        let writes = TaskTracker::new();
+        let bounds = Bounds {
+            stall: config.websocket.write_stall,
+            backlog: config.websocket.backlog.bytes(),
+            metrics,
+            connections: tasks.clone(),
+            writes: writes.clone(),
+        };
         let mut addresses = Vec::new();
         for (what, listener, site) in sites {
             addresses.push((what, listener.address));
             tasks.spawn(listener.serve(site, bounds.clone(), config.websocket.header_timeout, listening.clone()));
         }
         hub.set_ready(true);
-        Ok(App { addresses, first_admin, hub, dialect, listening, working, tasks, shutdown: config.shutdown.clone() })
+        Ok(App { addresses, first_admin, hub, dialect, listening, working, tasks, writes, shutdown: config.shutdown.clone() })
     }
 
     /// Ends in order: no new connections, clients dropped in batches, what they sent stored. False: the deadline came first.
@@ -265,8 +272,12 @@ impl App {
         let orderly = async {
             self.dialect.drain(self.shutdown.batch as usize, jitter).await;
             while self.hub.open_connections() > 0 || self.hub.local_rooms() > 0 {
+                self.dialect.drop_all(); // also those whose handshake ended meanwhile
                 tokio::time::sleep(DRAIN_STEP).await;
             }
+            // Last acknowledgements, and goodbyes.
+            self.writes.close();
+            self.writes.wait().await;
         };
         let in_time = tokio::time::timeout_at(deadline, orderly).await.is_ok();
         if !in_time {

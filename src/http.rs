@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    http::{StatusCode, Uri},
+    http::{StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use tower_http::catch_panic::CatchPanicLayer;
@@ -50,6 +50,5 @@ pub fn finish(router: Router) -> Router {
 
 /// An error outside the envelope of the original's routes.
 pub(crate) fn error(status: StatusCode, message: &str) -> Response {
-    (status, axum::response::AppendHeaders([("content-type", "application/json")]), serde_json::json!({ "error": message }).to_string())
-        .into_response()
+    (status, [(header::CONTENT_TYPE, "application/json")], serde_json::json!({ "error": message }).to_string()).into_response()
 }

@@ -5,11 +5,12 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, atomic::AtomicUsize},
     time::Duration,
 };
 
 use socketioxide_core::Sid;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -75,13 +76,18 @@ pub struct AlwaysOnline {
     hub: Arc<Hub>,
     options: Options,
     ties: Mutex<HashMap<Sid, Ties>>,
+    /// `ties` is swept of what has ended when it has grown to this.
+    sweep_at: AtomicUsize,
     engine: OnceLock<Engine>,
+    building: Semaphore,
     unauthenticated: Arc<Deadlines<Weak<Session>>>,
     roomless: Arc<Deadlines<Weak<Session>>>,
 }
 
-/// `ties` is swept of what has ended when it has grown to this, and then to twice what was left.
+/// Entries of `ties` from which on it is swept.
 const SWEEP: usize = 1024;
+/// Pages that are read and compressed at the same time: each may be some megabytes, several times over.
+const PAGES_AT_ONCE: usize = 8;
 
 impl AlwaysOnline {
     /// Builds the dialect and its HTTP side, and starts its deadlines, which end with `stop`.
@@ -92,6 +98,8 @@ impl AlwaysOnline {
             hub,
             options,
             ties: Mutex::default(),
+            sweep_at: AtomicUsize::new(SWEEP),
+            building: Semaphore::new(PAGES_AT_ONCE),
             engine: OnceLock::new(),
         });
         for (deadlines, late) in

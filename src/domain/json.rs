@@ -159,20 +159,14 @@ pub fn room(raw: &RawValue) -> Option<RoomId> {
     RoomId::new(&name(raw)?.0).ok()
 }
 
-/// `String(value)` of JavaScript.
+/// `String(value)` of JavaScript, but that an array stays its JSON text.
 pub fn to_js_string(raw: &RawValue) -> String {
     let json = raw.get();
     match json.as_bytes().first() {
         Some(b'"') => string(raw).map_or_else(|| json.to_owned(), Cow::into_owned),
         Some(b'{') => "[object Object]".to_owned(),
-        Some(b'[') => {
-            let elements: Vec<&RawValue> = serde_json::from_str(json).unwrap_or_default();
-            let texts: Vec<String> =
-                elements.into_iter().map(|e| if e.get() == "null" { String::new() } else { to_js_string(e) }).collect();
-            texts.join(",")
-        }
         Some(b'-' | b'0'..=b'9') => number(raw).map_or_else(|| json.to_owned(), number_text),
-        _ => json.to_owned(), // null, true, false
+        _ => json.to_owned(),
     }
 }
 

@@ -1,4 +1,6 @@
 //! Messages as the core sees them: opaque JSON that a dialect has checked and completed.
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 /// What becomes of a message besides being broadcast.
@@ -7,7 +9,7 @@ pub enum Kind {
     /// Appended to the room's log.
     Insert,
     /// Replaces the room's entry with this id.
-    Update { id: Box<str> },
+    Update { id: Arc<str> },
     /// Nothing.
     Ignore,
 }

@@ -33,6 +33,7 @@ pub type Answer = Box<dyn FnOnce(&Result<Roster, StoreError>) + Send>;
 #[derive(Clone)]
 struct Member {
     connection: ConnectionId,
+    uid: Uid,
     outlet: Arc<dyn Outlet>,
     /// Presence publications of this epoch up to this one were in its roster.
     since: u64,
@@ -141,12 +142,12 @@ impl Room {
         }
     }
 
-    fn admit(&self, connection: ConnectionId, outlet: Arc<dyn Outlet>, since: u64, answer: impl FnOnce()) {
+    fn admit(&self, Visitor { connection, uid, .. }: Visitor, outlet: Arc<dyn Outlet>, since: u64, answer: impl FnOnce()) {
         let mut members = lock(&self.members);
         let members = Arc::make_mut(&mut members);
         members.retain(|m| m.connection != connection);
         answer();
-        members.push(Member { connection, outlet, since });
+        members.push(Member { connection, uid, outlet, since });
     }
 
     /// Members on this node.
@@ -158,8 +159,9 @@ impl Room {
 /// Whether a member is told of a publication.
 fn concerns(member: &Member, publication: &Publication) -> bool {
     publication.origin != Some(member.connection)
-        && match publication.event {
-            Event::Joined(_) | Event::Left(_) | Event::Gone(_) => publication.n > member.since,
+        && match &publication.event {
+            // Nobody is told of itself: a place held for a uid may be given up after it came back as dummy.
+            Event::Joined(uid) | Event::Left(uid) | Event::Gone(uid) => publication.n > member.since && *uid != member.uid,
             Event::Message { .. } | Event::Synced(_) | Event::System(_) | Event::Cleared => true,
         }
 }

@@ -181,16 +181,15 @@ async fn do_push(context: &Context, params: &Params) -> Result<Value, Status> {
     if context.hub.presence.members(&room).await?.is_empty() {
         return Err(Status::RoomNotExists);
     }
-    context.hub.announce(&room, Entry::System { content: Bytes::from(content.to_string()) });
+    context.hub.announce(&room, Entry::System { content: Bytes::from(content.get().to_owned()) });
     Ok(json!({}))
 }
 
 async fn do_config(context: &Context, params: &Params) -> Result<Value, Status> {
-    let on = match params.body.get("forceUserAuth") {
+    let on = match params.body.get("forceUserAuth").map(|v| v.get()) {
         None => return Ok(json!({})),
-        Some(Value::Bool(on)) => *on,
-        Some(Value::String(text)) if text == "true" => true,
-        Some(Value::String(text)) if text == "false" => false,
+        Some("true" | "\"true\"") => true,
+        Some("false" | "\"false\"") => false,
         Some(_) => return Err(Status::ParamError),
     };
     if !on && !context.auth_switch {

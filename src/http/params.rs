@@ -1,5 +1,5 @@
 //! Parameters: the query, and a JSON or form body.
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use axum::{
     body::Body,
@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use http_body_util::{BodyExt, Limited};
-use serde_json::{Map, Value};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::error;
 use crate::domain::{
@@ -17,12 +17,15 @@ use crate::domain::{
 
 /// Largest body, bytes.
 const MAX_BODY: usize = 1 << 20;
+/// Time that a body may take.
+const BODY: Duration = Duration::from_secs(30);
 
 /// What a request carries.
 #[derive(Default)]
 pub(super) struct Params {
     pub query: HashMap<String, String>,
-    pub body: Map<String, Value>,
+    /// Values as raw JSON; those of a form are strings.
+    pub body: HashMap<String, Box<RawValue>>,
 }
 
 impl Params {
@@ -32,23 +35,21 @@ impl Params {
         let query: Vec<(String, String)> = serde_urlencoded::from_str(parts.uri.query().unwrap_or("")).unwrap_or_default();
         // The first of several, as a proxy in front would take it to be.
         let query = query.into_iter().rev().collect();
-        let bytes = match Limited::new(body, MAX_BODY).collect().await {
-            Ok(collected) => collected.to_bytes(),
-            Err(_) => return Err(error(StatusCode::PAYLOAD_TOO_LARGE, "the body has more than 1 MiB, or could not be read")),
+        let bytes = match tokio::time::timeout(BODY, Limited::new(body, MAX_BODY).collect()).await {
+            Ok(Ok(collected)) => collected.to_bytes(),
+            Ok(Err(_)) => return Err(error(StatusCode::PAYLOAD_TOO_LARGE, "the body has more than 1 MiB, or could not be read")),
+            Err(_) => return Err(error(StatusCode::REQUEST_TIMEOUT, "the body did not come")),
         };
         let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
         let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         let body = match kind.as_str() {
-            "application/json" => match serde_json::from_slice(&bytes) {
-                Ok(Value::Object(fields)) => fields,
-                Ok(_) | Err(_) => Map::new(),
-            },
+            "application/json" => serde_json::from_slice(&bytes).unwrap_or_default(),
             "application/x-www-form-urlencoded" => serde_urlencoded::from_bytes::<Vec<(String, String)>>(&bytes)
                 .unwrap_or_default()
                 .into_iter()
-                .map(|(key, value)| (key, Value::from(value)))
+                .filter_map(|(key, value)| Some((key, to_raw_value(&value).ok()?)))
                 .collect(),
-            _ => Map::new(),
+            _ => HashMap::new(),
         };
         Ok(Params { query, body })
     }
@@ -58,26 +59,13 @@ impl Params {
         self.query.get("roomId").and_then(|room| RoomId::new(room).ok())
     }
 
-    /// The room of the body.
+    /// The room of the body: a JSON string or number.
     pub(super) fn body_room(&self) -> Option<RoomId> {
-        match self.body.get("roomId")? {
-            Value::String(text) => RoomId::new(text).ok(),
-            Value::Number(_) => RoomId::new(uid(self.body.get("roomId")?)?.as_str()).ok(),
-            _ => None,
-        }
+        json::room(self.body.get("roomId")?)
     }
 
-    /// The uid of the body.
+    /// The uid of the body: a JSON string or number, never an object that a database could take for an operator.
     pub(super) fn body_uid(&self) -> Option<Uid> {
-        uid(self.body.get("uid")?)
-    }
-}
-
-/// A uid: a JSON string or number, never an object that a database could take for an operator.
-pub(super) fn uid(value: &Value) -> Option<Uid> {
-    match value {
-        Value::String(text) => Uid::text(text).ok(),
-        Value::Number(_) => serde_json::value::to_raw_value(value).ok().and_then(|raw| json::uid(&raw)),
-        _ => None,
+        json::uid(self.body.get("uid")?)
     }
 }

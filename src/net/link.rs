@@ -1,8 +1,8 @@
 //! One TCP connection, as the rest of the server may act on it: close it, hold its reading, see what it has yet to read.
 //!
 //! While it speaks HTTP, writes go through and push back as usual. Once it is a WebSocket it takes every write whole, into a queue of its
-//! own, so that what a client has not read yet is known exactly, in bytes, and is the one bound on it: a client above the bound is
-//! closed, never waited for, and never skipped. A queue that makes no progress for the stall time ends the connection as well;
+//! own ([`super::outbound`]), so that what a client has not read yet is known exactly, in bytes, and is the one bound on it: a client that
+//! stays above the bound is closed, never waited for, and never skipped. A queue that makes no progress for the stall time ends the connection as well;
 //! socketioxide alone would leave a client that stops reading in its rooms for ever.
 use std::{
     io,
@@ -30,10 +30,13 @@ const LINGER: Duration = Duration::from_secs(2);
 pub struct Bounds {
     /// Longest time without progress while something is to be written.
     pub stall: Duration,
-    /// Bytes that a WebSocket client may be behind.
+    /// Bytes that a WebSocket client may be behind for longer than a moment.
     pub backlog: usize,
     pub metrics: Arc<Metrics>,
-    pub tasks: TaskTracker,
+    /// Tasks that live as long as their connection.
+    pub connections: TaskTracker,
+    /// Tasks that write what is left: they end by themselves, soon.
+    pub writes: TaskTracker,
 }
 
 /// How a connection ends.
@@ -162,23 +165,19 @@ impl Link {
         self.accepted.load(SeqCst)
     }
 
-    /// Lets the client be this many bytes further behind, until [`Link::written`] returns.
+    /// Lets the client be this many bytes further behind.
     pub fn allow(&self, bytes: usize) {
         self.allowance.store(bytes, SeqCst);
     }
 
-    /// Waits until the engine has written `target` bytes in all and the kernel has taken all but `rest` of them, or the connection ended.
-    pub async fn written(&self, target: u64, rest: usize) {
-        loop {
-            let notified = self.drained.notified();
-            tokio::pin!(notified);
-            notified.as_mut().enable();
-            if self.is_ended() || (self.accepted() >= target && self.queue().len() <= rest) {
-                self.allowance.store(0, SeqCst);
-                return;
-            }
-            notified.await;
-        }
+    /// Bytes that the kernel has not taken yet.
+    pub fn backlog(&self) -> usize {
+        self.queue().len()
+    }
+
+    /// Waits until some of them were taken, or the connection ended.
+    pub async fn progress(&self) {
+        self.drained.notified().await;
     }
 
     pub(super) fn is_flushed(&self) -> bool {

@@ -60,7 +60,7 @@ impl Listener {
             let _ = socket.set_nodelay(true);
             let link = Link::new(socket, peer, bounds.clone());
             let (service, http) = (service.clone(), http.clone());
-            bounds.tasks.spawn(async move {
+            bounds.connections.spawn(async move {
                 let answer = service_fn(|request| {
                     let (service, link) = (service.clone(), link.clone());
                     async move { Ok::<_, Infallible>(service.call(request, link).await) }

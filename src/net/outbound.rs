@@ -7,9 +7,11 @@
 use std::{
     io,
     sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
 };
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use super::{
     link::{Closing, Link, dead},
@@ -18,6 +20,11 @@ use super::{
 
 /// The text of the marker's frame, an event that no other frame can equal: its name is no event of ours.
 pub const MARKER: (&str, &str) = ("~", r#"42["~",0]"#);
+
+/// Bytes beyond its backlog that a client may be behind for a moment: a burst of its room must not cost a client that reads its place.
+pub const BURST: usize = 4 << 20;
+/// How long that moment may be.
+const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// A WebSocket text frame with the packet DISCONNECT of the namespace `/`. These bytes are nowhere else in what the engine writes: 0x02
 /// can't stand in JSON text, and no other packet is two bytes long and begins with `41`.
@@ -84,8 +91,13 @@ impl Link {
         Ok(())
     }
 
-    /// Bytes that the client may be behind.
+    /// Bytes that the client may be behind, even for a moment.
     fn most(&self) -> usize {
+        self.calm().saturating_add(BURST)
+    }
+
+    /// Bytes that the client may be behind for as long as it goes on reading.
+    fn calm(&self) -> usize {
         self.bounds.backlog.saturating_add(self.allowance.load(SeqCst))
     }
 
@@ -103,7 +115,7 @@ impl Link {
             queue.push(bytes.slice(written..));
             if !queue.flushing {
                 queue.flushing = true;
-                self.bounds.tasks.spawn(flush(self.clone()));
+                self.bounds.writes.spawn(flush(self.clone()));
             }
         }
         Ok(queue.len() <= self.most())
@@ -141,11 +153,13 @@ fn turn(frames: &[u8], until: Until) -> Option<(usize, usize)> {
 
 /// Writes the queue out. Exists only while there is one.
 async fn flush(link: Arc<Link>) {
+    let mut behind_since: Option<Instant> = None;
     loop {
-        match tokio::time::timeout(link.bounds.stall, link.stream.writable()).await {
+        let patience = behind_since.map_or(link.bounds.stall, |since| (since + CATCH_UP).duration_since(Instant::now()));
+        match tokio::time::timeout(patience.min(link.bounds.stall), link.stream.writable()).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return link.close(Closing::Abrupt, "write failed"),
-            Err(_) => return link.behind("stalled"),
+            Err(_) => return link.behind(if behind_since.is_some() { "slow" } else { "stalled" }),
         }
         if link.is_killed() {
             return;
@@ -159,10 +173,17 @@ async fn flush(link: Arc<Link>) {
             }
         };
         queue.flushing = !done;
+        let far_behind = queue.len() > link.calm();
         drop(queue);
         link.drained.notify_waiters();
         if done {
             return link.writer.wake();
+        }
+        match (far_behind, behind_since) {
+            (false, _) => behind_since = None,
+            (true, None) => behind_since = Some(Instant::now()),
+            (true, Some(since)) if since.elapsed() > CATCH_UP => return link.behind("slow"),
+            (true, Some(_)) => {}
         }
     }
 }

@@ -104,7 +104,7 @@ impl Drop for Stream {
     fn drop(&mut self) {
         let link = &self.link;
         if link.is_ended() && !link.is_killed() {
-            link.bounds.tasks.spawn(link.clone().linger());
+            link.bounds.writes.spawn(link.clone().linger());
         } else {
             // Nobody reads any more: what is queued must not keep the socket open.
             link.close(Closing::Abrupt, "closed");

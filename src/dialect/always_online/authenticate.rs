@@ -50,6 +50,7 @@ impl Guest {
     async fn authenticate(self, session: &Arc<Session>, credentials: Credentials) -> Result<Authenticated, AuthRefusal> {
         let hub = &session.dialect.hub;
         session.admit(&credentials).await?;
+        let _ = session.uid.set(credentials.uid.clone());
         hub.register(session.id, session.clone());
         match hub.presence.claim(&credentials.uid, session.id, &session.public).await {
             Ok(held) => Ok(Authenticated { uid: credentials.uid, held }),

@@ -50,6 +50,17 @@ impl Session {
         Phase::Ended
     }
 
+    /// What a session whose phase was lost owes to others.
+    pub(super) async fn abandon(self: &Arc<Self>) -> Phase {
+        tracing::error!(socket = %self.public.0, "a session failed; its connection is closed");
+        self.drop_connection("failure");
+        if let Some(uid) = self.uid.get() {
+            let rooms: Vec<RoomId> = lock(&self.places).iter().map(|r| r.id.clone()).collect();
+            self.depart(uid, &rooms, None).await;
+        }
+        Phase::Ended
+    }
+
     async fn depart(&self, uid: &Uid, rooms: &[RoomId], left: Option<&RoomId>) {
         let hub = &self.dialect.hub;
         for room in rooms {

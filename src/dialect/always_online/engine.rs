@@ -5,7 +5,10 @@
 use std::{
     convert::Infallible,
     future::{Ready, ready},
-    sync::{Arc, Mutex, OnceLock, Weak, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, OnceLock, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use bytes::Bytes;
@@ -38,7 +41,7 @@ use crate::{
 pub(super) type Engine = SocketIoService<engineioxide::service::NotFoundService>;
 
 /// Packets that the engine queues for a client. A bound in bytes of ours acts first ([`super::lane`]).
-const ENGINE_QUEUE: usize = 16_384;
+const ENGINE_QUEUE: usize = 65_536;
 /// Bytes read from a WebSocket at once.
 const READ_BUFFER: usize = 4096;
 /// Characters of a public socket id.
@@ -119,6 +122,9 @@ fn admit(dialect: &Weak<AlwaysOnline>, socket: &Arc<Socket>) -> Result<(), Refus
         changing_over: Mutex::default(),
         links: Mutex::default(),
         unfetched: 0.into(),
+        by_engine: 0.into(),
+        held: AtomicBool::new(false),
+        uid: OnceLock::new(),
         allowance: 0.into(),
         fetched: Notify::new(),
         evicted: AtomicBool::new(false),
@@ -135,12 +141,12 @@ fn admit(dialect: &Weak<AlwaysOnline>, socket: &Arc<Socket>) -> Result<(), Refus
     // The link of the handshake is the session's own only where the handshake was a WebSocket's: a polling one may be a proxy's.
     let handshake = socket.req_parts();
     if Query::read(&handshake.uri).websocket
-        && let Some(link) = handshake.extensions.get::<Arc<Link>>()
+        && let Some(link) = handshake.extensions.get::<Weak<Link>>().and_then(Weak::upgrade)
     {
-        lock(&session.links).push(Arc::downgrade(link));
+        lock(&session.links).push(Arc::downgrade(&link));
         if dialect.options.fast_lane {
             link.hold(Until::Connect);
-            let _ = session.direct.set(link.clone());
+            let _ = session.direct.set(link);
         }
     }
     socket.on_fallback(Inlet(session.clone()));
@@ -163,27 +169,38 @@ impl AlwaysOnline {
     /// A connection asks to become this engine session's WebSocket.
     pub(super) fn tie(&self, sid: Sid, link: &Arc<Link>) {
         let mut ties = self.ties();
-        if ties.len() >= SWEEP && ties.len() == ties.capacity() {
+        if ties.len() >= self.sweep_at.load(Relaxed) {
             ties.retain(|_, t| t.session.strong_count() > 0 || t.links.iter().any(|l| l.strong_count() > 0));
+            self.sweep_at.store((2 * ties.len()).max(SWEEP), Relaxed);
         }
         let tie = ties.entry(sid).or_default();
         tie.links.retain(|l| l.strong_count() > 0);
         tie.links.push(Arc::downgrade(link));
-        let (session, links) = (tie.session.upgrade(), tie.links.clone());
+        let session = tie.session.upgrade();
         drop(ties); // before the session, whose end takes this lock
         if let Some(session) = session {
-            *lock(&session.links) = links;
+            let mut links = lock(&session.links);
+            links.retain(|l| l.strong_count() > 0);
+            links.push(Arc::downgrade(link));
         }
     }
 
-    /// Forgets an engine session.
-    pub(super) fn untie(&self, sid: Sid) {
-        self.ties().remove(&sid);
+    /// Forgets an engine session, unless another session has taken its place.
+    pub(super) fn untie(&self, session: &Session) {
+        let mut ties = self.ties();
+        if ties.get(&session.sid).is_some_and(|t| std::ptr::eq(t.session.as_ptr(), session)) {
+            ties.remove(&session.sid);
+        }
     }
 
     /// All sessions of this node.
     pub(super) fn sessions(&self) -> Vec<Arc<Session>> {
         self.ties().values().filter_map(|t| t.session.upgrade()).collect()
+    }
+
+    /// Drops everybody who is still here.
+    pub fn drop_all(&self) {
+        self.sessions().iter().for_each(|s| s.drop_connection("drain"));
     }
 
     /// Ends a polling client's engine session, with the engine's own close packet posted on its behalf: socketioxide offers no other way.

@@ -18,6 +18,9 @@ use crate::domain::{
     room::Room,
 };
 
+/// Most rooms that one connection may be in.
+const MAX_ROOMS: usize = 1000;
+
 /// Somebody in at least one room.
 pub(super) struct Member {
     pub uid: Uid,
@@ -45,13 +48,12 @@ impl Wish {
 impl Authenticated {
     /// The first join decides what becomes of held rooms: the one joined, not as dummy, is taken over in silence, the others are told.
     async fn join(self, session: &Arc<Session>, wish: Wish, ack: Option<i64>) -> Result<Member, Self> {
-        if wish.dummy && self.held.contains(&wish.room) {
-            // Before it is in there: it need not hear that it is gone.
-            session.dialect.hub.release(&wish.room, &self.uid);
-        }
         let Some(room) = session.enter(&self.uid, &wish, ack).await else { return Err(self) };
-        for held in self.held.iter().filter(|held| **held != wish.room) {
-            session.dialect.hub.release(held, &self.uid);
+        // After a kick the holds are the next session's.
+        if !session.evicted.load(SeqCst) {
+            for held in self.held.iter().filter(|held| wish.dummy || **held != wish.room) {
+                session.dialect.hub.release(held, &self.uid);
+            }
         }
         Ok(Member { uid: self.uid, rooms: vec![wish.room], room, dummy: wish.dummy })
     }
@@ -81,7 +83,11 @@ impl Session {
     pub(super) async fn next_join(self: &Arc<Self>, mut member: Member, argument: Option<&RawValue>, ack: Option<i64>) -> Phase {
         self.inbox.quiet().await;
         if let Some(wish) = self.wish(argument, ack) {
-            member.join(self, wish, ack).await;
+            if member.rooms.len() < MAX_ROOMS || member.rooms.contains(&wish.room) {
+                member.join(self, wish, ack).await;
+            } else {
+                self.answer("join", ack, &wire::failure(&JoinFailure::Server));
+            }
         }
         Phase::Member(member)
     }

@@ -24,7 +24,10 @@ use super::{
     session::{Session, lock},
     wire,
 };
-use crate::net::{Closing, Link, Until, outbound::MARKER};
+use crate::net::{
+    Closing, Link, Until,
+    outbound::{BURST, MARKER},
+};
 
 /// How long a refused client may take to fetch its last packets, or to read them.
 const LAST_PACKETS: Duration = Duration::from_secs(5);
@@ -64,17 +67,26 @@ impl Session {
     fn emit_by_engine(&self, socket: &Arc<Socket>, frames: &Bytes) {
         let polling = socket.transport_type() == TransportType::Polling;
         for text in wire::texts(frames) {
-            if polling {
-                self.unfetched.fetch_add(text.len(), SeqCst);
-            }
+            // Before, so that a fetch that comes at once finds it counted.
+            let counter = if polling { &self.unfetched } else { &self.by_engine };
+            counter.fetch_add(text.len(), SeqCst);
             match emit_text(socket, text) {
-                Ok(()) | Err(SendError::Socket(SocketError::Closed)) => {}
+                Ok(()) => {}
+                Err(SendError::Socket(SocketError::Closed)) => {
+                    counter.fetch_sub(text.len(), SeqCst);
+                }
                 // Never skipped: a client that misses a packet is closed.
                 Err(SendError::Socket(SocketError::InternalChannelFull)) => return self.fall_behind(),
                 Err(SendError::Serialize(error)) => tracing::error!(%error, "a packet of ours could not be encoded"),
             }
         }
-        if polling && self.unfetched.load(SeqCst) > self.dialect.options.backlog + self.allowance.load(SeqCst) {
+        let behind = if polling {
+            self.unfetched.load(SeqCst)
+        } else {
+            let taken: u64 = self.live_links().iter().map(|l| l.accepted()).sum();
+            self.by_engine.load(SeqCst).saturating_sub(usize::try_from(taken).unwrap_or(usize::MAX))
+        };
+        if behind > self.dialect.options.backlog + BURST + self.allowance.load(SeqCst) {
             self.fall_behind();
         }
     }
@@ -113,32 +125,39 @@ impl Session {
         let copies = if ack.is_some() { 2 } else { 1 };
         let size = copies * (payload.len() + 64);
         let links = self.live_links();
-        let websocket = self.socket.upgrade().is_some_and(|s| s.transport_type() == TransportType::Websocket);
-        let before: Vec<u64> = links.iter().map(|l| l.accepted()).collect();
+        let before: u64 = links.iter().map(|l| l.accepted()).sum();
         links.iter().for_each(|l| l.allow(size));
         self.allowance.store(size, SeqCst);
         self.answer(event, ack, payload);
-        if websocket {
-            for (link, before) in links.iter().zip(before) {
-                // On the fast lane it is in the link's queue by now; the engine has yet to hand it over.
-                let target = if self.direct.get().is_some() { 0 } else { before + (copies * payload.len()) as u64 };
-                link.written(target, NEARLY_WRITTEN).await;
+        let written = || {
+            let links = self.live_links();
+            let Some(socket) = self.socket.upgrade() else { return true };
+            if self.closing.load(SeqCst) || (self.direct.get().is_none() && socket.transport_type() == TransportType::Polling) {
+                return self.closing.load(SeqCst) || self.unfetched.load(SeqCst) <= NEARLY_WRITTEN;
             }
-        } else {
-            self.fetched_down_to(NEARLY_WRITTEN).await;
-        }
-        self.allowance.store(0, SeqCst);
-    }
-
-    async fn fetched_down_to(&self, rest: usize) {
+            // On the fast lane it is in the link's queue by now; otherwise the engine has to hand it over first.
+            let handed_over = self.direct.get().is_some() || links.iter().map(|l| l.accepted()).sum::<u64>() >= before + size as u64 / 2;
+            handed_over && links.iter().all(|l| l.is_ended() || l.backlog() <= NEARLY_WRITTEN)
+        };
         loop {
-            let fetched = self.fetched.notified();
-            let polling = self.socket.upgrade().is_some_and(|s| s.connected() && s.transport_type() == TransportType::Polling);
-            if !polling || self.closing.load(SeqCst) || self.unfetched.load(SeqCst) <= rest {
-                return;
+            let (fetched, link) = (self.fetched.notified(), self.live_links().pop());
+            let taken = async {
+                match &link {
+                    Some(link) => link.progress().await,
+                    None => std::future::pending().await,
+                }
+            };
+            if written() {
+                break;
             }
-            fetched.await;
+            // Looked at now and then as well: it may be changing its transport.
+            let _ = tokio::time::timeout(TELL_STEP, async {
+                tokio::select! { () = fetched => {}, () = taken => {} }
+            })
+            .await;
         }
+        links.iter().for_each(|l| l.allow(0));
+        self.allowance.store(0, SeqCst);
     }
 
     /// A polling client has fetched this many bytes of packets.

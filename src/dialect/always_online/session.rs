@@ -2,12 +2,16 @@
 //!
 //! What it may do depends on its phase, a type of its own: a [`Guest`] can only authenticate, only an [`Authenticated`] one can join, only
 //! a [`Member`] can sync or leave. The phase belongs to the one task that handles the connection's events.
-use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use socketioxide::{ProtocolVersion, socket::Socket};
 use socketioxide_core::{Sid, Str};
 use tokio::sync::Notify;
@@ -23,7 +27,7 @@ use super::{
 use crate::{
     domain::{
         broker::Publication,
-        ids::{ConnectionId, SocketId},
+        ids::{ConnectionId, SocketId, Uid},
         json,
         outlet::{Burst, Encoding, Outcome, Outlet},
         room::Room,
@@ -62,6 +66,12 @@ pub struct Session {
     pub(super) links: Mutex<Vec<Weak<Link>>>,
     /// Bytes of packets that a polling client has yet to fetch.
     pub(super) unfetched: AtomicUsize,
+    /// Bytes of packets that a WebSocket client was sent by the engine.
+    pub(super) by_engine: AtomicUsize,
+    /// Whether nothing is read from it, for now.
+    pub(super) held: AtomicBool,
+    /// Who it is, once it has said so.
+    pub(super) uid: OnceLock<Uid>,
     /// Bytes that it may be further behind: a page on its way.
     pub(super) allowance: AtomicUsize,
     pub(super) fetched: Notify,
@@ -97,8 +107,9 @@ impl Session {
         } else {
             self.put(Item::Event { text, ack, binary });
         }
-        if self.inbox.is_full() {
+        if self.inbox.is_full() && !self.held.swap(true, SeqCst) {
             self.hold_reading(true);
+            self.resume(); // in case all that is in flight ended before this
         }
     }
 
@@ -118,7 +129,11 @@ impl Session {
     async fn run(self: Arc<Self>, mut phase: Phase) {
         while let Ok((now, item)) = self.inbox.next(phase) {
             let bytes = if let Item::Event { text, .. } = &item { text.len() } else { 0 };
-            phase = self.handle(now, item).await;
+            phase = match AssertUnwindSafe(self.handle(now, item)).catch_unwind().await {
+                Ok(next) => next,
+                // A defect of ours ends this session, and nothing else.
+                Err(_) => self.abandon().await,
+            };
             self.inbox.handled(bytes);
             self.resume();
         }
@@ -169,7 +184,7 @@ impl Session {
 
     /// Lets the client go on, when it was stopped and little is in flight.
     pub(super) fn resume(&self) {
-        if self.inbox.is_calm() {
+        if self.held.load(SeqCst) && self.inbox.is_calm() && self.held.swap(false, SeqCst) {
             self.hold_reading(false);
         }
     }
@@ -219,7 +234,7 @@ impl Outlet for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.dialect.untie(self.sid);
+        self.dialect.untie(self);
         self.dialect.hub.closed();
     }
 }

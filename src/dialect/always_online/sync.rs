@@ -45,6 +45,7 @@ impl Session {
         self.inbox.quiet().await;
         let request = Request::parse(argument);
         let hub = &self.dialect.hub;
+        let building = self.dialect.building.acquire().await;
         let page = match history::read(&*hub.broker, &member.room.id, request.offset).await {
             Ok(page) => page,
             Err(error) => {
@@ -59,6 +60,7 @@ impl Session {
         let log = request.resume.then_some(page.log);
         let (offset, next) = (page.offset, page.next);
         let data = if request.gzip { compressed(array(&page)).await } else { array(&page) };
+        drop(building);
         hub.metrics.pages.inc();
         self.send_page("sync", ack, &answer(&data, offset, next, request.gzip, log)).await;
     }

@@ -1,6 +1,6 @@
 //! The HTTP side of `/socket.io/`, around the engine: origins, requests as old clients send them, push-back for polling clients, and which
 //! TCP connection carries whose WebSocket.
-use std::{convert::Infallible, path::Path, sync::Arc};
+use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -19,6 +19,9 @@ use crate::{config::Origins, net::Link};
 
 /// Headers that the engine, or the session, has a use for; the rest is not kept for a connection's whole life.
 const KEPT: [HeaderName; 4] = [header::SEC_WEBSOCKET_KEY, header::ORIGIN, header::CONTENT_TYPE, header::CONTENT_LENGTH];
+
+/// Time that the body of a POST may take.
+const BODY: Duration = Duration::from_secs(60);
 
 /// Answers requests to `/socket.io/`.
 #[derive(Clone)]
@@ -63,11 +66,15 @@ impl Transport {
         }
         let request = compact(request, &query, &link);
         if query.websocket {
-            link.become_websocket();
-            if let Some(sid) = query.sid {
-                self.dialect.tie(sid, &link);
+            let response = self.engine(request).await;
+            // Only what the engine agreed to; it begins after this answer.
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                link.become_websocket();
+                if let Some(sid) = query.sid {
+                    self.dialect.tie(sid, &link);
+                }
             }
-            return self.engine(request).await;
+            return response;
         }
         let answer = tower::service_fn(|request| async { Ok::<_, Infallible>(self.poll(request, &query).await) });
         match self.cors.layer(answer).oneshot(request).await {
@@ -88,17 +95,26 @@ impl Transport {
 
     /// A polling request. A POST waits, before and after, until its client may send more.
     async fn poll(&self, request: Request<Incoming>, query: &Query) -> Response<Body> {
-        let session = query.sid.and_then(|sid| self.dialect.session(sid));
-        match (session, request.method()) {
-            (Some(session), &Method::POST) => {
-                session.inbox.room().await;
-                let response = self.engine(request).await;
-                session.inbox.room().await;
+        let session = || query.sid.and_then(|sid| self.dialect.session(sid));
+        match *request.method() {
+            Method::POST => {
+                if let Some(session) = session() {
+                    session.inbox.room().await;
+                }
+                let Ok(response) = tokio::time::timeout(BODY, self.engine(request)).await else {
+                    return error(StatusCode::REQUEST_TIMEOUT, "the body did not come");
+                };
+                if let Some(session) = session() {
+                    session.inbox.room().await;
+                }
                 response
             }
-            (Some(session), &Method::GET) => {
+            Method::GET => {
                 let response = self.engine(request).await;
-                count(&session, query, response).await
+                match session() {
+                    Some(session) => count(&session, query, response).await,
+                    None => response,
+                }
             }
             _ => self.engine(request).await,
         }
@@ -137,7 +153,7 @@ impl Transport {
     }
 }
 
-/// What a request's query says.
+/// What a request's query says; of several values the first counts, as for the engine.
 pub(super) struct Query {
     sid: Option<Sid>,
     pub(super) websocket: bool,
@@ -146,16 +162,20 @@ pub(super) struct Query {
 
 impl Query {
     pub(super) fn read(uri: &Uri) -> Self {
-        let mut query = Query { sid: None, websocket: false, eio: None };
+        let (mut sid, mut transport, mut eio) = (None, None, None);
         for pair in uri.query().unwrap_or("").split('&') {
             match pair.split_once('=') {
-                Some(("sid", sid)) => query.sid = query.sid.or_else(|| sid.parse().ok()),
-                Some(("transport", transport)) => query.websocket = transport == "websocket",
-                Some(("EIO", version)) => query.eio = Some(version.parse().unwrap_or(0)),
+                Some(("sid", value)) if sid.is_none() => sid = Some(value),
+                Some(("transport", value)) if transport.is_none() => transport = Some(value),
+                Some(("EIO", value)) if eio.is_none() => eio = Some(value),
                 _ => {}
             }
         }
-        query
+        Query {
+            sid: sid.and_then(|s| s.parse().ok()),
+            websocket: transport == Some("websocket"),
+            eio: eio.map(|version| version.parse().unwrap_or(0)),
+        }
     }
 }
 
@@ -179,7 +199,8 @@ fn compact(request: Request<Incoming>, query: &Query, link: &Arc<Link>) -> Reque
     if let Ok(uri) = Uri::try_from(text) {
         parts.uri = uri;
     }
-    parts.extensions.insert(link.clone());
+    // Weak: the engine keeps this for as long as the session lives, which a polling connection need not.
+    parts.extensions.insert(Arc::downgrade(link));
     Request::from_parts(parts, body)
 }
 
@@ -256,5 +277,8 @@ mod tests {
         assert_eq!(query("EIO=4&transport=websocket").eio, Some(4));
         assert!(query("EIO=4&transport=websocket").websocket);
         assert!(query("sid=nonsense").sid.is_none());
+        // Of several values the first counts, as for the engine.
+        assert!(query("EIO=4&transport=websocket&transport=polling&EIO=3").websocket);
+        assert_eq!(query("EIO=4&transport=websocket&transport=polling&EIO=3").eio, Some(4));
     }
 }

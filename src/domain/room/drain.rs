@@ -1,6 +1,7 @@
 //! The one task of a busy room: takes what waits, stores it, and lets the broker deliver it.
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::{
@@ -14,9 +15,10 @@ use super::{
 };
 use crate::domain::message::Kind;
 
-/// Most messages in one batch, and most bytes of them (one more message may exceed it).
+/// Most messages in one batch, most bytes of them (one more message may exceed it), and most deliveries on this node.
 const BATCH: usize = 1024;
-const BATCH_BYTES: usize = 4 << 20;
+const BATCH_BYTES: usize = 1 << 20;
+const BATCH_DELIVERIES: usize = 50_000;
 /// A store call that takes longer than this is a store that is out, until it ends.
 const SLOW: Duration = Duration::from_millis(250);
 /// First and longest pause between two attempts at a store that is out.
@@ -36,10 +38,15 @@ enum Work {
 /// Works until nothing is left.
 pub(super) async fn run(room: Arc<Room>, hub: Arc<Hub>) {
     while let Some(work) = next(&room, &hub) {
-        match work {
-            Work::Batch(entries, sent, arrived) => publish(&room, &hub, entries, sent, arrived).await,
-            Work::One(job) => single(&room, &hub, job).await,
+        let done = match work {
+            Work::Batch(entries, sent, arrived) => AssertUnwindSafe(publish(&room, &hub, entries, sent, arrived)).catch_unwind().await,
+            Work::One(job) => AssertUnwindSafe(single(&room, &hub, job)).catch_unwind().await,
+        };
+        if done.is_err() {
+            tracing::error!(room = %room.id, "a room's work failed; it goes on with the next");
         }
+        // Work that needs no store suspends nowhere: others get their turn.
+        tokio::task::yield_now().await;
     }
 }
 
@@ -57,13 +64,14 @@ fn next(room: &Arc<Room>, hub: &Arc<Hub>) -> Option<Work> {
         return None;
     };
     let Job::Publish { arrived: oldest, .. } = head else { return Some(Work::One(head)) };
+    let most = (BATCH_DELIVERIES / room.local_members().max(1)).clamp(1, BATCH);
     let (mut entries, mut sent, mut total) = (Vec::new(), Vec::new(), 0);
     let mut job = Some(head);
     while let Some(Job::Publish { entry, bytes, sender, .. }) = job.take() {
         entries.push(entry);
         sent.push(Sent { bytes, sender });
         total += bytes;
-        if entries.len() < BATCH && total < BATCH_BYTES && matches!(outbox.jobs.front(), Some(Job::Publish { .. })) {
+        if entries.len() < most && total < BATCH_BYTES && matches!(outbox.jobs.front(), Some(Job::Publish { .. })) {
             job = outbox.jobs.pop_front();
         }
     }
@@ -74,10 +82,14 @@ fn next(room: &Arc<Room>, hub: &Arc<Hub>) -> Option<Work> {
 async fn publish(room: &Arc<Room>, hub: &Arc<Hub>, entries: Vec<Entry>, sent: Vec<Sent>, arrived: Instant) {
     hub.metrics.batches.observe(entries.len() as f64);
     let entries: Arc<[Entry]> = entries.into();
-    let outcome = match attempt(room, hub, &entries).await {
-        Ok(()) => Outcome::Done,
-        Err(error) => retry(room, hub, &entries, error, arrived).await,
+    let stored = async {
+        match attempt(room, hub, &entries).await {
+            Ok(()) => Outcome::Done,
+            Err(error) => retry(room, hub, &entries, error, arrived).await,
+        }
     };
+    // Whatever happens, senders are told: they wait for it.
+    let outcome = AssertUnwindSafe(stored).catch_unwind().await.unwrap_or(Outcome::Unknown);
     if outcome == Outcome::Done {
         count(hub, &entries);
     }
@@ -132,6 +144,9 @@ async fn retry(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>, first: 
     let (mut error, mut pause) = (first, PAUSES.0);
     hub.metrics.store_failures.inc();
     tracing::warn!(room = %room.id, %error, "messages can't be stored");
+    if matches!(error, StoreError::OutcomeUnknown(_)) {
+        return Outcome::Unknown; // should it be stored after all, all of it is delivered then
+    }
     deliver_unstored(room, entries.iter());
     let stored: Arc<[Entry]> = entries.iter().filter(|e| e.is_stored()).cloned().collect();
     if stored.is_empty() {
@@ -228,7 +243,7 @@ async fn single(room: &Arc<Room>, hub: &Arc<Hub>, job: Job) {
             .await;
             let worked = entered.is_ok();
             match &entered {
-                Ok(roster) => room.admit(visitor.connection, outlet, roster.n, || answer(&entered)),
+                Ok(roster) => room.admit(visitor, outlet, roster.n, || answer(&entered)),
                 Err(error) => {
                     tracing::warn!(room = %room.id, %error, "a join failed");
                     answer(&entered);
