@@ -299,6 +299,7 @@ fn options(config: &Config) -> Options {
         ping_timeout: config.websocket.ping_timeout,
         max_message: config.message.max_size.bytes(),
         backlog: config.websocket.backlog.bytes(),
+        page_cache: config.store.page_cache.bytes(),
         fast_lane: config.websocket.fast_lane,
         origins: config.websocket.origins.clone(),
         client_script: config.websocket.client_script.clone(),

@@ -36,6 +36,8 @@ section! {
         pending: ByteSize = "16 MiB", SIZE, "AO_STORE__PENDING";
         /// Time one call to the store may take. Must be below websocket.ping_timeout.
         deadline: Duration = "8s", DURATION, "AO_STORE__DEADLINE";
+        /// Memory for pages of sync that are kept ready.
+        page_cache: ByteSize = "64 MiB", SIZE, "AO_STORE__PAGE_CACHE";
         /// Time after which an unused room is deleted with its messages.
         room_expiry: Option<Duration> = "off", DURATION_OR_OFF, "AO_STORE__ROOM_EXPIRY";
     }

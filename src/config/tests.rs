@@ -34,6 +34,7 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("store.patience", "0", "0s"),
     ("store.pending", "20000000", "20 MB"),
     ("store.deadline", "7s", "7s"),
+    ("store.page_cache", "32MiB", "32 MiB"),
     ("store.room_expiry", "30d", "30d"),
     ("auth.ignore", "true", "true"),
     ("auth.timeout", "11s", "11s"),

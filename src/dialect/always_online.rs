@@ -25,6 +25,7 @@ mod engine;
 mod inbox;
 mod join;
 mod lane;
+mod pages;
 mod post;
 mod session;
 mod sync;
@@ -33,6 +34,7 @@ mod wire;
 
 use engine::Engine;
 use inbox::Item;
+use pages::Pages;
 use session::Session;
 pub use transport::Transport;
 
@@ -49,6 +51,8 @@ pub struct Options {
     pub max_message: usize,
     /// Bytes that a client may be behind.
     pub backlog: usize,
+    /// Bytes of finished pages that are kept.
+    pub page_cache: usize,
     /// Whether WebSockets get their frames past the engine.
     pub fast_lane: bool,
     pub origins: Origins,
@@ -80,6 +84,7 @@ pub struct AlwaysOnline {
     sweep_at: AtomicUsize,
     engine: OnceLock<Engine>,
     building: Semaphore,
+    pages: Pages,
     unauthenticated: Arc<Deadlines<Weak<Session>>>,
     roomless: Arc<Deadlines<Weak<Session>>>,
 }
@@ -96,6 +101,7 @@ impl AlwaysOnline {
             unauthenticated: Deadlines::new(options.auth_timeout),
             roomless: Deadlines::new(options.join_timeout),
             hub,
+            pages: Pages::new(options.page_cache),
             options,
             ties: Mutex::default(),
             sweep_at: AtomicUsize::new(SWEEP),

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Most inserts in a page, and most bytes.
-const PAGE: PageLimit = PageLimit { entries: 200, bytes: 4 << 20 };
+pub const PAGE: PageLimit = PageLimit { entries: 200, bytes: 4 << 20 };
 
 /// A page as clients and administrators get it.
 #[derive(Debug, Clone)]

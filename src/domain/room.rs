@@ -7,7 +7,10 @@
 //! Two locks, each held for moments: `outbox` by whoever sends, `members` by joins and departures. A fan-out works on a snapshot.
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use tokio::{
@@ -70,8 +73,15 @@ pub struct Room {
     outbox: Mutex<Outbox>,
     /// Something came while the store is out.
     nudge: Notify,
+    /// Never the same for two rooms, nor for one room before and after its log was cleared.
+    generation: AtomicU64,
     /// Copied when it changes while a fan-out goes on, so that a fan-out holds no lock.
     members: Mutex<Arc<Vec<Member>>>,
+}
+
+fn next_generation() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Relaxed)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -80,7 +90,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Room {
     pub(super) fn new(id: RoomId) -> Arc<Self> {
-        Arc::new(Room { id, outbox: Mutex::default(), nudge: Notify::new(), members: Mutex::default() })
+        Arc::new(Room {
+            id,
+            outbox: Mutex::default(),
+            nudge: Notify::new(),
+            generation: next_generation().into(),
+            members: Mutex::default(),
+        })
     }
 
     /// A message of `sender`, which is told by [`Outlet::settled`] what became of it, with `ack` as given here. Call it only for a
@@ -139,6 +155,7 @@ impl Room {
         if publications.iter().any(|p| matches!(p.event, Event::Cleared)) {
             // A new epoch counts from the beginning.
             Arc::make_mut(&mut lock(&self.members)).iter_mut().for_each(|m| m.since = 0);
+            self.generation.store(next_generation(), Relaxed);
         }
     }
 
@@ -148,6 +165,11 @@ impl Room {
         members.retain(|m| m.connection != connection);
         answer();
         members.push(Member { connection, uid, outlet, since });
+    }
+
+    /// Names this room's log as it is now: what was read of full pages stays true for as long as this stays the same.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Relaxed)
     }
 
     /// Members on this node.

@@ -43,7 +43,7 @@ pub(super) type Engine = SocketIoService<engineioxide::service::NotFoundService>
 /// Packets that the engine queues for a client. A bound in bytes of ours acts first ([`super::lane`]).
 const ENGINE_QUEUE: usize = 65_536;
 /// Bytes read from a WebSocket at once.
-const READ_BUFFER: usize = 4096;
+const READ_BUFFER: usize = 1024;
 /// Characters of a public socket id.
 const SOCKET_ID: usize = 20;
 

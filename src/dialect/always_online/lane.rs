@@ -121,14 +121,13 @@ impl Session {
     }
 
     /// Sends a page, and returns when the client has it, nearly, or is gone.
-    pub(super) async fn send_page(&self, event: &str, ack: Option<i64>, payload: &str) {
-        let copies = if ack.is_some() { 2 } else { 1 };
-        let size = copies * (payload.len() + 64);
+    pub(super) async fn send_page(&self, page: Bytes) {
+        let size = page.len();
         let links = self.live_links();
         let before: u64 = links.iter().map(|l| l.accepted()).sum();
         links.iter().for_each(|l| l.allow(size));
         self.allowance.store(size, SeqCst);
-        self.answer(event, ack, payload);
+        self.emit(&page);
         let written = || {
             let links = self.live_links();
             let Some(socket) = self.socket.upgrade() else { return true };

@@ -2,10 +2,11 @@
 use std::{io::Write, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::{Bytes, BytesMut};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::value::RawValue;
 
-use super::{join::Member, session::Session};
+use super::{join::Member, pages, session::Session, wire};
 use crate::domain::{
     broker::Entry,
     history::{self, History},
@@ -44,25 +45,46 @@ impl Session {
     pub(super) async fn sync(self: &Arc<Self>, member: &Member, argument: Option<&RawValue>, ack: Option<i64>) {
         self.inbox.quiet().await;
         let request = Request::parse(argument);
-        let hub = &self.dialect.hub;
-        let building = self.dialect.building.acquire().await;
-        let page = match history::read(&*hub.broker, &member.room.id, request.offset).await {
+        let Some(page) = self.page(member, &request).await else {
+            // An answer without the messages would look like an empty room.
+            return self.drop_connection("store unavailable");
+        };
+        if request.from_start && !member.dummy {
+            let told = Entry::Synced { by: self.id, uid: member.uid.clone() };
+            self.dialect.hub.announce(&member.room.id, told);
+        }
+        self.dialect.hub.metrics.pages.inc();
+        self.send_page(wire::with_ack(page, ack)).await;
+    }
+
+    /// The finished frame of a page: from the cache, or from the store, then into the cache.
+    async fn page(&self, member: &Member, request: &Request) -> Option<Bytes> {
+        let pages = &self.dialect.pages;
+        let key = pages::Key::new(member.room.generation(), request.offset, request.gzip, request.resume);
+        if let Some(page) = key.and_then(|k| pages.get(&k)) {
+            return Some(page);
+        }
+        let _permit = self.dialect.building.acquire().await;
+        // Of many who waited for the same page only the first few build it.
+        if let Some(page) = key.and_then(|k| pages.get(&k)) {
+            return Some(page);
+        }
+        let page = match history::read(&*self.dialect.hub.broker, &member.room.id, request.offset).await {
             Ok(page) => page,
             Err(error) => {
                 tracing::warn!(room = %member.room.id, %error, "a sync failed");
-                // An answer without the messages would look like an empty room.
-                return self.drop_connection("store unavailable");
+                return None;
             }
         };
-        if request.from_start && !member.dummy {
-            hub.announce(&member.room.id, Entry::Synced { by: self.id, uid: member.uid.clone() });
-        }
-        let log = request.resume.then_some(page.log);
-        let (offset, next) = (page.offset, page.next);
+        let (offset, next, log) = (page.offset, page.next, request.resume.then_some(page.log));
         let data = if request.gzip { compressed(array(&page)).await } else { array(&page) };
-        drop(building);
-        hub.metrics.pages.inc();
-        self.send_page("sync", ack, &answer(&data, offset, next, request.gzip, log)).await;
+        let mut frame = BytesMut::new();
+        wire::event(&mut frame, "sync", &answer(&data, offset, next, request.gzip, log));
+        let frame = frame.freeze();
+        if let Some(key) = key.filter(|_| next) {
+            pages.put(key, frame.clone());
+        }
+        Some(frame)
     }
 
     /// Not in a room: nothing to catch up with.

@@ -94,6 +94,16 @@ pub(super) fn ack(into: &mut BytesMut, id: i64, payload: &str) {
     frame(into, &[b"43", id.to_string().as_bytes(), b"[", payload.as_bytes(), b"]"]);
 }
 
+/// An event's frame, and where it was asked for an acknowledgement with the same payload behind it.
+pub(super) fn with_ack(event: Bytes, id: Option<i64>) -> Bytes {
+    let Some(id) = id else { return event };
+    let payload = texts(&event).next().and_then(|t| t.split_once(',')).and_then(|(_, rest)| rest.strip_suffix(']')).unwrap_or("null");
+    let mut both = BytesMut::with_capacity(2 * event.len() + 32);
+    both.extend_from_slice(&event);
+    ack(&mut both, id, payload);
+    both.freeze()
+}
+
 /// Appends an event about another user.
 pub(super) fn about(into: &mut BytesMut, name: &str, uid: &Uid) {
     frame(into, &[b"42[\"", name.as_bytes(), b"\",{\"uid\":", uid.json().as_bytes(), b"}]"]);

@@ -1,0 +1,70 @@
+//! Full pages never change while a room's log is not cleared, so they are kept, finished, in bounded memory: a thousand clients that come
+//! back at once cost few reads and compressions per page.
+use bytes::Bytes;
+use quick_cache::{Weighter, sync::Cache};
+
+use crate::domain::history::PAGE;
+
+/// Pages that begin where clients that walk the log ask for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    generation: u64,
+    from: u64,
+    gzip: bool,
+    resume: bool,
+}
+
+impl Key {
+    /// Nothing, for a page that begins anywhere else: those are not kept.
+    pub(super) fn new(generation: u64, from: u64, gzip: bool, resume: bool) -> Option<Self> {
+        from.is_multiple_of(PAGE.entries as u64).then_some(Key { generation, from, gzip, resume })
+    }
+}
+
+#[derive(Clone)]
+struct Size;
+
+impl Weighter<Key, Bytes> for Size {
+    fn weight(&self, _: &Key, page: &Bytes) -> u64 {
+        page.len() as u64 + 128
+    }
+}
+
+/// Bytes of a page as it usually is, to size the cache's tables.
+const USUAL: usize = 16 << 10;
+
+/// Finished frames of full pages.
+pub(super) struct Pages(Cache<Key, Bytes, Size>);
+
+impl Pages {
+    /// Keeps at most `bytes`.
+    pub(super) fn new(bytes: usize) -> Self {
+        Pages(Cache::with_weighter(bytes / USUAL + 1, bytes as u64, Size))
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Option<Bytes> {
+        self.0.get(key)
+    }
+
+    pub(super) fn put(&self, key: Key, page: Bytes) {
+        self.0.insert(key, page);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_and_a_new_generation_begins_empty() {
+        let pages = Pages::new(1 << 20);
+        let key = |generation, page: u64| Key::new(generation, page * 200, true, false).unwrap();
+        for i in 0..1000 {
+            pages.put(key(1, i), Bytes::from(vec![0; 10_000]));
+        }
+        let kept = (0..1000).filter(|i| pages.get(&key(1, *i)).is_some()).count();
+        assert!((1..=104).contains(&kept), "{kept}");
+        assert!((0..1000).all(|i| pages.get(&key(2, i)).is_none()));
+        assert!(Key::new(1, 201, true, false).is_none());
+    }
+}
