@@ -27,7 +27,7 @@ use crate::{
     http::{self, Context, caller::Peer},
     metrics::Metrics,
     net::{
-        Link,
+        Link, Stream,
         link::Bounds,
         listener::{Listener, Service},
     },
@@ -95,6 +95,16 @@ struct Site {
 }
 
 impl Service for Site {
+    fn wants(&self, handshake: &Request<()>) -> bool {
+        self.socket_io.as_ref().is_some_and(|transport| transport.wants(handshake))
+    }
+
+    fn websocket(&self, handshake: Request<()>, stream: Stream, link: Arc<Link>) {
+        if let Some(transport) = &self.socket_io {
+            transport.websocket(handshake, stream, &link);
+        }
+    }
+
     async fn call(&self, request: Request<Incoming>, link: Arc<Link>) -> Response<Body> {
         match &self.socket_io {
             Some(transport) if Transport::serves(request.uri().path()) => transport.call(request, link).await,

@@ -1,4 +1,5 @@
 //! TCP: the listener, and the wrapper around every connection.
+mod handshake;
 pub mod link;
 pub mod listener;
 pub mod outbound;
@@ -7,3 +8,4 @@ mod stream;
 
 pub use link::{Closing, Link};
 pub use queue::Until;
+pub use stream::Stream;

@@ -26,7 +26,7 @@ section! {
         header_timeout: Duration = "10s", DURATION, "AO_WEBSOCKET__HEADER_TIMEOUT";
         /// Time without any progress in writing to a client after which it is dropped.
         write_stall: Duration = "15s", DURATION, "AO_WEBSOCKET__WRITE_STALL";
-        /// Bytes that may wait to be read by a client; with more it is dropped as too slow.
+        /// Bytes that may wait to be read by a client; who stays above for 4 s, or is 4 MiB above, is dropped as too slow.
         backlog: ByteSize = "1 MiB", SIZE, "AO_WEBSOCKET__BACKLOG";
         /// Whether WebSocket clients get their messages past the engine's queues: less work for each. Only for comparing.
         fast_lane: bool = "true", SWITCH, "AO_WEBSOCKET__FAST_LANE";

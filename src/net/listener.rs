@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    handshake::{First, first},
     link::{Bounds, Link},
     stream::Stream,
 };
@@ -19,6 +20,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What answers requests.
 pub trait Service: Clone + Send + Sync + 'static {
+    /// Whether a WebSocket handshake is to be answered with 101 and handed to [`Service::websocket`]; else it comes to [`Service::call`].
+    fn wants(&self, handshake: &Request<()>) -> bool;
+
+    /// Takes a WebSocket over.
+    fn websocket(&self, handshake: Request<()>, stream: Stream, link: Arc<Link>);
+
+    /// Answers a request.
     fn call(&self, request: Request<Incoming>, link: Arc<Link>) -> impl Future<Output = Response<Body>> + Send;
 }
 
@@ -65,8 +73,12 @@ impl Listener {
                     let (service, link) = (service.clone(), link.clone());
                     async move { Ok::<_, Infallible>(service.call(request, link).await) }
                 });
-                let stream = TokioIo::new(Stream::new(link.clone()));
-                if let Err(error) = http.serve_connection(stream, answer).with_upgrades().await {
+                let stream = match first(Stream::new(link.clone()), header_timeout, |handshake| service.wants(handshake)).await {
+                    First::WebSocket(handshake, stream) => return service.websocket(*handshake, stream, link.clone()),
+                    First::Http(stream) => stream,
+                    First::Nothing => return,
+                };
+                if let Err(error) = http.serve_connection(TokioIo::new(stream), answer).with_upgrades().await {
                     tracing::debug!(peer = %link.peer, %error, "connection ended");
                 }
             });

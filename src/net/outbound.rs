@@ -24,7 +24,9 @@ pub const MARKER: (&str, &str) = ("~", r#"42["~",0]"#);
 /// Bytes beyond its backlog that a client may be behind for a moment: a burst of its room must not cost a client that reads its place.
 pub const BURST: usize = 4 << 20;
 /// How long that moment may be.
-const CATCH_UP: Duration = Duration::from_secs(5);
+const CATCH_UP: Duration = Duration::from_secs(4);
+/// How often a client that takes nothing is looked at.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A WebSocket text frame with the packet DISCONNECT of the namespace `/`. These bytes are nowhere else in what the engine writes: 0x02
 /// can't stand in JSON text, and no other packet is two bytes long and begins with `41`.
@@ -153,37 +155,41 @@ fn turn(frames: &[u8], until: Until) -> Option<(usize, usize)> {
 
 /// Writes the queue out. Exists only while there is one.
 async fn flush(link: Arc<Link>) {
+    let mut progress = Instant::now();
     let mut behind_since: Option<Instant> = None;
     loop {
-        let patience = behind_since.map_or(link.bounds.stall, |since| (since + CATCH_UP).duration_since(Instant::now()));
-        match tokio::time::timeout(patience.min(link.bounds.stall), link.stream.writable()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return link.close(Closing::Abrupt, "write failed"),
-            Err(_) => return link.behind(if behind_since.is_some() { "slow" } else { "stalled" }),
-        }
+        let writable = tokio::time::timeout(LOOK, link.stream.writable()).await;
         if link.is_killed() {
             return;
         }
         let mut queue = link.queue();
-        let done = match queue.write(&link.stream) {
-            Ok(done) => done,
-            Err(_) => {
-                drop(queue);
-                return link.close(Closing::Abrupt, "write failed");
-            }
+        let before = queue.len();
+        let written = match writable {
+            Ok(Ok(())) => queue.write(&link.stream),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Ok(false),
         };
-        queue.flushing = !done;
-        let far_behind = queue.len() > link.calm();
+        let (left, calm) = (queue.len(), link.calm());
+        queue.flushing = !matches!(written, Ok(true));
         drop(queue);
-        link.drained.notify_waiters();
-        if done {
-            return link.writer.wake();
+        match written {
+            Err(_) => return link.close(Closing::Abrupt, "write failed"),
+            Ok(true) => {
+                link.drained.notify_waiters();
+                return link.writer.wake();
+            }
+            Ok(false) => {}
         }
-        match (far_behind, behind_since) {
-            (false, _) => behind_since = None,
-            (true, None) => behind_since = Some(Instant::now()),
-            (true, Some(since)) if since.elapsed() > CATCH_UP => return link.behind("slow"),
-            (true, Some(_)) => {}
+        if left < before {
+            progress = Instant::now();
+            link.drained.notify_waiters();
+        }
+        behind_since = (left > calm).then(|| behind_since.unwrap_or_else(Instant::now));
+        if behind_since.is_some_and(|since| since.elapsed() > CATCH_UP) {
+            return link.behind("slow");
+        }
+        if progress.elapsed() > link.bounds.stall {
+            return link.behind("stalled");
         }
     }
 }

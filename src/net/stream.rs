@@ -8,6 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Sleep,
@@ -16,15 +17,22 @@ use tokio::{
 use super::link::{Closing, Link, dead};
 
 /// The one reader and writer of a link.
-pub(super) struct Stream {
+pub struct Stream {
     link: Arc<Link>,
+    /// Read before, and to be read again.
+    unread: Bytes,
     /// Runs while HTTP has something to write and the kernel takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stream {
     pub(super) fn new(link: Arc<Link>) -> Self {
-        Stream { link, stall: None }
+        Stream { link, unread: Bytes::new(), stall: None }
+    }
+
+    /// Puts back what was read too far.
+    pub(super) fn unread(&mut self, bytes: Bytes) {
+        self.unread = bytes;
     }
 
     fn stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
@@ -37,7 +45,15 @@ impl Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.unread.is_empty() {
+            let length = into.remaining().min(self.unread.len());
+            into.put_slice(&self.unread.split_to(length));
+            if self.unread.is_empty() {
+                self.unread = Bytes::new(); // frees it
+            }
+            return Poll::Ready(Ok(()));
+        }
         let link = &self.link;
         link.reader.register(cx.waker());
         loop {

@@ -15,7 +15,10 @@ use tower::{Layer, ServiceExt};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::{AlwaysOnline, engine, session::Session};
-use crate::{config::Origins, net::Link};
+use crate::{
+    config::Origins,
+    net::{Link, Stream},
+};
 
 /// Headers that the engine, or the session, has a use for; the rest is not kept for a connection's whole life.
 const KEPT: [HeaderName; 4] = [header::SEC_WEBSOCKET_KEY, header::ORIGIN, header::CONTENT_TYPE, header::CONTENT_LENGTH];
@@ -80,6 +83,31 @@ impl Transport {
         match self.cors.layer(answer).oneshot(request).await {
             Ok(response) => response.map(Body::new),
             Err(never) => match never {},
+        }
+    }
+
+    /// Whether a WebSocket handshake needs no other answer than 101.
+    pub fn wants(&self, handshake: &Request<()>) -> bool {
+        let (uri, origin) = (handshake.uri(), handshake.headers().get(header::ORIGIN));
+        let query = Query::read(uri);
+        matches!(uri.path(), "/socket.io/" | "/socket.io")
+            && query.websocket
+            && matches!(query.eio, None | Some(3 | 4))
+            && (query.sid.is_some() || (!query.names_sid && self.dialect.hub.is_ready()))
+            && origin.is_none_or(|o| permits(&self.dialect.options.origins, o))
+    }
+
+    /// Takes a WebSocket over whose handshake it wanted.
+    pub fn websocket(&self, handshake: Request<()>, stream: Stream, link: &Arc<Link>) {
+        let query = Query::read(handshake.uri());
+        link.become_websocket();
+        if let Some(sid) = query.sid {
+            self.dialect.tie(sid, link);
+        }
+        let request = compact(handshake, &query, link);
+        if let Some(engine) = self.dialect.engine.get() {
+            // It parses the query as `wants` did.
+            let _ = engine.call((stream, request)).into_inner();
         }
     }
 
@@ -156,6 +184,8 @@ impl Transport {
 /// What a request's query says; of several values the first counts, as for the engine.
 pub(super) struct Query {
     sid: Option<Sid>,
+    /// It has a `sid`, readable or not.
+    names_sid: bool,
     pub(super) websocket: bool,
     eio: Option<u8>,
 }
@@ -173,6 +203,7 @@ impl Query {
         }
         Query {
             sid: sid.and_then(|s| s.parse().ok()),
+            names_sid: sid.is_some(),
             websocket: transport == Some("websocket"),
             eio: eio.map(|version| version.parse().unwrap_or(0)),
         }
@@ -181,9 +212,9 @@ impl Query {
 
 /// The request as the engine should keep it: few headers, deeply copied, so that hyper's read buffer is freed (measured: 9 KB a
 /// connection); and with an `EIO`: without one it is 3, as old iOS apps mean it.
-fn compact(request: Request<Incoming>, query: &Query, link: &Arc<Link>) -> Request<Incoming> {
+fn compact<B>(request: Request<B>, query: &Query, link: &Arc<Link>) -> Request<B> {
     let (mut parts, body) = request.into_parts();
-    let mut headers = HeaderMap::with_capacity(KEPT.len());
+    let mut headers = HeaderMap::with_capacity(1);
     for (name, value) in &parts.headers {
         if KEPT.contains(name)
             && let Ok(value) = HeaderValue::from_bytes(value.as_bytes())

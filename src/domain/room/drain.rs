@@ -95,8 +95,13 @@ async fn publish(room: &Arc<Room>, hub: &Arc<Hub>, entries: Vec<Entry>, sent: Ve
     }
     for (sent, entry) in sent.into_iter().zip(entries.iter()) {
         if let Some((sender, ack)) = sent.sender {
-            // What is not stored was delivered to this node's members even while the store was out.
-            let outcome = if entry.is_stored() { outcome } else { Outcome::Done };
+            let outcome = match (entry.is_stored(), outcome) {
+                // What needs no store was delivered to this node's members even while the store was out.
+                (false, Outcome::Unavailable) => Outcome::Done,
+                // Nobody is closed for a message that may get lost.
+                (false, Outcome::Unknown) if ack.is_none() => Outcome::Done,
+                (_, outcome) => outcome,
+            };
             sender.settled(ack, sent.bytes, outcome);
         }
     }

@@ -1,0 +1,170 @@
+//! WebSocket frames and engine.io packets that no proper client sends.
+use tokio::io::AsyncWriteExt;
+
+use crate::{
+    support::server::Server,
+    support_wire::{
+        Version, WEBSOCKET_3, WEBSOCKET_4, Way,
+        bystanders::{Bystanders, said},
+        patient,
+        peer::Peer,
+        socket::{BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, TEXT, frame, head},
+        unharmed,
+    },
+};
+
+const ROOM: &str = "hall";
+const MESSAGE: &[u8] = br#"42["msg",{"n":1,"s":2}]"#;
+
+async fn member(server: &Server, bystanders: &mut Bystanders, way: Way) -> Peer {
+    let mut peer = Peer::sign_in(server, way).await;
+    peer.join(ROOM).await;
+    bystanders.welcome(&mut peer).await;
+    peer
+}
+
+/// Bytes after which a connection is gone.
+fn fatal() -> Vec<(String, Vec<u8>)> {
+    let mut cases: Vec<(String, Vec<u8>)> = Vec::new();
+    for packet in ["", "0", "0{}", "1", "5", "6", "7", "9", "x", "é", "\0", "b", "b4", "b!!!", "bAAAA", "b4AAAA", "2probe", "3probe"] {
+        cases.push((format!("the packet {packet:?}"), frame(FINAL | TEXT, packet.as_bytes())));
+    }
+    for bytes in [&b"42[\"msg\",\"\xff\"]"[..], b"4\xc3", b"\xed\xa0\x80", b"4\xf4\x90\x80\x80", b"4\xc0\x80"] {
+        cases.push((format!("no UTF-8: {bytes:x?}"), frame(FINAL | TEXT, bytes)));
+    }
+    for opcode in (3..8).chain(11..16) {
+        cases.push((format!("the reserved opcode {opcode}"), frame(FINAL | opcode, MESSAGE)));
+    }
+    for bit in [0x40, 0x20, 0x10, 0x70] {
+        cases.push((format!("the reserved bit {bit:x}"), frame(FINAL | bit | TEXT, MESSAGE)));
+    }
+    let plain = [
+        ("not masked", [head(FINAL | TEXT, MESSAGE.len() as u64, false), MESSAGE.to_vec()].concat()),
+        ("a continuation of nothing", frame(FINAL | CONTINUATION, MESSAGE)),
+        ("a message within another one", [frame(TEXT, b"42"), frame(FINAL | TEXT, MESSAGE)].concat()),
+        ("a ping in two frames", frame(PING, b"")),
+        ("a ping of 126 bytes", frame(FINAL | PING, &[0; 126])),
+        ("a close of one byte", frame(FINAL | CLOSE, &[3])),
+        ("a close with a code that is none", frame(FINAL | CLOSE, &999u16.to_be_bytes())),
+        ("a close with a code for nobody to send", frame(FINAL | CLOSE, &1005u16.to_be_bytes())),
+        ("a close with a reason in no UTF-8", frame(FINAL | CLOSE, b"\x03\xe8\xff")),
+        ("a close", frame(FINAL | CLOSE, &1000u16.to_be_bytes())),
+        ("a frame of 2^62 bytes", head(FINAL | TEXT, 1 << 62, true)),
+        ("a frame of 2^63 bytes", head(FINAL | TEXT, 1 << 63, true)),
+        ("a binary frame of 4 MB", head(FINAL | BINARY, 4_000_000, true)),
+        ("a binary frame", frame(FINAL | BINARY, b"\x04abc")),
+        ("an empty binary frame", frame(FINAL | BINARY, b"")),
+        ("junk", [0xff; 100].to_vec()),
+        ("zeros", [0; 100].to_vec()),
+        ("text in the clear", b"GET / HTTP/1.1\r\n\r\n".to_vec()),
+    ];
+    cases.extend(plain.map(|(name, bytes)| (name.to_owned(), bytes)));
+    let mut parts = frame(TEXT, b"42[\"msg\",{\"a\":\"");
+    for _ in 0..4 {
+        parts.extend(frame(CONTINUATION, &[b'x'; 1 << 20]));
+    }
+    cases.push(("frames that are too much together".to_owned(), parts));
+    cases
+}
+
+#[tokio::test]
+async fn broken_frames_end_the_connection_that_sent_them() {
+    let server = patient().start().await;
+    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    for way in [WEBSOCKET_4, WEBSOCKET_3] {
+        for (name, bytes) in fatal() {
+            let mut peer = member(&server, &mut bystanders, way).await;
+            peer.socket().write(&bytes).await;
+            peer.is_dropped(&name).await;
+            bystanders.miss(&peer).await;
+        }
+    }
+    bystanders.are_well().await;
+    unharmed(&server).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_within_a_frame_is_gone() {
+    let server = patient().start().await;
+    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let whole = frame(FINAL | TEXT, MESSAGE);
+    for reset in [false, true] {
+        for cut in [1, 2, 6, 7, whole.len() - 1] {
+            let peer = member(&server, &mut bystanders, WEBSOCKET_4).await;
+            let uid = peer.uid.clone();
+            let crate::support_wire::peer::Wire::Socket(socket) = peer.wire else { unreachable!() };
+            let mut stream = socket.into_stream();
+            stream.write_all(&whole[..cut]).await.unwrap();
+            if reset {
+                stream.set_zero_linger().unwrap();
+            }
+            drop(stream);
+            bystanders.hear(&[format!(r#"42["remote_disconnect",{{"uid":"{uid}"}}]"#)]).await;
+        }
+    }
+    bystanders.are_well().await;
+    unharmed(&server).await;
+}
+
+#[tokio::test]
+async fn messages_in_pieces_are_messages() {
+    let server = patient().start().await;
+    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    for way in [WEBSOCKET_4, WEBSOCKET_3] {
+        let mut peer = member(&server, &mut bystanders, way).await;
+        let heard = said(&peer, r#""n":"é🙂","#, "2");
+        let message = r#"42["msg",{"n":"é🙂","s":2}]"#.as_bytes();
+        let (first, last) = (&message[..1], &message[message.len() - 1..]);
+        // Byte by byte, within characters too, with empty frames and pings between.
+        let mut bytes = frame(TEXT, first);
+        for byte in &message[1..message.len() - 1] {
+            bytes.extend(frame(CONTINUATION, &[*byte]));
+            bytes.extend(frame(CONTINUATION, b""));
+            bytes.extend(frame(FINAL | PING, b"between"));
+        }
+        bytes.extend(frame(FINAL | CONTINUATION, last));
+        peer.socket().write(&bytes).await;
+        bystanders.hear(std::slice::from_ref(&heard)).await;
+        // The frame itself in pieces: each byte is a write of its own.
+        for byte in frame(FINAL | TEXT, message) {
+            peer.socket().write(&[byte]).await;
+        }
+        bystanders.hear(std::slice::from_ref(&heard)).await;
+        // Many in one write.
+        peer.socket().write(&frame(FINAL | TEXT, message).repeat(100)).await;
+        bystanders.hear(&vec![heard; 100]).await;
+        peer.is_well().await;
+        peer.send("1").await;
+        bystanders.miss(&peer).await;
+    }
+    unharmed(&server).await;
+}
+
+#[tokio::test]
+async fn pings_of_both_levels_are_answered_however_many() {
+    let server = patient().start().await;
+    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    for way in [WEBSOCKET_4, WEBSOCKET_3] {
+        let mut peer = member(&server, &mut bystanders, way).await;
+        for _ in 0..10 {
+            peer.socket().write(&frame(FINAL | PING, &[7; 125]).repeat(500)).await;
+            peer.socket().write(&frame(FINAL | PONG, b"a pong that nobody asked for").repeat(500)).await;
+            peer.socket().write(&frame(FINAL | TEXT, b"2").repeat(500)).await;
+            peer.socket().write(&frame(FINAL | TEXT, b"3").repeat(500)).await;
+            peer.is_well().await;
+        }
+        for payload in ["2x", "3x", "2 probe", "3probe "] {
+            peer.send(payload).await;
+        }
+        peer.is_well().await;
+        if way.version == Version::Three {
+            // A ping of the client has its answer.
+            peer.send("2").await;
+            while peer.socket().receive().await.expect("a pong") != "3" {}
+        }
+        bystanders.talk(&mut peer).await;
+        peer.send("1").await;
+        bystanders.miss(&peer).await;
+    }
+    unharmed(&server).await;
+}

@@ -1,0 +1,217 @@
+//! Routes that do not exist, and methods that routes do not have: JSON all the same.
+use super::{ADMIN, USER, admin, meta, refused};
+use crate::{
+    support::{
+        http,
+        server::{Server, Setup},
+    },
+    support_wire::{raw, unharmed},
+};
+
+#[tokio::test]
+async fn unknown_routes_are_not_found_in_json() {
+    let server = Server::start().await;
+    let query = admin(&server);
+    let targets = [
+        "/nonsense",
+        "//",
+        "/admin",
+        "/admin/",
+        "/admin/monitor",
+        "/admin/monitor/",
+        "/admin/monitor/stat/",
+        "/admin/monitor/stats",
+        "/ADMIN/monitor/stat",
+        "//admin/monitor/stat",
+        "/admin//monitor/stat",
+        "/admin/monitor/../monitor/stat",
+        "/admin%2Fmonitor%2Fstat",
+        "/api",
+        "/livez/",
+        "/%00",
+        "/%ff",
+        "/../../etc/passwd",
+        "/favicon.ico",
+        "/socket.iox",
+        "/socket.i",
+        "/__proto__",
+        "/index.html",
+    ];
+    for listener in ["websocket", "api", "demo"] {
+        for target in targets {
+            for method in ["GET", "POST", "DELETE"] {
+                refused(&http::request(server.address(listener), method, &format!("{target}?{query}"), &[], "").await, 404);
+            }
+        }
+        let long = format!("/{}", "x".repeat(10_000));
+        refused(&http::get(server.address(listener), &long).await, 404);
+    }
+    refused(&http::get(server.websocket(), "/").await, 404);
+    // Each route is on its own listener only.
+    for (listener, target) in
+        [("api", "/admin/monitor/stat"), ("demo", "/admin/monitor/stat"), ("demo", USER[0]), ("api", "/token"), ("websocket", "/token")]
+    {
+        refused(&http::request(server.address(listener), "POST", &format!("{target}?{query}"), &[], "").await, 404);
+    }
+    // What is asked for is not given back with what was behind it: it may hold credentials.
+    let answer = http::get(server.websocket(), &format!("/nonsense?{query}")).await;
+    assert!(!answer.body.contains(&server.admin().1), "{answer:?}");
+    unharmed(&server).await;
+}
+
+#[tokio::test]
+async fn errors_have_one_content_type() {
+    let server = Server::start().await;
+    for (listener, method, target) in
+        [("websocket", "GET", "/nonsense"), ("api", "GET", USER[0]), ("demo", "PUT", "/token"), ("websocket", "POST", USER[0])]
+    {
+        let answer = http::request(server.address(listener), method, target, &[], "").await;
+        let kinds: Vec<&str> = answer.head.lines().filter_map(|l| l.strip_prefix("content-type: ")).collect();
+        assert_eq!(kinds, ["application/json"], "{target}");
+    }
+}
+
+#[tokio::test]
+async fn the_token_api_on_the_socket_port_says_where_it_is() {
+    let server = Server::start().await;
+    for target in [USER[0], USER[1], "/user/x", "/user/x/y"] {
+        for method in ["GET", "POST", "PUT"] {
+            let answer = http::request(server.websocket(), method, target, &[], "").await;
+            refused(&answer, 404);
+            assert!(answer.body.contains(&server.api().port().to_string()), "{answer:?}");
+        }
+    }
+    unharmed(&server).await;
+}
+
+#[tokio::test]
+async fn wrong_methods_are_not_allowed_in_json() {
+    let server = Server::start().await;
+    let query = admin(&server);
+    let mut routes: Vec<(std::net::SocketAddr, &str, &str)> = ADMIN.iter().map(|(m, r)| (server.websocket(), *m, *r)).collect();
+    routes.extend(USER.map(|r| (server.api(), "POST", r)));
+    let demo = server.address("demo");
+    routes.extend([(demo, "GET", "/"), (demo, "GET", "/always-online.js"), (demo, "POST", "/token")]);
+    for listener in ["websocket", "api", "demo"] {
+        routes.extend(["/livez", "/readyz"].map(|r| (server.address(listener), "GET", r)));
+    }
+    for (address, right, route) in routes {
+        for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "get"] {
+            if method == right {
+                continue;
+            }
+            let answer = http::request(address, method, &format!("{route}?{query}"), &[("origin", "http://page.example")], "").await;
+            refused(&answer, 405);
+            assert!(answer.header("allow").is_some_and(|allowed| allowed.contains(right)), "{method} {route}: {answer:?}");
+            assert_eq!(answer.header("access-control-allow-origin"), None, "{method} {route}");
+        }
+    }
+    unharmed(&server).await;
+}
+
+#[tokio::test]
+async fn head_is_get_without_a_body() {
+    let server = Server::start().await;
+    let demo = server.address("demo");
+    let stat = format!("/admin/monitor/stat?{}", admin(&server));
+    let targets = [
+        (server.websocket(), "/livez"),
+        (server.api(), "/readyz"),
+        (demo, "/"),
+        (server.api(), "/metrics"),
+        (server.websocket(), stat.as_str()),
+    ];
+    for (address, target) in targets {
+        let answer = http::request(address, "HEAD", target, &[], "").await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{target}");
+        assert!(answer.header("content-length").is_some_and(|l| l != "0"), "{answer:?}");
+    }
+    for (address, target, status) in [(server.api(), USER[0], 405), (server.websocket(), "/nonsense", 404)] {
+        let answer = http::request(address, "HEAD", target, &[], "").await;
+        assert_eq!((answer.status, answer.body.as_str()), (status, ""), "{target}");
+    }
+    unharmed(&server).await;
+}
+
+/// A request whose target is a whole URL, or that is older than the header Host.
+#[tokio::test]
+async fn old_and_absolute_requests_are_answered() {
+    let server = Server::start().await;
+    for request in ["GET /livez HTTP/1.0\r\n\r\n", "GET http://anything.example/livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"] {
+        let answer = raw::exchange(server.websocket(), request.as_bytes()).await.expect("an answer");
+        assert_eq!(answer.status, 200, "{request}");
+    }
+    for request in
+        ["OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", "CONNECT x:1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"]
+    {
+        let answer = raw::exchange(server.websocket(), request.as_bytes()).await;
+        assert!(answer.as_ref().is_none_or(|a| (400..500).contains(&a.status)), "{request}: {answer:?}");
+    }
+    unharmed(&server).await;
+}
+
+#[tokio::test]
+async fn health_takes_any_query_and_no_credentials() {
+    let server = Server::start().await;
+    for listener in ["websocket", "api", "demo"] {
+        for (target, word) in [("/livez", "alive"), ("/readyz?uid=x&token=y", "ready"), ("/livez?%%%&=&&", "alive")] {
+            let answer = http::get(server.address(listener), target).await;
+            assert_eq!((answer.status, answer.json()["status"].as_str()), (200, Some(word)), "{listener} {target}");
+        }
+    }
+    unharmed(&server).await;
+}
+
+#[tokio::test]
+async fn the_demo_hands_tokens_to_its_own_page_only() {
+    let server = Server::start().await;
+    let demo = server.address("demo");
+    for site in ["cross-site", "same-site", "none", "", "SAME-ORIGIN"] {
+        refused(&http::request(demo, "POST", "/token", &[("sec-fetch-site", site)], "").await, 403);
+    }
+    for (headers, body) in [(&[("sec-fetch-site", "same-origin")][..], ""), (&[], "junk"), (&[("content-type", "application/json")], "{")] {
+        let answer = http::request(demo, "POST", "/token", headers, body).await;
+        let visitor = answer.json();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+        assert!(visitor["uid"].as_str().is_some_and(|u| u.starts_with("demo-")), "{visitor}");
+        assert_eq!(visitor["token"].as_str().map(str::len), Some(24));
+        assert_eq!(visitor["url"], format!("ws://{}", server.websocket()));
+    }
+    // Whatever the Host says, it stays text within JSON.
+    let request = b"POST /token HTTP/1.1\r\nhost: \"<script>\r\nconnection: close\r\n\r\n";
+    let answer = raw::exchange(demo, request).await.expect("an answer");
+    assert!(answer.status == 400 || answer.json()["url"].is_string(), "{answer:?}");
+    unharmed(&server).await;
+}
+
+#[tokio::test]
+async fn the_client_script_is_served_when_configured() {
+    let server = Server::start().await;
+    for target in ["/socket.io/socket.io.js", "/socket.io/socket.io.js.map", "/socket.io/socket.io.js?v=2"] {
+        let answer = http::get(server.websocket(), target).await;
+        assert_eq!(answer.status, 404, "{target}");
+        assert!(answer.body.contains("AO_WEBSOCKET__CLIENT_SCRIPT"), "{answer:?}");
+    }
+    assert_eq!(http::get(server.websocket(), "/socket.io/socket.io.js/../../x").await.status, 404);
+
+    let setup = Setup::new();
+    let script = setup.scratch().join("client.js");
+    std::fs::write(&script, "// a client\n").unwrap();
+    std::fs::write(script.with_extension("js.map"), "{}").unwrap();
+    let setup = setup.env("AO_WEBSOCKET__CLIENT_SCRIPT", script.to_str().unwrap());
+    let server = setup.start().await;
+    let answer = http::get(server.websocket(), "/socket.io/socket.io.js").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "// a client\n"));
+    assert_eq!(answer.header("content-type"), Some("application/javascript; charset=utf-8"));
+    assert_eq!(http::get(server.websocket(), "/socket.io/socket.io.js.map").await.body, "{}");
+    for suffix in ["x", "/x", "/../client.js", ".map.map", "%00"] {
+        assert_eq!(http::get(server.websocket(), &format!("/socket.io/socket.io.js{suffix}")).await.status, 404, "{suffix}");
+    }
+    std::fs::remove_file(&script).unwrap();
+    let gone = http::get(server.websocket(), "/socket.io/socket.io.js").await;
+    assert_eq!(gone.status, 404);
+    assert!(!gone.body.contains(script.to_str().unwrap()), "{gone:?}");
+    assert_eq!(meta(&http::get(server.websocket(), "/admin/monitor/stat").await).0, 6);
+    unharmed(&server).await;
+}
