@@ -26,6 +26,7 @@ mod inbox;
 mod join;
 mod lane;
 mod pages;
+mod payload;
 mod post;
 mod session;
 mod sync;
@@ -34,6 +35,7 @@ mod wire;
 
 use engine::Engine;
 use inbox::Item;
+use lane::Departed;
 use pages::Pages;
 use session::Session;
 pub use transport::Transport;
@@ -87,6 +89,7 @@ pub struct AlwaysOnline {
     pages: Pages,
     unauthenticated: Arc<Deadlines<Weak<Session>>>,
     roomless: Arc<Deadlines<Weak<Session>>>,
+    departed: Arc<Deadlines<Departed>>,
 }
 
 /// Entries of `ties` from which on it is swept.
@@ -100,6 +103,7 @@ impl AlwaysOnline {
         let dialect = Arc::new(AlwaysOnline {
             unauthenticated: Deadlines::new(options.auth_timeout),
             roomless: Deadlines::new(options.join_timeout),
+            departed: Deadlines::new(options.auth_timeout),
             hub,
             pages: Pages::new(options.page_cache),
             options,
@@ -120,6 +124,12 @@ impl AlwaysOnline {
                 }
             }));
         }
+        let (departed, here) = (dialect.departed.clone(), dialect.clone());
+        dialect.hub.tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
+            loop {
+                departed.next().await.close(&here);
+            }
+        }));
         let transport = Transport::new(dialect.clone());
         (dialect, transport)
     }

@@ -71,7 +71,10 @@ pub(super) fn is_local(peer: Peer, headers: &HeaderMap, uri: &Uri) -> bool {
 /// `localhost`, `127.0.0.1:4000`, `[::1]` and the like.
 fn is_loopback_name(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(""),
+        Some(rest) => match rest.split_once(']') {
+            Some((name, port)) if port.is_empty() || port.starts_with(':') => name,
+            _ => return false,
+        },
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())

@@ -73,7 +73,6 @@ async fn who_does_not_enter_the_namespace_is_dropped() {
 }
 
 #[tokio::test]
-#[ignore = "known defect: its transport stays for as long as it answers pings"]
 async fn who_leaves_the_namespace_has_to_come_back_or_is_dropped() {
     let server = impatient().await;
     let mut bystanders = Bystanders::join(&server, "hall").await;

@@ -206,7 +206,6 @@ async fn other_namespaces_do_not_exist() {
 
 /// All that a client sends before it goes is handled, before the others are told that it went.
 #[tokio::test]
-#[ignore = "known defect: a join that is still under way when its sender goes opens no desk, and what follows it is lost"]
 async fn what_was_sent_right_before_the_end_counts() {
     let server = patient().start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;

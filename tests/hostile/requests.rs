@@ -175,7 +175,6 @@ async fn packets_of_an_upgrade_have_no_place_in_a_body() {
 
 /// A length that ends within a character that counts two, and more behind it.
 #[tokio::test]
-#[ignore = "known defect: the engine decodes it for ever, and a worker with it"]
 async fn a_length_within_a_character_ends_the_session() {
     let server = patient().start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;

@@ -71,7 +71,6 @@ async fn by_default_every_page_may_connect() {
 
 /// Clients may be told to send headers of their own (extraHeaders).
 #[tokio::test]
-#[ignore = "known defect: the headers that a preflight asks for are gone before they are read"]
 async fn a_preflight_allows_the_headers_that_it_asks_for() {
     let server = Server::start().await;
     let asked = [("origin", PAGE), ("access-control-request-method", "POST"), ("access-control-request-headers", "content-type,x-own")];

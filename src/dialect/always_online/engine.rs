@@ -7,7 +7,10 @@ use std::{
     future::{Ready, ready},
     sync::{
         Arc, Mutex, OnceLock, Weak,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{
+            AtomicBool,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
 };
 
@@ -129,6 +132,7 @@ fn admit(dialect: &Weak<AlwaysOnline>, socket: &Arc<Socket>) -> Result<(), Refus
         fetched: Notify::new(),
         evicted: AtomicBool::new(false),
         closing: AtomicBool::new(false),
+        gone: AtomicBool::new(false),
         dialect: dialect.clone(),
     });
     dialect.hub.opened();
@@ -150,8 +154,11 @@ fn admit(dialect: &Weak<AlwaysOnline>, socket: &Arc<Socket>) -> Result<(), Refus
         }
     }
     socket.on_fallback(Inlet(session.clone()));
-    let gone = move |_: DisconnectReason| {
-        session.closing.store(true, std::sync::atomic::Ordering::SeqCst);
+    let gone = move |reason: DisconnectReason| {
+        if reason == DisconnectReason::ClientNSDisconnect {
+            session.dialect.departed.push(session.departed());
+        }
+        session.gone.store(true, SeqCst);
         session.fetched.notify_waiters();
         session.put(Item::Closed);
         ready(())

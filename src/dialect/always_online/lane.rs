@@ -11,15 +11,16 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use serde_json::value::RawValue;
 use socketioxide::{
-    SendError, SocketError, TransportType,
+    ProtocolVersion, SendError, SocketError, TransportType,
     adapter::LocalAdapter,
     extract::{AckSender, SocketRef},
     handler::FromMessageParts,
     socket::Socket,
 };
-use socketioxide_core::{Str, Value};
+use socketioxide_core::{Sid, Str, Value};
 
 use super::{
+    AlwaysOnline,
     post::Desk,
     session::{Session, lock},
     wire,
@@ -92,7 +93,7 @@ impl Session {
     }
 
     fn fall_behind(&self) {
-        if !self.closing.load(SeqCst) {
+        if self.is_open() {
             tracing::info!(socket = %self.public.0, "client does not read what it is sent; closed");
         }
         self.close_dropped("slow", Closing::Abrupt);
@@ -131,8 +132,11 @@ impl Session {
         let written = || {
             let links = self.live_links();
             let Some(socket) = self.socket.upgrade() else { return true };
-            if self.closing.load(SeqCst) || (self.direct.get().is_none() && socket.transport_type() == TransportType::Polling) {
-                return self.closing.load(SeqCst) || self.unfetched.load(SeqCst) <= NEARLY_WRITTEN;
+            if !self.is_open() {
+                return true;
+            }
+            if self.direct.get().is_none() && socket.transport_type() == TransportType::Polling {
+                return self.unfetched.load(SeqCst) <= NEARLY_WRITTEN;
             }
             // On the fast lane it is in the link's queue by now; otherwise the engine has to hand it over first.
             let handed_over = self.direct.get().is_some() || links.iter().map(|l| l.accepted()).sum::<u64>() >= before + size as u64 / 2;
@@ -228,6 +232,11 @@ impl Session {
         }
     }
 
+    /// What is left when it leaves the namespace: a transport.
+    pub(super) fn departed(&self) -> Departed {
+        Departed { sid: self.sid, protocol: self.protocol, links: lock(&self.links).clone() }
+    }
+
     /// No message of this client is taken any more.
     pub(super) fn leave_desk(&self) {
         *lock(&self.desk) = Desk::Closed;
@@ -241,6 +250,23 @@ impl Session {
     pub(super) fn hold_reading(&self, hold: bool) {
         for link in self.live_links() {
             link.hold_reading(hold);
+        }
+    }
+}
+
+/// A client that has left the namespace, and not closed its transport. It has as long to come back as a new one has to authenticate.
+pub(super) struct Departed {
+    sid: Sid,
+    protocol: ProtocolVersion,
+    links: Vec<Weak<Link>>,
+}
+
+impl Departed {
+    /// Its time is over.
+    pub(super) fn close(self, dialect: &AlwaysOnline) {
+        if dialect.session(self.sid).is_none() {
+            dialect.close_polling(self.sid, self.protocol);
+            self.links.iter().filter_map(Weak::upgrade).for_each(|l| l.close(Closing::Graceful, "left"));
         }
     }
 }

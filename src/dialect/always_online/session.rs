@@ -76,7 +76,10 @@ pub struct Session {
     pub(super) allowance: AtomicUsize,
     pub(super) fetched: Notify,
     pub(super) evicted: AtomicBool,
+    /// We close it.
     pub(super) closing: AtomicBool,
+    /// The client is gone: what it sent before still counts, but nothing can be sent to it.
+    pub(super) gone: AtomicBool,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -182,6 +185,11 @@ impl Session {
         }
     }
 
+    /// Whether anything can still be sent to it.
+    pub(super) fn is_open(&self) -> bool {
+        !self.closing.load(SeqCst) && !self.gone.load(SeqCst)
+    }
+
     /// Lets the client go on, when it was stopped and little is in flight.
     pub(super) fn resume(&self) {
         if self.held.load(SeqCst) && self.inbox.is_calm() && self.held.swap(false, SeqCst) {
@@ -200,7 +208,7 @@ impl Outlet for Session {
     }
 
     fn deliver(&self, packets: Bytes) {
-        if !self.closing.load(SeqCst) {
+        if self.is_open() {
             self.emit(&packets);
         }
     }

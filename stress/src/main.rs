@@ -1,0 +1,279 @@
+//! Load generator and measuring tool for servers that speak the always-online
+//! event protocol over socket.io. See README.md.
+
+#![allow(clippy::disallowed_methods)] // it measures real time; its tasks end with the process
+
+mod admin;
+mod client;
+mod ledger;
+mod message;
+mod report;
+mod scenario;
+mod sys;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Parser, Subcommand};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(flatten)]
+    opt: Options,
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+/// Options of every scenario.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// The server; a loopback address.
+    #[arg(long, global = true, default_value = "ws://127.0.0.1:3000")]
+    pub url: String,
+    #[arg(long, global = true, default_value = "/socket.io/")]
+    pub path: String,
+    /// engine.io protocol: 3 (socket.io 2.x) or 4.
+    #[arg(long, global = true, default_value_t = 4, value_parser = clap::value_parser!(u8).range(3..=4))]
+    pub eio: u8,
+    /// Measure this process and its children; may be repeated.
+    #[arg(long, global = true)]
+    pub server_pid: Vec<i32>,
+    /// Seeds payloads and every random choice.
+    #[arg(long, global = true, default_value_t = 1)]
+    pub seed: u64,
+    /// Core to run on, or "none"; by default the last one allowed.
+    #[arg(long, global = true)]
+    pub pin: Option<String>,
+    /// Let packets gather for so many microseconds whenever there are none to
+    /// handle: fewer and larger reads, and fewer wake-ups, which cost the server
+    /// CPU time too, for that much more latency. By default 0, but 500 for
+    /// fanout --saturate.
+    #[arg(long, global = true)]
+    pub gather_us: Option<u64>,
+    /// Spread connections over the source addresses 127.0.0.1 to 127.0.0.N.
+    #[arg(long, global = true, default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=254))]
+    pub sources: u8,
+    /// Connections opened per second, at most; 0 is no limit.
+    #[arg(long, global = true, default_value_t = 1000.0)]
+    pub conn_rate: f64,
+    /// Connections being opened at the same time, at most.
+    #[arg(long, global = true, default_value_t = 32)]
+    pub conn_concurrency: usize,
+    /// Seconds that one connection may take to join.
+    #[arg(long, global = true, default_value_t = 15.0)]
+    pub timeout: f64,
+    /// Seconds after which the whole run is given up.
+    #[arg(long, global = true, default_value_t = 900.0)]
+    pub time_limit: f64,
+    /// Token to authenticate with.
+    #[arg(long, global = true, default_value = "t")]
+    pub token: String,
+    /// Get a token for each uid by POSTing {"uid":..} here first.
+    #[arg(long, global = true)]
+    pub admin_url: Option<String>,
+    /// Part of every uid and room name; by default made from the clock.
+    #[arg(long, global = true)]
+    pub run_id: Option<String>,
+    /// Copied to the report, to tell servers apart.
+    #[arg(long, global = true, default_value = "")]
+    pub label: String,
+}
+
+#[derive(Subcommand)]
+enum Scenario {
+    /// Open N connections, authenticate and join; hold them.
+    Connect(scenario::connect::Connect),
+    /// Broadcast in rooms, on a schedule or as fast as it goes.
+    Fanout(scenario::fanout::Fanout),
+    /// Fill a room's history, then page through it.
+    Sync(scenario::sync::Sync),
+    /// Connections that come, send one message and go, all the time.
+    Churn(scenario::churn::Churn),
+    /// A room where some members never read.
+    Slow(scenario::slow::Slow),
+    /// Connections that do nothing but heartbeats.
+    Idle(scenario::connect::Idle),
+}
+
+/// What a scenario reports.
+pub struct Outcome {
+    pub config: Value,
+    pub result: Value,
+    pub usage: Value,
+    /// How often what must never happen did.
+    pub faults: Vec<(u64, &'static str)>,
+    /// Anything else that makes the figures less than they seem.
+    pub notes: Vec<String>,
+}
+
+/// What everything in a run shares.
+pub struct Ctx {
+    pub opt: Options,
+    pub addr: SocketAddrV4,
+    pub run_id: String,
+    pub timeout: Duration,
+    pub stats: client::Stats,
+    admin: Option<admin::Admin>,
+    tokens: Mutex<HashMap<String, String>>,
+    next_source: AtomicU32,
+}
+
+/// HOST:PORT of this machine, for nothing here should load another.
+pub fn loopback(host: &str) -> Result<SocketAddrV4> {
+    let host = host.replace("localhost", "127.0.0.1");
+    let addr: SocketAddrV4 = host.parse().with_context(|| format!("{host}: not HOST:PORT"))?;
+    if !addr.ip().is_loopback() {
+        bail!("{addr}: only loopback addresses (127.x.x.x) may be loaded");
+    }
+    Ok(addr)
+}
+
+impl Ctx {
+    fn new(opt: Options) -> Result<Arc<Self>> {
+        let host = opt.url.strip_prefix("ws://").context("--url: ws://HOST:PORT")?;
+        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+        let run_id = match &opt.run_id {
+            Some(id) if id.chars().all(|c| c.is_ascii_alphanumeric()) => id.clone(),
+            Some(id) => bail!("--run-id {id}: letters and digits only"),
+            None => format!("{:x}", clock.as_millis()),
+        };
+        Ok(Arc::new(Ctx {
+            addr: loopback(host.trim_end_matches('/'))?,
+            run_id,
+            timeout: Duration::from_secs_f64(opt.timeout),
+            stats: client::Stats::default(),
+            admin: opt.admin_url.as_deref().map(admin::Admin::new).transpose()?,
+            tokens: Mutex::default(),
+            next_source: AtomicU32::new(0),
+            opt,
+        }))
+    }
+
+    pub fn uid(&self, role: &str, i: usize) -> String {
+        format!("u{}{role}{i}", self.run_id)
+    }
+
+    pub fn room(&self, i: usize) -> String {
+        format!("r{}x{i}", self.run_id)
+    }
+
+    /// The address that the next connection comes from.
+    pub fn source(&self) -> Option<Ipv4Addr> {
+        let n = self.opt.sources as u32;
+        let i = self.next_source.fetch_add(1, Relaxed) % n;
+        (n > 1).then(|| Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + i))
+    }
+
+    /// Creates the tokens of all `uids` now, so that it need not be done amid
+    /// the measuring.
+    pub async fn prepare_tokens(self: &Arc<Self>, uids: Vec<String>) -> Result<()> {
+        if self.admin.is_none() {
+            return Ok(());
+        }
+        let uids = Arc::new(Mutex::new(uids));
+        let mut workers = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (ctx, uids) = (self.clone(), uids.clone());
+            workers.spawn(async move {
+                loop {
+                    let Some(uid) = uids.lock().pop() else {
+                        return Ok(());
+                    };
+                    let token = ctx.token(&uid).await?;
+                    ctx.tokens.lock().insert(uid, token);
+                }
+            });
+        }
+        workers.join_all().await.into_iter().collect()
+    }
+
+    /// The token of `uid`, as JSON.
+    pub async fn token(&self, uid: &str) -> Result<String> {
+        if let Some(token) = self.tokens.lock().get(uid) {
+            return Ok(token.clone());
+        }
+        let token = match &self.admin {
+            Some(admin) => admin.create(uid).await.context("creating a token")?,
+            None => self.opt.token.clone(),
+        };
+        Ok(serde_json::to_string(&token)?)
+    }
+}
+
+fn main() {
+    if let Err(e) = run(Cli::parse()) {
+        eprintln!("stress: {e:#}");
+        std::process::exit(1);
+    }
+}
+
+fn run(Cli { opt, scenario }: Cli) -> Result<()> {
+    let pinned = match opt.pin.as_deref() {
+        Some("none") => None,
+        Some(core) => Some(sys::pin(Some(core.parse().context("--pin CORE")?))?),
+        None => Some(sys::pin(None)?),
+    };
+    sys::now(); // starts the clock
+    let ctx = Ctx::new(opt)?;
+    for pid in &ctx.opt.server_pid {
+        sys::Proc::read(*pid).with_context(|| format!("--server-pid {pid}: no such process"))?;
+    }
+    let gather_us = ctx.opt.gather_us.unwrap_or(match &scenario {
+        Scenario::Fanout(a) if a.saturate.is_some() => 500,
+        _ => 0,
+    });
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    if gather_us > 0 {
+        sys::exact_sleeps();
+        let pause = Duration::from_micros(gather_us);
+        runtime.on_thread_park(move || std::thread::sleep(pause));
+    }
+    let runtime = runtime.enable_all().build()?;
+    let c = ctx.clone();
+    let scenario = async {
+        Ok::<_, anyhow::Error>(match scenario {
+            Scenario::Connect(a) => ("connect", scenario::connect::connect(c, a).await?),
+            Scenario::Fanout(a) => ("fanout", scenario::fanout::run(c, a).await?),
+            Scenario::Sync(a) => ("sync", scenario::sync::run(c, a).await?),
+            Scenario::Churn(a) => ("churn", scenario::churn::run(c, a).await?),
+            Scenario::Slow(a) => ("slow", scenario::slow::run(c, a).await?),
+            Scenario::Idle(a) => ("idle", scenario::connect::idle(c, a).await?),
+        })
+    };
+    let limit = Duration::from_secs_f64(ctx.opt.time_limit);
+    let (name, outcome) =
+        runtime.block_on(async { tokio::time::timeout(limit, scenario).await }).context("given up: --time-limit is over")??;
+
+    let Outcome { config, result, usage, mut faults, mut notes } = outcome;
+    faults.push((ctx.stats.kicked.load(Relaxed), "clients were kicked out"));
+    faults.push((u64::from(usage["server"]["died"] == true), "server processes died: nothing is known of their CPU time and memory"));
+    faults.retain(|f| f.0 > 0);
+    notes.splice(0..0, faults.iter().map(|(n, what)| format!("{n} {what}")));
+    let mut by_kind = serde_json::Map::new();
+    for (n, what) in faults {
+        let before = by_kind.get(what).and_then(Value::as_u64).unwrap_or(0);
+        by_kind.insert(what.to_owned(), json!(before + n));
+    }
+    if usage["generator"]["cores_used"].as_f64() > Some(0.8) {
+        notes.push("the generator used over 80 % of its core: it may be the limit".into());
+    }
+    if let (Some(core), Some(procs)) = (pinned, usage["server"]["processes"].as_array())
+        && procs.iter().any(|p| p["cores"] == core.to_string().as_str())
+    {
+        notes.push(format!("a server process shares core {core} with the generator"));
+    }
+    let report = json!({
+        "tool": concat!("stress ", env!("CARGO_PKG_VERSION")),
+        "scenario": name, "label": ctx.opt.label, "eio": ctx.opt.eio, "run_id": ctx.run_id,
+        "seed": ctx.opt.seed, "pinned_to": pinned, "gather_us": gather_us,
+        "config": config, "result": result, "usage": usage, "faults": by_kind, "notes": notes,
+    });
+    report::print(&report, &notes);
+    Ok(())
+}

@@ -1,0 +1,360 @@
+//! Rooms full of members who talk, with every delivery accounted for; common to `fanout` and `slow`.
+
+use super::{Crowd, gather_all, quiet};
+use crate::Ctx;
+use crate::client::{Manner, REMOTE_DISCONNECT, Tx};
+use crate::ledger::{Ledger, Seen};
+use crate::message::{self, MSG, Mark, Shape, Template};
+use crate::report::{Lat, Meter, Usage, round};
+use crate::sys::{self, Timer, now};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// What is said in the rooms.
+#[derive(Args, Clone, Debug)]
+pub struct Talk {
+    /// Senders in each room.
+    #[arg(long, default_value_t = 1)]
+    pub senders: usize,
+    /// Bytes of each message's `data`, as JSON.
+    #[arg(long, default_value_t = 128)]
+    pub bytes: usize,
+    /// What fills a message.
+    #[arg(long, value_enum, default_value_t = Shape::Text)]
+    pub shape: Shape,
+    /// Storage type: 0 insert, 1 update, 2 ignore.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub store: u8,
+    /// Different message ids of each sender, for storage type 1.
+    #[arg(long, default_value_t = 16)]
+    pub update_keys: u32,
+    /// Messages sent per second, by all senders together.
+    #[arg(long, default_value_t = 100.0)]
+    pub rate: f64,
+    /// Seconds to measure.
+    #[arg(long, default_value_t = 10.0)]
+    pub duration: f64,
+    /// Seconds of the same before, not measured.
+    #[arg(long, default_value_t = 2.0)]
+    pub warmup: f64,
+    /// Seconds to wait for stragglers before they count as lost.
+    #[arg(long, default_value_t = 5.0)]
+    pub drain: f64,
+}
+
+/// How long after the end a sender may still be busy with what was due before.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Rooms full of connected members, ready to talk.
+pub struct Hall {
+    rooms: usize,
+    members: usize,
+    senders: usize,
+    talk: Talk,
+    window: Option<usize>,
+    pub template: Template,
+    txs: Mutex<Vec<Option<Tx>>>,
+    tally: Mutex<Tally>,
+    /// When the first member of the first room was told that another is gone.
+    pub departures: Mutex<Vec<u64>>,
+    /// Per sender: messages it may still send (closed loop).
+    windows: Vec<Semaphore>,
+}
+
+/// What has arrived since the phase began.
+#[derive(Default)]
+struct Tally {
+    phase: u8,
+    /// By member; cleared at the start of each phase.
+    ledgers: Vec<Ledger>,
+    delivered: u64,
+    wire_bytes: u64,
+    duplicate: u64,
+    late: u64,
+    leaked: u64,
+    echoed: u64,
+    corrupt: u64,
+    stale: u64,
+    last: u64,
+    lat: Lat,
+}
+
+/// One phase's figures.
+pub struct Phase {
+    pub sent: u64,
+    unsent: u64,
+    expected: u64,
+    lost: u64,
+    tally: Tally,
+    seconds: f64,
+    send_lag: Lat,
+    ack_timeouts: u64,
+    broken: u64,
+    pub usage: Usage,
+}
+
+impl Hall {
+    pub async fn open(ctx: &Arc<Ctx>, rooms: usize, members: usize, talk: &Talk, window: Option<usize>) -> Result<Arc<Hall>> {
+        let senders = talk.senders;
+        if members < 2 || senders < 1 || senders > members || rooms < 1 {
+            bail!("needs a room, 2 members in each, and senders among them");
+        }
+        if rooms > 65535 || senders > 65535 {
+            bail!("65535 rooms, and senders in each, at most");
+        }
+        if window.is_none() && talk.rate <= 0.0 || window == Some(0) {
+            bail!("nobody would ever say a thing");
+        }
+        let hall = Arc::new(Hall {
+            rooms,
+            members,
+            senders,
+            talk: talk.clone(),
+            window,
+            template: Template::new(talk.bytes, talk.shape, talk.store, ctx.opt.seed),
+            txs: Mutex::new(vec![None; rooms * senders]),
+            tally: Mutex::default(),
+            departures: Mutex::default(),
+            windows: (0..rooms * senders).map(|_| Semaphore::new(0)).collect(),
+        });
+        let crowd = Crowd { n: rooms * members, role: "m", first_room: 0, room_size: members, how: Manner::default() };
+        let h = hall.clone();
+        gather_all(ctx, crowd, move |i, conn| {
+            let (room, member) = (i / members, i % members);
+            if member < senders {
+                h.txs.lock()[room * senders + member] = Some(conn.tx);
+            }
+            let hall = h.clone();
+            conn.rx.spawn(move |p| {
+                if p.starts_with(MSG) {
+                    hall.receive(room, member, p);
+                } else if i == 0 && p.starts_with(REMOTE_DISCONNECT) {
+                    hall.departures.lock().push(now());
+                }
+            });
+        })
+        .await?;
+        quiet(ctx).await;
+        Ok(hall)
+    }
+
+    /// The member whose receipt of `sender`'s message frees its place in the
+    /// window: the one who joined last, as servers tend to write in that order.
+    fn acknowledger(&self, sender: usize) -> usize {
+        let last = self.members - 1;
+        if sender == last { last - 1 } else { last }
+    }
+
+    fn receive(&self, room: usize, member: usize, packet: &[u8]) {
+        let t = now();
+        let mut tally = self.tally.lock();
+        let Some((mark, rest)) = message::find(packet) else {
+            tally.corrupt += 1;
+            return;
+        };
+        if mark.phase != tally.phase {
+            tally.stale += 1;
+        } else if mark.room as usize != room {
+            tally.leaked += 1;
+        } else if self.template.check(&mark, rest).is_none() || mark.sender as usize >= self.senders {
+            tally.corrupt += 1;
+        } else if mark.sender as usize == member {
+            tally.echoed += 1;
+        } else {
+            match tally.ledgers[room * self.members + member].see(mark.sender, mark.seq) {
+                Seen::Duplicate => {
+                    tally.duplicate += 1;
+                    return;
+                }
+                Seen::Late => tally.late += 1,
+                Seen::InOrder => {}
+            }
+            tally.delivered += 1;
+            tally.wire_bytes += packet.len() as u64;
+            tally.last = t;
+            tally.lat.add(t.saturating_sub(mark.ts));
+            if self.window.is_some() && member == self.acknowledger(mark.sender as usize) {
+                self.windows[room * self.senders + mark.sender as usize].add_permits(1);
+            }
+        }
+    }
+
+    /// Talks for `seconds`, waits for stragglers, and counts.
+    pub async fn phase(self: &Arc<Self>, ctx: &Arc<Ctx>, no: u8, seconds: f64) -> Phase {
+        let fresh = || Ledger::new(self.senders);
+        *self.tally.lock() = Tally { phase: no, ledgers: (0..self.rooms * self.members).map(|_| fresh()).collect(), ..Tally::default() };
+        for w in &self.windows {
+            w.forget_permits(usize::MAX >> 4);
+            w.add_permits(self.window.unwrap_or(0));
+        }
+
+        let lag = Arc::new(Mutex::new(Lat::default()));
+        let meter = Meter::start(ctx);
+        let start = now() + 5_000_000;
+        let end = start + sys::secs(seconds);
+        let mut senders = JoinSet::new();
+        for s in 0..self.rooms * self.senders {
+            let (hall, lag) = (self.clone(), lag.clone());
+            senders.spawn(async move {
+                let mut said = Said::default();
+                // Whoever is stuck in a write then stays so.
+                let limit = Duration::from_secs_f64(seconds) + GRACE + Duration::from_secs(1);
+                let talking = hall.talk(s, no, start, end, &lag, &mut said);
+                if !matches!(timeout(limit, talking).await, Ok(Ok(()))) {
+                    said.broken = 1;
+                }
+                (s, said)
+            });
+        }
+        let mut sent = vec![0u32; self.rooms * self.senders];
+        let (mut unsent, mut ack_timeouts, mut broken) = (0, 0, 0);
+        for (s, said) in senders.join_all().await {
+            sent[s] = said.sent;
+            unsent += said.unsent;
+            ack_timeouts += said.ack_timeouts;
+            broken += said.broken;
+        }
+
+        let total: u64 = sent.iter().map(|&n| n as u64).sum();
+        let expected = total * (self.members as u64 - 1);
+        let deadline = now() + sys::secs(self.talk.drain);
+        while self.tally.lock().delivered < expected && now() < deadline {
+            sleep(Duration::from_millis(2)).await;
+        }
+        let usage = meter.stop();
+        let tally = std::mem::take(&mut *self.tally.lock());
+        let lost = (tally.ledgers.iter().enumerate())
+            .map(|(i, l)| {
+                let (room, member) = (i / self.members, i % self.members);
+                l.lost(&sent[room * self.senders..][..self.senders], member)
+            })
+            .sum();
+        let mut span = tally.last.saturating_sub(start) as f64 / 1e9;
+        if self.window.is_none() {
+            span = span.max(seconds); // nothing was due after the last message
+        }
+        let send_lag = std::mem::take(&mut *lag.lock());
+        Phase { sent: total, unsent, expected, lost, tally, seconds: span, send_lag, ack_timeouts, broken, usage }
+    }
+
+    /// One sender's part of a phase.
+    async fn talk(&self, s: usize, phase: u8, start: u64, end: u64, lag: &Mutex<Lat>, said: &mut Said) -> Result<()> {
+        let talk = &self.talk;
+        let tx = self.txs.lock()[s].clone().context("a sender never joined")?;
+        let (room, sender) = ((s / self.senders) as u16, (s % self.senders) as u16);
+        let mut template = self.template.clone();
+        let timer = Timer::new()?;
+        let id = |seq: u32| {
+            let n = if talk.store == 1 { seq % talk.update_keys.max(1) } else { seq };
+            (sender as u64) << 32 | n as u64
+        };
+        let mark = |seq, ts| Mark { room, sender, seq, phase, ts };
+
+        if self.window.is_some() {
+            timer.until(start).await?;
+            while now() < end {
+                match timeout(Duration::from_secs(2), self.windows[s].acquire()).await {
+                    Ok(permit) => permit?.forget(),
+                    // Its acknowledgement may be lost: go on, or all would stop.
+                    Err(_) => said.ack_timeouts += 1,
+                }
+                if now() >= end {
+                    break;
+                }
+                let seq = said.sent;
+                tx.text(template.stamp(mark(seq, now()), id(seq))).await?;
+                said.sent += 1;
+            }
+            return Ok(());
+        }
+        // Open loop. The senders take turns, evenly spaced.
+        let all = (self.rooms * self.senders) as f64;
+        let due = |k: u32| start + ((k as f64 * all + s as f64) / talk.rate * 1e9) as u64;
+        let give_up = end + GRACE.as_nanos() as u64;
+        for k in 0.. {
+            let at = due(k);
+            if at >= end {
+                break;
+            }
+            timer.until(at).await?;
+            let t = now();
+            if t > give_up {
+                said.unsent = (k..).take_while(|&k| due(k) < end).count() as u64;
+                break;
+            }
+            lag.lock().add(t - at);
+            // Marked with the time that it was due, not the time that it went
+            // out: a server that blocks the sender does not hide its delay.
+            tx.text(template.stamp(mark(k, at), id(k))).await?;
+            said.sent += 1;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Said {
+    sent: u32,
+    unsent: u64,
+    ack_timeouts: u64,
+    /// Its connection failed, or took no more.
+    broken: u64,
+}
+
+impl Phase {
+    pub fn json(&self, ctx: &Ctx) -> Value {
+        let t = &self.tally;
+        let n = t.delivered as f64;
+        json!({
+            "counts": {
+                "sent": self.sent, "unsent": self.unsent, "expected": self.expected,
+                "delivered": t.delivered, "lost": self.lost, "duplicate": t.duplicate,
+                "out_of_order": t.late, "leaked_to_other_rooms": t.leaked,
+                "echoed_to_sender": t.echoed, "corrupt": t.corrupt, "stale": t.stale,
+                "ack_timeouts": self.ack_timeouts, "broken_senders": self.broken,
+                "connections_lost": ctx.stats.closed.load(Relaxed),
+            },
+            "seconds": round(self.seconds),
+            "sent_per_s": round(self.sent as f64 / self.seconds),
+            "deliveries_per_s": round(n / self.seconds),
+            "delivered_mb_per_s": round(t.wire_bytes as f64 / 1e6 / self.seconds),
+            "latency_ms": t.lat.ms(), "send_lag_ms": self.send_lag.ms(),
+            "server_cpu_s_per_million_deliveries": self.usage.cpu_per(n, 1e6),
+            "server_rss_kb": self.usage.rss_kb(),
+            "generator_cpu_s_per_million_deliveries":
+                round(self.usage.generator_cpu_s / n.max(1.0) * 1e6),
+        })
+    }
+
+    /// What must never happen: nothing lost, nothing twice, nothing out of order, damaged or astray.
+    pub fn faults(&self, ctx: &Ctx) -> Vec<(u64, &'static str)> {
+        let t = &self.tally;
+        vec![
+            (self.lost, "deliveries lost"),
+            (t.duplicate, "duplicate deliveries"),
+            (t.late, "deliveries out of order"),
+            (t.leaked, "deliveries to a wrong room"),
+            (t.echoed, "messages sent back to their sender"),
+            (t.corrupt, "messages damaged"),
+            (t.stale, "messages of an earlier phase"),
+            (self.unsent, "messages not sent: the server would not take them"),
+            (self.ack_timeouts, "times that a sender gave up waiting for a message in flight"),
+            (self.broken, "senders lost their connection while sending"),
+            (ctx.stats.closed.load(Relaxed), "connections lost"),
+            (self.expected.abs_diff(t.delivered + self.lost), "deliveries more or less than expected"),
+        ]
+    }
+
+    pub fn notes(&self) -> Vec<String> {
+        let late = self.send_lag.max_ms() > 50.0;
+        late.then(|| "some messages went out over 50 ms late (see send_lag_ms)".into()).into_iter().collect()
+    }
+}
