@@ -226,7 +226,7 @@ async fn metrics_count_what_happens() {
         let line = page.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0, |number| number.parse::<u64>().unwrap())
     };
-    let names = ["insert", "update", "ignore"].map(|kind| format!("always_online_messages_total{{reason=\"{kind}\"}}"));
+    let names = ["insert", "update", "ignore"].map(|kind| format!("always_online_messages_total{{storage=\"{kind}\"}}"));
     let before = value(&names[0]).await;
     assert_eq!(value("always_online_connections").await, 1);
     for (storage, name) in names.iter().enumerate() {
