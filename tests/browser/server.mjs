@@ -20,7 +20,9 @@ export class Server {
   /** A second start listens on the same ports and finds the same data. */
   async start() {
     this.#directory ??= await mkdtemp(join(tmpdir(), 'whiteboard-'))
-    const env = { ...process.env, AO_STORE__PATH: this.#directory }
+    // None of our own AO_ variables: the server takes them for its settings.
+    const inherited = Object.entries(process.env).filter(([key]) => !key.startsWith('AO_'))
+    const env = { ...Object.fromEntries(inherited), AO_STORE__PATH: this.#directory }
     for (const [name, address] of Object.entries(this.#listen)) env[`AO_${name.toUpperCase()}__LISTEN`] = address
     const child = spawn(BINARY, [], { env, stdio: ['ignore', 'pipe', 'inherit'] })
     this.#child = child

@@ -90,19 +90,20 @@ fn overview(rows: &[&Row]) -> Markup {
     let x = |share: f64| LEFT + WIDTH * place(share);
     html! {
         svg viewBox=(format!("0 0 {} {height}", LEFT + WIDTH + 70.0)) role="img" aria-label="Medians as a share of what must be" {
-            @for (share, name) in [(0.01, "1 %"), (0.1, "10 %"), (1.0, "must"), (10.0, "10 ×")] {
-                line .bar[share == 1.0] .grid x1=(x(share)) x2=(x(share)) y1="0" y2=(height - 18.0) {}
-                text.axis x=(x(share)) y=(height - 4.0) text-anchor="middle" { (name) }
-            }
             @for (i, (row, must, median)) in shown.iter().enumerate() {
                 @let y = i as f64 * LINE + 11.0;
                 @let share = |value: f64| if row.more { must / value } else { value / must };
+                @let label = x(share(*median)).max(row.goal.map_or(0.0, |goal| x(share(goal)) + 5.0)) + 6.0;
                 text x=(LEFT - 8.0) y=(y + 4.0) text-anchor="end" { (row.scenario) ": " (row.figure) }
                 rect class=(class(row.verdict)) x=(LEFT) y=(y - 6.0) width=(x(share(*median)) - LEFT) height="12" rx="2" {}
                 @if let Some(goal) = row.goal {
                     circle.ring cx=(x(share(goal))) cy=(y) r="5" {}
                 }
-                text.axis x=(x(share(*median)) + 6.0) y=(y + 4.0) { (short(*median)) }
+                text.axis x=(label) y=(y + 4.0) { (short(*median)) }
+            }
+            @for (share, name) in [(0.01, "1 %"), (0.1, "10 %"), (1.0, "must"), (10.0, "10 ×")] {
+                line class=(if share == 1.0 { "bar" } else { "grid" }) x1=(x(share)) x2=(x(share)) y1="0" y2=(height - 18.0) {}
+                text.axis x=(x(share)) y=(height - 4.0) text-anchor="middle" { (name) }
             }
         }
     }
@@ -134,13 +135,14 @@ fn table(rows: &[&Row]) -> Markup {
         div.wide {
             table {
                 thead {
-                    tr { th { "Work" } th { "Figure" } th.number { "Median" } th.number { "Min – max" } th.number { "Must" } th.number { "Goal" } th {} th { "Runs" } th.number { "Of" } }
+                    tr { th { "Figure" } th.number { "Median" } th.number { "Min – max" } th.number { "Must" } th.number { "Goal" } th {} th { "Runs" } th.number { "Of" } }
                 }
                 tbody {
                     @for (i, r) in rows.iter().enumerate() {
-                        @let first = i == 0 || rows[i - 1].scenario != r.scenario;
-                        tr .first[first] {
-                            td { @if first { strong { (r.scenario) } br; small { (r.title) } } }
+                        @if i == 0 || rows[i - 1].scenario != r.scenario {
+                            tr.first { td colspan="8" { strong { (r.scenario) } " " small { (r.title) } } }
+                        }
+                        tr {
                             td { (r.figure) }
                             td.number { @if let Some(s) = r.spread { strong { (short(s.median)) } } @else { "not measured" } }
                             td.number { @if let Some(s) = r.spread { (short(s.min)) " – " (short(s.max)) } }
