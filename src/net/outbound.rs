@@ -128,6 +128,8 @@ impl Link {
         if !self.is_killed() {
             tracing::info!(peer = %self.peer, why, "client does not read what it is sent; closed");
             self.bounds.metrics.dropped(why);
+            // The kernel is to forget what it has for this client, too: a reset instead of an end behind megabytes that nobody reads.
+            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
         }
         self.close(Closing::Abrupt, why);
     }
