@@ -155,11 +155,8 @@ fn open_store(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Resu
     })
 }
 
-/// Makes an administrator where there is none, and keeps its credential in a file that only the owner reads.
+/// Makes the first administrator, and keeps its credential in a file that only the owner reads.
 async fn first_admin(tokens: &dyn Tokens, rng: &dyn Rng, folder: &Path) -> Result<Option<FirstAdmin>, StartError> {
-    if !tokens.list(Realm::Admin).await?.is_empty() {
-        return Ok(None);
-    }
     let uid = Uid::text(FIRST_ADMIN).map_err(|e| StartError::Admin(e.to_string()))?;
     let token = Secret::random(rng)?;
     let file = folder.join(CREDENTIAL_FILE);
@@ -198,7 +195,7 @@ impl App {
         let (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>) = (Arc::new(SystemClock), Arc::new(SystemRng));
         let store = open_store(config, clock.clone(), rng.clone())?;
         let tokens = store.tokens();
-        let first_admin = first_admin(&*tokens, &*rng, &config.store.path).await?;
+        let first_admin = if store.first_start() { first_admin(&*tokens, &*rng, &config.store.path).await? } else { None };
 
         let (metrics, tasks) = (Arc::new(Metrics::default()), TaskTracker::new());
         let (listening, working) = (CancellationToken::new(), CancellationToken::new());

@@ -8,7 +8,7 @@ use std::{
     io,
     net::{Shutdown, SocketAddr},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -68,8 +68,7 @@ pub struct Link {
     /// Bytes that may be queued beyond the backlog: a page on its way.
     pub(super) allowance: AtomicUsize,
     pub(super) accepted: AtomicU64,
-    why: OnceLock<&'static str>,
-    /// Who is to be told when a WebSocket client falls behind or stalls.
+    /// Some of the queue was taken, or the connection ended.
     pub(super) drained: Notify,
     pub(super) reader: AtomicWaker,
     pub(super) writer: AtomicWaker,
@@ -89,7 +88,6 @@ impl Link {
             held: AtomicBool::new(false),
             allowance: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
-            why: OnceLock::new(),
             drained: Notify::new(),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
@@ -109,9 +107,9 @@ impl Link {
         self.websocket.load(SeqCst)
     }
 
-    /// Closes the connection. `why` is a word for logs and metrics; the first one stays.
+    /// Closes the connection. `why` is a word for logs.
     pub fn close(self: &Arc<Self>, closing: Closing, why: &'static str) {
-        let _ = self.why.set(why);
+        tracing::debug!(peer = %self.peer, ?closing, why, "closing");
         match closing {
             Closing::AfterDisconnect => return self.ending.store(true, SeqCst),
             Closing::Graceful if self.is_websocket() && !self.ended.swap(true, SeqCst) => self.say_goodbye(&mut self.queue()),
@@ -132,11 +130,6 @@ impl Link {
         if !self.is_killed() {
             let _ = self.append(queue, &Bytes::from_static(&CLOSE));
         }
-    }
-
-    /// Why it was closed by us, if it was.
-    pub fn why(&self) -> Option<&'static str> {
-        self.why.get().copied()
     }
 
     /// Whether nothing more is read or written.
