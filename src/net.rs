@@ -5,7 +5,8 @@ pub mod listener;
 pub mod outbound;
 mod queue;
 mod stream;
+mod websocket;
 
 pub use link::{Closing, Link};
-pub use queue::Until;
 pub use stream::Stream;
+pub use websocket::WebSocket;

@@ -1,11 +1,12 @@
 //! The always-online dialect: socket.io at `/socket.io/`, namespace `/`, engine.io 3 and 4, websocket and polling.
 //!
-//! `engine` wires socketioxide; `transport` is the HTTP side around it; a `session` is one client, its events in order; `authenticate`,
-//! `join`, `post`, `sync` and `leave` are what those events do; `lane` is the way out; `wire` the words.
+//! A client that begins as a `websocket` is served here; one that begins by polling by socketioxide, which `engine` wires, with the HTTP
+//! side around it in `transport`. A `session` is one client, its events in order; `authenticate`, `join`, `post`, `sync` and `end` are what
+//! those events do; `lane` is the way out; `wire` the words.
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, atomic::AtomicUsize},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, Weak, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -15,29 +16,32 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Origins,
-    domain::{deadline::Deadlines, hub::Hub},
+    domain::{deadline::Deadlines, hub::Hub, ids::ConnectionId},
     net::Link,
 };
 
 mod authenticate;
 mod end;
 mod engine;
+mod engined;
 mod inbox;
 mod join;
 mod lane;
+mod packet;
 mod pages;
 mod payload;
 mod post;
 mod session;
 mod sync;
 mod transport;
+mod websocket;
 mod wire;
 
 use engine::Engine;
+use engined::Departed;
 use inbox::Item;
-use lane::Departed;
 use pages::Pages;
-use session::Session;
+use session::{Session, lock};
 pub use transport::Transport;
 
 /// What can be set.
@@ -55,7 +59,7 @@ pub struct Options {
     pub backlog: usize,
     /// Bytes of finished pages that are kept.
     pub page_cache: usize,
-    /// Whether WebSockets get their frames past the engine.
+    /// Whether WebSockets are served without the engine, as far as they can be.
     pub fast_lane: bool,
     pub origins: Origins,
     /// Served as `/socket.io/socket.io.js`.
@@ -81,6 +85,7 @@ struct Ties {
 pub struct AlwaysOnline {
     hub: Arc<Hub>,
     options: Options,
+    sessions: Mutex<HashMap<ConnectionId, Weak<Session>>>,
     ties: Mutex<HashMap<Sid, Ties>>,
     /// `ties` is swept of what has ended when it has grown to this.
     sweep_at: AtomicUsize,
@@ -107,6 +112,7 @@ impl AlwaysOnline {
             hub,
             pages: Pages::new(options.page_cache),
             options,
+            sessions: Mutex::default(),
             ties: Mutex::default(),
             sweep_at: AtomicUsize::new(SWEEP),
             building: Semaphore::new(PAGES_AT_ONCE),
@@ -147,7 +153,16 @@ impl AlwaysOnline {
         }
     }
 
+    /// Drops everybody who is still here.
+    pub fn drop_all(&self) {
+        self.sessions().iter().for_each(|s| s.drop_connection("drain"));
+    }
+
+    fn sessions(&self) -> Vec<Arc<Session>> {
+        lock(&self.sessions).values().filter_map(Weak::upgrade).collect()
+    }
+
     fn ties(&self) -> MutexGuard<'_, HashMap<Sid, Ties>> {
-        self.ties.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ties)
     }
 }

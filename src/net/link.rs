@@ -16,7 +16,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use tokio::{net::TcpStream, sync::Notify};
+use tokio::{
+    net::TcpStream,
+    sync::{Notify, futures::Notified},
+};
 use tokio_util::task::TaskTracker;
 
 use super::queue::Queue;
@@ -149,7 +152,8 @@ impl Link {
         }
     }
 
-    pub(super) fn is_held(&self) -> bool {
+    /// Whether reading is stopped.
+    pub fn is_held(&self) -> bool {
         self.held.load(SeqCst)
     }
 
@@ -168,9 +172,9 @@ impl Link {
         self.queue().len()
     }
 
-    /// Waits until some of them were taken, or the connection ended.
-    pub async fn progress(&self) {
-        self.drained.notified().await;
+    /// Ends when some of them were taken after this call, or the connection ended.
+    pub fn progress(&self) -> Notified<'_> {
+        self.drained.notified()
     }
 
     pub(super) fn is_flushed(&self) -> bool {

@@ -1,9 +1,10 @@
 //! What goes out on a WebSocket: the engine's frames, and ours past the engine.
 //!
-//! The *fast lane*: finished frames go straight from a room's burst to the kernel, past the engine's per-recipient queue and encoding. What
-//! makes that sound: the engine hands over whole frames only, and all writes are taken whole, so ours always stand between two of its
-//! own; everything of ours to a WebSocket client takes this one lane, so it is in order; and where the engine was given something before
-//! (CONNECT, or what a polling client had yet to fetch), ours is held until that was written.
+//! The *fast lane*: finished frames go straight from a room's burst to the kernel. Most WebSockets never meet the engine. Where a polling
+//! client was upgraded, ours go past the engine's per-recipient queue and encoding, and what makes that sound is this: the engine hands
+//! over whole frames only, and all writes are taken whole, so ours always stand between two of its own; everything of ours to a WebSocket
+//! client takes this one lane, so it is in order; and what the engine was given before (CONNECT, what the client had yet to fetch) ends
+//! with a marker, until which ours are held.
 use std::{
     io,
     sync::{Arc, atomic::Ordering::SeqCst},
@@ -15,10 +16,11 @@ use tokio::time::Instant;
 
 use super::{
     link::{Closing, Link, dead},
-    queue::{Hold, Queue, Until},
+    queue::Queue,
 };
 
-/// The text of the marker's frame, an event that no other frame can equal: its name is no event of ours.
+/// The event that is the marker, and the text of its frame, which no other frame can equal: its name is no event of ours. It is given to
+/// the engine behind all else, and never written.
 pub const MARKER: (&str, &str) = ("~", r#"42["~",0]"#);
 
 /// Bytes beyond its backlog that a client may be behind for a moment: a burst of its room must not cost a client that reads its place.
@@ -32,9 +34,9 @@ const LOOK: Duration = Duration::from_millis(500);
 /// can't stand in JSON text, and no other packet is two bytes long and begins with `41`.
 const DISCONNECT: [u8; 4] = [0x81, 2, b'4', b'1'];
 impl Link {
-    /// From now on frames of ours wait until the engine has written `until`.
-    pub fn hold(&self, until: Until) {
-        self.queue().hold.get_or_insert_with(|| Hold { until, frames: Vec::new() });
+    /// From now on frames of ours wait until the engine writes the marker.
+    pub fn hold(&self) {
+        self.queue().hold.get_or_insert_default();
     }
 
     /// Sends finished frames, behind all that was sent before.
@@ -66,7 +68,7 @@ impl Link {
         }
         let fits = match &queue.hold {
             None => self.append(&mut queue, &Bytes::copy_from_slice(bytes))?,
-            Some(hold) => match turn(bytes, hold.until) {
+            Some(_) => match turn(bytes) {
                 None => self.append(&mut queue, &Bytes::copy_from_slice(bytes))?,
                 Some((before, after)) => {
                     let held = queue.hold.take().map(|h| h.frames).unwrap_or_default();
@@ -135,8 +137,8 @@ impl Link {
     }
 }
 
-/// Where the engine's turn ends in what it writes: the end of its part, and the beginning of what follows.
-fn turn(frames: &[u8], until: Until) -> Option<(usize, usize)> {
+/// Where the marker begins and ends in what the engine writes.
+fn turn(frames: &[u8]) -> Option<(usize, usize)> {
     let mut at = 0;
     while let Some(length) = frames.get(at + 1) {
         let (header, length) = match *length {
@@ -146,11 +148,10 @@ fn turn(frames: &[u8], until: Until) -> Option<(usize, usize)> {
         };
         let end = at + header + length;
         let text = frames.get(at + header..end)?;
-        match until {
-            Until::Connect if frames[at] == 0x81 && text.starts_with(b"40") => return Some((end, end)),
-            Until::Marker if frames[at] == 0x81 && text == MARKER.1.as_bytes() => return Some((at, end)),
-            Until::Connect | Until::Marker => at = end,
+        if frames[at] == 0x81 && text == MARKER.1.as_bytes() {
+            return Some((at, end));
         }
+        at = end;
     }
     None
 }
@@ -211,15 +212,13 @@ mod tests {
     }
 
     #[test]
-    fn the_engines_turn_ends_behind_connect_and_around_the_marker() {
+    fn the_engines_turn_ends_around_the_marker() {
         let (long, connect, marker) = (frame(&"x".repeat(300)), frame(r#"40{"sid":"x"}"#), frame(MARKER.1));
-        let written = [long.clone(), frame("2"), connect.clone(), frame("3")].concat();
-        let end = long.len() + 3 + connect.len();
-        assert_eq!(turn(&written, Until::Connect), Some((end, end)));
-        assert_eq!(turn(&written, Until::Marker), None);
+        let written = [long.clone(), frame("2"), connect, frame("3")].concat();
+        assert_eq!(turn(&written), None);
         let written = [long.clone(), marker.clone(), frame("3")].concat();
-        assert_eq!(turn(&written, Until::Marker), Some((long.len(), long.len() + marker.len())));
+        assert_eq!(turn(&written), Some((long.len(), long.len() + marker.len())));
         // The head of the 101 answer is no frame, and ends no turn.
-        assert_eq!(turn(b"HTTP/1.1 101 Switching Protocols\r\n\r\n", Until::Connect), None);
+        assert_eq!(turn(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), None);
     }
 }

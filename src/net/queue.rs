@@ -14,24 +14,14 @@ pub(super) struct Queue {
     bytes: usize,
     /// A task is writing it out.
     pub(super) flushing: bool,
-    /// Frames of ours that wait for the engine's turn to end.
+    /// The engine's turn has not ended.
     pub(super) hold: Option<Hold>,
 }
 
-/// What the engine still has to write before frames of ours may go past it.
+/// Frames of ours that wait until the engine has written the marker ([`super::outbound::MARKER`]).
+#[derive(Default)]
 pub(super) struct Hold {
-    pub(super) until: Until,
     pub(super) frames: Vec<Bytes>,
-}
-
-/// The engine's last frame that was on its way before ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Until {
-    /// CONNECT, with which a session that began on this WebSocket begins.
-    Connect,
-    /// The marker, an event that was given to the engine behind all that a polling client had not fetched when it changed over. It is
-    /// swallowed.
-    Marker,
 }
 
 impl Queue {

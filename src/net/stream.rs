@@ -35,6 +35,32 @@ impl Stream {
         self.unread = bytes;
     }
 
+    pub(super) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// Reads what is there. `WouldBlock`: nothing is, or reading is held; 0: the end.
+    pub(super) fn take(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if !self.unread.is_empty() {
+            let length = into.len().min(self.unread.len());
+            into[..length].copy_from_slice(&self.unread.split_to(length));
+            if self.unread.is_empty() {
+                self.unread = Bytes::new(); // frees it
+            }
+            return Ok(length);
+        }
+        if self.link.is_killed() {
+            return Err(dead());
+        }
+        if self.link.is_ended() {
+            return Ok(0);
+        }
+        if self.link.is_held() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.link.stream.try_read(into)
+    }
+
     fn stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let bound = self.link.bounds.stall;
         let timer = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(bound)));
@@ -46,34 +72,16 @@ impl Stream {
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.unread.is_empty() {
-            let length = into.remaining().min(self.unread.len());
-            into.put_slice(&self.unread.split_to(length));
-            if self.unread.is_empty() {
-                self.unread = Bytes::new(); // frees it
-            }
-            return Poll::Ready(Ok(()));
-        }
-        let link = &self.link;
-        link.reader.register(cx.waker());
+        self.link.reader.register(cx.waker());
         loop {
-            if link.is_killed() {
-                return Poll::Ready(Err(dead()));
-            }
-            if link.is_ended() {
-                return Poll::Ready(Ok(())); // the end of the stream
-            }
-            if link.is_held() {
-                return Poll::Pending;
-            }
-            ready!(link.stream.poll_read_ready(cx))?;
-            match link.stream.try_read(into.initialize_unfilled()) {
+            match self.take(into.initialize_unfilled()) {
                 Ok(n) => {
                     into.advance(n);
                     return Poll::Ready(Ok(()));
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) => return Poll::Ready(Err(e)),
+                Err(e) if e.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Err(e)),
+                Err(_) if self.link.is_held() => return Poll::Pending,
+                Err(_) => ready!(self.link.stream.poll_read_ready(cx))?,
             }
         }
     }

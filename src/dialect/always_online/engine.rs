@@ -6,11 +6,8 @@ use std::{
     convert::Infallible,
     future::{Ready, ready},
     sync::{
-        Arc, Mutex, OnceLock, Weak,
-        atomic::{
-            AtomicBool,
-            Ordering::{Relaxed, SeqCst},
-        },
+        Arc, Weak,
+        atomic::Ordering::{Relaxed, SeqCst},
     },
 };
 
@@ -25,20 +22,17 @@ use socketioxide::{
     service::SocketIoService,
     socket::{DisconnectReason, Socket},
 };
-use socketioxide_core::{Sid, Str, Value};
-use tokio::sync::Notify;
+use socketioxide_core::{Sid, Value};
 
 use super::{
     AlwaysOnline, SWEEP,
-    inbox::{Inbox, Item},
-    post::Desk,
+    engined::Engined,
+    inbox::Item,
+    lane::Lane,
     session::{Session, lock},
     transport::Query,
 };
-use crate::{
-    domain::{clock::alphanumeric, ids::SocketId},
-    net::{Link, Until},
-};
+use crate::net::Link;
 
 /// The engine's HTTP service.
 pub(super) type Engine = SocketIoService<engineioxide::service::NotFoundService>;
@@ -46,9 +40,7 @@ pub(super) type Engine = SocketIoService<engineioxide::service::NotFoundService>
 /// Packets that the engine queues for a client. A bound in bytes of ours acts first ([`super::lane`]).
 const ENGINE_QUEUE: usize = 65_536;
 /// Bytes read from a WebSocket at once.
-const READ_BUFFER: usize = 1024;
-/// Characters of a public socket id.
-const SOCKET_ID: usize = 20;
+const READ_BUFFER: usize = 512;
 
 /// The socket that connects, itself.
 struct Connecting(Arc<Socket>);
@@ -65,11 +57,10 @@ struct Inlet(Arc<Session>);
 
 impl MessageHandler<LocalAdapter, Inlet> for Inlet {
     fn call(&self, _: Arc<Socket>, value: Value, ack: Option<i64>) {
-        let (text, binary) = match value {
-            Value::Str(text, attachments) => (text, attachments.is_some_and(|a| !a.is_empty())),
-            Value::Bytes(_) => (Str::from("[\"\"]"), true),
-        };
-        self.0.receive(text, ack, binary);
+        match value {
+            Value::Str(text, attachments) => self.0.receive(text.as_str(), ack, attachments.is_some_and(|a| !a.is_empty())),
+            Value::Bytes(_) => self.0.receive(r#"[""]"#, ack, true),
+        }
     }
 }
 
@@ -108,58 +99,30 @@ struct Refused;
 /// A client connects to the namespace: its session begins, and takes what hangs on its engine session.
 fn admit(dialect: &Weak<AlwaysOnline>, socket: &Arc<Socket>) -> Result<(), Refused> {
     let dialect = dialect.upgrade().ok_or(Refused)?;
-    let public = alphanumeric(&*dialect.hub.rng, SOCKET_ID).map_err(|error| {
-        tracing::error!(%error, "a connection had to be refused");
-        Refused
-    })?;
-    let session = Arc::new(Session {
-        id: dialect.hub.new_connection(),
-        public: SocketId(public.into()),
-        socket: Arc::downgrade(socket),
-        sid: socket.id,
-        protocol: socket.protocol(),
-        inbox: Inbox::new(),
-        desk: Mutex::new(Desk::Closed),
-        places: Mutex::default(),
-        direct: OnceLock::new(),
-        changing_over: Mutex::default(),
-        links: Mutex::default(),
-        unfetched: 0.into(),
-        by_engine: 0.into(),
-        held: AtomicBool::new(false),
-        uid: OnceLock::new(),
-        allowance: 0.into(),
-        fetched: Notify::new(),
-        evicted: AtomicBool::new(false),
-        closing: AtomicBool::new(false),
-        gone: AtomicBool::new(false),
-        dialect: dialect.clone(),
-    });
-    dialect.hub.opened();
+    let session = Session::begin(&dialect, Lane::Engine(Box::new(Engined::new(socket)))).map_err(|_| Refused)?;
+    let Lane::Engine(engined) = &session.lane else { return Err(Refused) };
     {
         let mut ties = dialect.ties();
         let tie = ties.entry(socket.id).or_default();
         tie.session = Arc::downgrade(&session);
-        *lock(&session.links) = tie.links.clone();
+        *lock(&engined.links) = tie.links.clone();
     }
     // The link of the handshake is the session's own only where the handshake was a WebSocket's: a polling one may be a proxy's.
     let handshake = socket.req_parts();
     if Query::read(&handshake.uri).websocket
-        && let Some(link) = handshake.extensions.get::<Weak<Link>>().and_then(Weak::upgrade)
+        && let Some(link) = handshake.extensions.get::<Weak<Link>>()
     {
-        lock(&session.links).push(Arc::downgrade(&link));
-        if dialect.options.fast_lane {
-            link.hold(Until::Connect);
-            let _ = session.direct.set(link);
-        }
+        lock(&engined.links).push(link.clone());
     }
     socket.on_fallback(Inlet(session.clone()));
     let gone = move |reason: DisconnectReason| {
-        if reason == DisconnectReason::ClientNSDisconnect {
-            session.dialect.departed.push(session.departed());
-        }
         session.gone.store(true, SeqCst);
-        session.fetched.notify_waiters();
+        if let Lane::Engine(engined) = &session.lane {
+            if reason == DisconnectReason::ClientNSDisconnect {
+                session.dialect.departed.push(engined.departed());
+            }
+            engined.gone();
+        }
         session.put(Item::Closed);
         ready(())
     };
@@ -185,29 +148,21 @@ impl AlwaysOnline {
         tie.links.push(Arc::downgrade(link));
         let session = tie.session.upgrade();
         drop(ties); // before the session, whose end takes this lock
-        if let Some(session) = session {
-            let mut links = lock(&session.links);
+        if let Some(session) = session
+            && let Lane::Engine(engined) = &session.lane
+        {
+            let mut links = lock(&engined.links);
             links.retain(|l| l.strong_count() > 0);
             links.push(Arc::downgrade(link));
         }
     }
 
     /// Forgets an engine session, unless another session has taken its place.
-    pub(super) fn untie(&self, session: &Session) {
+    pub(super) fn untie(&self, session: &Session, sid: Sid) {
         let mut ties = self.ties();
-        if ties.get(&session.sid).is_some_and(|t| std::ptr::eq(t.session.as_ptr(), session)) {
-            ties.remove(&session.sid);
+        if ties.get(&sid).is_some_and(|t| std::ptr::eq(t.session.as_ptr(), session)) {
+            ties.remove(&sid);
         }
-    }
-
-    /// All sessions of this node.
-    pub(super) fn sessions(&self) -> Vec<Arc<Session>> {
-        self.ties().values().filter_map(|t| t.session.upgrade()).collect()
-    }
-
-    /// Drops everybody who is still here.
-    pub fn drop_all(&self) {
-        self.sessions().iter().for_each(|s| s.drop_connection("drain"));
     }
 
     /// Ends a polling client's engine session, with the engine's own close packet posted on its behalf: socketioxide offers no other way.

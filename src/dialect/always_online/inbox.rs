@@ -10,7 +10,6 @@ use std::{
     },
 };
 
-use socketioxide_core::Str;
 use tokio::sync::Notify;
 
 use super::session::Phase;
@@ -24,7 +23,7 @@ const FLOOD: usize = 65_536;
 /// An event, or what ends a session.
 pub(super) enum Item {
     Event {
-        text: Str,
+        text: Box<str>,
         ack: Option<i64>,
         /// It came with binary attachments, which nothing here takes.
         binary: bool,

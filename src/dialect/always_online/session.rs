@@ -5,35 +5,34 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering::SeqCst},
     },
 };
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use socketioxide::{ProtocolVersion, socket::Socket};
-use socketioxide_core::{Sid, Str};
-use tokio::sync::Notify;
 
 use super::{
     AlwaysOnline,
     authenticate::{Authenticated, Guest},
     inbox::{Inbox, Item, Put},
     join::Member,
+    lane::Lane,
     post::Desk,
     wire,
 };
-use crate::{
-    domain::{
-        broker::Publication,
-        ids::{ConnectionId, SocketId, Uid},
-        json,
-        outlet::{Burst, Encoding, Outcome, Outlet},
-        room::Room,
-    },
-    net::Link,
+use crate::domain::{
+    broker::Publication,
+    clock::{NoRandomness, alphanumeric},
+    ids::{ConnectionId, SocketId, Uid},
+    json,
+    outlet::{Burst, Encoding, Outcome, Outlet},
+    room::Room,
 };
+
+/// Characters of a public socket id.
+const SOCKET_ID: usize = 20;
 
 /// Where a client stands.
 pub(super) enum Phase {
@@ -49,32 +48,16 @@ pub struct Session {
     pub(super) id: ConnectionId,
     pub(super) public: SocketId,
     pub(super) dialect: Arc<AlwaysOnline>,
-    /// The engine owns the socket, the socket its handlers, and they the session.
-    pub(super) socket: Weak<Socket>,
-    /// The engine's name for it, a secret.
-    pub(super) sid: Sid,
-    pub(super) protocol: ProtocolVersion,
+    pub(super) lane: Lane,
     pub(super) inbox: Inbox,
     /// Where its messages go now.
     pub(super) desk: Mutex<Desk>,
     /// The rooms that it is in.
     pub(super) places: Mutex<Vec<Arc<Room>>>,
-    /// The WebSocket that its frames go into, past the engine; once there is one it stays.
-    pub(super) direct: OnceLock<Arc<Link>>,
-    pub(super) changing_over: Mutex<()>,
-    /// Connections that are, or may become, its WebSocket.
-    pub(super) links: Mutex<Vec<Weak<Link>>>,
-    /// Bytes of packets that a polling client has yet to fetch.
-    pub(super) unfetched: AtomicUsize,
-    /// Bytes of packets that a WebSocket client was sent by the engine.
-    pub(super) by_engine: AtomicUsize,
     /// Whether nothing is read from it, for now.
     pub(super) held: AtomicBool,
     /// Who it is, once it has said so.
     pub(super) uid: OnceLock<Uid>,
-    /// Bytes that it may be further behind: a page on its way.
-    pub(super) allowance: AtomicUsize,
-    pub(super) fetched: Notify,
     pub(super) evicted: AtomicBool,
     /// We close it.
     pub(super) closing: AtomicBool,
@@ -87,6 +70,31 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Session {
+    /// A client has connected to the namespace. It is to be told so, and then [`Session::connected`] called. Fails where the operating
+    /// system has no random numbers.
+    pub(super) fn begin(dialect: &Arc<AlwaysOnline>, lane: Lane) -> Result<Arc<Self>, NoRandomness> {
+        let public = alphanumeric(&*dialect.hub.rng, SOCKET_ID).inspect_err(|error| {
+            tracing::error!(%error, "a connection had to be refused");
+        })?;
+        let session = Arc::new(Session {
+            id: dialect.hub.new_connection(),
+            public: SocketId(public.into()),
+            lane,
+            inbox: Inbox::new(),
+            desk: Mutex::new(Desk::Closed),
+            places: Mutex::default(),
+            held: AtomicBool::new(false),
+            uid: OnceLock::new(),
+            evicted: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            dialect: dialect.clone(),
+        });
+        lock(&dialect.sessions).insert(session.id, Arc::downgrade(&session));
+        dialect.hub.opened();
+        Ok(session)
+    }
+
     /// The client has been told that it is connected: what it sends is handled from now on.
     pub(super) fn connected(self: &Arc<Self>) {
         if self.inbox.open(Phase::Guest(Guest)) == Put::Start {
@@ -95,20 +103,20 @@ impl Session {
         self.dialect.unauthenticated.push(Arc::downgrade(self));
     }
 
-    /// An event from the engine, in the order of the wire. Does not block.
-    pub(super) fn receive(self: &Arc<Self>, text: Str, ack: Option<i64>, binary: bool) {
+    /// An event, in the order of the wire. Does not block.
+    pub(super) fn receive(self: &Arc<Self>, text: &str, ack: Option<i64>, binary: bool) {
         if self.inbox.is_flooded(2 * self.dialect.options.max_payload()) {
             return self.drop_connection("flood");
         }
         // A message with nothing before it needs no task: its room has one.
-        if !binary && self.inbox.is_idle() && text.as_str().starts_with(r#"["msg","#) {
-            match json::Call::parse(text.as_str()) {
+        if !binary && self.inbox.is_idle() && text.starts_with(r#"["msg","#) {
+            match json::Call::parse(text) {
                 Some(call) if call.name == "msg" => self.post(call.argument, ack),
                 Some(_) => {}
                 None => return self.drop_connection("malformed"),
             }
         } else {
-            self.put(Item::Event { text, ack, binary });
+            self.put(Item::Event { text: text.into(), ack, binary });
         }
         if self.inbox.is_full() && !self.held.swap(true, SeqCst) {
             self.hold_reading(true);
@@ -145,7 +153,7 @@ impl Session {
     async fn handle(self: &Arc<Self>, phase: Phase, item: Item) -> Phase {
         match (item, phase) {
             (Item::Event { .. }, phase) if self.evicted.load(SeqCst) => phase,
-            (Item::Event { text, ack, binary }, phase) => self.event(phase, text.as_str(), ack, binary).await,
+            (Item::Event { text, ack, binary }, phase) => self.event(phase, &text, ack, binary).await,
             (Item::LateAuthenticate, Phase::Guest(_)) => self.refuse_authentication(None, wire::AuthRefusal::Timeout),
             (Item::LateJoin, Phase::Authenticated(who)) => {
                 self.refuse("join timeout");
@@ -242,7 +250,10 @@ impl Outlet for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.dialect.untie(self);
+        lock(&self.dialect.sessions).remove(&self.id);
+        if let Lane::Engine(engined) = &self.lane {
+            self.dialect.untie(self, engined.sid);
+        }
         self.dialect.hub.closed();
     }
 }

@@ -15,7 +15,11 @@ use socketioxide_core::Sid;
 use tower::{Layer, ServiceExt};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::{AlwaysOnline, engine, payload, session::Session};
+use super::{
+    AlwaysOnline, engine, payload,
+    session::Session,
+    websocket::{self, Version},
+};
 use crate::{
     config::Origins,
     net::{Link, Stream},
@@ -104,6 +108,11 @@ impl Transport {
     /// Takes a WebSocket over whose handshake it wanted.
     pub fn websocket(&self, handshake: Request<()>, stream: Stream, link: &Arc<Link>) {
         let query = Query::read(handshake.uri());
+        if self.dialect.options.fast_lane {
+            let version = if query.eio == Some(4) { Version::V4 } else { Version::V3 };
+            self.dialect.hub.tasks.spawn(websocket::serve(self.dialect.clone(), version, stream));
+            return;
+        }
         link.become_websocket();
         let request = compact(handshake, &query, link);
         if let Some(engine) = self.dialect.engine.get() {

@@ -14,6 +14,10 @@ pub(super) const AUTH_SUCCESS: &str = r#"{"status":0,"data":"auth success"}"#;
 pub(super) const JOIN_SUCCESS: &str = r#"{"status":0,"data":"join success"}"#;
 pub(super) const MSG_SUCCESS: &str = r#"{"status":0,"data":"msg success"}"#;
 pub(super) const LEAVE_SUCCESS: &str = r#"{"status":0}"#;
+/// Frames of engine.io's ping and pong, and of socket.io's DISCONNECT.
+pub(super) const PING: &[u8] = &[0x81, 1, b'2'];
+pub(super) const PONG: &[u8] = &[0x81, 1, b'3'];
+pub(super) const DISCONNECT: &[u8] = &[0x81, 2, b'4', b'1'];
 /// Payload of `kickout`.
 pub(super) const KICKOUT: &str = "0";
 
@@ -82,6 +86,11 @@ fn frame(into: &mut BytesMut, parts: &[&[u8]]) {
     for part in parts {
         into.extend_from_slice(part);
     }
+}
+
+/// Appends a packet of any kind.
+pub(super) fn text(into: &mut BytesMut, text: &str) {
+    frame(into, &[text.as_bytes()]);
 }
 
 /// Appends an event; `payload` is JSON.

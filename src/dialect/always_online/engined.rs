@@ -1,0 +1,273 @@
+//! The way out to a client that the engine carries.
+//!
+//! A polling client's packets go through the engine. Once it is upgraded to a WebSocket, finished frames go past the engine, on the link: one
+//! way at a time, and in order at the change.
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock, Weak,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use socketioxide::{
+    ProtocolVersion, SendError, SocketError, TransportType,
+    adapter::LocalAdapter,
+    extract::{AckSender, SocketRef},
+    handler::FromMessageParts,
+    socket::Socket,
+};
+use socketioxide_core::{Sid, Str, Value};
+use tokio::sync::Notify;
+
+use super::{
+    AlwaysOnline, Options,
+    lane::{Lane, NEARLY_WRITTEN},
+    session::{Session, lock},
+    wire,
+};
+use crate::net::{
+    Closing, Link,
+    outbound::{BURST, MARKER},
+};
+
+/// How long a refused client may take to fetch its last packets, or to read them.
+const LAST_PACKETS: Duration = Duration::from_secs(5);
+/// How often a client is looked at that may be changing its transport.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A client that the engine carries.
+pub(super) struct Engined {
+    /// The engine owns the socket, the socket its handlers, and they the session.
+    socket: Weak<Socket>,
+    /// The engine's name for it, a secret.
+    pub(super) sid: Sid,
+    protocol: ProtocolVersion,
+    /// The WebSocket that its frames go into, past the engine; once there is one it stays.
+    direct: OnceLock<Arc<Link>>,
+    changing_over: Mutex<()>,
+    /// Connections that are, or may become, its WebSocket.
+    pub(super) links: Mutex<Vec<Weak<Link>>>,
+    /// Bytes of packets that a polling client has yet to fetch.
+    unfetched: AtomicUsize,
+    /// Bytes of packets that a WebSocket client was sent by the engine.
+    by_engine: AtomicUsize,
+    /// Bytes that it may be further behind: a page on its way.
+    allowance: AtomicUsize,
+    fetched: Notify,
+}
+
+impl Engined {
+    pub(super) fn new(socket: &Arc<Socket>) -> Self {
+        Engined {
+            socket: Arc::downgrade(socket),
+            sid: socket.id,
+            protocol: socket.protocol(),
+            direct: OnceLock::new(),
+            changing_over: Mutex::default(),
+            links: Mutex::default(),
+            unfetched: 0.into(),
+            by_engine: 0.into(),
+            allowance: 0.into(),
+            fetched: Notify::new(),
+        }
+    }
+
+    pub(super) fn live_links(&self) -> Vec<Arc<Link>> {
+        lock(&self.links).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Sends finished frames: into its WebSocket, or through the engine. False: the client is too far behind.
+    pub(super) fn emit(&self, frames: &Bytes, options: &Options) -> bool {
+        if let Some(link) = self.direct.get() {
+            link.send(frames);
+            return true;
+        }
+        let Some(socket) = self.socket.upgrade() else { return true };
+        let _one_at_a_time = lock(&self.changing_over);
+        match self.direct.get().or_else(|| self.change_over(&socket, options)) {
+            Some(link) => {
+                link.send(frames);
+                true
+            }
+            None => self.emit_by_engine(&socket, frames, options),
+        }
+    }
+
+    /// A client that has become a WebSocket: behind a marker, which goes the engine's way, its frames go past the engine.
+    fn change_over(&self, socket: &Arc<Socket>, options: &Options) -> Option<&Arc<Link>> {
+        if !options.fast_lane || socket.transport_type() != TransportType::Websocket {
+            return None;
+        }
+        // Of several connections that asked to become its WebSocket only the engine knows which one did.
+        let mut candidates = self.live_links();
+        candidates.retain(|l| !l.is_ended());
+        let [link] = candidates.as_slice() else { return None };
+        link.hold();
+        socket.emit(MARKER.0, &0).ok()?;
+        Some(self.direct.get_or_init(|| link.clone()))
+    }
+
+    fn emit_by_engine(&self, socket: &Arc<Socket>, frames: &Bytes, options: &Options) -> bool {
+        let polling = socket.transport_type() == TransportType::Polling;
+        for text in wire::texts(frames) {
+            // Before, so that a fetch that comes at once finds it counted.
+            let counter = if polling { &self.unfetched } else { &self.by_engine };
+            counter.fetch_add(text.len(), SeqCst);
+            match emit_text(socket, text) {
+                Ok(()) => {}
+                Err(SendError::Socket(SocketError::Closed)) => {
+                    counter.fetch_sub(text.len(), SeqCst);
+                }
+                // Never skipped: a client that misses a packet is closed.
+                Err(SendError::Socket(SocketError::InternalChannelFull)) => return false,
+                Err(SendError::Serialize(error)) => tracing::error!(%error, "a packet of ours could not be encoded"),
+            }
+        }
+        let behind = if polling { self.unfetched.load(SeqCst) } else { self.by_engine.load(SeqCst).saturating_sub(self.accepted()) };
+        behind <= options.backlog + BURST + self.allowance.load(SeqCst)
+    }
+
+    /// Bytes that the engine has handed to the client's WebSockets.
+    pub(super) fn accepted(&self) -> usize {
+        usize::try_from(self.live_links().iter().map(|l| l.accepted()).sum::<u64>()).unwrap_or(usize::MAX)
+    }
+
+    /// Lets the client be this many bytes further behind.
+    pub(super) fn allow(&self, bytes: usize) {
+        self.live_links().iter().for_each(|l| l.allow(bytes));
+        self.allowance.store(bytes, SeqCst);
+    }
+
+    /// Returns when the client has what it was sent, nearly, or is `over`. `most`: what the engine must have handed over by then, bytes.
+    pub(super) async fn written(&self, most: usize, over: impl Fn() -> bool) {
+        let written = || {
+            let Some(socket) = self.socket.upgrade() else { return true };
+            if over() {
+                return true;
+            }
+            if self.direct.get().is_none() && socket.transport_type() == TransportType::Polling {
+                return self.unfetched.load(SeqCst) <= NEARLY_WRITTEN;
+            }
+            // Past the engine it is in the link's queue by now; otherwise the engine has to hand it over first.
+            let handed_over = self.direct.get().is_some() || self.accepted() >= most;
+            handed_over && self.live_links().iter().all(|l| l.is_ended() || l.backlog() <= NEARLY_WRITTEN)
+        };
+        loop {
+            let (fetched, link) = (self.fetched.notified(), self.live_links().pop());
+            let taken = async {
+                match &link {
+                    Some(link) => link.progress().await,
+                    None => std::future::pending().await,
+                }
+            };
+            if written() {
+                return;
+            }
+            // Looked at now and then as well: it may be changing its transport.
+            let _ = tokio::time::timeout(LOOK, async {
+                tokio::select! { () = fetched => {}, () = taken => {} }
+            })
+            .await;
+        }
+    }
+
+    /// A polling client has fetched this many bytes of packets.
+    pub(super) fn fetched(&self, bytes: usize) {
+        let _ = self.unfetched.fetch_update(SeqCst, SeqCst, |n| Some(n.saturating_sub(bytes)));
+        self.fetched.notify_waiters();
+    }
+
+    /// Nobody has to wait for it any more.
+    pub(super) fn gone(&self) {
+        self.fetched.notify_waiters();
+    }
+
+    /// Waits until the client has been told that it is refused.
+    async fn told(&self, socket: &Socket) {
+        loop {
+            let fetched = self.fetched.notified();
+            let polling = socket.transport_type() == TransportType::Polling;
+            if (polling && self.unfetched.load(SeqCst) == 0) || (!polling && self.live_links().iter().all(|l| l.is_ended())) {
+                return;
+            }
+            let _ = tokio::time::timeout(LOOK, fetched).await;
+        }
+    }
+
+    /// Closes its transport.
+    pub(super) fn close(&self, dialect: &AlwaysOnline, closing: Closing, why: &'static str) {
+        self.fetched.notify_waiters();
+        if let Some(socket) = self.socket.upgrade() {
+            if socket.transport_type() == TransportType::Polling {
+                dialect.close_polling(self.sid, self.protocol);
+            }
+            // The polling client's connections are not its own behind a proxy; these asked to be its WebSocket.
+            self.live_links().iter().for_each(|l| l.close(closing, why));
+        }
+    }
+
+    /// What is left when it leaves the namespace: a transport.
+    pub(super) fn departed(&self) -> Departed {
+        Departed { sid: self.sid, protocol: self.protocol, links: lock(&self.links).clone() }
+    }
+}
+
+impl Session {
+    /// The engine's part of [`Session::refuse`].
+    pub(super) fn refuse_by_engine(self: Arc<Self>, why: &'static str) {
+        let Lane::Engine(engined) = &self.lane else { return };
+        let Some(socket) = engined.socket.upgrade() else { return };
+        for link in engined.live_links() {
+            link.close(Closing::AfterDisconnect, why);
+        }
+        engined.unfetched.fetch_add(2, SeqCst); // the DISCONNECT packet, `41`
+        if SocketRef::from(socket.clone()).disconnect().is_err() {
+            return engined.close(&self.dialect, Closing::Abrupt, why);
+        }
+        // A WebSocket closes by itself now. A polling client has to come for its last packets.
+        let session = self.clone();
+        self.dialect.hub.tasks.spawn(async move {
+            let Lane::Engine(engined) = &session.lane else { return };
+            let _ = tokio::time::timeout(LAST_PACKETS, engined.told(&socket)).await;
+            engined.close(&session.dialect, Closing::Graceful, why);
+        });
+    }
+}
+
+/// A client that has left the namespace, and not closed its transport. It has as long to come back as a new one has to authenticate.
+pub(super) struct Departed {
+    sid: Sid,
+    protocol: ProtocolVersion,
+    links: Vec<Weak<Link>>,
+}
+
+impl Departed {
+    /// Its time is over.
+    pub(super) fn close(self, dialect: &AlwaysOnline) {
+        if dialect.session(self.sid).is_none() {
+            dialect.close_polling(self.sid, self.protocol);
+            self.links.iter().filter_map(Weak::upgrade).for_each(|l| l.close(Closing::Graceful, "left"));
+        }
+    }
+}
+
+/// Hands the text of an event or acknowledgement frame of ours to the engine.
+fn emit_text(socket: &Arc<Socket>, text: &str) -> Result<(), SendError> {
+    let raw = |json| serde_json::from_str::<&RawValue>(json);
+    if let Some((name, rest)) = text.strip_prefix("42[\"").and_then(|t| t.split_once('"')) {
+        if let Some(Ok(payload)) = rest.strip_prefix(',').and_then(|r| r.strip_suffix(']')).map(raw) {
+            return socket.emit(name, payload);
+        }
+    } else if let Some((id, rest)) = text.strip_prefix("43").and_then(|t| t.split_once('['))
+        && let (Ok(id), Some(Ok(payload))) = (id.parse(), rest.strip_suffix(']').map(raw))
+    {
+        let Ok(ack) =
+            <AckSender as FromMessageParts<LocalAdapter>>::from_message_parts(socket, &mut Value::Str(Str::from(""), None), &Some(id));
+        return ack.send(payload);
+    }
+    tracing::error!(bytes = text.len(), "a frame of ours is no event");
+    Ok(())
+}

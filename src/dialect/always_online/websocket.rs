@@ -1,0 +1,289 @@
+//! A client that begins as a WebSocket: engine.io 3 and 4 and socket.io over it, without socketioxide, whose queue, tasks and timers are
+//! most of what a connection costs (docs/PERFORMANCE.md). One small task reads; what goes out takes the link.
+//!
+//! engine.io: <https://socket.io/docs/v4/engine-io-protocol/>; version 3 differs here in who pings, and in the first byte of a binary
+//! message. socket.io: <https://socket.io/docs/v4/socket-io-protocol/>; its protocol 4 (socket.io 2) connects without being asked.
+use std::{
+    pin::pin,
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use socketioxide_core::Sid;
+use tokio::{
+    task::coop::consume_budget,
+    time::{Instant, sleep_until},
+};
+use tungstenite::Message;
+
+use super::{
+    AlwaysOnline,
+    inbox::Item,
+    lane::Lane,
+    packet::{Kind, Packet},
+    session::Session,
+    wire,
+};
+use crate::net::{Closing, Link, Stream, WebSocket};
+
+/// Most attachments of one packet, and the time that they may take, as the engine has it.
+const MOST_ATTACHMENTS: usize = 10_000;
+const ATTACHMENTS_WITHIN: Duration = Duration::from_secs(60);
+
+/// The version of engine.io that a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    /// socket.io 1 and 2: the client pings.
+    V3,
+    /// socket.io 3 and later: the server pings.
+    V4,
+}
+
+/// The connection is to be closed, for this reason.
+struct Over(&'static str);
+
+/// A packet whose attachments are on their way. What is in them is of no use to anybody here, so they are only counted.
+struct Partial {
+    event: Option<(Box<str>, Option<i64>)>,
+    missing: usize,
+    bytes: usize,
+    since: Instant,
+}
+
+struct Client {
+    dialect: Arc<AlwaysOnline>,
+    link: Arc<Link>,
+    version: Version,
+    sid: Sid,
+    /// Once it is connected to the namespace, and until it leaves.
+    session: Option<Arc<Session>>,
+    partial: Option<Box<Partial>>,
+    /// When the next ping is to be sent, or must have come.
+    beat: Instant,
+    /// Version 4: a ping of ours is unanswered.
+    pinged: bool,
+    /// Version 3: the client last gave a sign of life.
+    heard: Instant,
+    /// When it must have connected to the namespace, while it is not.
+    connect_by: Instant,
+}
+
+/// Serves the client until it is gone.
+pub(super) async fn serve(dialect: Arc<AlwaysOnline>, version: Version, stream: Stream) {
+    let mut websocket = WebSocket::new(stream, dialect.options.max_payload());
+    let now = Instant::now();
+    let link = websocket.link().clone();
+    let mut client = Client {
+        beat: now,
+        connect_by: now + dialect.options.auth_timeout,
+        dialect,
+        link,
+        version,
+        sid: Sid::new(),
+        session: None,
+        partial: None,
+        pinged: false,
+        heard: now,
+    };
+    client.beat = now + client.patience();
+    let mut over = client.open();
+    let mut timer = pin!(sleep_until(client.due()));
+    while over.is_ok() {
+        tokio::select! { biased;
+            message = websocket.next() => match message {
+                Some(Message::Text(text)) => over = client.text(text.as_str()),
+                Some(Message::Binary(bytes)) => over = client.binary(&bytes),
+                Some(_) | None => break,
+            },
+            () = &mut timer => over = client.late(),
+        }
+        if timer.deadline() != client.due() {
+            timer.as_mut().reset(client.due());
+        }
+        consume_budget().await;
+    }
+    if let Err(Over(why)) = over {
+        client.link.close(Closing::Graceful, why);
+    }
+    client.depart();
+}
+
+impl Client {
+    /// How long the heart may rest: to the next ping of ours, or of the client.
+    fn patience(&self) -> Duration {
+        let options = &self.dialect.options;
+        match self.version {
+            Version::V3 => options.ping_interval + options.ping_timeout,
+            Version::V4 => options.ping_interval,
+        }
+    }
+
+    /// When something has to happen if nothing comes.
+    fn due(&self) -> Instant {
+        if self.session.is_some() { self.beat } else { self.beat.min(self.connect_by) }
+    }
+
+    fn send(&self, text: &str) {
+        let mut frame = BytesMut::new();
+        wire::text(&mut frame, text);
+        self.link.send(&frame.freeze());
+    }
+
+    /// The open packet. An old client is connected with it.
+    fn open(&mut self) -> Result<(), Over> {
+        let options = &self.dialect.options;
+        self.send(&format!(
+            r#"0{{"sid":"{}","upgrades":[],"pingInterval":{},"pingTimeout":{},"maxPayload":{}}}"#,
+            self.sid,
+            options.ping_interval.as_millis(),
+            options.ping_timeout.as_millis(),
+            options.max_payload(),
+        ));
+        match self.version {
+            Version::V3 => self.connect(),
+            Version::V4 => Ok(()),
+        }
+    }
+
+    /// A timer fired.
+    fn late(&mut self) -> Result<(), Over> {
+        let now = Instant::now();
+        if self.session.is_none() && now >= self.connect_by {
+            return Err(Over("not connected"));
+        }
+        if now < self.beat {
+            return Ok(());
+        }
+        // We do not listen: it may well be alive.
+        let held = self.link.is_held();
+        match self.version {
+            Version::V3 if held => self.beat = now + self.patience(),
+            Version::V3 if now < self.heard + self.patience() => self.beat = self.heard + self.patience(),
+            Version::V4 if held && self.pinged => self.beat = now + self.dialect.options.ping_timeout,
+            Version::V4 if !self.pinged => {
+                self.pinged = true;
+                self.beat = now + self.dialect.options.ping_timeout;
+                self.link.send(&Bytes::from_static(wire::PING));
+            }
+            Version::V3 | Version::V4 => {
+                self.dialect.hub.metrics.dropped("ping timeout");
+                return Err(Over("ping timeout"));
+            }
+        }
+        Ok(())
+    }
+
+    /// An engine.io packet.
+    fn text(&mut self, text: &str) -> Result<(), Over> {
+        if self.version == Version::V3 {
+            self.heard = Instant::now();
+        }
+        match text.as_bytes() {
+            [b'4', ..] => self.packet(&text[1..]),
+            b"2probe" | b"3probe" => Err(Over("malformed")), // words of an upgrade
+            [b'2' | b'3', ..] => {
+                match self.version {
+                    Version::V3 => self.link.send(&Bytes::from_static(wire::PONG)),
+                    Version::V4 if self.pinged => {
+                        self.pinged = false;
+                        self.beat = Instant::now() + self.patience();
+                    }
+                    Version::V4 => {}
+                }
+                Ok(())
+            }
+            b"1" => Err(Over("closed by the client")),
+            _ => Err(Over("malformed")),
+        }
+    }
+
+    /// A socket.io packet.
+    fn packet(&mut self, text: &str) -> Result<(), Over> {
+        // Its attachments must follow a packet at once.
+        let packet = Packet::parse(text).filter(|_| self.partial.is_none()).ok_or(Over("malformed"))?;
+        let ours = packet.namespace == "/";
+        match packet.kind {
+            Kind::Connect if ours => self.connect(),
+            Kind::Connect => {
+                self.send(&format!(r#"44{},{{"message":"Invalid namespace"}}"#, packet.namespace));
+                Ok(())
+            }
+            Kind::Event | Kind::Ack if packet.attachments > 0 => {
+                if packet.attachments > MOST_ATTACHMENTS {
+                    return Err(Over("too many attachments"));
+                }
+                self.partial = Some(Box::new(Partial {
+                    event: (ours && packet.kind == Kind::Event).then(|| (packet.data.into(), packet.ack)),
+                    missing: packet.attachments,
+                    bytes: 0,
+                    since: Instant::now(),
+                }));
+                Ok(())
+            }
+            Kind::Disconnect | Kind::Event | Kind::Ack if !ours => Ok(()),
+            Kind::Disconnect | Kind::Event | Kind::Ack if self.session.is_none() => Err(Over("not connected")),
+            Kind::Disconnect => {
+                self.depart();
+                // As long as a new client has.
+                self.connect_by = Instant::now() + self.dialect.options.auth_timeout;
+                Ok(())
+            }
+            Kind::Event => self.event(packet.data, packet.ack, false),
+            Kind::Ack => Ok(()),
+        }
+    }
+
+    /// An attachment.
+    fn binary(&mut self, bytes: &Bytes) -> Result<(), Over> {
+        let partial = self.partial.as_mut().ok_or(Over("malformed"))?;
+        partial.bytes += bytes.len();
+        partial.missing -= 1;
+        if partial.bytes > self.dialect.options.max_payload() || partial.since.elapsed() > ATTACHMENTS_WITHIN {
+            return Err(Over("attachments too large or too late"));
+        }
+        if partial.missing > 0 {
+            return Ok(());
+        }
+        match self.partial.take().and_then(|p| p.event) {
+            Some((data, ack)) => self.event(&data, ack, true),
+            None => Ok(()),
+        }
+    }
+
+    fn event(&mut self, data: &str, ack: Option<i64>, binary: bool) -> Result<(), Over> {
+        match &self.session {
+            Some(session) => {
+                session.receive(data, ack, binary);
+                Ok(())
+            }
+            None => Err(Over("not connected")),
+        }
+    }
+
+    /// It connects to the namespace: its session begins.
+    fn connect(&mut self) -> Result<(), Over> {
+        if self.session.is_some() {
+            return Ok(()); // asked twice
+        }
+        let Ok(session) = Session::begin(&self.dialect, Lane::WebSocket(self.link.clone())) else {
+            self.send(r#"44{"message":"server error"}"#);
+            return Ok(());
+        };
+        match self.version {
+            Version::V3 => self.send("40"),
+            Version::V4 => self.send(&format!(r#"40{{"sid":"{}"}}"#, self.sid)),
+        }
+        session.connected();
+        self.session = Some(session);
+        Ok(())
+    }
+
+    /// It leaves the namespace, or is gone: its session ends.
+    fn depart(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.gone.store(true, SeqCst);
+            session.put(Item::Closed);
+        }
+    }
+}
