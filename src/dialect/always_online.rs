@@ -24,6 +24,7 @@ mod authenticate;
 mod end;
 mod engine;
 mod engined;
+mod gzip;
 mod inbox;
 mod join;
 mod lane;
@@ -39,6 +40,7 @@ mod wire;
 
 use engine::Engine;
 use engined::Departed;
+use gzip::Gzip;
 use inbox::Item;
 use pages::Pages;
 use session::{Session, lock};
@@ -92,8 +94,10 @@ pub struct AlwaysOnline {
     engine: OnceLock<Engine>,
     building: Semaphore,
     pages: Pages,
-    unauthenticated: Arc<Deadlines<Weak<Session>>>,
-    roomless: Arc<Deadlines<Weak<Session>>>,
+    gzip: Gzip,
+    // Ids: many more sessions may come and go within that time than there are at once.
+    unauthenticated: Arc<Deadlines<ConnectionId>>,
+    roomless: Arc<Deadlines<ConnectionId>>,
     departed: Arc<Deadlines<Departed>>,
 }
 
@@ -111,6 +115,7 @@ impl AlwaysOnline {
             departed: Deadlines::new(options.auth_timeout),
             hub,
             pages: Pages::new(options.page_cache),
+            gzip: Gzip::default(),
             options,
             sessions: Mutex::default(),
             ties: Mutex::default(),
@@ -121,10 +126,12 @@ impl AlwaysOnline {
         for (deadlines, late) in
             [(dialect.unauthenticated.clone(), (|| Item::LateAuthenticate) as fn() -> Item), (dialect.roomless.clone(), || Item::LateJoin)]
         {
-            let stop = stop.clone();
+            let (stop, here) = (stop.clone(), dialect.clone());
             dialect.hub.tasks.spawn(stop.run_until_cancelled_owned(async move {
                 loop {
-                    if let Some(session) = deadlines.next().await.upgrade() {
+                    let connection = deadlines.next().await;
+                    let session = lock(&here.sessions).get(&connection).and_then(Weak::upgrade);
+                    if let Some(session) = session {
                         session.put(late());
                     }
                 }

@@ -5,7 +5,7 @@
 //! stays above the bound is closed, never waited for, and never skipped. A queue that makes no progress for the stall time ends the connection as well;
 //! socketioxide alone would leave a client that stops reading in its rooms for ever.
 use std::{
-    io,
+    io::{self, Read},
     net::{Shutdown, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -17,6 +17,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use tokio::{
+    io::Interest,
     net::TcpStream,
     sync::{Notify, futures::Notified},
 };
@@ -132,6 +133,22 @@ impl Link {
     pub(super) fn say_goodbye(self: &Arc<Self>, queue: &mut Queue) {
         if !self.is_killed() {
             let _ = self.append(queue, &Bytes::from_static(&CLOSE));
+        }
+    }
+
+    /// Reads what the kernel has. Where that is less than there is room for, nothing more is there: the next read waits for news without
+    /// asking the kernel again.
+    pub(super) fn receive(&self, into: &mut [u8]) -> io::Result<usize> {
+        let mut read = 0;
+        let asked = self.stream.try_io(Interest::READABLE, || {
+            read = (&*socket2::SockRef::from(&self.stream)).read(into)?;
+            // Told that it would block, tokio takes the socket for drained. The end of the stream stays ready.
+            if 0 < read && read < into.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match asked {
+            Err(_) if read > 0 => Ok(read),
+            Err(error) => Err(error),
+            Ok(()) => Ok(read),
         }
     }
 

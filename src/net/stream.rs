@@ -58,7 +58,7 @@ impl Stream {
         if self.link.is_held() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        self.link.stream.try_read(into)
+        self.link.receive(into)
     }
 
     fn stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {

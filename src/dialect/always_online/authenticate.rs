@@ -95,7 +95,7 @@ impl Session {
                     }
                 }
                 self.answer("authenticate", ack, wire::AUTH_SUCCESS);
-                self.dialect.roomless.push(Arc::downgrade(self));
+                self.dialect.roomless.push(self.id);
                 Phase::Authenticated(authenticated)
             }
             Err(refusal) => self.refuse_authentication(ack, refusal),

@@ -100,7 +100,7 @@ impl Session {
         if self.inbox.open(Phase::Guest(Guest)) == Put::Start {
             self.start();
         }
-        self.dialect.unauthenticated.push(Arc::downgrade(self));
+        self.dialect.unauthenticated.push(self.id);
     }
 
     /// An event, in the order of the wire. Does not block.

@@ -1,9 +1,7 @@
 //! `sync`: catching up by pages, plain or gzipped.
-use std::{io::Write, sync::Arc};
+use std::sync::Arc;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::{Bytes, BytesMut};
-use flate2::{Compression, write::GzEncoder};
 use serde_json::value::RawValue;
 
 use super::{join::Member, pages, session::Session, wire};
@@ -77,7 +75,7 @@ impl Session {
             }
         };
         let (offset, next, log) = (page.offset, page.next, request.resume.then_some(page.log));
-        let data = if request.gzip { compressed(array(&page)).await } else { array(&page) };
+        let data = if request.gzip { self.compressed(array(&page)).await } else { array(&page) };
         let mut frame = BytesMut::new();
         wire::event(&mut frame, "sync", &answer(&data, offset, next, request.gzip, log));
         let frame = frame.freeze();
@@ -87,10 +85,19 @@ impl Session {
         Some(frame)
     }
 
+    async fn compressed(&self, json: String) -> String {
+        if json.len() < LARGE {
+            return self.dialect.gzip.string(&json);
+        }
+        let dialect = self.dialect.clone();
+        let compressed = tokio::task::spawn_blocking(move || dialect.gzip.string(&json));
+        compressed.await.unwrap_or_else(|_| self.dialect.gzip.string("[]"))
+    }
+
     /// Not in a room: nothing to catch up with.
     pub(super) fn sync_nowhere(&self, argument: Option<&RawValue>, ack: Option<i64>) {
         let request = Request::parse(argument);
-        let data = if request.gzip { gzip("[]") } else { "[]".to_owned() };
+        let data = if request.gzip { self.dialect.gzip.string("[]") } else { "[]".to_owned() };
         self.answer("sync", ack, &answer(&data, 0, false, request.gzip, request.resume.then_some(0)));
     }
 }
@@ -106,21 +113,6 @@ fn answer(data: &str, offset: u64, next: bool, gzip: bool, log: Option<u64>) -> 
 fn array(page: &History) -> String {
     let bodies: Vec<&str> = page.entries.iter().filter_map(|e| e.body.as_deref()).filter_map(|b| std::str::from_utf8(b).ok()).collect();
     format!("[{}]", bodies.join(","))
-}
-
-/// A JSON string: base64 of the gzip of `json`.
-fn gzip(json: &str) -> String {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(json.len() / 4), Compression::default());
-    // Writing into memory does not fail.
-    let zipped = encoder.write_all(json.as_bytes()).and_then(|()| encoder.finish()).unwrap_or_default();
-    format!("\"{}\"", STANDARD.encode(zipped))
-}
-
-async fn compressed(json: String) -> String {
-    if json.len() < LARGE {
-        return gzip(&json);
-    }
-    tokio::task::spawn_blocking(move || gzip(&json)).await.unwrap_or_else(|_| gzip("[]"))
 }
 
 #[cfg(test)]

@@ -45,8 +45,10 @@ pub(super) async fn run(room: Arc<Room>, hub: Arc<Hub>) {
         if done.is_err() {
             tracing::error!(room = %room.id, "a room's work failed; it goes on with the next");
         }
-        // Work that needs no store suspends nowhere: others get their turn.
-        tokio::task::yield_now().await;
+        // Work that needs no store suspends nowhere: before more of it others get their turn.
+        if !lock(&room.outbox).jobs.is_empty() {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -22,6 +22,12 @@ pub(super) struct Expiry {
     next: u64,
 }
 
+/// Rooms behind a row, and whether the last that was stored in each is older than a time.
+const STRETCH_OF_ROOMS: &str = "SELECT id, name,
+         max(touched, coalesce((SELECT unix FROM inserts WHERE room = rooms.id ORDER BY idx DESC LIMIT 1), 0),
+             coalesce((SELECT unix FROM updates WHERE room = rooms.id ORDER BY n DESC LIMIT 1), 0)) < ?2
+     FROM rooms WHERE id > ?1 ORDER BY id LIMIT ?3";
+
 impl Expiry {
     pub(super) fn new(after: Duration, rooms: Arc<Rooms>, clock: Arc<dyn Clock>) -> Self {
         Expiry { after, rooms, clock, walk: None, next: 0 }
@@ -54,7 +60,7 @@ impl Expiry {
     /// Looks at the rooms behind row `last`; returns the row to go on from.
     fn advance(&self, db: &Connection, now: u64, last: i64) -> rusqlite::Result<Option<i64>> {
         let before = column(now.saturating_sub(self.after.as_secs()));
-        let mut stretch = db.prepare_cached("SELECT id, name, touched < ?2 FROM rooms WHERE id > ?1 ORDER BY id LIMIT ?3")?;
+        let mut stretch = db.prepare_cached(STRETCH_OF_ROOMS)?;
         let mut rows = stretch.query(params![last, before, STRETCH])?;
         let (mut seen, mut at) = (0, last);
         while let Some(row) = rows.next()? {

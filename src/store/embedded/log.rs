@@ -39,9 +39,11 @@ impl Change for Append {
         let mut now = self.turn.counters();
         let row = match now.row {
             Some(row) => row,
-            None => db
-                .prepare_cached("INSERT INTO rooms (name, epoch, n, inserts, touched) VALUES (?1, ?2, 0, 0, 0)")?
-                .insert(params![self.turn.room().as_str(), self.epoch])?,
+            None => db.prepare_cached("INSERT INTO rooms (name, epoch, n, touched) VALUES (?1, ?2, 0, ?3)")?.insert(params![
+                self.turn.room().as_str(),
+                self.epoch,
+                column(self.unix)
+            ])?,
         };
         now.row = Some(row);
         let mut insert = db.prepare_cached("INSERT INTO inserts (room, idx, n, unix, body) VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -64,12 +66,6 @@ impl Change for Append {
                 Kind::Ignore => {}
             }
         }
-        db.prepare_cached("UPDATE rooms SET n = ?2, inserts = ?3, touched = ?4 WHERE id = ?1")?.execute(params![
-            row,
-            column(now.n),
-            column(now.inserts),
-            column(self.unix)
-        ])?;
         Ok(now)
     }
 
@@ -98,7 +94,7 @@ impl Change for Clear {
     fn apply(&self, db: &Connection) -> rusqlite::Result<()> {
         let Some(row) = self.turn.counters().row else { return Ok(()) };
         forget(db, row)?;
-        db.prepare_cached("UPDATE rooms SET epoch = epoch + 1, n = 1, inserts = 0, touched = ?2 WHERE id = ?1")?
+        db.prepare_cached("UPDATE rooms SET epoch = epoch + 1, n = 1, touched = ?2 WHERE id = ?1")?
             .execute(params![row, column(self.unix)])?;
         Ok(())
     }
@@ -117,29 +113,31 @@ pub(super) fn forget(db: &Connection, row: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// How far the room has come.
+/// How far the room has come: its last publication that was stored, and the length of its log.
+pub(super) const COUNTERS: &str = "SELECT r.id,
+         max(r.n, coalesce((SELECT n FROM inserts WHERE room = r.id ORDER BY idx DESC LIMIT 1), 0),
+             coalesce((SELECT max(n) FROM updates WHERE room = r.id), 0)),
+         coalesce((SELECT max(idx) + 1 FROM inserts WHERE room = r.id), 0)
+     FROM rooms r WHERE r.name = ?1";
+
 pub(super) fn counters(db: &Connection, room: &RoomId) -> rusqlite::Result<Counters> {
-    let mut find = db.prepare_cached("SELECT id, n, inserts FROM rooms WHERE name = ?1")?;
-    let found = find.query_row([room.as_str()], |row| {
+    let found = db.prepare_cached(COUNTERS)?.query_row([room.as_str()], |row| {
         Ok(Counters { row: row.get(0)?, n: row.get::<_, i64>(1)?.unsigned_abs(), inserts: row.get::<_, i64>(2)?.unsigned_abs() })
     });
     Ok(found.optional()?.unwrap_or_default())
 }
 
-/// Reads a page: one statement, so its entries and the log's length belong together.
-pub(super) const PAGE: &str = "SELECT i.body, i.unix, r.inserts, i.idx IS NOT NULL FROM rooms r
-     LEFT JOIN inserts i ON i.room = r.id AND i.idx >= ?2 WHERE r.name = ?1 ORDER BY i.idx LIMIT ?3";
+/// Reads a page.
+pub(super) const PAGE: &str = "SELECT body, unix FROM inserts WHERE room = ?1 AND idx >= ?2 ORDER BY idx LIMIT ?3";
 
 pub(super) fn page(db: &Connection, room: &RoomId, from: u64, limit: PageLimit) -> rusqlite::Result<Page> {
-    let mut select = db.prepare_cached(PAGE)?;
+    let tx = db.unchecked_transaction()?; // one view of the database: entries and length belong together
+    let counters = counters(&tx, room)?;
+    let (mut page, mut bytes) = (Page { log_length: counters.inserts, ..Page::default() }, 0);
+    let mut select = tx.prepare_cached(PAGE)?;
     let most = column(limit.entries.max(1) as u64);
-    let mut rows = select.query(params![room.as_str(), column(from), most])?;
-    let (mut page, mut bytes) = (Page::default(), 0);
+    let mut rows = select.query(params![counters.row, column(from), most])?;
     while let Some(row) = rows.next()? {
-        page.log_length = row.get::<_, i64>(2)?.unsigned_abs();
-        if !row.get::<_, bool>(3)? {
-            break; // nothing at or past `from`
-        }
         let entry = stored(row)?;
         bytes += entry.body.as_ref().map_or(0, |b| b.len());
         if bytes > limit.bytes && !page.entries.is_empty() {

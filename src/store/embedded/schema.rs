@@ -6,10 +6,10 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use super::{Durability, folder::OpenError};
 
 /// Step i leads from version i to i + 1. A released step is never edited: append.
-const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] = &[first];
+const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] = &[first, second];
 
 /// A room's log and updates lie side by side on disk (WITHOUT ROWID), so a page is one range. `idx` counts a log's inserts from 0 without
-/// a gap, within an epoch. `touched` is when the room was last written to. Times are seconds since 1970.
+/// a gap, within an epoch. Times are seconds since 1970.
 fn first(db: &Transaction) -> rusqlite::Result<()> {
     db.execute_batch(
         "CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch INTEGER NOT NULL, n INTEGER NOT NULL,
@@ -22,6 +22,12 @@ fn first(db: &Transaction) -> rusqlite::Result<()> {
          CREATE TABLE accounts (realm TEXT NOT NULL, uid TEXT NOT NULL, token_hash BLOB NOT NULL, created INTEGER NOT NULL,
              updated INTEGER NOT NULL, PRIMARY KEY (realm, uid)) WITHOUT ROWID;",
     )
+}
+
+/// How far a room has come is seen in its last rows, so that a message writes one page of the database and not two: `rooms.n` and
+/// `rooms.touched` are what they were when the row was made or the room cleared.
+fn second(db: &Transaction) -> rusqlite::Result<()> {
+    db.execute_batch("ALTER TABLE rooms DROP COLUMN inserts")
 }
 
 /// A connection that writes; brings the tables up to date. `patience`: how long it waits for another process that writes.

@@ -7,7 +7,7 @@ use crate::{
     },
     store::{
         contract::witness::{EVERYTHING, Witness, ignore, insert, log, publish, room, socket, uid, update, updates, visitor},
-        embedded::{lock, log::PAGE, log::UPDATES},
+        embedded::{lock, log::COUNTERS, log::PAGE, log::UPDATES},
     },
 };
 
@@ -103,7 +103,7 @@ async fn an_entry_that_is_no_text_is_counted_and_not_shown() {
 async fn reading_needs_no_sorting_and_no_scan() {
     let home = DataFolder::new();
     let store = home.open();
-    for (sql, parameters) in [(PAGE, 3), (UPDATES, 1)] {
+    for (sql, parameters) in [(COUNTERS, 1), (PAGE, 3), (UPDATES, 1)] {
         let explain = move |db: &rusqlite::Connection| {
             let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
             let nothing = rusqlite::params_from_iter(std::iter::repeat_n(0, parameters));
