@@ -10,6 +10,7 @@
 //! With [`Durability::Process`] an acknowledged message outlives the death of this process, with [`Durability::Power`] that of the machine.
 mod accounts;
 mod broker;
+mod chunk;
 mod delivery;
 mod expiry;
 mod folder;

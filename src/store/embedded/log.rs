@@ -1,9 +1,11 @@
 //! The log in SQL: what is appended, read and cleared.
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension, Row, params, types::ValueRef};
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
+    chunk::{self, Chunk},
     column,
     delivery::{Delivery, Outlet},
     rooms::{Counters, Turn},
@@ -46,26 +48,28 @@ impl Change for Append {
             ])?,
         };
         now.row = Some(row);
-        let mut insert = db.prepare_cached("INSERT INTO inserts (room, idx, n, unix, body) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        let mut chunk = Chunk::default();
         for entry in self.entries.iter() {
             now.n += 1;
             let Entry::Message { message, .. } = entry else { continue };
-            let (n, unix, body) = (column(now.n), column(self.unix), &*message.body);
             match &message.kind {
                 Kind::Insert => {
-                    insert.execute(params![row, column(now.inserts), n, unix, body])?;
-                    now.inserts += 1;
+                    if chunk.is_full(message.body.len()) {
+                        chunk.write(db, row, &mut now, self.unix)?;
+                    }
+                    chunk.add(&message.body, now.n);
                 }
                 Kind::Update { id } => {
                     db.prepare_cached(
                         "INSERT INTO updates (room, id, n, unix, body) VALUES (?1, ?2, ?3, ?4, ?5)
                          ON CONFLICT (room, id) DO UPDATE SET n = excluded.n, unix = excluded.unix, body = excluded.body",
                     )?
-                    .execute(params![row, &**id, n, unix, body])?;
+                    .execute(params![row, &**id, column(now.n), column(self.unix), &*message.body])?;
                 }
                 Kind::Ignore => {}
             }
         }
+        chunk.write(db, row, &mut now, self.unix)?;
         Ok(now)
     }
 
@@ -117,7 +121,7 @@ pub(super) fn forget(db: &Connection, row: i64) -> rusqlite::Result<()> {
 pub(super) const COUNTERS: &str = "SELECT r.id,
          max(r.n, coalesce((SELECT n FROM inserts WHERE room = r.id ORDER BY idx DESC LIMIT 1), 0),
              coalesce((SELECT max(n) FROM updates WHERE room = r.id), 0)),
-         coalesce((SELECT max(idx) + 1 FROM inserts WHERE room = r.id), 0)
+         coalesce((SELECT idx + count FROM inserts WHERE room = r.id ORDER BY idx DESC LIMIT 1), 0)
      FROM rooms r WHERE r.name = ?1";
 
 pub(super) fn counters(db: &Connection, room: &RoomId) -> rusqlite::Result<Counters> {
@@ -127,24 +131,29 @@ pub(super) fn counters(db: &Connection, room: &RoomId) -> rusqlite::Result<Count
     Ok(found.optional()?.unwrap_or_default())
 }
 
-/// Reads a page.
-pub(super) const PAGE: &str = "SELECT body, unix FROM inserts WHERE room = ?1 AND idx >= ?2 ORDER BY idx LIMIT ?3";
+/// Reads a page: the chunk that its first message is in, and those behind it.
+pub(super) const PAGE: &str = "SELECT idx, count, lengths, body, unix FROM inserts WHERE room = ?1 AND idx >=
+         coalesce((SELECT idx FROM inserts WHERE room = ?1 AND idx <= ?2 ORDER BY idx DESC LIMIT 1), ?2)
+     ORDER BY idx";
 
 pub(super) fn page(db: &Connection, room: &RoomId, from: u64, limit: PageLimit) -> rusqlite::Result<Page> {
     let tx = db.unchecked_transaction()?; // one view of the database: entries and length belong together
     let counters = counters(&tx, room)?;
     let (mut page, mut bytes) = (Page { log_length: counters.inserts, ..Page::default() }, 0);
     let mut select = tx.prepare_cached(PAGE)?;
-    let most = column(limit.entries.max(1) as u64);
-    let mut rows = select.query(params![counters.row, column(from), most])?;
+    let mut rows = select.query(params![counters.row, column(from)])?;
     while let Some(row) = rows.next()? {
-        let entry = stored(row)?;
-        bytes += entry.body.as_ref().map_or(0, |b| b.len());
-        if bytes > limit.bytes && !page.entries.is_empty() {
-            page.full = true;
-            return Ok(page);
+        let (first, count) = (row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs());
+        let unix = row.get::<_, i64>(4)?.unsigned_abs();
+        let bodies = chunk::read(count, row.get_ref(2)?, row.get_ref(3)?);
+        for body in bodies.skip(usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX)) {
+            bytes += body.as_ref().map_or(0, Bytes::len);
+            if page.entries.len() >= limit.entries.max(1) || (bytes > limit.bytes && !page.entries.is_empty()) {
+                page.full = true;
+                return Ok(page);
+            }
+            page.entries.push(Stored { body, unix });
         }
-        page.entries.push(entry);
     }
     page.full = page.entries.len() >= limit.entries;
     Ok(page)
@@ -157,11 +166,7 @@ pub(super) fn updates(db: &Connection, room: &RoomId) -> rusqlite::Result<Vec<St
     db.prepare_cached(UPDATES)?.query_map([room.as_str()], stored)?.collect()
 }
 
-/// The entry in a row that begins with body and unix. A body that is no text (somebody else wrote it) can't be read.
+/// The entry in a row of body and unix.
 fn stored(row: &Row) -> rusqlite::Result<Stored> {
-    let body = match row.get_ref(0)? {
-        ValueRef::Blob(bytes) | ValueRef::Text(bytes) if str::from_utf8(bytes).is_ok() => Some(bytes.to_vec().into()),
-        _ => None,
-    };
-    Ok(Stored { body, unix: row.get::<_, i64>(1)?.unsigned_abs() })
+    Ok(Stored { body: chunk::text(row.get_ref(0)?), unix: row.get::<_, i64>(1)?.unsigned_abs() })
 }

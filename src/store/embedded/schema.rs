@@ -6,7 +6,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use super::{Durability, folder::OpenError};
 
 /// Step i leads from version i to i + 1. A released step is never edited: append.
-const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] = &[first, second];
+const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] = &[first, second, third];
 
 /// A room's log and updates lie side by side on disk (WITHOUT ROWID), so a page is one range. `idx` counts a log's inserts from 0 without
 /// a gap, within an epoch. Times are seconds since 1970.
@@ -28,6 +28,13 @@ fn first(db: &Transaction) -> rusqlite::Result<()> {
 /// `rooms.touched` are what they were when the row was made or the room cleared.
 fn second(db: &Transaction) -> rusqlite::Result<()> {
     db.execute_batch("ALTER TABLE rooms DROP COLUMN inserts")
+}
+
+/// A row of `inserts` is a *chunk*: messages of one room that were stored together, `count` of them, the first with index `idx`. `body` has
+/// them in lines, `lengths` their lengths in bytes, between commas, or nothing for a single one. `n` is the last one's. A busy room's
+/// messages come in batches, and a row costs the same whatever is in it.
+fn third(db: &Transaction) -> rusqlite::Result<()> {
+    db.execute_batch("ALTER TABLE inserts ADD COLUMN count INTEGER NOT NULL DEFAULT 1; ALTER TABLE inserts ADD COLUMN lengths TEXT")
 }
 
 /// A connection that writes; brings the tables up to date. `patience`: how long it waits for another process that writes.

@@ -1,0 +1,117 @@
+//! Messages that are stored together, in one row: see `third` in `schema.rs`.
+use std::fmt::Write;
+
+use bytes::Bytes;
+use rusqlite::{Connection, params, types::ValueRef};
+
+use super::{column, rooms::Counters};
+
+/// Most messages of a chunk, and bytes from which on it takes no more: whoever reads one of them reads all.
+const MOST: u64 = 100;
+const MOST_BYTES: usize = 64 << 10;
+
+/// A chunk that is being filled.
+#[derive(Default)]
+pub(super) struct Chunk {
+    count: u64,
+    /// The last one's place in the room's order.
+    n: u64,
+    bodies: Vec<u8>,
+    lengths: String,
+}
+
+impl Chunk {
+    /// Whether it has to be written before a message of this length can be added.
+    pub(super) fn is_full(&self, length: usize) -> bool {
+        self.count == MOST || (self.count > 0 && self.bodies.len() + length > MOST_BYTES)
+    }
+
+    pub(super) fn add(&mut self, body: &[u8], n: u64) {
+        if self.count > 0 {
+            self.bodies.push(b'\n');
+            self.lengths.push(',');
+        }
+        self.bodies.extend_from_slice(body);
+        let _ = write!(self.lengths, "{}", body.len()); // into a String: does not fail
+        self.count += 1;
+        self.n = n;
+    }
+
+    /// Writes what is in it, if anything is, and is empty then.
+    pub(super) fn write(&mut self, db: &Connection, row: i64, counters: &mut Counters, unix: u64) -> rusqlite::Result<()> {
+        if self.count == 0 {
+            return Ok(());
+        }
+        let lengths = (self.count > 1).then_some(&self.lengths);
+        db.prepare_cached("INSERT INTO inserts (room, idx, n, unix, body, count, lengths) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+            .execute(params![row, column(counters.inserts), column(self.n), column(unix), self.bodies, column(self.count), lengths])?;
+        counters.inserts += self.count;
+        self.count = 0;
+        self.bodies.clear();
+        self.lengths.clear();
+        Ok(())
+    }
+}
+
+/// The bodies in a row, as many as it counts; nothing in place of one that can't be read: somebody else wrote it.
+pub(super) fn read(count: u64, lengths: ValueRef, bodies: ValueRef) -> impl Iterator<Item = Option<Bytes>> {
+    let whole = match bodies {
+        ValueRef::Blob(bytes) | ValueRef::Text(bytes) => Bytes::copy_from_slice(bytes),
+        _ => Bytes::new(),
+    };
+    let lengths = lengths.as_str_or_null().ok().flatten();
+    let lengths: Vec<usize> = match lengths {
+        Some(lengths) => lengths.split(',').map_while(|l| l.parse().ok()).collect(),
+        None => vec![whole.len()],
+    };
+    let mut at = 0_usize;
+    (0..usize::try_from(count).unwrap_or(usize::MAX)).map(move |i| {
+        let start = at;
+        // Behind a length that can't be, nothing is where it should be.
+        let end = start.saturating_add(lengths.get(i).copied().unwrap_or(usize::MAX));
+        at = end.saturating_add(1);
+        let body = (end <= whole.len()).then(|| whole.slice(start..end))?;
+        std::str::from_utf8(&body).is_ok().then_some(body)
+    })
+}
+
+/// The text in a column, if it is one.
+pub(super) fn text(value: ValueRef) -> Option<Bytes> {
+    read(1, ValueRef::Null, value).next().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bodies(count: u64, lengths: &str, body: &[u8]) -> Vec<Option<String>> {
+        let lengths = if lengths.is_empty() { ValueRef::Null } else { ValueRef::Text(lengths.as_bytes()) };
+        read(count, lengths, ValueRef::Blob(body)).map(|b| b.map(|b| String::from_utf8(b.to_vec()).unwrap())).collect()
+    }
+
+    #[test]
+    fn what_was_added_is_read_and_damage_costs_no_index() {
+        let mut chunk = Chunk::default();
+        for (n, body) in ["{}", "", "a\nb", "é"].iter().enumerate() {
+            chunk.add(body.as_bytes(), n as u64);
+        }
+        assert_eq!((chunk.count, chunk.n, chunk.lengths.as_str()), (4, 3, "2,0,3,2"));
+        let all = |texts: &[&str]| texts.iter().map(|t| Some((*t).to_owned())).collect::<Vec<_>>();
+        assert_eq!(bodies(4, &chunk.lengths, &chunk.bodies), all(&["{}", "", "a\nb", "é"]));
+        assert_eq!(bodies(1, "", b"whole"), all(&["whole"]));
+        assert_eq!(bodies(3, "1,x,1", b"a\nb\nc"), [Some("a".into()), None, None]);
+        assert_eq!(bodies(3, "1,1,9", b"a\n\xff\nc"), [Some("a".into()), None, None]);
+        assert_eq!(bodies(2, "18446744073709551615,1", b"a"), [None, None]);
+    }
+
+    #[test]
+    fn a_chunk_is_full_by_number_or_size() {
+        let mut chunk = Chunk::default();
+        assert!(!chunk.is_full(usize::MAX)); // whatever its size, one fits
+        chunk.add(&[b' '; 60_000], 1);
+        assert!(chunk.is_full(6_000) && !chunk.is_full(5_000));
+        let mut chunk = Chunk::default();
+        (0..MOST).for_each(|n| chunk.add(b"", n));
+        assert!(chunk.is_full(0));
+    }
+}
