@@ -21,6 +21,8 @@ use crate::{
 };
 
 mod authenticate;
+#[doc(hidden)]
+pub mod bench;
 mod end;
 mod engine;
 mod engined;

@@ -64,7 +64,7 @@ impl Session {
 
 /// The message as the others get it: all fields, the sender's uid (`2`, and `uid` where a documented key is used), and the storage type
 /// used (`s`). `uid` is JSON.
-fn complete(json: &str, uid: &str, max_units: usize) -> Result<Message, MsgFailure> {
+pub(super) fn complete(json: &str, uid: &str, max_units: usize) -> Result<Message, MsgFailure> {
     if !json.starts_with('{') {
         return Err(MsgFailure::NotAnObject);
     }

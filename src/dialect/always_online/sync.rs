@@ -110,7 +110,7 @@ fn answer(data: &str, offset: u64, next: bool, gzip: bool, log: Option<u64>) -> 
 }
 
 /// The page's messages as a JSON array.
-fn array(page: &History) -> String {
+pub(super) fn array(page: &History) -> String {
     let bodies: Vec<&str> = page.entries.iter().filter_map(|e| e.body.as_deref()).filter_map(|b| std::str::from_utf8(b).ok()).collect();
     format!("[{}]", bodies.join(","))
 }

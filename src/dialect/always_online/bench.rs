@@ -1,0 +1,41 @@
+//! The hot pieces, one by one, for `benches/`. No part of the interface.
+use bytes::Bytes;
+
+use super::{gzip, packet::Packet, post, sync, wire};
+use crate::domain::{
+    broker::{Publication, Stored},
+    history::History,
+    json::Call,
+};
+
+/// Reads a socket.io packet with a `msg` in it, and completes the message: its body's length. Nothing, where it is none.
+#[must_use]
+pub fn receive(text: &str, uid: &str, max_units: usize) -> Option<usize> {
+    let call = Call::parse(Packet::parse(text)?.data)?;
+    Some(post::complete(call.argument?.get(), uid, max_units).ok()?.body.len())
+}
+
+/// A room's publications as finished frames.
+#[must_use]
+pub fn encode(publications: &[Publication]) -> Bytes {
+    wire::burst(publications).all()
+}
+
+/// A page's messages as JSON.
+#[must_use]
+pub fn page(bodies: &[Bytes]) -> String {
+    let entries = bodies.iter().map(|b| Stored { body: Some(b.clone()), unix: 0 }).collect();
+    sync::array(&History { entries, offset: 0, next: true, log: 0 })
+}
+
+/// Compresses pages.
+#[derive(Default)]
+pub struct Gzip(gzip::Gzip);
+
+impl Gzip {
+    /// As `sync` sends it.
+    #[must_use]
+    pub fn string(&self, json: &str) -> String {
+        self.0.string(json)
+    }
+}
