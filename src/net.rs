@@ -9,4 +9,4 @@ mod websocket;
 
 pub use link::{Closing, Link};
 pub use stream::Stream;
-pub use websocket::WebSocket;
+pub use websocket::{End, Message, WebSocket};

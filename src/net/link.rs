@@ -113,10 +113,30 @@ impl Link {
 
     /// Closes the connection. `why` is a word for logs.
     pub fn close(self: &Arc<Self>, closing: Closing, why: &'static str) {
+        self.close_if(|_| true, None, closing, why);
+    }
+
+    /// As [`Link::close`], behind a last frame of the session's, if the link is still this session's. All in one: whatever the session or its
+    /// room still has to say comes too late for the first, and a later session's connection is not an earlier one's to close.
+    pub fn close_of(self: &Arc<Self>, session: u64, last: Option<&Bytes>, closing: Closing, why: &'static str) {
+        self.close_if(|owner| owner == session, last, closing, why);
+    }
+
+    fn close_if(self: &Arc<Self>, may: impl FnOnce(u64) -> bool, last: Option<&Bytes>, closing: Closing, why: &'static str) {
+        let mut queue = self.queue();
+        if !may(queue.session) {
+            return;
+        }
         tracing::debug!(peer = %self.peer, ?closing, why, "closing");
         match closing {
             Closing::AfterDisconnect => return self.ending.store(true, SeqCst),
-            Closing::Graceful if self.is_websocket() && !self.ended.swap(true, SeqCst) => self.say_goodbye(&mut self.queue()),
+            // Under the lock: who sees that it has ended finds the Close frame in the queue.
+            Closing::Graceful if self.is_websocket() && !self.ended.swap(true, SeqCst) => {
+                if let Some(last) = last {
+                    let _ = self.append(&mut queue, last);
+                }
+                self.say_goodbye(&mut queue);
+            }
             Closing::Graceful => {}
             Closing::Abrupt if !self.killed.swap(true, SeqCst) => {
                 let _ = socket2::SockRef::from(&self.stream).shutdown(Shutdown::Both);
@@ -124,9 +144,15 @@ impl Link {
             Closing::Abrupt => {}
         }
         self.ended.store(true, SeqCst);
+        drop(queue);
         self.reader.wake();
         self.writer.wake();
         self.drained.notify_waiters();
+    }
+
+    /// From now on the link is this session's: what others send on it goes nowhere. 0: nobody's.
+    pub fn give_to(&self, session: u64) {
+        self.queue().session = session;
     }
 
     /// The Close frame, behind all that was written: whole frames only come in here, so this is between two of them.

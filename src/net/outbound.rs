@@ -41,8 +41,17 @@ impl Link {
 
     /// Sends finished frames, behind all that was sent before.
     pub fn send(self: &Arc<Self>, frames: &Bytes) {
+        self.send_if(|_| true, frames);
+    }
+
+    /// As [`Link::send`], if the link is still this session's ([`Link::give_to`]).
+    pub fn send_of(self: &Arc<Self>, session: u64, frames: &Bytes) {
+        self.send_if(|owner| owner == session, frames);
+    }
+
+    fn send_if(self: &Arc<Self>, may: impl FnOnce(u64) -> bool, frames: &Bytes) {
         let mut queue = self.queue();
-        if self.is_ended() {
+        if self.is_ended() || !may(queue.session) {
             return;
         }
         let sent = match &mut queue.hold {

@@ -14,6 +14,8 @@ pub(super) struct Queue {
     bytes: usize,
     /// A task is writing it out.
     pub(super) flushing: bool,
+    /// Whose frames are sent by [`super::Link::send_of`].
+    pub(super) session: u64,
     /// The engine's turn has not ended.
     pub(super) hold: Option<Hold>,
 }

@@ -74,14 +74,19 @@ impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.link.reader.register(cx.waker());
         loop {
+            if self.unread.is_empty() && !self.link.is_ended() {
+                if self.link.is_held() {
+                    return Poll::Pending;
+                }
+                ready!(self.link.stream.poll_read_ready(cx))?; // here, so that each read is a part of tokio's budget
+            }
             match self.take(into.initialize_unfilled()) {
                 Ok(n) => {
                     into.advance(n);
                     return Poll::Ready(Ok(()));
                 }
-                Err(e) if e.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Err(e)),
-                Err(_) if self.link.is_held() => return Poll::Pending,
-                Err(_) => ready!(self.link.stream.poll_read_ready(cx))?,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Poll::Ready(Err(e)),
             }
         }
     }

@@ -1,84 +1,234 @@
-//! The reading side of a WebSocket (RFC 6455), by tungstenite. What goes out takes [`Link::send`]; tungstenite itself writes only answers
-//! to pings and to a Close.
+//! The reading side of a WebSocket (RFC 6455), on the server. What goes out takes [`Link::send`].
+//!
+//! Most connections are silent most of the time, so one that has nothing half read keeps no buffer: bytes are read into one that belongs to
+//! the thread, and only what is there is kept, until it is handled.
 use std::{
+    cell::RefCell,
     future::poll_fn,
-    io::{ErrorKind, Read, Write},
+    io::ErrorKind,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use tungstenite::{
-    Error, Message,
-    protocol::{Role, WebSocketConfig},
-};
+use bytes::{Buf, Bytes, BytesMut};
+use tungstenite::Utf8Bytes;
 
 use super::{link::Link, stream::Stream};
 
-/// Bytes read at once; each connection keeps a buffer of this size.
-const READ_BUFFER: usize = 512;
+/// Bytes read at once.
+const READ: usize = 32 << 10;
+/// Reads and frames after which others get their turn.
+const TURNS: u32 = 32;
 
-/// A WebSocket after its handshake, on the server's side.
-pub struct WebSocket(tungstenite::WebSocket<Stream>);
+thread_local! {
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
+
+/// A whole message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    Text(Utf8Bytes),
+    Binary(Bytes),
+}
+
+/// Why there is no next message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The connection broke, or [`Link::close`] was called.
+    Gone,
+    /// The client sent a Close frame.
+    Closed,
+    /// The client broke the protocol.
+    Broken,
+}
+
+/// A WebSocket after its handshake.
+pub struct WebSocket {
+    stream: Stream,
+    frames: Frames,
+}
 
 impl WebSocket {
-    /// Messages of more than `most` bytes end it.
+    /// Messages of more than `most` bytes break it.
     pub fn new(stream: Stream, most: usize) -> Self {
         stream.link().become_websocket();
-        let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER)
-            .write_buffer_size(0)
-            .max_message_size(Some(most))
-            .max_frame_size(Some(most));
-        WebSocket(tungstenite::WebSocket::from_raw_socket(stream, Role::Server, Some(config)))
+        WebSocket { stream, frames: Frames { bytes: BytesMut::new(), parts: None, most } }
     }
 
     pub fn link(&self) -> &Arc<Link> {
-        self.0.get_ref().link()
+        self.stream.link()
     }
 
-    /// The next text or binary message. Nothing: the client closed, or broke the protocol, or [`Link::close`] was called. May be dropped
-    /// and called again without losing anything.
-    pub async fn next(&mut self) -> Option<Message> {
+    /// The next message. May be dropped and called again without losing anything.
+    pub async fn next(&mut self) -> Result<Message, End> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, End>> {
         self.link().reader.register(cx.waker());
-        loop {
-            // What was read already waits as well.
-            if self.link().is_held() && !self.link().is_ended() {
+        for _ in 0..TURNS {
+            // What was read already waits as well, or has come too late.
+            if self.link().is_ended() {
+                return Poll::Ready(Err(End::Gone));
+            }
+            if self.link().is_held() {
                 return Poll::Pending;
             }
-            match self.0.read() {
-                Ok(message @ (Message::Text(_) | Message::Binary(_))) => return Poll::Ready(Some(message)),
-                Ok(Message::Close(_)) => {
-                    let _ = self.0.flush(); // the answer to it
-                    return Poll::Ready(None);
-                }
-                Ok(_) => {} // the answer to a ping goes out with the next read
-                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
-                    if ready!(self.link().stream.poll_read_ready(cx)).is_err() {
-                        return Poll::Ready(None);
+            match self.frames.next() {
+                Ok(Some(Frame::Message(message))) => return Poll::Ready(Ok(message)),
+                Ok(Some(Frame::Ping(payload))) => self.link().send(&pong(&payload)),
+                Ok(Some(Frame::Pong | Frame::Part)) => {}
+                Ok(Some(Frame::Close)) => return Poll::Ready(Err(End::Closed)),
+                Err(Broken) => return Poll::Ready(Err(End::Broken)),
+                Ok(None) => {
+                    let (stream, frames) = (&mut self.stream, &mut self.frames);
+                    let read = BUFFER.with_borrow_mut(|buffer| stream.take(buffer).inspect(|n| frames.add(&buffer[..*n])));
+                    match read {
+                        Ok(1..) => {}
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                            if ready!(self.link().stream.poll_read_ready(cx)).is_err() {
+                                return Poll::Ready(Err(End::Gone));
+                            }
+                        }
+                        Ok(0) | Err(_) => return Poll::Ready(Err(End::Gone)),
                     }
                 }
-                Err(_) => return Poll::Ready(None),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
-impl Read for Stream {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        self.take(into)
+/// The answer to a ping: a frame of at most 125 bytes.
+fn pong(payload: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(2 + payload.len());
+    frame.extend_from_slice(&[0x8A, payload.len() as u8]);
+    frame.extend_from_slice(payload);
+    frame.freeze()
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Frame {
+    Message(Message),
+    /// A message goes on.
+    Part,
+    Ping(Bytes),
+    Pong,
+    Close,
+}
+
+/// The client broke the protocol.
+#[derive(Debug, PartialEq, Eq)]
+struct Broken;
+
+/// Bytes on their way to messages.
+struct Frames {
+    bytes: BytesMut,
+    /// A message whose last frame has not come: whether it is text, and what it is so far.
+    parts: Option<(bool, Vec<u8>)>,
+    most: usize,
+}
+
+impl Frames {
+    fn add(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// What the next frame is, or makes whole; nothing, where more of it has to come.
+    fn next(&mut self) -> Result<Option<Frame>, Broken> {
+        let Some((first, payload)) = self.frame()? else { return Ok(None) };
+        let (last, opcode) = (first & 0x80 != 0, first & 0x0F);
+        let frame = match opcode {
+            1 | 2 if self.parts.is_some() => return Err(Broken),
+            1 | 2 if last => Frame::Message(message(opcode == 1, payload.freeze())?),
+            1 | 2 => {
+                self.parts = Some((opcode == 1, payload.to_vec()));
+                Frame::Part
+            }
+            0 => {
+                let (text, mut whole) = self.parts.take().ok_or(Broken)?;
+                if whole.len() + payload.len() > self.most {
+                    return Err(Broken);
+                }
+                whole.extend_from_slice(&payload);
+                if last {
+                    Frame::Message(message(text, whole.into())?)
+                } else {
+                    self.parts = Some((text, whole));
+                    Frame::Part
+                }
+            }
+            8 => {
+                close(&payload)?;
+                Frame::Close
+            }
+            9 => Frame::Ping(payload.freeze()),
+            10 => Frame::Pong,
+            _ => return Err(Broken),
+        };
+        Ok(Some(frame))
+    }
+
+    /// The first byte and the payload of the next frame (5.2), unmasked.
+    fn frame(&mut self) -> Result<Option<(u8, BytesMut)>, Broken> {
+        let &[first, second, ref rest @ ..] = &*self.bytes else { return Ok(None) };
+        let (short, control) = (second & 0x7F, first & 0x08 != 0);
+        // No extension has a meaning for the reserved bits, clients have to mask, control frames are whole and short.
+        if first & 0x70 != 0 || second & 0x80 == 0 || (control && (first & 0x80 == 0 || short > 125)) {
+            return Err(Broken);
+        }
+        let (length, header) = match short {
+            126 => match rest.first_chunk() {
+                Some(length) => (u64::from(u16::from_be_bytes(*length)), 8),
+                None => return Ok(None),
+            },
+            127 => match rest.first_chunk() {
+                Some(length) => (u64::from_be_bytes(*length), 14),
+                None => return Ok(None),
+            },
+            short => (u64::from(short), 6),
+        };
+        let length = usize::try_from(length).ok().filter(|l| *l <= self.most).ok_or(Broken)?;
+        if self.bytes.len() < header + length {
+            return Ok(None);
+        }
+        let mut frame = self.bytes.split_to(header + length);
+        if self.bytes.is_empty() {
+            self.bytes = BytesMut::new(); // the frame alone keeps the memory
+        }
+        let key = [frame[header - 4], frame[header - 3], frame[header - 2], frame[header - 1]];
+        frame.advance(header);
+        unmask(&mut frame, key);
+        Ok(Some((first, frame)))
     }
 }
 
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.link().accept(bytes).map(|()| bytes.len())
+fn unmask(payload: &mut [u8], key: [u8; 4]) {
+    let [a, b, c, d] = key;
+    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
+    let (words, rest) = payload.as_chunks_mut::<8>();
+    for word in words {
+        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
     }
+    rest.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
+}
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(()) // nothing is kept here but the link's queue, which flushes itself
+fn message(text: bool, payload: Bytes) -> Result<Message, Broken> {
+    Ok(if text { Message::Text(Utf8Bytes::try_from(payload).map_err(|_| Broken)?) } else { Message::Binary(payload) })
+}
+
+/// Whether a Close frame's payload is one (5.5.1, 7.4).
+fn close(payload: &[u8]) -> Result<(), Broken> {
+    match payload {
+        [] => Ok(()),
+        [high, low, reason @ ..] => {
+            let known = matches!(u16::from_be_bytes([*high, *low]), 1000..=1003 | 1007..=1014 | 3000..=4999);
+            if known && std::str::from_utf8(reason).is_ok() { Ok(()) } else { Err(Broken) }
+        }
+        [_] => Err(Broken),
     }
 }
+
+#[cfg(test)]
+mod tests;

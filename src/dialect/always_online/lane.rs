@@ -19,7 +19,7 @@ pub(super) const NEARLY_WRITTEN: usize = 64 << 10;
 
 /// What carries a session.
 pub(super) enum Lane {
-    /// It began on this WebSocket, and never meets the engine ([`super::websocket`]).
+    /// It began on this WebSocket, and never meets the engine ([`super::websocket`]). The link may outlive it, and be another session's.
     WebSocket(Arc<Link>),
     /// The engine: polling, or a WebSocket that polling was upgraded to.
     Engine(Box<Engined>),
@@ -29,8 +29,7 @@ impl Session {
     /// Sends finished frames.
     pub(super) fn emit(&self, frames: &Bytes) {
         match &self.lane {
-            Lane::WebSocket(_) if self.gone.load(SeqCst) => {} // the link may be another session's by now
-            Lane::WebSocket(link) => link.send(frames),
+            Lane::WebSocket(link) => link.send_of(self.id.0, frames),
             Lane::Engine(engined) => {
                 if !engined.emit(frames, &self.dialect.options) {
                     self.fall_behind();
@@ -83,7 +82,9 @@ impl Session {
                     }
                     progress.await;
                 }
-                link.allow(0);
+                if !self.gone.load(SeqCst) {
+                    link.allow(0); // unless it is another session's by now
+                }
             }
             Lane::Engine(engined) => {
                 let most = engined.accepted() + page.len() / 2;
@@ -111,10 +112,7 @@ impl Session {
         self.dialect.hub.metrics.refused(why);
         self.leave_desk();
         match &self.lane {
-            Lane::WebSocket(link) => {
-                self.emit(&Bytes::from_static(wire::DISCONNECT));
-                link.close(Closing::Graceful, why);
-            }
+            Lane::WebSocket(link) => link.close_of(self.id.0, Some(&Bytes::from_static(wire::DISCONNECT)), Closing::Graceful, why),
             Lane::Engine(_) => self.clone().refuse_by_engine(why),
         }
     }
@@ -131,7 +129,7 @@ impl Session {
         self.dialect.hub.metrics.dropped(why);
         self.leave_desk();
         match &self.lane {
-            Lane::WebSocket(link) => link.close(closing, why),
+            Lane::WebSocket(link) => link.close_of(self.id.0, None, closing, why),
             Lane::Engine(engined) => engined.close(&self.dialect, closing, why),
         }
     }

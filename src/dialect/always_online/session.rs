@@ -90,13 +90,13 @@ impl Session {
             gone: AtomicBool::new(false),
             dialect: dialect.clone(),
         });
-        lock(&dialect.sessions).insert(session.id, Arc::downgrade(&session));
         dialect.hub.opened();
         Ok(session)
     }
 
     /// The client has been told that it is connected: what it sends is handled from now on.
     pub(super) fn connected(self: &Arc<Self>) {
+        lock(&self.dialect.sessions).insert(self.id, Arc::downgrade(self));
         if self.inbox.open(Phase::Guest(Guest)) == Put::Start {
             self.start();
         }
@@ -118,8 +118,9 @@ impl Session {
         } else {
             self.put(Item::Event { text: text.into(), ack, binary });
         }
-        if self.inbox.is_full() && !self.held.swap(true, SeqCst) {
-            self.hold_reading(true);
+        if self.inbox.is_full() && !self.held.load(SeqCst) {
+            self.hold_reading(true); // first: who sees `held` may let go at once
+            self.held.store(true, SeqCst);
             self.resume(); // in case all that is in flight ended before this
         }
     }

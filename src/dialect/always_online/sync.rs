@@ -42,6 +42,9 @@ impl Session {
     /// One page. Returns when the client has it: one is in flight per connection.
     pub(super) async fn sync(self: &Arc<Self>, member: &Member, argument: Option<&RawValue>, ack: Option<i64>) {
         self.inbox.quiet().await;
+        if !self.is_open() {
+            return; // nobody is there to read it
+        }
         let request = Request::parse(argument);
         let Some(page) = self.page(member, &request).await else {
             // An answer without the messages would look like an empty room.

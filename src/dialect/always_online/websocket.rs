@@ -9,14 +9,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
-use socketioxide_core::Sid;
-use tokio::{
-    task::coop::consume_budget,
-    time::{Instant, sleep_until},
-};
-use tungstenite::Message;
-
 use super::{
     AlwaysOnline,
     inbox::Item,
@@ -25,7 +17,14 @@ use super::{
     session::Session,
     wire,
 };
-use crate::net::{Closing, Link, Stream, WebSocket};
+use crate::net::{Closing, End, Link, Message, Stream, WebSocket};
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use socketioxide_core::Sid;
+use tokio::{
+    task::coop::consume_budget,
+    time::{Instant, sleep_until},
+};
 
 /// Most attachments of one packet, and the time that they may take, as the engine has it.
 const MOST_ATTACHMENTS: usize = 10_000;
@@ -40,8 +39,11 @@ pub(super) enum Version {
     V4,
 }
 
-/// The connection is to be closed, for this reason.
+/// It is over with the connection, for this reason.
 struct Over(&'static str);
+
+/// It broke, or we have closed it.
+const GONE: &str = "gone";
 
 /// A packet whose attachments are on their way. What is in them is of no use to anybody here, so they are only counted.
 struct Partial {
@@ -90,23 +92,33 @@ pub(super) async fn serve(dialect: Arc<AlwaysOnline>, version: Version, stream: 
     let mut over = client.open();
     let mut timer = pin!(sleep_until(client.due()));
     while over.is_ok() {
-        tokio::select! { biased;
-            message = websocket.next() => match message {
-                Some(Message::Text(text)) => over = client.text(text.as_str()),
-                Some(Message::Binary(bytes)) => over = client.binary(&bytes),
-                Some(_) | None => break,
+        // In no order: neither a client that never pauses nor one that is silent keeps the other from its turn.
+        over = tokio::select! {
+            message = websocket.next() => client.message(message),
+            () = &mut timer => match websocket.next().now_or_never() {
+                // What came while nobody listened counts.
+                Some(message) => client.message(message).and_then(|()| client.late()),
+                None => client.late(),
             },
-            () = &mut timer => over = client.late(),
-        }
+        };
         if timer.deadline() != client.due() {
             timer.as_mut().reset(client.due());
         }
         consume_budget().await;
     }
-    if let Err(Over(why)) = over {
+    // A connection that is gone, or that we have closed, ends with its stream.
+    if let Err(Over(why)) = over
+        && why != GONE
+    {
         client.link.close(Closing::Graceful, why);
     }
-    client.depart();
+}
+
+/// Also when its task panics.
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.depart();
+    }
 }
 
 impl Client {
@@ -121,7 +133,9 @@ impl Client {
 
     /// When something has to happen if nothing comes.
     fn due(&self) -> Instant {
-        if self.session.is_some() { self.beat } else { self.beat.min(self.connect_by) }
+        let attachments = self.partial.as_ref().map(|p| p.since + ATTACHMENTS_WITHIN);
+        let connect = self.session.is_none().then_some(self.connect_by);
+        self.beat.min(attachments.unwrap_or(self.beat)).min(connect.unwrap_or(self.beat))
     }
 
     fn send(&self, text: &str) {
@@ -146,9 +160,22 @@ impl Client {
         }
     }
 
-    /// A timer fired.
+    fn message(&mut self, message: Result<Message, End>) -> Result<(), Over> {
+        match message {
+            Ok(Message::Text(text)) => self.text(text.as_str()),
+            Ok(Message::Binary(bytes)) => self.binary(&bytes),
+            Err(End::Gone) => Err(Over(GONE)),
+            Err(End::Closed) => Err(Over("closed by the client")),
+            Err(End::Broken) => Err(Over("malformed")),
+        }
+    }
+
+    /// A timer fired, perhaps for something that has come since.
     fn late(&mut self) -> Result<(), Over> {
         let now = Instant::now();
+        if self.partial.as_ref().is_some_and(|p| p.since + ATTACHMENTS_WITHIN <= now) {
+            return Err(Over("attachments too late"));
+        }
         if self.session.is_none() && now >= self.connect_by {
             return Err(Over("not connected"));
         }
@@ -239,8 +266,8 @@ impl Client {
         let partial = self.partial.as_mut().ok_or(Over("malformed"))?;
         partial.bytes += bytes.len();
         partial.missing -= 1;
-        if partial.bytes > self.dialect.options.max_payload() || partial.since.elapsed() > ATTACHMENTS_WITHIN {
-            return Err(Over("attachments too large or too late"));
+        if partial.bytes > self.dialect.options.max_payload() {
+            return Err(Over("attachments too large"));
         }
         if partial.missing > 0 {
             return Ok(());
@@ -270,6 +297,7 @@ impl Client {
             self.send(r#"44{"message":"server error"}"#);
             return Ok(());
         };
+        self.link.give_to(session.id.0);
         match self.version {
             Version::V3 => self.send("40"),
             Version::V4 => self.send(&format!(r#"40{{"sid":"{}"}}"#, self.sid)),
@@ -282,6 +310,7 @@ impl Client {
     /// It leaves the namespace, or is gone: its session ends.
     fn depart(&mut self) {
         if let Some(session) = self.session.take() {
+            self.link.give_to(0);
             session.gone.store(true, SeqCst);
             session.put(Item::Closed);
         }

@@ -10,8 +10,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Durability, column,
-    folder::{OpenError, shared_database},
+    column,
+    folder::{Folder, OpenError, shared_database},
     lock, schema,
     writer::unavailable,
 };
@@ -87,7 +87,7 @@ pub struct Accounts {
 impl Accounts {
     /// Opens the accounts of a data folder; makes both where they do not exist. Blocks.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
-        let db = schema::open(&shared_database(path)?, Durability::Power, PATIENCE)?;
+        let db = schema::open_accounts(&shared_database(path)?, PATIENCE, || Folder::claim(path))?;
         Ok(Arc::new(Accounts { db: Arc::new(Mutex::new(db)), clock }))
     }
 

@@ -6,9 +6,12 @@ use rusqlite::{Connection, params, types::ValueRef};
 
 use super::{column, rooms::Counters};
 
-/// Most messages of a chunk, and bytes from which on it takes no more: whoever reads one of them reads all.
+/// Most messages of a chunk, and most bytes with their lengths, where they are several: the row stays in its page of the database, and
+/// whoever reads one of them reads all.
 const MOST: u64 = 100;
-const MOST_BYTES: usize = 64 << 10;
+const MOST_BYTES: usize = 3600;
+/// Indexes have 32 bits in `pos`.
+const MOST_INDEX: u64 = u32::MAX as u64;
 
 /// A chunk that is being filled.
 #[derive(Default)]
@@ -23,7 +26,7 @@ pub(super) struct Chunk {
 impl Chunk {
     /// Whether it has to be written before a message of this length can be added.
     pub(super) fn is_full(&self, length: usize) -> bool {
-        self.count == MOST || (self.count > 0 && self.bodies.len() + length > MOST_BYTES)
+        self.count == MOST || (self.count > 0 && self.bodies.len() + self.lengths.len() + length > MOST_BYTES)
     }
 
     pub(super) fn add(&mut self, body: &[u8], n: u64) {
@@ -42,9 +45,13 @@ impl Chunk {
         if self.count == 0 {
             return Ok(());
         }
+        if counters.inserts + self.count > MOST_INDEX {
+            return Err(rusqlite::Error::IntegralValueOutOfRange(0, column(counters.inserts)));
+        }
         let lengths = (self.count > 1).then_some(&self.lengths);
-        db.prepare_cached("INSERT INTO inserts (room, idx, n, unix, body, count, lengths) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-            .execute(params![row, column(counters.inserts), column(self.n), column(unix), self.bodies, column(self.count), lengths])?;
+        let (first, count, n, unix) = (column(counters.inserts), column(self.count), column(self.n), column(unix));
+        db.prepare_cached("INSERT INTO log (pos, count, n, unix, lengths, body) VALUES (?1 << 32 | ?2, ?3, ?4, ?5, ?6, ?7)")?
+            .execute(params![row, first, count, n, unix, lengths, self.bodies])?;
         counters.inserts += self.count;
         self.count = 0;
         self.bodies.clear();
@@ -56,14 +63,15 @@ impl Chunk {
 /// The bodies in a row, as many as it counts; nothing in place of one that can't be read: somebody else wrote it.
 pub(super) fn read(count: u64, lengths: ValueRef, bodies: ValueRef) -> impl Iterator<Item = Option<Bytes>> {
     let whole = match bodies {
-        ValueRef::Blob(bytes) | ValueRef::Text(bytes) => Bytes::copy_from_slice(bytes),
-        _ => Bytes::new(),
+        ValueRef::Blob(bytes) | ValueRef::Text(bytes) => Some(Bytes::copy_from_slice(bytes)),
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => None,
     };
-    let lengths = lengths.as_str_or_null().ok().flatten();
-    let lengths: Vec<usize> = match lengths {
-        Some(lengths) => lengths.split(',').map_while(|l| l.parse().ok()).collect(),
-        None => vec![whole.len()],
+    let lengths: Vec<usize> = match (&whole, lengths.as_str_or_null()) {
+        (None, _) => vec![],
+        (Some(_), Ok(Some(lengths))) => lengths.split(',').map_while(|l| l.parse().ok()).collect(),
+        (Some(whole), Ok(None) | Err(_)) => vec![whole.len()],
     };
+    let whole = whole.unwrap_or_default();
     let mut at = 0_usize;
     (0..usize::try_from(count).unwrap_or(usize::MAX)).map(move |i| {
         let start = at;
@@ -102,14 +110,17 @@ mod tests {
         assert_eq!(bodies(3, "1,x,1", b"a\nb\nc"), [Some("a".into()), None, None]);
         assert_eq!(bodies(3, "1,1,9", b"a\n\xff\nc"), [Some("a".into()), None, None]);
         assert_eq!(bodies(2, "18446744073709551615,1", b"a"), [None, None]);
+        // No text at all is not an empty one.
+        assert_eq!(text(ValueRef::Null), None);
+        assert_eq!(text(ValueRef::Integer(7)), None);
     }
 
     #[test]
     fn a_chunk_is_full_by_number_or_size() {
         let mut chunk = Chunk::default();
         assert!(!chunk.is_full(usize::MAX)); // whatever its size, one fits
-        chunk.add(&[b' '; 60_000], 1);
-        assert!(chunk.is_full(6_000) && !chunk.is_full(5_000));
+        chunk.add(&[b' '; 3000], 1);
+        assert!(chunk.is_full(600) && !chunk.is_full(500));
         let mut chunk = Chunk::default();
         (0..MOST).for_each(|n| chunk.add(b"", n));
         assert!(chunk.is_full(0));

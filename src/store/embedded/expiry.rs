@@ -10,7 +10,7 @@ use super::{column, log, rooms::Rooms, writer::roll_back};
 use crate::domain::{clock::Clock, ids::RoomId};
 
 /// Rooms looked at in one step.
-const STRETCH: i64 = 500;
+const STRETCH: i64 = 50;
 
 pub(super) struct Expiry {
     after: Duration,
@@ -24,8 +24,10 @@ pub(super) struct Expiry {
 
 /// Rooms behind a row, and whether the last that was stored in each is older than a time.
 const STRETCH_OF_ROOMS: &str = "SELECT id, name,
-         max(touched, coalesce((SELECT unix FROM inserts WHERE room = rooms.id ORDER BY idx DESC LIMIT 1), 0),
-             coalesce((SELECT unix FROM updates WHERE room = rooms.id ORDER BY n DESC LIMIT 1), 0)) < ?2
+         touched < ?2
+             AND coalesce((SELECT unix FROM log WHERE pos BETWEEN rooms.id << 32 AND rooms.id << 32 | 0xffffffff
+                 ORDER BY pos DESC LIMIT 1), 0) < ?2
+             AND coalesce((SELECT unix FROM updates WHERE room = rooms.id ORDER BY n DESC LIMIT 1), 0) < ?2
      FROM rooms WHERE id > ?1 ORDER BY id LIMIT ?3";
 
 impl Expiry {

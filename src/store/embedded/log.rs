@@ -112,16 +112,17 @@ impl Change for Clear {
 
 /// Deletes a room's inserts and updates.
 pub(super) fn forget(db: &Connection, row: i64) -> rusqlite::Result<()> {
-    db.prepare_cached("DELETE FROM inserts WHERE room = ?1")?.execute([row])?;
+    db.prepare_cached("DELETE FROM log WHERE pos BETWEEN ?1 << 32 AND ?1 << 32 | 0xffffffff")?.execute([row])?;
     db.prepare_cached("DELETE FROM updates WHERE room = ?1")?.execute([row])?;
     Ok(())
 }
 
 /// How far the room has come: its last publication that was stored, and the length of its log.
 pub(super) const COUNTERS: &str = "SELECT r.id,
-         max(r.n, coalesce((SELECT n FROM inserts WHERE room = r.id ORDER BY idx DESC LIMIT 1), 0),
+         max(r.n, coalesce((SELECT n FROM log WHERE pos BETWEEN r.id << 32 AND r.id << 32 | 0xffffffff ORDER BY pos DESC LIMIT 1), 0),
              coalesce((SELECT max(n) FROM updates WHERE room = r.id), 0)),
-         coalesce((SELECT idx + count FROM inserts WHERE room = r.id ORDER BY idx DESC LIMIT 1), 0)
+         coalesce((SELECT (pos & 0xffffffff) + count FROM log WHERE pos BETWEEN r.id << 32 AND r.id << 32 | 0xffffffff
+             ORDER BY pos DESC LIMIT 1), 0)
      FROM rooms r WHERE r.name = ?1";
 
 pub(super) fn counters(db: &Connection, room: &RoomId) -> rusqlite::Result<Counters> {
@@ -131,24 +132,31 @@ pub(super) fn counters(db: &Connection, room: &RoomId) -> rusqlite::Result<Count
     Ok(found.optional()?.unwrap_or_default())
 }
 
-/// Reads a page: the chunk that its first message is in, and those behind it.
-pub(super) const PAGE: &str = "SELECT idx, count, lengths, body, unix FROM inserts WHERE room = ?1 AND idx >=
-         coalesce((SELECT idx FROM inserts WHERE room = ?1 AND idx <= ?2 ORDER BY idx DESC LIMIT 1), ?2)
-     ORDER BY idx";
+/// Reads a page, from a room's index ?2 on: the chunk that it is in, and those behind it.
+pub(super) const PAGE: &str = "SELECT pos & 0xffffffff, count, lengths, body, unix FROM log WHERE pos BETWEEN
+         coalesce((SELECT pos FROM log WHERE pos BETWEEN ?1 << 32 AND ?1 << 32 | ?2 ORDER BY pos DESC LIMIT 1), ?1 << 32)
+         AND ?1 << 32 | 0xffffffff
+     ORDER BY pos";
 
 pub(super) fn page(db: &Connection, room: &RoomId, from: u64, limit: PageLimit) -> rusqlite::Result<Page> {
     let tx = db.unchecked_transaction()?; // one view of the database: entries and length belong together
     let counters = counters(&tx, room)?;
     let (mut page, mut bytes) = (Page { log_length: counters.inserts, ..Page::default() }, 0);
+    if from >= counters.inserts {
+        return Ok(page); // most who come back ask for what is not there yet
+    }
     let mut select = tx.prepare_cached(PAGE)?;
     let mut rows = select.query(params![counters.row, column(from)])?;
-    while let Some(row) = rows.next()? {
+    while page.entries.len() < limit.entries.max(1)
+        && let Some(row) = rows.next()?
+    {
         let (first, count) = (row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs());
         let unix = row.get::<_, i64>(4)?.unsigned_abs();
         let bodies = chunk::read(count, row.get_ref(2)?, row.get_ref(3)?);
-        for body in bodies.skip(usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX)) {
+        let before = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
+        for body in bodies.skip(before).take(limit.entries.max(1) - page.entries.len()) {
             bytes += body.as_ref().map_or(0, Bytes::len);
-            if page.entries.len() >= limit.entries.max(1) || (bytes > limit.bytes && !page.entries.is_empty()) {
+            if bytes > limit.bytes && !page.entries.is_empty() {
                 page.full = true;
                 return Ok(page);
             }

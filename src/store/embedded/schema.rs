@@ -8,8 +8,8 @@ use super::{Durability, folder::OpenError};
 /// Step i leads from version i to i + 1. A released step is never edited: append.
 const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] = &[first, second, third];
 
-/// A room's log and updates lie side by side on disk (WITHOUT ROWID), so a page is one range. `idx` counts a log's inserts from 0 without
-/// a gap, within an epoch. Times are seconds since 1970.
+/// A room's log and updates lie side by side on disk, so a page is one range. `idx` counts a log's inserts from 0 without a gap, within an
+/// epoch. Times are seconds since 1970.
 fn first(db: &Transaction) -> rusqlite::Result<()> {
     db.execute_batch(
         "CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch INTEGER NOT NULL, n INTEGER NOT NULL,
@@ -30,23 +30,58 @@ fn second(db: &Transaction) -> rusqlite::Result<()> {
     db.execute_batch("ALTER TABLE rooms DROP COLUMN inserts")
 }
 
-/// A row of `inserts` is a *chunk*: messages of one room that were stored together, `count` of them, the first with index `idx`. `body` has
-/// them in lines, `lengths` their lengths in bytes, between commas, or nothing for a single one. `n` is the last one's. A busy room's
-/// messages come in batches, and a row costs the same whatever is in it.
+/// The log anew. A row is a *chunk*: inserts of one room that were stored together, `count` of them. `pos` is the room's row, times 2^32, plus
+/// the first one's index: a room's log lies side by side, in a table that keeps up to 4 KB of a row in its page. `body` has the bodies in
+/// lines, `lengths` their lengths in bytes, between commas, or nothing for a single one. `n` is the last one's.
 fn third(db: &Transaction) -> rusqlite::Result<()> {
-    db.execute_batch("ALTER TABLE inserts ADD COLUMN count INTEGER NOT NULL DEFAULT 1; ALTER TABLE inserts ADD COLUMN lengths TEXT")
+    db.execute_batch(
+        "CREATE TABLE log (pos INTEGER PRIMARY KEY, count INTEGER NOT NULL, n INTEGER NOT NULL, unix INTEGER NOT NULL, lengths TEXT,
+             body BLOB);
+         INSERT INTO log (pos, count, n, unix, body) SELECT room << 32 | idx, 1, n, unix, body FROM inserts ORDER BY room, idx;
+         DROP TABLE inserts;",
+    )
 }
 
 /// A connection that writes; brings the tables up to date. `patience`: how long it waits for another process that writes.
 pub(super) fn open(file: &Path, durability: Durability, patience: Duration) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| OpenError::from_sqlite(file, &e);
-    let mut db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
-    set_up(&db, durability, patience).map_err(failed)?;
+    let mut db = connect(file, durability, patience)?;
     migrate(&mut db, file)?;
     // Reads the head of each table: a damaged file is met now rather than by the first message.
-    for table in ["rooms", "inserts", "updates", "accounts"] {
+    for table in ["rooms", "log", "updates", "accounts"] {
         db.query_row(&format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)"), [], |_| Ok(())).map_err(failed)?;
     }
+    Ok(db)
+}
+
+/// A connection for the accounts alone, beside a server that may be running, and may be of an earlier version: then its tables are left as
+/// they are, as `accounts` is the same since the first. `claim` says whether there is no server.
+pub(super) fn open_accounts<T>(
+    file: &Path,
+    patience: Duration,
+    claim: impl FnOnce() -> Result<T, OpenError>,
+) -> Result<Connection, OpenError> {
+    let failed = |e: rusqlite::Error| OpenError::from_sqlite(file, &e);
+    let mut db = connect(file, Durability::Power, patience)?;
+    let found = version(&db).map_err(failed)?;
+    if usize::try_from(found) == Ok(STEPS.len()) {
+        return Ok(db);
+    }
+    match claim() {
+        Ok(claimed) => {
+            migrate(&mut db, file)?;
+            drop(claimed);
+        }
+        Err(OpenError::InUse { .. }) if (1..super::column(STEPS.len() as u64)).contains(&found) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(db)
+}
+
+fn connect(file: &Path, durability: Durability, patience: Duration) -> Result<Connection, OpenError> {
+    let failed = |e: rusqlite::Error| OpenError::from_sqlite(file, &e);
+    let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
+    set_up(&db, durability, patience).map_err(failed)?;
     Ok(db)
 }
 

@@ -9,7 +9,7 @@ use crate::{
     },
     store::{
         contract::witness::{insert, log, publish, room, token, uid},
-        embedded::Accounts,
+        embedded::{Accounts, folder::Folder},
     },
 };
 
@@ -103,9 +103,19 @@ async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
     }
     store.broker().close().await;
     let first = "ALTER TABLE rooms ADD COLUMN inserts INTEGER NOT NULL DEFAULT 0; UPDATE rooms SET inserts = 2, n = 2;
-        ALTER TABLE inserts DROP COLUMN count; ALTER TABLE inserts DROP COLUMN lengths; PRAGMA user_version = 1";
+        CREATE TABLE inserts (room INTEGER NOT NULL, idx INTEGER NOT NULL, n INTEGER NOT NULL, unix INTEGER NOT NULL, body BLOB,
+            PRIMARY KEY (room, idx)) WITHOUT ROWID;
+        INSERT INTO inserts SELECT pos >> 32, pos & 0xffffffff, n, unix, body FROM log; DROP TABLE log; PRAGMA user_version = 1";
     rusqlite::Connection::open(home.database()).unwrap().execute_batch(first).unwrap();
+    // The command line, while a server of that version has the folder: it leaves the tables alone.
+    let lock = Folder::claim(&home.options().path).unwrap();
+    let accounts = Accounts::open(&home.options().path, home.watch.clone()).unwrap();
+    assert_eq!(accounts.create(User, &uid("ann"), &token("a")).await.unwrap(), Created);
+    drop((accounts, lock));
+    let version = rusqlite::Connection::open(home.database()).unwrap().query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+    assert_eq!(version.unwrap(), 1);
     let store = home.open();
+    assert!(store.tokens().verify(User, &uid("ann"), &token("a")).await.unwrap());
     publish(&store.broker(), &room, [insert("c")]).await;
     assert_eq!(log(&store.broker(), &room).await, ["a", "b", "c"]);
 }

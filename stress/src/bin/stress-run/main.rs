@@ -65,7 +65,7 @@ fn main() -> Result<ExitCode> {
         bail!("it takes a core for the server and another one for the load generator");
     }
     // With a third core the generator does not share one with a server on two.
-    let bench = Bench { binaries, home: cli.home, generator_core: if cores > 2 { 2 } else { 1 }, small: cores < 3 };
+    let bench = Bench { binaries, home: cli.home, generator_core: if cores > 2 { 2 } else { 1 } };
     let runs = if cli.quick { 1 } else { cli.runs };
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(bench, scenarios, runs, cli.quick))
 }

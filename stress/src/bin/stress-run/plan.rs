@@ -24,8 +24,6 @@ pub struct Side {
     pub server: Server,
     /// Runtime threads and cores; only ours can use more than one.
     pub cores: usize,
-    /// The load generator runs on the server's cores too, where the machine has none left for it beside two of them.
-    pub crowded: bool,
     pub steps: Vec<Step>,
 }
 
@@ -46,7 +44,7 @@ fn step(args: impl AsRef<str>) -> Step {
 }
 
 fn side(name: &'static str, server: Server, args: impl AsRef<str>) -> Side {
-    Side { name, server, cores: 1, crowded: false, steps: vec![step(args)] }
+    Side { name, server, cores: 1, steps: vec![step(args)] }
 }
 
 fn ours(args: impl AsRef<str>) -> Side {
@@ -253,7 +251,7 @@ fn hardship(pick: Pick) -> Vec<Scenario> {
 
 fn growth(pick: Pick) -> Vec<Scenario> {
     let time = format!("--duration {} --warmup {}", pick(10, 1), pick(3, 1));
-    // The generator does not sleep to let packets gather: it may have to share the server's cores, and would leave them idle.
+    // The generator does not sleep to let packets gather: it may have to share a core with the server, and would leave it idle.
     let busy = format!("--gather-us 0 fanout --rooms 20 --members 20 --senders 2 --saturate 32 --store 0 {time}");
     // The rate of deliveries is the same on both sides, so that only what is said to grow does.
     let flat = |name, title, (small, s): (&'static str, String), (large, l): (&'static str, String)| {
@@ -268,15 +266,16 @@ fn growth(pick: Pick) -> Vec<Scenario> {
     vec![
         scenario(
             "two-cores",
-            "20 rooms × 20 members, 32 inserts in flight: two cores against one, shared with the generator where there are no more",
-            vec![
-                Side { crowded: true, ..side("one core", Server::Ours, &busy) },
-                Side { cores: 2, crowded: true, ..side("two cores", Server::Ours, &busy) },
-            ],
+            "20 rooms × 20 members, 32 inserts in flight: two cores against one",
+            vec![side("one core", Server::Ours, &busy), Side { cores: 2, ..side("two cores", Server::Ours, &busy) }],
             vec![
                 Figure::new("deliveries/s, two cores ÷ one", Measure::ratio("two cores", "one core", "/0/result/deliveries_per_s"))
                     .at_least(1.6)
                     .goal(1.9),
+                // 2 ÷ 1.6, and 2 ÷ 1.9: what the ratio above comes from where the generator has a core of its own.
+                Figure::new("CPU per delivery, two cores ÷ one", Measure::ratio("two cores", "one core", CPU_DELIVERY))
+                    .at_most(1.25)
+                    .goal(1.05),
                 share("cores used by the generator, beside one", "one core"),
                 share("cores used by the generator, beside two", "two cores"),
             ],

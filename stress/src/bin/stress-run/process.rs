@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::plan::{Server, Side};
+use crate::plan::Server;
 
 const START: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(15);
@@ -30,10 +30,7 @@ pub struct Bench {
     pub binaries: PathBuf,
     /// The folder `stress/`.
     pub home: PathBuf,
-    /// The load generator's core, unless it shares the server's.
     pub generator_core: usize,
-    /// The machine has no core beside two of the server's.
-    pub small: bool,
 }
 
 /// A running server. Dropping it kills it.
@@ -57,8 +54,8 @@ impl Bench {
     }
 
     /// Starts a server in `folder`, which keeps its store, and waits for the address that it prints.
-    pub async fn start(&self, server: Server, count: usize, folder: &Path) -> Result<Running> {
-        let allowed = cores(count);
+    pub async fn start(&self, server: Server, cores: usize, folder: &Path) -> Result<Running> {
+        let allowed = (0..cores).map(|c| c.to_string()).collect::<Vec<_>>().join(",");
         let mut command = match server {
             Server::Ours => self.command(&allowed, &self.binaries.join("always-online")),
             Server::Floor => self.command(&allowed, &self.binaries.join("floor")),
@@ -70,7 +67,7 @@ impl Bench {
                     command.env(format!("AO_{listener}__LISTEN"), "127.0.0.1:0");
                 }
                 command.env("AO_AUTH__IGNORE", "true").env("AO_AUTH__RATE_LIMIT", "off").env("AO_LOG", "warn");
-                command.env("AO_STORE__PATH", folder.join("data")).env("AO_RUNTIME__WORKERS", count.to_string());
+                command.env("AO_STORE__PATH", folder.join("data")).env("AO_RUNTIME__WORKERS", cores.to_string());
             }
             Server::Node => {
                 command.arg(self.home.join("peers/node/server.js")).env_remove("REDIS_URL");
@@ -99,11 +96,10 @@ impl Bench {
     }
 
     /// Runs the load generator once and returns its report.
-    pub async fn step(&self, server: &Running, side: &Side, run_id: &str, args: &[String]) -> Result<Value> {
-        let allowed = if side.crowded && self.small { cores(side.cores) } else { self.generator_core.to_string() };
-        let pin = if allowed.contains(',') { "none" } else { &*allowed };
-        let mut command = self.command(&allowed, &self.binaries.join("stress"));
-        command.args(["--url", &format!("ws://{}", server.address), "--eio", "4", "--pin", pin, "--label", side.name]);
+    pub async fn step(&self, server: &Running, label: &str, run_id: &str, args: &[String]) -> Result<Value> {
+        let core = self.generator_core.to_string();
+        let mut command = self.command(&core, &self.binaries.join("stress"));
+        command.args(["--url", &format!("ws://{}", server.address), "--eio", "4", "--pin", &core, "--label", label]);
         command.args(["--server-pid", &server.pid.to_string(), "--run-id", run_id, "--time-limit", &STEP_S.to_string()]);
         // Errors are an everyday thing there: no time is to be spent on their backtraces.
         command.args(args).env("RUST_LIB_BACKTRACE", "0").stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -129,11 +125,6 @@ impl Running {
         }
         Ok(())
     }
-}
-
-/// The first cores, as taskset takes them.
-fn cores(count: usize) -> String {
-    (0..count).map(|c| c.to_string()).collect::<Vec<_>>().join(",")
 }
 
 /// The last line of a log.

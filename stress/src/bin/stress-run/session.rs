@@ -90,7 +90,7 @@ impl Session {
             }
             // Rounds of the same must not meet each other's members.
             let id = if i == 0 || step.restart { id.clone() } else { format!("{id}s{i}") };
-            reports.push(self.bench.step(&server, side, &id, &step.args).await?);
+            reports.push(self.bench.step(&server, side.name, &id, &step.args).await?);
         }
         server.stop().await
     }

@@ -1,0 +1,101 @@
+//! Frames, by the byte.
+use super::*;
+
+const KEY: [u8; 4] = [7, 250, 0, 99];
+
+fn frames(most: usize) -> Frames {
+    Frames { bytes: BytesMut::new(), parts: None, most }
+}
+
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        n @ 0..126 => frame.push(0x80 | n as u8),
+        n @ 126..65_536 => {
+            frame.push(0xFE);
+            frame.extend((n as u16).to_be_bytes());
+        }
+        n => {
+            frame.push(0xFF);
+            frame.extend((n as u64).to_be_bytes());
+        }
+    }
+    frame.extend(KEY);
+    frame.extend(payload.iter().zip(KEY.iter().cycle()).map(|(b, k)| b ^ k));
+    frame
+}
+
+fn text(text: &str) -> Frame {
+    Frame::Message(Message::Text(text.to_owned().into()))
+}
+
+#[test]
+fn messages_of_every_length_are_read_in_one_piece_or_byte_by_byte() {
+    for length in [0, 1, 7, 8, 9, 125, 126, 127, 65_535, 65_536, 70_001] {
+        let payload = "é".repeat(length / 2) + if length % 2 == 1 { "x" } else { "" };
+        let bytes = frame(0x81, payload.as_bytes());
+        let mut whole = frames(100_000);
+        whole.add(&bytes);
+        whole.add(&frame(0x82, &[1, 2]));
+        assert_eq!(whole.next(), Ok(Some(text(&payload))), "{length}");
+        assert_eq!(whole.next(), Ok(Some(Frame::Message(Message::Binary(Bytes::from_static(&[1, 2]))))));
+        assert_eq!((whole.next(), whole.bytes.capacity()), (Ok(None), 0), "nothing is kept");
+        let mut pieces = frames(100_000);
+        for byte in &bytes[..bytes.len() - 1] {
+            pieces.add(&[*byte]);
+            assert_eq!(pieces.next(), Ok(None));
+        }
+        pieces.add(&bytes[bytes.len() - 1..]);
+        assert_eq!(pieces.next(), Ok(Some(text(&payload))));
+    }
+}
+
+#[test]
+fn a_message_in_frames_is_whole_with_the_last_and_control_frames_pass_it() {
+    let mut read = frames(100);
+    for bytes in [frame(0x01, b"a\xc3"), frame(0x89, b"?"), frame(0x00, b""), frame(0x8A, b""), frame(0x80, b"\xa9b")] {
+        read.add(&bytes);
+    }
+    let mut seen = Vec::new();
+    while let Ok(Some(frame)) = read.next() {
+        seen.push(frame);
+    }
+    assert_eq!(seen, [Frame::Part, Frame::Ping(Bytes::from_static(b"?")), Frame::Part, Frame::Pong, text("aéb")]);
+}
+
+#[test]
+fn what_breaks_the_protocol_is_known_as_soon_as_it_is_there() {
+    let broken: Vec<(&str, Vec<u8>)> = vec![
+        ("a reserved bit", vec![0xC1, 0x80]),
+        ("not masked", vec![0x81, 0x01]),
+        ("a control frame that goes on", vec![0x09, 0x80]),
+        ("a long control frame", vec![0x89, 0xFE]),
+        ("a reserved opcode", frame(0x83, b"")),
+        ("a reserved control opcode", frame(0x8B, b"")),
+        ("too long", vec![0x81, 0xFE, 0, 101]),
+        ("much too long", vec![0x82, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0]),
+        ("a continuation of nothing", frame(0x80, b"")),
+        ("a message within a message", [frame(0x01, b""), frame(0x81, b"")].concat()),
+        ("too long together", [frame(0x01, &[b' '; 60]), frame(0x80, &[b' '; 41])].concat()),
+        ("no text", frame(0x81, b"\xff")),
+        ("no text together", [frame(0x01, b"\xc3"), frame(0x80, b"x")].concat()),
+        ("half a code", frame(0x88, b"\x03")),
+        ("no code", frame(0x88, &999u16.to_be_bytes())),
+        ("a code for nobody to send", frame(0x88, &1006u16.to_be_bytes())),
+        ("a reason that is no text", frame(0x88, b"\x03\xe8\xff")),
+    ];
+    for (what, bytes) in broken {
+        let mut read = frames(100);
+        read.add(&bytes);
+        let mut end = read.next();
+        while end == Ok(Some(Frame::Part)) {
+            end = read.next();
+        }
+        assert_eq!(end, Err(Broken), "{what}");
+    }
+    for payload in [&b""[..], b"\x03\xe8", b"\x03\xe9bye", b"\x0f\xa0"] {
+        let mut read = frames(100);
+        read.add(&frame(0x88, payload));
+        assert_eq!(read.next(), Ok(Some(Frame::Close)));
+    }
+}
