@@ -28,5 +28,7 @@ mod requests;
 mod sizes;
 #[path = "hostile/slow.rs"]
 mod slow;
+#[path = "hostile/successors.rs"]
+mod successors;
 #[path = "hostile/upgrades.rs"]
 mod upgrades;

@@ -20,6 +20,16 @@ pub enum Outcome {
     Unknown,
 }
 
+/// A message that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// What [`super::room::Room::send`] was given.
+    pub ack: Option<i64>,
+    /// Its size.
+    pub bytes: usize,
+    pub outcome: Outcome,
+}
+
 /// One connection, as rooms see it. Nothing here blocks.
 pub trait Outlet: Send + Sync {
     fn encoding(&self) -> Encoding;
@@ -27,8 +37,8 @@ pub trait Outlet: Send + Sync {
     fn encode(&self, publications: &[Publication]) -> Burst;
     /// Sends encoded packets, behind all that was sent before.
     fn deliver(&self, packets: Bytes);
-    /// A message of this connection ended; `ack` is what [`super::room::Room::send`] was given, `bytes` its size.
-    fn settled(&self, ack: Option<i64>, bytes: usize, outcome: Outcome);
+    /// Messages of this connection ended, in this order. Those of a batch come in one call, so that their acknowledgements can go in one write.
+    fn settled(&self, messages: &[Settled]);
     /// A newer session of the same user has taken over.
     fn evict(self: Arc<Self>);
 }

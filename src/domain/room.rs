@@ -23,7 +23,7 @@ use super::{
     error::StoreError,
     hub::Hub,
     ids::{ConnectionId, RoomId, Uid},
-    outlet::{Burst, Encoding, Outlet},
+    outlet::{Burst, Encoding, Outcome, Outlet, Settled},
     presence::{Departure, Roster, Visitor},
 };
 
@@ -105,7 +105,7 @@ impl Room {
         let mut outbox = lock(&self.outbox);
         if outbox.retired || (outbox.stuck && entry.is_stored() && outbox.bytes + bytes > hub.options.pending) {
             drop(outbox);
-            return sender.settled(ack, bytes, super::outlet::Outcome::Unavailable);
+            return sender.settled(&[Settled { ack, bytes, outcome: Outcome::Unavailable }]);
         }
         outbox.bytes += bytes;
         self.push(outbox, hub, Job::Publish { entry, bytes, arrived: Instant::now(), sender: Some((sender, ack)) });

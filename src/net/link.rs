@@ -152,7 +152,17 @@ impl Link {
 
     /// From now on the link is this session's: what others send on it goes nowhere. 0: nobody's.
     pub fn give_to(&self, session: u64) {
-        self.queue().session = session;
+        let mut queue = self.queue();
+        queue.session = session;
+        self.allow(queue.len()); // what an earlier one has sent is not held against it
+    }
+
+    /// As [`Link::allow`], if the link is still this session's.
+    pub fn allow_of(&self, session: u64, bytes: usize) {
+        let queue = self.queue();
+        if queue.session == session {
+            self.allow(bytes);
+        }
     }
 
     /// The Close frame, behind all that was written: whole frames only come in here, so this is between two of them.

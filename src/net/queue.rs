@@ -6,11 +6,14 @@ use tokio::net::TcpStream;
 
 /// Pieces written with one system call at most.
 const PIECES: usize = 64;
+/// What a piece takes beside its bytes, about: very many very small ones must not pass for little.
+const PIECE: usize = 64;
 
 /// Bytes that the kernel did not take at once, in order.
 #[derive(Default)]
 pub(super) struct Queue {
     pieces: VecDeque<Bytes>,
+    /// Bytes, with what the pieces take.
     bytes: usize,
     /// A task is writing it out.
     pub(super) flushing: bool,
@@ -32,7 +35,7 @@ impl Queue {
     }
 
     pub(super) fn push(&mut self, piece: Bytes) {
-        self.bytes += piece.len();
+        self.bytes += piece.len() + PIECE;
         self.pieces.push_back(piece);
     }
 
@@ -53,13 +56,14 @@ impl Queue {
     }
 
     fn advance(&mut self, mut written: usize) {
-        self.bytes -= written;
         while let Some(front) = self.pieces.front_mut().filter(|_| written > 0) {
             let taken = written.min(front.len());
             front.advance(taken);
             written -= taken;
+            self.bytes -= taken;
             if front.is_empty() {
                 self.pieces.pop_front();
+                self.bytes -= PIECE;
             }
         }
     }

@@ -194,8 +194,11 @@ impl Frames {
             return Ok(None);
         }
         let mut frame = self.bytes.split_to(header + length);
+        // The frame alone keeps the memory: what is behind a large one must not keep that for good.
         if self.bytes.is_empty() {
-            self.bytes = BytesMut::new(); // the frame alone keeps the memory
+            self.bytes = BytesMut::new();
+        } else if frame.len() > READ {
+            self.bytes = BytesMut::from(&*self.bytes);
         }
         let key = [frame[header - 4], frame[header - 3], frame[header - 2], frame[header - 1]];
         frame.advance(header);

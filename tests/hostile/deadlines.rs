@@ -2,7 +2,7 @@
 use crate::{
     support::server::{Server, Setup},
     support_wire::{
-        POLLING_4, Version, WAYS, WEBSOCKET_4,
+        POLLING_4, Version, WAYS, WEBSOCKET_3, WEBSOCKET_4, Way,
         bystanders::Bystanders,
         peer::{End, Peer, Wire},
         polling::Polling,
@@ -139,5 +139,29 @@ async fn who_does_not_answer_pings_is_gone() {
             assert_eq!(silent.polling().get().await.status, 400, "{way:?}");
         }
     }
+    unharmed(&server).await;
+}
+
+/// In version 4 the server pings, in version 3 the client.
+#[tokio::test]
+async fn who_answers_pings_or_pings_stays() {
+    let setup =
+        Setup::new().env("AO_WEBSOCKET__PING_INTERVAL", "1s").env("AO_WEBSOCKET__PING_TIMEOUT", "1s").env("AO_STORE__DEADLINE", "900ms");
+    let server = setup.start().await;
+    let alive = |way: Way| {
+        let server = &server;
+        async move {
+            let mut peer = Peer::sign_in(server, way).await;
+            peer.join(&format!("room-{}", peer.uid)).await;
+            for _ in 0..40 {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                if way.version == Version::Three {
+                    peer.send("2").await;
+                }
+                peer.is_well().await; // answers what pings have come
+            }
+        }
+    };
+    tokio::join!(alive(WEBSOCKET_4), alive(WEBSOCKET_3));
     unharmed(&server).await;
 }

@@ -168,3 +168,33 @@ async fn pings_of_both_levels_are_answered_however_many() {
     }
     unharmed(&server).await;
 }
+
+/// Frames that ask for nothing, without end, on the only thread that there is: others get their turn all the same.
+#[tokio::test]
+async fn frames_without_end_keep_nobody_waiting() {
+    let server = patient().env("AO_RUNTIME__WORKERS", "1").start().await;
+    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let pings = (Vec::new(), frame(FINAL | PING, b"?").repeat(1000));
+    let parts = (frame(TEXT, b"4"), frame(CONTINUATION, b"").repeat(1000));
+    for (first, again) in [pings, parts] {
+        let peer = Peer::connect(&server, WEBSOCKET_4).await;
+        let crate::support_wire::peer::Wire::Socket(socket) = peer.wire else { unreachable!() };
+        let (mut reader, mut writer) = socket.into_stream().into_split();
+        let reading = tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await });
+        let writing = tokio::spawn(async move {
+            let mut sent = writer.write_all(&first).await;
+            while sent.is_ok() {
+                sent = writer.write_all(&again).await;
+            }
+        });
+        for _ in 0..20 {
+            bystanders.are_well().await;
+        }
+        assert!(!writing.is_finished(), "the flood goes on");
+        for task in [writing.abort_handle(), reading.abort_handle()] {
+            task.abort();
+        }
+        let _ = (writing.await, reading.await);
+    }
+    unharmed(&server).await;
+}

@@ -73,7 +73,7 @@ impl Session {
     pub(super) async fn send_page(&self, page: Bytes) {
         match &self.lane {
             Lane::WebSocket(link) => {
-                link.allow(page.len());
+                link.allow_of(self.id.0, page.len());
                 self.emit(&page);
                 loop {
                     let progress = link.progress();
@@ -82,9 +82,7 @@ impl Session {
                     }
                     progress.await;
                 }
-                if !self.gone.load(SeqCst) {
-                    link.allow(0); // unless it is another session's by now
-                }
+                link.allow_of(self.id.0, 0);
             }
             Lane::Engine(engined) => {
                 let most = engined.accepted() + page.len() / 2;

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 
 use super::{
@@ -27,7 +27,7 @@ use crate::domain::{
     clock::{NoRandomness, alphanumeric},
     ids::{ConnectionId, SocketId, Uid},
     json,
-    outlet::{Burst, Encoding, Outcome, Outlet},
+    outlet::{Burst, Encoding, Outcome, Outlet, Settled},
     room::Room,
 };
 
@@ -222,15 +222,26 @@ impl Outlet for Session {
         }
     }
 
-    fn settled(&self, ack: Option<i64>, bytes: usize, outcome: Outcome) {
-        self.inbox.settled(bytes);
-        match (outcome, ack) {
-            (Outcome::Done, Some(id)) => self.acknowledge(id, wire::MSG_SUCCESS),
-            (Outcome::Done, None) => {}
-            (Outcome::Unavailable, Some(id)) => self.acknowledge(id, &wire::failure(&wire::MsgFailure::Unavailable)),
-            (Outcome::Unknown, Some(id)) => self.acknowledge(id, &wire::failure(&wire::MsgFailure::Unknown)),
+    fn settled(&self, messages: &[Settled]) {
+        let mut acks = BytesMut::new();
+        let mut lost = false;
+        for Settled { ack, outcome, .. } in messages {
+            match (outcome, ack) {
+                (Outcome::Done, Some(id)) => wire::ack(&mut acks, *id, wire::MSG_SUCCESS),
+                (Outcome::Done, None) => {}
+                (Outcome::Unavailable, Some(id)) => wire::ack(&mut acks, *id, &wire::failure(&wire::MsgFailure::Unavailable)),
+                (Outcome::Unknown, Some(id)) => wire::ack(&mut acks, *id, &wire::failure(&wire::MsgFailure::Unknown)),
+                (Outcome::Unavailable | Outcome::Unknown, None) => lost = true,
+            }
+        }
+        // Before they count as settled: what waits for that is answered behind.
+        if !acks.is_empty() {
+            self.emit(&acks.freeze());
+        }
+        messages.iter().for_each(|m| self.inbox.settled(m.bytes));
+        if lost {
             // It would lose a message without a word: it comes back and learns what is stored.
-            (Outcome::Unavailable | Outcome::Unknown, None) => self.drop_connection("store unavailable"),
+            self.drop_connection("store unavailable");
         }
         self.resume();
     }

@@ -30,6 +30,9 @@ use tokio::{
 const MOST_ATTACHMENTS: usize = 10_000;
 const ATTACHMENTS_WITHIN: Duration = Duration::from_secs(60);
 
+/// Messages that are read before a client counts as late.
+const CATCH_UP: usize = 256;
+
 /// The version of engine.io that a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
@@ -95,11 +98,17 @@ pub(super) async fn serve(dialect: Arc<AlwaysOnline>, version: Version, stream: 
         // In no order: neither a client that never pauses nor one that is silent keeps the other from its turn.
         over = tokio::select! {
             message = websocket.next() => client.message(message),
-            () = &mut timer => match websocket.next().now_or_never() {
+            () = &mut timer => {
                 // What came while nobody listened counts.
-                Some(message) => client.message(message).and_then(|()| client.late()),
-                None => client.late(),
-            },
+                let mut come = Ok(());
+                for _ in 0..CATCH_UP {
+                    match websocket.next().now_or_never() {
+                        Some(message) if come.is_ok() => come = client.message(message),
+                        Some(_) | None => break,
+                    }
+                }
+                come.and_then(|()| client.late())
+            }
         };
         if timer.deadline() != client.due() {
             timer.as_mut().reset(client.due());

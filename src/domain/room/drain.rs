@@ -9,7 +9,7 @@ use super::{
         broker::{Entry, Event, Publication},
         error::StoreError,
         hub::Hub,
-        outlet::{Outcome, Outlet},
+        outlet::{Outcome, Outlet, Settled},
     },
     Job, Room, lock,
 };
@@ -19,6 +19,8 @@ use crate::domain::message::Kind;
 const BATCH: usize = 1024;
 const BATCH_BYTES: usize = 1 << 20;
 const BATCH_DELIVERIES: usize = 50_000;
+/// Senders of a batch whose messages are put together.
+const SENDERS: usize = 32;
 /// A store call that takes longer than this is a store that is out, until it ends.
 const SLOW: Duration = Duration::from_millis(250);
 /// First and longest pause between two attempts at a store that is out.
@@ -95,6 +97,7 @@ async fn publish(room: &Arc<Room>, hub: &Arc<Hub>, entries: Vec<Entry>, sent: Ve
     if outcome == Outcome::Done {
         count(hub, &entries);
     }
+    let mut settled: Vec<(Arc<dyn Outlet>, Vec<Settled>)> = Vec::new();
     for (sent, entry) in sent.into_iter().zip(entries.iter()) {
         if let Some((sender, ack)) = sent.sender {
             let outcome = match (entry.is_stored(), outcome) {
@@ -104,9 +107,15 @@ async fn publish(room: &Arc<Room>, hub: &Arc<Hub>, entries: Vec<Entry>, sent: Ve
                 (false, Outcome::Unknown) if ack.is_none() => Outcome::Done,
                 (_, outcome) => outcome,
             };
-            sender.settled(ack, sent.bytes, outcome);
+            let message = Settled { ack, bytes: sent.bytes, outcome };
+            // Looked for among the last few only: one that is told twice loses nothing but a little time.
+            match settled.iter_mut().rev().take(SENDERS).find(|(s, _)| Arc::ptr_eq(s, &sender)) {
+                Some((_, messages)) => messages.push(message),
+                None => settled.push((sender, vec![message])),
+            }
         }
     }
+    settled.iter().for_each(|(sender, messages)| sender.settled(messages));
 }
 
 /// One call of the store. While it takes long, what comes and needs no store passes it.
@@ -213,7 +222,7 @@ fn pass_unstored(room: &Arc<Room>) {
         if let Job::Publish { entry, bytes, sender, .. } = job {
             deliver_unstored(room, std::iter::once(&entry));
             if let Some((sender, ack)) = sender {
-                sender.settled(ack, bytes, Outcome::Done);
+                sender.settled(&[Settled { ack, bytes, outcome: Outcome::Done }]);
             }
         }
     }

@@ -5,6 +5,9 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::{Durability, folder::OpenError};
 
+/// How often a file is looked at that somebody else is making.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Step i leads from version i to i + 1. A released step is never edited: append.
 const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] = &[first, second, third];
 
@@ -56,26 +59,30 @@ pub(super) fn open(file: &Path, durability: Durability, patience: Duration) -> R
 
 /// A connection for the accounts alone, beside a server that may be running, and may be of an earlier version: then its tables are left as
 /// they are, as `accounts` is the same since the first. `claim` says whether there is no server.
-pub(super) fn open_accounts<T>(
-    file: &Path,
-    patience: Duration,
-    claim: impl FnOnce() -> Result<T, OpenError>,
-) -> Result<Connection, OpenError> {
+pub(super) fn open_accounts<T>(file: &Path, patience: Duration, claim: impl Fn() -> Result<T, OpenError>) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| OpenError::from_sqlite(file, &e);
     let mut db = connect(file, Durability::Power, patience)?;
-    let found = version(&db).map_err(failed)?;
-    if usize::try_from(found) == Ok(STEPS.len()) {
-        return Ok(db);
-    }
-    match claim() {
-        Ok(claimed) => {
-            migrate(&mut db, file)?;
-            drop(claimed);
+    let mut left = patience;
+    loop {
+        let found = version(&db).map_err(failed)?;
+        if usize::try_from(found) == Ok(STEPS.len()) {
+            return Ok(db);
         }
-        Err(OpenError::InUse { .. }) if (1..super::column(STEPS.len() as u64)).contains(&found) => {}
-        Err(error) => return Err(error),
+        match claim() {
+            Ok(claimed) => {
+                migrate(&mut db, file)?;
+                drop(claimed);
+                return Ok(db);
+            }
+            Err(OpenError::InUse { .. }) if (1..super::column(STEPS.len() as u64)).contains(&found) => return Ok(db),
+            // Who has it is making the tables just now.
+            Err(OpenError::InUse { .. }) if found == 0 && !left.is_zero() => {
+                std::thread::sleep(LOOK);
+                left = left.saturating_sub(LOOK);
+            }
+            Err(error) => return Err(error),
+        }
     }
-    Ok(db)
 }
 
 fn connect(file: &Path, durability: Durability, patience: Duration) -> Result<Connection, OpenError> {
