@@ -28,7 +28,7 @@ section! {
         write_stall: Duration = "15s", DURATION, "AO_WEBSOCKET__WRITE_STALL";
         /// Bytes that may wait to be read by a client; who stays above for 4 s, or is 4 MiB above, is dropped as too slow.
         backlog: ByteSize = "1 MiB", SIZE, "AO_WEBSOCKET__BACKLOG";
-        /// Whether WebSocket clients get their messages past the engine's queues: less work for each. Only for comparing.
+        /// Whether WebSocket clients are served without socketioxide, as far as they can be: a sixth of the memory. Only for comparing.
         fast_lane: bool = "true", SWITCH, "AO_WEBSOCKET__FAST_LANE";
         /// File served as /socket.io/socket.io.js, and FILE.map as its source map. Empty: none.
         client_script: Option<PathBuf> = "", OPTIONAL_PATH, "AO_WEBSOCKET__CLIENT_SCRIPT";

@@ -32,11 +32,12 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// A WebSocket text frame with the packet DISCONNECT of the namespace `/`. These bytes are nowhere else in what the engine writes: 0x02
 /// can't stand in JSON text, and no other packet is two bytes long and begins with `41`.
-const DISCONNECT: [u8; 4] = [0x81, 2, b'4', b'1'];
+pub const DISCONNECT: [u8; 4] = [0x81, 2, b'4', b'1'];
+
 impl Link {
     /// From now on frames of ours wait until the engine writes the marker.
     pub fn hold(&self) {
-        self.queue().hold.get_or_insert_default();
+        self.queue().held.get_or_insert_default();
     }
 
     /// Sends finished frames, behind all that was sent before.
@@ -54,10 +55,10 @@ impl Link {
         if self.is_ended() || !may(queue.session) {
             return;
         }
-        let sent = match &mut queue.hold {
-            Some(hold) => {
-                hold.frames.push(frames.clone());
-                Ok(hold.frames.iter().map(Bytes::len).sum::<usize>() <= self.most())
+        let sent = match &mut queue.held {
+            Some(held) => {
+                held.push(frames.clone());
+                Ok(held.iter().map(Bytes::len).sum::<usize>() <= self.most())
             }
             None => self.append(&mut queue, frames),
         };
@@ -75,12 +76,12 @@ impl Link {
         if self.is_ended() {
             return Err(dead());
         }
-        let fits = match &queue.hold {
+        let fits = match &queue.held {
             None => self.append(&mut queue, &Bytes::copy_from_slice(bytes))?,
             Some(_) => match turn(bytes) {
                 None => self.append(&mut queue, &Bytes::copy_from_slice(bytes))?,
                 Some((before, after)) => {
-                    let held = queue.hold.take().map(|h| h.frames).unwrap_or_default();
+                    let held = queue.held.take().unwrap_or_default();
                     let mut fits = self.append(&mut queue, &Bytes::copy_from_slice(&bytes[..before]))?;
                     for frames in &held {
                         fits = self.append(&mut queue, frames)?;

@@ -19,14 +19,8 @@ pub(super) struct Queue {
     pub(super) flushing: bool,
     /// Whose frames are sent by [`super::Link::send_of`].
     pub(super) session: u64,
-    /// The engine's turn has not ended.
-    pub(super) hold: Option<Hold>,
-}
-
-/// Frames of ours that wait until the engine has written the marker ([`super::outbound::MARKER`]).
-#[derive(Default)]
-pub(super) struct Hold {
-    pub(super) frames: Vec<Bytes>,
+    /// Frames of ours that wait until the engine has written the marker ([`super::outbound::MARKER`]), while it has not.
+    pub(super) held: Option<Vec<Bytes>>,
 }
 
 impl Queue {

@@ -40,7 +40,7 @@ pub(super) type Engine = SocketIoService<engineioxide::service::NotFoundService>
 /// Packets that the engine queues for a client. A bound in bytes of ours acts first ([`super::lane`]).
 const ENGINE_QUEUE: usize = 65_536;
 /// Bytes read from a WebSocket at once.
-const READ_BUFFER: usize = 512;
+const READ_BUFFER: usize = 1024;
 
 /// The socket that connects, itself.
 struct Connecting(Arc<Socket>);

@@ -12,7 +12,7 @@ use super::{
     session::{Session, lock},
     wire,
 };
-use crate::net::{Closing, Link};
+use crate::net::{Closing, Link, outbound::DISCONNECT};
 
 /// A page counts as written when no more than this is left of it.
 pub(super) const NEARLY_WRITTEN: usize = 64 << 10;
@@ -110,7 +110,7 @@ impl Session {
         self.dialect.hub.metrics.refused(why);
         self.leave_desk();
         match &self.lane {
-            Lane::WebSocket(link) => link.close_of(self.id.0, Some(&Bytes::from_static(wire::DISCONNECT)), Closing::Graceful, why),
+            Lane::WebSocket(link) => link.close_of(self.id.0, Some(&Bytes::from_static(&DISCONNECT)), Closing::Graceful, why),
             Lane::Engine(_) => self.clone().refuse_by_engine(why),
         }
     }

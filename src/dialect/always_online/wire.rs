@@ -14,10 +14,9 @@ pub(super) const AUTH_SUCCESS: &str = r#"{"status":0,"data":"auth success"}"#;
 pub(super) const JOIN_SUCCESS: &str = r#"{"status":0,"data":"join success"}"#;
 pub(super) const MSG_SUCCESS: &str = r#"{"status":0,"data":"msg success"}"#;
 pub(super) const LEAVE_SUCCESS: &str = r#"{"status":0}"#;
-/// Frames of engine.io's ping and pong, and of socket.io's DISCONNECT.
+/// Frames of engine.io's ping and pong.
 pub(super) const PING: &[u8] = &[0x81, 1, b'2'];
 pub(super) const PONG: &[u8] = &[0x81, 1, b'3'];
-pub(super) const DISCONNECT: &[u8] = &[0x81, 2, b'4', b'1'];
 /// Payload of `kickout`.
 pub(super) const KICKOUT: &str = "0";
 
