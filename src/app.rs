@@ -14,9 +14,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use crate::{
-    config::{Backend, Config, Durability, cli::Role},
+    config::{Config, cli::Role},
     dialect::always_online::{AlwaysOnline, Options, Transport},
     domain::{
+        broker::Broker,
         clock::{Clock, NoRandomness, Rng, SystemClock, SystemRng},
         error::StoreError,
         hub::{self, Hub, Parts},
@@ -31,8 +32,12 @@ use crate::{
         link::Bounds,
         listener::{Listener, Service},
     },
-    store::embedded::{self, Accounts, Embedded, OpenError},
 };
+
+mod stores;
+
+use stores::Stores;
+pub use stores::accounts;
 
 /// The administrator that is made at the very first start.
 const FIRST_ADMIN: &str = "admin";
@@ -52,9 +57,7 @@ pub enum StartError {
     #[error("can't listen on {address} for {what}: {reason}\n  another program may use the port; choose another one with {setting}")]
     Listen { what: &'static str, address: SocketAddr, setting: &'static str, reason: io::Error },
     #[error(transparent)]
-    Store(#[from] OpenError),
-    #[error("{0} is set to a URL, but this version knows only the embedded store")]
-    Backend(&'static str),
+    Store(#[from] stores::OpenError),
     #[error("the store does not answer: {0}")]
     Unavailable(#[from] StoreError),
     #[error("the first administrator could not be made: {0}")]
@@ -81,6 +84,8 @@ pub struct App {
     pub addresses: Vec<(&'static str, SocketAddr)>,
     /// Only at the very first start on an embedded store.
     pub first_admin: Option<FirstAdmin>,
+    /// What has to be closed besides the broker.
+    files: Option<Arc<dyn Broker>>,
     hub: Arc<Hub>,
     dialect: Arc<AlwaysOnline>,
     listening: CancellationToken,
@@ -127,37 +132,6 @@ fn listen(what: &'static str, address: SocketAddr, setting: &'static str) -> Res
     Listener::bind(address).map_err(|reason| StartError::Listen { what, address, setting, reason })
 }
 
-fn embedded_only(config: &Config) -> Result<(), StartError> {
-    for (backend, setting) in [(&config.store.messages, "AO_STORE__MESSAGES"), (&config.store.tokens, "AO_STORE__TOKENS")] {
-        if !matches!(backend, Backend::Embedded) {
-            return Err(StartError::Backend(setting));
-        }
-    }
-    Ok(())
-}
-
-/// The accounts of the configured store, for the command line; a server may run beside it.
-pub fn accounts(config: &Config) -> Result<Arc<dyn Tokens>, StartError> {
-    embedded_only(config)?;
-    Ok(Accounts::open(&config.store.path, Arc::new(SystemClock))?)
-}
-
-fn open_store(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Result<Arc<Embedded>, OpenError> {
-    let rate = config.auth.rate_limit;
-    Embedded::open(embedded::Options {
-        path: config.store.path.clone(),
-        durability: match config.store.durability {
-            Durability::Process => embedded::Durability::Process,
-            Durability::Power => embedded::Durability::Power,
-        },
-        deadline: config.store.deadline,
-        room_expiry: config.store.room_expiry,
-        rate_limit: (!rate.is_off()).then_some((rate.count, rate.window)),
-        clock,
-        rng,
-    })
-}
-
 /// Makes the first administrator, and keeps its credential in a file that only the owner reads.
 async fn first_admin(tokens: &dyn Tokens, rng: &dyn Rng, folder: &Path) -> Result<Option<FirstAdmin>, StartError> {
     let uid = Uid::text(FIRST_ADMIN).map_err(|e| StartError::Admin(e.to_string()))?;
@@ -185,7 +159,6 @@ fn write_secret(file: &Path, text: &str) -> io::Result<()> {
 impl App {
     /// Binds, opens the store, and serves. The configuration has been checked.
     pub async fn start(config: &Config, role: Role) -> Result<App, StartError> {
-        embedded_only(config)?;
         let websocket = role.websocket().then(|| listen("socket.io", config.websocket.listen, "AO_WEBSOCKET__LISTEN")).transpose()?;
         let api = role.api().then(|| listen("the token API", config.api.listen, "AO_API__LISTEN")).transpose()?;
         let demo = role.demo().then(|| listen("the demo page", config.demo.listen, "AO_DEMO__LISTEN")).transpose()?;
@@ -196,17 +169,17 @@ impl App {
         let metrics_page = optional(true, config.metrics.listen, "metrics", "AO_METRICS__LISTEN")?;
 
         let (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>) = (Arc::new(SystemClock), Arc::new(SystemRng));
-        let store = open_store(config, clock.clone(), rng.clone())?;
-        let tokens = store.tokens();
-        let first_admin = if store.first_start() { first_admin(&*tokens, &*rng, &config.store.path).await? } else { None };
-
         let (metrics, tasks) = (Arc::new(Metrics::default()), TaskTracker::new());
+        let stores = Stores::open(config, clock.clone(), rng.clone(), &tasks).await?;
+        let first_admin = if stores.first_start { first_admin(&*stores.tokens, &*rng, &config.store.path).await? } else { None };
+
         let (listening, working) = (CancellationToken::new(), CancellationToken::new());
         let hub = Hub::new(Parts {
-            broker: store.broker(),
-            presence: store.presence(),
-            limits: store.limits(),
-            tokens,
+            broker: stores.broker,
+            presence: stores.presence,
+            cluster: stores.cluster,
+            limits: stores.limits,
+            tokens: stores.tokens,
             clock,
             rng,
             metrics: metrics.clone(),
@@ -221,7 +194,7 @@ impl App {
             hub: hub.clone(),
             compat: config.compat,
             open: config.api.open,
-            embedded: true,
+            embedded: stores.embedded,
             loopback: api.as_ref().is_some_and(|l| l.address.ip().is_loopback()),
             auth_switch: config.admin.auth_switch,
             settings: config.values().into_iter().map(|(k, v)| (k.to_string(), v)).collect(),
@@ -273,7 +246,18 @@ impl App {
             }
         }));
         hub.set_ready(true);
-        Ok(App { addresses, first_admin, hub, dialect, listening, working, tasks, writes, shutdown: config.shutdown.clone() })
+        Ok(App {
+            addresses,
+            first_admin,
+            files: stores.files,
+            hub,
+            dialect,
+            listening,
+            working,
+            tasks,
+            writes,
+            shutdown: config.shutdown.clone(),
+        })
     }
 
     /// Ends in order: no new connections, clients dropped in batches, what they sent stored. False: the deadline came first.
@@ -302,7 +286,13 @@ impl App {
         self.tasks.close();
         // What was acknowledged is stored already; the rest gets a last chance, and no more.
         let last = deadline.max(Instant::now() + LAST_CHANCE);
-        in_time & tokio::time::timeout_at(last, self.hub.broker.close()).await.is_ok()
+        let close = async {
+            self.hub.broker.close().await;
+            if let Some(files) = &self.files {
+                files.close().await;
+            }
+        };
+        in_time & tokio::time::timeout_at(last, close).await.is_ok()
     }
 }
 

@@ -2,6 +2,7 @@
 //! its traits ([`broker::Broker`], [`presence::Presence`], [`token::Tokens`], [`limit::Limits`]).
 pub mod broker;
 pub mod clock;
+pub mod cluster;
 pub mod deadline;
 pub mod error;
 pub mod history;

@@ -59,7 +59,6 @@ fn main() -> ExitCode {
             let code = match error.downcast_ref::<StartError>() {
                 Some(StartError::Listen { .. }) => NO_ADDRESS,
                 Some(StartError::Store(_) | StartError::Unavailable(_)) => NO_STORE,
-                Some(StartError::Backend(_)) => WRONG_CONFIGURATION,
                 Some(StartError::Admin(_)) | None => FAILED,
             };
             ExitCode::from(code)

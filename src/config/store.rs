@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::backend::{Backend, MESSAGES, TOKENS};
 use super::duration::{DURATION, DURATION_OR_OFF, DURATION_OR_ZERO};
-use super::kind::{PATH, words};
+use super::kind::{Kind, PATH, SWITCH, Shape, words};
 use super::setting::section;
 use super::size::{ByteSize, SIZE};
 
@@ -18,6 +18,20 @@ words! {
         Power = "power",
     }
 }
+
+/// What all keys of a Redis begin with.
+const PREFIX: Kind<String> = Kind {
+    name: "TEXT",
+    values: "up to 64 letters, digits and :._-, or empty",
+    shape: Shape::Text,
+    secret: false,
+    words: &[],
+    parse: |text| {
+        let good = |c: char| c.is_ascii_alphanumeric() || ":._-".contains(c);
+        if text.len() <= 64 && text.chars().all(good) { Ok(text.into()) } else { Err(format!("expected {}", PREFIX.values)) }
+    },
+    print: String::clone,
+};
 
 section! {
     /// Where messages and tokens are kept, and what happens while the store is down.
@@ -38,6 +52,12 @@ section! {
         deadline: Duration = "8s", DURATION, "AO_STORE__DEADLINE";
         /// Memory for pages of sync that are kept ready.
         page_cache: ByteSize = "64 MiB", SIZE, "AO_STORE__PAGE_CACHE";
+        /// What all keys in Redis begin with, where several services share it. The original has none.
+        key_prefix: String = "", PREFIX, "AO_STORE__KEY_PREFIX";
+        /// Keep copies of updates and of messages that are not stored in Redis for ever, as the original does.
+        backups: bool = "false", SWITCH, "AO_STORE__BACKUPS";
+        /// Time after which an instance without a sign of life is dead for the others. It gives one every third of this time.
+        lease: Duration = "9s", DURATION, "AO_STORE__LEASE";
         /// Time after which an unused room is deleted with its messages.
         room_expiry: Option<Duration> = "off", DURATION_OR_OFF, "AO_STORE__ROOM_EXPIRY";
     }

@@ -1,8 +1,8 @@
 //! The broker: message log and publish/subscribe behind one trait, because storing and delivering must agree.
 //!
-//! A room's publications form one total order, the same on every node: each carries (epoch, n), n growing by one per room where it is
-//! stored. The caller keeps one `publish`, `clear` or presence call in flight per room and node, so a broker sees a room's batches one
-//! after the other.
+//! A room's publications form one total order, the same on every node: each carries n, which grows by one per room where it is stored,
+//! through a clearing too. The caller keeps one `publish`, `clear` or presence call in flight per room and node, so a broker sees a room's
+//! batches one after the other.
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -35,7 +35,7 @@ impl Entry {
 /// What every node with members of a room is told, in the room's order.
 #[derive(Debug, Clone)]
 pub struct Publication {
-    /// Place in the room's order, within its epoch.
+    /// Place in the room's order; 0 for what has none, because the store is out.
     pub n: u64,
     /// The connection that caused it; it is not told.
     pub origin: Option<ConnectionId>,
@@ -57,15 +57,28 @@ pub enum Event {
     Synced(Uid),
     /// A JSON value from the server.
     System(Bytes),
-    /// The room's log is empty now, and its epoch a new one.
+    /// The room's log is empty now.
     Cleared,
 }
 
-/// Where publications go on this node. Called in each room's order, never twice at the same time for one room; must not block.
+/// What a store tells its node. Nothing here may block.
 pub trait Sink: Send + Sync {
+    /// In each room's order, never twice at the same time for one room.
     fn deliver(&self, room: &RoomId, publications: Vec<Publication>);
+    /// Publications of the room may have been missed: until they have been made up for, what is known of its log may be out of date.
+    fn doubt(&self, room: &RoomId);
+    /// Publications of the room were missed for good: its members here have to come back, and read its log.
+    fn lose(&self, room: &RoomId);
+    /// This node was taken for dead, and its sessions for gone: all of its clients have to come back.
+    fn lose_all(&self);
     /// Another session of this connection's user has taken over: it gets kicked out.
     fn evict(&self, connection: ConnectionId);
+    /// The credentials of this connection's user were revoked: it is refused.
+    fn expel(&self, connection: ConnectionId);
+    /// Whether users must present a valid token, from now on; none: as this node is configured.
+    fn force_user_auth(&self, on: Option<bool>);
+    /// Connections of this node, authenticated or not.
+    fn open_connections(&self) -> u64;
 }
 
 /// How much a page may hold.
@@ -111,7 +124,7 @@ pub trait Broker: Send + Sync {
     /// The room's updates, in the order of their last writing where that is known.
     async fn updates(&self, room: &RoomId) -> Result<Vec<Stored>, StoreError>;
 
-    /// Forgets the room's inserts and updates, begins a new epoch, and delivers [`Event::Cleared`].
+    /// Forgets the room's inserts and updates, and delivers [`Event::Cleared`].
     async fn clear(&self, room: &RoomId) -> Result<(), StoreError>;
 
     /// This node has its first member of the room: it is told of what happens there from now on.

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     broker::{Broker, Publication, Sink},
     clock::{Clock, Rng},
+    cluster::Cluster,
     ids::{ConnectionId, RoomId},
     limit::Limits,
     outlet::Outlet,
@@ -35,6 +36,7 @@ pub struct Options {
 pub struct Parts {
     pub broker: Arc<dyn Broker>,
     pub presence: Arc<dyn Presence>,
+    pub cluster: Arc<dyn Cluster>,
     pub tokens: Arc<dyn Tokens>,
     pub limits: Arc<dyn Limits>,
     pub clock: Arc<dyn Clock>,
@@ -43,7 +45,7 @@ pub struct Parts {
     /// Every task of the core is spawned here.
     pub tasks: TaskTracker,
     pub options: Options,
-    /// Whether users must present a valid token.
+    /// Whether users must present a valid token, as configured.
     pub force_user_auth: bool,
 }
 
@@ -51,6 +53,7 @@ pub struct Parts {
 pub struct Hub {
     pub broker: Arc<dyn Broker>,
     pub presence: Arc<dyn Presence>,
+    pub cluster: Arc<dyn Cluster>,
     pub tokens: Arc<dyn Tokens>,
     pub limits: Arc<dyn Limits>,
     pub clock: Arc<dyn Clock>,
@@ -61,6 +64,8 @@ pub struct Hub {
     rooms: Mutex<HashMap<RoomId, Arc<Room>>>,
     connections: Mutex<HashMap<ConnectionId, Arc<dyn Outlet>>>,
     next_connection: AtomicU64,
+    /// As configured, and as it is now.
+    configured_user_auth: bool,
     force_user_auth: AtomicBool,
     open: AtomicUsize,
     ready: AtomicBool,
@@ -69,19 +74,63 @@ pub struct Hub {
 /// The broker's way back, without a cycle of ownership.
 struct WeakSink(Weak<Hub>);
 
+impl WeakSink {
+    fn room(&self, room: &RoomId) -> Option<Arc<Room>> {
+        self.0.upgrade().and_then(|hub| hub.rooms().get(room).cloned())
+    }
+
+    fn outlet(&self, connection: ConnectionId) -> Option<Arc<dyn Outlet>> {
+        self.0.upgrade().and_then(|hub| hub.connections().get(&connection).cloned())
+    }
+}
+
 impl Sink for WeakSink {
     fn deliver(&self, room: &RoomId, publications: Vec<Publication>) {
-        let room = self.0.upgrade().and_then(|hub| hub.rooms().get(room).cloned());
-        if let Some(room) = room {
+        if let Some(room) = self.room(room) {
             room.deliver(&publications);
         }
     }
 
+    fn doubt(&self, room: &RoomId) {
+        if let Some(room) = self.room(room) {
+            room.doubt();
+        }
+    }
+
+    fn lose(&self, room: &RoomId) {
+        if let Some(room) = self.room(room) {
+            room.lose();
+        }
+    }
+
+    fn lose_all(&self) {
+        let Some(hub) = self.0.upgrade() else { return };
+        let outlets: Vec<_> = hub.connections().values().cloned().collect();
+        outlets.iter().for_each(|outlet| outlet.drop_connection("lost lease"));
+    }
+
     fn evict(&self, connection: ConnectionId) {
-        let outlet = self.0.upgrade().and_then(|hub| hub.connections().get(&connection).cloned());
-        if let Some(outlet) = outlet {
+        if let Some(outlet) = self.outlet(connection) {
             outlet.evict();
         }
+    }
+
+    fn expel(&self, connection: ConnectionId) {
+        if let Some(outlet) = self.outlet(connection) {
+            outlet.expel();
+        }
+    }
+
+    fn force_user_auth(&self, on: Option<bool>) {
+        let Some(hub) = self.0.upgrade() else { return };
+        let on = on.unwrap_or(hub.configured_user_auth);
+        if hub.force_user_auth.swap(on, Ordering::Relaxed) != on {
+            tracing::warn!(force_user_auth = on, "user authentication was switched");
+        }
+    }
+
+    fn open_connections(&self) -> u64 {
+        self.0.upgrade().map_or(0, |hub| hub.open_connections() as u64)
     }
 }
 
@@ -91,6 +140,7 @@ impl Hub {
         let hub = Arc::new(Hub {
             broker: parts.broker,
             presence: parts.presence,
+            cluster: parts.cluster,
             tokens: parts.tokens,
             limits: parts.limits,
             clock: parts.clock,
@@ -101,6 +151,7 @@ impl Hub {
             rooms: Mutex::default(),
             connections: Mutex::default(),
             next_connection: AtomicU64::new(1),
+            configured_user_auth: parts.force_user_auth,
             force_user_auth: AtomicBool::new(parts.force_user_auth),
             open: AtomicUsize::new(0),
             ready: AtomicBool::new(false),
@@ -150,10 +201,6 @@ impl Hub {
     /// Whether users must present a valid token.
     pub fn force_user_auth(&self) -> bool {
         self.force_user_auth.load(Ordering::Relaxed)
-    }
-
-    pub fn set_force_user_auth(&self, on: bool) {
-        self.force_user_auth.store(on, Ordering::Relaxed);
     }
 
     /// Whether this node should be sent clients: it has started, and is not ending.

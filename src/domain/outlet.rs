@@ -41,6 +41,10 @@ pub trait Outlet: Send + Sync {
     fn settled(&self, messages: &[Settled]);
     /// A newer session of the same user has taken over.
     fn evict(self: Arc<Self>);
+    /// The user's credentials were revoked.
+    fn expel(self: Arc<Self>);
+    /// Closes the connection in a way that makes the client come back.
+    fn drop_connection(&self, why: &'static str);
 }
 
 /// Several publications, encoded, one part each, in one piece of memory.

@@ -23,7 +23,8 @@ pub struct Visitor {
 pub struct Roster {
     /// Visible users of the room without the visitor itself, in the order of their joining; held ones too.
     pub others: Vec<Uid>,
-    /// The visitor's place in the room's order: presence publications up to it are contained in `others`.
+    /// How far the room's order had come, the visitor's own joining included: presence publications up to it are contained in `others`,
+    /// and nothing up to it concerns the visitor.
     pub n: u64,
 }
 
@@ -80,4 +81,7 @@ pub trait Presence: Send + Sync {
 
     /// All sessions.
     async fn online(&self) -> Result<Vec<Online>, StoreError>;
+
+    /// The credentials of `uid` were revoked: its session, wherever it is, is refused ([`super::broker::Sink::expel`]).
+    async fn expel(&self, uid: &Uid) -> Result<(), StoreError>;
 }

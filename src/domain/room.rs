@@ -5,6 +5,9 @@
 //! through the same outbox, one at a time, so that presence has its place in the order.
 //!
 //! Two locks, each held for moments: `outbox` by whoever sends, `members` by joins and departures. A fan-out works on a snapshot.
+//!
+//! Publications come from the drain task, or, what other nodes made, from the store's own. While a join is on its way to the store those of
+//! the second kind are kept as well: which of them concern the newcomer is known when its place in the order is.
 use std::{
     collections::VecDeque,
     sync::{
@@ -38,8 +41,16 @@ struct Member {
     connection: ConnectionId,
     uid: Uid,
     outlet: Arc<dyn Outlet>,
-    /// Presence publications of this epoch up to this one were in its roster.
+    /// Presence publications up to this one were in its roster.
     since: u64,
+}
+
+#[derive(Default)]
+struct Members {
+    /// Copied when it changes while a fan-out goes on, so that a fan-out holds no lock.
+    here: Arc<Vec<Member>>,
+    /// What was delivered since a join was begun that has not ended.
+    meanwhile: Option<Vec<Publication>>,
 }
 
 /// Something for the drain task.
@@ -75,8 +86,7 @@ pub struct Room {
     nudge: Notify,
     /// Never the same for two rooms, nor for one room before and after its log was cleared.
     generation: AtomicU64,
-    /// Copied when it changes while a fan-out goes on, so that a fan-out holds no lock.
-    members: Mutex<Arc<Vec<Member>>>,
+    members: Mutex<Members>,
 }
 
 fn next_generation() -> u64 {
@@ -134,12 +144,18 @@ impl Room {
 
     /// Takes the connection off the fan-out at once; its departure is announced, if at all, by [`Hub::depart`].
     pub fn silence(&self, connection: ConnectionId) {
-        Arc::make_mut(&mut lock(&self.members)).retain(|m| m.connection != connection);
+        Arc::make_mut(&mut lock(&self.members).here).retain(|m| m.connection != connection);
     }
 
     /// Hands publications to this node's members, each encoding made once.
     pub(super) fn deliver(&self, publications: &[Publication]) {
-        let members = lock(&self.members).clone();
+        let members = {
+            let mut members = lock(&self.members);
+            if let Some(meanwhile) = &mut members.meanwhile {
+                meanwhile.extend_from_slice(publications);
+            }
+            members.here.clone()
+        };
         let mut bursts: Vec<(Encoding, Burst)> = Vec::with_capacity(1);
         for member in members.iter() {
             let encoding = member.outlet.encoding();
@@ -153,18 +169,47 @@ impl Room {
             }
         }
         if publications.iter().any(|p| matches!(p.event, Event::Cleared)) {
-            // A new epoch counts from the beginning.
-            Arc::make_mut(&mut lock(&self.members)).iter_mut().for_each(|m| m.since = 0);
-            self.generation.store(next_generation(), Relaxed);
+            self.doubt();
         }
     }
 
+    /// What was read of the log may not be what it is now.
+    pub(super) fn doubt(&self) {
+        self.generation.store(next_generation(), Relaxed);
+    }
+
+    /// The members here have missed something: they come back, and read the log.
+    pub(super) fn lose(&self) {
+        self.doubt();
+        let members = lock(&self.members).here.clone();
+        members.iter().for_each(|member| member.outlet.drop_connection("missed messages"));
+    }
+
+    /// A join goes to the store.
+    fn expect(&self) {
+        lock(&self.members).meanwhile = Some(Vec::new());
+    }
+
+    /// It came back in vain.
+    fn expect_nobody(&self) {
+        lock(&self.members).meanwhile = None;
+    }
+
+    /// Lets the newcomer in, after `answer`, with all that happened behind its place in the order, `since`.
     fn admit(&self, Visitor { connection, uid, .. }: Visitor, outlet: Arc<dyn Outlet>, since: u64, answer: impl FnOnce()) {
+        let member = Member { connection, uid, outlet, since };
         let mut members = lock(&self.members);
-        let members = Arc::make_mut(&mut members);
-        members.retain(|m| m.connection != connection);
+        let mut missed = members.meanwhile.take().unwrap_or_default();
+        let here = Arc::make_mut(&mut members.here);
+        let before = here.len();
+        here.retain(|m| m.connection != connection);
         answer();
-        members.push(Member { connection, uid, outlet, since });
+        missed.retain(|publication| publication.n > since && concerns(&member, publication));
+        // Who joins again was told already.
+        if !missed.is_empty() && here.len() == before {
+            member.outlet.deliver(member.outlet.encode(&missed).all());
+        }
+        here.push(member);
     }
 
     /// Names this room's log as it is now: what was read of full pages stays true for as long as this stays the same.
@@ -174,7 +219,7 @@ impl Room {
 
     /// Members on this node.
     pub fn local_members(&self) -> usize {
-        lock(&self.members).len()
+        lock(&self.members).here.len()
     }
 }
 

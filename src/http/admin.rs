@@ -195,8 +195,7 @@ async fn do_config(context: &Context, params: &Params) -> Result<Value, Status> 
     if !on && !context.auth_switch {
         return Err(Status::OperationFailed);
     }
-    tracing::warn!(force_user_auth = on, "user authentication was switched by an administrator");
-    context.hub.set_force_user_auth(on);
+    context.hub.cluster.force_user_auth(on).await?;
     Ok(json!({}))
 }
 

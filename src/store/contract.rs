@@ -87,7 +87,7 @@ macro_rules! broker_contract {
             $crate::store::contract::suite!($backend, $home, $crate::store::contract::order:
                 members_are_told_in_order_and_n_grows_by_one
                 a_publication_names_its_origin
-                clearing_is_told_and_n_starts_again
+                clearing_is_told_and_n_goes_on
                 clearing_an_unknown_room_is_told_too
                 n_goes_on_after_the_last_member_left
                 what_a_member_was_told_can_be_read

@@ -11,6 +11,7 @@
 mod accounts;
 mod broker;
 mod chunk;
+mod cluster;
 mod delivery;
 mod expiry;
 mod folder;
@@ -40,6 +41,7 @@ use self::{
 use crate::domain::{
     broker::Broker,
     clock::{Clock, Rng},
+    cluster::Cluster,
     ids::RoomId,
     limit::Limits,
     presence::Presence,
@@ -122,6 +124,10 @@ impl Embedded {
     }
 
     pub fn presence(self: &Arc<Self>) -> Arc<dyn Presence> {
+        self.clone()
+    }
+
+    pub fn cluster(self: &Arc<Self>) -> Arc<dyn Cluster> {
         self.clone()
     }
 

@@ -258,6 +258,15 @@ impl Outlet for Session {
             self.start();
         }
     }
+
+    fn expel(self: Arc<Self>) {
+        // Its rooms are told when the transport has closed, as with any other end.
+        self.refuse("revoked");
+    }
+
+    fn drop_connection(&self, why: &'static str) {
+        Session::drop_connection(self, why);
+    }
 }
 
 impl Drop for Session {

@@ -255,12 +255,14 @@ async fn single(room: &Arc<Room>, hub: &Arc<Hub>, job: Job) {
                     hub.broker.attach(&room.id).await?;
                 }
                 hub.presence.enter(&room.id, &visitor).await
-            }
-            .await;
+            };
+            room.expect();
+            let entered = entered.await;
             let worked = entered.is_ok();
             match &entered {
                 Ok(roster) => room.admit(visitor, outlet, roster.n, || answer(&entered)),
                 Err(error) => {
+                    room.expect_nobody();
                     tracing::warn!(room = %room.id, %error, "a join failed");
                     answer(&entered);
                 }

@@ -1,5 +1,10 @@
-//! Frames, by the byte.
+//! Frames, by the byte, and whose turn it is.
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+
 use super::*;
+use crate::net::link::Bounds;
 
 const KEY: [u8; 4] = [7, 250, 0, 99];
 
@@ -97,5 +102,39 @@ fn what_breaks_the_protocol_is_known_as_soon_as_it_is_there() {
         let mut read = frames(100);
         read.add(&frame(0x88, payload));
         assert_eq!(read.next(), Ok(Some(Frame::Close)));
+    }
+}
+
+/// A WebSocket that has read these bytes already, and its client.
+async fn opened(bytes: Vec<u8>) -> (WebSocket, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (stream, peer) = listener.accept().await.unwrap();
+    let bounds = Bounds {
+        stall: Duration::from_secs(10),
+        backlog: 1 << 20,
+        metrics: Arc::default(),
+        connections: tokio_util::task::TaskTracker::new(),
+        writes: tokio_util::task::TaskTracker::new(),
+    };
+    let mut stream = Stream::new(Link::new(stream, peer, bounds));
+    stream.unread(bytes.into());
+    (WebSocket::new(stream, 100), client)
+}
+
+/// However much is there: the loop's end hands over to others, and asks to be called again.
+#[tokio::test]
+async fn frames_that_are_no_message_yet_are_read_in_many_turns() {
+    for idle in [frame(0x89, b"?"), frame(0x8A, b""), frame(0x00, b"")] {
+        let bytes = [frame(0x01, b"a"), idle.repeat(10_000), frame(0x80, b"b")].concat();
+        let (mut socket, _client) = opened(bytes).await;
+        let mut turns = 0;
+        let message = poll_fn(|cx| {
+            turns += 1;
+            socket.poll_next(cx)
+        });
+        let message = tokio::time::timeout(Duration::from_secs(10), message).await.expect("it goes on by itself");
+        assert_eq!(message, Ok(Message::Text("ab".into())));
+        assert!(turns >= 100, "{turns} turns for 10,000 frames");
     }
 }

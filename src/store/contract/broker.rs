@@ -46,7 +46,7 @@ pub(crate) async fn a_page_ends_at_its_entries(home: &impl BrokerHome) {
 
 pub(crate) async fn a_page_ends_at_its_bytes_but_has_one_entry(home: &impl BrokerHome) {
     let (broker, room) = (home.open().await, room("drawings"));
-    let large = "x".repeat(1000);
+    let large = "x".repeat(998); // and two quotes
     publish(&broker, &room, [insert(&large), insert(&large), insert(&large)]).await;
     let with = async |bytes, from| {
         let page = broker.page(&room, from, PageLimit { entries: 200, bytes }).await.unwrap();

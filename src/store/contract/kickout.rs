@@ -78,6 +78,7 @@ pub(crate) async fn the_rooms_of_the_hidden_are_not_held(home: &impl PresenceHom
 pub(crate) async fn a_kick_of_a_kick_inherits_the_holds(home: &impl PresenceHome) {
     let story = Story::with_ann_and_ben(home).await;
     let (first, second) = (story.room.clone(), room("corridor"));
+    story.broker.attach(&second).await.unwrap();
     story.claim("ann", 11).await;
     story.presence.enter(&second, &visitor(11, "ann")).await.unwrap();
     let mut held = story.claim("ann", 12).await;

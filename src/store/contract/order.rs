@@ -20,7 +20,7 @@ pub(crate) async fn members_are_told_in_order_and_n_grows_by_one(home: &impl Bro
     assert_eq!(witness.heard(&room), ["1 ignore a", "2 insert b", "3 update x c"], "told before it is acknowledged");
     publish(&broker, &room, [ignore("d")]).await;
     publish(&broker, &room, [Entry::System { content: "\"hi\"".into() }, insert("e")]).await;
-    assert_eq!(witness.heard(&room), ["4 ignore d", "5 system \"hi\"", "6 insert e"]);
+    assert_eq!(witness.heard(&room), ["4 ignore d", "5 system hi", "6 insert e"]);
     publish(&broker, &room, []).await;
     assert_eq!(witness.heard(&room), [""; 0]);
 }
@@ -33,13 +33,13 @@ pub(crate) async fn a_publication_names_its_origin(home: &impl BrokerHome) {
     assert_eq!(origins, [Some(ConnectionId(7001)), Some(ConnectionId(7002)), None]);
 }
 
-pub(crate) async fn clearing_is_told_and_n_starts_again(home: &impl BrokerHome) {
+pub(crate) async fn clearing_is_told_and_n_goes_on(home: &impl BrokerHome) {
     let (broker, witness, room) = opened(home, "lesson").await;
     publish(&broker, &room, [insert("a"), insert("b"), ignore("c")]).await;
     witness.heard(&room);
     broker.clear(&room).await.unwrap();
     publish(&broker, &room, [ignore("d"), insert("e")]).await;
-    assert_eq!(witness.heard(&room), ["1 cleared", "2 ignore d", "3 insert e"], "the first of a new epoch");
+    assert_eq!(witness.heard(&room), ["4 cleared", "5 ignore d", "6 insert e"]);
 }
 
 pub(crate) async fn clearing_an_unknown_room_is_told_too(home: &impl BrokerHome) {

@@ -16,6 +16,10 @@ use crate::domain::{
 pub(crate) struct Witness {
     told: Mutex<Vec<(RoomId, Publication)>>,
     evicted: Mutex<Vec<ConnectionId>>,
+    expelled: Mutex<Vec<ConnectionId>>,
+    /// Rooms that were lost; none stands for all of them.
+    lost: Mutex<Vec<Option<RoomId>>>,
+    user_auth: Mutex<Vec<Option<bool>>>,
 }
 
 impl Sink for Witness {
@@ -25,6 +29,28 @@ impl Sink for Witness {
 
     fn evict(&self, connection: ConnectionId) {
         self.evicted.lock().unwrap().push(connection);
+    }
+
+    fn expel(&self, connection: ConnectionId) {
+        self.expelled.lock().unwrap().push(connection);
+    }
+
+    fn doubt(&self, _: &RoomId) {}
+
+    fn lose(&self, room: &RoomId) {
+        self.lost.lock().unwrap().push(Some(room.clone()));
+    }
+
+    fn lose_all(&self) {
+        self.lost.lock().unwrap().push(None);
+    }
+
+    fn force_user_auth(&self, on: Option<bool>) {
+        self.user_auth.lock().unwrap().push(on);
+    }
+
+    fn open_connections(&self) -> u64 {
+        7
     }
 }
 
@@ -50,6 +76,21 @@ impl Witness {
         self.told.lock().unwrap().extract_if(.., |(r, _)| r == room).map(|(_, p)| p).collect()
     }
 
+    /// Who was expelled since it was last asked.
+    pub(crate) fn expelled(&self) -> Vec<ConnectionId> {
+        std::mem::take(&mut *self.expelled.lock().unwrap())
+    }
+
+    /// What was lost since it was last asked; none stands for everything.
+    pub(crate) fn lost(&self) -> Vec<Option<RoomId>> {
+        std::mem::take(&mut *self.lost.lock().unwrap())
+    }
+
+    /// How user authentication was switched since it was last asked.
+    pub(crate) fn user_auth(&self) -> Vec<Option<bool>> {
+        std::mem::take(&mut *self.user_auth.lock().unwrap())
+    }
+
     /// Who was evicted since it was last asked.
     pub(crate) fn evicted(&self) -> Vec<ConnectionId> {
         std::mem::take(&mut *self.evicted.lock().unwrap())
@@ -57,7 +98,6 @@ impl Witness {
 }
 
 fn story(event: &Event) -> String {
-    let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     match event {
         Event::Message { kind: Kind::Insert, body } => format!("insert {}", text(body)),
         Event::Message { kind: Kind::Update { id }, body } => format!("update {id} {}", text(body)),
@@ -100,8 +140,19 @@ pub(crate) fn hidden(connection: u64, name: &str) -> Visitor {
     Visitor { hidden: true, ..visitor(connection, name) }
 }
 
-fn message(kind: Kind, body: &str) -> Entry {
-    Entry::Message { from: ConnectionId(7001), message: Message { kind, body: Bytes::copy_from_slice(body.as_bytes()) } }
+/// A body is JSON. What is none stands for itself as a JSON string.
+fn body(text: &str) -> Bytes {
+    let json = serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok();
+    Bytes::from(if json { text.to_owned() } else { serde_json::Value::from(text).to_string() })
+}
+
+/// What [`body`] was made from.
+fn text(body: &Bytes) -> String {
+    serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8(body.to_vec()).unwrap())
+}
+
+fn message(kind: Kind, text: &str) -> Entry {
+    Entry::Message { from: ConnectionId(7001), message: Message { kind, body: body(text) } }
 }
 
 pub(crate) fn insert(body: &str) -> Entry {
@@ -132,7 +183,7 @@ pub(crate) async fn updates(broker: &Arc<dyn Broker>, room: &RoomId) -> Vec<Stri
 }
 
 pub(crate) fn bodies(entries: &[Stored]) -> Vec<String> {
-    entries.iter().map(|e| String::from_utf8(e.body.clone().unwrap().to_vec()).unwrap()).collect()
+    entries.iter().map(|e| text(e.body.as_ref().unwrap())).collect()
 }
 
 pub(crate) fn names(uids: &[Uid]) -> Vec<&str> {

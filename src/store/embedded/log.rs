@@ -79,7 +79,7 @@ impl Change for Append {
     }
 }
 
-/// The end of a room's epoch.
+/// The end of a room's log.
 pub(super) struct Clear {
     pub(super) turn: Turn,
     pub(super) outlet: Outlet,
@@ -98,14 +98,17 @@ impl Change for Clear {
     fn apply(&self, db: &Connection) -> rusqlite::Result<()> {
         let Some(row) = self.turn.counters().row else { return Ok(()) };
         forget(db, row)?;
-        db.prepare_cached("UPDATE rooms SET epoch = epoch + 1, n = 1, touched = ?2 WHERE id = ?1")?
-            .execute(params![row, column(self.unix)])?;
+        db.prepare_cached("UPDATE rooms SET epoch = epoch + 1, n = ?3, touched = ?2 WHERE id = ?1")?.execute(params![
+            row,
+            column(self.unix),
+            column(self.turn.counters().n + 1)
+        ])?;
         Ok(())
     }
 
     fn committed(mut self, (): ()) -> Delivery {
-        // The news that the room is cleared is the first of its new epoch.
-        self.turn.set(Counters { row: self.turn.counters().row, n: 1, inserts: 0 });
+        let Counters { row, n, .. } = self.turn.counters();
+        self.turn.set(Counters { row, n: n + 1, inserts: 0 });
         Delivery::one(&self.outlet, self.turn, None, Event::Cleared)
     }
 }

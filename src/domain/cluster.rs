@@ -1,0 +1,26 @@
+//! The nodes that behave as one server.
+use async_trait::async_trait;
+
+use super::error::StoreError;
+
+/// One of them, as administrators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its name; where there are many, never the same for two starts of a server.
+    pub id: String,
+    /// The one that was asked.
+    pub this: bool,
+    /// Its connections, authenticated or not, as of its last sign of life.
+    pub connections: u64,
+}
+
+/// What concerns all nodes.
+#[async_trait]
+pub trait Cluster: Send + Sync {
+    /// The nodes that are alive, by id.
+    async fn nodes(&self) -> Result<Vec<Node>, StoreError>;
+
+    /// Switches on all nodes whether users must present a valid token ([`super::broker::Sink::force_user_auth`]). It holds as long as any
+    /// node is alive.
+    async fn force_user_auth(&self, on: bool) -> Result<(), StoreError>;
+}

@@ -1,0 +1,23 @@
+//! A cluster of one.
+use async_trait::async_trait;
+
+use super::Embedded;
+use crate::domain::{
+    cluster::{Cluster, Node},
+    error::StoreError,
+};
+
+#[async_trait]
+impl Cluster for Embedded {
+    async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
+        let connections = self.outlet.sink().map_or(0, |sink| sink.open_connections());
+        Ok(vec![Node { id: "embedded".into(), this: true, connections }])
+    }
+
+    async fn force_user_auth(&self, on: bool) -> Result<(), StoreError> {
+        if let Some(sink) = self.outlet.sink() {
+            sink.force_user_auth(Some(on));
+        }
+        Ok(())
+    }
+}

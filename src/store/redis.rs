@@ -1,0 +1,233 @@
+//! The store for many nodes: messages, order, presence and limits in one Redis server, on the keys of the service that this one replaces.
+//!
+//! ```text
+//! publish, clear, enter, depart, … ──► one script each: stores, counts, PUBLISHes            (client: the connection for commands)
+//! PUBLISH ──► every node with members of the room ──► its members, in the order of n         (subscriber: the connection that listens)
+//! lease: a sign of life every third of its length; who has none is declared dead, and its rooms are told
+//! ```
+//!
+//! | key | what |
+//! |---|---|
+//! | `msg_{room}_insert` list, `_update` hash by id, `_update_backup`, `_ignore` lists | the original's; entries are `{"data":…,"ts":…}`, in updates also `n` |
+//! | `ao:seq:{room}` hash | n, epoch, base, the next place, the last batch of each node |
+//! | `ao:replay:{room}` list | the latest publications, at most 1 MiB or one, for a minute |
+//! | `ao:members:{room}` hash, `ao:rooms` set | who is there: `c{node}:{connection}` or `h{uid}` (held) → place, flag, uid |
+//! | `ao:sessions` hash, `ao:at:{node}:{connection}` set, `ao:holds:{uid}` set | session of a uid; rooms of a connection; rooms held for a uid |
+//! | `ao:nodes` zset, `ao:stats` hash, `ao:dead` set, `ao:conns:{node}`, `ao:evicted:{node}` sets | leases, and what a node leaves behind |
+//! | `ao:rate:{uid}`, `ao:user_auth` | rate limits; the switch of user authentication |
+//!
+//! The epoch names a life of the Redis server for a room. A server that starts again may have lost the last moments, and counts on from what it
+//! has (`base`): nodes that had come further notice by that, and their members come back and read the log.
+mod answer;
+mod broker;
+mod client;
+mod debts;
+mod follow;
+mod lease;
+mod limits;
+mod places;
+mod presence;
+mod script;
+mod subscriber;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicU64},
+    time::Duration,
+};
+
+use redis::{IntoConnectionInfo, Value};
+use tokio::{sync::watch, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    client::{Arguments, Client, Failure, Live},
+    debts::Debts,
+    follow::Rooms,
+    script::Script,
+    subscriber::Subscriptions,
+};
+use crate::domain::{
+    broker::{Broker, Publication, Sink},
+    clock::{Rng, alphanumeric},
+    cluster::Cluster,
+    error::StoreError,
+    ids::{ConnectionId, RoomId},
+    limit::Limits,
+    presence::Presence,
+};
+
+/// Characters of a node's name.
+const NODE: usize = 12;
+
+/// How to open the store.
+pub struct Options {
+    /// `redis://user:password@host:port/database`, or `rediss://`.
+    pub url: String,
+    /// The URL as it may be shown.
+    pub shown: String,
+    /// What all keys and channels begin with.
+    pub prefix: String,
+    /// How long a call may wait for its answer.
+    pub deadline: Duration,
+    /// A node without a sign of life for so long is dead.
+    pub lease: Duration,
+    /// Whether what the original kept of replaced and ignored messages is kept here too.
+    pub backups: bool,
+    /// Rooms that nobody is in and that nothing was stored in for so long are deleted; none: they are kept.
+    pub room_expiry: Option<Duration>,
+    /// Successful authentications of one uid, and the window they are counted in; none: any number.
+    pub rate_limit: Option<(u32, Duration)>,
+    pub rng: Arc<dyn Rng>,
+    /// Every task is spawned here.
+    pub tasks: TaskTracker,
+}
+
+/// Why the store can't be opened, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{url} is no URL of a Redis server ({why}): check AO_STORE__MESSAGES")]
+    Url { url: String, why: String },
+    #[error("Redis at {url} can't be reached ({why}): start it, or check AO_STORE__MESSAGES")]
+    Unreachable { url: String, why: String },
+    #[error("Redis at {url} lets nobody in: {why}; check AO_STORE__MESSAGES")]
+    Credentials { url: String, why: String },
+    #[error("Redis at {url} can't be used: {why}")]
+    Unsuitable { url: String, why: String },
+    #[error("{0}")]
+    Random(String),
+}
+
+/// The store on Redis: [`Broker`], [`Presence`], [`Cluster`] and [`Limits`] in one.
+pub struct Redis {
+    me: Weak<Redis>,
+    client: Client,
+    /// What channels begin with; they are not apart by database, as keys are.
+    channels: String,
+    options: Options,
+    /// This node's name. A node that was taken for dead goes on under another one.
+    node: Mutex<Arc<str>>,
+    sink: Mutex<Arc<dyn Sink>>,
+    rooms: Rooms,
+    subscriptions: Subscriptions,
+    listening: watch::Sender<bool>,
+    debts: Debts,
+    batches: AtomicU64,
+    ended: CancellationToken,
+}
+
+impl Redis {
+    /// Connects, looks whether this Redis will do, and makes this node one of its nodes.
+    pub async fn open(options: Options) -> Result<Arc<Self>, OpenError> {
+        let bad_url = |e: redis::RedisError| OpenError::Url { url: options.shown.clone(), why: e.to_string() };
+        let info = options.url.as_str().into_connection_info().map_err(bad_url)?;
+        let channels = format!("{}ao:{}:", options.prefix, info.redis_settings().db());
+        let client = Client::open(redis::Client::open(info).map_err(bad_url)?, &options.shown).await?;
+        let node = alphanumeric(&*options.rng, NODE).map_err(|e| OpenError::Random(e.to_string()))?;
+        let this = Arc::new_cyclic(|me| Redis {
+            me: me.clone(),
+            client,
+            channels,
+            node: Mutex::new(node.into()),
+            sink: Mutex::new(Arc::new(Nobody)),
+            rooms: Rooms::default(),
+            subscriptions: Subscriptions::default(),
+            listening: watch::Sender::new(false),
+            debts: Debts::default(),
+            batches: AtomicU64::new(0),
+            ended: CancellationToken::new(),
+            options,
+        });
+        this.register().await.map_err(|e| OpenError::Unsuitable { url: this.options.shown.clone(), why: e.to_string() })?;
+        let (keeper, listener, leaser) = (this.clone(), this.clone(), this.clone());
+        this.spawn(async move { keeper.client.keep().await });
+        this.spawn(async move { listener.listen().await });
+        this.spawn(async move { leaser.keep_lease().await });
+        // Rooms can be followed from the first moment on.
+        let mut listening = this.listening.subscribe();
+        let _ = tokio::time::timeout(this.options.deadline, listening.wait_for(|on| *on)).await;
+        Ok(this)
+    }
+
+    pub fn broker(self: &Arc<Self>) -> Arc<dyn Broker> {
+        self.clone()
+    }
+
+    pub fn presence(self: &Arc<Self>) -> Arc<dyn Presence> {
+        self.clone()
+    }
+
+    pub fn cluster(self: &Arc<Self>) -> Arc<dyn Cluster> {
+        self.clone()
+    }
+
+    pub fn limits(self: &Arc<Self>) -> Arc<dyn Limits> {
+        self.clone()
+    }
+
+    /// For what outlives a call.
+    fn this(&self) -> Result<Arc<Self>, StoreError> {
+        self.me.upgrade().ok_or_else(|| StoreError::Unavailable("the store is closed".into()))
+    }
+
+    fn node(&self) -> Arc<str> {
+        lock(&self.node).clone()
+    }
+
+    fn sink(&self) -> Arc<dyn Sink> {
+        lock(&self.sink).clone()
+    }
+
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.options.tasks.spawn(self.ended.clone().run_until_cancelled_owned(work));
+    }
+
+    /// Milliseconds until an unused room is deleted; 0: never.
+    fn room_expiry(&self) -> u64 {
+        self.options.room_expiry.map_or(0, |after| after.as_millis() as u64)
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.options.deadline
+    }
+
+    /// The arguments that all scripts are given; nothing is done by it after `expiry`.
+    fn arguments(&self, live: &Live, expiry: Option<Instant>) -> Arguments {
+        let expiry = expiry.map_or(0, |at| self.client.redis_ms(at));
+        Arguments::new(&self.options.prefix, &self.channels, &self.node(), &live.run, expiry)
+    }
+
+    /// Runs a script once, if there is a connection. It has no effect after the deadline, where it looks at that.
+    async fn call(&self, script: Script, deadline: Instant, with: impl FnOnce(Arguments) -> Arguments) -> Result<Value, Failure> {
+        if self.ended.is_cancelled() {
+            return Err(Failure::Unsent("the store is closed".into()));
+        }
+        let live = self.client.live()?;
+        let arguments = with(self.arguments(&live, Some(deadline)));
+        self.client.run(&live, script, &arguments, deadline).await
+    }
+}
+
+/// Before anybody listens.
+struct Nobody;
+
+impl Sink for Nobody {
+    fn deliver(&self, _: &RoomId, _: Vec<Publication>) {}
+    fn doubt(&self, _: &RoomId) {}
+    fn lose(&self, _: &RoomId) {}
+    fn lose_all(&self) {}
+    fn evict(&self, _: ConnectionId) {}
+    fn expel(&self, _: ConnectionId) {}
+    fn force_user_auth(&self, _: Option<bool>) {}
+    fn open_connections(&self) -> u64 {
+        0
+    }
+}
+
+/// The lock, also after a holder panicked: nothing here is left half changed by one.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,198 @@
+//! Log and publish/subscribe.
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use redis::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::{
+    Redis, answer,
+    client::Failure,
+    follow::Step,
+    lock,
+    script::Script,
+    wire::{Batch, Told},
+};
+use crate::domain::{
+    broker::{Broker, Entry, Event, Page, PageLimit, Publication, Sink, Stored},
+    error::StoreError,
+    ids::{ConnectionId, RoomId},
+};
+
+/// Bytes around a message in its stored entry, as a rule.
+const FRAME: usize = 64;
+/// The largest list index that is asked for.
+const FARTHEST: u64 = 1 << 40;
+
+/// A stored entry. Further fields are others' or ours.
+#[derive(Deserialize)]
+struct StoredEntry<'a> {
+    #[serde(borrow)]
+    data: &'a RawValue,
+    #[serde(borrow)]
+    ts: Option<&'a RawValue>,
+    #[serde(borrow)]
+    n: Option<&'a RawValue>,
+}
+
+/// The entry, and its place in the order of the updates.
+fn read(entry: Bytes) -> (Stored, u64) {
+    let number = |raw: Option<&RawValue>| raw.and_then(|raw| raw.get().parse::<f64>().ok()).map_or(0, |number| number as u64);
+    match serde_json::from_slice::<StoredEntry<'_>>(&entry) {
+        Ok(parsed) => {
+            let body = entry.slice_ref(parsed.data.get().as_bytes());
+            (Stored { body: Some(body), unix: number(parsed.ts) }, number(parsed.n))
+        }
+        Err(_) => (Stored { body: None, unix: 0 }, 0),
+    }
+}
+
+impl Redis {
+    /// Delivers what this node's own call has told, when its turn has come. What precedes it is on its way.
+    pub(super) async fn settle(self: &Arc<Self>, room: &RoomId, told: Told, deadline: Instant) {
+        let Some(followed) = self.rooms.get(room.as_str()) else { return };
+        let last = told.last();
+        if followed.apply(room, told, &*self.sink()) == Step::Gap
+            && !followed.reach(last, deadline.min(Instant::now() + self.options.lease)).await
+        {
+            self.heal_later(room, &followed);
+        }
+    }
+
+    /// One publication of this node, from the answer of a script: epoch, base, place.
+    pub(super) async fn settle_one(
+        self: &Arc<Self>,
+        room: &RoomId,
+        answer: &mut impl Iterator<Item = Value>,
+        origin: Option<ConnectionId>,
+        event: impl FnOnce(&str) -> Option<Event>,
+        deadline: Instant,
+    ) -> Result<(), StoreError> {
+        let Some(epoch) = answer.next() else { return Ok(()) };
+        let (epoch, base, first) = (answer::number(Some(epoch))?, answer::number(answer.next())?, answer::number(answer.next())?);
+        let Some(event) = event(&answer::text(answer.next()).unwrap_or_default()) else { return Ok(()) };
+        let told = Told { epoch, base, first, publications: vec![Publication { n: first, origin, event }] };
+        self.settle(room, told, deadline).await;
+        Ok(())
+    }
+
+    /// Tries until there is an answer or the time is over. What is sent again carries the same number, and is not applied twice.
+    async fn store(&self, room: &RoomId, entries: &[Entry], deadline: Instant) -> Result<Value, StoreError> {
+        if self.ended.is_cancelled() {
+            return Err(StoreError::Unavailable("the store is closed".into()));
+        }
+        let (batch, number) = (Batch::encode(entries), self.batches.fetch_add(1, Relaxed));
+        let mut unanswered = None;
+        loop {
+            let live = match &unanswered {
+                None => self.client.live()?,
+                Some(why) => self.client.live_by(deadline).await.map_err(|_| StoreError::OutcomeUnknown(String::clone(why)))?,
+            };
+            let arguments = self
+                .arguments(&live, Some(deadline))
+                .text(room.as_str())
+                .number(number)
+                .text(&batch.meta)
+                .number(u64::from(self.options.backups))
+                .number(self.room_expiry())
+                .text(&batch.kinds)
+                .bodies(batch.parts.clone());
+            match self.client.run(&live, Script::Publish, &arguments, deadline).await {
+                Err(Failure::Unanswered(why)) if Instant::now() < deadline => unanswered = Some(why),
+                // Nor was what went before: it would have had its number known.
+                done => return Ok(done?),
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Broker for Redis {
+    fn start(&self, sink: Arc<dyn Sink>) {
+        *lock(&self.sink) = sink;
+    }
+
+    async fn publish(&self, room: &RoomId, entries: Arc<[Entry]>) -> Result<(), StoreError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let this = self.this()?;
+        let deadline = self.deadline();
+        let mut answer = answer::list(self.store(room, &entries, deadline).await?)?.into_iter();
+        let mut number = || answer::number(answer.next());
+        let told = Batch::told(&entries, number()?, number()?, number()?);
+        this.settle(room, told, deadline).await;
+        Ok(())
+    }
+
+    async fn page(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Page, StoreError> {
+        let most = limit.entries.clamp(1, 1 << 30) as u64;
+        let bytes = limit.bytes.saturating_add(limit.entries.min(1000) * FRAME).min(1 << 40) as u64;
+        let answer =
+            self.call(Script::Page, self.deadline(), |a| a.text(room.as_str()).number(from.min(FARTHEST)).number(most).number(bytes));
+        let mut answer = answer::list(answer.await?)?.into_iter();
+        let mut page = Page { log_length: answer::number(answer.next())?, ..Page::default() };
+        let mut total = 0;
+        for entry in answer.filter_map(answer::bytes) {
+            let (stored, _) = read(entry);
+            total += stored.body.as_ref().map_or(0, Bytes::len);
+            if total > limit.bytes && !page.entries.is_empty() {
+                break;
+            }
+            page.entries.push(stored);
+        }
+        let end = from.saturating_add(page.entries.len() as u64);
+        page.full = page.entries.len() >= limit.entries || end < page.log_length;
+        Ok(page)
+    }
+
+    async fn updates(&self, room: &RoomId) -> Result<Vec<Stored>, StoreError> {
+        let mut command = redis::cmd("HVALS");
+        command.arg(format!("{}msg_{room}_update", self.options.prefix));
+        let live = self.client.live()?;
+        let values = answer::list(self.client.send(&live, &command, self.deadline()).await?)?;
+        let mut entries: Vec<_> = values.into_iter().filter_map(answer::bytes).map(read).collect();
+        // Those of the original have no n, and come first within their second.
+        entries.sort_by_key(|(stored, n)| (stored.unix, *n));
+        Ok(entries.into_iter().map(|(stored, _)| stored).collect())
+    }
+
+    async fn clear(&self, room: &RoomId) -> Result<(), StoreError> {
+        let deadline = self.deadline();
+        let answer = self.call(Script::Clear, deadline, |a| a.text(room.as_str())).await?;
+        let mut answer = answer::list(answer)?.into_iter();
+        self.this()?.settle_one(room, &mut answer, None, |_| Some(Event::Cleared), deadline).await
+    }
+
+    async fn attach(&self, room: &RoomId) -> Result<(), StoreError> {
+        self.this()?.follow(room).await
+    }
+
+    fn detach(&self, room: &RoomId) {
+        self.rooms.leave(room);
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        if self.ended.is_cancelled() {
+            return Err(StoreError::Unavailable("the store is closed".into()));
+        }
+        let live = self.client.live()?;
+        self.client.send(&live, &redis::cmd("PING"), self.deadline()).await?;
+        Ok(())
+    }
+
+    async fn close(&self) {
+        if self.ended.is_cancelled() {
+            return;
+        }
+        self.settle_debts().await;
+        if let Err(error) = self.call(Script::Resign, self.deadline(), |a| a).await {
+            tracing::warn!(?error, "the other nodes will notice by themselves that this one has ended");
+        }
+        self.ended.cancel();
+        *lock(&self.sink) = Arc::new(super::Nobody);
+    }
+}

@@ -1,0 +1,144 @@
+//! Who is alive. Each node gives a sign of life every third of its lease. Who gives none for a lease is declared dead by any other, which then
+//! tells the rooms that its clients are gone.
+//!
+//! Nobody declares others dead before its own signs have been heard for a whole lease: after an outage of Redis all leases are over, and all
+//! nodes register again, silently. A node that was declared dead while Redis was up finds its name missing: its clients are gone as far as
+//! the others know, so they have to come back, to a node under a new name.
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::time::{Instant, sleep};
+
+use super::{Redis, answer, lock, script::Script};
+use crate::domain::{
+    cluster::{Cluster, Node},
+    error::StoreError,
+    ids::ConnectionId,
+};
+
+/// Connections of a dead node that are taken out at once: others wait meanwhile.
+const REAPED_AT_ONCE: u64 = 100;
+
+/// What Redis says to a sign of life.
+enum Reply {
+    Alive { user_auth: Option<bool>, dead: Vec<String> },
+    TakenForDead,
+}
+
+impl Redis {
+    async fn beat(&self, registers: bool, may_reap: bool) -> Result<Reply, StoreError> {
+        let lease = self.options.lease.as_millis() as u64;
+        let connections = self.sink().open_connections();
+        let deadline = Instant::now() + self.options.lease / 3;
+        let answer = self
+            .call(Script::Beat, deadline, |a| a.number(lease).number(connections).number(u64::from(registers)).number(u64::from(may_reap)));
+        let mut answer = answer::list(answer.await?)?.into_iter();
+        if answer::number(answer.next())? == 0 {
+            return Ok(Reply::TakenForDead);
+        }
+        self.client.set_clock(answer::number(answer.next())?);
+        let user_auth = match answer::text(answer.next())?.as_str() {
+            "" => None,
+            on => Some(on == "1"),
+        };
+        let mut dead = answer.map(|node| answer::text(Some(node))).collect::<Result<Vec<_>, _>>()?;
+        dead.sort_unstable();
+        dead.dedup();
+        Ok(Reply::Alive { user_auth, dead })
+    }
+
+    /// Makes this node one of the cluster's.
+    pub(super) async fn register(&self) -> Result<(), StoreError> {
+        match self.beat(true, false).await? {
+            Reply::Alive { user_auth, .. } => self.sink().force_user_auth(user_auth),
+            Reply::TakenForDead => {}
+        }
+        Ok(())
+    }
+
+    /// Gives signs of life, for ever.
+    pub(super) async fn keep_lease(self: Arc<Self>) {
+        let interval = self.options.lease / 3;
+        let mut heard_since = Some(Instant::now());
+        loop {
+            sleep(interval).await;
+            let may_reap = heard_since.is_some_and(|since| since.elapsed() > self.options.lease);
+            match self.beat(false, may_reap).await {
+                Ok(Reply::Alive { user_auth, dead }) => {
+                    heard_since.get_or_insert_with(Instant::now);
+                    self.sink().force_user_auth(user_auth);
+                    self.settle_debts().await;
+                    for node in dead {
+                        self.reap(&node).await;
+                    }
+                }
+                Ok(Reply::TakenForDead) => {
+                    tracing::error!("the other nodes have taken this one for dead; its clients come back");
+                    self.sink().lose_all();
+                    self.rename();
+                    heard_since = None;
+                    if let Err(error) = self.register().await {
+                        tracing::warn!(%error, "this node could not register again yet");
+                    }
+                }
+                Err(error) => {
+                    heard_since = None;
+                    tracing::warn!(%error, "no sign of life could be given");
+                }
+            }
+        }
+    }
+
+    /// A new name, so that nobody reaps what is new.
+    fn rename(&self) {
+        let mut node = lock(&self.node);
+        let (name, life) = node.split_once('.').map_or((&**node, 1), |(name, life)| (name, life.parse().unwrap_or(1_u64)));
+        let next = format!("{name}.{}", life + 1);
+        *node = next.into();
+    }
+
+    async fn reap(&self, dead: &str) {
+        let mut total = 0;
+        loop {
+            let answer = self.call(Script::Reap, self.deadline(), |a| a.text(dead).number(REAPED_AT_ONCE).number(self.room_expiry())).await;
+            match answer.map_err(StoreError::from).and_then(|left| answer::number(Some(left))) {
+                Ok(0) => break,
+                Ok(_) => total += REAPED_AT_ONCE,
+                Err(error) => return tracing::warn!(node = dead, %error, "a dead node could not be taken out yet"),
+            }
+        }
+        tracing::warn!(node = dead, connections = total, "a node is dead; its rooms were told");
+    }
+
+    /// Connections of this node whose session was taken over, and that have not ended yet.
+    pub(super) async fn evicted_here(&self) -> Result<Vec<ConnectionId>, StoreError> {
+        let mut command = redis::cmd("SMEMBERS");
+        command.arg(format!("{}ao:evicted:{}", self.options.prefix, self.node()));
+        let live = self.client.live()?;
+        let answer = answer::list(self.client.send(&live, &command, self.deadline()).await?)?;
+        answer.into_iter().map(|connection| answer::number(Some(connection)).map(ConnectionId)).collect()
+    }
+}
+
+#[async_trait]
+impl Cluster for Redis {
+    async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
+        let answer = answer::list(self.call(Script::Nodes, self.deadline(), |a| a).await?)?;
+        let mut answer = answer.into_iter();
+        let (this, mut nodes) = (self.node(), Vec::new());
+        while let Some(id) = answer.next() {
+            let (id, connections) = (answer::text(Some(id))?, answer::number(answer.next())?);
+            let this = *id == *this;
+            // Its own it knows better than its last sign of life said.
+            nodes.push(Node { connections: if this { self.sink().open_connections() } else { connections }, id, this });
+        }
+        nodes.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(nodes)
+    }
+
+    async fn force_user_auth(&self, on: bool) -> Result<(), StoreError> {
+        self.call(Script::Switch, self.deadline(), |a| a.number(u64::from(on))).await?;
+        self.sink().force_user_auth(Some(on));
+        Ok(())
+    }
+}

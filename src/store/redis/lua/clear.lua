@@ -1,0 +1,8 @@
+-- Forgets a room's messages. room
+local late = expired()
+if late then return late end
+local s = seq(ARGV[6])
+call('UNLINK', unpack(log_keys(ARGV[6])))
+local first = emit(s, 1, 'c-,0,0\n')
+if call('EXISTS', key('members', ARGV[6])) == 0 then unused(ARGV[6], 0) end
+return { s.epoch, s.base, string.format('%d', first) }

@@ -1,0 +1,15 @@
+-- A stretch of the log: its length, and entries from an index on. room, from, most entries, most bytes (one entry is returned in any case).
+local log, from, most, bytes = log_keys(ARGV[6])[1], tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local answer, total = { call('LLEN', log) }, 0
+while most > 0 and total <= bytes do
+  local step = math.min(most, 20)
+  local entries = call('LRANGE', log, from, from + step - 1)
+  for _, entry in ipairs(entries) do
+    answer[#answer + 1] = entry
+    total = total + #entry
+    if total > bytes then break end
+  end
+  if #entries < step then break end
+  from, most = from + step, most - step
+end
+return answer

@@ -1,0 +1,29 @@
+-- Takes some of a dead node's sessions out, and tells their rooms. node, most connections, room_expiry. Returns how many are left.
+local dead, most, room_expiry = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
+local nodes = P .. 'ao:nodes'
+local lease = call('ZSCORE', nodes, dead)
+if lease and tonumber(lease) > NOW then return 0 end
+call('ZREM', nodes, dead)
+call('SADD', P .. 'ao:dead', dead)
+local conns, sessions = key('conns', dead), P .. 'ao:sessions'
+for _, entry in ipairs(call('SPOP', conns, most)) do
+  local connection, uid = string.match(entry, '^(%d+)\n(.*)$')
+  local name = dead .. ':' .. connection
+  for _, room in ipairs(call('SMEMBERS', key('at', name))) do
+    depart(room, name, 'd', '-', room_expiry)
+    call('HDEL', key('seq', room), 'b:' .. dead)
+  end
+  call('UNLINK', key('at', name))
+  local session = call('HGET', sessions, uid)
+  if session and string.match(session, '^([^\n]*)\n') == name then
+    call('HDEL', sessions, uid)
+    for _, room in ipairs(call('SMEMBERS', key('holds', uid))) do release(room, uid, room_expiry) end
+  end
+end
+local left = call('SCARD', conns)
+if left == 0 then
+  call('SREM', P .. 'ao:dead', dead)
+  call('HDEL', P .. 'ao:stats', dead)
+  call('UNLINK', key('evicted', dead))
+end
+return left

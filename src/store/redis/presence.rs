@@ -1,0 +1,135 @@
+//! Sessions and rosters, one script each.
+use async_trait::async_trait;
+
+use super::{Redis, answer, debts::Debt, places, script::Script, wire};
+use crate::domain::{
+    broker::Event,
+    error::StoreError,
+    ids::{ConnectionId, RoomId, SocketId, Uid},
+    presence::{Departure, Online, Presence, Present, Roster, Visitor},
+};
+
+#[async_trait]
+impl Presence for Redis {
+    async fn claim(&self, uid: &Uid, connection: ConnectionId, socket: &SocketId) -> Result<Vec<RoomId>, StoreError> {
+        let deadline = self.deadline();
+        let answer =
+            self.call(Script::Claim, deadline, |a| a.text(uid.as_str()).text(&uid.json()).number(connection.0).text(&socket.0)).await;
+        let answer = match answer.map_err(StoreError::from) {
+            Ok(answer) => answer,
+            Err(error) => {
+                // Whoever is told that it failed is no session.
+                if matches!(error, StoreError::OutcomeUnknown(_)) {
+                    let _ = self.owe(Debt::End(uid.clone(), connection), self.deadline()).await;
+                }
+                return Err(error);
+            }
+        };
+        let mut answer = answer::list(answer)?.into_iter();
+        if let Ok(evicted) = answer::text(answer.next())?.parse() {
+            self.sink().evict(ConnectionId(evicted));
+        }
+        answer.filter_map(answer::bytes).map(|room| room_id(&room)).collect()
+    }
+
+    async fn end(&self, uid: &Uid, connection: ConnectionId) -> Result<(), StoreError> {
+        self.owe(Debt::End(uid.clone(), connection), self.deadline()).await.map(|_| ())
+    }
+
+    async fn enter(&self, room: &RoomId, visitor: &Visitor) -> Result<Roster, StoreError> {
+        let (this, deadline, Visitor { connection, uid, hidden }) = (self.this()?, self.deadline(), visitor);
+        let answer = self.call(Script::Enter, deadline, |a| {
+            let a = a.text(room.as_str()).number(connection.0).text(uid.as_str()).text(&uid.json());
+            a.number(u64::from(*hidden)).number(self.room_expiry())
+        });
+        let answer = match answer.await.map_err(StoreError::from) {
+            Ok(answer) => answer,
+            Err(error) => {
+                if matches!(error, StoreError::OutcomeUnknown(_)) {
+                    let _ = self.owe(Debt::Depart(room.clone(), *connection, "d"), self.deadline()).await;
+                }
+                return Err(error);
+            }
+        };
+        let mut answer = answer::list(answer)?;
+        let members = answer::list(answer.pop().unwrap_or_default())?;
+        let kind = answer::text(answer.pop())?;
+        let told = answer::text(answer.last().cloned())?;
+        let n = answer::number(answer.get(2).cloned())?;
+        if let Some(uid) = wire::uid(&told) {
+            let event = if kind == "j" { Event::Joined(uid) } else { Event::Gone(uid) };
+            this.settle_one(room, &mut answer.into_iter(), Some(*connection), |_| Some(event), deadline).await?;
+        } else if let Some(followed) = self.rooms.get(room.as_str()) {
+            // What precedes the newcomer's place is not told to it.
+            followed.reach(n, deadline).await;
+        }
+        Ok(Roster { others: places::others(places::read(members), uid), n })
+    }
+
+    async fn depart(&self, room: &RoomId, connection: ConnectionId, departure: Departure) -> Result<(), StoreError> {
+        let deadline = self.deadline();
+        let how = match departure {
+            Departure::Left => "l",
+            Departure::Gone => "d",
+        };
+        let answer = self.owe(Debt::Depart(room.clone(), connection, how), deadline).await?;
+        let event = |uid: &str| {
+            let uid = wire::uid(uid)?;
+            Some(match departure {
+                Departure::Left => Event::Left(uid),
+                Departure::Gone => Event::Gone(uid),
+            })
+        };
+        self.this()?.settle_one(room, &mut answer::list(answer)?.into_iter(), Some(connection), event, deadline).await
+    }
+
+    async fn release(&self, room: &RoomId, uid: &Uid) -> Result<(), StoreError> {
+        let deadline = self.deadline();
+        let answer = self.owe(Debt::Release(room.clone(), uid.clone()), deadline).await?;
+        let event = |uid: &str| Some(Event::Gone(wire::uid(uid)?));
+        self.this()?.settle_one(room, &mut answer::list(answer)?.into_iter(), None, event, deadline).await
+    }
+
+    async fn members(&self, room: &RoomId) -> Result<Vec<Present>, StoreError> {
+        Ok(places::read(self.ask("HVALS", &format!("ao:members:{room}")).await?))
+    }
+
+    async fn rooms(&self) -> Result<Vec<RoomId>, StoreError> {
+        let rooms = self.ask("SMEMBERS", "ao:rooms").await?;
+        let mut rooms = rooms.into_iter().filter_map(answer::bytes).map(|room| room_id(&room)).collect::<Result<Vec<_>, _>>()?;
+        rooms.sort_unstable();
+        Ok(rooms)
+    }
+
+    async fn online(&self) -> Result<Vec<Online>, StoreError> {
+        let sessions = self.ask("HVALS", "ao:sessions").await?;
+        Ok(sessions.into_iter().filter_map(answer::bytes).filter_map(|session| online(std::str::from_utf8(&session).ok()?)).collect())
+    }
+
+    async fn expel(&self, uid: &Uid) -> Result<(), StoreError> {
+        self.call(Script::Expel, self.deadline(), |a| a.text(uid.as_str())).await?;
+        Ok(())
+    }
+}
+
+impl Redis {
+    /// All values of a key of ours.
+    async fn ask(&self, command: &str, key: &str) -> Result<Vec<redis::Value>, StoreError> {
+        let mut command = redis::cmd(command);
+        command.arg(format!("{}{key}", self.options.prefix));
+        let live = self.client.live()?;
+        answer::list(self.client.send(&live, &command, self.deadline()).await?)
+    }
+}
+
+fn room_id(name: &[u8]) -> Result<RoomId, StoreError> {
+    let room = std::str::from_utf8(name).ok().and_then(|name| RoomId::new(name).ok());
+    room.ok_or_else(|| StoreError::OutcomeUnknown("Redis names a room that can't be one".into()))
+}
+
+/// A session: connection, public name, uid, a line each.
+fn online(session: &str) -> Option<Online> {
+    let mut lines = session.splitn(3, '\n').skip(1);
+    let (socket, uid) = (lines.next()?, wire::uid(lines.next()?)?);
+    Some(Online { uid, socket: SocketId(socket.into()) })
+}

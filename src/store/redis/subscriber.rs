@@ -1,0 +1,288 @@
+//! The connection that listens: to the rooms that this node has members of, to what concerns this node, and to what concerns all.
+//!
+//! Commands on it must be sent in the order in which the list of rooms changes, or a late UNSUBSCRIBE would end a new subscription: the
+//! lock around the way out sees to that. It is held until a command was handed over, not until it was answered.
+use std::{future::Future, pin::Pin, sync::Arc, task::Poll, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, future::poll_fn, stream};
+use redis::{Msg, RedisResult, aio::PubSubSink};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, MissedTickBehavior, interval, timeout, timeout_at},
+};
+
+use super::{
+    Redis,
+    follow::{At, Followed, Step},
+    script::Script,
+    wire::Told,
+};
+use crate::domain::{
+    error::StoreError,
+    ids::{ConnectionId, RoomId},
+};
+
+/// How long a room that nobody is in is still listened to: who comes back at once finds it open.
+const LINGER: Duration = Duration::from_secs(5);
+/// How often rooms are looked through, and silence is noticed.
+const TICK: Duration = Duration::from_secs(1);
+/// How long connecting, and subscribing to everything again, may take.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Rooms that are subscribed to in one command, and that are looked at at the same time after an interruption.
+const AT_ONCE: (usize, usize) = (500, 32);
+/// First and longest pause between two attempts.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Pause between two attempts to learn what is missing.
+const HEAL: Duration = Duration::from_millis(200);
+
+/// The way out of the listening connection, while there is one.
+#[derive(Default)]
+pub(super) struct Subscriptions(Mutex<Option<PubSubSink>>);
+
+type Command = Pin<Box<dyn Future<Output = RedisResult<()>> + Send>>;
+
+fn subscribe(sink: &PubSubSink, channels: Vec<String>) -> Command {
+    let mut sink = sink.clone();
+    Box::pin(async move { sink.subscribe(channels).await })
+}
+
+fn unsubscribe(sink: &PubSubSink, channels: Vec<String>) -> Command {
+    let mut sink = sink.clone();
+    Box::pin(async move { sink.unsubscribe(channels).await })
+}
+
+/// Hands the command over, without waiting for its answer.
+async fn hand_over(command: &mut Command) -> Option<RedisResult<()>> {
+    poll_fn(|context| {
+        Poll::Ready(match command.as_mut().poll(context) {
+            Poll::Ready(done) => Some(done),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+impl Redis {
+    fn room_channel(&self, room: &RoomId) -> String {
+        format!("{}room:{room}", self.channels)
+    }
+
+    /// Follows a room from now on. When this returns, nothing that is published there is missed.
+    pub(super) async fn follow(self: &Arc<Self>, room: &RoomId) -> Result<(), StoreError> {
+        if self.rooms.keep(room) {
+            return Ok(());
+        }
+        let deadline = Instant::now() + self.options.deadline;
+        let way = self.subscriptions.0.lock().await;
+        let Some(sink) = &*way else { return Err(StoreError::Unavailable("there is no connection to Redis to listen on".into())) };
+        let followed = self.rooms.add(room);
+        let mut command = subscribe(sink, vec![self.room_channel(room)]);
+        let handed_over = hand_over(&mut command).await;
+        drop(way);
+        let subscribed = match handed_over {
+            Some(done) => Ok(done),
+            None => timeout_at(deadline, command).await,
+        };
+        if !matches!(subscribed, Ok(Ok(()))) {
+            self.unfollow(room).await;
+            return Err(StoreError::Unavailable("Redis did not confirm a subscription".into()));
+        }
+        match self.tail(room, None, deadline).await {
+            Ok((at, _)) => {
+                if followed.open(room, at, &*self.sink()) == Step::Gap {
+                    self.heal_later(room, &followed);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.unfollow(room).await;
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) async fn unfollow(&self, room: &RoomId) {
+        let way = self.subscriptions.0.lock().await;
+        self.rooms.remove(room);
+        if let Some(sink) = &*way {
+            hand_over(&mut unsubscribe(sink, vec![self.room_channel(room)])).await;
+        }
+    }
+
+    /// Where a room's order stands, and what Redis keeps of the way there from `n` on.
+    async fn tail(&self, room: &RoomId, n: Option<u64>, deadline: Instant) -> Result<(At, Vec<Told>), StoreError> {
+        let wanted = n.map_or("-1".into(), |n| n.to_string());
+        let answer = self.call(Script::Tail, deadline, |a| a.text(room.as_str()).text(&wanted)).await?;
+        let mut answer = super::answer::list(answer)?.into_iter();
+        let mut number = || super::answer::number(answer.next());
+        let (epoch, _base, n) = (number()?, number()?, number()?);
+        let node = self.node();
+        let kept = answer.filter_map(|text| Told::decode(super::answer::bytes(text)?, &node)).collect();
+        Ok((At { epoch, n }, kept))
+    }
+
+    /// Asks Redis for what is missing in a room, in a task of its own.
+    pub(super) fn heal_later(self: &Arc<Self>, room: &RoomId, followed: &Arc<Followed>) {
+        if followed.begin_healing() {
+            let (this, room, followed) = (self.clone(), room.clone(), followed.clone());
+            self.spawn(async move { this.heal(&room, &followed).await });
+        }
+    }
+
+    /// Until it is known where the room's order stands.
+    async fn heal(self: &Arc<Self>, room: &RoomId, followed: &Arc<Followed>) {
+        loop {
+            // Before the question: a gap that is seen after it asks again.
+            followed.begin_asking();
+            let Some(at) = followed.at() else { return };
+            match self.tail(room, Some(at.n), Instant::now() + self.options.deadline).await {
+                Ok((now, kept)) => return followed.repair(room, now, kept, &*self.sink()),
+                Err(error) => tracing::debug!(%room, %error, "a room can't be made up for yet"),
+            }
+            tokio::time::sleep(HEAL).await;
+            if self.rooms.get(room.as_str()).is_none_or(|now| !Arc::ptr_eq(&now, followed)) || !followed.begin_healing() {
+                return; // somebody else does
+            }
+        }
+    }
+
+    /// Keeps the listening connection up, for ever.
+    pub(super) async fn listen(self: Arc<Self>) {
+        let (mut pause, mut first, mut told) = (PAUSES.0, true, false);
+        loop {
+            match timeout(CONNECT, self.begin_listening()).await {
+                Ok(Ok(stream)) => {
+                    if !std::mem::take(&mut first) {
+                        tracing::warn!("listening to Redis again");
+                    }
+                    (pause, told) = (PAUSES.0, false);
+                    self.listening.send_replace(true);
+                    self.hear(stream).await;
+                    self.listening.send_replace(false);
+                    tracing::error!("the connection that listens to Redis has ended");
+                }
+                Ok(Err(error)) if !told => {
+                    tracing::error!(%error, "can't listen to Redis; trying again until it works");
+                    told = true;
+                }
+                _ => {}
+            }
+            *self.subscriptions.0.lock().await = None;
+            self.rooms.all().iter().for_each(|(room, _)| self.sink().doubt(room));
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    async fn begin_listening(self: &Arc<Self>) -> RedisResult<redis::aio::PubSubStream> {
+        let (sink, stream) = self.client.driver().get_async_pubsub().await?.split();
+        let commands = {
+            let mut way = self.subscriptions.0.lock().await;
+            let rooms = self.rooms.all();
+            let own = vec![format!("{}all", self.channels), format!("{}node:{}", self.channels, self.node())];
+            let mut channels = vec![own];
+            channels.extend(rooms.chunks(AT_ONCE.0).map(|rooms| rooms.iter().map(|(room, _)| self.room_channel(room)).collect()));
+            let mut commands = Vec::new();
+            for channels in channels {
+                let mut command = subscribe(&sink, channels);
+                match hand_over(&mut command).await {
+                    Some(done) => done?,
+                    None => commands.push(command),
+                }
+            }
+            *way = Some(sink);
+            commands
+        };
+        for command in commands {
+            command.await?;
+        }
+        Ok(stream)
+    }
+
+    /// Until it ends, or is silent for too long.
+    async fn hear(self: &Arc<Self>, mut stream: redis::aio::PubSubStream) {
+        // What was missed meanwhile; kicks too.
+        let recovery = self.clone();
+        self.spawn(async move { recovery.recover().await });
+        let own = format!("{}node:{}", self.channels, self.node());
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        loop {
+            tokio::select! {
+                message = stream.next() => {
+                    let Some(message) = message else { return };
+                    heard = Instant::now();
+                    self.message(&message, &own);
+                }
+                _ = tick.tick() => {
+                    if self.rooms.any_idle(LINGER) {
+                        let this = self.clone();
+                        self.spawn(async move { this.sweep().await });
+                    }
+                    // Each sign of life of this node is heard here as well; three in a row are missing.
+                    if heard.elapsed() > self.options.lease + TICK || *own != format!("{}node:{}", self.channels, self.node()) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Stops listening to rooms that nobody is in.
+    async fn sweep(&self) {
+        let way = self.subscriptions.0.lock().await;
+        let rooms = self.rooms.sweep(LINGER);
+        if let Some(sink) = way.as_ref().filter(|_| !rooms.is_empty()) {
+            hand_over(&mut unsubscribe(sink, rooms.iter().map(|room| self.room_channel(room)).collect())).await;
+        }
+        drop(way);
+        let forgotten =
+            self.call(Script::Forget, Instant::now() + self.options.deadline, |a| rooms.iter().fold(a, |a, room| a.text(room.as_str())));
+        if let Err(error) = forgotten.await {
+            tracing::debug!(%error, "a few bytes stay in Redis until it starts again");
+        }
+    }
+
+    async fn recover(self: &Arc<Self>) {
+        let rooms = self.rooms.all();
+        stream::iter(rooms)
+            .for_each_concurrent(AT_ONCE.1, |(room, followed)| async move {
+                if followed.begin_healing() {
+                    self.heal(&room, &followed).await;
+                }
+            })
+            .await;
+        match self.evicted_here().await {
+            Ok(evicted) => evicted.into_iter().for_each(|connection| self.sink().evict(connection)),
+            Err(error) => tracing::warn!(%error, "kicks may have been missed"),
+        }
+    }
+
+    fn message(self: &Arc<Self>, message: &Msg, own: &str) {
+        let channel = message.get_channel_name();
+        let Some(name) = channel.strip_prefix(&*self.channels) else { return };
+        if let Some(room) = name.strip_prefix("room:") {
+            let Some((room, followed)) = self.rooms.id(room) else { return };
+            match Told::decode(Bytes::copy_from_slice(message.get_payload_bytes()), &self.node()) {
+                Some(told) => {
+                    if followed.apply(&room, told, &*self.sink()) == Step::Gap {
+                        self.heal_later(&room, &followed);
+                    }
+                }
+                None => tracing::warn!(%room, "something that is no publication was published in a room's channel"),
+            }
+            return;
+        }
+        let text = std::str::from_utf8(message.get_payload_bytes()).unwrap_or_default();
+        let (word, argument) = text.split_once(' ').unwrap_or((text, ""));
+        match (word, argument.parse::<u64>()) {
+            ("evict", Ok(connection)) if channel == own => self.sink().evict(ConnectionId(connection)),
+            ("expel", Ok(connection)) if channel == own => self.sink().expel(ConnectionId(connection)),
+            ("auth", Ok(on)) if name == "all" => self.sink().force_user_auth(Some(on == 1)),
+            ("beat", _) if channel == own => {}
+            _ => tracing::warn!(channel, "an unknown word was published in a channel of this server"),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The store on Redis against the contracts, and what only it does. The server is the one that `REDIS_URL` names; each test has a prefix of
+//! its own there.
+#![allow(clippy::disallowed_methods)] // tests spawn freely
+use std::{sync::Arc, time::Duration};
+
+use redis::Commands;
+use tokio_util::task::TaskTracker;
+
+use super::{OpenError, Options, Redis};
+use crate::{
+    domain::{
+        broker::Broker,
+        clock::{SystemRng, alphanumeric},
+        limit::Limits,
+        presence::Presence,
+    },
+    store::contract::{BrokerHome, LimitsHome, PresenceHome, broker_contract, limits_contract, presence_contract},
+};
+
+mod cluster;
+mod stored;
+
+/// A part of a Redis server that goes with the test.
+pub(super) struct Keys {
+    pub(super) url: String,
+    pub(super) prefix: String,
+}
+
+impl Keys {
+    pub(super) fn new() -> Self {
+        let url = std::env::var("REDIS_URL").expect("REDIS_URL names no Redis server: run the tests by scripts/test, which starts one");
+        Keys { url, prefix: format!("test{}:", alphanumeric(&SystemRng, 10).unwrap()) }
+    }
+
+    pub(super) fn options(&self) -> Options {
+        Options {
+            url: self.url.clone(),
+            shown: "redis://test".into(),
+            prefix: self.prefix.clone(),
+            deadline: Duration::from_secs(20),
+            lease: Duration::from_secs(9),
+            backups: false,
+            room_expiry: None,
+            rate_limit: None,
+            rng: Arc::new(SystemRng),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    pub(super) async fn node(&self) -> Arc<Redis> {
+        Redis::open(self.options()).await.unwrap()
+    }
+
+    pub(super) fn connection(&self) -> redis::Connection {
+        redis::Client::open(self.url.as_str()).unwrap().get_connection().unwrap()
+    }
+
+    pub(super) fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// All keys that are there, without the prefix.
+    pub(super) fn all(&self) -> Vec<String> {
+        let keys: Vec<String> = self.connection().keys(format!("{}*", self.prefix)).unwrap();
+        let mut keys: Vec<String> = keys.into_iter().map(|key| key[self.prefix.len()..].to_owned()).collect();
+        keys.sort();
+        keys
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        let mut connection = self.connection();
+        let keys: Vec<String> = connection.keys(format!("{}*", self.prefix)).unwrap_or_default();
+        if !keys.is_empty() {
+            let _: Result<(), _> = connection.unlink(keys);
+        }
+    }
+}
+
+impl BrokerHome for Keys {
+    async fn open(&self) -> Arc<dyn Broker> {
+        self.node().await.broker()
+    }
+}
+
+impl PresenceHome for Keys {
+    async fn open(&self) -> (Arc<dyn Broker>, Arc<dyn Presence>) {
+        let node = self.node().await;
+        (node.broker(), node.presence())
+    }
+}
+
+impl LimitsHome for Keys {
+    async fn open(&self, rate: Option<(u32, Duration)>) -> Arc<dyn Limits> {
+        Redis::open(Options { rate_limit: rate, ..self.options() }).await.unwrap().limits()
+    }
+
+    async fn pass(&self, time: Duration) {
+        let mut connection = self.connection();
+        let keys: Vec<String> = connection.keys(format!("{}ao:rate:*", self.prefix)).unwrap();
+        for key in keys {
+            let left: i64 = connection.pttl(&key).unwrap();
+            let _: () = connection.pexpire(&key, left - time.as_millis() as i64).unwrap();
+        }
+    }
+}
+
+broker_contract!(redis, Keys::new());
+presence_contract!(redis, Keys::new());
+limits_contract!(redis, Keys::new());
+
+async fn refused(options: Options) -> OpenError {
+    Redis::open(options).await.err().unwrap()
+}
+
+#[tokio::test]
+async fn a_server_that_can_not_be_used_is_told_with_the_setting_and_without_the_password() {
+    let keys = Keys::new();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let unreachable = refused(Options { url: format!("redis://:s3cret@127.0.0.1:{port}"), ..keys.options() }).await.to_string();
+    assert!(unreachable.contains("can't be reached") && unreachable.contains("AO_STORE__MESSAGES"), "{unreachable}");
+    assert!(!unreachable.contains("s3cret"), "{unreachable}");
+    let stranger = refused(Options { url: keys.url.replace("redis://", "redis://nobody:s3cret@"), ..keys.options() }).await.to_string();
+    assert!(stranger.contains("lets nobody in") && !stranger.contains("s3cret"), "{stranger}");
+    let nonsense = refused(Options { url: "redis://127.0.0.1:x/".into(), ..keys.options() }).await;
+    assert!(matches!(nonsense, OpenError::Url { .. }), "{nonsense}");
+}

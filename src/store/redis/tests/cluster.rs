@@ -1,0 +1,335 @@
+//! Several nodes on one Redis behave as one.
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use super::{Keys, Options, Redis};
+use crate::{
+    domain::{
+        broker::Broker,
+        ids::{ConnectionId, RoomId},
+        presence::Departure,
+    },
+    store::contract::witness::*,
+};
+
+/// A node, and what its members are told.
+struct Node {
+    store: Arc<Redis>,
+    broker: Arc<dyn Broker>,
+    witness: Arc<Witness>,
+}
+
+impl Node {
+    async fn new(keys: &Keys) -> Self {
+        Self::with(keys.options()).await
+    }
+
+    async fn with(options: Options) -> Self {
+        let store = Redis::open(options).await.unwrap();
+        let broker = store.broker();
+        let witness = Witness::of(&broker);
+        Node { store, broker, witness }
+    }
+
+    async fn attach(&self, room: &RoomId) {
+        self.broker.attach(room).await.unwrap();
+    }
+
+    /// Waits until so many publications of the room were told, and what they were.
+    async fn hears(&self, room: &RoomId, count: usize) -> Vec<String> {
+        let mut heard = Vec::new();
+        until(&format!("{count} publications"), || {
+            heard.extend(self.witness.heard(room));
+            heard.len() >= count
+        })
+        .await;
+        heard
+    }
+
+    async fn enter(&self, room: &RoomId, connection: u64, name: &str) {
+        self.store.presence().claim(&uid(name), ConnectionId(connection), &socket(connection)).await.unwrap();
+        self.store.presence().enter(room, &visitor(connection, name)).await.unwrap();
+    }
+
+    /// Ends as a process that is killed does.
+    fn die(&self) {
+        self.store.ended.cancel();
+    }
+}
+
+/// Far above what it takes: a busy machine must not fail it.
+async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !done() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn short(keys: &Keys) -> Options {
+    Options { lease: Duration::from_millis(1500), ..keys.options() }
+}
+
+/// Cuts all connections that listen; those of other tests come back as well.
+fn cut_listeners(keys: &Keys) {
+    redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("pubsub").exec(&mut keys.connection()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_tell_the_same_in_the_same_order() {
+    let keys = Keys::new();
+    let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
+    one.attach(&room).await;
+    two.attach(&room).await;
+    let send = |node: &Node, name: &'static str| {
+        let (broker, room) = (node.broker.clone(), room.clone());
+        tokio::spawn(async move {
+            for i in 0..200 {
+                publish(&broker, &room, [insert(&format!("{name}{i}")), update("x", &format!("{name}{i}")), ignore("-")]).await;
+            }
+        })
+    };
+    let (a, b) = (send(&one, "a"), send(&two, "b"));
+    a.await.unwrap();
+    b.await.unwrap();
+    let (first, second) = (one.hears(&room, 1200).await, two.hears(&room, 1200).await);
+    assert_eq!(first, second);
+    let places: Vec<u64> = first.iter().map(|t| t.split(' ').next().unwrap().parse().unwrap()).collect();
+    assert_eq!(places, (1..=1200).collect::<Vec<_>>());
+    let told: Vec<_> = first.iter().filter_map(|t| t.split(' ').nth(2).filter(|_| t.contains(" insert ")).map(str::to_owned)).collect();
+    assert_eq!(log(&one.broker, &room).await, told, "and the log has it in that order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_connection_loses_and_repeats_nothing() {
+    let keys = Keys::new();
+    let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
+    one.attach(&room).await;
+    two.attach(&room).await;
+    for i in 0..300 {
+        if i % 60 == 30 {
+            cut_listeners(&keys);
+        }
+        publish(&one.broker, &room, [insert(&i.to_string())]).await;
+    }
+    let expected: Vec<String> = (0..300).map(|i| format!("{} insert {i}", i + 1)).collect();
+    assert_eq!(two.hears(&room, 300).await, expected);
+    assert_eq!(one.witness.heard(&room), expected);
+    assert_eq!((one.witness.lost(), two.witness.lost()), (vec![], vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_old_to_be_made_up_for_sends_the_clients_back() {
+    let keys = Keys::new();
+    let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
+    two.attach(&room).await;
+    publish(&one.broker, &room, [insert("heard")]).await;
+    assert_eq!(two.hears(&room, 1).await, ["1 insert heard"]);
+    // Missed, and more than is kept.
+    let followed = two.store.rooms.get(room.as_str()).unwrap();
+    redis::cmd("HSET").arg(keys.key(&format!("ao:seq:{room}"))).arg("n").arg(50).exec(&mut keys.connection()).unwrap();
+    publish(&one.broker, &room, [insert("late")]).await;
+    until("the room is lost", || two.witness.lost() == [Some(room.clone())]).await;
+    until("it goes on from there", || followed.at().unwrap().n == 51).await;
+    publish(&one.broker, &room, [insert("next")]).await;
+    assert_eq!(two.hears(&room, 1).await.last().unwrap(), "52 insert next");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_has_lost_the_last_moments_is_noticed() {
+    let keys = Keys::new();
+    let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
+    two.attach(&room).await;
+    for i in 0..5 {
+        publish(&one.broker, &room, [insert(&i.to_string())]).await;
+    }
+    two.hears(&room, 5).await;
+    // As if it had started again, without the last two.
+    let seq = keys.key(&format!("ao:seq:{room}"));
+    redis::cmd("HSET").arg(&seq).arg("n").arg(3).arg("run").arg("another").exec(&mut keys.connection()).unwrap();
+    publish(&one.broker, &room, [insert("new")]).await;
+    assert_eq!(two.hears(&room, 1).await, ["4 insert new"]);
+    assert_eq!(two.witness.lost(), [Some(room.clone())]);
+    // And without any loss.
+    redis::cmd("HSET").arg(&seq).arg("run").arg("yet another").exec(&mut keys.connection()).unwrap();
+    publish(&one.broker, &room, [insert("newer")]).await;
+    assert_eq!((two.hears(&room, 1).await, two.witness.lost()), (vec!["5 insert newer".into()], vec![]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_members_is_sent_nothing() {
+    let keys = Keys::new();
+    let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
+    let listeners = || -> u64 {
+        let channel = format!("{}room:{room}", one.store.channels);
+        let answer: (String, u64) = redis::cmd("PUBSUB").arg("NUMSUB").arg(channel).query(&mut keys.connection()).unwrap();
+        answer.1
+    };
+    assert_eq!(listeners(), 0);
+    one.attach(&room).await;
+    assert_eq!(listeners(), 1);
+    two.attach(&room).await;
+    assert_eq!(listeners(), 2);
+    two.broker.detach(&room);
+    until("the subscription has ended", || listeners() == 1).await;
+    publish(&one.broker, &room, [insert("1")]).await;
+    two.attach(&room).await;
+    publish(&one.broker, &room, [insert("2")]).await;
+    assert_eq!(two.hears(&room, 1).await, ["2 insert 2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_that_is_left_and_opened_again_all_the_time_is_never_deaf() {
+    let keys = Keys::new();
+    let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
+    for i in 0..50 {
+        two.attach(&room).await;
+        publish(&one.broker, &room, [insert(&i.to_string())]).await;
+        assert_eq!(two.hears(&room, 1).await, [format!("{} insert {i}", i + 1)]);
+        two.broker.detach(&room);
+        if i % 2 == 0 {
+            // As the sweep does when a room was idle for long enough.
+            two.store.unfollow(&room).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_of_all_nodes_are_in_one_roster() {
+    let keys = Keys::new();
+    let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
+    one.attach(&room).await;
+    two.attach(&room).await;
+    one.enter(&room, 1, "ann").await;
+    two.enter(&room, 1, "ben").await;
+    let roster = one.store.presence().enter(&room, &hidden(3, "spy")).await.unwrap();
+    assert_eq!((names(&roster.others), roster.n), (vec!["ann", "ben"], 2));
+    two.store.presence().depart(&room, ConnectionId(1), Departure::Left).await.unwrap();
+    for node in [&one, &two] {
+        assert_eq!(node.hears(&room, 3).await, ["1 joined ann", "2 joined ben", "3 left ben"]);
+    }
+    let online = one.store.presence().online().await.unwrap();
+    assert_eq!(online.len(), 2, "{online:?}");
+    assert_eq!(two.store.presence().rooms().await.unwrap(), [room]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_session_on_another_node_evicts_the_first_and_takes_its_place() {
+    let keys = Keys::new();
+    let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
+    one.attach(&room).await;
+    one.enter(&room, 1, "ann").await;
+    let held = two.store.presence().claim(&uid("ann"), ConnectionId(5), &socket(5)).await.unwrap();
+    assert_eq!(held, std::slice::from_ref(&room));
+    until("the first is told", || one.witness.evicted() == [ConnectionId(1)]).await;
+    // What it had on its way puts it nowhere.
+    one.store.presence().enter(&room, &visitor(1, "ann")).await.unwrap();
+    one.store.presence().depart(&room, ConnectionId(1), Departure::Gone).await.unwrap();
+    one.store.presence().end(&uid("ann"), ConnectionId(1)).await.unwrap();
+    two.store.presence().enter(&room, &visitor(5, "ann")).await.unwrap();
+    assert_eq!(one.hears(&room, 1).await, ["1 joined ann"], "nobody is told");
+    let members = one.store.presence().members(&room).await.unwrap();
+    assert_eq!(members.iter().map(|m| (m.uid.as_str(), m.held)).collect::<Vec<_>>(), [("ann", false)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kick_that_was_missed_is_made_up_for() {
+    let keys = Keys::new();
+    let (one, two) = (Node::new(&keys).await, Node::new(&keys).await);
+    one.store.presence().claim(&uid("ann"), ConnectionId(1), &socket(1)).await.unwrap();
+    // As if it had been published while the connection was cut.
+    redis::cmd("SADD").arg(keys.key(&format!("ao:evicted:{}", one.store.node()))).arg(1).exec(&mut keys.connection()).unwrap();
+    cut_listeners(&keys);
+    until("it is evicted", || one.witness.evicted().contains(&ConnectionId(1))).await;
+    assert_eq!(two.witness.evicted(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_user_is_expelled_wherever_it_is() {
+    let keys = Keys::new();
+    let (one, two) = (Node::new(&keys).await, Node::new(&keys).await);
+    one.store.presence().claim(&uid("ann"), ConnectionId(1), &socket(1)).await.unwrap();
+    two.store.presence().expel(&uid("ann")).await.unwrap();
+    two.store.presence().expel(&uid("nobody")).await.unwrap();
+    until("she is told", || one.witness.expelled() == [ConnectionId(1)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn user_authentication_is_switched_everywhere_and_for_those_who_come_later() {
+    let keys = Keys::new();
+    let (one, two) = (Node::new(&keys).await, Node::new(&keys).await);
+    one.store.cluster().force_user_auth(false).await.unwrap();
+    until("the other is told", || two.witness.user_auth().contains(&Some(false))).await;
+    let three = Node::with(short(&keys)).await;
+    until("a new one learns it", || three.witness.user_auth().last() == Some(&Some(false))).await;
+    for node in [&one, &two, &three] {
+        node.broker.close().await;
+    }
+    let four = Node::with(short(&keys)).await;
+    until("with the last node it is forgotten", || four.witness.user_auth().last() == Some(&None)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_and_nodes_are_everybodys() {
+    let keys = Keys::new();
+    let rate = Some((3, Duration::from_secs(60)));
+    let one = Node::with(Options { rate_limit: rate, ..keys.options() }).await;
+    let two = Node::with(Options { rate_limit: rate, ..keys.options() }).await;
+    let mut admitted = 0;
+    for limits in [one.store.limits(), two.store.limits(), one.store.limits(), two.store.limits()] {
+        admitted += u32::from(limits.admit(&uid("ann")).await.unwrap());
+    }
+    assert_eq!(admitted, 3);
+    let nodes = one.store.cluster().nodes().await.unwrap();
+    assert_eq!((nodes.len(), nodes.iter().filter(|n| n.this).count()), (2, 1));
+    two.broker.close().await;
+    assert_eq!(one.store.cluster().nodes().await.unwrap().len(), 1, "who ends says so");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_dead_node_nothing_stays_and_its_rooms_are_told() {
+    let keys = Keys::new();
+    let (one, two, room) = (Node::with(short(&keys)).await, Node::with(short(&keys)).await, room("class"));
+    one.attach(&room).await;
+    two.attach(&room).await;
+    one.enter(&room, 1, "ann").await;
+    for i in 0..250 {
+        two.enter(&room, i, &format!("pupil {i}")).await;
+    }
+    // One of them was kicked out, and its successor had not joined yet.
+    two.store.presence().claim(&uid("pupil 7"), ConnectionId(1007), &socket(1007)).await.unwrap();
+    one.hears(&room, 251).await;
+    let dead = two.store.node();
+    two.die();
+    let told = one.hears(&room, 250).await;
+    assert!(told.iter().all(|t| t.contains(" gone pupil ")), "{told:?}");
+    until("nothing of it is left", || !keys.all().iter().any(|key| key.contains(&*dead))).await;
+    assert_eq!(names(&one.store.presence().enter(&room, &hidden(3, "spy")).await.unwrap().others), ["ann"]);
+    assert_eq!(one.store.presence().online().await.unwrap().len(), 1);
+    assert!(!keys.all().iter().any(|key| key.starts_with("ao:holds")), "{:?}", keys.all());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_taken_for_dead_sends_its_clients_back_and_goes_on_under_another_name() {
+    let keys = Keys::new();
+    let (one, two, room) = (Node::with(short(&keys)).await, Node::with(short(&keys)).await, room("class"));
+    two.attach(&room).await;
+    one.enter(&room, 1, "ann").await;
+    let name = one.store.node();
+    redis::cmd("ZREM").arg(keys.key("ao:nodes")).arg(&*name).exec(&mut keys.connection()).unwrap();
+    assert!(one.store.presence().enter(&room, &visitor(9, "late")).await.is_err(), "nothing is added to what is dead");
+    until("its clients come back", || one.witness.lost() == [None]).await;
+    until("it has a new name", || one.store.node() != name).await;
+    until("it is registered", || keys.all().contains(&"ao:nodes".to_owned())).await;
+    one.store.rooms.get(room.as_str());
+    let joined = async || one.store.presence().enter(&room, &visitor(10, "cat")).await.is_ok();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !joined().await {
+        assert!(Instant::now() < deadline);
+        sleep(Duration::from_millis(50)).await;
+    }
+    one.store.presence().claim(&uid("dan"), ConnectionId(11), &socket(11)).await.unwrap();
+    two.store.presence().claim(&uid("dan"), ConnectionId(12), &socket(12)).await.unwrap();
+    until("it is reached under it", || one.witness.evicted() == [ConnectionId(11)]).await;
+}

@@ -1,0 +1,205 @@
+//! What is in Redis afterwards: the keys of the original, and nothing that stays for ever.
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use redis::Commands;
+
+use super::{super::Options, Keys, Redis};
+use crate::{
+    domain::{
+        broker::{PageLimit, Stored},
+        error::StoreError,
+        ids::ConnectionId,
+        presence::Departure,
+    },
+    store::contract::witness::*,
+};
+
+const PAGE: PageLimit = PageLimit { entries: 200, bytes: 4 << 20 };
+
+fn entry(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[tokio::test]
+async fn messages_are_where_the_original_has_them() {
+    let keys = Keys::new();
+    let broker = keys.node().await.broker();
+    let room = room("class");
+    publish(&broker, &room, [insert(r#"{"a":1}"#), update("x", r#"{"b":2}"#), ignore(r#"{"c":3}"#), insert(r#"{"a":4}"#)]).await;
+    let mut redis = keys.connection();
+    let log: Vec<String> = redis.lrange(keys.key(&format!("msg_{room}_insert")), 0, -1).unwrap();
+    assert_eq!(log.len(), 2);
+    let first = entry(&log[0]);
+    assert_eq!(first["data"], entry(r#"{"a":1}"#));
+    assert!(first["ts"].as_u64().unwrap() > 1_600_000_000);
+    assert_eq!(first.as_object().unwrap().len(), 2, "{first}");
+    let updates: HashMap<String, String> = redis.hgetall(keys.key(&format!("msg_{room}_update"))).unwrap();
+    let update = entry(&updates["x"]);
+    assert_eq!((&update["data"], &update["n"]), (&entry(r#"{"b":2}"#), &entry("2")));
+    assert!(!keys.all().iter().any(|k| k.contains("_backup") || k.contains("_ignore")), "{:?}", keys.all());
+}
+
+#[tokio::test]
+async fn backups_are_kept_where_they_are_asked_for() {
+    let keys = Keys::new();
+    let broker = Redis::open(Options { backups: true, ..keys.options() }).await.unwrap().broker();
+    let room = room("class");
+    publish(&broker, &room, [update("x", "1"), update("x", "2"), ignore("3")]).await;
+    let mut redis = keys.connection();
+    let lists = |redis: &mut redis::Connection, name: &str| -> Vec<u64> {
+        let list: Vec<String> = redis.lrange(keys.key(&format!("msg_{room}_{name}")), 0, -1).unwrap();
+        list.iter().map(|e| entry(e)["data"].as_u64().unwrap()).collect()
+    };
+    assert_eq!((lists(&mut redis, "update_backup"), lists(&mut redis, "ignore")), (vec![1, 2], vec![3]));
+    broker.clear(&room).await.unwrap();
+    assert_eq!((lists(&mut redis, "update_backup"), lists(&mut redis, "ignore")), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn what_the_original_wrote_is_read_and_what_is_no_json_is_counted() {
+    let keys = Keys::new();
+    let broker = keys.node().await.broker();
+    let room = room("old class");
+    let mut redis = keys.connection();
+    let log = keys.key(&format!("msg_{room}_insert"));
+    for text in
+        [r#"{"data":{"1":"a"},"ts":1500000000}"#, "by hand", r#"{"ts":1}"#, r#"{ "more": [1], "ts": "7", "data": "text" }"#, "\u{0}"]
+    {
+        let _: () = redis.rpush(&log, text).unwrap();
+    }
+    let updates = keys.key(&format!("msg_{room}_update"));
+    for (id, text) in [("late", r#"{"data":1,"ts":9}"#), ("early", r#"{"data":2,"ts":8}"#), ("broken", "{")] {
+        let _: () = redis.hset(&updates, id, text).unwrap();
+    }
+    let page = broker.page(&room, 0, PAGE).await.unwrap();
+    let stored = |body: Option<&'static str>, unix| Stored { body: body.map(|b| Bytes::from_static(b.as_bytes())), unix };
+    assert_eq!(
+        (page.entries, page.log_length),
+        (
+            vec![
+                stored(Some(r#"{"1":"a"}"#), 1_500_000_000),
+                stored(None, 0),
+                stored(None, 0),
+                stored(Some("\"text\""), 0),
+                stored(None, 0)
+            ],
+            5
+        )
+    );
+    publish(&broker, &room, [update("new", "3")]).await;
+    let found: Vec<_> = broker.updates(&room).await.unwrap().into_iter().map(|s| s.body).collect();
+    assert_eq!(found, [None, Some("2"), Some("1"), Some("3")].map(|b| b.map(|b| Bytes::from_static(b.as_bytes()))));
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_refuses_the_batch_as_a_whole_and_harms_no_other_room() {
+    let keys = Keys::new();
+    let broker = keys.node().await.broker();
+    let (bad, good) = (room("bad"), room("good"));
+    let mut redis = keys.connection();
+    let _: () = redis.set(keys.key(&format!("msg_{bad}_update")), "a text").unwrap();
+    let refused = broker.publish(&bad, [insert("1"), update("x", "2")].into()).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    assert_eq!(log(&broker, &bad).await, [""; 0], "all or nothing");
+    assert!(matches!(broker.updates(&bad).await, Err(StoreError::Unavailable(_))));
+    publish(&broker, &bad, [insert("3")]).await;
+    publish(&broker, &good, [insert("4"), update("x", "5")]).await;
+    assert_eq!((log(&broker, &bad).await, log(&broker, &good).await), (vec!["3".into()], vec!["4".into()]));
+    for key in ["ao:members", "ao:seq", "ao:replay"] {
+        let odd = room("odd");
+        let _: () = redis.set(keys.key(&format!("{key}:{odd}")), "a text").unwrap();
+        let refused = broker.publish(&odd, [insert("1")].into()).await;
+        assert!(key == "ao:members" || matches!(refused, Err(StoreError::Unavailable(_))), "{key}: {refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_is_sent_again_is_not_applied_again() {
+    let keys = Keys::new();
+    let node = keys.node().await;
+    let (broker, room) = (node.broker(), room("class"));
+    let live = node.client.live().unwrap();
+    let batch = super::super::wire::Batch::encode(&[insert("once"), ignore("too")]);
+    let send = async |number: u64| {
+        let arguments = node.arguments(&live, None).text(room.as_str()).number(number).text(&batch.meta).number(0).number(0);
+        let arguments = arguments.text(&batch.kinds).bodies(batch.parts.clone());
+        node.client.run(&live, super::super::Script::Publish, &arguments, node.deadline()).await.unwrap()
+    };
+    let first = send(5).await;
+    assert_eq!(send(5).await, first, "the same answer");
+    assert_ne!(send(6).await, first);
+    assert_eq!(log(&broker, &room).await, ["once", "once"]);
+}
+
+#[tokio::test]
+async fn nothing_is_done_after_the_caller_gave_up() {
+    let keys = Keys::new();
+    let node = keys.node().await;
+    let room = room("class");
+    let live = node.client.live().unwrap();
+    let batch = super::super::wire::Batch::encode(&[insert("late")]);
+    let past = node.client.redis_ms(tokio::time::Instant::now()) - 1000;
+    let arguments = super::super::Arguments::new(&keys.prefix, &node.channels, &node.node(), &live.run, past);
+    let arguments =
+        arguments.text(room.as_str()).number(1).text(&batch.meta).number(0).number(0).text(&batch.kinds).bodies(batch.parts.clone());
+    let answer = node.client.run(&live, super::super::Script::Publish, &arguments, node.deadline()).await;
+    assert!(matches!(answer, Err(super::super::Failure::Expired)), "{answer:?}");
+    assert_eq!(log(&node.broker(), &room).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn scripts_that_redis_has_forgotten_are_loaded_again() {
+    let keys = Keys::new();
+    let broker = keys.node().await.broker();
+    let room = room("class");
+    redis::cmd("SCRIPT").arg("FLUSH").exec(&mut keys.connection()).unwrap();
+    publish(&broker, &room, [insert("1")]).await;
+    assert_eq!(log(&broker, &room).await, ["1"]);
+}
+
+#[tokio::test]
+async fn of_a_room_that_everybody_has_left_only_its_messages_stay() {
+    let keys = Keys::new();
+    let node = keys.node().await;
+    let (broker, presence) = (node.broker(), node.presence());
+    let (kept, bare) = (room("kept"), room("bare"));
+    for (at, room) in [&kept, &bare].into_iter().enumerate() {
+        let at = at as u64;
+        presence.claim(&uid(&format!("ann{at}")), ConnectionId(at), &socket(at)).await.unwrap();
+        presence.enter(room, &visitor(at, &format!("ann{at}"))).await.unwrap();
+    }
+    publish(&broker, &kept, [insert("1")]).await;
+    publish(&broker, &bare, [ignore("1")]).await;
+    for (at, room) in [&kept, &bare].into_iter().enumerate() {
+        presence.depart(room, ConnectionId(at as u64), Departure::Gone).await.unwrap();
+        presence.end(&uid(&format!("ann{at}")), ConnectionId(at as u64)).await.unwrap();
+    }
+    broker.close().await;
+    let mut redis = keys.connection();
+    let mut lasting: Vec<String> = Vec::new();
+    for key in keys.all() {
+        let ttl: i64 = redis.ttl(keys.key(&key)).unwrap();
+        if ttl == -1 {
+            lasting.push(key);
+        }
+    }
+    assert_eq!(lasting, [format!("ao:seq:{kept}"), format!("msg_{kept}_insert")]);
+}
+
+#[tokio::test]
+async fn an_unused_room_is_deleted_where_that_is_asked_for_and_a_used_one_is_not() {
+    let keys = Keys::new();
+    let hour = Some(std::time::Duration::from_secs(3600));
+    let node: Arc<Redis> = Redis::open(Options { room_expiry: hour, ..keys.options() }).await.unwrap();
+    let (broker, presence, room) = (node.broker(), node.presence(), room("class"));
+    let log = keys.key(&format!("msg_{room}_insert"));
+    let mut redis = keys.connection();
+    presence.enter(&room, &visitor(1, "ann")).await.unwrap();
+    publish(&broker, &room, [insert("1")]).await;
+    assert_eq!(redis.ttl::<_, i64>(&log).unwrap(), -1);
+    presence.depart(&room, ConnectionId(1), Departure::Gone).await.unwrap();
+    assert!((3500..=3600).contains(&redis.ttl::<_, i64>(&log).unwrap()));
+    presence.enter(&room, &visitor(2, "ben")).await.unwrap();
+    assert_eq!(redis.ttl::<_, i64>(&log).unwrap(), -1);
+}

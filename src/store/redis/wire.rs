@@ -1,0 +1,192 @@
+//! Publications as they travel between nodes, and as the replay list keeps them.
+//!
+//! ```text
+//! EPOCH BASE FIRST COUNT NODE\n       written by the script
+//! KCONNECTION,IDBYTES,BYTES;…\n       one per publication: a letter, who caused it (`-`: nobody), lengths
+//! ID BODY ID BODY …                   without anything between them
+//! ```
+//!
+//! Bodies are sliced out of what came from the socket, not copied.
+use std::fmt::Write;
+
+use bytes::Bytes;
+
+use crate::domain::{
+    broker::{Entry, Event, Publication},
+    ids::{ConnectionId, Uid},
+    message::Kind,
+};
+
+/// Publications that follow each other, with their place in the room's order.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) epoch: u64,
+    /// Where the epoch began: the last place of the one before that Redis still knew.
+    pub(super) base: u64,
+    pub(super) first: u64,
+    pub(super) publications: Vec<Publication>,
+}
+
+impl Told {
+    /// The last place in it.
+    pub(super) fn last(&self) -> u64 {
+        self.first + self.publications.len() as u64 - 1
+    }
+
+    /// From the channel or the replay list. Nothing, where it can't be read: somebody else wrote it.
+    pub(super) fn decode(text: Bytes, this_node: &str) -> Option<Self> {
+        let header_end = text.iter().position(|b| *b == b'\n')?;
+        let meta_end = header_end + 1 + text[header_end + 1..].iter().position(|b| *b == b'\n')?;
+        let mut header = std::str::from_utf8(&text[..header_end]).ok()?.split(' ');
+        let mut number = || header.next()?.parse::<u64>().ok();
+        let (epoch, base, first, count) = (number()?, number()?, number()?, number()?);
+        let ours = header.next()? == this_node;
+        let meta = std::str::from_utf8(&text[header_end + 1..meta_end]).ok()?;
+        let mut at = meta_end + 1;
+        let mut take = |length: usize| {
+            let end = at.checked_add(length).filter(|end| *end <= text.len())?;
+            let slice = text.slice(at..end);
+            at = end;
+            Some(slice)
+        };
+        let mut publications = Vec::with_capacity(meta.len() / 8 + 1);
+        for (n, one) in (first..).zip(meta.split(';')) {
+            let mut numbers = one.get(1..)?.split(',');
+            // Connections of other nodes are nobody here.
+            let origin = numbers.next()?.parse().ok().filter(|_| ours).map(ConnectionId);
+            let (id, body) = (take(numbers.next()?.parse().ok()?)?, take(numbers.next()?.parse().ok()?)?);
+            publications.push(Publication { n, origin, event: event(one.as_bytes()[0], &id, body)? });
+        }
+        (publications.len() as u64 == count).then_some(Told { epoch, base, first, publications })
+    }
+}
+
+fn event(kind: u8, id: &Bytes, body: Bytes) -> Option<Event> {
+    let user = |body: &Bytes| uid(std::str::from_utf8(body).ok()?);
+    Some(match kind {
+        b'i' => Event::Message { kind: Kind::Insert, body },
+        b'u' => Event::Message { kind: Kind::Update { id: std::str::from_utf8(id).ok()?.into() }, body },
+        b'g' => Event::Message { kind: Kind::Ignore, body },
+        b'y' => Event::System(body),
+        b's' => Event::Synced(user(&body)?),
+        b'j' => Event::Joined(user(&body)?),
+        b'l' => Event::Left(user(&body)?),
+        b'd' => Event::Gone(user(&body)?),
+        b'c' => Event::Cleared,
+        _ => return None,
+    })
+}
+
+/// A uid from its JSON.
+pub(super) fn uid(json: &str) -> Option<Uid> {
+    if json.starts_with('"') { Uid::text(&serde_json::from_str::<String>(json).ok()?).ok() } else { Uid::number(json).ok() }
+}
+
+/// What a batch looks like to the script that publishes it.
+pub(super) struct Batch {
+    /// The second line.
+    pub(super) meta: String,
+    /// A letter per entry.
+    pub(super) kinds: String,
+    /// Ids and bodies.
+    pub(super) parts: Vec<Bytes>,
+}
+
+impl Batch {
+    pub(super) fn encode(entries: &[Entry]) -> Self {
+        let mut batch = Batch { meta: String::with_capacity(entries.len() * 12), kinds: String::new(), parts: Vec::new() };
+        for entry in entries {
+            match entry {
+                Entry::Message { from, message } => match &message.kind {
+                    Kind::Insert => batch.add('i', Some(*from), None, message.body.clone()),
+                    Kind::Update { id } => batch.add('u', Some(*from), Some(id), message.body.clone()),
+                    Kind::Ignore => batch.add('g', Some(*from), None, message.body.clone()),
+                },
+                Entry::Synced { by, uid } => batch.add('s', Some(*by), None, Bytes::from(uid.json().into_owned())),
+                Entry::System { content } => batch.add('y', None, None, content.clone()),
+            }
+        }
+        batch
+    }
+
+    fn add(&mut self, kind: char, from: Option<ConnectionId>, id: Option<&str>, body: Bytes) {
+        let separator = if self.kinds.is_empty() { "" } else { ";" };
+        let from = from.map_or_else(|| "-".into(), |c| c.0.to_string());
+        // Writing to a string never fails.
+        let _ = write!(self.meta, "{separator}{kind}{from},{},{}", id.map_or(0, str::len), body.len());
+        self.kinds.push(kind);
+        self.parts.extend(id.map(|id| Bytes::copy_from_slice(id.as_bytes())));
+        self.parts.push(body);
+    }
+
+    /// What this node's members are told, once the script has given the places.
+    pub(super) fn told(entries: &[Entry], epoch: u64, base: u64, first: u64) -> Told {
+        let publication = |(n, entry): (u64, &Entry)| {
+            let (origin, event) = match entry {
+                Entry::Message { from, message } => {
+                    (Some(*from), Event::Message { kind: message.kind.clone(), body: message.body.clone() })
+                }
+                Entry::Synced { by, uid } => (Some(*by), Event::Synced(uid.clone())),
+                Entry::System { content } => (None, Event::System(content.clone())),
+            };
+            Publication { n, origin, event }
+        };
+        Told { epoch, base, first, publications: (first..).zip(entries).map(publication).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::message::Message;
+
+    fn message(kind: Kind, body: &'static str) -> Entry {
+        Entry::Message { from: ConnectionId(7), message: Message { kind, body: Bytes::from_static(body.as_bytes()) } }
+    }
+
+    fn sent(entries: &[Entry], node: &str) -> Bytes {
+        let batch = Batch::encode(entries);
+        let header = format!("1700000000000000 4 5 {} {node}\n{}\n", entries.len(), batch.meta);
+        Bytes::from([header.as_bytes(), &batch.parts.concat()].concat())
+    }
+
+    #[test]
+    fn what_is_sent_is_what_comes_in() {
+        let entries = [
+            message(Kind::Insert, r#"{"a":"é"}"#),
+            message(Kind::Update { id: "i;d,\n".into() }, "{}"),
+            message(Kind::Ignore, ""),
+            Entry::Synced { by: ConnectionId(8), uid: Uid::text("a\"b").unwrap() },
+            Entry::Synced { by: ConnectionId(8), uid: Uid::number("1000").unwrap() },
+            Entry::System { content: Bytes::from_static(b"[1]") },
+        ];
+        for (node, ours) in [("us", true), ("them", false)] {
+            let told = Told::decode(sent(&entries, node), "us").unwrap();
+            let direct = Batch::told(&entries, 1_700_000_000_000_000, 4, 5);
+            assert_eq!((told.epoch, told.base, told.first, told.last()), (direct.epoch, direct.base, 5, 10));
+            for (a, b) in told.publications.iter().zip(&direct.publications) {
+                assert_eq!((a.n, format!("{:?}", a.event)), (b.n, format!("{:?}", b.event)));
+                assert_eq!(a.origin, b.origin.filter(|_| ours), "connections of others are nobody here");
+            }
+        }
+    }
+
+    #[test]
+    fn what_others_write_there_is_not_read() {
+        let good = sent(&[message(Kind::Insert, "{}")], "us");
+        for cut in 0..good.len() {
+            assert!(Told::decode(good.slice(..cut), "us").is_none(), "{cut}");
+        }
+        for bad in [
+            "",
+            "\n\n",
+            "1 2 3 4 us\n\n",
+            "1 2 3 1 us\nx1,0,0\n",
+            "1 2 3 1 us\ni1,0,99\n{}",
+            "1 2 3 1 us\nj1,0,2\n\"\"",
+            "1 2 3 1\ni1,0,0\n",
+        ] {
+            assert!(Told::decode(Bytes::from_static(bad.as_bytes()), "us").is_none(), "{bad}");
+        }
+    }
+}
