@@ -72,6 +72,12 @@ install_mongod() {
   exec {lock}>&-
 }
 
+# The proxy in front of several instances.
+need_proxy() {
+  PATH=$PATH:/usr/sbin
+  command -v haproxy >/dev/null || install haproxy
+}
+
 # Calls a function with a port in front of its arguments until it works, and prints that port. Ports are drawn from below those that the kernel gives
 # to outgoing connections. That one is free nobody can promise: whoever listens tries.
 on_some_port() {
@@ -83,7 +89,7 @@ on_some_port() {
       return
     fi
   done
-  cat "$2"/log >&2 || true
+  tail -n 20 "$2/log" >&2 || true
   fail "$1 failed on 20 ports"
 }
 
@@ -91,7 +97,8 @@ on_some_port() {
 start_redis() {
   local port=$1 folder=$2 pid
   mkdir -p "$folder/data"
-  "$AO_REDIS_SERVER" --port "$port" --bind 127.0.0.1 --dir "$folder/data" --logfile "$folder/log" --daemonize no "${@:3}" </dev/null >/dev/null 2>&1 &
+  # In a session of its own, so that Ctrl-C in a terminal does not reach it before those who need it.
+  setsid "$AO_REDIS_SERVER" --port "$port" --bind 127.0.0.1 --dir "$folder/data" --logfile "$folder/log" --daemonize no "${@:3}" </dev/null >/dev/null 2>&1 &
   pid=$!
   echo "$pid" >"$folder/pid"
   # That something answers is not enough: it may be somebody else's Redis, and ours has not yet found the port taken.
