@@ -17,6 +17,7 @@ use always_online::{
         secret::Secret,
         token::{Creation, Realm, Tokens},
     },
+    health::Question,
     lifecycle::Signals,
     telemetry,
 };
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
             Ok(0)
         }
         Command::Run(role) => run(config, role),
+        Command::Health(url) => health(&config, url.as_deref()),
         Command::Admin(command) => account(&config, Realm::Admin, command.into()),
         Command::Token(command) => account(&config, Realm::User, command.into()),
     };
@@ -120,6 +122,21 @@ fn announce(app: &App) {
 /// An address that can be opened: not the one that means all.
 fn reachable(address: SocketAddr) -> String {
     if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
+}
+
+/// A wrong URL is a wrong command line; everything else means not ready.
+fn health(config: &Config, url: Option<&str>) -> anyhow::Result<u8> {
+    let question = match url.map(str::parse::<Question>) {
+        Some(Ok(question)) => question,
+        Some(Err(why)) => {
+            eprintln!("always-online: {why}");
+            return Ok(WRONG_CONFIGURATION);
+        }
+        None => Question::of(config.websocket.listen)?,
+    };
+    question.ask()?;
+    println!("ready");
+    Ok(0)
 }
 
 enum Change {

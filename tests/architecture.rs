@@ -8,10 +8,11 @@ use std::{
 };
 
 /// Modules at the top, and which of the others each may name.
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str]); 9] = [
     ("config", &[]),
     ("metrics", &[]),
     ("lifecycle", &[]),
+    ("health", &[]),
     ("domain", &["metrics"]),
     ("telemetry", &["config"]),
     ("store", &["domain", "config", "metrics"]),

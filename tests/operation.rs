@@ -17,6 +17,7 @@ use support::{
 };
 
 // The exit codes that scripts rely on.
+const FAILED: i32 = 1;
 const WRONG_CONFIGURATION: i32 = 2;
 const NO_ADDRESS: i32 = 3;
 const NO_STORE: i32 = 4;
@@ -123,6 +124,21 @@ async fn all_that_is_wrong_with_the_configuration_is_reported_together() {
         assert!(!ran.stderr.contains("AO_API__OPEN"), "{}", ran.stderr);
     }
     assert!(!wrong.data().exists(), "nothing was started");
+}
+
+#[tokio::test]
+async fn health_asks_the_configured_server_or_the_one_that_is_named() {
+    let mut server = Server::start().await;
+    let here = server.websocket().to_string();
+    let configured = bare().env("AO_WEBSOCKET__LISTEN", &here).args(["health"]);
+    assert_eq!(configured.run().await.succeeds(), "ready\n");
+    let api = format!("http://{}", server.api());
+    assert_eq!(bare().args(["health", &api]).run().await.succeeds(), "ready\n");
+    bare().args(["health", &format!("{api}/nowhere")]).run().await.fails(FAILED, &["404"]);
+    bare().args(["health", "localhost"]).run().await.fails(WRONG_CONFIGURATION, &["http://"]);
+    Setup::new().args(["health"]).run().await.fails(FAILED, &["name the URL"]);
+    assert_eq!(server.terminate().await, 0);
+    configured.run().await.fails(FAILED, &[&here, "does not answer"]);
 }
 
 #[tokio::test]

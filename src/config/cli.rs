@@ -43,6 +43,8 @@ pub enum Command {
     CheckConfig,
     /// Print the effective configuration.
     PrintConfig,
+    /// Ask a running server whether it is ready: the one at this URL, else the one of this configuration.
+    Health(Option<String>),
 }
 
 /// Which servers this process runs.
@@ -172,6 +174,11 @@ enum Action {
     CheckConfig,
     /// Print the effective configuration as TOML, with the origin of each value
     PrintConfig,
+    /// Ask the running server whether it is ready; the exit code is 0 or 1
+    Health {
+        /// Another one than websocket.listen says: http://host:port, with a path if not /readyz
+        url: Option<String>,
+    },
 }
 
 impl From<Arguments> for Cli {
@@ -185,6 +192,7 @@ impl From<Arguments> for Cli {
             Some(Action::Token(command)) => Command::Token(command),
             Some(Action::CheckConfig) => Command::CheckConfig,
             Some(Action::PrintConfig) => Command::PrintConfig,
+            Some(Action::Health { url }) => Command::Health(url),
         };
         Self { command, file: arguments.config, flags: arguments.flags.0 }
     }

@@ -30,6 +30,8 @@ fn commands_are_understood() {
         ("ao token revoke ada-7f", Command::Token(TokenCommand::Revoke { uid: uid() })),
         ("ao check-config", Command::CheckConfig),
         ("ao print-config", Command::PrintConfig),
+        ("ao health", Command::Health(None)),
+        ("ao health http://127.0.0.1:4000", Command::Health(Some("http://127.0.0.1:4000".into()))),
     ] {
         assert_eq!(parse(line).unwrap().command, command, "{line}");
     }

