@@ -34,6 +34,8 @@ use crate::{
     store::embedded::{self, Accounts, Embedded, OpenError},
 };
 
+pub mod copy;
+
 /// The administrator that is made at the very first start.
 const FIRST_ADMIN: &str = "admin";
 /// The file in the data folder that keeps its credential.

@@ -43,14 +43,7 @@ pub(super) fn create(db: &Connection, realm: Realm, uid: &Uid, token: &Digested,
     insert(db, realm, uid.as_str(), token, unix, unix)
 }
 
-pub(super) fn insert(
-    db: &Connection,
-    realm: Realm,
-    uid: &str,
-    token: &Digested,
-    created: u64,
-    updated: u64,
-) -> rusqlite::Result<Creation> {
+pub(super) fn insert(db: &Connection, realm: Realm, uid: &str, token: &Digested, created: u64, updated: u64) -> rusqlite::Result<Creation> {
     let inserted = db
         .prepare_cached(
             "INSERT INTO accounts (realm, uid, token_hash, created, updated) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",

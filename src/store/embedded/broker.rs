@@ -20,7 +20,6 @@ impl Embedded {
     pub(super) async fn turn(&self, room: &RoomId) -> Result<Turn, StoreError> {
         self.rooms.turn(room, &self.readers, Some(self.deadline)).await
     }
-
 }
 
 #[async_trait]
