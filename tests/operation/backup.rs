@@ -17,7 +17,7 @@ async fn what_was_acknowledged_before_a_backup_is_in_it() {
     for i in 0..300 {
         writer.send(&json!({ "s": 0, "i": i })).await;
     }
-    writer.send(&json!({ "s": 1, "3": "board", "i": "last" })).await;
+    writer.send(&json!({ "s": 1, "1": "board", "i": "last" })).await;
     let file = server.setup().scratch().join("kept.sqlite3");
     let command = server.setup().clone().args(["backup", file.to_str().unwrap()]);
     // It goes on writing all the while.

@@ -125,7 +125,7 @@ async fn there_and_back_everything_is_equal() {
             anna.send(&json!({ "s": 0, "text": format!("{i} \"é\n"), "i": i })).await;
         }
         for id in ["b", "a", "b", "c \"*"] {
-            anna.send(&json!({ "s": 1, "3": id, "of": room })).await;
+            anna.send(&json!({ "s": 1, "1": id, "of": room })).await;
         }
         anna.send(&json!({ "s": 2, "text": "nothing" })).await;
     }

@@ -13,7 +13,7 @@ use crate::{
         token::Realm::{Admin, User},
     },
     store::{
-        contract::witness::{insert, log, publish, room, token, uid, update as set},
+        contract::witness::{insert, log, publish, token, uid, update as set},
         embedded::{BackupError, Volume, backup},
     },
 };
@@ -29,6 +29,10 @@ impl Progress for Said {
     fn warn(&self, text: &str) {
         self.0.lock().unwrap().push(text.to_owned());
     }
+}
+
+fn room(name: &str) -> RoomId {
+    RoomId::new(name).unwrap()
 }
 
 fn target(home: &DataFolder) -> Volume {
@@ -232,7 +236,8 @@ async fn a_backup_beside_a_server_is_a_whole_store() {
     assert!(matches!(backup(&home.options().path, &file), Err(BackupError::Exists(_))));
     assert_eq!(fs::read_dir(home.folder.path()).unwrap().count(), 2, "the folder and the backup, nothing half made");
 
-    let other = restored(&file).open();
+    let restored = restored(&file);
+    let other = restored.open();
     assert_eq!(log(&other.broker(), &room("lesson")).await, log(&server.broker(), &room("lesson")).await);
     assert!(other.tokens().verify(User, &uid("ann"), &token("b")).await.unwrap());
 }
