@@ -34,6 +34,7 @@ use crate::{
     },
 };
 
+pub mod copy;
 mod stores;
 
 use stores::Stores;

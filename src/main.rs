@@ -2,14 +2,17 @@
 //!
 //! Exit codes: 0 all went well; 1 something failed while running; 2 the command line or configuration is wrong; 3 an address can't be
 //! listened on; 4 the store can't be opened; 5 the account exists already, or does not exist; 6 the deadline of the orderly end passed;
-//! 130 ended at once by a second signal.
-use std::{net::SocketAddr, process::ExitCode};
+//! 7 a copy lacks something; 130 ended at once by a second signal.
+use std::{net::SocketAddr, path::Path, process::ExitCode};
 
 use always_online::{
-    app::{self, App, StartError},
+    app::{
+        self, App, StartError,
+        copy::{self, CopyError},
+    },
     config::{
         Config,
-        cli::{AccountCommand, Cli, Command, Role, TokenCommand},
+        cli::{AccountCommand, Cli, Command, End, Role, TokenCommand},
     },
     domain::{
         clock::SystemRng,
@@ -29,6 +32,7 @@ const NO_ADDRESS: u8 = 3;
 const NO_STORE: u8 = 4;
 const NO_SUCH_ACCOUNT: u8 = 5;
 const DEADLINE: u8 = 6;
+const INCOMPLETE: u8 = 7;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
@@ -51,6 +55,8 @@ fn main() -> ExitCode {
         }
         Command::Run(role) => run(config, role),
         Command::Health(url) => health(&config, url.as_deref()),
+        Command::Backup { file } => backup(&config, &file),
+        Command::Copy { from, to } => copy(&config, from, to),
         Command::Admin(command) => account(&config, Realm::Admin, command.into()),
         Command::Token(command) => account(&config, Realm::User, command.into()),
     };
@@ -58,14 +64,47 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("always-online: {error:#}");
-            let code = match error.downcast_ref::<StartError>() {
-                Some(StartError::Listen { .. }) => NO_ADDRESS,
-                Some(StartError::Store(_) | StartError::Unavailable(_)) => NO_STORE,
-                Some(StartError::Admin(_)) | None => FAILED,
-            };
-            ExitCode::from(code)
+            ExitCode::from(code(&error))
         }
     }
+}
+
+fn code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<StartError>() {
+        Some(StartError::Listen { .. }) => NO_ADDRESS,
+        Some(StartError::Store(_) | StartError::Unavailable(_)) => NO_STORE,
+        Some(StartError::Admin(_)) | None => FAILED,
+    }
+}
+
+/// What went wrong, as an error whose kind [`code`] knows.
+fn known(error: CopyError) -> anyhow::Error {
+    match error {
+        CopyError::Start(error) => error.into(),
+        other => other.into(),
+    }
+}
+
+fn backup(config: &Config, file: &Path) -> anyhow::Result<u8> {
+    let backup = copy::backup(config, file).map_err(known)?;
+    println!("rooms: {}", backup.rooms);
+    println!("messages: {}", backup.messages);
+    println!("accounts: {}", backup.accounts);
+    println!("bytes: {}", backup.bytes);
+    Ok(0)
+}
+
+fn copy(config: &Config, from: End, to: End) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let copied = match runtime.block_on(copy::copy(config, from, to)) {
+        Err(error @ CopyError::NoServers) => {
+            eprintln!("always-online: {error}");
+            return Ok(WRONG_CONFIGURATION);
+        }
+        other => other.map_err(known)?,
+    };
+    print!("{copied}");
+    Ok(if copied.is_complete() { 0 } else { INCOMPLETE })
 }
 
 fn runtime(config: &Config) -> anyhow::Result<tokio::runtime::Runtime> {

@@ -4,6 +4,10 @@
 
 #[path = "operation/accounts.rs"]
 mod accounts;
+#[path = "operation/backup.rs"]
+mod backup;
+#[path = "operation/copy.rs"]
+mod copy;
 #[path = "operation/ending.rs"]
 mod ending;
 mod support;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
 use super::setting::{find, settings};
 use super::{Config, Flags, Problems};
@@ -39,6 +39,18 @@ pub enum Command {
     Admin(AccountCommand),
     /// Change the tokens of users.
     Token(TokenCommand),
+    /// Write the embedded store into a new file.
+    Backup {
+        /// The new file.
+        file: PathBuf,
+    },
+    /// Copy everything from one store to the other.
+    Copy {
+        /// Where it is.
+        from: End,
+        /// Where it shall be; never the same.
+        to: End,
+    },
     /// Read the configuration and say what is wrong with it.
     CheckConfig,
     /// Print the effective configuration.
@@ -74,6 +86,24 @@ impl Role {
     /// Whether the demo pages are served.
     pub fn demo(self) -> bool {
         matches!(self, Self::All | Self::Test)
+    }
+}
+
+/// One end of a copy. The configuration says where it is, so that no password stands on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum End {
+    /// The folder `store.path`
+    Embedded,
+    /// The servers that `store.messages` and `store.tokens` name
+    Servers,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Embedded => "embedded",
+            Self::Servers => "servers",
+        })
     }
 }
 
@@ -117,7 +147,7 @@ pub enum TokenCommand {
 impl Cli {
     /// Parses the process's command line. Prints and exits on `--help`, `--version` and mistakes (exit code 2).
     pub fn parse() -> Self {
-        Arguments::parse().into()
+        Self::try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
     }
 
     /// Parses a command line that begins with the program's name.
@@ -125,7 +155,13 @@ impl Cli {
     /// # Errors
     /// What clap has to say: mistakes, but also `--help` and `--version`.
     pub fn try_parse_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
-        Arguments::try_parse_from(arguments).map(Into::into)
+        let cli: Self = Arguments::try_parse_from(arguments)?.into();
+        match cli.command {
+            Command::Copy { from, to } if from == to => {
+                Err(Self::definition().error(ErrorKind::ValueValidation, "FROM and TO are the same: one is embedded, the other servers"))
+            }
+            _ => Ok(cli),
+        }
     }
 
     /// The command line's definition, for documents and shell completion.
@@ -170,6 +206,20 @@ enum Action {
     /// Create, refresh and revoke the tokens of users
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Write the embedded store into a new file, also while a server runs
+    #[command(long_about = BACKUP)]
+    Backup {
+        /// The new file; one that exists is not overwritten
+        file: PathBuf,
+    },
+    /// Copy messages, users and admins between the embedded store and servers
+    #[command(long_about = COPY)]
+    Copy {
+        /// Where everything is
+        from: End,
+        /// Where it shall be
+        to: End,
+    },
     /// Check the configuration, report all of its problems, start nothing
     CheckConfig,
     /// Print the effective configuration as TOML, with the origin of each value
@@ -190,6 +240,8 @@ impl From<Arguments> for Cli {
             Some(Action::Test) => Command::Run(Role::Test),
             Some(Action::Admin(command)) => Command::Admin(command),
             Some(Action::Token(command)) => Command::Token(command),
+            Some(Action::Backup { file }) => Command::Backup { file },
+            Some(Action::Copy { from, to }) => Command::Copy { from, to },
             Some(Action::CheckConfig) => Command::CheckConfig,
             Some(Action::PrintConfig) => Command::PrintConfig,
             Some(Action::Health { url }) => Command::Health(url),
@@ -236,6 +288,28 @@ impl FromArgMatches for GivenFlags {
         Ok(())
     }
 }
+
+const BACKUP: &str = "Write the embedded store (the folder --store-path) into a new file, also while a server runs.
+
+Every message that was acknowledged before the backup began is in it. The file is complete or not there; it is for its owner alone (mode \
+0600), and none is overwritten. To restore, put it into an empty data folder as always-online.sqlite3, while no server runs there.";
+
+const COPY: &str = "Copy messages, users and admins between the embedded store and servers.
+
+FROM and TO are each one of:
+  embedded   the folder --store-path
+  servers    the Redis that AO_STORE__MESSAGES names, and the MongoDB that AO_STORE__TOKENS names
+If only one of the two is a URL, only that kind is copied.
+
+Stop the servers that write to either side: into servers nothing else may write meanwhile, and a data folder that is written to must not be \
+in use. One that is read from may be; what is written to it meanwhile may be missed, and is found by the count at the end.
+
+A copy that was interrupted is simply run again: what is there is compared, and the copy goes on behind it. Nothing is overwritten, but for \
+updates that are not newer in the target. A room that has another history there is named and left as it is. An account that exists there \
+keeps its token. The embedded store has only hashes of tokens, so from there MongoDB gets these (tokenHash), which the original service \
+can't read.
+
+At the end both sides are counted. Exit code 7: something is missing in the target, and was named.";
 
 const ABOUT: &str = "A socket.io-compatible event server: rooms, stored messages, catch-up";
 

@@ -1,7 +1,7 @@
 //! The command line.
 #![allow(clippy::unwrap_used)]
 
-use super::cli::{AccountCommand, Cli, Command, Role, TokenCommand};
+use super::cli::{AccountCommand, Cli, Command, End, Role, TokenCommand};
 use super::settings;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -28,6 +28,9 @@ fn commands_are_understood() {
         ("ao token create ada-7f", Command::Token(TokenCommand::Create { uid: uid() })),
         ("ao token refresh ada-7f", Command::Token(TokenCommand::Refresh { uid: uid() })),
         ("ao token revoke ada-7f", Command::Token(TokenCommand::Revoke { uid: uid() })),
+        ("ao backup kept.sqlite3", Command::Backup { file: "kept.sqlite3".into() }),
+        ("ao copy embedded servers", Command::Copy { from: End::Embedded, to: End::Servers }),
+        ("ao copy servers embedded", Command::Copy { from: End::Servers, to: End::Embedded }),
         ("ao check-config", Command::CheckConfig),
         ("ao print-config", Command::PrintConfig),
         ("ao health", Command::Health(None)),

@@ -9,6 +9,7 @@
 //! A room's place in its order (n) is counted in memory while anybody is there ([`rooms`]), so what is not stored never waits for a disk.
 //! With [`Durability::Process`] an acknowledged message outlives the death of this process, with [`Durability::Power`] that of the machine.
 mod accounts;
+mod backup;
 mod broker;
 mod chunk;
 mod cluster;
@@ -24,6 +25,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod volume;
 mod writer;
 
 use std::{
@@ -33,7 +35,12 @@ use std::{
     time::Duration,
 };
 
-pub use self::{accounts::Accounts, folder::OpenError};
+pub use self::{
+    accounts::Accounts,
+    backup::{Backup, BackupError, backup},
+    folder::OpenError,
+    volume::Volume,
+};
 use self::{
     delivery::Outlet, expiry::Expiry, folder::Folder, limits::Windows, presence::People, readers::Readers, rooms::Live, rooms::Rooms,
     writer::Writer,
@@ -42,6 +49,7 @@ use crate::domain::{
     broker::Broker,
     clock::{Clock, Rng},
     cluster::Cluster,
+    error::StoreError,
     ids::RoomId,
     limit::Limits,
     presence::Presence,
@@ -143,6 +151,13 @@ impl Embedded {
 /// The lock, also after a holder panicked: nothing here is left half changed by one.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A number that no earlier life of a room began with.
+fn new_epoch(rng: &dyn Rng) -> Result<i64, StoreError> {
+    let mut bytes = [0; 6]; // leaves room to count up
+    rng.fill(&mut bytes).map_err(|e| StoreError::Unavailable(e.to_string()))?;
+    Ok(bytes.iter().fold(0, |number, byte| number << 8 | i64::from(*byte)))
 }
 
 /// A number as SQLite keeps it; larger ones, which nothing stored reaches, become the largest.

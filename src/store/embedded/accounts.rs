@@ -32,7 +32,7 @@ pub(super) fn digest(token: &Secret) -> Digested {
     Sha256::digest(token.reveal()).into()
 }
 
-fn name(realm: Realm) -> &'static str {
+pub(super) fn name(realm: Realm) -> &'static str {
     match realm {
         Realm::User => "user",
         Realm::Admin => "admin",
@@ -40,12 +40,16 @@ fn name(realm: Realm) -> &'static str {
 }
 
 pub(super) fn create(db: &Connection, realm: Realm, uid: &Uid, token: &Digested, unix: u64) -> rusqlite::Result<Creation> {
-    let created = db
+    insert(db, realm, uid.as_str(), token, unix, unix)
+}
+
+pub(super) fn insert(db: &Connection, realm: Realm, uid: &str, token: &Digested, created: u64, updated: u64) -> rusqlite::Result<Creation> {
+    let inserted = db
         .prepare_cached(
-            "INSERT INTO accounts (realm, uid, token_hash, created, updated) VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT DO NOTHING",
+            "INSERT INTO accounts (realm, uid, token_hash, created, updated) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
         )?
-        .execute(params![name(realm), uid.as_str(), token, column(unix)])?;
-    Ok(if created == 1 { Creation::Created } else { Creation::Exists })
+        .execute(params![name(realm), uid, token, column(created), column(updated)])?;
+    Ok(if inserted == 1 { Creation::Created } else { Creation::Exists })
 }
 
 pub(super) fn refresh(db: &Connection, realm: Realm, uid: &Uid, token: &Digested, unix: u64) -> rusqlite::Result<bool> {

@@ -20,13 +20,6 @@ impl Embedded {
     pub(super) async fn turn(&self, room: &RoomId) -> Result<Turn, StoreError> {
         self.rooms.turn(room, &self.readers, Some(self.deadline)).await
     }
-
-    /// A number that no earlier life of the room began with.
-    fn new_epoch(&self) -> Result<i64, StoreError> {
-        let mut bytes = [0; 6]; // leaves room to count up
-        self.rng.fill(&mut bytes).map_err(|e| StoreError::Unavailable(e.to_string()))?;
-        Ok(bytes.iter().fold(0, |number, byte| number << 8 | i64::from(*byte)))
-    }
 }
 
 #[async_trait]
@@ -41,7 +34,7 @@ impl Broker for Embedded {
         }
         let mut turn = self.turn(room).await?;
         let delivery = if entries.iter().any(Entry::is_stored) {
-            let epoch = if turn.counters().row.is_none() { self.new_epoch()? } else { 0 };
+            let epoch = if turn.counters().row.is_none() { super::new_epoch(&*self.rng)? } else { 0 };
             let (outlet, unix) = (self.outlet.clone(), self.clock.unix());
             self.writer.write(Append { turn, entries, outlet, unix, epoch }).await?
         } else {

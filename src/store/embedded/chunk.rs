@@ -45,19 +45,36 @@ impl Chunk {
         if self.count == 0 {
             return Ok(());
         }
-        if counters.inserts + self.count > MOST_INDEX {
-            return Err(rusqlite::Error::IntegralValueOutOfRange(0, column(counters.inserts)));
-        }
-        let lengths = (self.count > 1).then_some(&self.lengths);
-        let (first, count, n, unix) = (column(counters.inserts), column(self.count), column(self.n), column(unix));
-        db.prepare_cached("INSERT INTO log (pos, count, n, unix, lengths, body) VALUES (?1 << 32 | ?2, ?3, ?4, ?5, ?6, ?7)")?
-            .execute(params![row, first, count, n, unix, lengths, self.bodies])?;
-        counters.inserts += self.count;
+        let lengths = (self.count > 1).then_some(&*self.lengths);
+        insert(db, row, counters, (self.count, self.n), unix, (lengths, Some(&self.bodies)))?;
         self.count = 0;
         self.bodies.clear();
         self.lengths.clear();
         Ok(())
     }
+}
+
+/// Writes an entry that could not be read where it comes from: it keeps its place, and has no body.
+pub(super) fn write_unreadable(db: &Connection, row: i64, counters: &mut Counters, unix: u64) -> rusqlite::Result<()> {
+    insert(db, row, counters, (1, counters.n), unix, (None, None))
+}
+
+/// Writes a row of so many messages, the last of them with this place in the order.
+fn insert(
+    db: &Connection,
+    row: i64,
+    counters: &mut Counters,
+    (count, n): (u64, u64),
+    unix: u64,
+    (lengths, bodies): (Option<&str>, Option<&[u8]>),
+) -> rusqlite::Result<()> {
+    if counters.inserts + count > MOST_INDEX {
+        return Err(rusqlite::Error::IntegralValueOutOfRange(0, column(counters.inserts)));
+    }
+    db.prepare_cached("INSERT INTO log (pos, count, n, unix, lengths, body) VALUES (?1 << 32 | ?2, ?3, ?4, ?5, ?6, ?7)")?
+        .execute(params![row, column(counters.inserts), column(count), column(n), column(unix), lengths, bodies])?;
+    counters.inserts += count;
+    Ok(())
 }
 
 /// The bodies in a row, as many as it counts; nothing in place of one that can't be read: somebody else wrote it.

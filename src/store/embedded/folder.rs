@@ -25,6 +25,10 @@ pub enum OpenError {
     Damaged { file: PathBuf, error: String },
     #[error("{file} was written by a newer always-online (format {found}, this one knows {known}): use that version")]
     Newer { file: PathBuf, found: i64, known: i64 },
+    #[error("{file} belongs to a server of an earlier version that is running (format {found}, this one writes {known}): stop it first")]
+    Older { file: PathBuf, found: i64, known: i64 },
+    #[error("there is no {file}: nothing was stored there yet, or the data folder is another one (AO_STORE__PATH)")]
+    Missing { file: PathBuf },
     #[error("can't open {file}: {error}")]
     Failed { file: PathBuf, error: String },
 }
@@ -88,6 +92,12 @@ pub(super) fn shared_database(path: &Path) -> Result<PathBuf, OpenError> {
     database(path)
 }
 
+/// The database file of a folder that is only read from; nothing is made.
+pub(super) fn existing_database(path: &Path) -> Result<PathBuf, OpenError> {
+    let file = path.join(DATABASE);
+    if file.is_file() { Ok(file) } else { Err(OpenError::Missing { file }) }
+}
+
 fn database(path: &Path) -> Result<PathBuf, OpenError> {
     let file = path.join(DATABASE);
     // SQLite gives its side files the same mode.
@@ -107,7 +117,7 @@ fn make(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Opens a file, made for its owner alone where there is none.
-fn private(file: &Path) -> io::Result<File> {
+pub(super) fn private(file: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]

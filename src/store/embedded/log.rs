@@ -39,15 +39,7 @@ impl Change for Append {
 
     fn apply(&self, db: &Connection) -> rusqlite::Result<Counters> {
         let mut now = self.turn.counters();
-        let row = match now.row {
-            Some(row) => row,
-            None => db.prepare_cached("INSERT INTO rooms (name, epoch, n, touched) VALUES (?1, ?2, 0, ?3)")?.insert(params![
-                self.turn.room().as_str(),
-                self.epoch,
-                column(self.unix)
-            ])?,
-        };
-        now.row = Some(row);
+        let row = row(db, self.turn.room(), &mut now, self.epoch, self.unix)?;
         let mut chunk = Chunk::default();
         for entry in self.entries.iter() {
             now.n += 1;
@@ -60,11 +52,7 @@ impl Change for Append {
                     chunk.add(&message.body, now.n);
                 }
                 Kind::Update { id } => {
-                    db.prepare_cached(
-                        "INSERT INTO updates (room, id, n, unix, body) VALUES (?1, ?2, ?3, ?4, ?5)
-                         ON CONFLICT (room, id) DO UPDATE SET n = excluded.n, unix = excluded.unix, body = excluded.body",
-                    )?
-                    .execute(params![row, &**id, column(now.n), column(self.unix), &*message.body])?;
+                    put_update(db, row, id, now.n, self.unix, Some(&message.body))?;
                 }
                 Kind::Ignore => {}
             }
@@ -77,6 +65,29 @@ impl Change for Append {
         self.turn.set(made);
         Delivery::entries(&self.outlet, self.turn, self.entries)
     }
+}
+
+/// The room's row; made, with this epoch, where there is none.
+pub(super) fn row(db: &Connection, room: &RoomId, counters: &mut Counters, epoch: i64, unix: u64) -> rusqlite::Result<i64> {
+    let row = match counters.row {
+        Some(row) => row,
+        None => {
+            let mut insert = db.prepare_cached("INSERT INTO rooms (name, epoch, n, touched) VALUES (?1, ?2, 0, ?3)")?;
+            insert.insert(params![room.as_str(), epoch, column(unix)])?
+        }
+    };
+    counters.row = Some(row);
+    Ok(row)
+}
+
+/// Writes an update, in place of the one with its id.
+pub(super) fn put_update(db: &Connection, row: i64, id: &str, n: u64, unix: u64, body: Option<&[u8]>) -> rusqlite::Result<()> {
+    db.prepare_cached(
+        "INSERT INTO updates (room, id, n, unix, body) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (room, id) DO UPDATE SET n = excluded.n, unix = excluded.unix, body = excluded.body",
+    )?
+    .execute(params![row, id, column(n), column(unix), body])?;
+    Ok(())
 }
 
 /// The end of a room's log.

@@ -1,5 +1,5 @@
 //! Tables, their versions, and how connections are set up.
-use std::{path::Path, time::Duration};
+use std::{cmp::Ordering, path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
@@ -97,6 +97,18 @@ pub(super) fn open_reader(file: &Path, patience: Duration) -> rusqlite::Result<C
     let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(patience)?;
     Ok(db)
+}
+
+/// A connection that reads, beside a server that may be of another version.
+pub(super) fn open_beside(file: &Path, patience: Duration) -> Result<Connection, OpenError> {
+    let db = open_reader(file, patience).map_err(|e| OpenError::from_sqlite(file, &e))?;
+    let (found, known) = (version(&db).map_err(|e| OpenError::from_sqlite(file, &e))?, super::column(STEPS.len() as u64));
+    let file = file.to_path_buf();
+    match found.cmp(&known) {
+        Ordering::Less => Err(OpenError::Older { file, found, known }),
+        Ordering::Equal => Ok(db),
+        Ordering::Greater => Err(OpenError::Newer { file, found, known }),
+    }
 }
 
 fn set_up(db: &Connection, durability: Durability, patience: Duration) -> rusqlite::Result<()> {

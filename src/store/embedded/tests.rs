@@ -26,6 +26,7 @@ use crate::{
 
 mod opening;
 mod upkeep;
+mod volume;
 mod writing;
 
 /// A clock that stands still until it is moved.

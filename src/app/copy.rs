@@ -1,0 +1,146 @@
+//! The commands `backup` and `copy`: the stores that the configuration names, without a server.
+use std::{fmt, path::Path, sync::Arc, time::Duration};
+
+use super::StartError;
+use crate::{
+    config::{Backend, Config, cli::End},
+    domain::{
+        archive::{Archive, Both, Vault, accounts, messages},
+        clock::{SystemClock, SystemRng},
+        error::StoreError,
+        token::Realm,
+    },
+    store::{
+        embedded::{self, Backup, BackupError, Volume},
+        mongodb_vault::MongoVault,
+        redis_archive::RedisArchive,
+    },
+};
+
+mod progress;
+
+use progress::Console;
+
+/// The least time that a server gets for an answer: a copy asks for more at once than a client does.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why there is no copy, or a part of one.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    #[error("neither AO_STORE__MESSAGES nor AO_STORE__TOKENS is a URL: name the servers that are to be copied from or to")]
+    NoServers,
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Backup(BackupError),
+    #[error("{0}\n  what was copied stays; run the command again, and it goes on from there")]
+    Stopped(#[from] StoreError),
+}
+
+/// Writes a backup of the embedded store into a new file. A server may be running.
+pub fn backup(config: &Config, file: &Path) -> Result<Backup, CopyError> {
+    embedded::backup(&config.store.path, file).map_err(|error| match error {
+        BackupError::Store(error) => StartError::Store(error.into()).into(),
+        other => CopyError::Backup(other),
+    })
+}
+
+/// What was copied.
+pub struct Copied {
+    from: End,
+    to: End,
+    messages: Option<messages::Report>,
+    accounts: Option<[accounts::Report; 2]>,
+}
+
+/// Copies messages and accounts; the bar is on standard error.
+pub async fn copy(config: &Config, from: End, to: End) -> Result<Copied, CopyError> {
+    let url = |backend: &Backend| match backend {
+        Backend::Embedded => None,
+        Backend::Url(url) => Some(url.expose().to_owned()),
+    };
+    let (messages, tokens) = (url(&config.store.messages), url(&config.store.tokens));
+    if messages.is_none() && tokens.is_none() {
+        return Err(CopyError::NoServers);
+    }
+    let deadline = config.store.deadline.max(PATIENCE);
+    let open = match from {
+        End::Embedded => Volume::source,
+        End::Servers => Volume::target,
+    };
+    let volume = open(&config.store.path, Arc::new(SystemClock), Arc::new(SystemRng)).map_err(|e| StartError::Store(e.into()))?;
+    // Both before anything is copied: a wrong address should not come to light after an hour.
+    let redis = match messages {
+        Some(url) => Some(RedisArchive::connect(&url, &config.store.key_prefix, deadline).await.map_err(StartError::from)?),
+        None => None,
+    };
+    let mongodb = match tokens {
+        Some(url) => Some(MongoVault::connect(&url, deadline).await.map_err(StartError::from)?),
+        None => None,
+    };
+    let console = Console::new();
+    let mut copied = Copied { from, to, messages: None, accounts: None };
+    if let Some(redis) = &redis {
+        let (source, target) = direction::<dyn Archive>(from, &volume, redis);
+        copied.messages = Some(messages::copy(source, target, &console).await?);
+    }
+    if let Some(mongodb) = &mongodb {
+        let (source, target) = direction::<dyn Vault>(from, &volume, mongodb);
+        let users = accounts::copy(source, target, Realm::User, &console).await?;
+        copied.accounts = Some([users, accounts::copy(source, target, Realm::Admin, &console).await?]);
+    }
+    Ok(copied)
+}
+
+fn direction<'a, T: ?Sized>(from: End, volume: &'a T, servers: &'a T) -> (&'a T, &'a T) {
+    match from {
+        End::Embedded => (volume, servers),
+        End::Servers => (servers, volume),
+    }
+}
+
+impl Copied {
+    /// Whether everything of the source is in the target.
+    pub fn is_complete(&self) -> bool {
+        self.messages.as_ref().is_none_or(messages::Report::is_complete)
+            && self.accounts.iter().flatten().all(accounts::Report::is_complete)
+    }
+}
+
+impl fmt::Display for Copied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (from, to) = (self.from, self.to);
+        let mut line = |what: &str, both: Both| {
+            let mark = if both.agree() { "" } else { "  <- differs" };
+            writeln!(f, "{what}: {} in {from}, {} in {to}{mark}", both.from, both.to)
+        };
+        let mut notes = Vec::new();
+        match &self.messages {
+            None => notes.push("messages were not copied: AO_STORE__MESSAGES names no server".to_owned()),
+            Some(report) => {
+                line("rooms", report.rooms)?;
+                line("inserts", report.inserts)?;
+                line("updates", report.updates)?;
+                let note = |count: u64, text: &str| (count > 0).then(|| format!("{count} {text}"));
+                notes.extend(note(report.kept, "updates are newer in the target, and were kept there"));
+                notes.extend(note(report.unreadable, "entries are no JSON: they keep their places and times, without a message"));
+                notes.extend(note(report.refused, "rooms or keys were not copied: see above"));
+            }
+        }
+        match &self.accounts {
+            None => notes.push("users and admins were not copied: AO_STORE__TOKENS names no server".to_owned()),
+            Some(reports) => {
+                for (what, report) in ["users", "admins"].into_iter().zip(reports) {
+                    line(what, report.accounts)?;
+                    if report.kept > 0 {
+                        notes.push(format!("{} {what} have another token in the target, and kept it", report.kept));
+                    }
+                    if report.refused > 0 {
+                        notes.push(format!("some {what} were not copied: see above"));
+                    }
+                }
+            }
+        }
+        notes.iter().try_for_each(|note| writeln!(f, "{note}"))
+    }
+}

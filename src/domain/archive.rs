@@ -1,0 +1,168 @@
+//! What is stored, as a whole: read from one store and written to another by the command line. No server serves from here.
+//!
+//! A copy is resumable by the data itself ([`messages`], [`accounts`]): what is in the target already is compared, and the copy goes on
+//! behind it. So whatever ends a copy, running it again ends with the same result.
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use super::{
+    broker::{PageLimit, Stored},
+    error::StoreError,
+    ids::RoomId,
+    secret::Secret,
+    token::Realm,
+};
+
+pub mod accounts;
+pub mod messages;
+
+/// How much of a room is stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extent {
+    pub inserts: u64,
+    pub updates: u64,
+}
+
+/// An update by its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    pub id: Arc<str>,
+    pub entry: Stored,
+}
+
+/// The rooms of a store.
+#[derive(Debug, Default)]
+pub struct Rooms {
+    /// By name, each once. All of them at once: a million takes some 100 MB.
+    pub rooms: Vec<RoomId>,
+    /// What looks like a room and can't be one, with the reason. Printable.
+    pub skipped: Vec<String>,
+}
+
+/// All messages of a store.
+#[async_trait]
+pub trait Archive: Send + Sync {
+    /// The rooms with anything stored.
+    async fn rooms(&self) -> Result<Rooms, StoreError>;
+    /// How much is stored of each of these; nothing of one that is unknown.
+    async fn extents(&self, rooms: &[RoomId]) -> Result<Vec<Extent>, StoreError>;
+    /// Inserts from log index `from` on: at least one if there is any, and no more than the limit.
+    async fn read(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Vec<Stored>, StoreError>;
+    /// Puts inserts behind the room's log, all or none, if its length is `at`. False: it is not.
+    async fn append(&self, room: &RoomId, at: u64, entries: &[Stored]) -> Result<bool, StoreError>;
+    /// The room's updates, in the order of their last writing where that is known.
+    async fn updates(&self, room: &RoomId) -> Result<Vec<Update>, StoreError>;
+    /// Writes updates in this order, behind those that are there; one with a known id replaces it.
+    async fn put_updates(&self, room: &RoomId, updates: &[Update]) -> Result<(), StoreError>;
+}
+
+/// What an account's owner has to know.
+#[derive(Debug, Clone)]
+pub enum Proof {
+    Plain(Secret),
+    /// The token's SHA-256.
+    Sha256([u8; 32]),
+}
+
+impl Proof {
+    /// The token's SHA-256.
+    pub fn digest(&self) -> [u8; 32] {
+        match self {
+            Proof::Plain(token) => Sha256::digest(token.reveal()).into(),
+            Proof::Sha256(digest) => *digest,
+        }
+    }
+}
+
+/// An account with its secret.
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub uid: String,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// Seconds since 1970 of the last change of its token.
+    pub updated: u64,
+    pub proof: Proof,
+}
+
+/// A stretch of a store's accounts, by uid.
+#[derive(Debug, Default)]
+pub struct Records {
+    pub records: Vec<Record>,
+    /// Accounts that can't be read, with the reason. Printable, without secrets.
+    pub skipped: Vec<String>,
+    /// Where the next stretch begins; nothing: this was the last.
+    pub next: Option<String>,
+}
+
+/// All accounts of a store.
+#[async_trait]
+pub trait Vault: Send + Sync {
+    /// Accounts whose uid is behind this one.
+    async fn accounts(&self, realm: Realm, after: Option<&str>, most: usize) -> Result<Records, StoreError>;
+    /// The accounts with these uids, as far as there are any.
+    async fn find(&self, realm: Realm, uids: &[String]) -> Result<Vec<Record>, StoreError>;
+    /// Adds accounts. One whose uid exists stays as it is.
+    async fn add(&self, realm: Realm, records: &[Record]) -> Result<(), StoreError>;
+}
+
+/// Where a copy says how far it is.
+pub trait Progress: Send + Sync {
+    /// So many of these are to be copied.
+    fn begin(&self, what: &str, total: u64);
+    /// So many more are done.
+    fn advance(&self, by: u64);
+    /// What was begun has ended.
+    fn end(&self);
+    /// Something that the operator should know.
+    fn warn(&self, text: &str);
+}
+
+/// How many are on both sides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Both {
+    pub from: u64,
+    /// Of these, in the target.
+    pub to: u64,
+}
+
+impl Both {
+    pub fn agree(self) -> bool {
+        self.from == self.to
+    }
+}
+
+/// A stored body if it is JSON, without space around it; nothing if it is not, or null. What one store can't read, no store can: so
+/// entries are equal on both sides.
+pub fn readable(body: &Bytes) -> Option<Bytes> {
+    let value: &RawValue = serde_json::from_slice(body).ok()?;
+    (value.get() != "null").then(|| body.slice_ref(value.get().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_json_is_not_readable() {
+        let read = |text: &'static str| readable(&Bytes::from(text));
+        assert_eq!(read(" {\"a\": 1}\n").unwrap(), "{\"a\": 1}");
+        assert_eq!(read("[1e999]").unwrap(), "[1e999]");
+        for text in ["", "null", "{", "{} {}", "NaN"] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        assert_eq!(readable(&Bytes::from_static(b"\"\xff\"")), None);
+    }
+
+    #[test]
+    fn a_proof_is_what_its_hash_is() {
+        let plain = Proof::Plain(Secret::presented("abc"));
+        assert_eq!(plain.digest()[..4], [0xba, 0x78, 0x16, 0xbf]);
+        assert_eq!(Proof::Sha256(plain.digest()).digest(), plain.digest());
+        assert!(!format!("{plain:?}").contains("abc"));
+    }
+}

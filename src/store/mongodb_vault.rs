@@ -1,0 +1,180 @@
+//! All accounts of a MongoDB, in the original's places: the collections `users` and `admins`, of documents {uid, createTime, updateTime} with
+//! a plain `token` or with `tokenHash`, its SHA-256 in lower-case hex; where there is a hash the plain one does not count. For the command
+//! line.
+use std::{fmt::Write, time::Duration};
+
+use async_trait::async_trait;
+use mongodb::{
+    Client, Collection, Database, IndexModel,
+    bson::{Bson, Document, doc},
+    error::Error,
+    options::{Acknowledgment, ClientOptions, IndexOptions, WriteConcern},
+};
+
+use crate::domain::{
+    archive::{Proof, Record, Records, Vault},
+    error::StoreError,
+    secret::Secret,
+    token::Realm,
+};
+
+/// The original's database.
+const DATABASE: &str = "account";
+
+/// The accounts in one database of a MongoDB.
+pub struct MongoVault {
+    database: Database,
+}
+
+impl MongoVault {
+    /// Connects. `deadline` is for finding the server.
+    ///
+    /// # Errors
+    /// The URL can't be used, or nobody answers there.
+    pub async fn connect(url: &str, deadline: Duration) -> Result<Self, StoreError> {
+        // What the driver says of a URL may hold a part of it.
+        let unusable = |_| StoreError::Unavailable("the URL of the MongoDB can't be used".into());
+        let mut options = ClientOptions::parse(url).await.map_err(unusable)?;
+        options.server_selection_timeout = Some(deadline);
+        options.connect_timeout = Some(deadline);
+        // What was copied outlives the server's end.
+        options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
+        let client = Client::with_options(options).map_err(unusable)?;
+        let database = client.default_database().unwrap_or_else(|| client.database(DATABASE));
+        database.run_command(doc! { "ping": 1 }).await.map_err(failed)?;
+        Ok(MongoVault { database })
+    }
+
+    fn collection(&self, realm: Realm) -> Collection<Document> {
+        self.database.collection(name(realm))
+    }
+
+    async fn documents(&self, realm: Realm, filter: Document, most: Option<usize>) -> Result<Vec<Document>, StoreError> {
+        let most = i64::try_from(most.unwrap_or(0)).unwrap_or(0); // 0: all
+        let mut cursor = self.collection(realm).find(filter).sort(doc! { "uid": 1 }).limit(most).await.map_err(failed)?;
+        let mut found = Vec::new();
+        while cursor.advance().await.map_err(failed)? {
+            found.push(cursor.deserialize_current().map_err(failed)?);
+        }
+        Ok(found)
+    }
+}
+
+fn name(realm: Realm) -> &'static str {
+    match realm {
+        Realm::User => "users",
+        Realm::Admin => "admins",
+    }
+}
+
+fn failed(error: Error) -> StoreError {
+    StoreError::Unavailable(format!("MongoDB: {error}"))
+}
+
+#[async_trait]
+impl Vault for MongoVault {
+    async fn accounts(&self, realm: Realm, after: Option<&str>, most: usize) -> Result<Records, StoreError> {
+        let mut found = Records::default();
+        if after.is_none() {
+            let odd = self.collection(realm).count_documents(doc! { "uid": { "$not": { "$type": "string" } } }).await.map_err(failed)?;
+            found.skipped.extend((odd > 0).then(|| format!("{odd} of {}: their uid is no text", name(realm))));
+        }
+        let behind = doc! { "uid": { "$type": "string", "$gt": after.unwrap_or_default() } };
+        let documents = self.documents(realm, behind, Some(most)).await?;
+        if documents.len() == most {
+            found.next = documents.last().and_then(|d| d.get_str("uid").ok()).map(str::to_owned);
+        }
+        for document in documents {
+            match read(&document) {
+                Ok(record) => found.records.push(record),
+                Err(why) => found.skipped.push(format!("{:?} of {}: {why}", document.get_str("uid").unwrap_or_default(), name(realm))),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn find(&self, realm: Realm, uids: &[String]) -> Result<Vec<Record>, StoreError> {
+        if uids.is_empty() {
+            return Ok(vec![]);
+        }
+        let documents = self.documents(realm, doc! { "uid": { "$in": uids } }, None).await?;
+        // One whose token can't be read is there all the same: it is not overwritten, and no token is equal to its own.
+        let unknown = |d: &Document| Record { uid: d.get_str("uid").unwrap_or_default().into(), created: 0, updated: 0, proof: NONE };
+        Ok(documents.iter().map(|d| read(d).unwrap_or_else(|_| unknown(d))).collect())
+    }
+
+    async fn add(&self, realm: Realm, records: &[Record]) -> Result<(), StoreError> {
+        // As the server does: of two who add one uid exactly one succeeds.
+        let unique = IndexModel::builder().keys(doc! { "uid": 1 }).options(IndexOptions::builder().unique(true).build()).build();
+        self.collection(realm).create_index(unique).await.map_err(failed)?;
+        self.collection(realm).insert_many(records.iter().map(write)).await.map_err(failed)?;
+        Ok(())
+    }
+}
+
+/// The hash of no token that anybody knows.
+const NONE: Proof = Proof::Sha256([0; 32]);
+
+fn read(document: &Document) -> Result<Record, &'static str> {
+    let uid = document.get_str("uid").map_err(|_| "its uid is no text")?.to_owned();
+    let proof = match (document.get("tokenHash"), document.get("token")) {
+        (Some(Bson::String(hash)), _) => Proof::Sha256(unhex(hash).ok_or("its tokenHash is none")?),
+        (Some(_), _) => return Err("its tokenHash is none"),
+        (None, token) => Proof::Plain(Secret::presented(token.and_then(plain).ok_or("it has no token")?)),
+    };
+    Ok(Record { uid, created: seconds(document.get("createTime")), updated: seconds(document.get("updateTime")), proof })
+}
+
+fn write(record: &Record) -> Document {
+    let (field, value) = match &record.proof {
+        Proof::Plain(token) => ("token", token.reveal().to_owned()),
+        Proof::Sha256(hash) => ("tokenHash", hex(hash)),
+    };
+    doc! { "uid": &record.uid, field: value, "createTime": number(record.created), "updateTime": number(record.updated) }
+}
+
+/// The text of a plain token. A number counts as JavaScript prints it.
+fn plain(token: &Bson) -> Option<String> {
+    match token {
+        Bson::String(text) if !text.is_empty() => Some(text.clone()),
+        Bson::Int32(number) => Some(number.to_string()),
+        Bson::Int64(number) => Some(number.to_string()),
+        Bson::Double(number) if number.is_finite() => Some(ryu_js::Buffer::new().format(*number).to_owned()),
+        _ => None,
+    }
+}
+
+/// Seconds since 1970 in any type that they were written in; 0 where there are none.
+fn seconds(value: Option<&Bson>) -> u64 {
+    match value {
+        Some(Bson::Int32(seconds)) => u64::try_from(*seconds).unwrap_or(0),
+        Some(Bson::Int64(seconds)) => u64::try_from(*seconds).unwrap_or(0),
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // it saturates, which is what is wanted
+        Some(Bson::Double(seconds)) => *seconds as u64,
+        _ => 0,
+    }
+}
+
+/// A number in the type that the original's driver gives it.
+fn number(unix: u64) -> Bson {
+    i32::try_from(unix).map_or_else(|_| Bson::Int64(i64::try_from(unix).unwrap_or(i64::MAX)), Bson::Int32)
+}
+
+fn hex(hash: &[u8; 32]) -> String {
+    hash.iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}"); // a String takes everything
+        hex
+    })
+}
+
+/// Lower case only: what the server compares.
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut hash = [0; 32];
+    for (i, byte) in hash.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()?;
+    }
+    (hex(&hash) == text).then_some(hash)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! On a real MongoDB: `MONGODB_URL` names it, and each test has a database of its own.
+use std::sync::Arc;
+
+use super::*;
+use crate::{
+    domain::{
+        archive::{Progress, accounts},
+        clock::{SystemClock, SystemRng, alphanumeric},
+    },
+    store::embedded::Volume,
+};
+
+#[derive(Default)]
+struct Said(std::sync::Mutex<Vec<String>>);
+
+impl Progress for Said {
+    fn begin(&self, _: &str, _: u64) {}
+    fn advance(&self, _: u64) {}
+    fn end(&self) {}
+    fn warn(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+}
+
+/// A database that goes when the test ends well.
+async fn vault() -> MongoVault {
+    let url = std::env::var("MONGODB_URL").expect("MONGODB_URL names a MongoDB: this test needs one");
+    let vault = MongoVault::connect(&url, Duration::from_secs(10)).await.unwrap();
+    let name = format!("test_{}", alphanumeric(&SystemRng, 12).unwrap());
+    MongoVault { database: vault.database.client().database(&name) }
+}
+
+#[tokio::test]
+async fn plain_and_hashed_accounts_become_hashed_ones_and_come_back() {
+    let (ours, theirs) = (vault().await, vault().await);
+    let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let documents = [
+        doc! { "uid": "plain é\"", "token": "abc", "createTime": 5, "updateTime": 6.9 },
+        doc! { "uid": "sealed", "token": "old", "tokenHash": hash, "createTime": 3_000_000_000_i64, "updateTime": 8 },
+        doc! { "uid": "number", "token": 1000, "createTime": 5, "updateTime": 6 },
+        doc! { "uid": "none", "createTime": 5, "updateTime": 6 },
+        doc! { "uid": "odd", "tokenHash": hash.to_uppercase() },
+        doc! { "uid": 7, "token": "abc" },
+    ];
+    ours.collection(Realm::User).insert_many(documents).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let volume = Volume::target(folder.path(), Arc::new(SystemClock), Arc::new(SystemRng)).unwrap();
+    let said = Said::default();
+    let there = accounts::copy(&ours, &volume, Realm::User, &said).await.unwrap();
+    assert_eq!((there.accounts.from, there.accounts.to, there.refused), (3, 3, 3));
+    let said = said.0.lock().unwrap().join("\n");
+    for text in ["\"none\" of users: it has no token", "\"odd\" of users: its tokenHash is none", "1 of users: their uid is no text"] {
+        assert!(said.contains(text), "{text} is missing in {said}");
+    }
+    let back = accounts::copy(&volume, &theirs, Realm::User, &Said::default()).await.unwrap();
+    assert!(back.is_complete() && back.accounts.to == 3, "{back:?}");
+    let mut found = theirs.documents(Realm::User, doc! {}, None).await.unwrap();
+    found.iter_mut().for_each(|d| drop(d.remove("_id")));
+    assert_eq!(
+        found[1..],
+        [
+            doc! { "uid": "plain é\"", "tokenHash": hash, "createTime": 5, "updateTime": 6 },
+            doc! { "uid": "sealed", "tokenHash": hash, "createTime": 3_000_000_000_i64, "updateTime": 8 },
+        ]
+    );
+    ours.database.drop().await.unwrap();
+    theirs.database.drop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_account_that_exists_keeps_its_token() {
+    let vault = vault().await;
+    let folder = tempfile::tempdir().unwrap();
+    let volume = Volume::target(folder.path(), Arc::new(SystemClock), Arc::new(SystemRng)).unwrap();
+    let proof = |text: &str| Proof::Plain(Secret::presented(text));
+    let many: Vec<_> = (0..1200).map(|i| Record { uid: format!("u{i}"), created: 1, updated: 2, proof: proof(&i.to_string()) }).collect();
+    volume.add(Realm::Admin, &many).await.unwrap();
+    let held = [doc! { "uid": "u7", "token": "another" }, doc! { "uid": "u8", "token": "8" }, doc! { "uid": "u9" }];
+    vault.collection(Realm::Admin).insert_many(held).await.unwrap();
+    for _ in 0..2 {
+        let report = accounts::copy(&volume, &vault, Realm::Admin, &Said::default()).await.unwrap();
+        assert!(report.is_complete() && report.accounts.to == 1200 && report.kept == 2, "{report:?}");
+    }
+    assert_eq!(vault.find(Realm::Admin, &["u8".into()]).await.unwrap()[0].proof.digest(), proof("8").digest());
+    vault.database.drop().await.unwrap();
+}

@@ -1,0 +1,79 @@
+//! Entries: `{"data":<message>,"ts":<unix seconds>}`; updates that we wrote have `n` as well, which grows with each writing.
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::domain::broker::Stored;
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    // Null is nothing here: a message is never null.
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ts: Option<&'a RawValue>,
+    #[serde(borrow)]
+    n: Option<&'a RawValue>,
+}
+
+pub(super) struct Entry {
+    pub(super) stored: Stored,
+    /// 0 where there is none.
+    pub(super) n: u64,
+}
+
+impl Entry {
+    /// What can't be read has no body, but is an entry: it has a place in the log.
+    pub(super) fn read(text: &Bytes) -> Self {
+        let Ok(wire) = serde_json::from_slice::<Wire>(text) else { return Entry { stored: Stored { body: None, unix: 0 }, n: 0 } };
+        let body = wire.data.map(|data| text.slice_ref(data.get().as_bytes()));
+        Entry { stored: Stored { body, unix: number(wire.ts) }, n: number(wire.n) }
+    }
+}
+
+/// A number, its fraction cut off; 0 where there is none.
+fn number(value: Option<&RawValue>) -> u64 {
+    let Some(value) = value else { return 0 };
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // it saturates, which is what is wanted
+    let rounded = |text: &str| text.parse::<f64>().map_or(0, |n| n as u64);
+    value.get().parse().unwrap_or_else(|_| rounded(value.get()))
+}
+
+/// The text of an entry. One that could not be read keeps its place and time, with null for a message.
+pub(super) fn write(entry: &Stored, n: Option<u64>) -> Vec<u8> {
+    let body = entry.body.as_deref().unwrap_or(b"null");
+    let n = n.map_or_else(String::new, |n| format!(",\"n\":{n}"));
+    [b"{\"data\":", body, format!(",\"ts\":{}{n}}}", entry.unix).as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &'static str) -> (Option<String>, u64, u64) {
+        let entry = Entry::read(&Bytes::from(text));
+        (entry.stored.body.map(|b| String::from_utf8(b.to_vec()).unwrap()), entry.stored.unix, entry.n)
+    }
+
+    #[test]
+    fn entries_are_read_as_written_by_whomever() {
+        let body = |text: &str| Some(text.to_owned());
+        assert_eq!(read(r#"{"data":{"a" : 1},"ts":1700000000}"#), (body(r#"{"a" : 1}"#), 1_700_000_000, 0));
+        assert_eq!(read(r#"{"x":[],"n":7,"ts":1.7e9,"data":"é"}"#), (body("\"é\""), 1_700_000_000, 7));
+        assert_eq!(read(r#"{"data":{},"ts":"soon"}"#), (body("{}"), 0, 0));
+        assert_eq!(read(r#"{"data":null,"ts":5}"#), (None, 5, 0));
+        assert_eq!(read(r#"{"ts":-5}"#), (None, 0, 0));
+        assert_eq!(read("no json"), (None, 0, 0));
+        assert_eq!(read("[1]"), (None, 0, 0));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for body in [None, Some(Bytes::from_static(b"{\"a\":\"\\u0000\"}"))] {
+            let entry = Stored { body, unix: 1_700_000_001 };
+            let back = Entry::read(&write(&entry, Some(3)).into());
+            assert_eq!((back.stored, back.n), (entry.clone(), 3));
+            assert_eq!(Entry::read(&write(&entry, None).into()).stored, entry);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The command `copy`, between a data folder and real servers: a Redis of the test's own, and a database of its own in `MONGODB_URL`.
+use std::{
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+};
+
+use mongodb::bson::{Document, doc};
+use redis::{FromRedisValue, aio::MultiplexedConnection, cmd, pipe};
+use serde_json::json;
+
+use crate::support::{server::Setup, soon, stored::Stored, within};
+
+const WRONG_CONFIGURATION: i32 = 2;
+const NO_STORE: i32 = 4;
+const INCOMPLETE: i32 = 7;
+
+/// A Redis that is this test's alone: the binary in `AO_REDIS_SERVER`, or `redis-server` on the PATH.
+struct Redis {
+    process: Child,
+    url: String,
+    connection: MultiplexedConnection,
+    _folder: tempfile::TempDir,
+}
+
+impl Redis {
+    async fn start() -> Redis {
+        let folder = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let program = std::env::var("AO_REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
+        let process = Command::new(&program)
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{program} does not start ({e}): these tests need a redis-server"));
+        let url = format!("redis://127.0.0.1:{port}/0");
+        let client = redis::Client::open(url.as_str()).unwrap();
+        let connect = async {
+            loop {
+                match client.get_multiplexed_async_connection().await {
+                    Ok(connection) => return connection,
+                    Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
+                }
+            }
+        };
+        let connection = soon("Redis", connect).await;
+        Redis { process, url, connection, _folder: folder }
+    }
+
+    async fn run<T: FromRedisValue>(&self, name: &str, arguments: &[&str]) -> T {
+        cmd(name).arg(arguments).query_async(&mut self.connection.clone()).await.unwrap()
+    }
+
+    /// Puts inserts into rooms.
+    async fn fill(&self, rooms: impl Iterator<Item = (String, u64)>) {
+        for (room, count) in rooms {
+            let mut push = pipe();
+            for i in 0..count {
+                push.cmd("RPUSH")
+                    .arg(format!("msg_{room}_insert"))
+                    .arg(format!("{{\"data\":{{\"i\":{i}}},\"ts\":{}}}", 1_600_000_000 + i / 10))
+                    .ignore();
+            }
+            push.query_async::<()>(&mut self.connection.clone()).await.unwrap();
+        }
+    }
+
+    async fn log(&self, room: &str) -> Vec<String> {
+        self.run("LRANGE", &[&format!("msg_{room}_insert"), "0", "-1"]).await
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A database that goes when the test ends well.
+struct Mongo {
+    url: String,
+    database: mongodb::Database,
+}
+
+impl Mongo {
+    async fn start() -> Mongo {
+        let url = std::env::var("MONGODB_URL").expect("MONGODB_URL names a MongoDB: this test needs one");
+        let name = format!("test_{}", tempfile::tempdir().unwrap().path().file_name().unwrap().to_str().unwrap().replace('.', ""));
+        let (server, query) = url.split_once('?').map_or((url.as_str(), String::new()), |(s, q)| (s, format!("?{q}")));
+        let host = server.split_once("://").unwrap().1.split('/').next().unwrap();
+        let scheme = server.split_once("://").unwrap().0;
+        let database = mongodb::Client::with_uri_str(&url).await.unwrap().database(&name);
+        Mongo { url: format!("{scheme}://{host}/{name}{query}"), database }
+    }
+
+    async fn find(&self, collection: &str, uid: &str) -> Document {
+        self.database.collection::<Document>(collection).find_one(doc! { "uid": uid }).await.unwrap().unwrap_or_else(|| panic!("{uid}"))
+    }
+}
+
+fn copy(setup: &Setup, from: &str, to: &str) -> Setup {
+    setup.clone().args(["copy", from, to])
+}
+
+/// A folder whose commands know the Redis.
+fn beside(redis: &Redis) -> Setup {
+    Setup::new().env("AO_STORE__MESSAGES", &redis.url)
+}
+
+/// The folder of a setup, to be served from.
+fn served(setup: &Setup) -> Setup {
+    setup.clone().without("AO_STORE__MESSAGES").without("AO_STORE__TOKENS")
+}
+
+#[tokio::test]
+async fn there_and_back_everything_is_equal() {
+    let (redis, mongo) = (Redis::start().await, Mongo::start().await);
+    let here = beside(&redis).env("AO_STORE__TOKENS", &mongo.url);
+    let rooms = ["attic", "x_update_backup", "a \"*?[b]\\ é_insert"];
+    let mut server = served(&here).start().await;
+    for room in rooms {
+        let anna = server.member("anna", room).await;
+        for i in 0..250 {
+            anna.send(&json!({ "s": 0, "text": format!("{i} \"é\n"), "i": i })).await;
+        }
+        for id in ["b", "a", "b", "c \"*"] {
+            anna.send(&json!({ "s": 1, "1": id, "of": room })).await;
+        }
+        anna.send(&json!({ "s": 2, "text": "nothing" })).await;
+    }
+    let (token, (admin, secret)) = (server.token("anna").await, server.admin());
+    assert_eq!(server.terminate().await, 0);
+
+    let ran = copy(&here, "embedded", "servers").run().await;
+    let counts = ["rooms: 3", "inserts: 750", "updates: 9", "users: 1", "admins: 1"];
+    for text in counts {
+        assert!(ran.succeeds().contains(&format!("{text} in embedded")), "{text} is missing in {ran:?}");
+    }
+    assert!(!format!("{ran:?}").contains(&token), "{ran:?}");
+    let first = redis.log("attic").await[0].clone();
+    assert!(first.starts_with("{\"data\":{") && first.contains("\"ts\":1"), "{first}");
+    assert!(redis.run::<String>("HGET", &["msg_attic_update", "c \"*"]).await.ends_with("\"n\":3}"));
+    assert!(mongo.find("users", "anna").await.get_str("tokenHash").unwrap().len() == 64);
+
+    let there = served(&here).env("AO_STORE__PATH", here.scratch().join("other").to_str().unwrap());
+    let back = there.clone().env("AO_STORE__MESSAGES", &redis.url).env("AO_STORE__TOKENS", &mongo.url);
+    for _ in 0..2 {
+        let ran = copy(&back, "servers", "embedded").run().await;
+        assert!(counts.iter().all(|text| ran.succeeds().contains(&format!("{text} in servers"))), "{ran:?}");
+    }
+    let (old, new) = (served(&here).start().await, there.start().await);
+    for room in rooms {
+        let mut both = Vec::new();
+        for server in [&old, &new] {
+            let mut guest = server.guest().await;
+            guest.sign_in("anna", &token).await;
+            guest.join(room).await;
+            let stored = Stored::walk(&mut guest, false).await;
+            both.push((stored.inserts, stored.updates));
+        }
+        assert_eq!((both[0].0.len(), both[0].1.len()), (250, 3));
+        assert_eq!(both[0], both[1], "{room}");
+    }
+    let asked = format!("/admin/monitor/stat?uid={admin}&token={secret}");
+    assert_eq!(crate::support::http::get(new.websocket(), &asked).await.json()["meta"]["status"], 0, "the admin's token is good");
+    mongo.database.drop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_that_was_killed_goes_on() {
+    let redis = Redis::start().await;
+    let here = beside(&redis);
+    redis.fill((0..40).map(|i| (format!("room {i:02}"), 1500))).await;
+    let mut killed = copy(&here, "servers", "embedded").launch();
+    killed.logs("messages: 1").await;
+    killed.kill_9().await;
+    let ran = within(std::time::Duration::from_secs(60), "the copy", copy(&here, "servers", "embedded").run()).await;
+    assert!(ran.succeeds().contains("inserts: 60000 in servers, 60000 in embedded"), "{ran:?}");
+
+    let other = Redis::start().await;
+    let there = here.env("AO_STORE__MESSAGES", &other.url);
+    let mut killed = copy(&there, "embedded", "servers").launch();
+    killed.logs("messages: 2").await;
+    killed.kill_9().await;
+    assert!(other.run::<u64>("DBSIZE", &[]).await < 40, "it was killed in the middle");
+    let ran = copy(&there, "embedded", "servers").run().await;
+    assert!(ran.succeeds().contains("inserts: 60000 in embedded, 60000 in servers"), "{ran:?}");
+    for i in 0..40 {
+        let room = format!("room {i:02}");
+        assert_eq!(redis.log(&room).await, other.log(&room).await, "{room}");
+    }
+}
+
+#[tokio::test]
+async fn what_differs_or_is_no_room_is_named_and_left() {
+    let redis = Redis::start().await;
+    let here = beside(&redis);
+    redis.fill([("attic".to_owned(), 20), ("cellar".to_owned(), 20)].into_iter()).await;
+    redis.run::<()>("RPUSH", &["msg_cellar_insert", "no json", "{\"ts\":5}"]).await;
+    let ran = copy(&here, "servers", "embedded").run().await;
+    assert!(ran.succeeds().contains("inserts: 42 in servers, 42 in embedded\n"), "{ran:?}");
+    assert!(ran.stdout.contains("2 entries are no JSON"), "{ran:?}");
+    assert!(ran.stdout.contains("users and admins were not copied"), "{ran:?}");
+    let mut server = served(&here).start().await;
+    server.member("anna", "cellar").await.send(&json!({ "s": 0, "text": "behind them" })).await;
+    assert_eq!(server.terminate().await, 0);
+
+    redis.run::<()>("LSET", &["msg_attic_insert", "7", "{\"data\":{\"i\":\"other\"},\"ts\":1600000000}"]).await;
+    redis.run::<()>("SET", &["msg_text_insert", "x"]).await;
+    let before = redis.log("attic").await;
+    let ran = copy(&here, "embedded", "servers").run().await;
+    ran.fails(INCOMPLETE, &["room \"attic\" has another history in the target, from message 7 on"]);
+    assert_eq!(redis.log("attic").await, before);
+    assert_eq!(redis.run::<u64>("LLEN", &["msg_cellar_insert"]).await, 23, "the other room was copied");
+    let ran = copy(&here, "servers", "embedded").run().await;
+    ran.fails(INCOMPLETE, &["room \"attic\"", "key \"msg_text_insert\": it is a string"]);
+}
+
+#[tokio::test]
+async fn a_source_that_is_written_to_is_found_by_the_count() {
+    let redis = Redis::start().await;
+    let here = beside(&redis);
+    redis.fill((0..200).map(|i| (format!("room {i:03}"), 50))).await;
+    let write = async {
+        loop {
+            redis.fill([("room 000".to_owned(), 1)].into_iter()).await;
+        }
+    };
+    let command = copy(&here, "servers", "embedded");
+    let ran = tokio::select! {
+        ran = command.run() => ran,
+        () = write => unreachable!(),
+    };
+    ran.fails(INCOMPLETE, &["messages: "]);
+    assert!(ran.stdout.contains("differs"), "{ran:?}");
+    copy(&here, "servers", "embedded").run().await.succeeds();
+}
+
+#[tokio::test]
+async fn what_cannot_be_copied_is_refused() {
+    let setup = Setup::new();
+    copy(&setup, "embedded", "servers").run().await.fails(WRONG_CONFIGURATION, &["neither AO_STORE__MESSAGES nor AO_STORE__TOKENS"]);
+    copy(&setup, "embedded", "embedded").run().await.fails(WRONG_CONFIGURATION, &["FROM and TO are the same"]);
+    copy(&setup, "embedded", "redis").run().await.fails(WRONG_CONFIGURATION, &["servers"]);
+
+    let redis = Redis::start().await;
+    let here = beside(&redis);
+    copy(&here, "embedded", "servers").run().await.fails(NO_STORE, &["there is no"]);
+    let server = served(&here).start().await;
+    copy(&here, "servers", "embedded").run().await.fails(NO_STORE, &["in use by another always-online"]);
+    server.member("anna", "attic").await.send(&json!({ "s": 0 })).await;
+    let ran = copy(&here, "embedded", "servers").run().await;
+    assert!(ran.succeeds().contains("inserts: 1 in embedded, 1 in servers"), "beside a server that does not write: {ran:?}");
+
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nobody = here.env("AO_STORE__MESSAGES", format!("redis://:s3cret@127.0.0.1:{port}/0"));
+    let ran = copy(&nobody, "embedded", "servers").run().await;
+    ran.fails(NO_STORE, &["Redis"]);
+    assert!(!format!("{ran:?}").contains("s3cret"), "{ran:?}");
+}
