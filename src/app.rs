@@ -1,4 +1,6 @@
 //! The one place that names concrete stores and dialects, and puts everything together.
+mod tokens;
+
 use std::{
     io,
     net::SocketAddr,
@@ -31,8 +33,13 @@ use crate::{
         link::Bounds,
         listener::{Listener, Service},
     },
-    store::embedded::{self, Accounts, Embedded, OpenError},
+    store::{
+        embedded::{self, Embedded, OpenError},
+        mongodb,
+    },
 };
+
+pub use self::tokens::Accounts;
 
 /// The administrator that is made at the very first start.
 const FIRST_ADMIN: &str = "admin";
@@ -53,6 +60,8 @@ pub enum StartError {
     Listen { what: &'static str, address: SocketAddr, setting: &'static str, reason: io::Error },
     #[error(transparent)]
     Store(#[from] OpenError),
+    #[error(transparent)]
+    Tokens(#[from] mongodb::OpenError),
     #[error("{0} is set to a URL, but this version knows only the embedded store")]
     Backend(&'static str),
     #[error("the store does not answer: {0}")]
@@ -127,19 +136,11 @@ fn listen(what: &'static str, address: SocketAddr, setting: &'static str) -> Res
     Listener::bind(address).map_err(|reason| StartError::Listen { what, address, setting, reason })
 }
 
-fn embedded_only(config: &Config) -> Result<(), StartError> {
-    for (backend, setting) in [(&config.store.messages, "AO_STORE__MESSAGES"), (&config.store.tokens, "AO_STORE__TOKENS")] {
-        if !matches!(backend, Backend::Embedded) {
-            return Err(StartError::Backend(setting));
-        }
+fn embedded_messages(config: &Config) -> Result<(), StartError> {
+    match config.store.messages {
+        Backend::Embedded => Ok(()),
+        Backend::Url(_) => Err(StartError::Backend("AO_STORE__MESSAGES")),
     }
-    Ok(())
-}
-
-/// The accounts of the configured store, for the command line; a server may run beside it.
-pub fn accounts(config: &Config) -> Result<Arc<dyn Tokens>, StartError> {
-    embedded_only(config)?;
-    Ok(Accounts::open(&config.store.path, Arc::new(SystemClock))?)
 }
 
 fn open_store(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Result<Arc<Embedded>, OpenError> {
@@ -185,7 +186,7 @@ fn write_secret(file: &Path, text: &str) -> io::Result<()> {
 impl App {
     /// Binds, opens the store, and serves. The configuration has been checked.
     pub async fn start(config: &Config, role: Role) -> Result<App, StartError> {
-        embedded_only(config)?;
+        embedded_messages(config)?;
         let websocket = role.websocket().then(|| listen("socket.io", config.websocket.listen, "AO_WEBSOCKET__LISTEN")).transpose()?;
         let api = role.api().then(|| listen("the token API", config.api.listen, "AO_API__LISTEN")).transpose()?;
         let demo = role.demo().then(|| listen("the demo page", config.demo.listen, "AO_DEMO__LISTEN")).transpose()?;
@@ -197,8 +198,11 @@ impl App {
 
         let (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>) = (Arc::new(SystemClock), Arc::new(SystemRng));
         let store = open_store(config, clock.clone(), rng.clone())?;
-        let tokens = store.tokens();
-        let first_admin = if store.first_start() { first_admin(&*tokens, &*rng, &config.store.path).await? } else { None };
+        let (tokens, first_admin) = match tokens::elsewhere(config, clock.clone()).await? {
+            Some(tokens) => (tokens, None),
+            None if store.first_start() => (store.tokens(), first_admin(&*store.tokens(), &*rng, &config.store.path).await?),
+            None => (store.tokens(), None),
+        };
 
         let (metrics, tasks) = (Arc::new(Metrics::default()), TaskTracker::new());
         let (listening, working) = (CancellationToken::new(), CancellationToken::new());
@@ -221,7 +225,7 @@ impl App {
             hub: hub.clone(),
             compat: config.compat,
             open: config.api.open,
-            embedded: true,
+            embedded: matches!((&config.store.messages, &config.store.tokens), (Backend::Embedded, Backend::Embedded)),
             loopback: api.as_ref().is_some_and(|l| l.address.ip().is_loopback()),
             auth_switch: config.admin.auth_switch,
             settings: config.values().into_iter().map(|(k, v)| (k.to_string(), v)).collect(),

@@ -6,7 +6,7 @@
 use std::{net::SocketAddr, process::ExitCode};
 
 use always_online::{
-    app::{self, App, StartError},
+    app::{Accounts, App, StartError},
     config::{
         Config,
         cli::{AccountCommand, Cli, Command, Role, TokenCommand},
@@ -15,7 +15,7 @@ use always_online::{
         clock::SystemRng,
         ids::Uid,
         secret::Secret,
-        token::{Creation, Realm, Tokens},
+        token::{Creation, Realm},
     },
     lifecycle::Signals,
     telemetry,
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
             eprintln!("always-online: {error:#}");
             let code = match error.downcast_ref::<StartError>() {
                 Some(StartError::Listen { .. }) => NO_ADDRESS,
-                Some(StartError::Store(_) | StartError::Unavailable(_)) => NO_STORE,
+                Some(StartError::Store(_) | StartError::Tokens(_) | StartError::Unavailable(_)) => NO_STORE,
                 Some(StartError::Backend(_)) => WRONG_CONFIGURATION,
                 Some(StartError::Admin(_)) | None => FAILED,
             };
@@ -128,6 +128,7 @@ enum Change {
     Refresh(String),
     Remove(String),
     List,
+    Seal,
 }
 
 impl From<AccountCommand> for Change {
@@ -146,6 +147,7 @@ impl From<TokenCommand> for Change {
             TokenCommand::Create { uid } => Change::Create(uid),
             TokenCommand::Refresh { uid } => Change::Refresh(uid),
             TokenCommand::Revoke { uid } => Change::Remove(uid),
+            TokenCommand::Seal => Change::Seal,
         }
     }
 }
@@ -153,38 +155,43 @@ impl From<TokenCommand> for Change {
 fn account(config: &Config, realm: Realm, change: Change) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let accounts = app::accounts(config)?;
-        apply(&*accounts, realm, change).await
+        let accounts = Accounts::open(config).await?;
+        apply(&accounts, realm, change).await
     })
 }
 
-async fn apply(accounts: &dyn Tokens, realm: Realm, change: Change) -> anyhow::Result<u8> {
+async fn apply(accounts: &Accounts, realm: Realm, change: Change) -> anyhow::Result<u8> {
+    let tokens = accounts.tokens();
     let name = |uid: &str| Uid::text(uid).with_context(|| format!("{uid:?} can't be a uid"));
     match change {
         Change::Create(uid) => {
             let token = Secret::random(&SystemRng)?;
-            match accounts.create(realm, &name(&uid)?, &token).await? {
+            match tokens.create(realm, &name(&uid)?, &token).await? {
                 Creation::Created => println!("{}", token.reveal()),
                 Creation::Exists => return missing(&uid, "exists already"),
             }
         }
         Change::Refresh(uid) => {
             let token = Secret::random(&SystemRng)?;
-            if !accounts.refresh(realm, &name(&uid)?, &token).await? {
+            if !tokens.refresh(realm, &name(&uid)?, &token).await? {
                 return missing(&uid, "does not exist");
             }
             println!("{}", token.reveal());
         }
         Change::Remove(uid) => {
-            if !accounts.revoke(realm, &name(&uid)?).await? {
+            if !tokens.revoke(realm, &name(&uid)?).await? {
                 return missing(&uid, "does not exist");
             }
         }
         Change::List => {
-            for account in accounts.list(realm).await? {
+            for account in tokens.list(realm).await? {
                 println!("{}", account.uid);
             }
         }
+        Change::Seal => match accounts.seal().await? {
+            Some(sealed) => println!("sealed {sealed} tokens; from now on only hashes are written"),
+            None => println!("nothing to do: the embedded store always keeps hashes alone"),
+        },
     }
     Ok(0)
 }

@@ -1,5 +1,6 @@
 //! Stores: what keeps messages, presence, tokens and limits. Each implements traits of [`crate::domain`] and runs their contract suites.
 pub mod embedded;
+pub mod mongodb;
 
 #[cfg(test)]
 pub(crate) mod contract;

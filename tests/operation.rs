@@ -6,6 +6,8 @@
 mod accounts;
 #[path = "operation/ending.rs"]
 mod ending;
+#[path = "operation/mongodb.rs"]
+mod mongodb;
 mod support;
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};

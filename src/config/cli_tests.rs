@@ -28,6 +28,7 @@ fn commands_are_understood() {
         ("ao token create ada-7f", Command::Token(TokenCommand::Create { uid: uid() })),
         ("ao token refresh ada-7f", Command::Token(TokenCommand::Refresh { uid: uid() })),
         ("ao token revoke ada-7f", Command::Token(TokenCommand::Revoke { uid: uid() })),
+        ("ao token seal", Command::Token(TokenCommand::Seal)),
         ("ao check-config", Command::CheckConfig),
         ("ao print-config", Command::PrintConfig),
     ] {
