@@ -83,7 +83,7 @@ async fn a_server_that_is_not_there_or_says_nothing_is_told_in_time() {
 #[tokio::test]
 async fn a_url_that_the_driver_refuses_is_told_without_its_secrets() {
     let scratch = Scratch::new();
-    for options in ["&w=0", "&authMechanism=s3cret", "&authMechanismProperties=s3cret", "&tlsCertificateKeyFilePassword=s3cret"] {
+    for options in ["&w=0", "&authMechanism=nonsense", "&authMechanismProperties=s3cret", "&tlsCertificateKeyFilePassword=s3cret"] {
         let error = refused(&scratch.url_with("ann:s3cret@", options), Duration::from_secs(2)).await;
         assert!(error.to_string().contains("AO_STORE__TOKENS"), "{error}");
     }
