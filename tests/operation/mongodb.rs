@@ -1,6 +1,7 @@
 //! A server whose tokens are in MongoDB, and the command line beside it.
 use std::time::{Duration, Instant};
 
+use ::mongodb::bson::doc;
 use serde_json::json;
 
 use crate::{
@@ -57,7 +58,8 @@ async fn tokens_in_mongodb_are_made_revoked_and_sealed_beside_a_running_server()
     let cora = made(&server, &ops, "cora").await;
     assert!(lets_in(&server, "cora", &cora).await);
     for collection in ["users", "admins"] {
-        let plain = scratch.collection(collection).await.count_documents(::mongodb::bson::doc! { "token": { "$exists": true } });
+        let accounts = scratch.collection(collection).await;
+        let plain = accounts.count_documents(doc! { "token": { "$exists": true } });
         assert_eq!(plain.await.unwrap(), 0, "{collection}");
     }
 

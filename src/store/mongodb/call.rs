@@ -132,12 +132,12 @@ pub(super) fn told(error: &Error) -> String {
     }
 }
 
-/// The reasons in the driver's description of all servers, which is for people only; the whole of it where there are none.
+/// The reasons in the driver's description of all servers, which is for people only; how it begins where there are none.
 fn gist(description: &str) -> String {
     let parts = description.split("Kind: ").skip(1).filter_map(|part| part.split(", labels: ").next());
     let mut reasons: Vec<&str> = parts.collect();
     reasons.dedup();
-    if reasons.is_empty() { description.to_owned() } else { reasons.join("; ") }
+    if reasons.is_empty() { description.split(". Topology: ").next().unwrap_or_default().to_owned() } else { reasons.join("; ") }
 }
 
 /// Whether a write that failed like this may have been done all the same.
@@ -168,7 +168,7 @@ mod tests {
                            Type: Unknown, Error: Kind: I/O error: Connection refused (os error 111), labels: {\"a\"}, source: None, \
                            server response: None } ] }";
         assert_eq!(gist(description), "I/O error: Connection refused (os error 111)");
-        assert_eq!(gist("no server"), "no server");
+        assert_eq!(gist("No available servers. Topology: { Type: Unknown }"), "No available servers");
     }
 
     #[tokio::test(start_paused = true)]

@@ -126,7 +126,7 @@ fn completed(mut options: ClientOptions, deadline: Duration) -> ClientOptions {
     let least = |given: Option<Duration>, most: Duration| Some(given.map_or(most, |given| given.min(most)));
     options.app_name.get_or_insert_with(|| "always-online".into());
     options.server_selection_timeout = least(options.server_selection_timeout, deadline / 2);
-    options.connect_timeout = least(options.connect_timeout, deadline / 2);
+    options.connect_timeout = least(options.connect_timeout, deadline * 3 / 8); // its reason is to be known by then
     // A replaced or revoked token is dead at once, so a secondary, which is behind, is not asked.
     options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
     let concern = options.write_concern.get_or_insert_with(WriteConcern::default);
