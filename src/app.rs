@@ -1,4 +1,5 @@
 //! The one place that names concrete stores and dialects, and puts everything together.
+
 use std::{
     io,
     net::SocketAddr,
@@ -32,13 +33,15 @@ use crate::{
         link::Bounds,
         listener::{Listener, Service},
     },
+    store::mongodb,
 };
 
 pub mod copy;
 mod stores;
+mod tokens;
 
-use stores::Stores;
-pub use stores::accounts;
+use self::stores::Stores;
+pub use self::{stores::expel, tokens::Accounts};
 
 /// The administrator that is made at the very first start.
 const FIRST_ADMIN: &str = "admin";
@@ -59,6 +62,8 @@ pub enum StartError {
     Listen { what: &'static str, address: SocketAddr, setting: &'static str, reason: io::Error },
     #[error(transparent)]
     Store(#[from] stores::OpenError),
+    #[error(transparent)]
+    Tokens(#[from] mongodb::OpenError),
     #[error("the store does not answer: {0}")]
     Unavailable(#[from] StoreError),
     #[error("the first administrator could not be made: {0}")]

@@ -28,7 +28,7 @@ pub struct Context {
     pub compat: Compat,
     /// Who may use the token API without an administrator's credentials.
     pub open: Open,
-    /// Whether the tokens are in the embedded store.
+    /// Whether messages and tokens are in the embedded store.
     pub embedded: bool,
     /// Whether the token API listens on loopback only.
     pub loopback: bool,

@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::Path, process::ExitCode};
 
 use always_online::{
     app::{
-        self, App, StartError,
+        self, Accounts, App, StartError,
         copy::{self, CopyError},
     },
     config::{
@@ -18,7 +18,7 @@ use always_online::{
         clock::SystemRng,
         ids::Uid,
         secret::Secret,
-        token::{Creation, Realm, Tokens},
+        token::{Creation, Realm},
     },
     health::Question,
     lifecycle::Signals,
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
 fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<StartError>() {
         Some(StartError::Listen { .. }) => NO_ADDRESS,
-        Some(StartError::Store(_) | StartError::Unavailable(_)) => NO_STORE,
+        Some(StartError::Store(_) | StartError::Tokens(_) | StartError::Unavailable(_)) => NO_STORE,
         Some(StartError::Admin(_)) | None => FAILED,
     }
 }
@@ -183,6 +183,7 @@ enum Change {
     Refresh(String),
     Remove(String),
     List,
+    Seal,
 }
 
 impl From<AccountCommand> for Change {
@@ -201,6 +202,7 @@ impl From<TokenCommand> for Change {
             TokenCommand::Create { uid } => Change::Create(uid),
             TokenCommand::Refresh { uid } => Change::Refresh(uid),
             TokenCommand::Revoke { uid } => Change::Remove(uid),
+            TokenCommand::Seal => Change::Seal,
         }
     }
 }
@@ -208,38 +210,46 @@ impl From<TokenCommand> for Change {
 fn account(config: &Config, realm: Realm, change: Change) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let accounts = app::accounts(config)?;
-        apply(&*accounts, realm, change).await
+        let accounts = Accounts::open(config).await?;
+        apply(config, &accounts, realm, change).await
     })
 }
 
-async fn apply(accounts: &dyn Tokens, realm: Realm, change: Change) -> anyhow::Result<u8> {
+async fn apply(config: &Config, accounts: &Accounts, realm: Realm, change: Change) -> anyhow::Result<u8> {
+    let tokens = accounts.tokens();
     let name = |uid: &str| Uid::text(uid).with_context(|| format!("{uid:?} can't be a uid"));
     match change {
         Change::Create(uid) => {
             let token = Secret::random(&SystemRng)?;
-            match accounts.create(realm, &name(&uid)?, &token).await? {
+            match tokens.create(realm, &name(&uid)?, &token).await? {
                 Creation::Created => println!("{}", token.reveal()),
                 Creation::Exists => return missing(&uid, "exists already"),
             }
         }
         Change::Refresh(uid) => {
             let token = Secret::random(&SystemRng)?;
-            if !accounts.refresh(realm, &name(&uid)?, &token).await? {
+            if !tokens.refresh(realm, &name(&uid)?, &token).await? {
                 return missing(&uid, "does not exist");
             }
             println!("{}", token.reveal());
         }
         Change::Remove(uid) => {
-            if !accounts.revoke(realm, &name(&uid)?).await? {
+            if !tokens.revoke(realm, &name(&uid)?).await? {
                 return missing(&uid, "does not exist");
+            }
+            if realm == Realm::User {
+                app::expel(config, &name(&uid)?).await.context("the token is dead, but open connections of its user could not be ended")?;
             }
         }
         Change::List => {
-            for account in accounts.list(realm).await? {
+            for account in tokens.list(realm).await? {
                 println!("{}", account.uid);
             }
         }
+        Change::Seal => match accounts.seal().await? {
+            Some(sealed) => println!("sealed {sealed} tokens; from now on only hashes are written"),
+            None => println!("nothing to do: the embedded store always keeps hashes alone"),
+        },
     }
     Ok(0)
 }

@@ -10,6 +10,8 @@ mod backup;
 mod copy;
 #[path = "operation/ending.rs"]
 mod ending;
+#[path = "operation/mongodb.rs"]
+mod mongodb;
 mod support;
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};

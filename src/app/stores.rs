@@ -3,19 +3,20 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
-use super::StartError;
+use super::{StartError, tokens};
 use crate::{
     config::{Backend, Config, Durability, SecretUrl},
     domain::{
         broker::Broker,
-        clock::{Clock, Rng, SystemClock},
+        clock::{Clock, Rng, SystemRng},
         cluster::Cluster,
+        ids::Uid,
         limit::Limits,
         presence::Presence,
         token::Tokens,
     },
     store::{
-        embedded::{self, Accounts, Embedded},
+        embedded::{self, Embedded},
         redis::{self, Redis},
     },
 };
@@ -47,18 +48,19 @@ pub(super) struct Stores {
 impl Stores {
     pub(super) async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>, tasks: &TaskTracker) -> Result<Self, StartError> {
         let files = || open_embedded(config, clock.clone(), rng.clone());
-        match (&config.store.messages, &config.store.tokens) {
-            (Backend::Embedded, Backend::Embedded) => {
+        let elsewhere = tokens::elsewhere(config, clock.clone()).await?;
+        match (&config.store.messages, elsewhere) {
+            (Backend::Embedded, None) => {
                 let store = files()?;
                 Ok(Stores { embedded: true, first_start: store.first_start(), ..Self::of_embedded(&store, store.tokens()) })
             }
-            (Backend::Embedded, Backend::Url(_)) => todo!(),
-            (Backend::Url(messages), Backend::Embedded) => {
-                let store = open_redis(config, messages, rng.clone(), tasks).await?;
+            (Backend::Embedded, Some(tokens)) => Ok(Self::of_embedded(&files()?, tokens)),
+            (Backend::Url(url), None) => {
+                let store = open_redis(config, url, rng.clone(), tasks).await?;
                 let files = files()?;
                 Ok(Stores { first_start: files.first_start(), files: Some(files.broker()), ..Self::of_redis(&store, files.tokens()) })
             }
-            (Backend::Url(_messages), Backend::Url(_)) => todo!(),
+            (Backend::Url(url), Some(tokens)) => Ok(Self::of_redis(&open_redis(config, url, rng.clone(), tasks).await?, tokens)),
         }
     }
 
@@ -109,8 +111,20 @@ fn open_embedded(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> R
     })?)
 }
 
+/// Refuses the sessions of a user whose credentials were revoked, on whatever node they are. Does nothing where messages are in this server's own
+/// files: only the server itself knows its sessions then.
+pub async fn expel(config: &Config, uid: &Uid) -> Result<(), StartError> {
+    let Backend::Url(url) = &config.store.messages else { return Ok(()) };
+    let options = redis_options(config, url, Arc::new(SystemRng), &TaskTracker::new());
+    Ok(redis::expel(options, uid).await.map_err(OpenError::from)??)
+}
+
 async fn open_redis(config: &Config, url: &SecretUrl, rng: Arc<dyn Rng>, tasks: &TaskTracker) -> Result<Arc<Redis>, OpenError> {
-    let options = redis::Options {
+    Ok(Redis::open(redis_options(config, url, rng, tasks)).await?)
+}
+
+fn redis_options(config: &Config, url: &SecretUrl, rng: Arc<dyn Rng>, tasks: &TaskTracker) -> redis::Options {
+    redis::Options {
         url: url.expose().to_owned(),
         shown: url.to_string(),
         prefix: config.store.key_prefix.clone(),
@@ -121,14 +135,5 @@ async fn open_redis(config: &Config, url: &SecretUrl, rng: Arc<dyn Rng>, tasks: 
         rate_limit: rate_limit(config),
         rng,
         tasks: tasks.clone(),
-    };
-    Ok(Redis::open(options).await?)
-}
-
-/// The accounts of the configured store, for the command line; a server may run beside it.
-pub fn accounts(config: &Config) -> Result<Arc<dyn Tokens>, StartError> {
-    match &config.store.tokens {
-        Backend::Embedded => Ok(Accounts::open(&config.store.path, Arc::new(SystemClock)).map_err(OpenError::from)?),
-        Backend::Url(_) => todo!(),
     }
 }

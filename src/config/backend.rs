@@ -36,6 +36,20 @@ impl SecretUrl {
         &self.0
     }
 
+    /// `text`, which may be a driver's complaint about this URL, without the secrets in it.
+    pub fn scrub(&self, text: &str) -> String {
+        let (before, query) = self.0.split_once('?').unwrap_or((&self.0, ""));
+        let userinfo = before.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map_or("", |(userinfo, _)| userinfo);
+        let password = userinfo.split_once(':').map_or("", |(_, password)| password);
+        let options = query.split('&').filter_map(|option| option.split_once('=')).filter(|(name, _)| is_secret(name));
+        // A driver may quote one entry of a list, and a value as it is meant.
+        let values = options.flat_map(|(_, value)| std::iter::once(value).chain(value.split([',', ':'])));
+        let pieces = std::iter::once(password).chain(values).flat_map(|piece| [piece.to_owned(), decoded(piece)]);
+        let mut pieces: Vec<String> = pieces.filter(|piece| !piece.is_empty()).collect();
+        pieces.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
+        pieces.into_iter().fold(text.to_owned(), |text, piece| text.replace(&piece, HIDDEN))
+    }
+
     /// The URL if its scheme is one of `schemes` and it names a host. An `@` after the host would be a password with a bare `/`,
     /// `?` or `#` in it, and hiding would miss its end: it has to be percent-encoded.
     fn parse(text: &str, schemes: &[&str]) -> Result<Self, String> {
@@ -83,6 +97,26 @@ impl fmt::Debug for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SecretUrl({self})")
     }
+}
+
+/// A part of a URL with its %XX resolved.
+fn decoded(part: &str) -> String {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let hex = tail.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        match (first, hex) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Options of drivers that hold secrets: `tlsCertificateKeyFilePassword`, `authMechanismProperties` (an AWS session token).
@@ -137,6 +171,16 @@ mod tests {
         let url = "mongodb+srv://u:s3cret@a.example,b.example/?tls=true&tlsCertificateKeyFilePassword=s3cret";
         let shown = "mongodb+srv://***@a.example,b.example/?tls=true&tlsCertificateKeyFilePassword=***";
         assert_eq!((TOKENS.parse)(url).unwrap().to_string(), shown);
+    }
+
+    #[test]
+    fn a_text_about_a_url_is_told_without_its_secrets() {
+        let url = "mongodb://anna:s3cret%2F1@a.example/?tls=1&authMechanismProperties=TOKEN:abc%3D,odd";
+        let Backend::Url(url) = (TOKENS.parse)(url).unwrap() else { panic!("{url}") };
+        let text = "anna at a.example gave s3cret/1 or s3cret%2F1, abc= and odd";
+        assert_eq!(url.scrub(text), "anna at a.example gave *** or ***, *** and ***");
+        let Backend::Url(url) = (TOKENS.parse)("mongodb://a.example").unwrap() else { panic!("no URL") };
+        assert_eq!(url.scrub("no secret"), "no secret");
     }
 
     #[test]

@@ -142,6 +142,8 @@ pub enum TokenCommand {
         /// The user's id
         uid: String,
     },
+    /// Hash all tokens in MongoDB, of admins too, for good; the original service can't read them then
+    Seal,
 }
 
 impl Cli {
@@ -203,7 +205,7 @@ enum Action {
     /// Create, list and remove admins, who may use /admin and the token API
     #[command(subcommand)]
     Admin(AccountCommand),
-    /// Create, refresh and revoke the tokens of users
+    /// Create, refresh, revoke and seal the tokens of users
     #[command(subcommand)]
     Token(TokenCommand),
     /// Write the embedded store into a new file, also while a server runs

@@ -31,6 +31,7 @@ fn commands_are_understood() {
         ("ao backup kept.sqlite3", Command::Backup { file: "kept.sqlite3".into() }),
         ("ao copy embedded servers", Command::Copy { from: End::Embedded, to: End::Servers }),
         ("ao copy servers embedded", Command::Copy { from: End::Servers, to: End::Embedded }),
+        ("ao token seal", Command::Token(TokenCommand::Seal)),
         ("ao check-config", Command::CheckConfig),
         ("ao print-config", Command::PrintConfig),
         ("ao health", Command::Health(None)),

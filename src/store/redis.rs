@@ -55,7 +55,7 @@ use crate::domain::{
     clock::{Rng, alphanumeric},
     cluster::Cluster,
     error::StoreError,
-    ids::{ConnectionId, RoomId},
+    ids::{ConnectionId, RoomId, Uid},
     limit::Limits,
     presence::Presence,
 };
@@ -122,10 +122,8 @@ pub struct Redis {
 impl Redis {
     /// Connects, looks whether this Redis will do, and makes this node one of its nodes.
     pub async fn open(options: Options) -> Result<Arc<Self>, OpenError> {
-        let bad_url = |e: redis::RedisError| OpenError::Url { url: options.shown.clone(), why: e.to_string() };
-        let info = options.url.as_str().into_connection_info().map_err(bad_url)?;
-        let channels = format!("{}ao:{}:", options.prefix, info.redis_settings().db());
-        let client = Client::open(redis::Client::open(info).map_err(bad_url)?, &options.shown).await?;
+        let (address, channels) = address(&options)?;
+        let client = Client::open(address, &options.shown).await?;
         let node = alphanumeric(&*options.rng, NODE).map_err(|e| OpenError::Random(e.to_string()))?;
         let this = Arc::new_cyclic(|me| Redis {
             me: me.clone(),
@@ -209,6 +207,27 @@ impl Redis {
         let arguments = with(self.arguments(&live, Some(deadline)));
         self.client.run(&live, script, &arguments, deadline).await
     }
+}
+
+/// Refuses the sessions of a user on whatever node they are, without being a node.
+pub async fn expel(options: Options, uid: &Uid) -> Result<Result<(), StoreError>, OpenError> {
+    let (info, channels) = address(&options)?;
+    let client = Client::open(info, &options.shown).await?;
+    let told = async {
+        let live = client.live()?;
+        let arguments = Arguments::new(&options.prefix, &channels, "", &live.run, 0).text(uid.as_str());
+        client.run(&live, Script::Expel, &arguments, Instant::now() + options.deadline).await?;
+        Ok(())
+    };
+    Ok(told.await)
+}
+
+/// The server, and what channels begin with there.
+fn address(options: &Options) -> Result<(redis::Client, String), OpenError> {
+    let bad_url = |e: redis::RedisError| OpenError::Url { url: options.shown.clone(), why: e.to_string() };
+    let info = options.url.as_str().into_connection_info().map_err(bad_url)?;
+    let channels = format!("{}ao:{}:", options.prefix, info.redis_settings().db());
+    Ok((redis::Client::open(info).map_err(bad_url)?, channels))
 }
 
 /// Before anybody listens.

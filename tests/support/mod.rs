@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test has no task tracker: what it spawns ends with it")]
 
 pub mod client;
+pub mod database;
 pub mod http;
 pub mod server;
 pub mod stored;

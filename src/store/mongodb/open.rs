@@ -1,0 +1,137 @@
+//! Opening: from a URL to a database that can be relied on, or to the reason why not.
+use std::{future::Future, time::Duration};
+
+use mongodb::{
+    Client, Database,
+    bson::doc,
+    error::{Error, ErrorKind},
+    options::{Acknowledgment, ClientOptions, ReadPreference, SelectionCriteria, WriteConcern},
+};
+use tokio::time::Instant;
+
+use super::{
+    UNAUTHORIZED,
+    call::{Calls, Failure, told},
+    index, name, seal,
+};
+use crate::{config::SecretUrl, domain::token::Realm};
+
+/// The original's database.
+const DATABASE: &str = "account";
+
+/// Why the tokens can't be opened, and what to do. No text holds a secret of the URL.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("the URL {url} can't be used ({reason}): mend AO_STORE__TOKENS")]
+    Url { url: SecretUrl, reason: String },
+    #[error("no MongoDB answers at {url} ({reason}): start it, or mend AO_STORE__TOKENS")]
+    Unreachable { url: SecretUrl, reason: String },
+    #[error(
+        "{url} refuses this user or password: mend them in AO_STORE__TOKENS; its option authSource names the database that knows the user"
+    )]
+    Refused { url: SecretUrl },
+    #[error("{url} is no MongoDB that this version can use ({reason})")]
+    Unsupported { url: SecretUrl, reason: String },
+    #[error("the user of {url} may not {what}: grant it the role readWrite on the database {database}")]
+    Forbidden { url: SecretUrl, database: String, what: String },
+    #[error(
+        "some documents of the collection {database}.{collection} share one uid, or have none, so who owns it can't be told: find them with \
+         db.{collection}.aggregate([{{$group:{{_id:\"$uid\",n:{{$sum:1}}}}}},{{$match:{{n:{{$gt:1}}}}}}]), remove all but one of each, and \
+         start again"
+    )]
+    Duplicates { database: String, collection: &'static str },
+    #[error(
+        "the collection {database}.{collection} has an index on uid that is not unique, or compares otherwise: remove it with \
+         db.{collection}.dropIndex({{uid:1}}), and start again"
+    )]
+    OtherIndex { database: String, collection: &'static str },
+    #[error("{url} can't be opened: {reason}")]
+    Failed { url: SecretUrl, reason: String },
+}
+
+/// What is being opened, for the errors.
+pub(super) struct Opening<'a> {
+    url: &'a SecretUrl,
+    calls: &'a Calls,
+    until: Instant,
+}
+
+impl Opening<'_> {
+    pub(super) async fn run<T, F>(&self, call: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        self.calls.run(self.until, call).await
+    }
+
+    pub(super) fn forbidden(&self, database: &Database, what: impl Into<String>) -> OpenError {
+        OpenError::Forbidden { url: self.url.clone(), database: database.name().to_owned(), what: what.into() }
+    }
+
+    /// What a failure means for the operator.
+    pub(super) fn failed(&self, failure: Failure) -> OpenError {
+        let (url, reason) = (self.url.clone(), self.url.scrub(&failure.to_string()));
+        match failure {
+            Failure::Late | Failure::Unsent => OpenError::Unreachable { url, reason },
+            Failure::Driver(error) => match &*error.kind {
+                ErrorKind::Authentication { .. } => OpenError::Refused { url },
+                ErrorKind::InvalidArgument { .. } | ErrorKind::InvalidTlsConfig { .. } => OpenError::Url { url, reason },
+                ErrorKind::ServerSelection { .. } | ErrorKind::Io(_) | ErrorKind::DnsResolve { .. } => {
+                    OpenError::Unreachable { url, reason }
+                }
+                ErrorKind::ConnectionPoolCleared { .. } => OpenError::Unreachable { url, reason },
+                ErrorKind::IncompatibleServer { .. } | ErrorKind::InvalidResponse { .. } => OpenError::Unsupported { url, reason },
+                _ => OpenError::Failed { url, reason },
+            },
+        }
+    }
+}
+
+/// The database, and whether its tokens are sealed.
+pub(super) async fn open(url: &SecretUrl, deadline: Duration) -> Result<(Database, bool), OpenError> {
+    let calls = Calls::new(deadline);
+    let opening = Opening { url, calls: &calls, until: calls.until() };
+    // Names of mongodb+srv are looked up here.
+    let text = url.expose().to_owned();
+    let parsed = opening.run(async move { ClientOptions::parse(&text).await }).await;
+    let options = completed(parsed.map_err(|failure| opening.failed(failure))?, deadline);
+    if options.write_concern.as_ref().is_some_and(|concern| concern.w == Some(Acknowledgment::Nodes(0))) {
+        return Err(OpenError::Url { url: url.clone(), reason: "w=0 would lose tokens unnoticed".into() });
+    }
+    let database = database_name(&options).to_owned();
+    let client = Client::with_options(options).map_err(|error| OpenError::Url { url: url.clone(), reason: url.scrub(&told(&error)) })?;
+    let database = client.database(&database);
+
+    let (pinged, ping) = (database.clone(), doc! { "ping": 1 });
+    opening.run(async move { pinged.run_command(ping).await }).await.map_err(|failure| opening.failed(failure))?;
+    for realm in [Realm::User, Realm::Admin] {
+        index::ensure(&opening, &database, name(realm)).await?;
+    }
+    let marked = database.clone();
+    let sealed = opening.run(async move { seal::is_marked(&marked).await }).await.map_err(|failure| match failure.code() {
+        Some(UNAUTHORIZED) => opening.forbidden(&database, format!("read its collection {}", seal::COLLECTION)),
+        _ => opening.failed(failure),
+    })?;
+    Ok((database, sealed))
+}
+
+/// The URL's database, or the original's.
+pub(super) fn database_name(options: &ClientOptions) -> &str {
+    options.default_database.as_deref().filter(|name| !name.is_empty()).unwrap_or(DATABASE)
+}
+
+/// Fills in what the URL leaves open. What it says about waiting is cut so that a call fails with its reason before its deadline.
+fn completed(mut options: ClientOptions, deadline: Duration) -> ClientOptions {
+    let least = |given: Option<Duration>, most: Duration| Some(given.map_or(most, |given| given.min(most)));
+    options.app_name.get_or_insert_with(|| "always-online".into());
+    options.server_selection_timeout = least(options.server_selection_timeout, deadline / 2);
+    options.connect_timeout = least(options.connect_timeout, deadline * 3 / 8); // its reason is to be known by then
+    // A replaced or revoked token is dead at once, so a secondary, which is behind, is not asked.
+    options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
+    let concern = options.write_concern.get_or_insert_with(WriteConcern::default);
+    concern.w.get_or_insert(Acknowledgment::Majority);
+    concern.journal.get_or_insert(true);
+    concern.w_timeout.get_or_insert(deadline / 2);
+    options
+}

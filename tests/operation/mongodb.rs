@@ -1,0 +1,97 @@
+//! A server whose tokens are in MongoDB, and the command line beside it.
+use std::time::{Duration, Instant};
+
+use ::mongodb::bson::doc;
+use serde_json::json;
+
+use crate::{
+    NO_STORE,
+    support::{
+        client::Client,
+        database::Scratch,
+        http,
+        server::{Ran, Server, Setup},
+    },
+};
+
+fn with_tokens_in(scratch: &Scratch) -> Setup {
+    Setup::new().env("AO_STORE__TOKENS", &scratch.url)
+}
+
+async fn ran(server: &Server, arguments: &[&str]) -> Ran {
+    server.setup().clone().args(arguments.iter().copied()).run().await
+}
+
+/// Makes a token as a business server does, with an administrator's credentials.
+async fn made(server: &Server, admin: &str, uid: &str) -> String {
+    let path = format!("/user/create_token?uid=ops&token={admin}");
+    let answer = http::post(server.api(), &path, &json!({ "uid": uid })).await.json();
+    answer["data"]["token"].as_str().unwrap_or_else(|| panic!("no token: {answer}")).to_owned()
+}
+
+async fn lets_in(server: &Server, uid: &str, token: &str) -> bool {
+    let mut guest: Client = server.guest().await;
+    guest.emit("authenticate", &json!({ "uid": uid, "token": token }));
+    guest.event("authenticate").await["status"] == 0
+}
+
+#[tokio::test]
+async fn tokens_in_mongodb_are_made_revoked_and_sealed_beside_a_running_server() {
+    let scratch = Scratch::new();
+    let mut server = with_tokens_in(&scratch).start().await;
+    server.logs("there is no administrator").await;
+    server.logs("plain text").await;
+    assert!(!server.stdout().contains("admin token") && !server.setup().data().join("admin-credential").exists());
+    // What is open on a machine's own store is not open on one that others share.
+    let open = http::post(server.api(), "/user/create_token", &json!({ "uid": "anna" })).await.json();
+    assert_eq!(open["meta"]["msg"], "require permission", "{open}");
+
+    let ops = ran(&server, &["admin", "create", "ops"]).await.succeeds().trim().to_owned();
+    assert_eq!(ran(&server, &["admin", "list"]).await.succeeds(), "ops\n");
+    let (anna, bert) = (made(&server, &ops, "anna").await, made(&server, &ops, "bert").await);
+    assert!(lets_in(&server, "anna", &anna).await && !lets_in(&server, "anna", &bert).await);
+    assert_eq!(ran(&server, &["token", "revoke", "bert"]).await.succeeds(), "");
+    assert!(!lets_in(&server, "bert", &bert).await);
+
+    assert!(ran(&server, &["token", "seal"]).await.succeeds().contains("sealed 2 tokens"));
+    assert!(lets_in(&server, "anna", &anna).await);
+    let cora = made(&server, &ops, "cora").await;
+    assert!(lets_in(&server, "cora", &cora).await);
+    for collection in ["users", "admins"] {
+        let accounts = scratch.collection(collection).await;
+        let plain = accounts.count_documents(doc! { "token": { "$exists": true } });
+        assert_eq!(plain.await.unwrap(), 0, "{collection}");
+    }
+
+    assert_eq!(server.terminate().await, 0);
+    for secret in [&ops, &anna, &bert, &cora] {
+        assert!(!server.stderr().contains(secret.as_str()), "a secret is logged");
+    }
+    server.restart().await;
+    assert!(lets_in(&server, "anna", &anna).await);
+    assert_eq!(server.terminate().await, 0);
+    assert!(!server.stderr().contains("plain text") && !server.stderr().contains("no administrator"), "{}", server.stderr());
+}
+
+#[tokio::test]
+async fn a_mongodb_that_cannot_be_used_is_told_in_time() {
+    let scratch = Scratch::new();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(); // nobody listens any more
+    let unreachable = format!("mongodb://anna:s3cret@{closed}/");
+    for (url, said) in [(scratch.url_with("nobody:s3cret@", ""), "refuses this user or password"), (unreachable, "no MongoDB answers")] {
+        for arguments in [&["all"][..], &["token", "create", "anna"], &["admin", "list"], &["token", "seal"]] {
+            let begin = Instant::now();
+            let setup = Setup::new().env("AO_STORE__TOKENS", &url).env("AO_STORE__DEADLINE", "2s");
+            let ran = setup.args(arguments.iter().copied()).run().await;
+            ran.fails(NO_STORE, &[said, "AO_STORE__TOKENS", "://***@"]);
+            assert!(begin.elapsed() < Duration::from_secs(5), "{arguments:?} took {:?}", begin.elapsed());
+            assert!(!format!("{ran:?}").contains("s3cret"), "{ran:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_embedded_store_has_nothing_to_seal() {
+    let ran = Setup::new().args(["token", "seal"]).run().await;
+    assert!(ran.succeeds().contains("always keeps hashes"), "{ran:?}");
+}
