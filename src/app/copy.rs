@@ -12,8 +12,8 @@ use crate::{
     },
     store::{
         embedded::{self, Backup, BackupError, Volume},
-        mongodb_vault::MongoVault,
-        redis_archive::RedisArchive,
+        mongodb::MongoVault,
+        redis::RedisArchive,
     },
 };
 

@@ -89,6 +89,7 @@ async fn read_stat(context: &Context, _: &Params) -> Result<Value, Status> {
     let hub = &context.hub;
     let online = hub.presence.online().await?;
     let rooms = hub.presence.rooms().await?;
+    let nodes = hub.cluster.nodes().await?;
     let users: Vec<Value> = online.iter().map(|o| json!({ "uid": uid_json(&o.uid), "socketId": &*o.socket.0 })).collect();
     let rooms: Vec<&str> = rooms.iter().map(|r| r.as_str()).collect();
     let mut settings = serde_json::Map::new();
@@ -100,11 +101,12 @@ async fn read_stat(context: &Context, _: &Params) -> Result<Value, Status> {
         "online_users": users,
         "online_room_count": rooms.len(),
         "online_rooms": rooms,
-        "online_socket_count": hub.open_connections(),
+        "online_socket_count": nodes.iter().map(|n| n.connections).sum::<u64>(),
         "force_user_auth": hub.force_user_auth(),
         "config": settings,
         "memory": memory::usage(),
         "version": env!("CARGO_PKG_VERSION"),
+        "nodes": nodes.iter().map(|n| json!({ "id": n.id, "this": n.this, "connections": n.connections })).collect::<Vec<_>>(),
     });
     if let Ok(env) = std::env::var("NODE_ENV") {
         stat["env"] = env.into();

@@ -13,6 +13,7 @@ mod open;
 mod seal;
 #[cfg(test)]
 mod tests;
+mod vault;
 
 use std::{
     sync::{
@@ -30,11 +31,11 @@ use mongodb::{
 };
 use tokio::time::Instant;
 
-pub use self::open::OpenError;
 use self::{
     call::{Calls, Failure},
     document::Form,
 };
+pub use self::{open::OpenError, vault::MongoVault};
 use crate::{
     config::SecretUrl,
     domain::{

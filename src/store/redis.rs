@@ -19,9 +19,11 @@
 //! The epoch names a life of the Redis server for a room. A server that starts again may have lost the last moments, and counts on from what it
 //! has (`base`): nodes that had come further notice by that, and their members come back and read the log.
 mod answer;
+mod archive;
 mod broker;
 mod client;
 mod debts;
+mod entry;
 mod follow;
 mod lease;
 mod limits;
@@ -43,6 +45,7 @@ use redis::{IntoConnectionInfo, Value};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::archive::RedisArchive;
 use self::{
     client::{Arguments, Client, Failure, Live},
     debts::Debts,

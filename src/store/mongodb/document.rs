@@ -48,8 +48,13 @@ pub(super) fn account(id: ObjectId, uid: &Uid, form: Form, token: &Secret, unix:
 
 /// The SHA-256 of a token in lower-case hex.
 pub(super) fn digest(token: &str) -> String {
+    hex(&Sha256::digest(token))
+}
+
+/// Lower-case hex.
+pub(super) fn hex(hash: &[u8]) -> String {
     use std::fmt::Write;
-    Sha256::digest(token).iter().fold(String::with_capacity(64), |mut hex, byte| {
+    hash.iter().fold(String::with_capacity(64), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}"); // a String takes everything
         hex
     })
@@ -82,7 +87,7 @@ pub(super) fn without_secret(document: &Document) -> Option<Account> {
 }
 
 /// Seconds since 1970 in any type that they were written in; 0 where there are none.
-fn unix(value: Option<&Bson>) -> u64 {
+pub(super) fn unix(value: Option<&Bson>) -> u64 {
     match value {
         Some(Bson::Int32(seconds)) => u64::try_from(*seconds).unwrap_or(0),
         Some(Bson::Int64(seconds)) => u64::try_from(*seconds).unwrap_or(0),

@@ -4,13 +4,12 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use async_trait::async_trait;
 use bytes::Bytes;
 use redis::Value;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::{
     Redis, answer,
     client::Failure,
+    entry::Entry as StoredEntry,
     follow::Step,
     lock,
     script::Script,
@@ -26,29 +25,6 @@ use crate::domain::{
 const FRAME: usize = 64;
 /// The largest list index that is asked for.
 const FARTHEST: u64 = 1 << 40;
-
-/// A stored entry. Further fields are others' or ours.
-#[derive(Deserialize)]
-struct StoredEntry<'a> {
-    #[serde(borrow)]
-    data: &'a RawValue,
-    #[serde(borrow)]
-    ts: Option<&'a RawValue>,
-    #[serde(borrow)]
-    n: Option<&'a RawValue>,
-}
-
-/// The entry, and its place in the order of the updates.
-fn read(entry: Bytes) -> (Stored, u64) {
-    let number = |raw: Option<&RawValue>| raw.and_then(|raw| raw.get().parse::<f64>().ok()).map_or(0, |number| number as u64);
-    match serde_json::from_slice::<StoredEntry<'_>>(&entry) {
-        Ok(parsed) => {
-            let body = entry.slice_ref(parsed.data.get().as_bytes());
-            (Stored { body: Some(body), unix: number(parsed.ts) }, number(parsed.n))
-        }
-        Err(_) => (Stored { body: None, unix: 0 }, 0),
-    }
-}
 
 impl Redis {
     /// Delivers what this node's own call has told, when its turn has come. What precedes it is on its way.
@@ -137,7 +113,7 @@ impl Broker for Redis {
         let mut page = Page { log_length: answer::number(answer.next())?, ..Page::default() };
         let mut total = 0;
         for entry in answer.filter_map(answer::bytes) {
-            let (stored, _) = read(entry);
+            let stored = StoredEntry::read(&entry).stored;
             total += stored.body.as_ref().map_or(0, Bytes::len);
             if total > limit.bytes && !page.entries.is_empty() {
                 break;
@@ -154,10 +130,10 @@ impl Broker for Redis {
         command.arg(format!("{}msg_{room}_update", self.options.prefix));
         let live = self.client.live()?;
         let values = answer::list(self.client.send(&live, &command, self.deadline()).await?)?;
-        let mut entries: Vec<_> = values.into_iter().filter_map(answer::bytes).map(read).collect();
+        let mut entries: Vec<_> = values.into_iter().filter_map(answer::bytes).map(|entry| StoredEntry::read(&entry)).collect();
         // Those of the original have no n, and come first within their second.
-        entries.sort_by_key(|(stored, n)| (stored.unix, *n));
-        Ok(entries.into_iter().map(|(stored, _)| stored).collect())
+        entries.sort_by_key(|entry| (entry.stored.unix, entry.n));
+        Ok(entries.into_iter().map(|entry| entry.stored).collect())
     }
 
     async fn clear(&self, room: &RoomId) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! All accounts of a MongoDB, in the original's places: the collections `users` and `admins`, of documents {uid, createTime, updateTime} with
 //! a plain `token` or with `tokenHash`, its SHA-256 in lower-case hex; where there is a hash the plain one does not count. For the command
 //! line.
-use std::{fmt::Write, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use mongodb::{
@@ -11,6 +11,7 @@ use mongodb::{
     options::{Acknowledgment, ClientOptions, IndexOptions, WriteConcern},
 };
 
+use super::document::{hex, number, plain, unix};
 use crate::domain::{
     archive::{Proof, Record, Records, Vault},
     error::StoreError,
@@ -122,7 +123,7 @@ fn read(document: &Document) -> Result<Record, &'static str> {
         (Some(_), _) => return Err("its tokenHash is none"),
         (None, token) => Proof::Plain(Secret::presented(token.and_then(plain).ok_or("it has no token")?)),
     };
-    Ok(Record { uid, created: seconds(document.get("createTime")), updated: seconds(document.get("updateTime")), proof })
+    Ok(Record { uid, created: unix(document.get("createTime")), updated: unix(document.get("updateTime")), proof })
 }
 
 fn write(record: &Record) -> Document {
@@ -131,40 +132,6 @@ fn write(record: &Record) -> Document {
         Proof::Sha256(hash) => ("tokenHash", hex(hash)),
     };
     doc! { "uid": &record.uid, field: value, "createTime": number(record.created), "updateTime": number(record.updated) }
-}
-
-/// The text of a plain token. A number counts as JavaScript prints it.
-fn plain(token: &Bson) -> Option<String> {
-    match token {
-        Bson::String(text) if !text.is_empty() => Some(text.clone()),
-        Bson::Int32(number) => Some(number.to_string()),
-        Bson::Int64(number) => Some(number.to_string()),
-        Bson::Double(number) if number.is_finite() => Some(ryu_js::Buffer::new().format(*number).to_owned()),
-        _ => None,
-    }
-}
-
-/// Seconds since 1970 in any type that they were written in; 0 where there are none.
-fn seconds(value: Option<&Bson>) -> u64 {
-    match value {
-        Some(Bson::Int32(seconds)) => u64::try_from(*seconds).unwrap_or(0),
-        Some(Bson::Int64(seconds)) => u64::try_from(*seconds).unwrap_or(0),
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // it saturates, which is what is wanted
-        Some(Bson::Double(seconds)) => *seconds as u64,
-        _ => 0,
-    }
-}
-
-/// A number in the type that the original's driver gives it.
-fn number(unix: u64) -> Bson {
-    i32::try_from(unix).map_or_else(|_| Bson::Int64(i64::try_from(unix).unwrap_or(i64::MAX)), Bson::Int32)
-}
-
-fn hex(hash: &[u8; 32]) -> String {
-    hash.iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}"); // a String takes everything
-        hex
-    })
 }
 
 /// Lower case only: what the server compares.

@@ -13,11 +13,10 @@ use crate::domain::{
     ids::RoomId,
 };
 
-mod entry;
 mod keys;
 
-use entry::Entry;
-use keys::{Content, Keys};
+use self::keys::{Content, Keys};
+use super::entry::{self, Entry};
 
 /// Inserts that are read at once: each may have 500 KiB.
 const STRETCH: usize = 64;
