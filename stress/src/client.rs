@@ -174,6 +174,8 @@ pub struct Manner {
     pub heartbeat: Heartbeat,
     /// Keep a way to reset the connection.
     pub reset: bool,
+    /// Where to; none: the first node.
+    pub node: Option<std::net::SocketAddrV4>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -201,7 +203,8 @@ async fn steps(ctx: &Arc<Ctx>, uid: &str, token: &str, room: &str, how: Manner, 
     let start = sys::now();
     let since = || sys::now() - start;
     let mut times = Times::default();
-    let mut stream = sys::dial(ctx.addr, ctx.source(), how.rcvbuf).await?;
+    let addr = how.node.unwrap_or(ctx.addr);
+    let mut stream = sys::dial(addr, ctx.source(), how.rcvbuf).await?;
     let socket = how.reset.then(|| stream.as_fd().try_clone_to_owned()).transpose()?;
     let local = match stream.local_addr()? {
         std::net::SocketAddr::V4(a) => a,
@@ -213,7 +216,7 @@ async fn steps(ctx: &Arc<Ctx>, uid: &str, token: &str, room: &str, how: Manner, 
     let request = format!(
         "GET {}?EIO={eio}&transport=websocket HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\n\
          Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n",
-        ctx.opt.path, ctx.addr
+        ctx.opt.path, addr
     );
     stream.write_all(request.as_bytes()).await?;
     let mut head = Vec::with_capacity(1024);

@@ -36,6 +36,12 @@ pub struct Options {
     /// The server; a loopback address.
     #[arg(long, global = true, default_value = "ws://127.0.0.1:3000")]
     pub url: String,
+    /// Another node of the same server; may be repeated. Crowds are spread over all of them.
+    #[arg(long, global = true)]
+    pub node: Vec<String>,
+    /// How a crowd is spread over the nodes: the members of a room all on one, or one after the other.
+    #[arg(long, global = true, value_enum, default_value_t = Spread::Member)]
+    pub spread: Spread,
     #[arg(long, global = true, default_value = "/socket.io/")]
     pub path: String,
     /// engine.io protocol: 3 (socket.io 2.x) or 4.
@@ -85,6 +91,12 @@ pub struct Options {
     pub label: String,
 }
 
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    Room,
+    Member,
+}
+
 #[derive(Subcommand)]
 enum Scenario {
     /// Open N connections, authenticate and join; hold them.
@@ -116,6 +128,8 @@ pub struct Outcome {
 pub struct Ctx {
     pub opt: Options,
     pub addr: SocketAddrV4,
+    /// All nodes, `addr` first.
+    nodes: Vec<SocketAddrV4>,
     pub run_id: String,
     pub timeout: Duration,
     pub stats: client::Stats,
@@ -136,7 +150,11 @@ pub fn loopback(host: &str) -> Result<SocketAddrV4> {
 
 impl Ctx {
     fn new(opt: Options) -> Result<Arc<Self>> {
-        let host = opt.url.strip_prefix("ws://").context("--url: ws://HOST:PORT")?;
+        let address = |url: &String| {
+            let host = url.strip_prefix("ws://").context("--url and --node: ws://HOST:PORT")?;
+            loopback(host.trim_end_matches('/'))
+        };
+        let nodes = std::iter::once(&opt.url).chain(&opt.node).map(address).collect::<Result<Vec<_>>>()?;
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
         let run_id = match &opt.run_id {
             Some(id) if id.chars().all(|c| c.is_ascii_alphanumeric()) => id.clone(),
@@ -144,7 +162,8 @@ impl Ctx {
             None => format!("{:x}", clock.as_millis()),
         };
         Ok(Arc::new(Ctx {
-            addr: loopback(host.trim_end_matches('/'))?,
+            addr: nodes[0],
+            nodes,
             run_id,
             timeout: Duration::from_secs_f64(opt.timeout),
             stats: client::Stats::default(),
@@ -161,6 +180,12 @@ impl Ctx {
 
     pub fn room(&self, i: usize) -> String {
         format!("r{}x{i}", self.run_id)
+    }
+
+    /// The node of a crowd's member.
+    pub fn node(&self, member: usize, room: usize) -> SocketAddrV4 {
+        let at = if self.opt.spread == Spread::Room { room } else { member };
+        self.nodes[at % self.nodes.len()]
     }
 
     /// The address that the next connection comes from.

@@ -107,8 +107,9 @@ pub async fn gather(ctx: &Arc<Ctx>, crowd: Crowd, on_join: impl Fn(usize, Conn) 
                 if ctx.opt.conn_rate > 0.0 {
                     sleep_until(start + Duration::from_secs_f64(i as f64 / ctx.opt.conn_rate)).await;
                 }
-                let room = ctx.room(first_room + i / room_size.max(1));
-                let outcome = client::join(&ctx, &uid(&ctx, i), &room, how).await;
+                let room = first_room + i / room_size.max(1);
+                let how = Manner { node: Some(ctx.node(i, room)), ..how };
+                let outcome = client::join(&ctx, &uid(&ctx, i), &ctx.room(room), how).await;
                 joining.lock().add(&outcome);
                 if let Ok(conn) = outcome {
                     on_join(i, conn);

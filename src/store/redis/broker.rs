@@ -155,6 +155,9 @@ impl Broker for Redis {
         if self.ended.is_cancelled() {
             return Err(StoreError::Unavailable("the store is closed".into()));
         }
+        if !*self.listening.borrow() {
+            return Err(StoreError::Unavailable("there is no connection to Redis to listen on".into()));
+        }
         let live = self.client.live()?;
         self.client.send(&live, &redis::cmd("PING"), self.deadline()).await?;
         Ok(())

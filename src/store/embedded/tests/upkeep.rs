@@ -97,7 +97,7 @@ async fn an_entry_that_is_no_text_is_counted_and_not_shown() {
     let damage = |db: &rusqlite::Connection| db.execute("UPDATE log SET body = x'ff00' WHERE pos & 0xffffffff = 1", []);
     assert_eq!(store.writer.run(damage).await.unwrap(), 1);
     let page = store.page(&room, 0, EVERYTHING).await.unwrap();
-    assert_eq!(page.entries.iter().map(|e| e.body.as_deref()).collect::<Vec<_>>(), [Some(&b"a"[..]), None, Some(b"c")]);
+    assert_eq!(page.entries.iter().map(|e| e.body.as_deref()).collect::<Vec<_>>(), [Some(&b"\"a\""[..]), None, Some(b"\"c\"")]);
     assert_eq!(page.log_length, 3);
 }
 
