@@ -13,7 +13,7 @@ export class Client {
   #waiting = new Set()
 
   constructor(wire, url, name, { uid, token } = {}) {
-    Object.assign(this, { wire, name, uid, token })
+    Object.assign(this, { wire, url, name, uid, token })
     this.socket = wire.connect(url)
     const { socket } = this
     // The one place all generations pass each event through; onAny came with 3.x.
@@ -125,7 +125,7 @@ export class Client {
     const { log, transport, trouble } = this
     const lines = log.map((entry, i) => `  ${i < this.#cursor ? ' ' : '→'} ${brief(entry)}`)
     if (lines.length > 40) lines.splice(10, lines.length - 40, `    … ${lines.length - 40} more …`)
-    return [`${this.name} (uid ${brief(this.uid)}, ${transport ?? 'no transport'}${trouble ? `, trouble: ${trouble}` : ''}) saw ${log.length} events:`, ...lines].join('\n')
+    return [`${this.name} (uid ${brief(this.uid)}, at ${this.url}, ${transport ?? 'no transport'}${trouble ? `, trouble: ${trouble}` : ''}) saw ${log.length} events:`, ...lines].join('\n')
   }
 
   #add(entry) { this.log.push(entry); this.#wake() }

@@ -1,4 +1,4 @@
-// A line to the server that can be cut and mended, to drop a client the way a network does: no close frame, no goodbye.
+// A line to a server that can be cut and mended, to drop a client the way a network does: no close frame, no goodbye.
 import { once } from 'node:events'
 import net from 'node:net'
 
@@ -6,14 +6,15 @@ export class Line {
   #open = new Set()
   #server
   #whole = true
+  #end
 
   /** A line to the server at `url`. Its own address is `line.url`. */
   static async to(url) {
     const line = new Line()
-    const { hostname, port } = new URL(url)
+    line.#end = new URL(url)
     line.#server = net.createServer(near => {
       if (!line.#whole) return near.resetAndDestroy()
-      const far = net.connect(port, hostname)
+      const far = net.connect(line.#end.port, line.#end.hostname)
       for (const [one, other] of [[near, far], [far, near]]) {
         line.#open.add(one)
         one.setNoDelay(true).pipe(other)
@@ -32,7 +33,11 @@ export class Line {
     for (const socket of this.#open) socket.destroy()
   }
 
-  mend() { this.#whole = true }
+  /** Whole again; `url` is where it leads from now on, if elsewhere. */
+  mend(url = this.#end) {
+    this.#end = new URL(url)
+    this.#whole = true
+  }
 
   close() {
     this.cut()

@@ -27,6 +27,17 @@ export function call(method, address, { query = {}, json, form } = {}) {
   })
 }
 
+/** Asks again until the answer `fits`, within 10 s. @returns that answer */
+export async function eventually(what, ask, fits) {
+  const end = Date.now() + 10_000
+  for (;;) {
+    const answer = await ask()
+    if (fits(answer)) return answer
+    if (Date.now() > end) throw new Error(`${what}: not within 10 s; the last answer was ${JSON.stringify(answer)}`)
+    await new Promise(again => setTimeout(again, 50))
+  }
+}
+
 function parsed(text) {
   try { return JSON.parse(text) } catch { return undefined }
 }

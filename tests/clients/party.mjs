@@ -40,8 +40,8 @@ export class Party {
     return this.wire.ascii || randomInt(2) ? `${name}-${random()}` : `${name}-${random()}-é日🎉`
   }
 
-  /** Connected, not authenticated. `url` is another way to the server, a proxy's. */
-  async guest(name, { uid = this.fresh(name), token, url = this.server.url, wire = this.wire } = {}) {
+  /** Connected, not authenticated. `node`: where; `url` is another way to the server, a proxy's. */
+  async guest(name, { uid = this.fresh(name), token, node, url = (node ?? this.server.nodeForClient()).url, wire = this.wire } = {}) {
     const client = new Client(wire, url, name, { uid, token: token ?? await this.server.token(uid) })
     this.clients.push(client)
     await client.connected()
@@ -61,8 +61,8 @@ export class Party {
   }
 
   /** A second device of the same person: its own socket, authenticated. */
-  again(client, name = `${client.name}2`) {
-    return this.user(name, { uid: client.uid, token: client.token })
+  again(client, name = `${client.name}2`, options = {}) {
+    return this.user(name, { uid: client.uid, token: client.token, ...options })
   }
 
   /** Joins and expects the roster to be exactly `present` (clients, in join order), and all of `witnesses` to be told. */

@@ -1,6 +1,5 @@
 // What was done while each transcript was recorded (tests/transcripts/README.md), step by step with real clients.
 // Each step waits for the events it must cause, so the next one never overtakes it.
-import { call } from './http.mjs'
 
 /** By the name of the transcript's file. Each gets the `Recording`. */
 export const SCENARIOS = {
@@ -78,7 +77,7 @@ export const SCENARIOS = {
 
 /** The HTTP transcript: `result` by step. `uid` is `hc-` and the salt. */
 export async function httpCodes(server, uid) {
-  const post = (route, body, query = server.admin) => call('POST', `${server.api}/user/${route}`, { query, ...body }).then(answer => answer.body)
+  const post = (...request) => server.user(...request)
   return {
     noauth: await post('create_token', { json: { uid } }, {}),
     badauth: await post('create_token', { json: { uid } }, { uid: server.admin.uid, token: 'wrong' }),

@@ -1,6 +1,6 @@
-// The server under test: AO_BIN (default: the debug build of this repository), started on free ports with a data folder of its own.
+// One server under test: AO_BIN (default: the debug build of this repository), started on free ports with a data folder of its own.
 // It is told everything by its environment and tells its ports on stdout: `websocket http://127.0.0.1:41234`.
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { call } from './http.mjs'
 
 const BINARY = process.env.AO_BIN ?? fileURLToPath(new URL('../../target/debug/always-online', import.meta.url))
@@ -25,11 +26,27 @@ process.on('exit', code => {
 
 /** Starts a server and waits until it is ready. `env` is added to its environment; `title` names it in failures. */
 export async function startServer({ title = 'default', env = {} } = {}) {
-  if (!existsSync(BINARY)) throw new Error(`no server binary at ${BINARY}: build it (cargo build) or set AO_BIN`)
+  needBinary()
   const server = new Server(title, env, await mkdtemp(join(tmpdir(), 'always-online-clients-')))
   started.add(server)
   await server.start()
   return server
+}
+
+function needBinary() {
+  if (!existsSync(BINARY)) throw new Error(`no server binary at ${BINARY}: build it (cargo build) or set AO_BIN`)
+}
+
+/** This process's environment without settings of the server, which refuses what it does not know, and with `env`. */
+function surroundings(env) {
+  const inherited = Object.entries(process.env).filter(([key]) => !key.startsWith('AO_') && key !== 'NODE_ENV')
+  return { ...Object.fromEntries(inherited), ...env }
+}
+
+/** Runs one of the binary's commands. @returns its stdout, trimmed */
+export async function command(args, env) {
+  needBinary()
+  return (await promisify(execFile)(BINARY, args, { env: surroundings(env), timeout: READY_MS })).stdout.trim()
 }
 
 export class Server {
@@ -46,16 +63,22 @@ export class Server {
   get url() { return this.urls.websocket }
   get api() { return this.urls.api }
 
+  /** As `Cluster` has them: which node the next client goes to, which one gets the next HTTP call. */
+  get nodes() { return [this] }
+  nodeForClient() { return this }
+  nodeForCall() { return this }
+
+  /** Whether create_token works without credentials. */
+  get open() { return this.env.AO_COMPAT !== 'deployed' && !this.env.AO_STORE__TOKENS }
+
   async start() {
-    const inherited = Object.entries(process.env).filter(([key]) => !key.startsWith('AO_') && key !== 'NODE_ENV')
     const at = listener => this.urls[listener] ? new URL(this.urls[listener]).host : '127.0.0.1:0'
     this.process = spawn(BINARY, [], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: {
-        ...Object.fromEntries(inherited),
+      env: surroundings({
         AO_WEBSOCKET__LISTEN: at('websocket'), AO_API__LISTEN: at('api'), AO_DEMO__LISTEN: at('demo'),
         AO_STORE__PATH: this.folder, ...this.env,
-      },
+      }),
     })
     this.process.stderr.setEncoding('utf8').on('data', text => { this.stderr += text })
     const lines = createInterface({ input: this.process.stdout })
@@ -66,11 +89,12 @@ export class Server {
     })
     failed.catch(() => {})
     await Promise.race([failed, this.#ready()])
+    this.gone = false
   }
 
   /** SIGTERM; after 30 s SIGKILL and a failure. */
   async stop() {
-    await this.#end()
+    if (!this.gone) await this.end()
     started.delete(this)
     if (process.exitCode) console.error(`--- stderr of the server (${this.title})\n${this.stderr.slice(-20_000)}`)
     await rm(this.folder, { recursive: true, force: true })
@@ -78,11 +102,20 @@ export class Server {
 
   /** The same ports and the same data folder, a new process. */
   async restart() {
-    await this.#end()
+    await this.end()
     await this.start()
   }
 
-  async #end() {
+  /** SIGKILL: it has no time for a goodbye. */
+  async kill() {
+    const ended = once(this.process, 'exit')
+    this.process.kill('SIGKILL')
+    await ended
+    this.gone = true
+  }
+
+  /** SIGTERM, and nothing more until `start` or `stop`. */
+  async end() {
     if (this.process.exitCode !== null || this.process.signalCode !== null) {
       throw this.#failure(`it had ended by itself (${this.process.signalCode ?? `exit code ${this.process.exitCode}`})`)
     }
@@ -92,6 +125,7 @@ export class Server {
     const timer = setTimeout(() => { late = true; this.process.kill('SIGKILL') }, END_MS)
     await ended
     clearTimeout(timer)
+    this.gone = true
     if (late) throw this.#failure(`it did not end within ${END_MS} ms of SIGTERM`)
   }
 
@@ -123,9 +157,14 @@ export class Server {
     return (await call(method, this.url + path, { query: { ...this.admin, ...query }, ...rest })).body
   }
 
-  /** A fresh token for `uid`, created with the administrator's credentials where `deployed` asks for them. */
+  /** A call to `/user/ROUTE` of the token API, by default with the administrator's credentials. @returns the body: `{meta, data}` */
+  async user(route, request, query = this.admin) {
+    return (await call('POST', `${this.api}/user/${route}`, { query, ...request })).body
+  }
+
+  /** A fresh token for `uid`, created with the administrator's credentials where they are asked for. */
   async token(uid) {
-    const query = this.env.AO_COMPAT === 'deployed' ? this.admin : {}
+    const query = this.open ? {} : this.admin
     const { body, text } = await call('POST', `${this.api}/user/create_token`, { query, json: { uid } })
     if (body?.meta?.status !== 0) throw new Error(`create_token for ${uid} answered ${text}`)
     return body.data.token

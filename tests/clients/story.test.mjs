@@ -1,8 +1,8 @@
-// The client story, told twelve times: each generation of socket.io-client with each way to use its transports.
-// One server for all, in its default settings; the people and rooms of each test are its own.
+// The client story, told twelve times to each site: each generation of socket.io-client with each way to use its transports.
+// One site for all, in its default settings; the people and rooms of each test are its own.
 import { after, before, describe } from 'node:test'
 import { scenes } from './party.mjs'
-import { startServer } from './server.mjs'
+import { SITES } from './sites.mjs'
 import { comeback } from './story/comeback.mjs'
 import { kickout } from './story/kickout.mjs'
 import { messages } from './story/messages.mjs'
@@ -11,14 +11,18 @@ import { sessions } from './story/sessions.mjs'
 import { pages } from './story/sync.mjs'
 import { WIRES } from './wires.mjs'
 
-const stage = {}
-before(async () => { stage.server = await startServer({ title: 'the client story' }) })
-after(() => stage.server?.stop())
+for (const site of SITES) {
+  describe(site.name, () => {
+    const stage = {}
+    before(async () => { stage.server = await site.start({ title: 'the client story' }) })
+    after(() => stage.server?.stop())
 
-for (const wire of WIRES) {
-  describe(wire.name, () => {
-    before(() => { stage.wire = wire })
-    const scene = scenes(stage)
-    for (const chapter of [sessions, rooms, messages, pages, kickout, comeback]) chapter(scene)
+    for (const wire of WIRES) {
+      describe(wire.name, () => {
+        before(() => { stage.wire = wire })
+        const scene = scenes(stage)
+        for (const chapter of [sessions, rooms, messages, pages, kickout, comeback]) chapter(scene, site)
+      })
+    }
   })
 }

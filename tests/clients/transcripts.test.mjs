@@ -7,17 +7,13 @@ import { after, before, describe, it } from 'node:test'
 import { Client, brief, failure } from './client.mjs'
 import { unpacked } from './messages.mjs'
 import { SCENARIOS, httpCodes } from './scenarios.mjs'
-import { startServer } from './server.mjs'
+import { SITES } from './sites.mjs'
 import { wire } from './wires.mjs'
 
 const FOLDER = new URL('../transcripts/', import.meta.url)
 const recorded = Object.fromEntries(readdirSync(FOLDER).filter(name => name.endsWith('.json'))
   .map(name => [name.replace('.json', ''), JSON.parse(readFileSync(new URL(name, FOLDER)))]))
 const END = 'the end of the transcript'
-
-let server
-before(async () => { server = await startServer({ title: 'transcripts', env: { AO_COMPAT: 'deployed' } }) })
-after(() => server?.stop())
 
 class Recorded extends Client {
   get credentials() { return { uid: this.uid, token: this.token } }
@@ -35,11 +31,11 @@ class Recording {
   inside = []
   clients = []
 
-  constructor(way) { this.wire = way }
+  constructor(server, way) { Object.assign(this, { server, wire: way }) }
 
   async guest(name, { as } = {}) {
     const uid = as?.uid ?? `${name}-${this.salt}`
-    const client = new Recorded(this.wire, server.url, name, { uid, token: as?.token ?? await server.token(uid) })
+    const client = new Recorded(this.wire, this.server.nodeForClient().url, name, { uid, token: as?.token ?? await this.server.token(uid) })
     this.clients.push(client)
     await client.connected()
     return client
@@ -84,7 +80,7 @@ class Recording {
     await client.has('disconnect')
     const end = Date.now() + 10_000
     for (;;) {
-      const { data } = await server.ask('GET', '/admin/monitor/stat')
+      const { data } = await this.server.ask('GET', '/admin/monitor/stat')
       if (!data.online_users.some(({ uid }) => uid === client.uid)) return
       if (Date.now() > end) throw new Error(`${client.name} has closed, and is still online after 10 s: ${brief(data.online_users)}`)
     }
@@ -94,7 +90,7 @@ class Recording {
   async logs() {
     const staying = this.clients.filter(client => client.socket.connected)
     if (staying.some(client => client.joined)) {
-      await server.ask('POST', '/admin/system/push', { json: { roomId: this.room, content: END } })
+      await this.server.ask('POST', '/admin/system/push', { json: { roomId: this.room, content: END } })
     }
     await Promise.all(staying.map(async client => {
       if (client.joined) await client.has('system')
@@ -111,34 +107,40 @@ function plain([event, ...payload]) {
   return event === 'sync' && page.encoding === 'gzip' ? [event, { ...page, data: { gunzipped: unpacked(page.data) } }] : [event, ...payload]
 }
 
-for (const way of [wire(4, 'websocket only'), wire(2, 'polling only')]) {
-  describe(way.name, () => {
-    for (const [name, expected] of Object.entries(recorded).filter(([, { result }]) => !result)) {
-      it(`is as recorded: ${name}`, async () => {
-        const scenario = SCENARIOS[name]
-        assert.ok(scenario, `a transcript without a scenario: tell scenarios.mjs what was done in ${name}.json`)
-        const recording = new Recording(way)
-        try {
-          await scenario(recording)
-          assert.deepEqual(await recording.logs(), expected)
-        } catch (error) {
-          throw failure(error, recording.clients.map(client => client.report()).join('\n'))
-        } finally {
-          for (const client of recording.clients) client.close()
-        }
-      })
-    }
-  })
-}
+for (const site of SITES) describe(site.name, () => {
+  let server
+  before(async () => { server = await site.start({ title: 'transcripts', env: { AO_COMPAT: 'deployed' } }) })
+  after(() => server?.stop())
 
-it('is as recorded over HTTP: http_codes', async () => {
-  const salt = randomUUID().slice(0, 8)
-  const result = await httpCodes(server, `hc-${salt}`)
-  for (const { data } of Object.values(result)) {
-    if (data?.token !== undefined) {
-      assert.match(data.token, /^[A-Za-z0-9]+$/)
-      data.token = `len ${data.token.length}`
-    }
+  for (const way of [wire(4, 'websocket only'), wire(2, 'polling only')]) {
+    describe(way.name, () => {
+      for (const [name, expected] of Object.entries(recorded).filter(([, { result }]) => !result)) {
+        it(`is as recorded: ${name}`, async () => {
+          const scenario = SCENARIOS[name]
+          assert.ok(scenario, `a transcript without a scenario: tell scenarios.mjs what was done in ${name}.json`)
+          const recording = new Recording(server, way)
+          try {
+            await scenario(recording)
+            assert.deepEqual(await recording.logs(), expected)
+          } catch (error) {
+            throw failure(error, recording.clients.map(client => client.report()).join('\n'))
+          } finally {
+            for (const client of recording.clients) client.close()
+          }
+        })
+      }
+    })
   }
-  assert.deepEqual(JSON.parse(JSON.stringify(result).replaceAll(`-${salt}`, '-SALT')), recorded.http_codes.result)
+
+  it('is as recorded over HTTP: http_codes', async () => {
+    const salt = randomUUID().slice(0, 8)
+    const result = await httpCodes(server, `hc-${salt}`)
+    for (const { data } of Object.values(result)) {
+      if (data?.token !== undefined) {
+        assert.match(data.token, /^[A-Za-z0-9]+$/)
+        data.token = `len ${data.token.length}`
+      }
+    }
+    assert.deepEqual(JSON.parse(JSON.stringify(result).replaceAll(`-${salt}`, '-SALT')), recorded.http_codes.result)
+  })
 })

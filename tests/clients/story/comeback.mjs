@@ -20,10 +20,13 @@ async function resume(client, offset) {
   return missed
 }
 
-export function comeback(scene) {
-  scene('loses its line, comes back by itself and resumes: misses nothing, gets nothing twice', async party => {
+export function comeback(scene, { clustered }) {
+  const ways = { 'comes back by itself': (party, home) => home }
+  if (clustered) ways['comes back to another node'] = (party, home) => party.server.other(home)
+  for (const [how, where] of Object.entries(ways)) scene(`loses its line, ${how} and resumes: misses nothing, gets nothing twice`, async party => {
     const room = party.fresh('room')
-    const line = await Line.to(party.server.url)
+    const home = party.server.nodeForClient()
+    const line = await Line.to(home.url)
     try {
       const [a] = await party.gather(room, 'a')
       const b = await party.user('b', { url: line.url })
@@ -34,7 +37,7 @@ export function comeback(scene) {
       line.cut()
       await b.isDropped()
       all.push(...await sendAll(a, inserts(20, 250)))
-      line.mend()
+      line.mend(where(party, home).url)
       const during = sendAll(a, inserts(250, 260)) // while it is on its way back
       await b.sees(['reconnect'])
       await party.signIn(b)
