@@ -7,13 +7,14 @@
 pub mod client;
 pub mod database;
 pub mod http;
+pub mod own_redis;
 pub mod server;
 pub mod stored;
 
 use std::{future::Future, time::Duration};
 
 /// The longest that a test waits for anything. A bound, not an expectation: everything that is waited for is an event.
-pub const BOUND: Duration = Duration::from_secs(10);
+pub const BOUND: Duration = Duration::from_secs(60);
 
 /// Waits for something, and fails with its name when it does not come.
 #[track_caller]
