@@ -175,18 +175,23 @@ for (const site of SITES) describe(site.name, () => {
     scene('user authentication can be switched off and on', async party => {
       const config = (json, how = 'json') => stage.server.ask('POST', '/admin/system/config', { [how]: json })
       const forced = async () => (await admin('GET', '/admin/monitor/stat')).force_user_auth
+      // Another node hears of it a moment later.
+      const becomes = async on => {
+        if (site.clustered) for (const _ of stage.server.nodes) await eventually(`forceUserAuth is ${on}`, forced, is => is === on)
+        else assert.equal(await forced(), on)
+      }
       says('success', await config({}))
       assert.equal(await forced(), true)
       for (const wrong of ['maybe', 1, 'TRUE?']) says('param error', await config({ forceUserAuth: wrong }))
       assert.equal(await forced(), true)
       for (const [off, on, how] of [[false, true, 'json'], ['false', 'true', 'form']]) {
         says('success', await config({ forceUserAuth: off }, how))
-        assert.equal(await forced(), false)
+        await becomes(false)
         const anybody = await party.guest('anybody', { token: 'any' })
         anybody.tell('authenticate', { uid: anybody.uid, token: 'any' })
         await anybody.sees(SUCCESS)
         says('success', await config({ forceUserAuth: on }, how))
-        assert.equal(await forced(), true)
+        await becomes(true)
         const nobody = await party.guest('nobody', { token: 'any' })
         nobody.tell('authenticate', { uid: nobody.uid, token: 'any' })
         await nobody.isRefused(WRONG)

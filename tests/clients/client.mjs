@@ -9,6 +9,8 @@ export class Client {
   /** `[event, ...payload]` of each event, `['disconnect', reason]`, and `['reconnect']` for each connect after the first. */
   log = []
   connects = 0
+  /** How long it waits for an event, in ms. */
+  patience = BOUND_MS
   #cursor = 0
   #waiting = new Set()
 
@@ -115,7 +117,7 @@ export class Client {
     await new Promise((resolve, reject) => {
       const check = () => { if (ready()) { done(); resolve() } }
       const done = () => { clearTimeout(timer); this.#waiting.delete(check) }
-      const timer = setTimeout(() => { done(); reject(new Error(`${this.name} waited ${BOUND_MS} ms for ${what}`)) }, BOUND_MS)
+      const timer = setTimeout(() => { done(); reject(new Error(`${this.name} waited ${this.patience} ms for ${what}`)) }, this.patience)
       this.#waiting.add(check)
     })
   }

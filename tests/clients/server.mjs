@@ -114,6 +114,10 @@ export class Server {
     this.gone = true
   }
 
+  /** SIGSTOP: it says nothing more, and its connections stay open, until `resume`. */
+  pause() { this.process.kill('SIGSTOP') }
+  resume() { this.process.kill('SIGCONT') }
+
   /** SIGTERM, and nothing more until `start` or `stop`. */
   async end() {
     if (this.process.exitCode !== null || this.process.signalCode !== null) {
