@@ -5,11 +5,21 @@
 
 mod support;
 
+#[path = "cluster/interest.rs"]
+mod interest;
 #[path = "cluster/load.rs"]
 mod load;
+#[path = "cluster/losses.rs"]
+mod losses;
 #[path = "cluster/nodes.rs"]
 mod nodes;
+#[path = "cluster/oddities.rs"]
+mod oddities;
+#[path = "cluster/original.rs"]
+mod original;
 #[path = "cluster/outages.rs"]
 mod outages;
+#[path = "cluster/starts.rs"]
+mod starts;
 #[path = "cluster/verdict.rs"]
 mod verdict;

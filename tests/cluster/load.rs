@@ -3,10 +3,7 @@
 use std::{
     collections::VecDeque,
     net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -69,7 +66,7 @@ pub struct Watcher {
 
 /// The traffic.
 pub struct Load {
-    senders: Vec<JoinHandle<Sender>>,
+    senders: Vec<JoinHandle<(Sender, Client)>>,
     watchers: Vec<JoinHandle<Watcher>>,
     stop: watch::Sender<bool>,
     stored: watch::Sender<u64>,
@@ -125,8 +122,11 @@ impl Load {
     pub async fn end(self) -> Traffic {
         self.stop.send_replace(true);
         let mut traffic = Traffic { senders: Vec::new(), watchers: Vec::new() };
+        let mut here = Vec::new(); // nobody goes before the end
         for sender in self.senders {
-            traffic.senders.push(soon("a sender's end", sender).await.unwrap());
+            let (sender, client) = soon("a sender's end", sender).await.unwrap();
+            traffic.senders.push(sender);
+            here.push(client);
         }
         // Told again and again: who comes back at this moment has to hear it too.
         for room in ROOMS {
@@ -151,6 +151,7 @@ impl Load {
             };
             tokio::join!(telling, hearing);
             traffic.senders.push(last);
+            here.push(client);
         }
         for watcher in self.watchers {
             traffic.watchers.push(watcher.await.unwrap());
@@ -160,7 +161,13 @@ impl Load {
 }
 
 impl Sender {
-    async fn run(mut self, client: Client, address: SocketAddr, stop: watch::Receiver<bool>, stored: watch::Sender<u64>) -> Sender {
+    async fn run(
+        mut self,
+        client: Client,
+        address: SocketAddr,
+        stop: watch::Receiver<bool>,
+        stored: watch::Sender<u64>,
+    ) -> (Sender, Client) {
         let mut client = Some(client);
         loop {
             let here = match client.take() {
@@ -168,7 +175,7 @@ impl Sender {
                 None => come(address, &self.uid, self.room).await,
             };
             if self.send(&here, &stop, &stored).await {
-                return self;
+                return (self, here);
             }
         }
     }

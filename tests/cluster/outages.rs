@@ -1,13 +1,18 @@
 //! Redis is killed or paused under load.
 use std::time::Duration;
 
-use tokio::time::sleep;
+use serde_json::{Value, json};
+use tokio::{sync::oneshot, time::sleep};
 
 use super::{
-    load::{Load, Outcome},
-    nodes::{ends_well, node, readiness, two},
+    load::{Load, Outcome, number},
+    nodes::{STEP, ends_well, member, node, readiness, two},
 };
-use crate::support::{own_redis::OwnRedis, server::Setup};
+use crate::support::{
+    client::{Client, Packet},
+    own_redis::OwnRedis,
+    server::Setup,
+};
 
 /// Gives up soon, so that a test sees it.
 fn hasty(redis: &OwnRedis) -> Setup {
@@ -37,7 +42,107 @@ async fn a_redis_that_is_killed_again_and_again_loses_doubles_and_reorders_nothi
     load.goes_on(300).await;
     let traffic = load.end().await;
     traffic.is_kept(&nodes).await;
+    traffic.nobody_went();
     assert!(traffic.count(Outcome::Unavailable) + traffic.count(Outcome::Unknown) > 0, "the outages were not noticed");
+    for node in nodes {
+        ends_well(node).await;
+    }
+}
+
+/// Sends messages that are not to be stored, until it is told to stop.
+async fn whisper(client: Client, mut stop: oneshot::Receiver<()>) -> Client {
+    for number in 0_u64.. {
+        client.emit("msg", &json!({ "s": 2, "number": number }));
+        sleep(STEP).await;
+        if stop.try_recv().is_ok() {
+            break;
+        }
+    }
+    client
+}
+
+/// The next message; nothing else may come before it.
+async fn heard(client: &mut Client) -> u64 {
+    let message: Value = client.event("msg").await;
+    number(&message)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_stands_still_costs_nobody_its_place_and_nothing_comes_twice() {
+    let redis = OwnRedis::forgetful(&[]).await;
+    let nodes = two(|| hasty(&redis)).await;
+    let load = Load::begin(&nodes).await;
+    let mut bert = member(&nodes[0], "bert", "whispers").await;
+    let anna = member(&nodes[0], "anna", "whispers").await;
+    assert_eq!(bert.event("remote_join").await, json!({ "uid": "anna" }));
+    let (stop, stopped) = oneshot::channel();
+    let whispering = tokio::spawn(whisper(anna, stopped));
+    let mut last = heard(&mut bert).await;
+
+    // Shorter than a lease, longer than one, and much longer.
+    for seconds in [1, 3, 7] {
+        load.goes_on(300).await;
+        redis.pause();
+        sleep(Duration::from_secs(seconds)).await;
+        if seconds == 7 {
+            for node in &nodes {
+                readiness(node, false).await;
+            }
+            // What is heard from now on, was said while it stood still: members of one node hear each other.
+            while let Some(packet) = bert.arrived() {
+                let Packet::Event(name, message) = packet else { panic!("{packet:?}") };
+                assert!(name == "msg" && number(&message) > last, "{name} {message} after {last}");
+                last = number(&message);
+            }
+            for _ in 0..20 {
+                let now = heard(&mut bert).await;
+                assert!(now > last, "{now} after {last}");
+                last = now;
+            }
+        }
+        redis.resume();
+        for node in &nodes {
+            readiness(node, true).await;
+        }
+    }
+    load.goes_on(300).await;
+    stop.send(()).unwrap();
+    let anna = whispering.await.unwrap();
+    anna.send(&json!({ "s": 2, "number": 1_000_000 })).await;
+    while last < 1_000_000 {
+        let now = heard(&mut bert).await;
+        assert!(now > last, "{now} after {last}");
+        last = now;
+    }
+
+    let traffic = load.end().await;
+    traffic.is_kept(&nodes).await;
+    traffic.nobody_went();
+    assert!(traffic.count(Outcome::Unavailable) > 0 && traffic.count(Outcome::Unknown) > 0, "the outages were not noticed");
+    for node in nodes {
+        assert!(!node.stderr().contains("taken this one for dead"), "{}", node.stderr());
+        ends_well(node).await;
+    }
+}
+
+/// Somebody ends the connections of the nodes to Redis, those for commands and those that listen, in turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_are_cut_again_and_again_cost_nothing() {
+    let redis = OwnRedis::forgetful(&[]).await;
+    let nodes = two(|| node(&redis.url())).await;
+    let load = Load::begin(&nodes).await;
+    for round in 0..40 {
+        load.goes_on(60).await;
+        let kind = if round % 2 == 0 { "pubsub" } else { "normal" };
+        let cut: u64 = redis.run(&format!("CLIENT KILL TYPE {kind}")).await;
+        // Those that come back may not be there yet: then there is nothing to cut in this round.
+        assert!(cut <= 4, "{cut} connections of two nodes");
+    }
+    load.goes_on(300).await;
+    let traffic = load.end().await;
+    traffic.is_kept(&nodes).await;
+    traffic.nobody_went();
+    assert_eq!(traffic.count(Outcome::Stored), traffic.senders.iter().map(|s| s.sent.len()).sum::<usize>(), "all were told of success");
     for node in nodes {
         ends_well(node).await;
     }

@@ -53,7 +53,9 @@ impl Traffic {
         let [stored, unavailable, unknown, untold] =
             [Outcome::Stored, Outcome::Unavailable, Outcome::Unknown, Outcome::Untold].map(|o| self.count(o));
         let connections: Vec<usize> = self.watchers.iter().map(|w| w.seen.len()).collect();
-        format!("{stored} stored, {unavailable} unavailable, {unknown} unknown, {untold} untold; the watchers' connections: {connections:?}")
+        format!(
+            "{stored} stored, {unavailable} unavailable, {unknown} unknown, {untold} untold; the watchers' connections: {connections:?}"
+        )
     }
 }
 

@@ -58,7 +58,9 @@ impl OwnRedis {
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no"]);
         command.arg("--dir").arg(self.folder.path()).arg("--logfile").arg(self.folder.path().join("log")).args(&self.options);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        command.spawn().unwrap_or_else(|e| panic!("{}: {e}; run the tests with scripts/test, which installs it", Path::new(&program).display()))
+        command
+            .spawn()
+            .unwrap_or_else(|e| panic!("{}: {e}; run the tests with scripts/test, which installs it", Path::new(&program).display()))
     }
 
     /// Starts it, and waits until it answers. False: it ended instead.
