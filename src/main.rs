@@ -142,20 +142,25 @@ async fn serve(config: Config, role: Role) -> anyhow::Result<u8> {
     }
 }
 
-/// Tells people, and scripts, where to look.
+/// Tells people, and scripts, where to look. That nobody reads it is no reason to end.
 fn announce(app: &App) {
-    println!("always-online {} is running.", env!("CARGO_PKG_VERSION"));
+    let _ = announce_to(app, &mut std::io::stdout().lock());
+}
+
+fn announce_to(app: &App, out: &mut impl std::io::Write) -> std::io::Result<()> {
+    writeln!(out, "always-online {} is running.", env!("CARGO_PKG_VERSION"))?;
     for (what, address) in &app.addresses {
-        println!("{what} http://{}", reachable(*address));
+        writeln!(out, "{what} http://{}", reachable(*address))?;
     }
     if let Some(admin) = &app.first_admin {
-        println!("An administrator was made; this is shown once, and kept in {}:", admin.file.display());
-        println!("admin uid: {}", admin.uid);
-        println!("admin token: {}", admin.token.reveal());
+        writeln!(out, "An administrator was made; this is shown once, and kept in {}:", admin.file.display())?;
+        writeln!(out, "admin uid: {}", admin.uid)?;
+        writeln!(out, "admin token: {}", admin.token.reveal())?;
     }
     if let Some((_, address)) = app.addresses.iter().find(|(what, _)| *what == "demo") {
-        println!("Open http://{} in two browser windows, and draw.", reachable(*address));
+        writeln!(out, "Open http://{} in two browser windows, and draw.", reachable(*address))?;
     }
+    out.flush()
 }
 
 /// An address that can be opened: not the one that means all.
