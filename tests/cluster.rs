@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "cluster/answers.rs"]
+mod answers;
 #[path = "cluster/interest.rs"]
 mod interest;
 #[path = "cluster/load.rs"]

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod database;
 pub mod http;
+pub mod mute;
 pub mod own_redis;
 pub mod server;
 pub mod stored;
