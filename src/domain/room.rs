@@ -31,6 +31,8 @@ use super::{
 };
 
 mod drain;
+#[cfg(test)]
+mod tests;
 
 /// Called with the outcome of an [`Room::enter`] before anything that happens in the room later is delivered to the newcomer.
 pub type Answer = Box<dyn FnOnce(&Result<Roster, StoreError>) + Send>;
