@@ -442,5 +442,48 @@ for (const site of SITES.filter(({ clustered }) => clustered)) describe(site.nam
       assert.deepEqual(await a.ask('msg', { s: 2, 1: 'x' }), STORED)
       await b.sees(['msg', { s: 2, 1: 'x', 2: a.uid }])
     })
+
+    scene('paused for longer than its lease: what its clients sent meanwhile does not come behind the news that they are gone', async party => {
+      const room = party.fresh('room')
+      const [a, ...gone] = await seat(party, room, ['a', 0], ...Array.from({ length: 6 }, (_, i) => [`b${i}`, 1]))
+      const sleepy = party.server.nodes[1]
+      sleepy.pause()
+      try {
+        for (const b of gone) b.tell('msg', { s: 0, 1: 'from the gone' })
+        a.patience = 60_000
+        assert.deepEqual((await a.gathers('remote_disconnect', gone.length)).map(({ uid }) => uid).sort(), who(gone))
+      } finally {
+        sleepy.resume()
+      }
+      for (const b of gone) {
+        await b.upTo('disconnect')
+        await b.sees(['reconnect'])
+      }
+      const [b] = gone
+      await party.signIn(b)
+      await party.enter(b, room, { present: [a] })
+      await party.barrier(b, a)
+      assert.deepEqual((await sync(a, {})).data, [], 'and it is not stored')
+    })
+
+    scene('paused while its sessions are taken over: what those sent meanwhile has no effect', async party => {
+      const [awake, sleepy] = party.server.nodes
+      for (let round = 0; round < 5; round++) {
+        const room = party.fresh('room')
+        const [a, b] = await seat(party, room, ['a', 0], ['b', 1])
+        sleepy.pause()
+        let b2
+        try {
+          b.tell('msg', { s: 0, 1: 'from the kicked' })
+          b2 = await party.again(b, 'b2', { node: awake })
+          await party.enter(b2, room, { present: [a], witnesses: [] })
+        } finally {
+          sleepy.resume()
+        }
+        await b.isRefused(KICKED)
+        await party.barrier(b2, a)
+        assert.deepEqual((await sync(a, {})).data, [], 'and it is not stored')
+      }
+    })
   })
 })

@@ -37,9 +37,9 @@ function needBinary() {
   if (!existsSync(BINARY)) throw new Error(`no server binary at ${BINARY}: build it (cargo build) or set AO_BIN`)
 }
 
-/** This process's environment without settings of the server, which refuses what it does not know, and with `env`. */
+/** This process's environment without settings of the server (it refuses those it does not know) but AO_LOG, and with `env`. */
 function surroundings(env) {
-  const inherited = Object.entries(process.env).filter(([key]) => !key.startsWith('AO_') && key !== 'NODE_ENV')
+  const inherited = Object.entries(process.env).filter(([key]) => key === 'AO_LOG' || !key.startsWith('AO_') && key !== 'NODE_ENV')
   return { ...Object.fromEntries(inherited), ...env }
 }
 
