@@ -129,7 +129,7 @@ async fn a_redis_that_stands_still_costs_nobody_its_place_and_nothing_comes_twic
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_are_cut_again_and_again_cost_nothing() {
     let redis = OwnRedis::forgetful(&[]).await;
-    let nodes = two(|| node(&redis.url())).await;
+    let nodes = two(|| node(&redis.url()).without("AO_STORE__LEASE")).await;
     let load = Load::begin(&nodes).await;
     for round in 0..40 {
         load.goes_on(60).await;

@@ -75,7 +75,7 @@ async fn a_user_without_the_rights_that_are_needed() {
     ] {
         let words = format!("ACL SETUSER {user} on >{PASSWORD} {rights}");
         assert_eq!(redis.run::<String>(&words).await, "OK");
-        println!("{user}");
+        println!("{user}"); // shown when the test fails
         fails(&with_user(&redis, &format!("{user}:{PASSWORD}")), &["can't be used"]).await;
     }
 }
