@@ -77,6 +77,10 @@ pub trait Sink: Send + Sync {
     fn expel(&self, connection: ConnectionId);
     /// Whether users must present a valid token, from now on; none: as this node is configured.
     fn force_user_auth(&self, on: Option<bool>);
+    /// Connections of this node that have, or are about to have, the session of their user.
+    fn sessions(&self) -> Vec<ConnectionId>;
+    /// The session of this connection is not known any more: its client has to come back.
+    fn send_back(&self, connection: ConnectionId);
     /// Connections of this node, authenticated or not.
     fn open_connections(&self) -> u64;
 }

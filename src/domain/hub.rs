@@ -129,6 +129,16 @@ impl Sink for WeakSink {
         }
     }
 
+    fn sessions(&self) -> Vec<ConnectionId> {
+        self.0.upgrade().map(|hub| hub.connections().keys().copied().collect()).unwrap_or_default()
+    }
+
+    fn send_back(&self, connection: ConnectionId) {
+        if let Some(outlet) = self.outlet(connection) {
+            outlet.drop_connection("lost session");
+        }
+    }
+
     fn open_connections(&self) -> u64 {
         self.0.upgrade().map_or(0, |hub| hub.open_connections() as u64)
     }

@@ -64,7 +64,8 @@ pub trait Presence: Send + Sync {
     async fn end(&self, uid: &Uid, connection: ConnectionId) -> Result<(), StoreError>;
 
     /// Puts the visitor into the room and returns the roster. Delivers [`super::broker::Event::Joined`] unless it is hidden, was visible
-    /// there already, or takes over a place held for its uid. Entering again as hidden delivers `Gone`.
+    /// there already, or takes over a place held for its uid. Entering again as hidden delivers `Gone`. Where the outcome is unknown, the caller
+    /// takes a visitor that was not there before out again.
     async fn enter(&self, room: &RoomId, visitor: &Visitor) -> Result<Roster, StoreError>;
 
     /// Takes the connection out of the room. Delivers unless it was hidden or not there (any more).

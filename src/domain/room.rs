@@ -219,6 +219,10 @@ impl Room {
         self.generation.load(Relaxed)
     }
 
+    fn has(&self, connection: ConnectionId) -> bool {
+        lock(&self.members).here.iter().any(|m| m.connection == connection)
+    }
+
     /// Members on this node.
     pub fn local_members(&self) -> usize {
         lock(&self.members).here.len()

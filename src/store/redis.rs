@@ -36,6 +36,7 @@ mod tests;
 mod wire;
 
 use std::{
+    collections::HashSet,
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicU64},
     time::Duration,
@@ -117,7 +118,13 @@ pub struct Redis {
     rooms: Rooms,
     subscriptions: Subscriptions,
     listening: watch::Sender<bool>,
+    /// How often listening was begun.
+    listeners: AtomicU64,
+    /// How user authentication was switched, as far as is known.
+    user_auth: Mutex<Option<bool>>,
     debts: Debts,
+    /// Dead nodes that this one is taking out.
+    reaping: Arc<Mutex<HashSet<String>>>,
     batches: AtomicU64,
     ended: CancellationToken,
 }
@@ -137,16 +144,20 @@ impl Redis {
             rooms: Rooms::default(),
             subscriptions: Subscriptions::default(),
             listening: watch::Sender::new(false),
+            listeners: AtomicU64::new(0),
+            user_auth: Mutex::default(),
+            reaping: Arc::default(),
             debts: Debts::default(),
             batches: AtomicU64::new(0),
             ended: CancellationToken::new(),
             options,
         });
         this.register().await.map_err(|e| OpenError::Unsuitable { url: this.options.shown.clone(), why: e.to_string() })?;
-        let (keeper, listener, leaser) = (this.clone(), this.clone(), this.clone());
+        let (keeper, listener, leaser, watcher) = (this.clone(), this.clone(), this.clone(), this.clone());
         this.spawn(async move { keeper.client.keep().await });
         this.spawn(async move { listener.listen().await });
         this.spawn(async move { leaser.keep_lease().await });
+        this.spawn(async move { watcher.watch_restarts().await });
         // Rooms can be followed from the first moment on.
         let mut listening = this.listening.subscribe();
         let _ = tokio::time::timeout(this.options.deadline, listening.wait_for(|on| *on)).await;
@@ -196,9 +207,14 @@ impl Redis {
     }
 
     /// The arguments that all scripts are given; nothing is done by it after `expiry`.
-    fn arguments(&self, live: &Live, expiry: Option<Instant>) -> Arguments {
+    fn arguments(&self, node: &str, live: &Live, expiry: Option<Instant>) -> Arguments {
         let expiry = expiry.map_or(0, |at| self.client.redis_ms(at));
-        Arguments::new(&self.options.prefix, &self.channels, &self.node(), &live.run, expiry)
+        Arguments::new(&self.options.prefix, &self.channels, node, &live.run, expiry)
+    }
+
+    fn force_user_auth_here(&self, on: Option<bool>) {
+        *lock(&self.user_auth) = on;
+        self.sink().force_user_auth(on);
     }
 
     /// Runs a script once, if there is a connection. It has no effect after the deadline, where it looks at that.
@@ -207,7 +223,7 @@ impl Redis {
             return Err(Failure::Unsent("the store is closed".into()));
         }
         let live = self.client.live()?;
-        let arguments = with(self.arguments(&live, Some(deadline)));
+        let arguments = with(self.arguments(&self.node(), &live, Some(deadline)));
         self.client.run(&live, script, &arguments, deadline).await
     }
 }
@@ -229,6 +245,8 @@ pub async fn expel(options: Options, uid: &Uid) -> Result<Result<(), StoreError>
 fn address(options: &Options) -> Result<(redis::Client, String), OpenError> {
     let bad_url = |e: redis::RedisError| OpenError::Url { url: options.shown.clone(), why: e.to_string() };
     let info = options.url.as_str().into_connection_info().map_err(bad_url)?;
+    let tcp = info.tcp_settings().clone().set_nodelay(true);
+    let info = info.set_tcp_settings(tcp);
     let channels = format!("{}ao:{}:", options.prefix, info.redis_settings().db());
     Ok((redis::Client::open(info).map_err(bad_url)?, channels))
 }
@@ -244,9 +262,13 @@ impl Sink for Nobody {
     fn evict(&self, _: ConnectionId) {}
     fn expel(&self, _: ConnectionId) {}
     fn force_user_auth(&self, _: Option<bool>) {}
+    fn sessions(&self) -> Vec<ConnectionId> {
+        Vec::new()
+    }
     fn open_connections(&self) -> u64 {
         0
     }
+    fn send_back(&self, _: ConnectionId) {}
 }
 
 /// The lock, also after a holder panicked: nothing here is left half changed by one.

@@ -89,12 +89,13 @@ impl Session {
             Ok(authenticated) => {
                 {
                     let mut desk = lock(&self.desk);
-                    // Unless the next session of the uid has kicked this one out already.
+                    // Unless the next session of the uid has kicked this one out already; who does that now waits for the desk, and tells it behind
+                    // this answer.
                     if !self.evicted.load(std::sync::atomic::Ordering::SeqCst) {
                         *desk = Desk::Lobby;
+                        self.answer("authenticate", ack, wire::AUTH_SUCCESS);
                     }
                 }
-                self.answer("authenticate", ack, wire::AUTH_SUCCESS);
                 self.dialect.roomless.push(self.id);
                 Phase::Authenticated(authenticated)
             }

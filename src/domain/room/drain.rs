@@ -10,6 +10,7 @@ use super::{
         error::StoreError,
         hub::Hub,
         outlet::{Outcome, Outlet, Settled},
+        presence::Departure,
     },
     Job, Room, lock,
 };
@@ -263,6 +264,11 @@ async fn single(room: &Arc<Room>, hub: &Arc<Hub>, job: Job) {
                 Ok(roster) => room.admit(visitor, outlet, roster.n, || answer(&entered)),
                 Err(error) => {
                     room.expect_nobody();
+                    // Whoever is told that it failed is not there. Who was there before stays.
+                    let depart = matches!(error, StoreError::OutcomeUnknown(_)) && !room.has(visitor.connection);
+                    if depart && let Err(error) = hub.presence.depart(&room.id, visitor.connection, Departure::Gone).await {
+                        tracing::debug!(room = %room.id, %error, "a join that may have worked is undone later");
+                    }
                     tracing::warn!(room = %room.id, %error, "a join failed");
                     answer(&entered);
                 }

@@ -20,6 +20,9 @@ pub(crate) struct Witness {
     /// Rooms that were lost; none stands for all of them.
     lost: Mutex<Vec<Option<RoomId>>>,
     user_auth: Mutex<Vec<Option<bool>>>,
+    /// What it says that its sessions are.
+    pub(crate) sessions: Mutex<Vec<ConnectionId>>,
+    sent_back: Mutex<Vec<ConnectionId>>,
 }
 
 impl Sink for Witness {
@@ -47,6 +50,14 @@ impl Sink for Witness {
 
     fn force_user_auth(&self, on: Option<bool>) {
         self.user_auth.lock().unwrap().push(on);
+    }
+
+    fn sessions(&self) -> Vec<ConnectionId> {
+        self.sessions.lock().unwrap().clone()
+    }
+
+    fn send_back(&self, connection: ConnectionId) {
+        self.sent_back.lock().unwrap().push(connection);
     }
 
     fn open_connections(&self) -> u64 {
@@ -84,6 +95,11 @@ impl Witness {
     /// What was lost since it was last asked; none stands for everything.
     pub(crate) fn lost(&self) -> Vec<Option<RoomId>> {
         std::mem::take(&mut *self.lost.lock().unwrap())
+    }
+
+    /// Who was sent back since it was last asked.
+    pub(crate) fn sent_back(&self) -> Vec<ConnectionId> {
+        std::mem::take(&mut *self.sent_back.lock().unwrap())
     }
 
     /// How user authentication was switched since it was last asked.

@@ -1,5 +1,8 @@
 //! Log and publish/subscribe.
-use std::sync::{Arc, atomic::Ordering::Relaxed};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +13,7 @@ use super::{
     Redis, answer,
     client::Failure,
     entry::Entry as StoredEntry,
-    follow::Step,
+    follow::{Followed, Step},
     lock,
     script::Script,
     wire::{Batch, Told},
@@ -21,6 +24,8 @@ use crate::domain::{
     ids::{ConnectionId, RoomId},
 };
 
+/// How long what other nodes published before is waited for before it is asked for.
+const ON_ITS_WAY: Duration = Duration::from_millis(250);
 /// Bytes around a message in its stored entry, as a rule.
 const FRAME: usize = 64;
 /// The largest list index that is asked for.
@@ -31,10 +36,16 @@ impl Redis {
     pub(super) async fn settle(self: &Arc<Self>, room: &RoomId, told: Told, deadline: Instant) {
         let Some(followed) = self.rooms.get(room.as_str()) else { return };
         let last = told.last();
-        if followed.apply(room, told, &*self.sink()) == Step::Gap
-            && !followed.reach(last, deadline.min(Instant::now() + self.options.lease)).await
-        {
-            self.heal_later(room, &followed);
+        if followed.apply(room, told, &*self.sink()) == Step::Gap {
+            self.catch_up(room, &followed, last, deadline).await;
+        }
+    }
+
+    /// Waits until a room has come to `n`. What precedes it is on its way as a rule; if it does not come, it is asked for.
+    pub(super) async fn catch_up(self: &Arc<Self>, room: &RoomId, followed: &Arc<Followed>, n: u64, deadline: Instant) {
+        if !followed.reach(n, deadline.min(Instant::now() + ON_ITS_WAY)).await {
+            self.heal_later(room, followed);
+            followed.reach(n, deadline).await;
         }
     }
 
@@ -55,20 +66,24 @@ impl Redis {
         Ok(())
     }
 
-    /// Tries until there is an answer or the time is over. What is sent again carries the same number, and is not applied twice.
-    async fn store(&self, room: &RoomId, entries: &[Entry], deadline: Instant) -> Result<Value, StoreError> {
+    /// Tries until there is an answer or the time is over; returns what was stored and told, and the answer. What is sent again carries the same
+    /// number, and is not applied twice. What connections sent whose session was taken over meanwhile is left out.
+    async fn store(&self, room: &RoomId, mut entries: Arc<[Entry]>, deadline: Instant) -> Result<(Arc<[Entry]>, Value), StoreError> {
         if self.ended.is_cancelled() {
             return Err(StoreError::Unavailable("the store is closed".into()));
         }
-        let (batch, number) = (Batch::encode(entries), self.batches.fetch_add(1, Relaxed));
+        let (mut batch, number, node) = (Batch::encode(&entries), self.batches.fetch_add(1, Relaxed), self.node());
         let mut unanswered = None;
         loop {
+            if entries.is_empty() {
+                return Ok((entries, Value::Nil));
+            }
             let live = match &unanswered {
                 None => self.client.live()?,
                 Some(why) => self.client.live_by(deadline).await.map_err(|_| StoreError::OutcomeUnknown(String::clone(why)))?,
             };
             let arguments = self
-                .arguments(&live, Some(deadline))
+                .arguments(&node, &live, Some(deadline))
                 .text(room.as_str())
                 .number(number)
                 .text(&batch.meta)
@@ -78,8 +93,16 @@ impl Redis {
                 .bodies(batch.parts.clone());
             match self.client.run(&live, Script::Publish, &arguments, deadline).await {
                 Err(Failure::Unanswered(why)) if Instant::now() < deadline => unanswered = Some(why),
-                // Nor was what went before: it would have had its number known.
-                done => return Ok(done?),
+                Err(Failure::Evicted(connections)) => {
+                    let kept = |entry: &&Entry| !matches!(entry, Entry::Message { from, .. } if connections.contains(from));
+                    entries = entries.iter().filter(kept).cloned().collect();
+                    batch = Batch::encode(&entries);
+                    connections.into_iter().for_each(|connection| self.sink().evict(connection));
+                }
+                // Refused before it was seen whether the first attempt was applied.
+                Err(Failure::Refused(why)) if unanswered.is_some() => return Err(StoreError::OutcomeUnknown(why)),
+                // Asked too late: then nor was what went before, or its number would have been known.
+                done => return Ok((entries, done?)),
             }
         }
     }
@@ -88,7 +111,8 @@ impl Redis {
 #[async_trait]
 impl Broker for Redis {
     fn start(&self, sink: Arc<dyn Sink>) {
-        *lock(&self.sink) = sink;
+        *lock(&self.sink) = sink.clone();
+        sink.force_user_auth(*lock(&self.user_auth));
     }
 
     async fn publish(&self, room: &RoomId, entries: Arc<[Entry]>) -> Result<(), StoreError> {
@@ -97,7 +121,11 @@ impl Broker for Redis {
         }
         let this = self.this()?;
         let deadline = self.deadline();
-        let mut answer = answer::list(self.store(room, &entries, deadline).await?)?.into_iter();
+        let (entries, answer) = self.store(room, entries, deadline).await?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut answer = answer::list(answer)?.into_iter();
         let mut number = || answer::number(answer.next());
         let told = Batch::told(&entries, number()?, number()?, number()?);
         this.settle(room, told, deadline).await;
@@ -168,6 +196,7 @@ impl Broker for Redis {
             return;
         }
         self.settle_debts().await;
+        self.forget(&self.rooms.all().into_iter().map(|(room, _)| room).collect::<Vec<_>>()).await;
         if let Err(error) = self.call(Script::Resign, self.deadline(), |a| a).await {
             tracing::warn!(?error, "the other nodes will notice by themselves that this one has ended");
         }

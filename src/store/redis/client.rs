@@ -1,8 +1,8 @@
 //! The connection for commands: one, shared, kept up by [`Client::keep`].
 //!
 //! A call either has its answer, or failed before anything was sent, or was refused by Redis, which then changed nothing, or its outcome is
-//! not known. While there is no connection every call fails at once. A call without an answer ends the connection for all: what a new one says
-//! is true.
+//! not known. While there is no connection every call fails at once. A change without an answer in time ends the connection for all that come
+//! later; what only reads may take long without that.
 use std::{
     sync::{
         Arc,
@@ -21,12 +21,14 @@ use super::{
     OpenError,
     script::{SOURCES, Script},
 };
-use crate::domain::error::StoreError;
+use crate::domain::{error::StoreError, ids::ConnectionId};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(3);
 /// First and longest pause between two attempts to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// An answer that is later than that means that Redis' clock was set back.
+const SKEW: Duration = Duration::from_secs(10);
 /// The oldest Redis whose scripts may look at the clock and write.
 const OLDEST: u32 = 6;
 
@@ -45,6 +47,9 @@ pub(super) enum Failure {
     /// Redis did not do it: this node's lease is lost.
     #[error("this node was taken for dead by the others")]
     Lost,
+    /// Redis did not do it: these connections were kicked out, and had a part in it.
+    #[error("a session was taken over meanwhile")]
+    Evicted(Vec<ConnectionId>),
     /// Redis did not answer.
     #[error("{0}")]
     Unanswered(String),
@@ -53,7 +58,9 @@ pub(super) enum Failure {
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Unsent(_) | Failure::Refused(_) | Failure::Expired | Failure::Lost => StoreError::Unavailable(failure.to_string()),
+            Failure::Unsent(_) | Failure::Refused(_) | Failure::Expired | Failure::Lost | Failure::Evicted(_) => {
+                StoreError::Unavailable(failure.to_string())
+            }
             Failure::Unanswered(why) => StoreError::OutcomeUnknown(why),
         }
     }
@@ -125,6 +132,11 @@ impl Client {
         timeout_at(deadline, work).await.unwrap_or_else(|_| Err(Refusal::Unreachable(format!("no answer within {CONNECT:?}"))))
     }
 
+    /// To be told of new connections.
+    pub(super) fn watch(&self) -> watch::Receiver<Option<Live>> {
+        self.live.subscribe()
+    }
+
     /// Keeps it up, for ever.
     pub(super) async fn keep(&self) {
         loop {
@@ -177,9 +189,12 @@ impl Client {
         }
     }
 
-    /// Redis' clock said this just now.
+    /// Redis' clock said this just now, or a little while ago: of what was said lately the latest counts.
     pub(super) fn set_clock(&self, ms: u64) {
-        self.clock.send_replace(Some(RedisClock { ms, at: Instant::now() }));
+        let at = Instant::now();
+        let known = self.redis_ms(at);
+        let ms = if known.saturating_sub(ms) < SKEW.as_millis() as u64 { ms.max(known) } else { ms };
+        self.clock.send_replace(Some(RedisClock { ms, at }));
     }
 
     /// What Redis' clock will say at that moment, rather less than more.
@@ -191,7 +206,11 @@ impl Client {
     /// Runs a script on this connection; `arguments` are all of its.
     pub(super) async fn run(&self, live: &Live, script: Script, arguments: &Arguments, deadline: Instant) -> Result<Value, Failure> {
         let command = arguments.command(&live.shas[script as usize]);
-        match self.send(live, &command, deadline).await {
+        let done = self.send(live, &command, deadline).await;
+        if matches!(done, Err(Failure::Unanswered(_))) && !script.reads() {
+            self.broke(live);
+        }
+        match done {
             Err(Failure::Refused(why)) if why.starts_with("NOSCRIPT") => {
                 // Somebody made Redis forget them.
                 let mut load = redis::cmd("SCRIPT");
@@ -208,10 +227,7 @@ impl Client {
         let mut connection = live.connection.clone();
         let answer = match timeout_at(deadline, connection.send_packed_command(command)).await {
             Ok(answer) => answer.and_then(Value::extract_error),
-            Err(_) => {
-                self.broke(live);
-                return Err(Failure::Unanswered("Redis did not answer in time".into()));
-            }
+            Err(_) => return Err(Failure::Unanswered("Redis did not answer in time".into())),
         };
         answer.map_err(|error| {
             let failure = failure(&error);
@@ -230,6 +246,7 @@ fn failure(error: &RedisError) -> Failure {
     match error.kind() {
         _ if code == "AOEXPIRED" => Failure::Expired,
         _ if code == "AOLOST" => Failure::Lost,
+        _ if code == "AOEVICTED" => Failure::Evicted(detail.split(' ').filter_map(|c| c.parse().ok().map(ConnectionId)).collect()),
         ErrorKind::Server(_) | ErrorKind::Extension => Failure::Refused(text()),
         _ => Failure::Unanswered(error.to_string()),
     }

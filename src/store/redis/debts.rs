@@ -2,6 +2,7 @@
 //! for those who stay, and they wait for nothing.
 use std::{collections::VecDeque, sync::Mutex};
 
+use futures_util::future::join_all;
 use tokio::{sync::Mutex as Turn, time::Instant};
 
 use super::{
@@ -15,6 +16,9 @@ use crate::domain::{
     ids::{ConnectionId, RoomId, Uid},
 };
 
+/// Debts that are settled at the same time.
+const AT_ONCE: usize = 64;
+
 /// Something to be made up for. Doing it twice does no harm.
 #[derive(Debug, Clone)]
 pub(super) enum Debt {
@@ -25,7 +29,7 @@ pub(super) enum Debt {
 }
 
 impl Debt {
-    pub(super) fn script(&self) -> Script {
+    fn script(&self) -> Script {
         match self {
             Debt::Depart(..) => Script::Depart,
             Debt::Release(..) => Script::Release,
@@ -33,7 +37,7 @@ impl Debt {
         }
     }
 
-    pub(super) fn arguments(&self, arguments: Arguments, room_expiry: u64) -> Arguments {
+    fn arguments(&self, arguments: Arguments, room_expiry: u64) -> Arguments {
         match self {
             Debt::Depart(room, connection, how) => arguments.text(room.as_str()).number(connection.0).text(how),
             Debt::Release(room, uid) => arguments.text(room.as_str()).text(uid.as_str()),
@@ -43,42 +47,75 @@ impl Debt {
     }
 }
 
-/// In the order in which they were made. There are at most as many as there were rooms with somebody of this node in them, so that
-/// memory bounds them: each was a member before.
+/// In the order in which they were made, with the node's name at that time. There are at most as many as there were members of rooms and sessions
+/// on this node, so what bounds those bounds them.
 #[derive(Default)]
 pub(super) struct Debts {
     owed: Mutex<VecDeque<(String, Debt)>>,
     settling: Turn<()>,
 }
 
+impl Debts {
+    /// A connection that enters a room again does not owe its departure any more.
+    pub(super) fn forgive(&self, room: &RoomId, connection: ConnectionId) {
+        let mut owed = lock(&self.owed);
+        if !owed.is_empty() {
+            owed.retain(|(_, debt)| !matches!(debt, Debt::Depart(r, c, _) if r == room && *c == connection));
+        }
+    }
+}
+
 impl Redis {
-    /// Does it now, or later. The answer is none where it has to wait.
+    /// Does it now, or later: then the failure is returned.
     pub(super) async fn owe(&self, debt: Debt, deadline: Instant) -> Result<redis::Value, StoreError> {
         let node = self.node();
-        match self.call(debt.script(), deadline, |a| debt.arguments(a, self.room_expiry())).await {
+        match self.settle_debt(&debt, deadline).await {
             Ok(answer) => Ok(answer),
             Err(failure) => {
-                tracing::debug!(?failure, ?debt, "made up for later");
+                tracing::debug!(%failure, ?debt, "made up for later");
                 lock(&self.debts.owed).push_back((node.to_string(), debt));
                 Err(failure.into())
             }
         }
     }
 
+    async fn settle_debt(&self, debt: &Debt, deadline: Instant) -> Result<redis::Value, Failure> {
+        self.call(debt.script(), deadline, |a| debt.arguments(a, self.room_expiry())).await
+    }
+
     /// Makes up for all of it, if Redis answers.
     pub(super) async fn settle_debts(&self) {
         let Ok(_turn) = self.debts.settling.try_lock() else { return };
         loop {
-            let Some((node, debt)) = lock(&self.debts.owed).front().cloned() else { return };
-            // Under another name this node knows nothing of it any more, and others have done it.
-            if *node == *self.node() {
-                match self.call(debt.script(), self.deadline(), |a| debt.arguments(a, self.room_expiry())).await {
-                    Ok(_) => {}
-                    Err(Failure::Refused(why)) => tracing::warn!(why, ?debt, "Redis refuses what is owed to others; it is given up"),
-                    Err(_) => return,
+            let some: Vec<_> = {
+                let mut owed = lock(&self.debts.owed);
+                let some = owed.len().min(AT_ONCE);
+                owed.drain(..some).collect()
+            };
+            if some.is_empty() {
+                return;
+            }
+            let (node, deadline) = (self.node(), self.deadline());
+            let settled = join_all(some.into_iter().map(async |(name, debt)| {
+                // Under another name this node knows nothing of it any more, and others have done it.
+                let done = if *name == *node { self.settle_debt(&debt, deadline).await.map(|_| ()) } else { Ok(()) };
+                done.err().map(|failure| (failure, name, debt))
+            }));
+            let mut later = VecDeque::new();
+            for (failure, name, debt) in settled.await.into_iter().flatten() {
+                match failure {
+                    Failure::Refused(why) if why.starts_with("WRONGTYPE") || why.starts_with("ERR") => {
+                        tracing::error!(why, ?debt, "Redis refuses what is owed to others; it is given up");
+                    }
+                    _ => later.push_back((name, debt)),
                 }
             }
-            lock(&self.debts.owed).pop_front();
+            if !later.is_empty() {
+                let mut owed = lock(&self.debts.owed);
+                later.append(&mut owed);
+                *owed = later;
+                return;
+            }
         }
     }
 }

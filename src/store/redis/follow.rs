@@ -2,16 +2,17 @@
 //!
 //! Publications reach a room by three ways: as the answer to this node's own call, from the channel (this node's own among them, again), and
 //! out of the replay list. [`Followed::apply`] lets each one through once, and in order, whichever comes first; what is ahead of its
-//! turn is a gap, and what is missing either is on its way or has to be asked for.
+//! turn waits, and what is missing before it either is on its way or has to be asked for.
+#[cfg(test)]
+mod tests;
+
 use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     sync::watch,
     time::{Instant, timeout_at},
@@ -19,6 +20,11 @@ use tokio::{
 
 use super::{lock, wire::Told};
 use crate::domain::{broker::Sink, ids::RoomId};
+
+/// Publications of a room that wait for those before them; more are asked for again.
+const AHEAD: usize = 256;
+/// Bytes from the channel that a room may have before it: more are thrown away, and asked for when it has caught up.
+const INCOMING: usize = 8 << 20;
 
 /// What became of publications that came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,117 +42,208 @@ pub(super) struct At {
     pub(super) n: u64,
 }
 
-enum Tail {
-    /// Subscribed, or about to be; where the order stands is not known yet.
-    Opening(Vec<Told>),
-    Open(At),
+/// The room's order, here.
+#[derive(Default)]
+struct Tail {
+    /// None: subscribed, or about to be; where the order stands is not known yet.
+    at: Option<At>,
+    /// The epoch before: what is still on its way of it was delivered, or is lost.
+    before: Option<u64>,
+    /// Ahead of their turn.
+    ahead: Vec<Told>,
+    /// Somebody asks Redis for what is missing.
+    asking: bool,
+    /// Something was thrown away.
+    missed: bool,
+}
+
+/// What came from the channel and was not looked at yet.
+#[derive(Default)]
+struct Incoming {
+    texts: VecDeque<Bytes>,
+    bytes: usize,
+    draining: bool,
+    overflowed: bool,
 }
 
 /// A room that this node is told of.
+#[derive(Default)]
 pub(super) struct Followed {
     tail: Mutex<Tail>,
+    incoming: Mutex<Incoming>,
     reached: watch::Sender<u64>,
-    /// Somebody asks Redis for what is missing.
-    healing: AtomicBool,
 }
 
 impl Followed {
-    fn new() -> Arc<Self> {
-        Arc::new(Followed { tail: Mutex::new(Tail::Opening(Vec::new())), reached: watch::Sender::new(0), healing: AtomicBool::new(false) })
-    }
-
     /// Where the order stands, once that is known.
     pub(super) fn at(&self) -> Option<At> {
-        match &*lock(&self.tail) {
-            Tail::Opening(_) => None,
-            Tail::Open(at) => Some(*at),
+        lock(&self.tail).at
+    }
+
+    /// Takes what came from the channel; true for whoever is to drain it.
+    pub(super) fn receive(&self, text: Bytes) -> bool {
+        let mut incoming = lock(&self.incoming);
+        if incoming.bytes + text.len() > INCOMING && !incoming.texts.is_empty() {
+            incoming.overflowed = true;
+        } else {
+            incoming.bytes += text.len();
+            incoming.texts.push_back(text);
         }
+        !std::mem::replace(&mut incoming.draining, true)
+    }
+
+    /// The next of it; the draining ends with the last.
+    pub(super) fn next(&self) -> Option<Bytes> {
+        let mut incoming = lock(&self.incoming);
+        let text = incoming.texts.pop_front();
+        incoming.bytes -= text.as_ref().map_or(0, Bytes::len);
+        incoming.draining = text.is_some();
+        text
+    }
+
+    /// Whether something was thrown away since this was last asked.
+    pub(super) fn overflowed(&self) -> bool {
+        std::mem::take(&mut lock(&self.incoming).overflowed)
     }
 
     /// The order stood there when the subscription had begun.
     pub(super) fn open(&self, room: &RoomId, at: At, sink: &dyn Sink) -> Step {
         let mut tail = lock(&self.tail);
-        let mut now = at;
-        let waiting = match &mut *tail {
-            Tail::Opening(waiting) => std::mem::take(waiting),
-            Tail::Open(_) => Vec::new(),
-        };
-        let gap = waiting.into_iter().any(|told| advance(&mut now, room, told, sink) == Step::Gap);
-        *tail = Tail::Open(now);
-        self.reached.send_replace(now.n);
-        if gap { Step::Gap } else { Step::Done }
+        tail.at.get_or_insert(at);
+        tail.advance_ahead(room, sink);
+        self.reached.send_replace(tail.at.unwrap_or(at).n);
+        tail.step()
     }
 
     /// Delivers publications if it is their turn. The lock is held meanwhile: a room's deliveries follow each other.
     pub(super) fn apply(&self, room: &RoomId, told: Told, sink: &dyn Sink) -> Step {
-        match &mut *lock(&self.tail) {
-            Tail::Opening(waiting) => {
-                waiting.push(told);
-                Step::Done
-            }
-            Tail::Open(at) => {
-                let step = advance(at, room, told, sink);
-                self.reached.send_replace(at.n);
-                step
-            }
+        let mut tail = lock(&self.tail);
+        if tail.advance(room, told, sink) == Step::Done && !tail.ahead.is_empty() {
+            tail.advance_ahead(room, sink);
         }
+        let Some(at) = tail.at else { return Step::Done };
+        self.reached.send_replace(at.n);
+        tail.step()
     }
 
-    /// Redis says that the order stands at `now`, and what it still has of the way there. What it has no more is lost.
-    pub(super) fn repair(&self, room: &RoomId, now: At, kept: Vec<Told>, sink: &dyn Sink) {
+    /// True for whoever is to ask for what is missing.
+    pub(super) fn begin_asking(&self) -> bool {
         let mut tail = lock(&self.tail);
-        let Tail::Open(at) = &mut *tail else { return };
-        for told in kept {
-            advance(at, room, told, sink);
+        tail.at.is_some() && !std::mem::replace(&mut tail.asking, true)
+    }
+
+    /// Nobody asks any more.
+    pub(super) fn end_asking(&self) {
+        lock(&self.tail).asking = false;
+    }
+
+    /// Redis said that the order stands at `now`, and what it still has of the way there. What it has no more is lost. True when nothing is
+    /// missing now: then the asking has ended.
+    pub(super) fn repair(&self, room: &RoomId, now: At, kept: Vec<Told>, sink: &dyn Sink) -> bool {
+        let mut tail = lock(&self.tail);
+        let Some(asked_at) = tail.at else { return true };
+        // An answer from before the epoch changed here says nothing.
+        if Some(now.epoch) != tail.before || now.epoch == asked_at.epoch {
+            tail.missed = false;
+            for told in kept {
+                tail.advance(room, told, sink);
+            }
+            let at = tail.at.unwrap_or(asked_at);
+            let whole = if at.epoch == now.epoch { at.n >= now.n } else { at.n == now.n };
+            if !whole {
+                tracing::warn!(%room, here = at.n, there = now.n, "publications were missed for good; the room's clients come back and read the log");
+                sink.lose(room);
+            }
+            if at.epoch != now.epoch {
+                tail.before = Some(at.epoch);
+            }
+            if !whole || at.epoch != now.epoch {
+                tail.at = Some(now);
+            }
         }
-        let whole = if at.epoch == now.epoch { at.n >= now.n } else { at.n == now.n };
-        if !whole {
-            tracing::warn!(%room, here = at.n, there = now.n, "publications were missed for good; the room's clients come back and read the log");
-            sink.lose(room);
-        }
-        if !whole || at.epoch != now.epoch {
-            *at = now;
-        }
-        self.reached.send_replace(at.n);
+        tail.advance_ahead(room, sink);
+        self.reached.send_replace(tail.at.map_or(0, |at| at.n));
+        let whole = tail.step() == Step::Done;
+        tail.asking = !whole;
+        whole
+    }
+
+    /// What is missing can't be had.
+    pub(super) fn give_up(&self, room: &RoomId, sink: &dyn Sink) {
+        let mut tail = lock(&self.tail);
+        tail.ahead.clear();
+        (tail.asking, tail.missed) = (false, false);
+        sink.lose(room);
     }
 
     /// Waits until publications up to `n` were delivered; false: not in time.
     pub(super) async fn reach(&self, n: u64, deadline: Instant) -> bool {
         timeout_at(deadline, self.reached.subscribe().wait_for(|reached| *reached >= n)).await.is_ok()
     }
-
-    /// What is seen to be missing from now on is asked for once more.
-    pub(super) fn begin_asking(&self) {
-        self.healing.store(false, SeqCst);
-    }
-
-    /// True for whoever is to ask for what is missing.
-    pub(super) fn begin_healing(&self) -> bool {
-        !self.healing.swap(true, SeqCst)
-    }
 }
 
-fn advance(at: &mut At, room: &RoomId, mut told: Told, sink: &dyn Sink) -> Step {
-    if told.epoch != at.epoch {
-        if at.n < told.base {
+impl Tail {
+    /// Whether others are missing.
+    fn step(&self) -> Step {
+        if self.ahead.is_empty() && !self.missed { Step::Done } else { Step::Gap }
+    }
+
+    /// Delivers them if it is their turn, or keeps them until it is.
+    fn advance(&mut self, room: &RoomId, mut told: Told, sink: &dyn Sink) -> Step {
+        let Some(at) = &mut self.at else {
+            self.keep(told);
+            return Step::Gap;
+        };
+        if told.epoch != at.epoch {
+            if self.before == Some(told.epoch) {
+                return Step::Done;
+            }
+            if at.n < told.base {
+                self.keep(told);
+                return Step::Gap;
+            }
+            if at.n > told.base {
+                tracing::error!(%room, lost = at.n - told.base, "Redis has lost publications that were delivered here; the room's clients come back");
+                sink.lose(room);
+            }
+            self.before = Some(at.epoch);
+            *at = At { epoch: told.epoch, n: told.base };
+        }
+        if told.last() <= at.n {
+            return Step::Done;
+        }
+        if told.first > at.n + 1 {
+            self.keep(told);
             return Step::Gap;
         }
-        if at.n > told.base {
-            tracing::error!(%room, lost = at.n - told.base, "Redis has lost publications that were delivered here; the room's clients come back");
-            sink.lose(room);
+        told.publications.drain(..(at.n + 1 - told.first) as usize);
+        at.n = told.publications.last().map_or(at.n, |last| last.n);
+        sink.deliver(room, told.publications);
+        Step::Done
+    }
+
+    fn keep(&mut self, told: Told) {
+        if self.ahead.len() < AHEAD {
+            self.ahead.push(told);
+        } else {
+            self.missed = true;
         }
-        *at = At { epoch: told.epoch, n: told.base };
     }
-    if told.last() <= at.n {
-        return Step::Done;
+
+    fn advance_ahead(&mut self, room: &RoomId, sink: &dyn Sink) {
+        let mut ahead = std::mem::take(&mut self.ahead);
+        // Epochs in the order in which they came; within one by place.
+        let mut epochs: Vec<u64> = Vec::new();
+        ahead.iter().for_each(|told| {
+            if !epochs.contains(&told.epoch) {
+                epochs.push(told.epoch)
+            }
+        });
+        ahead.sort_by_key(|told| (epochs.iter().position(|epoch| *epoch == told.epoch), told.first));
+        for told in ahead {
+            self.advance(room, told, sink);
+        }
     }
-    if told.first > at.n + 1 {
-        return Step::Gap;
-    }
-    told.publications.drain(..(at.n + 1 - told.first) as usize);
-    at.n = told.publications.last().map_or(at.n, |last| last.n);
-    sink.deliver(room, told.publications);
-    Step::Done
 }
 
 /// All rooms that this node is told of.
@@ -155,6 +252,8 @@ pub(super) struct Rooms(Mutex<HashMap<RoomId, Entry>>);
 
 struct Entry {
     followed: Arc<Followed>,
+    /// It is known where the order stands.
+    open: bool,
     /// Nobody is there any more, since then.
     idle: Option<Instant>,
 }
@@ -171,15 +270,22 @@ impl Rooms {
     /// Goes on with a room that is still followed.
     pub(super) fn keep(&self, room: &RoomId) -> bool {
         let mut rooms = lock(&self.0);
-        let Some(entry) = rooms.get_mut(room).filter(|entry| entry.followed.at().is_some()) else { return false };
+        let Some(entry) = rooms.get_mut(room).filter(|entry| entry.open) else { return false };
         entry.idle = None;
         true
     }
 
     pub(super) fn add(&self, room: &RoomId) -> Arc<Followed> {
-        let followed = Followed::new();
-        lock(&self.0).insert(room.clone(), Entry { followed: followed.clone(), idle: None });
+        let followed = Arc::new(Followed::default());
+        lock(&self.0).insert(room.clone(), Entry { followed: followed.clone(), open: false, idle: None });
         followed
+    }
+
+    /// It is known where the room's order stands.
+    pub(super) fn opened(&self, room: &RoomId) {
+        if let Some(entry) = lock(&self.0).get_mut(room) {
+            entry.open = true;
+        }
     }
 
     /// The room need not be followed any more.

@@ -4,24 +4,31 @@
 //! Nobody declares others dead before its own signs have been heard for a whole lease: after an outage of Redis all leases are over, and all
 //! nodes register again, silently. A node that was declared dead while Redis was up finds its name missing: its clients are gone as far as
 //! the others know, so they have to come back, to a node under a new name.
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
-use super::{Redis, answer, lock, script::Script};
+use super::{Redis, answer, debts::Debt, lock, script::Script};
 use crate::domain::{
     cluster::{Cluster, Node},
     error::StoreError,
-    ids::ConnectionId,
+    ids::{ConnectionId, Uid},
 };
 
-/// Connections of a dead node that are taken out at once: others wait meanwhile.
+/// Rooms that are told of a dead node's clients in one script: everything else waits meanwhile.
 const REAPED_AT_ONCE: u64 = 100;
+/// Pause between two attempts to compare notes.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// What Redis says to a sign of life.
 enum Reply {
-    Alive { user_auth: Option<bool>, dead: Vec<String> },
+    /// `late`: its lease was over.
+    Alive {
+        user_auth: Option<bool>,
+        dead: Vec<String>,
+        late: bool,
+    },
     TakenForDead,
 }
 
@@ -33,9 +40,10 @@ impl Redis {
         let answer = self
             .call(Script::Beat, deadline, |a| a.number(lease).number(connections).number(u64::from(registers)).number(u64::from(may_reap)));
         let mut answer = answer::list(answer.await?)?.into_iter();
-        if answer::number(answer.next())? == 0 {
-            return Ok(Reply::TakenForDead);
-        }
+        let late = match answer::number(answer.next())? {
+            0 => return Ok(Reply::TakenForDead),
+            word => word == 2,
+        };
         self.client.set_clock(answer::number(answer.next())?);
         let user_auth = match answer::text(answer.next())?.as_str() {
             "" => None,
@@ -44,13 +52,13 @@ impl Redis {
         let mut dead = answer.map(|node| answer::text(Some(node))).collect::<Result<Vec<_>, _>>()?;
         dead.sort_unstable();
         dead.dedup();
-        Ok(Reply::Alive { user_auth, dead })
+        Ok(Reply::Alive { user_auth, dead, late })
     }
 
     /// Makes this node one of the cluster's.
     pub(super) async fn register(&self) -> Result<(), StoreError> {
         match self.beat(true, false).await? {
-            Reply::Alive { user_auth, .. } => self.sink().force_user_auth(user_auth),
+            Reply::Alive { user_auth, .. } => self.force_user_auth_here(user_auth),
             Reply::TakenForDead => {}
         }
         Ok(())
@@ -64,12 +72,23 @@ impl Redis {
             sleep(interval).await;
             let may_reap = heard_since.is_some_and(|since| since.elapsed() > self.options.lease);
             match self.beat(false, may_reap).await {
-                Ok(Reply::Alive { user_auth, dead }) => {
+                Ok(Reply::Alive { user_auth, dead, late }) => {
+                    if late {
+                        heard_since = None;
+                    }
                     heard_since.get_or_insert_with(Instant::now);
-                    self.sink().force_user_auth(user_auth);
-                    self.settle_debts().await;
+                    self.force_user_auth_here(user_auth);
+                    // Neither may keep the next sign of life waiting.
+                    let this = self.clone();
+                    self.spawn(async move { this.settle_debts().await });
                     for node in dead {
-                        self.reap(&node).await;
+                        if lock(&self.reaping).insert(node.clone()) {
+                            let this = self.clone();
+                            self.spawn(async move {
+                                this.reap(&node).await;
+                                lock(&this.reaping).remove(&node);
+                            });
+                        }
                     }
                 }
                 Ok(Reply::TakenForDead) => {
@@ -98,16 +117,51 @@ impl Redis {
     }
 
     async fn reap(&self, dead: &str) {
-        let mut total = 0;
         loop {
             let answer = self.call(Script::Reap, self.deadline(), |a| a.text(dead).number(REAPED_AT_ONCE).number(self.room_expiry())).await;
             match answer.map_err(StoreError::from).and_then(|left| answer::number(Some(left))) {
                 Ok(0) => break,
-                Ok(_) => total += REAPED_AT_ONCE,
+                Ok(_) => {}
                 Err(error) => return tracing::warn!(node = dead, %error, "a dead node could not be taken out yet"),
             }
         }
-        tracing::warn!(node = dead, connections = total, "a node is dead; its rooms were told");
+        tracing::warn!(node = dead, "a node is dead; its rooms were told");
+    }
+
+    /// A Redis that has started again may have lost the last moments: sessions that ended are back, others were never begun.
+    pub(super) async fn watch_restarts(self: Arc<Self>) {
+        let mut connections = self.client.watch();
+        let mut run = self.client.live().ok().map(|live| live.run);
+        while connections.changed().await.is_ok() {
+            let Some(now) = connections.borrow_and_update().as_ref().map(|live| live.run.clone()) else { continue };
+            if run.replace(now.clone()) != Some(now) {
+                while let Err(error) = self.compare_notes().await {
+                    tracing::debug!(%error, "sessions can't be compared with Redis yet");
+                    sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Ends what Redis knows and this node does not, and sends back whom Redis does not know.
+    pub(super) async fn compare_notes(&self) -> Result<(), StoreError> {
+        // What is owed is on its way, and no difference.
+        self.settle_debts().await;
+        let mut command = redis::cmd("SMEMBERS");
+        command.arg(format!("{}ao:conns:{}", self.options.prefix, self.node()));
+        let live = self.client.live()?;
+        let answer = answer::list(self.client.send(&live, &command, self.deadline()).await?)?;
+        let mut here: HashSet<ConnectionId> = self.sink().sessions().into_iter().collect();
+        for entry in answer {
+            let entry = answer::text(Some(entry))?;
+            let Some((connection, uid)) = entry.split_once('\n') else { continue };
+            let (Ok(connection), Ok(uid)) = (connection.parse().map(ConnectionId), Uid::text(uid)) else { continue };
+            if !here.remove(&connection) {
+                let _ = self.owe(Debt::End(uid, connection), self.deadline()).await;
+            }
+        }
+        here.into_iter().for_each(|connection| self.sink().send_back(connection));
+        Ok(())
     }
 
     /// Connections of this node whose session was taken over, and that have not ended yet.
@@ -138,7 +192,7 @@ impl Cluster for Redis {
 
     async fn force_user_auth(&self, on: bool) -> Result<(), StoreError> {
         self.call(Script::Switch, self.deadline(), |a| a.number(u64::from(on))).await?;
-        self.sink().force_user_auth(Some(on));
+        self.force_user_auth_here(Some(on));
         Ok(())
     }
 }

@@ -18,9 +18,11 @@ impl Presence for Redis {
         let answer = match answer.map_err(StoreError::from) {
             Ok(answer) => answer,
             Err(error) => {
-                // Whoever is told that it failed is no session.
+                // Whoever is told that it failed is no session; and the earlier one may have been evicted by it.
                 if matches!(error, StoreError::OutcomeUnknown(_)) {
                     let _ = self.owe(Debt::End(uid.clone(), connection), self.deadline()).await;
+                    let this = self.this()?;
+                    self.spawn(async move { this.evict_missed().await });
                 }
                 return Err(error);
             }
@@ -38,20 +40,13 @@ impl Presence for Redis {
 
     async fn enter(&self, room: &RoomId, visitor: &Visitor) -> Result<Roster, StoreError> {
         let (this, deadline, Visitor { connection, uid, hidden }) = (self.this()?, self.deadline(), visitor);
+        // It comes again: whatever was to be undone for it is not.
+        self.debts.forgive(room, *connection);
         let answer = self.call(Script::Enter, deadline, |a| {
             let a = a.text(room.as_str()).number(connection.0).text(uid.as_str()).text(&uid.json());
-            a.number(u64::from(*hidden)).number(self.room_expiry())
+            a.number(u64::from(*hidden))
         });
-        let answer = match answer.await.map_err(StoreError::from) {
-            Ok(answer) => answer,
-            Err(error) => {
-                if matches!(error, StoreError::OutcomeUnknown(_)) {
-                    let _ = self.owe(Debt::Depart(room.clone(), *connection, "d"), self.deadline()).await;
-                }
-                return Err(error);
-            }
-        };
-        let mut answer = answer::list(answer)?;
+        let mut answer = answer::list(answer.await?)?;
         let members = answer::list(answer.pop().unwrap_or_default())?;
         let kind = answer::text(answer.pop())?;
         let told = answer::text(answer.last().cloned())?;
@@ -61,7 +56,7 @@ impl Presence for Redis {
             this.settle_one(room, &mut answer.into_iter(), Some(*connection), |_| Some(event), deadline).await?;
         } else if let Some(followed) = self.rooms.get(room.as_str()) {
             // What precedes the newcomer's place is not told to it.
-            followed.reach(n, deadline).await;
+            this.catch_up(room, &followed, n, deadline).await;
         }
         Ok(Roster { others: places::others(places::read(members), uid), n })
     }

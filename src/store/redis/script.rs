@@ -11,28 +11,38 @@ pub(super) enum Script {
     Page,
     Clear,
     Forget,
+    Expel,
+    Beat,
+    Resign,
+    Admit,
+    Nodes,
+    Switch,
     Enter,
     Depart,
     Release,
     Claim,
     End,
-    Expel,
-    Beat,
     Reap,
-    Resign,
-    Admit,
-    Nodes,
-    Switch,
+}
+
+impl Script {
+    /// Whether it only reads. One that takes long says nothing about the connection.
+    pub(super) fn reads(self) -> bool {
+        matches!(self, Script::Page | Script::Tail | Script::Nodes)
+    }
 }
 
 macro_rules! sources {
-    ($($file:literal)*) => {
+    (order: $($order:literal)* presence: $($presence:literal)*) => {
         /// In the order of [`Script`].
-        pub(super) const SOURCES: &[&str] = &[$(concat!(include_str!("lua/common.lua"), include_str!(concat!("lua/", $file)))),*];
+        pub(super) const SOURCES: &[&str] = &[
+            $(concat!(include_str!("lua/common.lua"), include_str!(concat!("lua/", $order))),)*
+            $(concat!(include_str!("lua/common.lua"), include_str!("lua/presence.lua"), include_str!(concat!("lua/", $presence))),)*
+        ];
     };
 }
 
 sources! {
-    "publish.lua" "tail.lua" "page.lua" "clear.lua" "forget.lua" "enter.lua" "depart.lua" "release.lua" "claim.lua" "end.lua" "expel.lua"
-    "beat.lua" "reap.lua" "resign.lua" "admit.lua" "nodes.lua" "switch.lua"
+    order: "publish.lua" "tail.lua" "page.lua" "clear.lua" "forget.lua" "expel.lua" "beat.lua" "resign.lua" "admit.lua" "nodes.lua" "switch.lua"
+    presence: "enter.lua" "depart.lua" "release.lua" "claim.lua" "end.lua" "reap.lua"
 }

@@ -2,7 +2,13 @@
 //!
 //! Commands on it must be sent in the order in which the list of rooms changes, or a late UNSUBSCRIBE would end a new subscription: the
 //! lock around the way out sees to that. It is held until a command was handed over, not until it was answered.
-use std::{future::Future, pin::Pin, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::SeqCst},
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, future::poll_fn, stream};
@@ -13,10 +19,11 @@ use tokio::{
 };
 
 use super::{
-    Redis,
+    Redis, answer,
+    client::Failure,
     follow::{At, Followed, Step},
     script::Script,
-    wire::Told,
+    wire::{Header, Told},
 };
 use crate::domain::{
     error::StoreError,
@@ -76,7 +83,7 @@ impl Redis {
         let deadline = Instant::now() + self.options.deadline;
         let way = self.subscriptions.0.lock().await;
         let Some(sink) = &*way else { return Err(StoreError::Unavailable("there is no connection to Redis to listen on".into())) };
-        let followed = self.rooms.add(room);
+        let (followed, listener) = (self.rooms.add(room), self.listeners.load(SeqCst));
         let mut command = subscribe(sink, vec![self.room_channel(room)]);
         let handed_over = hand_over(&mut command).await;
         drop(way);
@@ -90,14 +97,17 @@ impl Redis {
         }
         match self.tail(room, None, deadline).await {
             Ok((at, _)) => {
-                if followed.open(room, at, &*self.sink()) == Step::Gap {
+                let gap = followed.open(room, at, &*self.sink()) == Step::Gap;
+                self.rooms.opened(room);
+                // Who began to listen anew meanwhile did not look for what this room has missed.
+                if gap || self.listeners.load(SeqCst) != listener {
                     self.heal_later(room, &followed);
                 }
                 Ok(())
             }
-            Err(error) => {
+            Err(failure) => {
                 self.unfollow(room).await;
-                Err(error)
+                Err(failure.into())
             }
         }
     }
@@ -111,39 +121,69 @@ impl Redis {
     }
 
     /// Where a room's order stands, and what Redis keeps of the way there from `n` on.
-    async fn tail(&self, room: &RoomId, n: Option<u64>, deadline: Instant) -> Result<(At, Vec<Told>), StoreError> {
+    async fn tail(&self, room: &RoomId, n: Option<u64>, deadline: Instant) -> Result<(At, Vec<Told>), Failure> {
         let wanted = n.map_or("-1".into(), |n| n.to_string());
         let answer = self.call(Script::Tail, deadline, |a| a.text(room.as_str()).text(&wanted)).await?;
-        let mut answer = super::answer::list(answer)?.into_iter();
-        let mut number = || super::answer::number(answer.next());
+        self.read_tail(answer).map_err(|error| Failure::Refused(error.to_string()))
+    }
+
+    fn read_tail(&self, answer: redis::Value) -> Result<(At, Vec<Told>), StoreError> {
+        let mut answer = answer::list(answer)?.into_iter();
+        let mut number = || answer::number(answer.next());
         let (epoch, _base, n) = (number()?, number()?, number()?);
         let node = self.node();
-        let kept = answer.filter_map(|text| Told::decode(super::answer::bytes(text)?, &node)).collect();
-        Ok((At { epoch, n }, kept))
+        Ok((At { epoch, n }, answer.filter_map(|text| Told::decode(answer::bytes(text)?, &node)).collect()))
     }
 
     /// Asks Redis for what is missing in a room, in a task of its own.
     pub(super) fn heal_later(self: &Arc<Self>, room: &RoomId, followed: &Arc<Followed>) {
-        if followed.begin_healing() {
+        if followed.begin_asking() {
             let (this, room, followed) = (self.clone(), room.clone(), followed.clone());
             self.spawn(async move { this.heal(&room, &followed).await });
         }
     }
 
-    /// Until it is known where the room's order stands.
+    /// Until nothing is missing. One at a time does this for a room.
     async fn heal(self: &Arc<Self>, room: &RoomId, followed: &Arc<Followed>) {
-        loop {
-            // Before the question: a gap that is seen after it asks again.
-            followed.begin_asking();
-            let Some(at) = followed.at() else { return };
-            match self.tail(room, Some(at.n), Instant::now() + self.options.deadline).await {
-                Ok((now, kept)) => return followed.repair(room, now, kept, &*self.sink()),
-                Err(error) => tracing::debug!(%room, %error, "a room can't be made up for yet"),
+        while let Some(at) = followed.at() {
+            match self.tail(room, Some(at.n), self.deadline()).await {
+                Ok((now, kept)) => {
+                    if followed.repair(room, now, kept, &*self.sink()) {
+                        return;
+                    }
+                }
+                Err(Failure::Refused(why)) => {
+                    tracing::error!(%room, why, "a room can't be made up for; its clients come back");
+                    return followed.give_up(room, &*self.sink());
+                }
+                Err(error) => {
+                    tracing::debug!(%room, %error, "a room can't be made up for yet");
+                    tokio::time::sleep(HEAL).await;
+                }
             }
-            tokio::time::sleep(HEAL).await;
-            if self.rooms.get(room.as_str()).is_none_or(|now| !Arc::ptr_eq(&now, followed)) || !followed.begin_healing() {
-                return; // somebody else does
+            if self.rooms.get(room.as_str()).is_none_or(|now| !Arc::ptr_eq(&now, followed)) {
+                return followed.end_asking();
             }
+        }
+        followed.end_asking();
+    }
+
+    /// Hands out what came from the channel, as long as there is any.
+    async fn drain(self: Arc<Self>, room: RoomId, followed: Arc<Followed>) {
+        while let Some(text) = followed.next() {
+            match Told::decode(text, &self.node()) {
+                Some(told) => {
+                    if followed.apply(&room, told, &*self.sink()) == Step::Gap {
+                        self.heal_later(&room, &followed);
+                    }
+                }
+                None => tracing::warn!(%room, "something that is no publication was published in a room's channel"),
+            }
+            tokio::task::consume_budget().await;
+        }
+        if followed.overflowed() {
+            tracing::warn!(%room, "a room has more publications than this node can hand out; asking for those that were thrown away");
+            self.heal_later(&room, &followed);
         }
     }
 
@@ -152,13 +192,13 @@ impl Redis {
         let (mut pause, mut first, mut told) = (PAUSES.0, true, false);
         loop {
             match timeout(CONNECT, self.begin_listening()).await {
-                Ok(Ok(stream)) => {
+                Ok(Ok((stream, own))) => {
                     if !std::mem::take(&mut first) {
                         tracing::warn!("listening to Redis again");
                     }
                     (pause, told) = (PAUSES.0, false);
                     self.listening.send_replace(true);
-                    self.hear(stream).await;
+                    self.hear(stream, &own).await;
                     self.listening.send_replace(false);
                     tracing::error!("the connection that listens to Redis has ended");
                 }
@@ -175,13 +215,15 @@ impl Redis {
         }
     }
 
-    async fn begin_listening(self: &Arc<Self>) -> RedisResult<redis::aio::PubSubStream> {
+    /// The connection, and this node's own channel on it.
+    async fn begin_listening(self: &Arc<Self>) -> RedisResult<(redis::aio::PubSubStream, String)> {
         let (sink, stream) = self.client.driver().get_async_pubsub().await?.split();
+        let own = format!("{}node:{}", self.channels, self.node());
         let commands = {
             let mut way = self.subscriptions.0.lock().await;
             let rooms = self.rooms.all();
-            let own = vec![format!("{}all", self.channels), format!("{}node:{}", self.channels, self.node())];
-            let mut channels = vec![own];
+            self.listeners.fetch_add(1, SeqCst);
+            let mut channels = vec![vec![format!("{}all", self.channels), own.clone()]];
             channels.extend(rooms.chunks(AT_ONCE.0).map(|rooms| rooms.iter().map(|(room, _)| self.room_channel(room)).collect()));
             let mut commands = Vec::new();
             for channels in channels {
@@ -197,15 +239,14 @@ impl Redis {
         for command in commands {
             command.await?;
         }
-        Ok(stream)
+        Ok((stream, own))
     }
 
     /// Until it ends, or is silent for too long.
-    async fn hear(self: &Arc<Self>, mut stream: redis::aio::PubSubStream) {
+    async fn hear(self: &Arc<Self>, mut stream: redis::aio::PubSubStream, own: &str) {
         // What was missed meanwhile; kicks too.
         let recovery = self.clone();
         self.spawn(async move { recovery.recover().await });
-        let own = format!("{}node:{}", self.channels, self.node());
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
@@ -213,16 +254,25 @@ impl Redis {
             tokio::select! {
                 message = stream.next() => {
                     let Some(message) = message else { return };
-                    heard = Instant::now();
-                    self.message(&message, &own);
+                    match self.message(&message, own) {
+                        Heard::Beat { at_ms } => {
+                            heard = Instant::now();
+                            // What is read so late has let too much gather before it.
+                            if self.client.redis_ms(heard).saturating_sub(at_ms) > self.options.lease.as_millis() as u64 {
+                                tracing::error!("this node can't keep up with what it is told; it begins anew");
+                                return;
+                            }
+                        }
+                        Heard::Other => {}
+                    }
                 }
                 _ = tick.tick() => {
                     if self.rooms.any_idle(LINGER) {
                         let this = self.clone();
                         self.spawn(async move { this.sweep().await });
                     }
-                    // Each sign of life of this node is heard here as well; three in a row are missing.
-                    if heard.elapsed() > self.options.lease + TICK || *own != format!("{}node:{}", self.channels, self.node()) {
+                    // Each sign of life of this node is heard here as well; three in a row are missing, or it has another name.
+                    if heard.elapsed() > self.options.lease + TICK || !own.ends_with(&*self.node()) {
                         return;
                     }
                 }
@@ -238,51 +288,72 @@ impl Redis {
             hand_over(&mut unsubscribe(sink, rooms.iter().map(|room| self.room_channel(room)).collect())).await;
         }
         drop(way);
-        let forgotten =
-            self.call(Script::Forget, Instant::now() + self.options.deadline, |a| rooms.iter().fold(a, |a, room| a.text(room.as_str())));
-        if let Err(error) = forgotten.await {
-            tracing::debug!(%error, "a few bytes stay in Redis until it starts again");
+        self.forget(&rooms).await;
+    }
+
+    /// This node's last batches in these rooms need not be known any more.
+    pub(super) async fn forget(&self, rooms: &[RoomId]) {
+        for rooms in rooms.chunks(AT_ONCE.0) {
+            let forgotten = self.call(Script::Forget, self.deadline(), |a| rooms.iter().fold(a, |a, room| a.text(room.as_str())));
+            if let Err(error) = forgotten.await {
+                tracing::debug!(%error, "a few bytes stay in Redis until it starts again");
+            }
         }
     }
 
     async fn recover(self: &Arc<Self>) {
-        let rooms = self.rooms.all();
-        stream::iter(rooms)
+        self.evict_missed().await;
+        stream::iter(self.rooms.all())
             .for_each_concurrent(AT_ONCE.1, |(room, followed)| async move {
-                if followed.begin_healing() {
+                if followed.begin_asking() {
                     self.heal(&room, &followed).await;
                 }
             })
             .await;
-        match self.evicted_here().await {
-            Ok(evicted) => evicted.into_iter().for_each(|connection| self.sink().evict(connection)),
-            Err(error) => tracing::warn!(%error, "kicks may have been missed"),
+    }
+
+    /// Kicks that nobody here was told of.
+    pub(super) async fn evict_missed(&self) {
+        loop {
+            match self.evicted_here().await {
+                Ok(evicted) => return evicted.into_iter().for_each(|connection| self.sink().evict(connection)),
+                Err(error) => tracing::debug!(%error, "kicks may have been missed"),
+            }
+            tokio::time::sleep(HEAL).await;
         }
     }
 
-    fn message(self: &Arc<Self>, message: &Msg, own: &str) {
-        let channel = message.get_channel_name();
-        let Some(name) = channel.strip_prefix(&*self.channels) else { return };
+    fn message(self: &Arc<Self>, message: &Msg, own: &str) -> Heard {
+        let (channel, payload) = (message.get_channel_name(), message.get_payload_bytes());
+        let Some(name) = channel.strip_prefix(&*self.channels) else { return Heard::Other };
         if let Some(room) = name.strip_prefix("room:") {
-            let Some((room, followed)) = self.rooms.id(room) else { return };
-            match Told::decode(Bytes::copy_from_slice(message.get_payload_bytes()), &self.node()) {
-                Some(told) => {
-                    if followed.apply(&room, told, &*self.sink()) == Step::Gap {
-                        self.heal_later(&room, &followed);
-                    }
-                }
-                None => tracing::warn!(%room, "something that is no publication was published in a room's channel"),
+            let Some((room, followed)) = self.rooms.id(room) else { return Heard::Other };
+            // This node's own come back as well.
+            let known =
+                Header::decode(payload).is_some_and(|told| followed.at().is_some_and(|at| at.epoch == told.epoch && told.last() <= at.n));
+            if !known && followed.receive(Bytes::copy_from_slice(payload)) {
+                self.spawn(self.clone().drain(room, followed));
             }
-            return;
+            return Heard::Other;
         }
-        let text = std::str::from_utf8(message.get_payload_bytes()).unwrap_or_default();
+        let text = std::str::from_utf8(payload).unwrap_or_default();
         let (word, argument) = text.split_once(' ').unwrap_or((text, ""));
         match (word, argument.parse::<u64>()) {
             ("evict", Ok(connection)) if channel == own => self.sink().evict(ConnectionId(connection)),
             ("expel", Ok(connection)) if channel == own => self.sink().expel(ConnectionId(connection)),
-            ("auth", Ok(on)) if name == "all" => self.sink().force_user_auth(Some(on == 1)),
-            ("beat", _) if channel == own => {}
+            ("auth", Ok(on)) if name == "all" => self.force_user_auth_here(Some(on == 1)),
+            ("beat", Ok(at_ms)) if channel == own => return Heard::Beat { at_ms },
             _ => tracing::warn!(channel, "an unknown word was published in a channel of this server"),
         }
+        Heard::Other
     }
+}
+
+/// What was heard.
+enum Heard {
+    /// A sign of life of this node, and when it was given, by Redis' clock.
+    Beat {
+        at_ms: u64,
+    },
+    Other,
 }

@@ -27,6 +27,32 @@ pub(super) struct Told {
     pub(super) publications: Vec<Publication>,
 }
 
+/// The first line.
+pub(super) struct Header<'a> {
+    pub(super) epoch: u64,
+    base: u64,
+    first: u64,
+    count: u64,
+    node: &'a str,
+    /// Where the second line begins.
+    end: usize,
+}
+
+impl<'a> Header<'a> {
+    pub(super) fn decode(text: &'a [u8]) -> Option<Self> {
+        let line = text.iter().position(|b| *b == b'\n')?;
+        let mut words = std::str::from_utf8(&text[..line]).ok()?.split(' ');
+        let mut number = || words.next()?.parse::<u64>().ok();
+        let (epoch, base, first, count) = (number()?, number()?, number()?, number()?);
+        Some(Header { epoch, base, first, count, node: words.next()?, end: line + 1 })
+    }
+
+    /// The last place.
+    pub(super) fn last(&self) -> u64 {
+        self.first.saturating_add(self.count).saturating_sub(1)
+    }
+}
+
 impl Told {
     /// The last place in it.
     pub(super) fn last(&self) -> u64 {
@@ -35,13 +61,10 @@ impl Told {
 
     /// From the channel or the replay list. Nothing, where it can't be read: somebody else wrote it.
     pub(super) fn decode(text: Bytes, this_node: &str) -> Option<Self> {
-        let header_end = text.iter().position(|b| *b == b'\n')?;
-        let meta_end = header_end + 1 + text[header_end + 1..].iter().position(|b| *b == b'\n')?;
-        let mut header = std::str::from_utf8(&text[..header_end]).ok()?.split(' ');
-        let mut number = || header.next()?.parse::<u64>().ok();
-        let (epoch, base, first, count) = (number()?, number()?, number()?, number()?);
-        let ours = header.next()? == this_node;
-        let meta = std::str::from_utf8(&text[header_end + 1..meta_end]).ok()?;
+        let Header { epoch, base, first, count, node, end } = Header::decode(&text)?;
+        let ours = node == this_node;
+        let meta_end = end + text[end..].iter().position(|b| *b == b'\n')?;
+        let meta = std::str::from_utf8(&text[end..meta_end]).ok()?;
         let mut at = meta_end + 1;
         let mut take = |length: usize| {
             let end = at.checked_add(length).filter(|end| *end <= text.len())?;

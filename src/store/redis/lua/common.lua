@@ -1,5 +1,5 @@
--- What all scripts begin with. Every script is given: key prefix, channel prefix, this node, the Redis server's run id, and until when
--- (milliseconds since 1970 on Redis' clock; 0: for ever) it may have an effect.
+-- What all scripts begin with; those of presence have presence.lua behind it. Every script is given: key prefix, channel prefix, this node, the
+-- Redis server's run id, and until when (milliseconds since 1970 on Redis' clock; 0: for ever) it may have an effect.
 local P, C, NODE, RUN, EXPIRY = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local call = redis.call
 local clock = call('TIME')
@@ -8,7 +8,7 @@ local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
 -- Bytes of a room's replay list, how long it is kept behind the last publication, and how often its expiry is set anew.
 local REPLAY_BYTES, REPLAY_MS, REPLAY_FRESH_MS = 1048576, 60000, 20000
 -- How long the counters of a room without members and messages are kept.
-local SEQ_MS = 86400000
+local SEQ_MS = 600000
 
 local function expired()
   if EXPIRY > 0 and NOW > EXPIRY then return redis.error_reply('AOEXPIRED the caller has given up') end
@@ -17,17 +17,18 @@ end
 local function key(name, room) return P .. 'ao:' .. name .. ':' .. room end
 
 -- Where the room's order stands. A Redis server that has just started may have lost the last moments: it begins a new epoch, which says
--- where it went on from. Numbers of batches are of no use then either.
+-- where it went on from. The number of a batch is written together with it, so it is known exactly if the batch is; those of nodes that are
+-- no more are thrown away on this occasion.
 local function seq(room)
   local at = key('seq', room)
   local s = call('HMGET', at, 'n', 'run', 'epoch', 'base', 'bytes', 'fresh', 'b:' .. NODE)
   local n = tonumber(s[1] or 0)
   if s[2] ~= RUN then
-    local old = call('HKEYS', at)
-    for _, field in ipairs(old) do
-      if string.sub(field, 1, 2) == 'b:' then call('HDEL', at, field) end
+    for _, field in ipairs(call('HKEYS', at)) do
+      local node = string.match(field, '^b:(.*)$')
+      if node and node ~= NODE and not call('ZSCORE', P .. 'ao:nodes', node) then call('HDEL', at, field) end
     end
-    s[3], s[4], s[7] = clock[1] .. string.format('%06d', clock[2]), string.format('%d', n), false
+    s[3], s[4] = clock[1] .. string.format('%06d', clock[2]), string.format('%d', n)
     call('HSET', at, 'run', RUN, 'epoch', s[3], 'base', s[4])
   end
   return {
@@ -61,24 +62,6 @@ local function emit(s, count, payload, field, value)
   return first
 end
 
--- One publication about a user.
-local function tell(s, kind, connection, uid)
-  return emit(s, 1, kind .. connection .. ',0,' .. #uid .. '\n' .. uid)
-end
-
-local function is_alive() return call('ZSCORE', P .. 'ao:nodes', NODE) end
-
-local LOST = 'AOLOST this node was taken for dead'
-
--- A place in a room: its number, v(isible), d(ummy) or h(eld), and the uid as JSON.
-local function place(text)
-  if not text then return nil end
-  local number, flag, uid = string.match(text, '^(%d+) (%a) (.*)$')
-  return { number = number, flag = flag, uid = uid }
-end
-
-local function written(p) return p.number .. ' ' .. p.flag .. ' ' .. p.uid end
-
 -- The keys with a room's messages.
 local function log_keys(room)
   local m = P .. 'msg_' .. room
@@ -95,53 +78,7 @@ local function unused(room, room_expiry)
     call('PEXPIRE', key('seq', room), room_expiry)
   else
     call('PERSIST', key('seq', room))
+    for _, log in ipairs(logs) do call('PERSIST', log) end -- it may have been switched off
   end
 end
 
-local function used(room, room_expiry)
-  call('PERSIST', key('seq', room))
-  if room_expiry > 0 then
-    for _, log in ipairs(log_keys(room)) do call('PERSIST', log) end
-  end
-end
-
--- After somebody went.
-local function vacate(room, room_expiry)
-  if call('EXISTS', key('members', room)) == 0 then
-    call('SREM', P .. 'ao:rooms', room)
-    unused(room, room_expiry)
-  end
-end
-
--- Takes a connection out of a room, and tells it where the others saw it. Returns counters and place of what was told.
-local function depart(room, name, kind, connection, room_expiry)
-  local members = key('members', room)
-  local mine = place(call('HGET', members, 'c' .. name))
-  if not mine then return nil end
-  call('HDEL', members, 'c' .. name)
-  local s, first
-  if mine.flag == 'v' then
-    s = seq(room)
-    first = tell(s, kind, connection, mine.uid)
-  end
-  vacate(room, room_expiry)
-  return s, first, mine.uid
-end
-
--- Gives up the place held for a uid.
-local function release(room, uid, room_expiry)
-  call('SREM', key('holds', uid), room)
-  local members = key('members', room)
-  local held = place(call('HGET', members, 'h' .. uid))
-  if not held then return nil end
-  call('HDEL', members, 'h' .. uid)
-  local s = seq(room)
-  local first = tell(s, 'd', '-', held.uid)
-  vacate(room, room_expiry)
-  return s, first, held.uid
-end
-
-local function told(s, first, uid)
-  if not first then return {} end
-  return { s.epoch, s.base, string.format('%d', first), uid }
-end

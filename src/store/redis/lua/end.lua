@@ -7,5 +7,9 @@ call('SREM', key('conns', NODE), connection .. '\n' .. uid)
 for _, room in ipairs(call('SMEMBERS', key('at', name))) do depart(room, name, 'd', connection, room_expiry) end
 call('UNLINK', key('at', name))
 local session = call('HGET', P .. 'ao:sessions', uid)
-if session and string.match(session, '^([^\n]*)\n') == name then call('HDEL', P .. 'ao:sessions', uid) end
+if session and string.match(session, '^([^\n]*)\n') == name then
+  call('HDEL', P .. 'ao:sessions', uid)
+  -- Places that were held for it, and that it neither took nor gave up.
+  for _, room in ipairs(call('SMEMBERS', key('holds', uid))) do release(room, uid, room_expiry) end
+end
 return 0

@@ -1,5 +1,5 @@
--- Puts a connection into a room. room, connection, uid as text, uid as JSON, hidden, room_expiry
-local room, connection, uid, json, hidden, room_expiry = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10] == '1', tonumber(ARGV[11])
+-- Puts a connection into a room. room, connection, uid as text, uid as JSON, hidden
+local room, connection, uid, json, hidden = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10] == '1'
 local late = expired()
 if late then return late end
 if not is_alive() then return redis.error_reply(LOST) end
@@ -15,7 +15,7 @@ end
 if call('SISMEMBER', key('evicted', NODE), connection) == 0 then
   if call('EXISTS', members) == 0 then
     call('SADD', P .. 'ao:rooms', room)
-    used(room, room_expiry)
+    used(room)
   end
   local mine = place(call('HGET', members, 'c' .. name))
   local seen = mine and mine.flag == 'v'

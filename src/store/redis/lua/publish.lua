@@ -9,6 +9,18 @@ if s.batch then
 end
 local late = expired()
 if late then return late end
+if not call('ZSCORE', P .. 'ao:nodes', NODE) then return redis.error_reply('AOLOST this node was taken for dead') end
+-- What a kicked connection had on its way has no effect, even if its node has not heard of the kick.
+if call('EXISTS', key('evicted', NODE)) == 1 then
+  local seen, evicted = {}, {}
+  for connection in string.gmatch(meta, '[iug](%d+),') do
+    if not seen[connection] then
+      seen[connection] = true
+      if call('SISMEMBER', key('evicted', NODE), connection) == 1 then evicted[#evicted + 1] = connection end
+    end
+  end
+  if #evicted > 0 then return redis.error_reply('AOEVICTED ' .. table.concat(evicted, ' ')) end
+end
 
 local tail, opened = ',"ts":' .. clock[1] .. '}', ',"ts":' .. clock[1] .. ',"n":'
 local inserts, updates, copies, ignored, at = {}, {}, {}, {}, FIRST
@@ -28,7 +40,8 @@ for i = 1, #kinds do
 end
 
 local logs = log_keys(room)
--- Nothing is written before it is sure that all of it can be.
+-- Nothing is written before it is sure that all of it can be; the first to be written is the log.
+call('LLEN', key('replay', room))
 if #updates > 0 then call('HLEN', logs[2]) end
 if #copies > 0 then call('LLEN', logs[3]) end
 if #ignored > 0 then call('LLEN', logs[4]) end

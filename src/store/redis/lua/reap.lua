@@ -1,15 +1,19 @@
--- Takes some of a dead node's sessions out, and tells their rooms. node, most connections, room_expiry. Returns how many are left.
+-- Takes some of a dead node's sessions out, and tells their rooms. node, most rooms, room_expiry. Returns how many sessions are left.
 local dead, most, room_expiry = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 local nodes = P .. 'ao:nodes'
 local lease = call('ZSCORE', nodes, dead)
 if lease and tonumber(lease) > NOW then return 0 end
 call('ZREM', nodes, dead)
 call('SADD', P .. 'ao:dead', dead)
-local conns, sessions = key('conns', dead), P .. 'ao:sessions'
-for _, entry in ipairs(call('SPOP', conns, most)) do
+local conns, sessions, rooms = key('conns', dead), P .. 'ao:sessions', 0
+while rooms < most do
+  local entry = call('SPOP', conns)
+  if not entry then break end
+  rooms = rooms + 1
   local connection, uid = string.match(entry, '^(%d+)\n(.*)$')
   local name = dead .. ':' .. connection
   for _, room in ipairs(call('SMEMBERS', key('at', name))) do
+    rooms = rooms + 1
     depart(room, name, 'd', '-', room_expiry)
     call('HDEL', key('seq', room), 'b:' .. dead)
   end

@@ -4,14 +4,16 @@ local s = seq(room)
 if s.n == 0 and call('EXISTS', key('members', room)) == 0 then unused(room, 0) end
 local answer, found = { s.epoch, s.base, string.format('%d', s.n) }, {}
 if n >= 0 and s.n > n then
-  local replay, index = key('replay', room), -1
-  while true do
-    local text = call('LINDEX', replay, index)
-    if not text then break end
-    local first, count = string.match(text, '^%d+ %d+ (%d+) (%d+) ')
-    if tonumber(first) + tonumber(count) - 1 <= n then break end
-    found[#found + 1] = text
-    index = index - 1
+  local replay, last, more = key('replay', room), -1, true
+  while more do
+    local texts = call('LRANGE', replay, last - 63, last)
+    for i = #texts, 1, -1 do
+      local first, count = string.match(texts[i], '^%d+ %d+ (%d+) (%d+) ')
+      more = first and tonumber(first) + tonumber(count) - 1 > n
+      if not more then break end
+      found[#found + 1] = texts[i]
+    end
+    more, last = more and #texts == 64, last - 64
   end
 end
 for i = #found, 1, -1 do answer[#answer + 1] = found[i] end

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 use super::{Keys, Options, Redis};
 use crate::{
     domain::{
-        broker::Broker,
+        broker::{Broker, Entry},
         ids::{ConnectionId, RoomId},
         presence::Departure,
     },
@@ -332,4 +332,60 @@ async fn a_node_that_was_taken_for_dead_sends_its_clients_back_and_goes_on_under
     one.store.presence().claim(&uid("dan"), ConnectionId(11), &socket(11)).await.unwrap();
     two.store.presence().claim(&uid("dan"), ConnectionId(12), &socket(12)).await.unwrap();
     until("it is reached under it", || one.witness.evicted() == [ConnectionId(11)]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_kicked_connection_had_on_its_way_has_no_effect() {
+    let keys = Keys::new();
+    let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
+    one.attach(&room).await;
+    two.attach(&room).await;
+    one.enter(&room, 7001, "ann").await;
+    two.store.presence().claim(&uid("ann"), ConnectionId(5), &socket(5)).await.unwrap();
+    let system = Entry::System { content: "1".into() };
+    one.broker.publish(&room, [insert("from the kicked"), system].into()).await.unwrap();
+    assert_eq!(two.hears(&room, 2).await, ["1 joined ann", "2 system 1"]);
+    assert_eq!(log(&two.broker, &room).await, [""; 0]);
+    one.broker.publish(&room, [insert("from the kicked")].into()).await.unwrap();
+    one.store.presence().end(&uid("ann"), ConnectionId(7001)).await.unwrap();
+    publish(&one.broker, &room, [insert("from another life")]).await;
+    assert_eq!(two.hears(&room, 1).await, ["3 insert from another life"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_taken_for_dead_tells_nothing() {
+    let keys = Keys::new();
+    let (one, room) = (Node::new(&keys).await, room("class"));
+    redis::cmd("ZREM").arg(keys.key("ao:nodes")).arg(&*one.store.node()).exec(&mut keys.connection()).unwrap();
+    assert!(one.broker.publish(&room, [insert("from the gone")].into()).await.is_err());
+    assert_eq!(log(&one.broker, &room).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ends_without_joining_gives_its_holds_up() {
+    let keys = Keys::new();
+    let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
+    one.attach(&room).await;
+    one.enter(&room, 1, "ann").await;
+    two.store.presence().claim(&uid("ann"), ConnectionId(5), &socket(5)).await.unwrap();
+    // As when the answer to the claim was lost.
+    two.store.presence().end(&uid("ann"), ConnectionId(5)).await.unwrap();
+    assert_eq!(one.hears(&room, 2).await, ["1 joined ann", "2 gone ann"]);
+    one.store.presence().end(&uid("ann"), ConnectionId(1)).await.unwrap();
+    assert!(!keys.all().iter().any(|key| key.starts_with("ao:holds") || key.starts_with("ao:members")), "{:?}", keys.all());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_only_one_side_knows_are_ended() {
+    let keys = Keys::new();
+    let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
+    two.attach(&room).await;
+    for (connection, name) in [(1, "ghost"), (2, "ann")] {
+        one.enter(&room, connection, name).await;
+    }
+    *one.witness.sessions.lock().unwrap() = vec![ConnectionId(2), ConnectionId(3)];
+    one.store.compare_notes().await.unwrap();
+    assert_eq!(two.hears(&room, 3).await, ["1 joined ghost", "2 joined ann", "3 gone ghost"]);
+    assert_eq!(one.witness.sent_back(), [ConnectionId(3)]);
+    assert_eq!(one.store.presence().online().await.unwrap().len(), 1);
 }

@@ -1,0 +1,162 @@
+//! Whatever comes, in whatever order: each publication once, in its place, and nobody is sent back without a loss.
+use std::sync::Mutex;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::domain::{
+    broker::{Event, Publication},
+    ids::ConnectionId,
+};
+
+#[derive(Default)]
+struct Ledger {
+    told: Mutex<Vec<u64>>,
+    lost: Mutex<usize>,
+}
+
+impl Sink for Ledger {
+    fn deliver(&self, _: &RoomId, publications: Vec<Publication>) {
+        self.told.lock().unwrap().extend(publications.iter().map(|p| p.n));
+    }
+
+    fn lose(&self, _: &RoomId) {
+        *self.lost.lock().unwrap() += 1;
+    }
+
+    fn doubt(&self, _: &RoomId) {}
+    fn lose_all(&self) {}
+    fn evict(&self, _: ConnectionId) {}
+    fn expel(&self, _: ConnectionId) {}
+    fn force_user_auth(&self, _: Option<bool>) {}
+    fn sessions(&self) -> Vec<ConnectionId> {
+        vec![]
+    }
+    fn send_back(&self, _: ConnectionId) {}
+    fn open_connections(&self) -> u64 {
+        0
+    }
+}
+
+fn told(epoch: u64, base: u64, first: u64, count: u64) -> Told {
+    let publication = |n| Publication { n, origin: None, event: Event::System(Bytes::new()) };
+    Told { epoch, base, first, publications: (first..first + count).map(publication).collect() }
+}
+
+fn room() -> RoomId {
+    RoomId::new("class").unwrap()
+}
+
+fn opened(at: At, ledger: &Ledger) -> Followed {
+    let followed = Followed::default();
+    followed.open(&room(), at, ledger);
+    followed
+}
+
+/// Numbers that are the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % sides
+    }
+}
+
+#[test]
+fn any_order_of_answers_channel_and_kept_ones_tells_each_once() {
+    for seed in 0..500 {
+        let (ledger, mut dice, room) = (Ledger::default(), Dice(seed), room());
+        // What Redis has seen: batches of one to three, in two epochs that follow each other without a loss.
+        let (mut all, mut n) = (Vec::new(), 0);
+        let turn = 10 + dice.roll(20) as u64;
+        let mut base = 0;
+        while n < 40 {
+            let count = 1 + dice.roll(3) as u64;
+            let epoch = if n < turn { 1 } else { 2 };
+            if epoch == 2 && base == 0 {
+                base = n;
+            }
+            all.push(told(epoch, base, n + 1, count));
+            n += count;
+        }
+        let now = At { epoch: 2, n };
+        let followed = opened(At { epoch: 1, n: 0 }, &ledger);
+        // Own answers come at any time, the channel in order with holes, both more than once.
+        let mut waiting: Vec<Told> = all.iter().filter(|_| dice.roll(3) == 0).cloned().collect();
+        for one in &all {
+            if dice.roll(4) != 0 {
+                followed.apply(&room, one.clone(), &ledger);
+            }
+            if !waiting.is_empty() && dice.roll(2) == 0 {
+                let early = waiting.remove(dice.roll(waiting.len()));
+                // Nobody has an answer before it was given.
+                if early.first <= one.last() {
+                    followed.apply(&room, early, &ledger);
+                }
+            }
+            if dice.roll(12) == 0 && followed.begin_asking() {
+                let upto: Vec<Told> = all.iter().filter(|t| t.last() <= one.last()).cloned().collect();
+                let at = followed.at().unwrap();
+                let kept = upto.iter().filter(|t| t.last() > at.n).cloned().collect();
+                followed.repair(&room, At { epoch: one.epoch, n: one.last() }, kept, &ledger);
+                followed.end_asking();
+            }
+        }
+        let at = followed.at().unwrap();
+        followed.repair(&room, now, all.iter().filter(|t| t.last() > at.n).cloned().collect(), &ledger);
+        assert_eq!(*ledger.told.lock().unwrap(), (1..=n).collect::<Vec<_>>(), "seed {seed}");
+        assert_eq!((*ledger.lost.lock().unwrap(), followed.at()), (0, Some(now)), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_late_answer_of_an_earlier_epoch_changes_nothing() {
+    let (ledger, room) = (Ledger::default(), room());
+    let followed = opened(At { epoch: 1, n: 9 }, &ledger);
+    followed.apply(&room, told(2, 9, 10, 1), &ledger);
+    followed.apply(&room, told(1, 0, 9, 1), &ledger);
+    followed.apply(&room, told(1, 0, 10, 1), &ledger);
+    followed.repair(&room, At { epoch: 1, n: 10 }, vec![told(1, 0, 10, 1)], &ledger);
+    followed.apply(&room, told(2, 9, 11, 1), &ledger);
+    assert_eq!((&*ledger.told.lock().unwrap(), *ledger.lost.lock().unwrap()), (&vec![10, 11], 0));
+}
+
+#[test]
+fn what_redis_has_lost_is_noticed_once() {
+    let (ledger, room) = (Ledger::default(), room());
+    let followed = opened(At { epoch: 1, n: 9 }, &ledger);
+    followed.apply(&room, told(2, 7, 8, 2), &ledger);
+    followed.apply(&room, told(2, 7, 8, 2), &ledger);
+    assert_eq!((&*ledger.told.lock().unwrap(), *ledger.lost.lock().unwrap()), (&vec![8, 9], 1));
+}
+
+#[test]
+fn more_than_is_kept_is_asked_for_again() {
+    let (ledger, room) = (Ledger::default(), room());
+    let followed = opened(At { epoch: 1, n: 0 }, &ledger);
+    let all: Vec<_> = (1..=400).map(|n| told(1, 0, n, 1)).collect();
+    for one in &all[1..] {
+        assert_eq!(followed.apply(&room, one.clone(), &ledger), Step::Gap);
+    }
+    assert!(followed.begin_asking() && !followed.begin_asking(), "one asks");
+    assert!(!followed.repair(&room, At { epoch: 1, n: 5 }, all[..5].to_vec(), &ledger) || followed.at().unwrap().n == 257);
+    followed.repair(&room, At { epoch: 1, n: 400 }, all.clone(), &ledger);
+    assert_eq!(*ledger.told.lock().unwrap(), (1..=400).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_a_room_may_have_before_it_is_bounded() {
+    let followed = Followed::default();
+    assert!(followed.receive(Bytes::from_static(b"1")), "the first drains");
+    for _ in 0..100 {
+        assert!(!followed.receive(Bytes::from(vec![0; 1 << 20])));
+    }
+    let mut count = 0;
+    while followed.next().is_some() {
+        count += 1;
+    }
+    assert!((7..=9).contains(&count), "{count}");
+    assert!(followed.overflowed() && !followed.overflowed());
+    assert!(followed.receive(Bytes::from_static(b"2")), "it begins again");
+}
