@@ -25,6 +25,7 @@ mod client;
 mod debts;
 mod entry;
 mod follow;
+mod heal;
 mod lease;
 mod limits;
 mod places;
@@ -99,7 +100,7 @@ pub enum OpenError {
     Unreachable { url: String, why: String },
     #[error("Redis at {url} lets nobody in: {why}; check AO_STORE__MESSAGES")]
     Credentials { url: String, why: String },
-    #[error("Redis at {url} can't be used: {why}")]
+    #[error("Redis at {url} can't be used: {why}; check AO_STORE__MESSAGES")]
     Unsuitable { url: String, why: String },
     #[error("{0}")]
     Random(String),
@@ -123,6 +124,8 @@ pub struct Redis {
     /// How user authentication was switched, as far as is known.
     user_auth: Mutex<Option<bool>>,
     debts: Debts,
+    /// Connections that this node had when it was taken for dead, until they have ended.
+    lost: Mutex<HashSet<ConnectionId>>,
     /// Dead nodes that this one is taking out.
     reaping: Arc<Mutex<HashSet<String>>>,
     batches: AtomicU64,
@@ -147,20 +150,20 @@ impl Redis {
             listeners: AtomicU64::new(0),
             user_auth: Mutex::default(),
             reaping: Arc::default(),
+            lost: Mutex::default(),
             debts: Debts::default(),
             batches: AtomicU64::new(0),
             ended: CancellationToken::new(),
             options,
         });
         this.register().await.map_err(|e| OpenError::Unsuitable { url: this.options.shown.clone(), why: e.to_string() })?;
+        let listening = this.listen_first().await.map_err(|e| OpenError::Unsuitable { url: this.options.shown.clone(), why: e })?;
         let (keeper, listener, leaser, watcher) = (this.clone(), this.clone(), this.clone(), this.clone());
         this.spawn(async move { keeper.client.keep().await });
-        this.spawn(async move { listener.listen().await });
+        this.spawn(async move { listener.listen(listening).await });
         this.spawn(async move { leaser.keep_lease().await });
         this.spawn(async move { watcher.watch_restarts().await });
-        // Rooms can be followed from the first moment on.
-        let mut listening = this.listening.subscribe();
-        let _ = tokio::time::timeout(this.options.deadline, listening.wait_for(|on| *on)).await;
+
         Ok(this)
     }
 

@@ -66,6 +66,13 @@ impl Redis {
         Ok(())
     }
 
+    /// The entries without those of connections that this node had when it was taken for dead; none: there are no such.
+    fn without_lost(&self, entries: &[Entry]) -> Option<Arc<[Entry]>> {
+        let lost = lock(&self.lost);
+        let of_lost = |entry: &Entry| matches!(entry, Entry::Message { from, .. } if lost.contains(from));
+        entries.iter().any(of_lost).then(|| entries.iter().filter(|entry| !of_lost(entry)).cloned().collect())
+    }
+
     /// Tries until there is an answer or the time is over; returns what was stored and told, and the answer. What is sent again carries the same
     /// number, and is not applied twice. What connections sent whose session was taken over meanwhile is left out.
     async fn store(&self, room: &RoomId, mut entries: Arc<[Entry]>, deadline: Instant) -> Result<(Arc<[Entry]>, Value), StoreError> {
@@ -75,6 +82,11 @@ impl Redis {
         let (mut batch, number, node) = (Batch::encode(&entries), self.batches.fetch_add(1, Relaxed), self.node());
         let mut unanswered = None;
         loop {
+            let lost = self.without_lost(&entries);
+            if let Some(others) = lost {
+                batch = Batch::encode(&others);
+                entries = others;
+            }
             if entries.is_empty() {
                 return Ok((entries, Value::Nil));
             }

@@ -27,6 +27,8 @@ use crate::domain::{error::StoreError, ids::ConnectionId};
 const CONNECT: Duration = Duration::from_secs(3);
 /// First and longest pause between two attempts to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// What Redis says where a script does what its user may not do.
+const RIGHTS: [&str; 2] = ["executing the script can't", "No permissions to access"];
 /// An answer that is later than that means that Redis' clock was set back.
 const SKEW: Duration = Duration::from_secs(10);
 /// The oldest Redis whose scripts may look at the clock and write.
@@ -247,6 +249,9 @@ fn failure(error: &RedisError) -> Failure {
         _ if code == "AOEXPIRED" => Failure::Expired,
         _ if code == "AOLOST" => Failure::Lost,
         _ if code == "AOEVICTED" => Failure::Evicted(detail.split(' ').filter_map(|c| c.parse().ok().map(ConnectionId)).collect()),
+        _ if RIGHTS.iter().any(|words| detail.contains(words)) => {
+            Failure::Refused(format!("its user lacks a right that is needed, see the README ({})", text()))
+        }
         ErrorKind::Server(_) | ErrorKind::Extension => Failure::Refused(text()),
         _ => Failure::Unanswered(error.to_string()),
     }

@@ -93,6 +93,8 @@ impl Redis {
                 }
                 Ok(Reply::TakenForDead) => {
                     tracing::error!("the other nodes have taken this one for dead; its clients come back");
+                    // What they have on their way is not said behind the news that they are gone.
+                    lock(&self.lost).extend(self.sink().sessions());
                     self.sink().lose_all();
                     self.rename();
                     heard_since = None;

@@ -1,7 +1,7 @@
 //! Sessions and rosters, one script each.
 use async_trait::async_trait;
 
-use super::{Redis, answer, debts::Debt, places, script::Script, wire};
+use super::{Redis, answer, debts::Debt, lock, places, script::Script, wire};
 use crate::domain::{
     broker::Event,
     error::StoreError,
@@ -35,6 +35,7 @@ impl Presence for Redis {
     }
 
     async fn end(&self, uid: &Uid, connection: ConnectionId) -> Result<(), StoreError> {
+        lock(&self.lost).remove(&connection);
         self.owe(Debt::End(uid.clone(), connection), self.deadline()).await.map(|_| ())
     }
 

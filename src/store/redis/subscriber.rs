@@ -12,18 +12,21 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{StreamExt, future::poll_fn, stream};
-use redis::{Msg, RedisResult, aio::PubSubSink};
+use redis::{
+    ErrorKind, Msg, RedisResult, ServerErrorKind,
+    aio::{PubSubSink, PubSubStream},
+};
 use tokio::{
     sync::Mutex,
     time::{Instant, MissedTickBehavior, interval, timeout, timeout_at},
 };
 
 use super::{
-    Redis, answer,
-    client::Failure,
-    follow::{At, Followed, Step},
+    Redis,
+    follow::{Followed, Step},
+    heal::HEAL,
     script::Script,
-    wire::{Header, Told},
+    wire::Header,
 };
 use crate::domain::{
     error::StoreError,
@@ -34,18 +37,21 @@ use crate::domain::{
 const LINGER: Duration = Duration::from_secs(5);
 /// How often rooms are looked through, and silence is noticed.
 const TICK: Duration = Duration::from_secs(1);
+/// How long a join waits for the connection that listens, where it was interrupted.
+const INTERRUPTION: Duration = Duration::from_secs(2);
 /// How long connecting, and subscribing to everything again, may take.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Rooms that are subscribed to in one command, and that are looked at at the same time after an interruption.
 const AT_ONCE: (usize, usize) = (500, 32);
 /// First and longest pause between two attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// Pause between two attempts to learn what is missing.
-const HEAL: Duration = Duration::from_millis(200);
 
 /// The way out of the listening connection, while there is one.
 #[derive(Default)]
 pub(super) struct Subscriptions(Mutex<Option<PubSubSink>>);
+
+/// The connection that listens, and this node's own channel on it.
+pub(super) type Listening = (PubSubStream, String);
 
 type Command = Pin<Box<dyn Future<Output = RedisResult<()>> + Send>>;
 
@@ -80,21 +86,19 @@ impl Redis {
         if self.rooms.keep(room) {
             return Ok(());
         }
-        let deadline = Instant::now() + self.options.deadline;
-        let way = self.subscriptions.0.lock().await;
-        let Some(sink) = &*way else { return Err(StoreError::Unavailable("there is no connection to Redis to listen on".into())) };
-        let (followed, listener) = (self.rooms.add(room), self.listeners.load(SeqCst));
-        let mut command = subscribe(sink, vec![self.room_channel(room)]);
-        let handed_over = hand_over(&mut command).await;
-        drop(way);
-        let subscribed = match handed_over {
-            Some(done) => Ok(done),
-            None => timeout_at(deadline, command).await,
+        let deadline = self.deadline();
+        let patience = deadline.min(Instant::now() + INTERRUPTION);
+        let (followed, listener) = loop {
+            let mut listening = self.listening.subscribe();
+            let on = matches!(timeout_at(patience, listening.wait_for(|on| *on)).await, Ok(Ok(_)));
+            if on && let Some(followed) = self.subscribe_to(room, deadline).await {
+                break followed;
+            }
+            if Instant::now() + HEAL > patience {
+                return Err(StoreError::Unavailable("there is no connection to Redis to listen on".into()));
+            }
+            tokio::time::sleep(HEAL).await;
         };
-        if !matches!(subscribed, Ok(Ok(()))) {
-            self.unfollow(room).await;
-            return Err(StoreError::Unavailable("Redis did not confirm a subscription".into()));
-        }
         match self.tail(room, None, deadline).await {
             Ok((at, _)) => {
                 let gap = followed.open(room, at, &*self.sink()) == Step::Gap;
@@ -112,6 +116,25 @@ impl Redis {
         }
     }
 
+    /// Subscribes to a room's channel; none, if Redis does not confirm it.
+    async fn subscribe_to(&self, room: &RoomId, deadline: Instant) -> Option<(Arc<Followed>, u64)> {
+        let way = self.subscriptions.0.lock().await;
+        let sink = way.as_ref()?;
+        let (followed, listener) = (self.rooms.add(room), self.listeners.load(SeqCst));
+        let mut command = subscribe(sink, vec![self.room_channel(room)]);
+        let handed_over = hand_over(&mut command).await;
+        drop(way);
+        let subscribed = match handed_over {
+            Some(done) => Ok(done),
+            None => timeout_at(deadline, command).await,
+        };
+        if matches!(subscribed, Ok(Ok(()))) {
+            return Some((followed, listener));
+        }
+        self.unfollow(room).await;
+        None
+    }
+
     pub(super) async fn unfollow(&self, room: &RoomId) {
         let way = self.subscriptions.0.lock().await;
         self.rooms.remove(room);
@@ -120,78 +143,31 @@ impl Redis {
         }
     }
 
-    /// Where a room's order stands, and what Redis keeps of the way there from `n` on.
-    async fn tail(&self, room: &RoomId, n: Option<u64>, deadline: Instant) -> Result<(At, Vec<Told>), Failure> {
-        let wanted = n.map_or("-1".into(), |n| n.to_string());
-        let answer = self.call(Script::Tail, deadline, |a| a.text(room.as_str()).text(&wanted)).await?;
-        self.read_tail(answer).map_err(|error| Failure::Refused(error.to_string()))
-    }
-
-    fn read_tail(&self, answer: redis::Value) -> Result<(At, Vec<Told>), StoreError> {
-        let mut answer = answer::list(answer)?.into_iter();
-        let mut number = || answer::number(answer.next());
-        let (epoch, _base, n) = (number()?, number()?, number()?);
-        let node = self.node();
-        Ok((At { epoch, n }, answer.filter_map(|text| Told::decode(answer::bytes(text)?, &node)).collect()))
-    }
-
-    /// Asks Redis for what is missing in a room, in a task of its own.
-    pub(super) fn heal_later(self: &Arc<Self>, room: &RoomId, followed: &Arc<Followed>) {
-        if followed.begin_asking() {
-            let (this, room, followed) = (self.clone(), room.clone(), followed.clone());
-            self.spawn(async move { this.heal(&room, &followed).await });
-        }
-    }
-
-    /// Until nothing is missing. One at a time does this for a room.
-    async fn heal(self: &Arc<Self>, room: &RoomId, followed: &Arc<Followed>) {
-        while let Some(at) = followed.at() {
-            match self.tail(room, Some(at.n), self.deadline()).await {
-                Ok((now, kept)) => {
-                    if followed.repair(room, now, kept, &*self.sink()) {
-                        return;
-                    }
-                }
-                Err(Failure::Refused(why)) => {
-                    tracing::error!(%room, why, "a room can't be made up for; its clients come back");
-                    return followed.give_up(room, &*self.sink());
-                }
-                Err(error) => {
-                    tracing::debug!(%room, %error, "a room can't be made up for yet");
-                    tokio::time::sleep(HEAL).await;
-                }
+    /// Listens for the first time: rooms can be followed from the start on.
+    pub(super) async fn listen_first(self: &Arc<Self>) -> Result<Listening, String> {
+        match timeout(CONNECT, self.begin_listening()).await {
+            Ok(Ok(listening)) => {
+                self.listening.send_replace(true);
+                Ok(listening)
             }
-            if self.rooms.get(room.as_str()).is_none_or(|now| !Arc::ptr_eq(&now, followed)) {
-                return followed.end_asking();
+            Ok(Err(error)) if matches!(error.kind(), ErrorKind::Server(ServerErrorKind::NoPerm)) => {
+                Err(format!("its user lacks the right to SUBSCRIBE to the channels {}* ({error})", self.channels))
             }
-        }
-        followed.end_asking();
-    }
-
-    /// Hands out what came from the channel, as long as there is any.
-    async fn drain(self: Arc<Self>, room: RoomId, followed: Arc<Followed>) {
-        while let Some(text) = followed.next() {
-            match Told::decode(text, &self.node()) {
-                Some(told) => {
-                    if followed.apply(&room, told, &*self.sink()) == Step::Gap {
-                        self.heal_later(&room, &followed);
-                    }
-                }
-                None => tracing::warn!(%room, "something that is no publication was published in a room's channel"),
-            }
-            tokio::task::consume_budget().await;
-        }
-        if followed.overflowed() {
-            tracing::warn!(%room, "a room has more publications than this node can hand out; asking for those that were thrown away");
-            self.heal_later(&room, &followed);
+            Ok(Err(error)) => Err(format!("there is no listening to it ({error})")),
+            Err(_) => Err("it does not confirm subscriptions".into()),
         }
     }
 
     /// Keeps the listening connection up, for ever.
-    pub(super) async fn listen(self: Arc<Self>) {
+    pub(super) async fn listen(self: Arc<Self>, begun: Listening) {
         let (mut pause, mut first, mut told) = (PAUSES.0, true, false);
+        let mut begun = Some(begun);
         loop {
-            match timeout(CONNECT, self.begin_listening()).await {
+            let listening = match begun.take() {
+                Some(listening) => Ok(Ok(listening)),
+                None => timeout(CONNECT, self.begin_listening()).await,
+            };
+            match listening {
                 Ok(Ok((stream, own))) => {
                     if !std::mem::take(&mut first) {
                         tracing::warn!("listening to Redis again");
@@ -215,8 +191,7 @@ impl Redis {
         }
     }
 
-    /// The connection, and this node's own channel on it.
-    async fn begin_listening(self: &Arc<Self>) -> RedisResult<(redis::aio::PubSubStream, String)> {
+    async fn begin_listening(self: &Arc<Self>) -> RedisResult<Listening> {
         let (sink, stream) = self.client.driver().get_async_pubsub().await?.split();
         let own = format!("{}node:{}", self.channels, self.node());
         let commands = {
@@ -243,7 +218,7 @@ impl Redis {
     }
 
     /// Until it ends, or is silent for too long.
-    async fn hear(self: &Arc<Self>, mut stream: redis::aio::PubSubStream, own: &str) {
+    async fn hear(self: &Arc<Self>, mut stream: PubSubStream, own: &str) {
         // What was missed meanwhile; kicks too.
         let recovery = self.clone();
         self.spawn(async move { recovery.recover().await });
