@@ -27,13 +27,13 @@ export function call(method, address, { query = {}, json, form } = {}) {
   })
 }
 
-/** Asks again until the answer `fits`, within 10 s. @returns that answer */
-export async function eventually(what, ask, fits) {
-  const end = Date.now() + 10_000
+/** Asks again until the answer `fits`, within `patience` ms. @returns that answer */
+export async function eventually(what, ask, fits, patience = 10_000) {
+  const end = Date.now() + patience
   for (;;) {
     const answer = await ask()
     if (fits(answer)) return answer
-    if (Date.now() > end) throw new Error(`${what}: not within 10 s; the last answer was ${JSON.stringify(answer)}`)
+    if (Date.now() > end) throw new Error(`${what}: not within ${patience} ms; the last answer was ${JSON.stringify(answer)}`)
     await new Promise(again => setTimeout(again, 50))
   }
 }
