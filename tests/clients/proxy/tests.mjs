@@ -27,12 +27,11 @@ before(async () => { stage.server = await Cluster.found() })
 async function at(place, party, connect) {
   const strays = []
   try {
+    // The next one goes where there are fewer.
     for (let tries = 0; tries < 30; tries++) {
       const [client, where] = await party.server.located(connect)
       if (where === place) return client
       strays.push(client)
-      // One more where there are fewest websockets, so that the next one comes out elsewhere.
-      if (client.wire.way !== 'websocket only') strays.push((await party.server.located(() => party.guest('filler', { wire: SOCKETS, token: 'none' })))[0])
     }
     throw new Error(`no client came out at instance ${place}`)
   } finally {
@@ -41,6 +40,25 @@ async function at(place, party, connect) {
     await party.server.counts(party.clients.filter(client => client.socket.connected).length)
   }
 }
+
+describe('newcomers', () => {
+  scenes({ get server() { return stage.server }, wire: SOCKETS })('are spread evenly, whatever way they come in', async party => {
+    await party.server.counts(0)
+    const counted = await party.server.connections()
+    for (const way of ['websocket only', 'polling with upgrade', 'polling only']) {
+      // An odd one, by which the next kind must not be misled.
+      for (let i = 0; i < 9; i++) {
+        const client = await party.user(`${way} ${i}`, { wire: wireOf(4, way) })
+        if (way === 'polling with upgrade') await client.upgraded()
+      }
+      const now = await party.server.counts(party.clients.length)
+      const came = INSTANCES.map(name => now[name] - counted[name])
+      // Between two polls a session is not counted by the proxy.
+      assert.ok(Math.min(...came) >= 3, `${way}: ${came} came to the two instances`)
+      Object.assign(counted, now)
+    }
+  })
+})
 
 describe('between clients of the two instances', () => {
   for (const wire of WIRES) {
