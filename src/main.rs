@@ -239,11 +239,13 @@ async fn apply(config: &Config, accounts: &Accounts, realm: Realm, change: Chang
             println!("{}", token.reveal());
         }
         Change::Remove(uid) => {
-            if !tokens.revoke(realm, &name(&uid)?).await? {
-                return missing(&uid, "does not exist");
-            }
+            let removed = tokens.revoke(realm, &name(&uid)?).await?;
+            // Also when it was removed before: then this may not have worked.
             if realm == Realm::User {
                 app::expel(config, &name(&uid)?).await.context("the token is dead, but open connections of its user could not be ended")?;
+            }
+            if !removed {
+                return missing(&uid, "does not exist");
             }
         }
         Change::List => {

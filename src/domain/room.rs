@@ -53,6 +53,8 @@ struct Members {
     here: Arc<Vec<Member>>,
     /// What was delivered since a join was begun that has not ended.
     meanwhile: Option<Vec<Publication>>,
+    /// Some of that is missing.
+    missed: bool,
 }
 
 /// Something for the drain task.
@@ -183,13 +185,18 @@ impl Room {
     /// The members here have missed something: they come back, and read the log.
     pub(super) fn lose(&self) {
         self.doubt();
-        let members = lock(&self.members).here.clone();
-        members.iter().for_each(|member| member.outlet.drop_connection("missed messages"));
+        let here = {
+            let mut members = lock(&self.members);
+            members.missed = true;
+            members.here.clone()
+        };
+        here.iter().for_each(|member| member.outlet.drop_connection("missed messages"));
     }
 
     /// A join goes to the store.
     fn expect(&self) {
-        lock(&self.members).meanwhile = Some(Vec::new());
+        let mut members = lock(&self.members);
+        (members.meanwhile, members.missed) = (Some(Vec::new()), false);
     }
 
     /// It came back in vain.
@@ -211,7 +218,12 @@ impl Room {
         if !missed.is_empty() && here.len() == before {
             member.outlet.deliver(member.outlet.encode(&missed).all());
         }
-        here.push(member);
+        here.push(member.clone());
+        let missed_some = members.missed;
+        drop(members);
+        if missed_some {
+            member.outlet.drop_connection("missed messages");
+        }
     }
 
     /// Names this room's log as it is now: what was read of full pages stays true for as long as this stays the same.

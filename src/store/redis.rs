@@ -238,8 +238,11 @@ pub async fn expel(options: Options, uid: &Uid) -> Result<Result<(), StoreError>
     let told = async {
         let live = client.live()?;
         let arguments = Arguments::new(&options.prefix, &channels, "", &live.run, 0).text(uid.as_str());
-        client.run(&live, Script::Expel, &arguments, Instant::now() + options.deadline).await?;
-        Ok(())
+        let heard = client.run(&live, Script::Expel, &arguments, Instant::now() + options.deadline).await?;
+        match heard {
+            Value::Int(0) => Err(StoreError::Unavailable("the instance that it is connected to does not listen now; say it again".into())),
+            _ => Ok(()),
+        }
     };
     Ok(told.await)
 }

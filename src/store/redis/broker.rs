@@ -88,7 +88,7 @@ impl Redis {
                 entries = others;
             }
             if entries.is_empty() {
-                return Ok((entries, Value::Nil));
+                return Err(StoreError::OutcomeUnknown("the sessions of those who sent it are over".into()));
             }
             let live = match &unanswered {
                 None => self.client.live()?,
@@ -112,7 +112,9 @@ impl Redis {
                     connections.into_iter().for_each(|connection| self.sink().evict(connection));
                 }
                 // Refused before it was seen whether the first attempt was applied.
-                Err(Failure::Refused(why)) if unanswered.is_some() => return Err(StoreError::OutcomeUnknown(why)),
+                Err(failure @ (Failure::Refused(_) | Failure::Lost)) if unanswered.is_some() => {
+                    return Err(StoreError::OutcomeUnknown(failure.to_string()));
+                }
                 // Asked too late: then nor was what went before, or its number would have been known.
                 done => return Ok((entries, done?)),
             }
@@ -134,9 +136,6 @@ impl Broker for Redis {
         let this = self.this()?;
         let deadline = self.deadline();
         let (entries, answer) = self.store(room, entries, deadline).await?;
-        if entries.is_empty() {
-            return Ok(());
-        }
         let mut answer = answer::list(answer)?.into_iter();
         let mut number = || answer::number(answer.next());
         let told = Batch::told(&entries, number()?, number()?, number()?);
@@ -208,7 +207,10 @@ impl Broker for Redis {
             return;
         }
         self.settle_debts().await;
-        self.forget(&self.rooms.all().into_iter().map(|(room, _)| room).collect::<Vec<_>>()).await;
+        // Nobody is in them any more, or has the time to come back.
+        let rooms: Vec<_> = self.rooms.all().into_iter().map(|(room, _)| room).collect();
+        rooms.iter().for_each(|room| self.rooms.remove(room));
+        self.forget(rooms).await;
         if let Err(error) = self.call(Script::Resign, self.deadline(), |a| a).await {
             tracing::warn!(?error, "the other nodes will notice by themselves that this one has ended");
         }

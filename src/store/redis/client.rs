@@ -194,7 +194,9 @@ impl Client {
     /// Redis' clock said this just now, or a little while ago: of what was said lately the latest counts.
     pub(super) fn set_clock(&self, ms: u64) {
         let at = Instant::now();
-        let known = self.redis_ms(at);
+        // A lead melts away, should Redis' clock be the slower one; a single late answer changes little.
+        let age = self.clock.borrow().map_or(0, |clock| at.saturating_duration_since(clock.at).as_millis() as u64);
+        let known = self.redis_ms(at).saturating_sub(age / 10);
         let ms = if known.saturating_sub(ms) < SKEW.as_millis() as u64 { ms.max(known) } else { ms };
         self.clock.send_replace(Some(RedisClock { ms, at }));
     }
@@ -255,6 +257,11 @@ fn failure(error: &RedisError) -> Failure {
         ErrorKind::Server(_) | ErrorKind::Extension => Failure::Refused(text()),
         _ => Failure::Unanswered(error.to_string()),
     }
+}
+
+/// Whether what Redis refuses now may be done later.
+pub(super) fn passes(why: &str) -> bool {
+    ["BUSY", "LOADING", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "NOREPLICAS"].iter().any(|word| why.contains(word))
 }
 
 /// Why a Redis can't be used.

@@ -1,13 +1,19 @@
 //! What is owed to others while Redis is out. A departure that was never told would leave a ghost, so it is told when Redis is back: it is
 //! for those who stay, and they wait for nothing.
-use std::{collections::VecDeque, sync::Mutex};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use futures_util::future::join_all;
 use tokio::{sync::Mutex as Turn, time::Instant};
 
 use super::{
     Redis,
-    client::{Arguments, Failure},
+    client::{Arguments, Failure, passes},
     lock,
     script::Script,
 };
@@ -47,11 +53,20 @@ impl Debt {
     }
 }
 
-/// In the order in which they were made, with the node's name at that time. There are at most as many as there were members of rooms and sessions
+/// A debt, and the node's name when it was made.
+#[derive(Debug, Clone)]
+struct Owed {
+    number: u64,
+    node: Arc<str>,
+    debt: Debt,
+}
+
+/// In the order in which they were made. There are at most as many as there were members of rooms and sessions
 /// on this node, so what bounds those bounds them.
 #[derive(Default)]
 pub(super) struct Debts {
-    owed: Mutex<VecDeque<(String, Debt)>>,
+    owed: Mutex<Vec<Owed>>,
+    next: AtomicU64,
     settling: Turn<()>,
 }
 
@@ -60,7 +75,7 @@ impl Debts {
     pub(super) fn forgive(&self, room: &RoomId, connection: ConnectionId) {
         let mut owed = lock(&self.owed);
         if !owed.is_empty() {
-            owed.retain(|(_, debt)| !matches!(debt, Debt::Depart(r, c, _) if r == room && *c == connection));
+            owed.retain(|owed| !matches!(&owed.debt, Debt::Depart(r, c, _) if r == room && *c == connection));
         }
     }
 }
@@ -73,7 +88,8 @@ impl Redis {
             Ok(answer) => Ok(answer),
             Err(failure) => {
                 tracing::debug!(%failure, ?debt, "made up for later");
-                lock(&self.debts.owed).push_back((node.to_string(), debt));
+                let number = self.debts.next.fetch_add(1, Relaxed);
+                lock(&self.debts.owed).push(Owed { number, node, debt });
                 Err(failure.into())
             }
         }
@@ -83,37 +99,32 @@ impl Redis {
         self.call(debt.script(), deadline, |a| debt.arguments(a, self.room_expiry())).await
     }
 
-    /// Makes up for all of it, if Redis answers.
+    /// Makes up for all of it, if Redis answers. A debt is forgotten when it is settled: until then it can be forgiven.
     pub(super) async fn settle_debts(&self) {
         let Ok(_turn) = self.debts.settling.try_lock() else { return };
         loop {
-            let some: Vec<_> = {
-                let mut owed = lock(&self.debts.owed);
-                let some = owed.len().min(AT_ONCE);
-                owed.drain(..some).collect()
-            };
+            let some: Vec<Owed> = lock(&self.debts.owed).iter().take(AT_ONCE).cloned().collect();
             if some.is_empty() {
                 return;
             }
             let (node, deadline) = (self.node(), self.deadline());
-            let settled = join_all(some.into_iter().map(async |(name, debt)| {
+            let settled = join_all(some.iter().map(async |owed| {
                 // Under another name this node knows nothing of it any more, and others have done it.
-                let done = if *name == *node { self.settle_debt(&debt, deadline).await.map(|_| ()) } else { Ok(()) };
-                done.err().map(|failure| (failure, name, debt))
+                if *owed.node == *node { self.settle_debt(&owed.debt, deadline).await.map(|_| ()) } else { Ok(()) }
             }));
-            let mut later = VecDeque::new();
-            for (failure, name, debt) in settled.await.into_iter().flatten() {
-                match failure {
-                    Failure::Refused(why) if why.starts_with("WRONGTYPE") || why.starts_with("ERR") => {
-                        tracing::error!(why, ?debt, "Redis refuses what is owed to others; it is given up");
+            let mut done = HashSet::new();
+            for (owed, result) in some.iter().zip(settled.await) {
+                match result {
+                    Ok(()) => {}
+                    Err(Failure::Refused(why)) if !passes(&why) && (why.starts_with("WRONGTYPE") || why.starts_with("ERR")) => {
+                        tracing::error!(why, debt = ?owed.debt, "Redis refuses what is owed to others; it is given up");
                     }
-                    _ => later.push_back((name, debt)),
+                    Err(_) => continue,
                 }
+                done.insert(owed.number);
             }
-            if !later.is_empty() {
-                let mut owed = lock(&self.debts.owed);
-                later.append(&mut owed);
-                *owed = later;
+            lock(&self.debts.owed).retain(|owed| !done.contains(&owed.number));
+            if done.len() < some.len() {
                 return;
             }
         }

@@ -42,6 +42,15 @@ pub(super) struct At {
     pub(super) n: u64,
 }
 
+/// What Redis says of a room's order.
+pub(super) struct Answer {
+    pub(super) now: At,
+    /// Where its epoch began.
+    pub(super) base: u64,
+    /// Publications behind what was asked for, as far as they are kept.
+    pub(super) kept: Vec<Told>,
+}
+
 /// The room's order, here.
 #[derive(Default)]
 struct Tail {
@@ -80,6 +89,11 @@ impl Followed {
         lock(&self.tail).at
     }
 
+    /// Where the order stands; none also while something is being delivered.
+    pub(super) fn at_now(&self) -> Option<At> {
+        self.tail.try_lock().ok().and_then(|tail| tail.at)
+    }
+
     /// Takes what came from the channel; true for whoever is to drain it.
     pub(super) fn receive(&self, text: Bytes) -> bool {
         let mut incoming = lock(&self.incoming);
@@ -115,15 +129,17 @@ impl Followed {
         tail.step()
     }
 
-    /// Delivers publications if it is their turn. The lock is held meanwhile: a room's deliveries follow each other.
+    /// Delivers publications if it is their turn. The lock is held meanwhile: a room's deliveries follow each other. A gap is told for those that
+    /// are ahead of their turn; what waits for others that are just coming is none.
     pub(super) fn apply(&self, room: &RoomId, told: Told, sink: &dyn Sink) -> Step {
         let mut tail = lock(&self.tail);
-        if tail.advance(room, told, sink) == Step::Done && !tail.ahead.is_empty() {
+        let step = tail.advance(room, told, sink);
+        if step == Step::Done && !tail.ahead.is_empty() {
             tail.advance_ahead(room, sink);
         }
         let Some(at) = tail.at else { return Step::Done };
         self.reached.send_replace(at.n);
-        tail.step()
+        if tail.missed { Step::Gap } else { step }
     }
 
     /// True for whoever is to ask for what is missing.
@@ -132,40 +148,57 @@ impl Followed {
         tail.at.is_some() && !std::mem::replace(&mut tail.asking, true)
     }
 
+    /// Where the order stands, for a question. What is missed from now on is asked for once more.
+    pub(super) fn ask(&self) -> Option<At> {
+        let mut tail = lock(&self.tail);
+        tail.missed = false;
+        tail.at
+    }
+
+    /// Something may have been missed, whatever an answer says that was asked for before.
+    pub(super) fn miss(&self) {
+        lock(&self.tail).missed = true;
+    }
+
     /// Nobody asks any more.
     pub(super) fn end_asking(&self) {
         lock(&self.tail).asking = false;
     }
 
-    /// Redis said that the order stands at `now`, and what it still has of the way there. What it has no more is lost. True when nothing is
-    /// missing now: then the asking has ended.
-    pub(super) fn repair(&self, room: &RoomId, now: At, kept: Vec<Told>, sink: &dyn Sink) -> bool {
+    /// Redis said where the order stands, and what it still has of the way there from where it stood here when it was `asked`. What it has no more
+    /// is lost. True when nothing is missing now: then the asking has ended.
+    pub(super) fn repair(&self, room: &RoomId, asked: At, answer: Answer, sink: &dyn Sink) -> bool {
+        let Answer { now, base, kept } = answer;
         let mut tail = lock(&self.tail);
-        let Some(asked_at) = tail.at else { return true };
-        // An answer from before the epoch changed here says nothing.
-        if Some(now.epoch) != tail.before || now.epoch == asked_at.epoch {
-            tail.missed = false;
-            for told in kept {
-                tail.advance(room, told, sink);
-            }
-            let at = tail.at.unwrap_or(asked_at);
-            let whole = if at.epoch == now.epoch { at.n >= now.n } else { at.n == now.n };
-            if !whole {
-                tracing::warn!(%room, here = at.n, there = now.n, "publications were missed for good; the room's clients come back and read the log");
-                sink.lose(room);
-            }
-            if at.epoch != now.epoch {
-                tail.before = Some(at.epoch);
-            }
-            if !whole || at.epoch != now.epoch {
-                tail.at = Some(now);
-            }
+        // Asked before the epoch changed here: the answer says nothing.
+        if tail.at.is_none_or(|at| at.epoch != asked.epoch) {
+            return false;
         }
+        for told in kept {
+            tail.advance(room, told, sink);
+        }
+        let at = tail.at.unwrap_or(asked);
+        let same = at.epoch == now.epoch;
+        // In an epoch that is new here nothing was told, or it would be among those kept.
+        let whole = if same { at.n >= now.n } else { at.n == base && now.n == base };
+        if !whole {
+            tracing::warn!(%room, here = at.n, there = now.n, "publications were missed for good; the room's clients come back and read the log");
+            sink.lose(room);
+        }
+        if !same {
+            tail.before = Some(at.epoch);
+        }
+        if !whole || !same {
+            tail.at = Some(now);
+        }
+        // What waits of another epoch would wait for ever.
+        let waiting = tail.ahead.len();
+        tail.ahead.retain(|told| told.epoch == now.epoch);
+        tail.missed |= tail.ahead.len() < waiting;
         tail.advance_ahead(room, sink);
         self.reached.send_replace(tail.at.map_or(0, |at| at.n));
-        let whole = tail.step() == Step::Done;
-        tail.asking = !whole;
-        whole
+        tail.asking = tail.step() == Step::Gap;
+        !tail.asking
     }
 
     /// What is missing can't be had.

@@ -5,8 +5,8 @@ use tokio::time::Instant;
 
 use super::{
     Redis, answer,
-    client::Failure,
-    follow::{At, Followed, Step},
+    client::{Failure, passes},
+    follow::{Answer, At, Followed, Step},
     script::Script,
     wire::Told,
 };
@@ -17,18 +17,19 @@ pub(super) const HEAL: Duration = Duration::from_millis(200);
 
 impl Redis {
     /// Where a room's order stands, and what Redis keeps of the way there from `n` on.
-    pub(super) async fn tail(&self, room: &RoomId, n: Option<u64>, deadline: Instant) -> Result<(At, Vec<Told>), Failure> {
+    pub(super) async fn tail(&self, room: &RoomId, n: Option<u64>, deadline: Instant) -> Result<Answer, Failure> {
         let wanted = n.map_or("-1".into(), |n| n.to_string());
         let answer = self.call(Script::Tail, deadline, |a| a.text(room.as_str()).text(&wanted)).await?;
         self.read_tail(answer).map_err(|error| Failure::Refused(error.to_string()))
     }
 
-    fn read_tail(&self, answer: redis::Value) -> Result<(At, Vec<Told>), StoreError> {
+    fn read_tail(&self, answer: redis::Value) -> Result<Answer, StoreError> {
         let mut answer = answer::list(answer)?.into_iter();
         let mut number = || answer::number(answer.next());
-        let (epoch, _base, n) = (number()?, number()?, number()?);
+        let (epoch, base, n) = (number()?, number()?, number()?);
         let node = self.node();
-        Ok((At { epoch, n }, answer.filter_map(|text| Told::decode(answer::bytes(text)?, &node)).collect()))
+        let kept = answer.filter_map(|text| Told::decode(answer::bytes(text)?, &node)).collect();
+        Ok(Answer { now: At { epoch, n }, base, kept })
     }
 
     /// Asks Redis for what is missing in a room, in a task of its own.
@@ -41,14 +42,14 @@ impl Redis {
 
     /// Until nothing is missing. One at a time does this for a room.
     pub(super) async fn heal(self: &Arc<Self>, room: &RoomId, followed: &Arc<Followed>) {
-        while let Some(at) = followed.at() {
-            match self.tail(room, Some(at.n), self.deadline()).await {
-                Ok((now, kept)) => {
-                    if followed.repair(room, now, kept, &*self.sink()) {
+        while let Some(asked) = followed.ask() {
+            match self.tail(room, Some(asked.n), self.deadline()).await {
+                Ok(answer) => {
+                    if followed.repair(room, asked, answer, &*self.sink()) {
                         return;
                     }
                 }
-                Err(Failure::Refused(why)) => {
+                Err(Failure::Refused(why)) if !passes(&why) => {
                     tracing::error!(%room, why, "a room can't be made up for; its clients come back");
                     return followed.give_up(room, &*self.sink());
                 }
@@ -79,6 +80,7 @@ impl Redis {
         }
         if followed.overflowed() {
             tracing::warn!(%room, "a room has more publications than this node can hand out; asking for those that were thrown away");
+            followed.miss();
             self.heal_later(&room, &followed);
         }
     }

@@ -18,7 +18,7 @@ use crate::domain::{
 
 /// Rooms that are told of a dead node's clients in one script: everything else waits meanwhile.
 const REAPED_AT_ONCE: u64 = 100;
-/// Pause between two attempts to compare notes.
+/// Pause between two attempts to compare notes, or to give a sign of life.
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// What Redis says to a sign of life.
@@ -67,9 +67,10 @@ impl Redis {
     /// Gives signs of life, for ever.
     pub(super) async fn keep_lease(self: Arc<Self>) {
         let interval = self.options.lease / 3;
-        let mut heard_since = Some(Instant::now());
+        let (mut heard_since, mut pause) = (Some(Instant::now()), interval);
         loop {
-            sleep(interval).await;
+            sleep(pause).await;
+            pause = interval;
             let may_reap = heard_since.is_some_and(|since| since.elapsed() > self.options.lease);
             match self.beat(false, may_reap).await {
                 Ok(Reply::Alive { user_auth, dead, late }) => {
@@ -94,8 +95,9 @@ impl Redis {
                 Ok(Reply::TakenForDead) => {
                     tracing::error!("the other nodes have taken this one for dead; its clients come back");
                     // What they have on their way is not said behind the news that they are gone.
-                    lock(&self.lost).extend(self.sink().sessions());
+                    let sessions = self.sink().sessions();
                     self.sink().lose_all();
+                    *lock(&self.lost) = sessions.into_iter().collect();
                     self.rename();
                     heard_since = None;
                     if let Err(error) = self.register().await {
@@ -103,7 +105,7 @@ impl Redis {
                     }
                 }
                 Err(error) => {
-                    heard_since = None;
+                    (heard_since, pause) = (None, AGAIN.min(interval));
                     tracing::warn!(%error, "no sign of life could be given");
                 }
             }
@@ -147,18 +149,24 @@ impl Redis {
 
     /// Ends what Redis knows and this node does not, and sends back whom Redis does not know.
     pub(super) async fn compare_notes(&self) -> Result<(), StoreError> {
-        // What is owed is on its way, and no difference.
+        // What is owed is on its way, and no difference; nor is who signs in just now.
         self.settle_debts().await;
+        let mut before: HashSet<ConnectionId> = self.sink().sessions().into_iter().collect();
+        if !before.is_empty() {
+            sleep(self.options.deadline.min(self.options.lease)).await;
+        }
+        let still = self.sink().sessions();
+        before.retain(|connection| still.contains(connection));
         let mut command = redis::cmd("SMEMBERS");
         command.arg(format!("{}ao:conns:{}", self.options.prefix, self.node()));
         let live = self.client.live()?;
         let answer = answer::list(self.client.send(&live, &command, self.deadline()).await?)?;
-        let mut here: HashSet<ConnectionId> = self.sink().sessions().into_iter().collect();
+        let mut here = before;
         for entry in answer {
             let entry = answer::text(Some(entry))?;
             let Some((connection, uid)) = entry.split_once('\n') else { continue };
             let (Ok(connection), Ok(uid)) = (connection.parse().map(ConnectionId), Uid::text(uid)) else { continue };
-            if !here.remove(&connection) {
+            if !here.remove(&connection) && !still.contains(&connection) {
                 let _ = self.owe(Debt::End(uid, connection), self.deadline()).await;
             }
         }

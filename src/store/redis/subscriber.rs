@@ -100,11 +100,14 @@ impl Redis {
             tokio::time::sleep(HEAL).await;
         };
         match self.tail(room, None, deadline).await {
-            Ok((at, _)) => {
-                let gap = followed.open(room, at, &*self.sink()) == Step::Gap;
-                self.rooms.opened(room);
+            Ok(answer) => {
                 // Who began to listen anew meanwhile did not look for what this room has missed.
-                if gap || self.listeners.load(SeqCst) != listener {
+                if self.listeners.load(SeqCst) != listener {
+                    followed.miss();
+                }
+                let gap = followed.open(room, answer.now, &*self.sink()) == Step::Gap;
+                self.rooms.opened(room);
+                if gap {
                     self.heal_later(room, &followed);
                 }
                 Ok(())
@@ -263,12 +266,14 @@ impl Redis {
             hand_over(&mut unsubscribe(sink, rooms.iter().map(|room| self.room_channel(room)).collect())).await;
         }
         drop(way);
-        self.forget(&rooms).await;
+        self.forget(rooms).await;
     }
 
     /// This node's last batches in these rooms need not be known any more.
-    pub(super) async fn forget(&self, rooms: &[RoomId]) {
+    pub(super) async fn forget(&self, rooms: Vec<RoomId>) {
         for rooms in rooms.chunks(AT_ONCE.0) {
+            // Unless they are followed again.
+            let rooms: Vec<_> = rooms.iter().filter(|room| self.rooms.get(room.as_str()).is_none()).collect();
             let forgotten = self.call(Script::Forget, self.deadline(), |a| rooms.iter().fold(a, |a, room| a.text(room.as_str())));
             if let Err(error) = forgotten.await {
                 tracing::debug!(%error, "a few bytes stay in Redis until it starts again");
@@ -280,6 +285,7 @@ impl Redis {
         self.evict_missed().await;
         stream::iter(self.rooms.all())
             .for_each_concurrent(AT_ONCE.1, |(room, followed)| async move {
+                followed.miss();
                 if followed.begin_asking() {
                     self.heal(&room, &followed).await;
                 }
@@ -304,8 +310,8 @@ impl Redis {
         if let Some(room) = name.strip_prefix("room:") {
             let Some((room, followed)) = self.rooms.id(room) else { return Heard::Other };
             // This node's own come back as well.
-            let known =
-                Header::decode(payload).is_some_and(|told| followed.at().is_some_and(|at| at.epoch == told.epoch && told.last() <= at.n));
+            let known = Header::decode(payload)
+                .is_some_and(|told| followed.at_now().is_some_and(|at| at.epoch == told.epoch && told.last() <= at.n));
             if !known && followed.receive(Bytes::copy_from_slice(payload)) {
                 self.spawn(self.clone().drain(room, followed));
             }

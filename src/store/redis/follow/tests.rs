@@ -43,6 +43,10 @@ fn told(epoch: u64, base: u64, first: u64, count: u64) -> Told {
     Told { epoch, base, first, publications: (first..first + count).map(publication).collect() }
 }
 
+fn answer(epoch: u64, base: u64, n: u64, kept: Vec<Told>) -> Answer {
+    Answer { now: At { epoch, n }, base, kept }
+}
+
 fn room() -> RoomId {
     RoomId::new("class").unwrap()
 }
@@ -99,12 +103,13 @@ fn any_order_of_answers_channel_and_kept_ones_tells_each_once() {
                 let upto: Vec<Told> = all.iter().filter(|t| t.last() <= one.last()).cloned().collect();
                 let at = followed.at().unwrap();
                 let kept = upto.iter().filter(|t| t.last() > at.n).cloned().collect();
-                followed.repair(&room, At { epoch: one.epoch, n: one.last() }, kept, &ledger);
+                followed.repair(&room, at, answer(one.epoch, one.base, one.last(), kept), &ledger);
                 followed.end_asking();
             }
         }
         let at = followed.at().unwrap();
-        followed.repair(&room, now, all.iter().filter(|t| t.last() > at.n).cloned().collect(), &ledger);
+        let kept = all.iter().filter(|t| t.last() > at.n).cloned().collect();
+        followed.repair(&room, at, answer(2, base, n, kept), &ledger);
         assert_eq!(*ledger.told.lock().unwrap(), (1..=n).collect::<Vec<_>>(), "seed {seed}");
         assert_eq!((*ledger.lost.lock().unwrap(), followed.at()), (0, Some(now)), "seed {seed}");
     }
@@ -117,7 +122,7 @@ fn a_late_answer_of_an_earlier_epoch_changes_nothing() {
     followed.apply(&room, told(2, 9, 10, 1), &ledger);
     followed.apply(&room, told(1, 0, 9, 1), &ledger);
     followed.apply(&room, told(1, 0, 10, 1), &ledger);
-    followed.repair(&room, At { epoch: 1, n: 10 }, vec![told(1, 0, 10, 1)], &ledger);
+    assert!(!followed.repair(&room, At { epoch: 1, n: 9 }, answer(1, 0, 10, vec![told(1, 0, 10, 1)]), &ledger), "it has to be asked again");
     followed.apply(&room, told(2, 9, 11, 1), &ledger);
     assert_eq!((&*ledger.told.lock().unwrap(), *ledger.lost.lock().unwrap()), (&vec![10, 11], 0));
 }
@@ -140,8 +145,11 @@ fn more_than_is_kept_is_asked_for_again() {
         assert_eq!(followed.apply(&room, one.clone(), &ledger), Step::Gap);
     }
     assert!(followed.begin_asking() && !followed.begin_asking(), "one asks");
-    assert!(!followed.repair(&room, At { epoch: 1, n: 5 }, all[..5].to_vec(), &ledger) || followed.at().unwrap().n == 257);
-    followed.repair(&room, At { epoch: 1, n: 400 }, all.clone(), &ledger);
+    let asked = followed.ask().unwrap();
+    followed.miss();
+    assert!(!followed.repair(&room, asked, answer(1, 0, 5, all[..5].to_vec()), &ledger), "some were thrown away after the question");
+    let asked = followed.ask().unwrap();
+    assert!(followed.repair(&room, asked, answer(1, 0, 400, all[asked.n as usize..].to_vec()), &ledger));
     assert_eq!(*ledger.told.lock().unwrap(), (1..=400).collect::<Vec<_>>());
 }
 
@@ -159,4 +167,37 @@ fn what_a_room_may_have_before_it_is_bounded() {
     assert!((7..=9).contains(&count), "{count}");
     assert!(followed.overflowed() && !followed.overflowed());
     assert!(followed.receive(Bytes::from_static(b"2")), "it begins again");
+}
+
+#[test]
+fn as_many_new_ones_as_were_lost_are_no_sign_that_nothing_was() {
+    let (ledger, room) = (Ledger::default(), room());
+    let followed = opened(At { epoch: 1, n: 10 }, &ledger);
+    let asked = followed.ask().unwrap();
+    assert!(followed.repair(&room, asked, answer(2, 8, 10, vec![]), &ledger));
+    assert_eq!((*ledger.lost.lock().unwrap(), followed.at()), (1, Some(At { epoch: 2, n: 10 })));
+}
+
+#[test]
+fn what_waits_of_an_epoch_that_is_no_more_is_given_up() {
+    let (ledger, room) = (Ledger::default(), room());
+    let followed = opened(At { epoch: 1, n: 40 }, &ledger);
+    assert_eq!(followed.apply(&room, told(2, 50, 51, 1), &ledger), Step::Gap);
+    assert!(followed.begin_asking());
+    let asked = followed.ask().unwrap();
+    assert!(!followed.repair(&room, asked, answer(3, 31, 31, vec![]), &ledger));
+    let asked = followed.ask().unwrap();
+    assert!(followed.repair(&room, asked, answer(3, 31, 31, vec![]), &ledger));
+    assert_eq!(followed.apply(&room, told(3, 31, 32, 1), &ledger), Step::Done);
+    assert_eq!(*ledger.told.lock().unwrap(), [32]);
+}
+
+#[test]
+fn overtaking_an_others_publication_is_no_reason_to_ask() {
+    let (ledger, room) = (Ledger::default(), room());
+    let followed = opened(At { epoch: 1, n: 10 }, &ledger);
+    assert_eq!(followed.apply(&room, told(1, 0, 13, 1), &ledger), Step::Gap, "this node's own answer");
+    assert_eq!(followed.apply(&room, told(1, 0, 11, 1), &ledger), Step::Done);
+    assert_eq!(followed.apply(&room, told(1, 0, 12, 1), &ledger), Step::Done);
+    assert_eq!(*ledger.told.lock().unwrap(), [11, 12, 13]);
 }

@@ -346,7 +346,7 @@ async fn what_a_kicked_connection_had_on_its_way_has_no_effect() {
     one.broker.publish(&room, [insert("from the kicked"), system].into()).await.unwrap();
     assert_eq!(two.hears(&room, 2).await, ["1 joined ann", "2 system 1"]);
     assert_eq!(log(&two.broker, &room).await, [""; 0]);
-    one.broker.publish(&room, [insert("from the kicked")].into()).await.unwrap();
+    assert!(one.broker.publish(&room, [insert("from the kicked")].into()).await.is_err(), "nobody is told that it worked");
     one.store.presence().end(&uid("ann"), ConnectionId(7001)).await.unwrap();
     publish(&one.broker, &room, [insert("from another life")]).await;
     assert_eq!(two.hears(&room, 1).await, ["3 insert from another life"]);
@@ -378,7 +378,7 @@ async fn a_session_that_ends_without_joining_gives_its_holds_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_only_one_side_knows_are_ended() {
     let keys = Keys::new();
-    let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
+    let (one, two, room) = (Node::with(short(&keys)).await, Node::with(short(&keys)).await, room("class"));
     two.attach(&room).await;
     for (connection, name) in [(1, "ghost"), (2, "ann")] {
         one.enter(&room, connection, name).await;
