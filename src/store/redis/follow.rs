@@ -85,6 +85,7 @@ pub(super) struct Followed {
 
 impl Followed {
     /// Where the order stands, once that is known.
+    #[cfg(test)]
     pub(super) fn at(&self) -> Option<At> {
         lock(&self.tail).at
     }
