@@ -1,6 +1,6 @@
 //! What a node has: its rooms, its connections, and the traits behind them. The way in for dialects and for HTTP.
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -97,15 +97,15 @@ impl Sink for WeakSink {
         }
     }
 
-    fn lose(&self, room: &RoomId) {
+    fn lose(&self, room: &RoomId, upto: u64) {
         if let Some(room) = self.room(room) {
-            room.lose();
+            room.lose(upto);
         }
     }
 
-    fn lose_all(&self) {
+    fn lose_all(&self, but: &HashSet<ConnectionId>) {
         let Some(hub) = self.0.upgrade() else { return };
-        let outlets: Vec<_> = hub.connections().values().cloned().collect();
+        let outlets: Vec<_> = hub.connections().iter().filter(|(id, _)| !but.contains(id)).map(|(_, outlet)| outlet.clone()).collect();
         outlets.iter().for_each(|outlet| outlet.drop_connection("lost lease"));
     }
 

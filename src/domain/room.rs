@@ -53,8 +53,8 @@ struct Members {
     here: Arc<Vec<Member>>,
     /// What was delivered since a join was begun that has not ended.
     meanwhile: Option<Vec<Publication>>,
-    /// Some of that is missing.
-    missed: bool,
+    /// Up to there some of that is missing.
+    missed: u64,
 }
 
 /// Something for the drain task.
@@ -183,11 +183,11 @@ impl Room {
     }
 
     /// The members here have missed something: they come back, and read the log.
-    pub(super) fn lose(&self) {
+    pub(super) fn lose(&self, upto: u64) {
         self.doubt();
         let here = {
             let mut members = lock(&self.members);
-            members.missed = true;
+            members.missed = members.missed.max(upto);
             members.here.clone()
         };
         here.iter().for_each(|member| member.outlet.drop_connection("missed messages"));
@@ -196,7 +196,7 @@ impl Room {
     /// A join goes to the store.
     fn expect(&self) {
         let mut members = lock(&self.members);
-        (members.meanwhile, members.missed) = (Some(Vec::new()), false);
+        (members.meanwhile, members.missed) = (Some(Vec::new()), 0);
     }
 
     /// It came back in vain.
@@ -219,7 +219,7 @@ impl Room {
             member.outlet.deliver(member.outlet.encode(&missed).all());
         }
         here.push(member.clone());
-        let missed_some = members.missed;
+        let missed_some = members.missed > since;
         drop(members);
         if missed_some {
             member.outlet.drop_connection("missed messages");

@@ -44,7 +44,10 @@ use std::{
 };
 
 use redis::{IntoConnectionInfo, Value};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::archive::RedisArchive;
@@ -124,6 +127,10 @@ pub struct Redis {
     /// How user authentication was switched, as far as is known.
     user_auth: Mutex<Option<bool>>,
     debts: Debts,
+    /// Connections that sign in just now.
+    claiming: Mutex<HashSet<ConnectionId>>,
+    /// This node was taken for dead: the sooner it says so the better.
+    beat_now: Notify,
     /// Connections that this node had when it was taken for dead, until they have ended.
     lost: Mutex<HashSet<ConnectionId>>,
     /// Dead nodes that this one is taking out.
@@ -150,6 +157,8 @@ impl Redis {
             listeners: AtomicU64::new(0),
             user_auth: Mutex::default(),
             reaping: Arc::default(),
+            claiming: Mutex::default(),
+            beat_now: Notify::new(),
             lost: Mutex::default(),
             debts: Debts::default(),
             batches: AtomicU64::new(0),
@@ -227,7 +236,11 @@ impl Redis {
         }
         let live = self.client.live()?;
         let arguments = with(self.arguments(&self.node(), &live, Some(deadline)));
-        self.client.run(&live, script, &arguments, deadline).await
+        let done = self.client.run(&live, script, &arguments, deadline).await;
+        if matches!(done, Err(Failure::Lost)) {
+            self.beat_now.notify_one();
+        }
+        done
     }
 }
 
@@ -263,8 +276,8 @@ struct Nobody;
 impl Sink for Nobody {
     fn deliver(&self, _: &RoomId, _: Vec<Publication>) {}
     fn doubt(&self, _: &RoomId) {}
-    fn lose(&self, _: &RoomId) {}
-    fn lose_all(&self) {}
+    fn lose(&self, _: &RoomId, _: u64) {}
+    fn lose_all(&self, _: &HashSet<ConnectionId>) {}
     fn evict(&self, _: ConnectionId) {}
     fn expel(&self, _: ConnectionId) {}
     fn force_user_auth(&self, _: Option<bool>) {}

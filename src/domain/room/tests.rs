@@ -90,7 +90,7 @@ fn who_has_missed_something_is_sent_back_and_pages_are_read_anew() {
     let (room, member) = (room(), Arc::new(Notebook::default()));
     room.admit(visitor(1, "ben"), member.clone(), 1, || {});
     let before = room.generation();
-    room.lose();
+    room.lose(7);
     assert_eq!(*member.dropped.lock().unwrap(), ["missed messages"]);
     assert_ne!(room.generation(), before);
     let lost = room.generation();

@@ -1,5 +1,8 @@
 //! A sink that remembers what it was told, and the names and messages of the stories.
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+};
 
 use bytes::Bytes;
 
@@ -40,11 +43,11 @@ impl Sink for Witness {
 
     fn doubt(&self, _: &RoomId) {}
 
-    fn lose(&self, room: &RoomId) {
+    fn lose(&self, room: &RoomId, _: u64) {
         self.lost.lock().unwrap().push(Some(room.clone()));
     }
 
-    fn lose_all(&self) {
+    fn lose_all(&self, _: &HashSet<ConnectionId>) {
         self.lost.lock().unwrap().push(None);
     }
 

@@ -184,7 +184,7 @@ impl Followed {
         let whole = if same { at.n >= now.n } else { at.n == base && now.n == base };
         if !whole {
             tracing::warn!(%room, here = at.n, there = now.n, "publications were missed for good; the room's clients come back and read the log");
-            sink.lose(room);
+            sink.lose(room, now.n);
         }
         if !same {
             tail.before = Some(at.epoch);
@@ -207,7 +207,7 @@ impl Followed {
         let mut tail = lock(&self.tail);
         tail.ahead.clear();
         (tail.asking, tail.missed) = (false, false);
-        sink.lose(room);
+        sink.lose(room, u64::MAX);
     }
 
     /// Waits until publications up to `n` were delivered; false: not in time.
@@ -238,7 +238,7 @@ impl Tail {
             }
             if at.n > told.base {
                 tracing::error!(%room, lost = at.n - told.base, "Redis has lost publications that were delivered here; the room's clients come back");
-                sink.lose(room);
+                sink.lose(room, told.base);
             }
             self.before = Some(at.epoch);
             *at = At { epoch: told.epoch, n: told.base };

@@ -7,7 +7,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Redis, answer, debts::Debt, lock, script::Script};
 use crate::domain::{
@@ -69,7 +69,7 @@ impl Redis {
         let interval = self.options.lease / 3;
         let (mut heard_since, mut pause) = (Some(Instant::now()), interval);
         loop {
-            sleep(pause).await;
+            let _ = timeout(pause, self.beat_now.notified()).await;
             pause = interval;
             let may_reap = heard_since.is_some_and(|since| since.elapsed() > self.options.lease);
             match self.beat(false, may_reap).await {
@@ -95,9 +95,10 @@ impl Redis {
                 Ok(Reply::TakenForDead) => {
                     tracing::error!("the other nodes have taken this one for dead; its clients come back");
                     // What they have on their way is not said behind the news that they are gone.
+                    let claiming = lock(&self.claiming).clone();
                     let sessions = self.sink().sessions();
-                    self.sink().lose_all();
-                    *lock(&self.lost) = sessions.into_iter().collect();
+                    self.sink().lose_all(&claiming);
+                    *lock(&self.lost) = sessions.into_iter().filter(|connection| !claiming.contains(connection)).collect();
                     self.rename();
                     heard_since = None;
                     if let Err(error) = self.register().await {

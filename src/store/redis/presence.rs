@@ -1,7 +1,10 @@
 //! Sessions and rosters, one script each.
-use async_trait::async_trait;
+use std::time::Duration;
 
-use super::{Redis, answer, debts::Debt, lock, places, script::Script, wire};
+use async_trait::async_trait;
+use tokio::time::{Instant, sleep};
+
+use super::{Redis, answer, client::Failure, debts::Debt, lock, places, script::Script, wire};
 use crate::domain::{
     broker::Event,
     error::StoreError,
@@ -9,12 +12,24 @@ use crate::domain::{
     presence::{Departure, Online, Presence, Present, Roster, Visitor},
 };
 
+/// Pause before it is looked again whether this node has another name.
+const RENAMING: Duration = Duration::from_millis(50);
+
 #[async_trait]
 impl Presence for Redis {
     async fn claim(&self, uid: &Uid, connection: ConnectionId, socket: &SocketId) -> Result<Vec<RoomId>, StoreError> {
         let deadline = self.deadline();
-        let answer =
-            self.call(Script::Claim, deadline, |a| a.text(uid.as_str()).text(&uid.json()).number(connection.0).text(&socket.0)).await;
+        lock(&self.claiming).insert(connection);
+        let answer = loop {
+            let answer =
+                self.call(Script::Claim, deadline, |a| a.text(uid.as_str()).text(&uid.json()).number(connection.0).text(&socket.0)).await;
+            // A node that was taken for dead has another name in a moment, and who signs in just now is not of those who are lost.
+            if !matches!(answer, Err(Failure::Lost)) || Instant::now() + RENAMING > deadline {
+                break answer;
+            }
+            sleep(RENAMING).await;
+        };
+        lock(&self.claiming).remove(&connection);
         let answer = match answer.map_err(StoreError::from) {
             Ok(answer) => answer,
             Err(error) => {

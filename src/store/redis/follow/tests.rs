@@ -1,5 +1,5 @@
 //! Whatever comes, in whatever order: each publication once, in its place, and nobody is sent back without a loss.
-use std::sync::Mutex;
+use std::{collections::HashSet, sync::Mutex};
 
 use bytes::Bytes;
 
@@ -20,12 +20,12 @@ impl Sink for Ledger {
         self.told.lock().unwrap().extend(publications.iter().map(|p| p.n));
     }
 
-    fn lose(&self, _: &RoomId) {
+    fn lose(&self, _: &RoomId, _: u64) {
         *self.lost.lock().unwrap() += 1;
     }
 
     fn doubt(&self, _: &RoomId) {}
-    fn lose_all(&self) {}
+    fn lose_all(&self, _: &HashSet<ConnectionId>) {}
     fn evict(&self, _: ConnectionId) {}
     fn expel(&self, _: ConnectionId) {}
     fn force_user_auth(&self, _: Option<bool>) {}
