@@ -10,6 +10,7 @@ use crate::{
         broker::Broker,
         clock::{Clock, Rng, SystemRng},
         cluster::Cluster,
+        error::StoreError,
         ids::Uid,
         limit::Limits,
         presence::Presence,
@@ -52,37 +53,25 @@ impl Stores {
         match (&config.store.messages, elsewhere) {
             (Backend::Embedded, None) => {
                 let store = files()?;
-                Ok(Stores { embedded: true, first_start: store.first_start(), ..Self::of_embedded(&store, store.tokens()) })
+                Ok(Stores { embedded: true, first_start: store.first_start(), ..Self::of(store.clone(), store) })
             }
-            (Backend::Embedded, Some(tokens)) => Ok(Self::of_embedded(&files()?, tokens)),
+            (Backend::Embedded, Some(tokens)) => Ok(Self::of(files()?, tokens)),
             (Backend::Url(url), None) => {
                 let store = open_redis(config, url, rng.clone(), tasks).await?;
                 let files = files()?;
-                Ok(Stores { first_start: files.first_start(), files: Some(files.broker()), ..Self::of_redis(&store, files.tokens()) })
+                Ok(Stores { first_start: files.first_start(), files: Some(files.clone()), ..Self::of(store, files) })
             }
-            (Backend::Url(url), Some(tokens)) => Ok(Self::of_redis(&open_redis(config, url, rng.clone(), tasks).await?, tokens)),
+            (Backend::Url(url), Some(tokens)) => Ok(Self::of(open_redis(config, url, rng.clone(), tasks).await?, tokens)),
         }
     }
 
-    fn of_embedded(store: &Arc<Embedded>, tokens: Arc<dyn Tokens>) -> Self {
+    /// All but tokens in one.
+    fn of<S: Broker + Presence + Cluster + Limits + 'static>(store: Arc<S>, tokens: Arc<dyn Tokens>) -> Self {
         Stores {
-            broker: store.broker(),
-            presence: store.presence(),
-            cluster: store.cluster(),
-            limits: store.limits(),
-            tokens,
-            embedded: false,
-            first_start: false,
-            files: None,
-        }
-    }
-
-    fn of_redis(store: &Arc<Redis>, tokens: Arc<dyn Tokens>) -> Self {
-        Stores {
-            broker: store.broker(),
-            presence: store.presence(),
-            cluster: store.cluster(),
-            limits: store.limits(),
+            broker: store.clone(),
+            presence: store.clone(),
+            cluster: store.clone(),
+            limits: store,
             tokens,
             embedded: false,
             first_start: false,
@@ -113,10 +102,10 @@ fn open_embedded(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> R
 
 /// Refuses the sessions of a user whose credentials were revoked, on whatever node they are. Does nothing where messages are in this server's own
 /// files: only the server itself knows its sessions then.
-pub async fn expel(config: &Config, uid: &Uid) -> Result<(), StartError> {
+pub async fn expel(config: &Config, uid: &Uid) -> Result<(), StoreError> {
     let Backend::Url(url) = &config.store.messages else { return Ok(()) };
     let options = redis_options(config, url, Arc::new(SystemRng), &TaskTracker::new());
-    Ok(redis::expel(options, uid).await.map_err(OpenError::from)??)
+    redis::expel(options, uid).await
 }
 
 async fn open_redis(config: &Config, url: &SecretUrl, rng: Arc<dyn Rng>, tasks: &TaskTracker) -> Result<Arc<Redis>, OpenError> {

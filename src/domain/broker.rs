@@ -3,7 +3,7 @@
 //! A room's publications form one total order, the same on every node: each carries n, which grows by one per room where it is stored,
 //! through a clearing too. The caller keeps one `publish`, `clear` or presence call in flight per room and node, so a broker sees a room's
 //! batches one after the other.
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -69,8 +69,6 @@ pub trait Sink: Send + Sync {
     fn doubt(&self, room: &RoomId);
     /// Publications of the room up to this place were missed for good: its members here have to come back, and read its log.
     fn lose(&self, room: &RoomId, upto: u64);
-    /// This node was taken for dead, and its sessions for gone: all of its clients have to come back, but those who sign in just now.
-    fn lose_all(&self, but: &HashSet<ConnectionId>);
     /// Another session of this connection's user has taken over: it gets kicked out.
     fn evict(&self, connection: ConnectionId);
     /// The credentials of this connection's user were revoked: it is refused.

@@ -1,6 +1,6 @@
 //! What a node has: its rooms, its connections, and the traits behind them. The way in for dialects and for HTTP.
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -101,12 +101,6 @@ impl Sink for WeakSink {
         if let Some(room) = self.room(room) {
             room.lose(upto);
         }
-    }
-
-    fn lose_all(&self, but: &HashSet<ConnectionId>) {
-        let Some(hub) = self.0.upgrade() else { return };
-        let outlets: Vec<_> = hub.connections().iter().filter(|(id, _)| !but.contains(id)).map(|(_, outlet)| outlet.clone()).collect();
-        outlets.iter().for_each(|outlet| outlet.drop_connection("lost lease"));
     }
 
     fn evict(&self, connection: ConnectionId) {

@@ -82,7 +82,4 @@ pub trait Presence: Send + Sync {
 
     /// All sessions.
     async fn online(&self) -> Result<Vec<Online>, StoreError>;
-
-    /// The credentials of `uid` were revoked: its session, wherever it is, is refused ([`super::broker::Sink::expel`]).
-    async fn expel(&self, uid: &Uid) -> Result<(), StoreError>;
 }

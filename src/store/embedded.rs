@@ -46,14 +46,9 @@ use self::{
     writer::Writer,
 };
 use crate::domain::{
-    broker::Broker,
     clock::{Clock, Rng},
-    cluster::Cluster,
     error::StoreError,
     ids::RoomId,
-    limit::Limits,
-    presence::Presence,
-    token::Tokens,
 };
 
 /// What an acknowledged message outlives.
@@ -125,26 +120,6 @@ impl Embedded {
     /// Whether there was no administrator when the store was opened.
     pub fn first_start(&self) -> bool {
         self.first_start
-    }
-
-    pub fn broker(self: &Arc<Self>) -> Arc<dyn Broker> {
-        self.clone()
-    }
-
-    pub fn presence(self: &Arc<Self>) -> Arc<dyn Presence> {
-        self.clone()
-    }
-
-    pub fn cluster(self: &Arc<Self>) -> Arc<dyn Cluster> {
-        self.clone()
-    }
-
-    pub fn tokens(self: &Arc<Self>) -> Arc<dyn Tokens> {
-        self.clone()
-    }
-
-    pub fn limits(self: &Arc<Self>) -> Arc<dyn Limits> {
-        self.clone()
     }
 }
 

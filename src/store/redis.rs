@@ -59,13 +59,10 @@ use self::{
     subscriber::Subscriptions,
 };
 use crate::domain::{
-    broker::{Broker, Publication, Sink},
+    broker::{Publication, Sink},
     clock::{Rng, alphanumeric},
-    cluster::Cluster,
     error::StoreError,
     ids::{ConnectionId, RoomId, Uid},
-    limit::Limits,
-    presence::Presence,
 };
 
 /// Characters of a node's name.
@@ -142,7 +139,7 @@ pub struct Redis {
 impl Redis {
     /// Connects, looks whether this Redis will do, and makes this node one of its nodes.
     pub async fn open(options: Options) -> Result<Arc<Self>, OpenError> {
-        let (address, channels) = address(&options)?;
+        let (address, channels) = address(&options.url, &options.shown, &options.prefix)?;
         let client = Client::open(address, &options.shown).await?;
         let node = alphanumeric(&*options.rng, NODE).map_err(|e| OpenError::Random(e.to_string()))?;
         let this = Arc::new_cyclic(|me| Redis {
@@ -174,22 +171,6 @@ impl Redis {
         this.spawn(async move { watcher.watch_restarts().await });
 
         Ok(this)
-    }
-
-    pub fn broker(self: &Arc<Self>) -> Arc<dyn Broker> {
-        self.clone()
-    }
-
-    pub fn presence(self: &Arc<Self>) -> Arc<dyn Presence> {
-        self.clone()
-    }
-
-    pub fn cluster(self: &Arc<Self>) -> Arc<dyn Cluster> {
-        self.clone()
-    }
-
-    pub fn limits(self: &Arc<Self>) -> Arc<dyn Limits> {
-        self.clone()
     }
 
     /// For what outlives a call.
@@ -245,28 +226,25 @@ impl Redis {
 }
 
 /// Refuses the sessions of a user on whatever node they are, without being a node.
-pub async fn expel(options: Options, uid: &Uid) -> Result<Result<(), StoreError>, OpenError> {
-    let (info, channels) = address(&options)?;
-    let client = Client::open(info, &options.shown).await?;
-    let told = async {
-        let live = client.live()?;
-        let arguments = Arguments::new(&options.prefix, &channels, "", &live.run, 0).text(uid.as_str());
-        let heard = client.run(&live, Script::Expel, &arguments, Instant::now() + options.deadline).await?;
-        match heard {
-            Value::Int(0) => Err(StoreError::Unavailable("the instance that it is connected to does not listen now; say it again".into())),
-            _ => Ok(()),
-        }
-    };
-    Ok(told.await)
+pub async fn expel(options: Options, uid: &Uid) -> Result<(), StoreError> {
+    let unavailable = |error: OpenError| StoreError::Unavailable(error.to_string());
+    let (address, channels) = address(&options.url, &options.shown, &options.prefix).map_err(unavailable)?;
+    let client = Client::open(address, &options.shown).await.map_err(unavailable)?;
+    let live = client.live()?;
+    let arguments = Arguments::new(&options.prefix, &channels, "", &live.run, 0).text(uid.as_str());
+    match client.run(&live, Script::Expel, &arguments, Instant::now() + options.deadline).await? {
+        Value::Int(0) => Err(StoreError::Unavailable("the instance that it is connected to does not listen now; say it again".into())),
+        _ => Ok(()),
+    }
 }
 
 /// The server, and what channels begin with there.
-fn address(options: &Options) -> Result<(redis::Client, String), OpenError> {
-    let bad_url = |e: redis::RedisError| OpenError::Url { url: options.shown.clone(), why: e.to_string() };
-    let info = options.url.as_str().into_connection_info().map_err(bad_url)?;
+fn address(url: &str, shown: &str, prefix: &str) -> Result<(redis::Client, String), OpenError> {
+    let bad_url = |e: redis::RedisError| OpenError::Url { url: shown.to_owned(), why: e.to_string() };
+    let info = url.into_connection_info().map_err(bad_url)?;
     let tcp = info.tcp_settings().clone().set_nodelay(true);
     let info = info.set_tcp_settings(tcp);
-    let channels = format!("{}ao:{}:", options.prefix, info.redis_settings().db());
+    let channels = format!("{prefix}ao:{}:", info.redis_settings().db());
     Ok((redis::Client::open(info).map_err(bad_url)?, channels))
 }
 
@@ -277,7 +255,6 @@ impl Sink for Nobody {
     fn deliver(&self, _: &RoomId, _: Vec<Publication>) {}
     fn doubt(&self, _: &RoomId) {}
     fn lose(&self, _: &RoomId, _: u64) {}
-    fn lose_all(&self, _: &HashSet<ConnectionId>) {}
     fn evict(&self, _: ConnectionId) {}
     fn expel(&self, _: ConnectionId) {}
     fn force_user_auth(&self, _: Option<bool>) {}

@@ -1,8 +1,5 @@
 //! A sink that remembers what it was told, and the names and messages of the stories.
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
@@ -20,8 +17,7 @@ pub(crate) struct Witness {
     told: Mutex<Vec<(RoomId, Publication)>>,
     evicted: Mutex<Vec<ConnectionId>>,
     expelled: Mutex<Vec<ConnectionId>>,
-    /// Rooms that were lost; none stands for all of them.
-    lost: Mutex<Vec<Option<RoomId>>>,
+    lost: Mutex<Vec<RoomId>>,
     user_auth: Mutex<Vec<Option<bool>>>,
     /// What it says that its sessions are.
     pub(crate) sessions: Mutex<Vec<ConnectionId>>,
@@ -44,11 +40,7 @@ impl Sink for Witness {
     fn doubt(&self, _: &RoomId) {}
 
     fn lose(&self, room: &RoomId, _: u64) {
-        self.lost.lock().unwrap().push(Some(room.clone()));
-    }
-
-    fn lose_all(&self, _: &HashSet<ConnectionId>) {
-        self.lost.lock().unwrap().push(None);
+        self.lost.lock().unwrap().push(room.clone());
     }
 
     fn force_user_auth(&self, on: Option<bool>) {
@@ -95,8 +87,8 @@ impl Witness {
         std::mem::take(&mut *self.expelled.lock().unwrap())
     }
 
-    /// What was lost since it was last asked; none stands for everything.
-    pub(crate) fn lost(&self) -> Vec<Option<RoomId>> {
+    /// Rooms that were lost since it was last asked.
+    pub(crate) fn lost(&self) -> Vec<RoomId> {
         std::mem::take(&mut *self.lost.lock().unwrap())
     }
 

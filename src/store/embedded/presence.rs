@@ -101,12 +101,4 @@ impl Presence for Embedded {
     async fn online(&self) -> Result<Vec<Online>, StoreError> {
         Ok(lock(&self.people).online())
     }
-
-    async fn expel(&self, uid: &Uid) -> Result<(), StoreError> {
-        let connection = lock(&self.people).connection(uid);
-        if let (Some(connection), Some(sink)) = (connection, self.outlet.sink()) {
-            sink.expel(connection);
-        }
-        Ok(())
-    }
 }

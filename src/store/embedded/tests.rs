@@ -29,6 +29,24 @@ mod upkeep;
 mod volume;
 mod writing;
 
+impl Embedded {
+    pub(super) fn broker(self: &Arc<Self>) -> Arc<dyn Broker> {
+        self.clone()
+    }
+
+    pub(super) fn presence(self: &Arc<Self>) -> Arc<dyn Presence> {
+        self.clone()
+    }
+
+    pub(super) fn tokens(self: &Arc<Self>) -> Arc<dyn Tokens> {
+        self.clone()
+    }
+
+    pub(super) fn limits(self: &Arc<Self>) -> Arc<dyn Limits> {
+        self.clone()
+    }
+}
+
 /// A clock that stands still until it is moved.
 struct Watch(AtomicU64);
 

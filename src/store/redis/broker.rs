@@ -165,10 +165,7 @@ impl Broker for Redis {
     }
 
     async fn updates(&self, room: &RoomId) -> Result<Vec<Stored>, StoreError> {
-        let mut command = redis::cmd("HVALS");
-        command.arg(format!("{}msg_{room}_update", self.options.prefix));
-        let live = self.client.live()?;
-        let values = answer::list(self.client.send(&live, &command, self.deadline()).await?)?;
+        let values = self.ask("HVALS", &format!("msg_{room}_update")).await?;
         let mut entries: Vec<_> = values.into_iter().filter_map(answer::bytes).map(|entry| StoredEntry::read(&entry)).collect();
         // Those of the original have no n, and come first within their second.
         entries.sort_by_key(|entry| (entry.stored.unix, entry.n));

@@ -96,9 +96,9 @@ impl Redis {
                     tracing::error!("the other nodes have taken this one for dead; its clients come back");
                     // What they have on their way is not said behind the news that they are gone.
                     let claiming = lock(&self.claiming).clone();
-                    let sessions = self.sink().sessions();
-                    self.sink().lose_all(&claiming);
-                    *lock(&self.lost) = sessions.into_iter().filter(|connection| !claiming.contains(connection)).collect();
+                    let lost: HashSet<_> = self.sink().sessions().into_iter().filter(|c| !claiming.contains(c)).collect();
+                    lost.iter().for_each(|connection| self.sink().send_back(*connection));
+                    *lock(&self.lost) = lost;
                     self.rename();
                     heard_since = None;
                     if let Err(error) = self.register().await {
@@ -152,36 +152,29 @@ impl Redis {
     pub(super) async fn compare_notes(&self) -> Result<(), StoreError> {
         // What is owed is on its way, and no difference; nor is who signs in just now.
         self.settle_debts().await;
-        let mut before: HashSet<ConnectionId> = self.sink().sessions().into_iter().collect();
+        let before = self.sink().sessions();
         if !before.is_empty() {
             sleep(self.options.deadline.min(self.options.lease)).await;
         }
-        let still = self.sink().sessions();
-        before.retain(|connection| still.contains(connection));
-        let mut command = redis::cmd("SMEMBERS");
-        command.arg(format!("{}ao:conns:{}", self.options.prefix, self.node()));
-        let live = self.client.live()?;
-        let answer = answer::list(self.client.send(&live, &command, self.deadline()).await?)?;
-        let mut here = before;
-        for entry in answer {
+        let here: HashSet<ConnectionId> = self.sink().sessions().into_iter().collect();
+        let mut unknown: HashSet<ConnectionId> = before.into_iter().filter(|connection| here.contains(connection)).collect();
+        for entry in self.ask("SMEMBERS", &format!("ao:conns:{}", self.node())).await? {
             let entry = answer::text(Some(entry))?;
             let Some((connection, uid)) = entry.split_once('\n') else { continue };
             let (Ok(connection), Ok(uid)) = (connection.parse().map(ConnectionId), Uid::text(uid)) else { continue };
-            if !here.remove(&connection) && !still.contains(&connection) {
+            unknown.remove(&connection);
+            if !here.contains(&connection) {
                 let _ = self.owe(Debt::End(uid, connection), self.deadline()).await;
             }
         }
-        here.into_iter().for_each(|connection| self.sink().send_back(connection));
+        unknown.into_iter().for_each(|connection| self.sink().send_back(connection));
         Ok(())
     }
 
     /// Connections of this node whose session was taken over, and that have not ended yet.
     pub(super) async fn evicted_here(&self) -> Result<Vec<ConnectionId>, StoreError> {
-        let mut command = redis::cmd("SMEMBERS");
-        command.arg(format!("{}ao:evicted:{}", self.options.prefix, self.node()));
-        let live = self.client.live()?;
-        let answer = answer::list(self.client.send(&live, &command, self.deadline()).await?)?;
-        answer.into_iter().map(|connection| answer::number(Some(connection)).map(ConnectionId)).collect()
+        let evicted = self.ask("SMEMBERS", &format!("ao:evicted:{}", self.node())).await?;
+        evicted.into_iter().map(|connection| answer::number(Some(connection)).map(ConnectionId)).collect()
     }
 }
 

@@ -2,9 +2,17 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use redis::Value;
 use tokio::time::{Instant, sleep};
 
-use super::{Redis, answer, client::Failure, debts::Debt, lock, places, script::Script, wire};
+use super::{
+    Redis, answer,
+    client::{Arguments, Failure},
+    debts::Debt,
+    lock, places,
+    script::Script,
+    wire,
+};
 use crate::domain::{
     broker::Event,
     error::StoreError,
@@ -20,15 +28,7 @@ impl Presence for Redis {
     async fn claim(&self, uid: &Uid, connection: ConnectionId, socket: &SocketId) -> Result<Vec<RoomId>, StoreError> {
         let deadline = self.deadline();
         lock(&self.claiming).insert(connection);
-        let answer = loop {
-            let answer =
-                self.call(Script::Claim, deadline, |a| a.text(uid.as_str()).text(&uid.json()).number(connection.0).text(&socket.0)).await;
-            // A node that was taken for dead has another name in a moment, and who signs in just now is not of those who are lost.
-            if !matches!(answer, Err(Failure::Lost)) || Instant::now() + RENAMING > deadline {
-                break answer;
-            }
-            sleep(RENAMING).await;
-        };
+        let answer = self.try_claim(uid, connection, socket, deadline).await;
         lock(&self.claiming).remove(&connection);
         let answer = match answer.map_err(StoreError::from) {
             Ok(answer) => answer,
@@ -64,11 +64,10 @@ impl Presence for Redis {
         });
         let mut answer = answer::list(answer.await?)?;
         let members = answer::list(answer.pop().unwrap_or_default())?;
-        let kind = answer::text(answer.pop())?;
         let told = answer::text(answer.last().cloned())?;
         let n = answer::number(answer.get(2).cloned())?;
         if let Some(uid) = wire::uid(&told) {
-            let event = if kind == "j" { Event::Joined(uid) } else { Event::Gone(uid) };
+            let event = if *hidden { Event::Gone(uid) } else { Event::Joined(uid) };
             this.settle_one(room, &mut answer.into_iter(), Some(*connection), |_| Some(event), deadline).await?;
         } else if let Some(followed) = self.rooms.get(room.as_str()) {
             // What precedes the newcomer's place is not told to it.
@@ -116,16 +115,22 @@ impl Presence for Redis {
         let sessions = self.ask("HVALS", "ao:sessions").await?;
         Ok(sessions.into_iter().filter_map(answer::bytes).filter_map(|session| online(std::str::from_utf8(&session).ok()?)).collect())
     }
-
-    async fn expel(&self, uid: &Uid) -> Result<(), StoreError> {
-        self.call(Script::Expel, self.deadline(), |a| a.text(uid.as_str())).await?;
-        Ok(())
-    }
 }
 
 impl Redis {
-    /// All values of a key of ours.
-    async fn ask(&self, command: &str, key: &str) -> Result<Vec<redis::Value>, StoreError> {
+    /// A node that was taken for dead has another name in a moment, and who signs in just now is not of those who are lost.
+    async fn try_claim(&self, uid: &Uid, connection: ConnectionId, socket: &SocketId, deadline: Instant) -> Result<Value, Failure> {
+        loop {
+            let claim = |a: Arguments| a.text(uid.as_str()).text(&uid.json()).number(connection.0).text(&socket.0);
+            match self.call(Script::Claim, deadline, claim).await {
+                Err(Failure::Lost) if Instant::now() + RENAMING < deadline => sleep(RENAMING).await,
+                done => return done,
+            }
+        }
+    }
+
+    /// All values of a key.
+    pub(super) async fn ask(&self, command: &str, key: &str) -> Result<Vec<Value>, StoreError> {
         let mut command = redis::cmd(command);
         command.arg(format!("{}{key}", self.options.prefix));
         let live = self.client.live()?;

@@ -11,6 +11,7 @@ use crate::{
     domain::{
         broker::Broker,
         clock::{SystemRng, alphanumeric},
+        cluster::Cluster,
         limit::Limits,
         presence::Presence,
     },
@@ -75,6 +76,24 @@ impl Drop for Keys {
         if !keys.is_empty() {
             let _: Result<(), _> = connection.unlink(keys);
         }
+    }
+}
+
+impl Redis {
+    fn broker(self: &Arc<Self>) -> Arc<dyn Broker> {
+        self.clone()
+    }
+
+    fn presence(self: &Arc<Self>) -> Arc<dyn Presence> {
+        self.clone()
+    }
+
+    fn cluster(self: &Arc<Self>) -> Arc<dyn Cluster> {
+        self.clone()
+    }
+
+    fn limits(self: &Arc<Self>) -> Arc<dyn Limits> {
+        self.clone()
     }
 }
 

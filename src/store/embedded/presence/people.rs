@@ -129,10 +129,6 @@ impl People {
         self.sessions.iter().map(|(uid, session)| Online { uid: uid.clone(), socket: session.socket.clone() }).collect()
     }
 
-    pub(super) fn connection(&self, uid: &Uid) -> Option<ConnectionId> {
-        self.sessions.get(uid).map(|session| session.connection)
-    }
-
     /// Whether nothing is remembered of anybody.
     #[cfg(test)]
     pub(in super::super) fn is_empty(&self) -> bool {

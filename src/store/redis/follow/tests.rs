@@ -1,5 +1,5 @@
 //! Whatever comes, in whatever order: each publication once, in its place, and nobody is sent back without a loss.
-use std::{collections::HashSet, sync::Mutex};
+use std::sync::Mutex;
 
 use bytes::Bytes;
 
@@ -25,7 +25,6 @@ impl Sink for Ledger {
     }
 
     fn doubt(&self, _: &RoomId) {}
-    fn lose_all(&self, _: &HashSet<ConnectionId>) {}
     fn evict(&self, _: ConnectionId) {}
     fn expel(&self, _: ConnectionId) {}
     fn force_user_auth(&self, _: Option<bool>) {}

@@ -43,4 +43,4 @@ if call('SISMEMBER', key('evicted', NODE), connection) == 0 then
   call('SADD', key('at', name), room)
   call('SADD', key('conns', NODE), connection .. '\n' .. uid)
 end
-return { s.epoch, s.base, string.format('%d', s.n), first and told_uid or '', hidden and 'd' or 'j', call('HVALS', members) }
+return { s.epoch, s.base, string.format('%d', s.n), first and told_uid or '', call('HVALS', members) }
