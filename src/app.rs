@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use crate::{
-    config::{Config, cli::Role},
+    config::{Config, TlsFiles, cli::Role},
     dialect::always_online::{AlwaysOnline, Options, Transport},
     domain::{
         broker::Broker,
@@ -32,6 +32,7 @@ use crate::{
         Link, Stream,
         link::Bounds,
         listener::{Listener, Service},
+        tls::{Tls, TlsError},
     },
     store::mongodb,
 };
@@ -68,6 +69,8 @@ pub enum StartError {
     Unavailable(#[from] StoreError),
     #[error("the first administrator could not be made: {0}")]
     Admin(String),
+    #[error("no TLS with {setting}: {why}")]
+    Tls { setting: &'static str, why: TlsError },
 }
 
 impl From<NoRandomness> for StartError {
@@ -84,10 +87,41 @@ pub struct FirstAdmin {
     pub file: PathBuf,
 }
 
+/// Where something listens.
+pub struct Address {
+    pub what: &'static str,
+    pub tls: bool,
+    pub address: SocketAddr,
+}
+
+/// The certificates that are configured: for socket.io and administration, and for the token API.
+struct Certificates {
+    websocket: Option<Arc<Tls>>,
+    api: Option<Arc<Tls>>,
+}
+
+impl Certificates {
+    fn open(config: &Config) -> Result<Self, StartError> {
+        let open = |files: Option<TlsFiles>, setting| files.map(Tls::open).transpose().map_err(|why| StartError::Tls { setting, why });
+        Ok(Certificates {
+            websocket: open(config.websocket.tls(), "AO_WEBSOCKET__TLS_CERTIFICATE and AO_WEBSOCKET__TLS_KEY")?,
+            api: open(config.api.tls(), "AO_API__TLS_CERTIFICATE and AO_API__TLS_KEY")?,
+        })
+    }
+}
+
+/// Whether the files that the configuration names can be used.
+///
+/// # Errors
+/// The first that can't.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    Certificates::open(config).map(|_| ())
+}
+
 /// A running server.
 pub struct App {
     /// What listens where.
-    pub addresses: Vec<(&'static str, SocketAddr)>,
+    pub addresses: Vec<Address>,
     /// Only at the very first start on an embedded store.
     pub first_admin: Option<FirstAdmin>,
     /// What has to be closed besides the broker.
@@ -165,6 +199,7 @@ fn write_secret(file: &Path, text: &str) -> io::Result<()> {
 impl App {
     /// Binds, opens the store, and serves. The configuration has been checked.
     pub async fn start(config: &Config, role: Role) -> Result<App, StartError> {
+        let certificates = Certificates::open(config)?;
         let websocket = role.websocket().then(|| listen("socket.io", config.websocket.listen, "AO_WEBSOCKET__LISTEN")).transpose()?;
         let api = role.api().then(|| listen("the token API", config.api.listen, "AO_API__LISTEN")).transpose()?;
         let demo = role.demo().then(|| listen("the demo page", config.demo.listen, "AO_DEMO__LISTEN")).transpose()?;
@@ -243,8 +278,16 @@ impl App {
         };
         let mut addresses = Vec::new();
         for (what, listener, site) in sites {
-            addresses.push((what, listener.address));
-            tasks.spawn(listener.serve(site, bounds.clone(), config.websocket.header_timeout, listening.clone()));
+            let tls = match what {
+                "websocket" | "admin" => certificates.websocket.clone(),
+                "api" => certificates.api.clone(),
+                _ => None,
+            };
+            addresses.push(Address { what, tls: tls.is_some(), address: listener.address });
+            tasks.spawn(listener.serve(site, tls, bounds.clone(), config.websocket.header_timeout, listening.clone()));
+        }
+        for tls in [certificates.websocket, certificates.api].into_iter().flatten() {
+            tasks.spawn(working.clone().run_until_cancelled_owned(tls.watch()));
         }
         tasks.spawn(working.clone().run_until_cancelled_owned(async {
             loop {

@@ -35,6 +35,7 @@ pub mod setting;
 pub mod shutdown;
 pub mod size;
 pub mod store;
+pub mod tls;
 pub mod websocket;
 
 #[cfg(test)]
@@ -61,6 +62,7 @@ pub use setting::{Setting, settings};
 pub use shutdown::Shutdown;
 pub use size::ByteSize;
 pub use store::{Durability, Store};
+pub use tls::TlsFiles;
 pub use websocket::Websocket;
 
 use layers::Layers;
@@ -201,5 +203,8 @@ impl Config {
             let message = format!("{low} ({deadline}, {low_source}) must be below {high} ({timeout}, {high_source})");
             layers.problems.push(Problem::new(low_source.max(high_source), message));
         }
+        let (websocket, api) = (&self.websocket, &self.api);
+        TlsFiles::check(layers, [("websocket.tls_certificate", &websocket.tls_certificate), ("websocket.tls_key", &websocket.tls_key)]);
+        TlsFiles::check(layers, [("api.tls_certificate", &api.tls_certificate), ("api.tls_key", &api.tls_key)]);
     }
 }

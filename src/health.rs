@@ -6,7 +6,15 @@ use std::{
     io::{self, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs},
     str::FromStr,
+    sync::Arc,
     time::Duration,
+};
+
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
 /// Time to connect, and time for each step of the answer.
@@ -14,9 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// An answer of ours is far smaller; whatever else listens there must not fill the memory.
 const LARGEST: u64 = 16 * 1024;
 
-/// What to ask: `http://host:port/path`.
+/// What to ask: `http://host:port/path`, or `https:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
+    tls: bool,
     /// `host:port`, for the header and to connect.
     authority: String,
     path: String,
@@ -29,13 +38,15 @@ pub enum NotReady {
     Silent(Question, io::Error),
     #[error("{0} answers {1}")]
     Answers(Question, String),
+    #[error("{0} answers, but not in HTTP: a server under TLS is asked by https://")]
+    Foreign(Question),
     #[error("the port is chosen at the start (websocket.listen ends with :0): name the URL")]
     UnknownPort,
 }
 
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.path)
+        write!(f, "{}://{}{}", if self.tls { "https" } else { "http" }, self.authority, self.path)
     }
 }
 
@@ -43,7 +54,11 @@ impl FromStr for Question {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        let rest = url.strip_prefix("http://").ok_or("expected a URL that begins with http://")?;
+        let (tls, rest) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
+            (Some(rest), _) => (false, rest),
+            (_, Some(rest)) => (true, rest),
+            _ => return Err("expected a URL that begins with http:// or https://".into()),
+        };
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         // The URL becomes a request as it is.
         if host.is_empty() || host.starts_with(':') || !rest.bytes().all(|b| b.is_ascii_graphic()) {
@@ -53,10 +68,10 @@ impl FromStr for Question {
         let authority = match port {
             Some((_, port)) if port.parse::<u16>().is_ok() => host.to_owned(),
             Some(_) => return Err("the port is no number".into()),
-            None => format!("{host}:80"),
+            None => format!("{host}:{}", if tls { 443 } else { 80 }),
         };
         let path = if path.len() > 1 { path } else { "/readyz" };
-        Ok(Self { authority, path: path.to_owned() })
+        Ok(Self { tls, authority, path: path.to_owned() })
     }
 }
 
@@ -65,7 +80,7 @@ impl Question {
     ///
     /// # Errors
     /// Port 0: which one it became is not known here.
-    pub fn of(listen: SocketAddr) -> Result<Self, NotReady> {
+    pub fn of(listen: SocketAddr, tls: bool) -> Result<Self, NotReady> {
         let ip = match listen.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -74,7 +89,7 @@ impl Question {
         if listen.port() == 0 {
             return Err(NotReady::UnknownPort);
         }
-        Ok(Self { authority: SocketAddr::new(ip, listen.port()).to_string(), path: "/readyz".into() })
+        Ok(Self { tls, authority: SocketAddr::new(ip, listen.port()).to_string(), path: "/readyz".into() })
     }
 
     /// Asks; fine is an answer of 200.
@@ -84,18 +99,28 @@ impl Question {
     pub fn ask(self) -> Result<(), NotReady> {
         match self.status_line() {
             Ok(line) if line.split(' ').nth(1) == Some("200") => Ok(()),
+            Ok(line) if !line.is_empty() && !line.starts_with("HTTP/") => Err(NotReady::Foreign(self)),
             Ok(line) => Err(NotReady::Answers(self, line)),
             Err(error) => Err(NotReady::Silent(self, error)),
         }
     }
 
     fn status_line(&self) -> io::Result<String> {
-        let mut stream = self.connect()?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        write!(stream, "GET {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.path, self.authority)?;
+        let tcp = self.connect()?;
+        tcp.set_read_timeout(Some(PATIENCE))?;
+        tcp.set_write_timeout(Some(PATIENCE))?;
+        if self.tls { self.ask_over(StreamOwned::new(session()?, tcp)) } else { self.ask_over(tcp) }
+    }
+
+    fn ask_over(&self, mut stream: impl Read + Write) -> io::Result<String> {
+        // In one piece: who answers before it has read everything must not break it.
+        let request = format!("GET {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.path, self.authority);
+        stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
-        stream.take(LARGEST).read_to_end(&mut answer)?;
+        match stream.take(LARGEST).read_to_end(&mut answer) {
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error), // no goodbye is no matter
+            _ => {}
+        }
         let line = answer.split(|byte| *byte == b'\r').next().unwrap_or_default();
         Ok(String::from_utf8_lossy(line).into_owned())
     }
@@ -109,6 +134,56 @@ impl Question {
             }
         }
         Err(last)
+    }
+}
+
+/// A client's side of TLS, which trusts whoever answers: what is asked is no secret, the answer is believed as that of plain HTTP is, and
+/// the certificate's name is hardly ever that of loopback.
+fn session() -> io::Result<ClientConnection> {
+    let provider = Arc::new(ring::default_provider());
+    let anyone = Arc::new(Anyone(provider.clone()));
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(io::Error::other)?;
+    let config = config.dangerous().with_custom_certificate_verifier(anyone).with_no_client_auth();
+    let nobody = ServerName::from(IpAddr::from(Ipv4Addr::LOCALHOST));
+    ClientConnection::new(Arc::new(config), nobody).map_err(io::Error::other)
+}
+
+/// Verifies nothing about a certificate but that the server has its key.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -126,10 +201,14 @@ mod tests {
             ("http://one.example/livez", "http://one.example:80/livez"),
             ("http://[::1]:3000/livez?a=1", "http://[::1]:3000/livez?a=1"),
             ("http://[::1]", "http://[::1]:80/readyz"),
+            ("https://a", "https://a:443/readyz"),
+            ("https://a:3000/livez", "https://a:3000/livez"),
         ] {
             assert_eq!(url.parse::<Question>().unwrap().to_string(), asked);
         }
-        for wrong in ["", "127.0.0.1:4000", "https://a", "http://", "http://:3000", "http://a:b", "http://a:3000/ x", "http://a\r\nb: c/"] {
+        for wrong in
+            ["", "127.0.0.1:4000", "ftp://a", "https://", "http://", "http://:3000", "http://a:b", "http://a:3000/ x", "http://a\r\nb: c/"]
+        {
             assert!(wrong.parse::<Question>().is_err(), "{wrong:?}");
         }
     }
@@ -141,9 +220,9 @@ mod tests {
             ("[::]:3000", "http://[::1]:3000/readyz"),
             ("10.1.2.3:80", "http://10.1.2.3:80/readyz"),
         ] {
-            assert_eq!(Question::of(listen.parse().unwrap()).unwrap().to_string(), asked);
+            assert_eq!(Question::of(listen.parse().unwrap(), false).unwrap().to_string(), asked);
         }
-        assert!(matches!(Question::of("0.0.0.0:0".parse().unwrap()), Err(NotReady::UnknownPort)));
+        assert!(matches!(Question::of("0.0.0.0:0".parse().unwrap(), false), Err(NotReady::UnknownPort)));
     }
 
     /// A server that answers one request with this.
@@ -157,7 +236,7 @@ mod tests {
             assert!(request[..length].starts_with(b"GET /readyz HTTP/1.1\r\n"));
             stream.write_all(answer.as_bytes()).unwrap();
         });
-        Question::of(address).unwrap()
+        Question::of(address, false).unwrap()
     }
 
     #[test]
@@ -166,14 +245,14 @@ mod tests {
         for (answer, said) in [
             ("HTTP/1.1 503 Service Unavailable\r\n\r\n", "answers HTTP/1.1 503 Service Unavailable"),
             ("HTTP/1.1 404 Not Found\r\n\r\n200", "404"),
-            ("SSH-2.0-200\r\n", "SSH"),
+            ("SSH-2.0-200\r\n", "not in HTTP"),
             ("", "answers"),
         ] {
             let why = answering(answer).ask().unwrap_err().to_string();
             assert!(why.contains(said), "{why}");
         }
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let why = Question::of(free).unwrap().ask().unwrap_err();
+        let why = Question::of(free, false).unwrap().ask().unwrap_err();
         assert!(matches!(why, NotReady::Silent(..)), "{why}");
     }
 }

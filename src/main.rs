@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::Path, process::ExitCode};
 
 use always_online::{
     app::{
-        self, Accounts, App, StartError,
+        self, Accounts, Address, App, StartError,
         copy::{self, CopyError},
     },
     config::{
@@ -45,10 +45,10 @@ fn main() -> ExitCode {
         }
     };
     let outcome = match cli.command {
-        Command::CheckConfig => {
+        Command::CheckConfig => app::check(&config).map_err(Into::into).map(|()| {
             println!("the configuration is valid");
-            Ok(0)
-        }
+            0
+        }),
         Command::PrintConfig => {
             print!("{}", config.print());
             Ok(0)
@@ -73,6 +73,7 @@ fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<StartError>() {
         Some(StartError::Listen { .. }) => NO_ADDRESS,
         Some(StartError::Store(_) | StartError::Tokens(_) | StartError::Unavailable(_)) => NO_STORE,
+        Some(StartError::Tls { .. }) => WRONG_CONFIGURATION,
         Some(StartError::Admin(_)) | None => FAILED,
     }
 }
@@ -149,16 +150,16 @@ fn announce(app: &App) {
 
 fn announce_to(app: &App, out: &mut impl std::io::Write) -> std::io::Result<()> {
     writeln!(out, "always-online {} is running.", env!("CARGO_PKG_VERSION"))?;
-    for (what, address) in &app.addresses {
-        writeln!(out, "{what} http://{}", reachable(*address))?;
+    for Address { what, tls, address } in &app.addresses {
+        writeln!(out, "{what} {}://{}", if *tls { "https" } else { "http" }, reachable(*address))?;
     }
     if let Some(admin) = &app.first_admin {
         writeln!(out, "An administrator was made; this is shown once, and kept in {}:", admin.file.display())?;
         writeln!(out, "admin uid: {}", admin.uid)?;
         writeln!(out, "admin token: {}", admin.token.reveal())?;
     }
-    if let Some((_, address)) = app.addresses.iter().find(|(what, _)| *what == "demo") {
-        writeln!(out, "Open http://{} in two browser windows, and draw.", reachable(*address))?;
+    if let Some(demo) = app.addresses.iter().find(|listens| listens.what == "demo") {
+        writeln!(out, "Open http://{} in two browser windows, and draw.", reachable(demo.address))?;
     }
     out.flush()
 }
@@ -176,7 +177,7 @@ fn health(config: &Config, url: Option<&str>) -> anyhow::Result<u8> {
             eprintln!("always-online: {why}");
             return Ok(WRONG_CONFIGURATION);
         }
-        None => Question::of(config.websocket.listen)?,
+        None => Question::of(config.websocket.listen, config.websocket.tls().is_some())?,
     };
     question.ask()?;
     println!("ready");

@@ -1,10 +1,12 @@
-//! TCP: the listener, and the wrapper around every connection.
+//! TCP and TLS: the listener, and the wrapper around every connection.
 mod handshake;
 pub mod link;
 pub mod listener;
 pub mod outbound;
 mod queue;
+mod socket;
 mod stream;
+pub mod tls;
 mod websocket;
 
 pub use link::{Closing, Link};

@@ -24,7 +24,7 @@ const ALLOWED: [(&str, &[&str]); 9] = [
 const DIALECT: &[&str] = &["domain", "config", "metrics", "net"];
 
 /// Crates whose types the core must not know.
-const FOREIGN_TO_DOMAIN: [&str; 7] = ["axum", "hyper", "socketioxide", "engineioxide", "rusqlite", "redis", "mongodb"];
+const FOREIGN_TO_DOMAIN: [&str; 8] = ["axum", "hyper", "rustls", "socketioxide", "engineioxide", "rusqlite", "redis", "mongodb"];
 
 fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {

@@ -13,6 +13,8 @@ mod ending;
 #[path = "operation/mongodb.rs"]
 mod mongodb;
 mod support;
+#[path = "operation/tls.rs"]
+mod tls;
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
 

@@ -13,6 +13,8 @@ use super::*;
 const OTHER: &[(&str, &str, &str)] = &[
     ("compat", "deployed", "deployed"),
     ("websocket.listen", ":3100", "0.0.0.0:3100"),
+    ("websocket.tls_certificate", "tls/chain.pem", "tls/chain.pem"),
+    ("websocket.tls_key", "tls/key.pem", "tls/key.pem"),
     ("websocket.origins", "wss://Chat.Example/, http://b.example:81", "https://chat.example,http://b.example:81"),
     ("websocket.ping_interval", "26", "26s"),
     ("websocket.ping_timeout", "2m", "2m"),
@@ -24,6 +26,8 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("admin.listen", "[::1]:3001", "[::1]:3001"),
     ("admin.auth_switch", "false", "false"),
     ("api.listen", "127.0.0.1:0", "127.0.0.1:0"),
+    ("api.tls_certificate", "tls/api.pem", "tls/api.pem"),
+    ("api.tls_key", "tls/api-key.pem", "tls/api-key.pem"),
     ("api.open", "true", "true"),
     ("demo.listen", "127.0.0.1:5001", "127.0.0.1:5001"),
     ("metrics.listen", "127.0.0.1:9100", "127.0.0.1:9100"),
@@ -122,11 +126,21 @@ fn every_setting_is_reached_by_file_environment_and_flag() {
     for (setting, (key, text, printed)) in settings().iter().zip(OTHER) {
         let flag = format!("--{}", setting.flag);
         let cli = cli::Cli::try_parse_from(["always-online", &flag, text]).unwrap();
-        let ways =
-            [config(&toml_of(setting, text), &[], &[]).unwrap(), config("", &[(setting.env, text)], &[]).unwrap(), cli.config([]).unwrap()];
+        // Of the two for TLS none is of use alone.
+        let other =
+            OTHER.iter().zip(settings()).find(|((other, ..), _)| other != key && other.split("tls_").next() == key.split("tls_").next());
+        let other = other.map(|((_, text, _), setting)| (setting.env, *text));
+        let beside: Vec<_> = other.into_iter().collect();
+        let environment = [&beside[..], &[(setting.env, *text)]].concat();
+        let ways = [
+            config(&toml_of(setting, text), &beside, &[]).unwrap(),
+            config("", &environment, &[]).unwrap(),
+            cli.config(variables(&beside)).unwrap(),
+        ];
         for (config, place) in ways.iter().zip(["ao.toml:", &format!("environment {}", setting.env), &flag]) {
             let changed: Vec<_> = config.values().into_iter().zip(defaults.values()).filter(|(new, old)| new != old).collect();
-            let changed: Vec<_> = changed.iter().map(|((key, text), _)| (*key, text.as_str())).collect();
+            let mut changed: Vec<_> = changed.iter().map(|((key, text), _)| (*key, text.as_str())).collect();
+            changed.retain(|(changed, _)| changed == key || beside.is_empty());
             match *key {
                 "auth.ignore" => assert_eq!(changed, [("websocket.origins", "loopback"), (*key, *printed)]),
                 _ => assert_eq!(changed, [(*key, *printed)]),

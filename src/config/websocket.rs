@@ -10,12 +10,17 @@ use super::kind::{OPTIONAL_PATH, SWITCH};
 use super::origins::{ORIGINS, Origins};
 use super::setting::section;
 use super::size::{ByteSize, SIZE};
+use super::tls::TlsFiles;
 
 section! {
     /// Where socket.io clients connect, and how patient the server is with them.
     Websocket("websocket") {
         /// Address and port for socket.io, and for /admin unless that has its own.
         listen: SocketAddr = "0.0.0.0:3000", ADDRESS, "AO_WEBSOCKET__LISTEN";
+        /// PEM file with the certificate for TLS, and those that lead to its authority behind it. Read again when it changes. Empty: no TLS.
+        tls_certificate: Option<PathBuf> = "", OPTIONAL_PATH, "AO_WEBSOCKET__TLS_CERTIFICATE";
+        /// PEM file with the certificate's private key.
+        tls_key: Option<PathBuf> = "", OPTIONAL_PATH, "AO_WEBSOCKET__TLS_KEY";
         /// Pages that may connect, by their origin. When auth.ignore is true and nobody set this, it is loopback.
         origins: Origins = "*", ORIGINS, "AO_WEBSOCKET__ORIGINS";
         /// Time between two pings to a client.
@@ -32,5 +37,12 @@ section! {
         fast_lane: bool = "true", SWITCH, "AO_WEBSOCKET__FAST_LANE";
         /// File served as /socket.io/socket.io.js, and FILE.map as its source map. Empty: none.
         client_script: Option<PathBuf> = "", OPTIONAL_PATH, "AO_WEBSOCKET__CLIENT_SCRIPT";
+    }
+}
+
+impl Websocket {
+    /// TLS here and on the listener of /admin.
+    pub fn tls(&self) -> Option<TlsFiles> {
+        TlsFiles::of(&self.tls_certificate, &self.tls_key)
     }
 }

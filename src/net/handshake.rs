@@ -47,7 +47,7 @@ pub(super) async fn first(mut stream: Stream, patience: Duration, wanted: impl F
     // In one piece: some clients lose what follows a head that comes in two.
     let answer =
         format!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n");
-    if stream.write_all(answer.as_bytes()).await.is_err() {
+    if stream.write_all(answer.as_bytes()).await.is_err() || stream.flush().await.is_err() {
         return First::Nothing;
     }
     stream.unread(Bytes::copy_from_slice(&head[length..]));

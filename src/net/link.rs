@@ -5,8 +5,8 @@
 //! stays above the bound is closed, never waited for, and never skipped. A queue that makes no progress for the stall time ends the connection as well;
 //! socketioxide alone would leave a client that stops reading in its rooms for ever.
 use std::{
-    io::{self, Read},
-    net::{Shutdown, SocketAddr},
+    io,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
@@ -16,14 +16,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use tokio::{
-    io::Interest,
-    net::TcpStream,
-    sync::{Notify, futures::Notified},
-};
+use tokio::sync::{Notify, futures::Notified};
 use tokio_util::task::TaskTracker;
 
-use super::queue::Queue;
+use super::{queue::Queue, socket::Socket};
 use crate::metrics::Metrics;
 
 /// How long a connection that we close may take to say that it has read everything.
@@ -59,7 +55,7 @@ const CLOSE: [u8; 4] = [0x88, 2, 0x03, 0xE8];
 
 /// A TCP connection.
 pub struct Link {
-    pub(super) stream: TcpStream,
+    pub(super) socket: Socket,
     pub peer: SocketAddr,
     pub(super) bounds: Bounds,
     queue: Mutex<Queue>,
@@ -79,9 +75,9 @@ pub struct Link {
 }
 
 impl Link {
-    pub(super) fn new(stream: TcpStream, peer: SocketAddr, bounds: Bounds) -> Arc<Self> {
+    pub(super) fn new(socket: Socket, peer: SocketAddr, bounds: Bounds) -> Arc<Self> {
         Arc::new(Link {
-            stream,
+            socket,
             peer,
             bounds,
             queue: Mutex::default(),
@@ -139,7 +135,7 @@ impl Link {
             }
             Closing::Graceful => {}
             Closing::Abrupt if !self.killed.swap(true, SeqCst) => {
-                let _ = socket2::SockRef::from(&self.stream).shutdown(Shutdown::Both);
+                self.socket.cut();
             }
             Closing::Abrupt => {}
         }
@@ -169,22 +165,6 @@ impl Link {
     pub(super) fn say_goodbye(self: &Arc<Self>, queue: &mut Queue) {
         if !self.is_killed() {
             let _ = self.append(queue, &Bytes::from_static(&CLOSE));
-        }
-    }
-
-    /// Reads what the kernel has. Where that is less than there is room for, nothing more is there: the next read waits for news without
-    /// asking the kernel again.
-    pub(super) fn receive(&self, into: &mut [u8]) -> io::Result<usize> {
-        let mut read = 0;
-        let asked = self.stream.try_io(Interest::READABLE, || {
-            read = (&*socket2::SockRef::from(&self.stream)).read(into)?;
-            // Told that it would block, tokio takes the socket for drained. The end of the stream stays ready.
-            if 0 < read && read < into.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-        });
-        match asked {
-            Err(_) if read > 0 => Ok(read),
-            Err(error) => Err(error),
-            Ok(()) => Ok(read),
         }
     }
 
@@ -231,7 +211,8 @@ impl Link {
     }
 
     pub(super) fn is_flushed(&self) -> bool {
-        self.queue().len() == 0
+        let queue = self.queue();
+        queue.len() == 0 && !queue.flushing
     }
 
     /// After we closed: writes what is queued, then waits for the client to close too, so that the kernel does not throw away what it has
@@ -243,18 +224,8 @@ impl Link {
                 notified.await; // the flush ends, or gives the connection up
             }
         }
-        let _ = socket2::SockRef::from(&self.stream).shutdown(Shutdown::Write);
-        let mut scratch = [0; 1024];
-        let goodbye = async {
-            while self.stream.readable().await.is_ok() {
-                match self.stream.try_read(&mut scratch) {
-                    Ok(1..) => {}
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                    Ok(0) | Err(_) => return,
-                }
-            }
-        };
-        let _ = tokio::time::timeout(LINGER, goodbye).await;
+        self.socket.finish();
+        let _ = tokio::time::timeout(LINGER, self.socket.drain()).await;
     }
 }
 

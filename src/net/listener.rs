@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     handshake::{First, first},
     link::{Bounds, Link},
+    socket::Socket,
     stream::Stream,
+    tls::Tls,
 };
 
 /// Connections that the kernel keeps for us until they are accepted.
@@ -49,8 +51,15 @@ impl Listener {
     }
 
     /// Serves until `stop`; connections that are open then go on. `header_timeout` bounds the reading of a request's head, from the
-    /// connection's beginning or the previous answer's end.
-    pub async fn serve<S: Service>(self, service: S, bounds: Bounds, header_timeout: Duration, stop: CancellationToken) {
+    /// connection's beginning (that of TLS, with `tls`) or the previous answer's end.
+    pub async fn serve<S: Service>(
+        self,
+        service: S,
+        tls: Option<Arc<Tls>>,
+        bounds: Bounds,
+        header_timeout: Duration,
+        stop: CancellationToken,
+    ) {
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(header_timeout);
         loop {
@@ -66,7 +75,8 @@ impl Listener {
                 },
             };
             let _ = socket.set_nodelay(true);
-            let link = Link::new(socket, peer, bounds.clone());
+            let Ok(session) = tls.as_ref().map(|tls| tls.session()).transpose() else { continue };
+            let link = Link::new(Socket::new(socket, session), peer, bounds.clone());
             let (service, http) = (service.clone(), http.clone());
             bounds.connections.spawn(async move {
                 let answer = service_fn(|request| {

@@ -119,7 +119,7 @@ impl Link {
     pub(super) fn append(self: &Arc<Self>, queue: &mut Queue, bytes: &Bytes) -> io::Result<bool> {
         let mut written = 0;
         if queue.len() == 0 {
-            match self.stream.try_write(bytes) {
+            match self.socket.send(bytes) {
                 Ok(n) => written = n,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 Err(e) => return Err(e),
@@ -127,10 +127,10 @@ impl Link {
         }
         if written < bytes.len() {
             queue.push(bytes.slice(written..));
-            if !queue.flushing {
-                queue.flushing = true;
-                self.bounds.writes.spawn(flush(self.clone()));
-            }
+        }
+        if !queue.flushing && (queue.len() > 0 || self.socket.owes()) {
+            queue.flushing = true;
+            self.bounds.writes.spawn(flush(self.clone()));
         }
         Ok(queue.len() <= self.most())
     }
@@ -141,7 +141,7 @@ impl Link {
             tracing::info!(peer = %self.peer, why, "client does not read what it is sent; closed");
             self.bounds.metrics.dropped(why);
             // The kernel is to forget what it has for this client, too: a reset instead of an end behind megabytes that nobody reads.
-            let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+            self.socket.forget();
         }
         self.close(Closing::Abrupt, why);
     }
@@ -171,14 +171,14 @@ async fn flush(link: Arc<Link>) {
     let mut progress = Instant::now();
     let mut behind_since: Option<Instant> = None;
     loop {
-        let writable = tokio::time::timeout(LOOK, link.stream.writable()).await;
+        let writable = tokio::time::timeout(LOOK, link.socket.writable()).await;
         if link.is_killed() {
             return;
         }
         let mut queue = link.queue();
         let before = queue.len();
         let written = match writable {
-            Ok(Ok(())) => queue.write(&link.stream),
+            Ok(Ok(())) => queue.write(&link.socket),
             Ok(Err(error)) => Err(error),
             Err(_) => Ok(false),
         };

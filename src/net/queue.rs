@@ -2,7 +2,8 @@
 use std::{collections::VecDeque, io, io::IoSlice};
 
 use bytes::{Buf, Bytes};
-use tokio::net::TcpStream;
+
+use super::socket::Socket;
 
 /// Pieces written with one system call at most.
 const PIECES: usize = 64;
@@ -34,11 +35,11 @@ impl Queue {
     }
 
     /// Writes what the kernel takes. True: all of it is gone.
-    pub(super) fn write(&mut self, stream: &TcpStream) -> io::Result<bool> {
+    pub(super) fn write(&mut self, socket: &Socket) -> io::Result<bool> {
         while !self.pieces.is_empty() {
             let written = {
                 let slices: Vec<IoSlice<'_>> = self.pieces.iter().take(PIECES).map(|p| IoSlice::new(p)).collect();
-                match stream.try_write_vectored(&slices) {
+                match socket.send_vectored(&slices) {
                     Ok(n) => n,
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                     Err(e) => return Err(e),
@@ -46,7 +47,10 @@ impl Queue {
             };
             self.advance(written);
         }
-        Ok(true)
+        match socket.flush() {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            flushed => flushed.map(|()| true),
+        }
     }
 
     fn advance(&mut self, mut written: usize) {

@@ -2,7 +2,6 @@
 use std::{
     future::Future,
     io,
-    net::Shutdown,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -58,7 +57,7 @@ impl Stream {
         if self.link.is_held() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        self.link.receive(into)
+        self.link.socket.receive(into)
     }
 
     fn stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
@@ -70,6 +69,25 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Writes as HTTP does: waits while the kernel takes nothing, but not for ever.
+    fn poll_write_with<T>(&mut self, cx: &mut Context<'_>, write: impl Fn(&Link) -> io::Result<T>) -> Poll<io::Result<T>> {
+        loop {
+            match self.link.socket.poll_writable(cx)? {
+                Poll::Ready(()) => match write(&self.link) {
+                    Ok(written) => {
+                        self.stall = None;
+                        return Poll::Ready(Ok(written));
+                    }
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(e) => return Poll::Ready(Err(e)),
+                },
+                Poll::Pending => return self.stalled(cx).map(Err),
+            }
+        }
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.link.reader.register(cx.waker());
@@ -78,7 +96,9 @@ impl AsyncRead for Stream {
                 if self.link.is_held() {
                     return Poll::Pending;
                 }
-                ready!(self.link.stream.poll_read_ready(cx))?; // here, so that each read is a part of tokio's budget
+                if !self.link.socket.has_more() {
+                    ready!(self.link.socket.poll_readable(cx))?; // here, so that each read is a part of tokio's budget
+                }
             }
             match self.take(into.initialize_unfilled()) {
                 Ok(n) => {
@@ -100,29 +120,22 @@ impl AsyncWrite for Stream {
         if self.link.is_websocket() {
             return Poll::Ready(self.link.accept(bytes).map(|()| bytes.len()));
         }
-        loop {
-            match self.link.stream.poll_write_ready(cx)? {
-                Poll::Ready(()) => match self.link.stream.try_write(bytes) {
-                    Ok(n) => {
-                        self.stall = None;
-                        return Poll::Ready(Ok(n));
-                    }
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(e) => return Poll::Ready(Err(e)),
-                },
-                Poll::Pending => return self.stalled(cx).map(Err),
-            }
+        self.poll_write_with(cx, |link| link.socket.send(bytes))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A WebSocket's queue flushes itself.
+        if self.link.is_websocket() || !self.link.socket.owes() {
+            return Poll::Ready(Ok(()));
         }
+        self.poll_write_with(cx, |link| link.socket.flush())
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(())) // nothing is kept here but the queue, which flushes itself
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.as_mut().poll_flush(cx))?;
         self.link.writer.register(cx.waker());
         if self.link.is_killed() || self.link.is_flushed() {
-            let _ = socket2::SockRef::from(&self.link.stream).shutdown(Shutdown::Write);
+            self.link.socket.finish();
             return Poll::Ready(Ok(()));
         }
         Poll::Pending

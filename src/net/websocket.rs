@@ -86,7 +86,7 @@ impl WebSocket {
                     match read {
                         Ok(1..) => {}
                         Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                            if ready!(self.link().stream.poll_read_ready(cx)).is_err() {
+                            if ready!(self.link().socket.poll_readable(cx)).is_err() {
                                 return Poll::Ready(Err(End::Gone));
                             }
                         }

@@ -11,6 +11,7 @@ pub mod mute;
 pub mod own_redis;
 pub mod server;
 pub mod stored;
+pub mod tls;
 
 use std::{future::Future, time::Duration};
 

@@ -19,7 +19,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{client::Client, http, soon, within};
+use super::{client::Client, http, soon, tls, within};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_always-online");
 /// A server that is asked to end gets this long: more than its own deadline.
@@ -48,7 +48,25 @@ impl Setup {
         for listener in ["AO_WEBSOCKET__LISTEN", "AO_API__LISTEN", "AO_DEMO__LISTEN"] {
             setup = setup.env(listener, "127.0.0.1:0");
         }
-        setup.env("AO_STORE__PATH", data)
+        let setup = setup.env("AO_STORE__PATH", data);
+        // The same tests once more, with TLS in between.
+        if std::env::var_os("TEST_UNDER_TLS").is_some() { setup.under_tls("websocket") } else { setup }
+    }
+
+    /// With a fresh certificate of its own for the listener `websocket` (and for `admin`) or `api`. Clients get there through a tunnel and
+    /// notice nothing.
+    pub fn under_tls(self, what: &str) -> Setup {
+        let [certificate, key] = ["certificate", "key"].map(|name| self.folder.path().join(format!("{what}-{name}.pem")));
+        tls::issue(&certificate, &key);
+        let section = what.to_uppercase();
+        self.env(&format!("AO_{section}__TLS_CERTIFICATE"), certificate.to_str().unwrap())
+            .env(&format!("AO_{section}__TLS_KEY"), key.to_str().unwrap())
+    }
+
+    /// The certificate of a listener.
+    pub fn certificate(&self, what: &str) -> PathBuf {
+        let setting = if what == "api" { "AO_API__TLS_CERTIFICATE" } else { "AO_WEBSOCKET__TLS_CERTIFICATE" };
+        PathBuf::from(self.value(setting).expect("a certificate"))
     }
 
     /// Sets an environment variable; the last value wins.
@@ -114,7 +132,7 @@ impl Setup {
     /// Starts a server without waiting for anything.
     pub fn launch(self) -> Server {
         let process = Process::spawn(&self);
-        Server { setup: self, process, addresses: HashMap::new(), tokens: Mutex::default() }
+        Server { setup: self, process, addresses: HashMap::new(), tunnels: HashMap::new(), tokens: Mutex::default() }
     }
 
     /// The listeners that this command line asks for.
@@ -225,6 +243,8 @@ pub struct Server {
     setup: Setup,
     process: Process,
     addresses: HashMap<&'static str, SocketAddr>,
+    /// The ways to those under TLS.
+    tunnels: HashMap<&'static str, tls::Tunnel>,
     /// The tokens that were made here, for uids that come back.
     tokens: Mutex<HashMap<String, String>>,
 }
@@ -237,14 +257,19 @@ impl Server {
 
     async fn find_addresses(&mut self) {
         self.addresses.clear();
+        self.tunnels.clear();
         for what in self.setup.listeners() {
-            let line = self.says(&format!("{what} http://")).await;
-            let address = line.rsplit_once("http://").unwrap().1;
-            self.addresses.insert(what, address.parse().unwrap_or_else(|e| panic!("{line}: {e}")));
+            let line = self.says(&format!("{what} http")).await;
+            let (scheme, address) = line.split_once(' ').unwrap().1.split_once("://").unwrap();
+            let address = address.parse().unwrap_or_else(|e| panic!("{line}: {e}"));
+            self.addresses.insert(what, address);
+            if scheme == "https" {
+                self.tunnels.insert(what, tls::Tunnel::to(address, &self.setup.certificate(what)).await);
+            }
         }
         // What is announced is ready, by promise of the server; this is where it would be found out.
-        for (what, address) in &self.addresses {
-            assert_eq!(http::get(*address, "/readyz").await.status, 200, "readiness of {what}");
+        for what in self.addresses.keys() {
+            assert_eq!(http::get(self.address(what), "/readyz").await.status, 200, "readiness of {what}");
         }
     }
 
@@ -253,9 +278,15 @@ impl Server {
         &self.setup
     }
 
-    /// Where one of its listeners is: websocket, api, demo, admin or metrics.
+    /// Where one of its listeners is reached in plain text: websocket, api, demo, admin or metrics.
     #[track_caller]
     pub fn address(&self, what: &str) -> SocketAddr {
+        self.tunnels.get(what).map_or_else(|| self.own_address(what), |tunnel| tunnel.address)
+    }
+
+    /// Where one of its listeners is, under TLS or not.
+    #[track_caller]
+    pub fn own_address(&self, what: &str) -> SocketAddr {
         *self.addresses.get(what).unwrap_or_else(|| panic!("nothing listens for {what}"))
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::net::link::Bounds;
+use crate::net::{link::Bounds, socket::Socket};
 
 const KEY: [u8; 4] = [7, 250, 0, 99];
 
@@ -117,7 +117,7 @@ async fn opened(bytes: Vec<u8>) -> (WebSocket, TcpStream) {
         connections: tokio_util::task::TaskTracker::new(),
         writes: tokio_util::task::TaskTracker::new(),
     };
-    let mut stream = Stream::new(Link::new(stream, peer, bounds));
+    let mut stream = Stream::new(Link::new(Socket::new(stream, None), peer, bounds));
     stream.unread(bytes.into());
     (WebSocket::new(stream, 100), client)
 }
