@@ -11,7 +11,7 @@ use always_online::{
         copy::{self, CopyError},
     },
     config::{
-        Config,
+        self, Config,
         cli::{AccountCommand, Cli, Command, End, Role, TokenCommand},
     },
     domain::{
@@ -51,6 +51,10 @@ fn main() -> ExitCode {
         }),
         Command::PrintConfig => {
             print!("{}", config.print());
+            Ok(0)
+        }
+        Command::PrintReference => {
+            print!("{}", config::reference());
             Ok(0)
         }
         Command::Run(role) => run(config, role),

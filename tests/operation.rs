@@ -135,6 +135,13 @@ async fn all_that_is_wrong_with_the_configuration_is_reported_together() {
 }
 
 #[tokio::test]
+async fn the_reference_of_settings_is_up_to_date() {
+    let ran = Setup::new().args(["print-reference"]).run().await;
+    let told = "docs/CONFIGURATION.md is stale: cargo run --quiet -- print-reference > docs/CONFIGURATION.md";
+    assert!(ran.succeeds() == include_str!("../docs/CONFIGURATION.md"), "{told}");
+}
+
+#[tokio::test]
 async fn health_asks_the_configured_server_or_the_one_that_is_named() {
     let mut server = Server::start().await;
     let here = server.websocket().to_string();

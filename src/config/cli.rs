@@ -55,6 +55,8 @@ pub enum Command {
     CheckConfig,
     /// Print the effective configuration.
     PrintConfig,
+    /// Print the reference of all settings.
+    PrintReference,
     /// Ask a running server whether it is ready: the one at this URL, else the one of this configuration.
     Health(Option<String>),
 }
@@ -226,9 +228,11 @@ enum Action {
     CheckConfig,
     /// Print the effective configuration as TOML, with the origin of each value
     PrintConfig,
+    /// Print the reference of all settings as Markdown
+    PrintReference,
     /// Ask the running server whether it is ready; the exit code is 0 or 1
     Health {
-        /// Another one than websocket.listen says: http://host:port, with a path if not /readyz
+        /// Another one than websocket.listen says: http://host:port or https:, with a path if not /readyz
         url: Option<String>,
     },
 }
@@ -246,6 +250,7 @@ impl From<Arguments> for Cli {
             Some(Action::Copy { from, to }) => Command::Copy { from, to },
             Some(Action::CheckConfig) => Command::CheckConfig,
             Some(Action::PrintConfig) => Command::PrintConfig,
+            Some(Action::PrintReference) => Command::PrintReference,
             Some(Action::Health { url }) => Command::Health(url),
         };
         Self { command, file: arguments.config, flags: arguments.flags.0 }

@@ -34,6 +34,7 @@ fn commands_are_understood() {
         ("ao token seal", Command::Token(TokenCommand::Seal)),
         ("ao check-config", Command::CheckConfig),
         ("ao print-config", Command::PrintConfig),
+        ("ao print-reference", Command::PrintReference),
         ("ao health", Command::Health(None)),
         ("ao health http://127.0.0.1:4000", Command::Health(Some("http://127.0.0.1:4000".into()))),
     ] {
