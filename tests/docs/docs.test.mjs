@@ -1,0 +1,23 @@
+// Each document that tells its reader to do something is followed, word by word, on a machine that has nothing of ours.
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { part } from './blocks.mjs'
+import { leaveBehind } from './original.mjs'
+import { follow, ROOT } from './reader.mjs'
+
+const text = name => readFile(join(ROOT, name), 'utf8')
+
+test('docs/getting-started.md', async () => follow(await text('docs/getting-started.md')))
+
+test('docs/http-api.md', async () => follow(await text('docs/http-api.md')))
+
+test('docs/migration.md', async () => follow(await text('docs/migration.md'), { prepare: leaveBehind }))
+
+test('docs/from-socket-io.md', async () => follow(await text('docs/from-socket-io.md')))
+
+test('docs/clients.md', async () => follow(await text('docs/clients.md'), { allowed: ['swift'] }))
+
+test('README.md, from its first command to its first client', async () => {
+  await follow(part(await text('README.md'), '## Two commands', '## Events at a glance'), { allowed: ['sh'] })
+})
