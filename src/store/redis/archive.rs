@@ -4,19 +4,25 @@ use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisError, aio::MultiplexedConnection, cmd, pipe};
-
-use crate::domain::{
-    archive::{Archive, Extent, Rooms, Update},
-    broker::{PageLimit, Stored},
-    error::StoreError,
-    ids::RoomId,
-};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, aio::MultiplexedConnection, cmd, pipe};
 
 mod keys;
 
 use self::keys::{Content, Keys};
-use super::entry::{self, Entry};
+use super::{
+    OpenError, address,
+    client::Client,
+    entry::{self, Entry},
+};
+use crate::{
+    config::SecretUrl,
+    domain::{
+        archive::{Archive, Extent, Rooms, Update},
+        broker::{PageLimit, Stored},
+        error::StoreError,
+        ids::RoomId,
+    },
+};
 
 /// Inserts that are read at once: each may have 500 KiB.
 const STRETCH: usize = 64;
@@ -42,15 +48,13 @@ pub struct RedisArchive {
 }
 
 impl RedisArchive {
-    /// Connects. `prefix` stands before all keys; `deadline` is for each call.
-    ///
-    /// # Errors
-    /// The URL can't be used, or nobody answers there.
-    pub async fn connect(url: &str, prefix: &str, deadline: Duration) -> Result<Self, StoreError> {
-        // What the driver says of a URL may hold a part of it.
-        let client = Client::open(url).map_err(|_| StoreError::Unavailable("the URL of the Redis can't be used".into()))?;
-        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(deadline)).set_response_timeout(Some(deadline));
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(failed)?;
+    /// Connects, and looks whether a server could use this Redis. `prefix` stands before all keys; `deadline` is for each call.
+    pub async fn connect(url: &SecretUrl, prefix: &str, deadline: Duration) -> Result<Self, OpenError> {
+        let shown = url.to_string();
+        let (address, _) = address(url.expose(), &shown, prefix)?;
+        let live = Client::open(address, &shown).await?.live();
+        let mut connection = live.map_err(|gone| OpenError::Unreachable { url: shown, why: gone.to_string() })?.connection;
+        connection.set_response_timeout(deadline);
         Ok(RedisArchive { connection, keys: Keys::new(prefix) })
     }
 

@@ -1,6 +1,7 @@
 //! On a real Redis: `REDIS_URL` names it, and each test has a prefix of its own.
 use super::*;
 use crate::{
+    config::{Backend, backend::MESSAGES},
     domain::{
         archive::{Progress, messages},
         clock::{SystemClock, SystemRng, alphanumeric},
@@ -27,6 +28,7 @@ struct Part {
 impl Part {
     async fn new() -> Part {
         let url = std::env::var("REDIS_URL").expect("REDIS_URL names a Redis: this test needs one");
+        let Ok(Backend::Url(url)) = (MESSAGES.parse)(&url) else { panic!("{url} is no URL of a Redis") };
         let prefix = format!("test-*?[\\{}:", alphanumeric(&SystemRng, 12).unwrap());
         let archive = RedisArchive::connect(&url, &prefix, Duration::from_secs(10)).await.unwrap();
         Part { archive, prefix }
