@@ -122,7 +122,7 @@ impl fmt::Display for Copied {
                 let note = |count: u64, text: &str| (count > 0).then(|| format!("{count} {text}"));
                 notes.extend(note(report.kept, "updates are newer in the target, and were kept there"));
                 notes.extend(note(report.unreadable, "entries are no JSON: they keep their places and times, without a message"));
-                notes.extend(note(report.refused, "rooms or keys were not copied: see above"));
+                notes.extend(note(report.refused, "rooms, keys or updates were not copied: see above"));
             }
         }
         match &self.accounts {

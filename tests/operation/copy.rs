@@ -196,6 +196,35 @@ async fn what_differs_or_is_no_room_is_named_and_left() {
 }
 
 #[tokio::test]
+async fn an_update_whose_id_is_no_text_is_named_and_left_alone() {
+    let redis = Redis::start().await;
+    let here = beside(&redis);
+    redis.fill([("attic".to_owned(), 20), ("cellar".to_owned(), 20)].into_iter()).await;
+    let update = r#"{"data":{"s":1},"ts":1600000000,"n":7}"#;
+    let odd: &[u8] = b"b\xffd";
+    for id in [b"first", odd, b"last"] {
+        cmd("HSET").arg("msg_attic_update").arg(id).arg(update).exec_async(&mut redis.connection.clone()).await.unwrap();
+    }
+    let told = "not copied: update \"b\u{fffd}d\" of room \"attic\": its id is no text";
+    for _ in 0..2 {
+        let ran = copy(&here, "servers", "embedded").run().await;
+        ran.fails(INCOMPLETE, &[told]);
+        assert_eq!(ran.stderr.matches(told).count(), 1, "{ran:?}");
+        for line in [
+            "rooms: 2 in servers, 1 in embedded  <- differs",
+            "inserts: 40 in servers, 40 in embedded\n",
+            "updates: 3 in servers, 2 in embedded  <- differs",
+            "1 rooms, keys or updates were not copied: see above",
+        ] {
+            assert!(ran.stdout.contains(line), "{line} is missing in {ran:?}");
+        }
+    }
+    let back = copy(&here, "embedded", "servers").run().await;
+    assert!(back.succeeds().contains("updates: 2 in embedded, 2 in servers"), "{back:?}");
+    assert_eq!(redis.run::<u64>("HLEN", &["msg_attic_update"]).await, 3, "it stays where it is");
+}
+
+#[tokio::test]
 async fn a_source_that_is_written_to_is_found_by_the_count() {
     let redis = Redis::start().await;
     let here = beside(&redis);

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::SecretUrl,
     domain::{
-        archive::{Archive, Extent, Rooms, Update},
+        archive::{Archive, Extent, Rooms, Update, Updates},
         broker::{PageLimit, Stored},
         error::StoreError,
         ids::RoomId,
@@ -67,14 +67,9 @@ impl RedisArchive {
     }
 
     /// The room's updates as they are, in order.
-    async fn entries(&self, room: &RoomId) -> Result<Vec<(String, Entry)>, StoreError> {
+    async fn entries(&self, room: &RoomId) -> Result<Vec<(Vec<u8>, Entry)>, StoreError> {
         let raw: Vec<(Vec<u8>, Bytes)> = self.call(cmd("HGETALL").arg(self.keys.updates(room))).await?;
-        let mut updates = Vec::with_capacity(raw.len());
-        for (id, text) in raw {
-            let id = String::from_utf8(id)
-                .map_err(|_| StoreError::Unavailable(format!("an update of room {room:?} has an id that is no text")))?;
-            updates.push((id, Entry::read(&text)));
-        }
+        let mut updates: Vec<_> = raw.into_iter().map(|(id, text)| (id, Entry::read(&text))).collect();
         // The original's have no number: they are older than all that have one.
         updates.sort_by(|(a, x), (b, y)| (x.n, x.stored.unix, a).cmp(&(y.n, y.stored.unix, b)));
         Ok(updates)
@@ -161,9 +156,15 @@ impl Archive for RedisArchive {
         self.call::<u64>(&append).await.map(|appended| appended == 1)
     }
 
-    async fn updates(&self, room: &RoomId) -> Result<Vec<Update>, StoreError> {
-        let updates = self.entries(room).await?;
-        Ok(updates.into_iter().map(|(id, entry)| Update { id: id.into(), entry: entry.stored }).collect())
+    async fn updates(&self, room: &RoomId) -> Result<Updates, StoreError> {
+        let mut found = Updates::default();
+        for (id, entry) in self.entries(room).await? {
+            match std::str::from_utf8(&id) {
+                Ok(id) => found.updates.push(Update { id: id.into(), entry: entry.stored }),
+                Err(_) => found.skipped.push(format!("update {:?} of room {room:?}: its id is no text", String::from_utf8_lossy(&id))),
+            }
+        }
+        Ok(found)
     }
 
     async fn put_updates(&self, room: &RoomId, updates: &[Update]) -> Result<(), StoreError> {
