@@ -55,12 +55,8 @@ pub struct Copied {
 
 /// Copies messages and accounts; the bar is on standard error.
 pub async fn copy(config: &Config, from: End, to: End) -> Result<Copied, CopyError> {
-    let url = |backend: &Backend| match backend {
-        Backend::Embedded => None,
-        Backend::Url(url) => Some(url.expose().to_owned()),
-    };
-    let (messages, tokens) = (url(&config.store.messages), url(&config.store.tokens));
-    if messages.is_none() && tokens.is_none() {
+    let (messages, tokens) = (&config.store.messages, &config.store.tokens);
+    if [messages, tokens] == [&Backend::Embedded; 2] {
         return Err(CopyError::NoServers);
     }
     let deadline = config.store.deadline.max(PATIENCE);
@@ -71,12 +67,14 @@ pub async fn copy(config: &Config, from: End, to: End) -> Result<Copied, CopyErr
     let volume = open(&config.store.path, Arc::new(SystemClock), Arc::new(SystemRng)).map_err(|e| StartError::Store(e.into()))?;
     // Both before anything is copied: a wrong address should not come to light after an hour.
     let redis = match messages {
-        Some(url) => Some(RedisArchive::connect(&url, &config.store.key_prefix, deadline).await.map_err(StartError::from)?),
-        None => None,
+        Backend::Url(url) => {
+            Some(RedisArchive::connect(url, &config.store.key_prefix, deadline).await.map_err(|e| StartError::Store(e.into()))?)
+        }
+        Backend::Embedded => None,
     };
     let mongodb = match tokens {
-        Some(url) => Some(MongoVault::connect(&url, deadline).await.map_err(StartError::from)?),
-        None => None,
+        Backend::Url(url) => Some(MongoVault::connect(url, deadline).await.map_err(StartError::from)?),
+        Backend::Embedded => None,
     };
     let console = Console::new();
     let mut copied = Copied { from, to, messages: None, accounts: None };
@@ -124,7 +122,7 @@ impl fmt::Display for Copied {
                 let note = |count: u64, text: &str| (count > 0).then(|| format!("{count} {text}"));
                 notes.extend(note(report.kept, "updates are newer in the target, and were kept there"));
                 notes.extend(note(report.unreadable, "entries are no JSON: they keep their places and times, without a message"));
-                notes.extend(note(report.refused, "rooms or keys were not copied: see above"));
+                notes.extend(note(report.refused, "rooms, keys or updates were not copied: see above"));
             }
         }
         match &self.accounts {

@@ -122,6 +122,16 @@ fn a_store_call_has_to_end_before_a_client_counts_as_gone() {
 }
 
 #[test]
+fn a_lease_that_any_delay_would_end_is_refused() {
+    let expected = "expected a duration of 1s or more";
+    assert_eq!(problems("[store]\nlease = '999ms'", &[], &[]), [format!("ao.toml:2:9: store.lease = \"999ms\": {expected}")]);
+    let told = problems("", &[("AO_STORE__LEASE", "0")], &[("store.lease", "1ms")]);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().all(|told| told.ends_with(expected)), "{told:?}");
+    assert!(config("", &[("AO_STORE__LEASE", "1s")], &[]).is_ok());
+}
+
+#[test]
 fn odd_toml_is_neither_taken_nor_fatal() {
     for (toml, expected) in [
         ("'websocket.listen' = ':1'", "ao.toml:1:1: unknown key \"websocket.listen\" outside of any section"),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::backend::{Backend, MESSAGES, TOKENS};
-use super::duration::{DURATION, DURATION_OR_OFF, DURATION_OR_ZERO};
+use super::duration::{self, DURATION, DURATION_OR_OFF, DURATION_OR_ZERO};
 use super::kind::{Kind, PATH, SWITCH, Shape, words};
 use super::setting::section;
 use super::size::{ByteSize, SIZE};
@@ -33,6 +33,19 @@ const PREFIX: Kind<String> = Kind {
     print: String::clone,
 };
 
+/// The shortest lease: with less, a moment's delay on the way to Redis would count as a death.
+const LEAST_LEASE: Duration = Duration::from_secs(1);
+
+/// A lease.
+const LEASE: Kind<Duration> = Kind {
+    values: "a duration of 1s or more: 10s, 2m, 1h, 1d, or whole seconds",
+    parse: |text| match duration::parse(text)? {
+        lease if lease < LEAST_LEASE => Err("expected a duration of 1s or more".into()),
+        lease => Ok(lease),
+    },
+    ..DURATION
+};
+
 section! {
     /// Where messages and tokens are kept, and what happens while the store is down.
     Store("store") {
@@ -57,7 +70,7 @@ section! {
         /// Keep copies of updates and of messages that are not stored in Redis for ever, as the original does.
         backups: bool = "false", SWITCH, "AO_STORE__BACKUPS";
         /// Time after which an instance without a sign of life is dead for the others. It gives one every third of this time.
-        lease: Duration = "9s", DURATION, "AO_STORE__LEASE";
+        lease: Duration = "9s", LEASE, "AO_STORE__LEASE";
         /// Time after which an unused room is deleted with its messages.
         room_expiry: Option<Duration> = "off", DURATION_OR_OFF, "AO_STORE__ROOM_EXPIRY";
     }

@@ -34,6 +34,15 @@ pub struct Update {
     pub entry: Stored,
 }
 
+/// The updates of a room.
+#[derive(Debug, Default)]
+pub struct Updates {
+    /// In the order of their last writing, where that is known.
+    pub updates: Vec<Update>,
+    /// What can't be an update, with the reason. Printable.
+    pub skipped: Vec<String>,
+}
+
 /// The rooms of a store.
 #[derive(Debug, Default)]
 pub struct Rooms {
@@ -54,8 +63,8 @@ pub trait Archive: Send + Sync {
     async fn read(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Vec<Stored>, StoreError>;
     /// Puts inserts behind the room's log, all or none, if its length is `at`. False: it is not.
     async fn append(&self, room: &RoomId, at: u64, entries: &[Stored]) -> Result<bool, StoreError>;
-    /// The room's updates, in the order of their last writing where that is known.
-    async fn updates(&self, room: &RoomId) -> Result<Vec<Update>, StoreError>;
+    /// The room's updates, all at once.
+    async fn updates(&self, room: &RoomId) -> Result<Updates, StoreError>;
     /// Writes updates in this order, behind those that are there; one with a known id replaces it.
     async fn put_updates(&self, room: &RoomId, updates: &[Update]) -> Result<(), StoreError>;
 }

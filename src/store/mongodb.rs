@@ -75,8 +75,9 @@ impl Accounts {
     /// # Errors
     /// What is wrong and what to do; no text holds a secret of the URL.
     pub async fn open(url: &SecretUrl, deadline: Duration, clock: Arc<dyn Clock>) -> Result<Arc<Self>, OpenError> {
-        let (database, sealed) = open::open(url, deadline).await?;
-        Ok(Arc::new(Accounts { database, calls: Calls::new(deadline), clock, sealed: AtomicBool::new(sealed) }))
+        let calls = Calls::new(deadline);
+        let (database, sealed) = open::open(url, &calls).await?;
+        Ok(Arc::new(Accounts { database, calls, clock, sealed: AtomicBool::new(sealed) }))
     }
 
     /// Whether only hashes are written, as far as this process knows.

@@ -1,14 +1,14 @@
-//! The command `copy`, between a data folder and real servers: a Redis of the test's own, and a database of its own in `MONGODB_URL`.
+//! The command `copy`, between a data folder and real servers: a Redis of the test's own, and a database of its own on a MongoDB.
 use std::{
     net::TcpListener,
     process::{Child, Command, Stdio},
 };
 
-use mongodb::bson::{Document, doc};
+use mongodb::bson::doc;
 use redis::{FromRedisValue, aio::MultiplexedConnection, cmd, pipe};
 use serde_json::json;
 
-use crate::support::{server::Setup, soon, stored::Stored, within};
+use crate::support::{database::Scratch, server::Setup, soon, stored::Stored, within};
 
 const WRONG_CONFIGURATION: i32 = 2;
 const NO_STORE: i32 = 4;
@@ -77,28 +77,6 @@ impl Drop for Redis {
     }
 }
 
-/// A database that goes when the test ends well.
-struct Mongo {
-    url: String,
-    database: mongodb::Database,
-}
-
-impl Mongo {
-    async fn start() -> Mongo {
-        let url = std::env::var("MONGODB_URL").expect("MONGODB_URL names a MongoDB: this test needs one");
-        let name = format!("test_{}", tempfile::tempdir().unwrap().path().file_name().unwrap().to_str().unwrap().replace('.', ""));
-        let (server, query) = url.split_once('?').map_or((url.as_str(), String::new()), |(s, q)| (s, format!("?{q}")));
-        let host = server.split_once("://").unwrap().1.split('/').next().unwrap();
-        let scheme = server.split_once("://").unwrap().0;
-        let database = mongodb::Client::with_uri_str(&url).await.unwrap().database(&name);
-        Mongo { url: format!("{scheme}://{host}/{name}{query}"), database }
-    }
-
-    async fn find(&self, collection: &str, uid: &str) -> Document {
-        self.database.collection::<Document>(collection).find_one(doc! { "uid": uid }).await.unwrap().unwrap_or_else(|| panic!("{uid}"))
-    }
-}
-
 fn copy(setup: &Setup, from: &str, to: &str) -> Setup {
     setup.clone().args(["copy", from, to])
 }
@@ -115,7 +93,7 @@ fn served(setup: &Setup) -> Setup {
 
 #[tokio::test]
 async fn there_and_back_everything_is_equal() {
-    let (redis, mongo) = (Redis::start().await, Mongo::start().await);
+    let (redis, mongo) = (Redis::start().await, Scratch::new());
     let here = beside(&redis).env("AO_STORE__TOKENS", &mongo.url);
     let rooms = ["attic", "x_update_backup", "a \"*?[b]\\ é_insert"];
     let mut server = served(&here).start().await;
@@ -141,7 +119,8 @@ async fn there_and_back_everything_is_equal() {
     let first = redis.log("attic").await[0].clone();
     assert!(first.starts_with("{\"data\":{") && first.contains("\"ts\":1"), "{first}");
     assert!(redis.run::<String>("HGET", &["msg_attic_update", "c \"*"]).await.ends_with("\"n\":3}"));
-    assert!(mongo.find("users", "anna").await.get_str("tokenHash").unwrap().len() == 64);
+    let anna = mongo.collection("users").await.find_one(doc! { "uid": "anna" }).await.unwrap().expect("anna");
+    assert!(anna.get_str("tokenHash").unwrap().len() == 64);
 
     let there = served(&here).env("AO_STORE__PATH", here.scratch().join("other").to_str().unwrap());
     let back = there.clone().env("AO_STORE__MESSAGES", &redis.url).env("AO_STORE__TOKENS", &mongo.url);
@@ -164,7 +143,6 @@ async fn there_and_back_everything_is_equal() {
     }
     let asked = format!("/admin/monitor/stat?uid={admin}&token={secret}");
     assert_eq!(crate::support::http::get(new.websocket(), &asked).await.json()["meta"]["status"], 0, "the admin's token is good");
-    mongo.database.drop().await.unwrap();
 }
 
 #[tokio::test]
@@ -218,6 +196,35 @@ async fn what_differs_or_is_no_room_is_named_and_left() {
 }
 
 #[tokio::test]
+async fn an_update_whose_id_is_no_text_is_named_and_left_alone() {
+    let redis = Redis::start().await;
+    let here = beside(&redis);
+    redis.fill([("attic".to_owned(), 20), ("cellar".to_owned(), 20)].into_iter()).await;
+    let update = r#"{"data":{"s":1},"ts":1600000000,"n":7}"#;
+    let odd: &[u8] = b"b\xffd";
+    for id in [b"first", odd, b"last"] {
+        cmd("HSET").arg("msg_attic_update").arg(id).arg(update).exec_async(&mut redis.connection.clone()).await.unwrap();
+    }
+    let told = "not copied: update \"b\u{fffd}d\" of room \"attic\": its id is no text";
+    for _ in 0..2 {
+        let ran = copy(&here, "servers", "embedded").run().await;
+        ran.fails(INCOMPLETE, &[told]);
+        assert_eq!(ran.stderr.matches(told).count(), 1, "{ran:?}");
+        for line in [
+            "rooms: 2 in servers, 1 in embedded  <- differs",
+            "inserts: 40 in servers, 40 in embedded\n",
+            "updates: 3 in servers, 2 in embedded  <- differs",
+            "1 rooms, keys or updates were not copied: see above",
+        ] {
+            assert!(ran.stdout.contains(line), "{line} is missing in {ran:?}");
+        }
+    }
+    let back = copy(&here, "embedded", "servers").run().await;
+    assert!(back.succeeds().contains("updates: 2 in embedded, 2 in servers"), "{back:?}");
+    assert_eq!(redis.run::<u64>("HLEN", &["msg_attic_update"]).await, 3, "it stays where it is");
+}
+
+#[tokio::test]
 async fn a_source_that_is_written_to_is_found_by_the_count() {
     let redis = Redis::start().await;
     let here = beside(&redis);
@@ -254,8 +261,15 @@ async fn what_cannot_be_copied_is_refused() {
     assert!(ran.succeeds().contains("inserts: 1 in embedded, 1 in servers"), "beside a server that does not write: {ran:?}");
 
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let nobody = here.env("AO_STORE__MESSAGES", format!("redis://:s3cret@127.0.0.1:{port}/0"));
+    let nobody = here.clone().env("AO_STORE__MESSAGES", format!("redis://:s3cret@127.0.0.1:{port}/0"));
     let ran = copy(&nobody, "embedded", "servers").run().await;
-    ran.fails(NO_STORE, &["Redis"]);
+    ran.fails(NO_STORE, &["Redis at redis://***@", "can't be reached", "AO_STORE__MESSAGES"]);
+    assert!(!format!("{ran:?}").contains("s3cret"), "{ran:?}");
+
+    redis.run::<()>("REPLICAOF", &["127.0.0.1", &port.to_string()]).await;
+    copy(&here, "embedded", "servers").run().await.fails(NO_STORE, &["it is a read-only replica; name its primary", "AO_STORE__MESSAGES"]);
+    let stranger = Scratch::new().url_with("nobody:s3cret@", "");
+    let ran = copy(&setup.env("AO_STORE__TOKENS", stranger), "servers", "embedded").run().await;
+    ran.fails(NO_STORE, &["://***@", "refuses this user or password", "AO_STORE__TOKENS"]);
     assert!(!format!("{ran:?}").contains("s3cret"), "{ran:?}");
 }

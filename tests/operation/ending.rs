@@ -1,5 +1,5 @@
 //! Ways to stop: in order, too late, and at once.
-use std::time::Duration;
+use std::{net::TcpListener, process::Stdio, time::Duration};
 
 use futures_util::future::select_all;
 use serde_json::{Value, json};
@@ -172,4 +172,29 @@ async fn a_deadline_that_passes_has_a_code_of_its_own() {
     server.restart().await;
     let stored = Stored::walk(&mut server.member("bert", "attic").await, false).await.inserts;
     assert_eq!(stored.first().map(|m| &m["1"]), Some(&json!("stored")));
+}
+
+#[tokio::test]
+async fn that_nobody_reads_the_announcement_is_no_reason_to_end() {
+    // The address has to be known without it.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let setup = Setup::new().without("AO_WEBSOCKET__TLS_CERTIFICATE").without("AO_WEBSOCKET__TLS_KEY");
+    let setup = setup.env("AO_WEBSOCKET__LISTEN", address.to_string());
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut server = setup.command().stdout(writer).stderr(Stdio::null()).spawn().unwrap();
+    let ready = async {
+        while TcpStream::connect(address).await.is_err() {
+            assert_eq!(server.try_wait().unwrap(), None, "it has ended");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    soon("somebody who listens", ready).await;
+    let token = setup.clone().args(["token", "create", "anna"]).run().await;
+    let mut anna = soon("a connection", Client::connect(address)).await;
+    anna.sign_in("anna", token.succeeds().trim()).await;
+    anna.join("attic").await;
+    anna.send(&json!({ "s": 0, "1": "is anybody there?" })).await;
+    assert_eq!(http::get(address, "/readyz").await.status, 200);
+    assert_eq!(server.try_wait().unwrap(), None, "it has ended");
 }

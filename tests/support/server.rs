@@ -104,7 +104,7 @@ impl Setup {
     }
 
     /// The program with this environment and nothing of the developer's own settings.
-    fn command(&self) -> Command {
+    pub fn command(&self) -> Command {
         let mut command = Command::new(BINARY);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AO_")) {
             command.env_remove(name);

@@ -4,7 +4,7 @@
 //! An update is overwritten unless the target's is newer and differs; that one is *kept*. Those that are written stand in the source's order.
 use std::collections::{HashMap, HashSet};
 
-use super::{Archive, Both, Extent, Progress, Update};
+use super::{Archive, Both, Extent, Progress, Update, Updates};
 use crate::domain::{
     broker::{PageLimit, Stored},
     error::StoreError,
@@ -26,7 +26,7 @@ pub struct Report {
     pub unreadable: u64,
     /// Updates that are newer in the target.
     pub kept: u64,
-    /// Rooms that the target has another history of, and keys that can't be a room's. Each was told.
+    /// Rooms that the target has another history of, keys that can't be a room's, and updates that can't be one. Each was told.
     pub refused: u64,
 }
 
@@ -81,8 +81,12 @@ async fn copy_room(
         return Ok(());
     }
     if extent.updates > 0 {
-        let updates = from.updates(room).await?;
-        let (wanted, kept) = merge(&updates, &to.updates(room).await?);
+        let Updates { updates, skipped } = from.updates(room).await?;
+        for skipped in &skipped {
+            progress.warn(&format!("not copied: {skipped}"));
+        }
+        report.refused += skipped.len() as u64;
+        let (wanted, kept) = merge(&updates, &to.updates(room).await?.updates);
         report.unreadable += updates.iter().filter(|u| u.entry.body.is_none()).count() as u64;
         report.kept += kept;
         if !wanted.is_empty() {
@@ -175,7 +179,7 @@ async fn count(from: &dyn Archive, to: &dyn Archive, report: &mut Report) -> Res
 
 /// How many of the source's updates the target has.
 async fn common(from: &dyn Archive, to: &dyn Archive, room: &RoomId) -> Result<u64, StoreError> {
-    let (ours, theirs) = (from.updates(room).await?, to.updates(room).await?);
+    let (ours, theirs) = (from.updates(room).await?.updates, to.updates(room).await?.updates);
     let held: HashSet<&str> = theirs.iter().map(|u| &*u.id).collect();
     Ok(ours.iter().filter(|u| held.contains(&*u.id)).count() as u64)
 }

@@ -25,7 +25,10 @@ pub enum OpenError {
     Damaged { file: PathBuf, error: String },
     #[error("{file} was written by a newer always-online (format {found}, this one knows {known}): use that version")]
     Newer { file: PathBuf, found: i64, known: i64 },
-    #[error("{file} belongs to a server of an earlier version that is running (format {found}, this one writes {known}): stop it first")]
+    #[error(
+        "{file} was written by an earlier always-online (format {found}, this one knows {known}): use that version; or stop it where it runs, \
+         and start this one there once, which brings the file up to date"
+    )]
     Older { file: PathBuf, found: i64, known: i64 },
     #[error("there is no {file}: nothing was stored there yet, or the data folder is another one (AO_STORE__PATH)")]
     Missing { file: PathBuf },

@@ -18,7 +18,7 @@ use super::{
     writer::unavailable,
 };
 use crate::domain::{
-    archive::{Archive, Extent, Proof, Record, Records, Rooms, Update, Vault, readable},
+    archive::{Archive, Extent, Proof, Record, Records, Rooms, Update, Updates, Vault, readable},
     broker::{PageLimit, Stored},
     clock::{Clock, Rng},
     error::StoreError,
@@ -165,9 +165,10 @@ impl Archive for Volume {
         self.run(move |db| append(db, &room, at, &entries, epoch, now)).await
     }
 
-    async fn updates(&self, room: &RoomId) -> Result<Vec<Update>, StoreError> {
+    async fn updates(&self, room: &RoomId) -> Result<Updates, StoreError> {
         let room = room.clone();
-        self.run(move |db| updates(db, &room)).await
+        let updates = self.run(move |db| updates(db, &room)).await?;
+        Ok(Updates { updates, ..Updates::default() })
     }
 
     async fn put_updates(&self, room: &RoomId, updates: &[Update]) -> Result<(), StoreError> {

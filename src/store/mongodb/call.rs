@@ -19,7 +19,7 @@ const INTERRUPTED: [i32; 10] = [6, 7, 50, 89, 91, 189, 262, 9001, 11600, 11602];
 
 /// The way to the server.
 pub(super) struct Calls {
-    deadline: Duration,
+    pub(super) deadline: Duration,
     places: Arc<Semaphore>,
     tasks: TaskTracker,
 }
@@ -118,6 +118,11 @@ pub(super) fn told(error: &Error) -> String {
         ErrorKind::Command(e) => format!("MongoDB refused with code {} {}", e.code, e.code_name),
         ErrorKind::Write(WriteFailure::WriteError(e)) => format!("MongoDB refused with code {}", e.code),
         ErrorKind::Write(WriteFailure::WriteConcernError(e)) => format!("MongoDB could not confirm, code {} {}", e.code, e.code_name),
+        ErrorKind::InsertMany(e) => match (e.write_errors.iter().flatten().next(), &e.write_concern_error) {
+            (Some(e), _) => format!("MongoDB refused with code {}", e.code),
+            (None, Some(e)) => format!("MongoDB could not confirm, code {} {}", e.code, e.code_name),
+            (None, None) => "the driver failed".into(),
+        },
         ErrorKind::ServerSelection { message, .. } => gist(message),
         ErrorKind::Io(e) => e.to_string(),
         ErrorKind::DnsResolve { message, .. }

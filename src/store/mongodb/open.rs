@@ -56,7 +56,12 @@ pub(super) struct Opening<'a> {
     until: Instant,
 }
 
-impl Opening<'_> {
+impl<'a> Opening<'a> {
+    /// What is not open by the calls' deadline is given up.
+    pub(super) fn new(url: &'a SecretUrl, calls: &'a Calls) -> Self {
+        Opening { url, calls, until: calls.until() }
+    }
+
     pub(super) async fn run<T, F>(&self, call: F) -> Result<T, Failure>
     where
         T: Send + 'static,
@@ -67,6 +72,23 @@ impl Opening<'_> {
 
     pub(super) fn forbidden(&self, database: &Database, what: impl Into<String>) -> OpenError {
         OpenError::Forbidden { url: self.url.clone(), database: database.name().to_owned(), what: what.into() }
+    }
+
+    /// The database, once its server answers. Nothing is changed there.
+    pub(super) async fn reach(&self) -> Result<Database, OpenError> {
+        let unusable = |reason| OpenError::Url { url: self.url.clone(), reason };
+        // Names of mongodb+srv are looked up here.
+        let text = self.url.expose().to_owned();
+        let parsed = self.run(async move { ClientOptions::parse(&text).await }).await;
+        let options = completed(parsed.map_err(|failure| self.failed(failure))?, self.calls.deadline);
+        if options.write_concern.as_ref().is_some_and(|concern| concern.w == Some(Acknowledgment::Nodes(0))) {
+            return Err(unusable("w=0 would lose tokens unnoticed".into()));
+        }
+        let name = database_name(&options).to_owned();
+        let database = Client::with_options(options).map_err(|error| unusable(self.url.scrub(&told(&error))))?.database(&name);
+        let (pinged, ping) = (database.clone(), doc! { "ping": 1 });
+        self.run(async move { pinged.run_command(ping).await }).await.map_err(|failure| self.failed(failure))?;
+        Ok(database)
     }
 
     /// What a failure means for the operator.
@@ -89,22 +111,9 @@ impl Opening<'_> {
 }
 
 /// The database, and whether its tokens are sealed.
-pub(super) async fn open(url: &SecretUrl, deadline: Duration) -> Result<(Database, bool), OpenError> {
-    let calls = Calls::new(deadline);
-    let opening = Opening { url, calls: &calls, until: calls.until() };
-    // Names of mongodb+srv are looked up here.
-    let text = url.expose().to_owned();
-    let parsed = opening.run(async move { ClientOptions::parse(&text).await }).await;
-    let options = completed(parsed.map_err(|failure| opening.failed(failure))?, deadline);
-    if options.write_concern.as_ref().is_some_and(|concern| concern.w == Some(Acknowledgment::Nodes(0))) {
-        return Err(OpenError::Url { url: url.clone(), reason: "w=0 would lose tokens unnoticed".into() });
-    }
-    let database = database_name(&options).to_owned();
-    let client = Client::with_options(options).map_err(|error| OpenError::Url { url: url.clone(), reason: url.scrub(&told(&error)) })?;
-    let database = client.database(&database);
-
-    let (pinged, ping) = (database.clone(), doc! { "ping": 1 });
-    opening.run(async move { pinged.run_command(ping).await }).await.map_err(|failure| opening.failed(failure))?;
+pub(super) async fn open(url: &SecretUrl, calls: &Calls) -> Result<(Database, bool), OpenError> {
+    let opening = Opening::new(url, calls);
+    let database = opening.reach().await?;
     for realm in [Realm::User, Realm::Admin] {
         index::ensure(&opening, &database, name(realm)).await?;
     }

@@ -25,7 +25,7 @@ use crate::{
 };
 
 #[path = "../../../tests/support/database.rs"]
-mod database;
+pub(super) mod database;
 use database::Scratch;
 
 mod opening;
@@ -68,7 +68,7 @@ mod sealed {
     tokens_contract!(sealed, Sealed(Scratch::new()));
 }
 
-fn secret_url(url: &str) -> SecretUrl {
+pub(super) fn secret_url(url: &str) -> SecretUrl {
     let Backend::Url(url) = (TOKENS.parse)(url).unwrap() else { panic!("embedded") };
     url
 }

@@ -5,45 +5,40 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mongodb::{
-    Client, Collection, Database, IndexModel,
+    Collection, Database,
     bson::{Bson, Document, doc},
     error::Error,
-    options::{Acknowledgment, ClientOptions, IndexOptions, WriteConcern},
 };
 
-use super::document::{hex, number, plain, unix};
-use crate::domain::{
-    archive::{Proof, Record, Records, Vault},
-    error::StoreError,
-    secret::Secret,
-    token::Realm,
+use super::{
+    call::{Calls, told},
+    document::{hex, number, plain, unix},
+    index, name,
+    open::{OpenError, Opening},
 };
-
-/// The original's database.
-const DATABASE: &str = "account";
+use crate::{
+    config::SecretUrl,
+    domain::{
+        archive::{Proof, Record, Records, Vault},
+        error::StoreError,
+        secret::Secret,
+        token::Realm,
+    },
+};
 
 /// The accounts in one database of a MongoDB.
 pub struct MongoVault {
+    url: SecretUrl,
+    calls: Calls,
     database: Database,
 }
 
 impl MongoVault {
-    /// Connects. `deadline` is for finding the server.
-    ///
-    /// # Errors
-    /// The URL can't be used, or nobody answers there.
-    pub async fn connect(url: &str, deadline: Duration) -> Result<Self, StoreError> {
-        // What the driver says of a URL may hold a part of it.
-        let unusable = |_| StoreError::Unavailable("the URL of the MongoDB can't be used".into());
-        let mut options = ClientOptions::parse(url).await.map_err(unusable)?;
-        options.server_selection_timeout = Some(deadline);
-        options.connect_timeout = Some(deadline);
-        // What was copied outlives the server's end.
-        options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
-        let client = Client::with_options(options).map_err(unusable)?;
-        let database = client.default_database().unwrap_or_else(|| client.database(DATABASE));
-        database.run_command(doc! { "ping": 1 }).await.map_err(failed)?;
-        Ok(MongoVault { database })
+    /// Connects, and changes nothing. `deadline` is for opening.
+    pub async fn connect(url: &SecretUrl, deadline: Duration) -> Result<Self, OpenError> {
+        let calls = Calls::new(deadline);
+        let database = Opening::new(url, &calls).reach().await?;
+        Ok(MongoVault { url: url.clone(), calls, database })
     }
 
     fn collection(&self, realm: Realm) -> Collection<Document> {
@@ -61,15 +56,8 @@ impl MongoVault {
     }
 }
 
-fn name(realm: Realm) -> &'static str {
-    match realm {
-        Realm::User => "users",
-        Realm::Admin => "admins",
-    }
-}
-
 fn failed(error: Error) -> StoreError {
-    StoreError::Unavailable(format!("MongoDB: {error}"))
+    StoreError::Unavailable(told(&error))
 }
 
 #[async_trait]
@@ -106,8 +94,8 @@ impl Vault for MongoVault {
 
     async fn add(&self, realm: Realm, records: &[Record]) -> Result<(), StoreError> {
         // As the server does: of two who add one uid exactly one succeeds.
-        let unique = IndexModel::builder().keys(doc! { "uid": 1 }).options(IndexOptions::builder().unique(true).build()).build();
-        self.collection(realm).create_index(unique).await.map_err(failed)?;
+        let ensured = index::ensure(&Opening::new(&self.url, &self.calls), &self.database, name(realm)).await;
+        ensured.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         self.collection(realm).insert_many(records.iter().map(write)).await.map_err(failed)?;
         Ok(())
     }

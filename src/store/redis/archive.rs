@@ -4,19 +4,25 @@ use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisError, aio::MultiplexedConnection, cmd, pipe};
-
-use crate::domain::{
-    archive::{Archive, Extent, Rooms, Update},
-    broker::{PageLimit, Stored},
-    error::StoreError,
-    ids::RoomId,
-};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, aio::MultiplexedConnection, cmd, pipe};
 
 mod keys;
 
 use self::keys::{Content, Keys};
-use super::entry::{self, Entry};
+use super::{
+    OpenError, address,
+    client::Client,
+    entry::{self, Entry},
+};
+use crate::{
+    config::SecretUrl,
+    domain::{
+        archive::{Archive, Extent, Rooms, Update, Updates},
+        broker::{PageLimit, Stored},
+        error::StoreError,
+        ids::RoomId,
+    },
+};
 
 /// Inserts that are read at once: each may have 500 KiB.
 const STRETCH: usize = 64;
@@ -42,15 +48,13 @@ pub struct RedisArchive {
 }
 
 impl RedisArchive {
-    /// Connects. `prefix` stands before all keys; `deadline` is for each call.
-    ///
-    /// # Errors
-    /// The URL can't be used, or nobody answers there.
-    pub async fn connect(url: &str, prefix: &str, deadline: Duration) -> Result<Self, StoreError> {
-        // What the driver says of a URL may hold a part of it.
-        let client = Client::open(url).map_err(|_| StoreError::Unavailable("the URL of the Redis can't be used".into()))?;
-        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(deadline)).set_response_timeout(Some(deadline));
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(failed)?;
+    /// Connects, and looks whether a server could use this Redis. `prefix` stands before all keys; `deadline` is for each call.
+    pub async fn connect(url: &SecretUrl, prefix: &str, deadline: Duration) -> Result<Self, OpenError> {
+        let shown = url.to_string();
+        let (address, _) = address(url.expose(), &shown, prefix)?;
+        let live = Client::open(address, &shown).await?.live();
+        let mut connection = live.map_err(|gone| OpenError::Unreachable { url: shown, why: gone.to_string() })?.connection;
+        connection.set_response_timeout(deadline);
         Ok(RedisArchive { connection, keys: Keys::new(prefix) })
     }
 
@@ -63,14 +67,9 @@ impl RedisArchive {
     }
 
     /// The room's updates as they are, in order.
-    async fn entries(&self, room: &RoomId) -> Result<Vec<(String, Entry)>, StoreError> {
+    async fn entries(&self, room: &RoomId) -> Result<Vec<(Vec<u8>, Entry)>, StoreError> {
         let raw: Vec<(Vec<u8>, Bytes)> = self.call(cmd("HGETALL").arg(self.keys.updates(room))).await?;
-        let mut updates = Vec::with_capacity(raw.len());
-        for (id, text) in raw {
-            let id = String::from_utf8(id)
-                .map_err(|_| StoreError::Unavailable(format!("an update of room {room:?} has an id that is no text")))?;
-            updates.push((id, Entry::read(&text)));
-        }
+        let mut updates: Vec<_> = raw.into_iter().map(|(id, text)| (id, Entry::read(&text))).collect();
         // The original's have no number: they are older than all that have one.
         updates.sort_by(|(a, x), (b, y)| (x.n, x.stored.unix, a).cmp(&(y.n, y.stored.unix, b)));
         Ok(updates)
@@ -157,9 +156,15 @@ impl Archive for RedisArchive {
         self.call::<u64>(&append).await.map(|appended| appended == 1)
     }
 
-    async fn updates(&self, room: &RoomId) -> Result<Vec<Update>, StoreError> {
-        let updates = self.entries(room).await?;
-        Ok(updates.into_iter().map(|(id, entry)| Update { id: id.into(), entry: entry.stored }).collect())
+    async fn updates(&self, room: &RoomId) -> Result<Updates, StoreError> {
+        let mut found = Updates::default();
+        for (id, entry) in self.entries(room).await? {
+            match std::str::from_utf8(&id) {
+                Ok(id) => found.updates.push(Update { id: id.into(), entry: entry.stored }),
+                Err(_) => found.skipped.push(format!("update {:?} of room {room:?}: its id is no text", String::from_utf8_lossy(&id))),
+            }
+        }
+        Ok(found)
     }
 
     async fn put_updates(&self, room: &RoomId, updates: &[Update]) -> Result<(), StoreError> {

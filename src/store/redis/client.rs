@@ -71,7 +71,7 @@ impl From<Failure> for StoreError {
 /// A connection that works, as far as is known.
 #[derive(Clone)]
 pub(super) struct Live {
-    connection: MultiplexedConnection,
+    pub(super) connection: MultiplexedConnection,
     /// Names this start of the Redis server.
     pub(super) run: Arc<str>,
     /// By [`Script`].

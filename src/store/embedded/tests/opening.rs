@@ -9,7 +9,7 @@ use crate::{
     },
     store::{
         contract::witness::{insert, log, publish, room, token, uid},
-        embedded::{Accounts, folder::Folder},
+        embedded::{Accounts, Volume, backup, folder::Folder},
     },
 };
 
@@ -111,13 +111,23 @@ async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
     let lock = Folder::claim(&home.options().path).unwrap();
     let accounts = Accounts::open(&home.options().path, home.watch.clone()).unwrap();
     assert_eq!(accounts.create(User, &uid("ann"), &token("a")).await.unwrap(), Created);
+    // A copy is refused, and so is a backup, with that server and without it: the same is true and to be done.
+    let (folder, file) = (home.options().path, home.database().with_extension("backup"));
+    let source = Volume::source(&folder, home.watch.clone(), home.options().rng).err().unwrap();
+    let beside = backup(&folder, &file).unwrap_err();
     drop((accounts, lock));
+    for error in [source.to_string(), beside.to_string(), backup(&folder, &file).unwrap_err().to_string()] {
+        assert!(error.contains("was written by an earlier always-online (format 1, this one knows 3)"), "{error}");
+        assert!(error.contains("start this one there once"), "{error}");
+    }
+    assert!(!file.exists());
     let version = rusqlite::Connection::open(home.database()).unwrap().query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
     assert_eq!(version.unwrap(), 1);
     let store = home.open();
     assert!(store.tokens().verify(User, &uid("ann"), &token("a")).await.unwrap());
     publish(&store.broker(), &room, [insert("c")]).await;
     assert_eq!(log(&store.broker(), &room).await, ["a", "b", "c"]);
+    assert_eq!(backup(&folder, &file).unwrap().messages, 3);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use super::*;
 use crate::{
     domain::{
-        archive::{Archive, Extent, Progress, Proof, Record, Rooms, Update, Vault, accounts, messages},
+        archive::{Archive, Extent, Progress, Proof, Record, Rooms, Update, Updates, Vault, accounts, messages},
         broker::{PageLimit, Stored},
         error::StoreError,
         ids::RoomId,
@@ -80,7 +80,7 @@ async fn a_log_keeps_bodies_times_and_places() {
     volume.put_updates(&lesson, &[update("b", "{}", 7), update("a", "1", 8)]).await.unwrap();
     volume.put_updates(&lesson, &[update("b", "2", 9)]).await.unwrap();
     assert_eq!(all(&volume, &lesson).await, wanted);
-    assert_eq!(volume.updates(&lesson).await.unwrap(), [update("a", "1", 8), update("b", "2", 9)]);
+    assert_eq!(volume.updates(&lesson).await.unwrap().updates, [update("a", "1", 8), update("b", "2", 9)]);
     assert_eq!(volume.extents(&[lesson.clone(), room("none")]).await.unwrap(), [Extent { inserts: 1200, updates: 2 }, Extent::default()]);
     assert_eq!(volume.rooms().await.unwrap().rooms, std::slice::from_ref(&lesson));
     drop(volume);
@@ -108,7 +108,7 @@ impl Archive for Forgetful {
     async fn append(&self, room: &RoomId, at: u64, entries: &[Stored]) -> Result<bool, StoreError> {
         self.0.append(room, at, &entries[..entries.len() - 1]).await
     }
-    async fn updates(&self, room: &RoomId) -> Result<Vec<Update>, StoreError> {
+    async fn updates(&self, room: &RoomId) -> Result<Updates, StoreError> {
         self.0.updates(room).await
     }
     async fn put_updates(&self, room: &RoomId, updates: &[Update]) -> Result<(), StoreError> {
@@ -136,9 +136,9 @@ async fn a_copy_goes_on_where_it_was_and_is_counted() {
         assert_eq!(all(&to, &room(name)).await, all(&from, &room(name)).await, "{name}");
     }
     let board = [update("x", "0", 1), update("b", "1", 5), update("c", "0", 6), update("a", "2", 5)];
-    assert_eq!(to.updates(&room("board")).await.unwrap(), board);
+    assert_eq!(to.updates(&room("board")).await.unwrap().updates, board);
     assert!(messages::copy(&from, &to, &said).await.unwrap().is_complete());
-    assert_eq!(to.updates(&room("board")).await.unwrap(), board);
+    assert_eq!(to.updates(&room("board")).await.unwrap().updates, board);
     assert_eq!(*said.0.lock().unwrap(), Vec::<String>::new());
 }
 

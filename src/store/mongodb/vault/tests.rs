@@ -1,13 +1,18 @@
-//! On a real MongoDB: `MONGODB_URL` names it, and each test has a database of its own.
+//! On a real MongoDB, in databases that end with the test.
 use std::sync::Arc;
+
+use mongodb::{IndexModel, options::IndexOptions};
 
 use super::*;
 use crate::{
     domain::{
         archive::{Progress, accounts},
-        clock::{SystemClock, SystemRng, alphanumeric},
+        clock::{SystemClock, SystemRng},
     },
-    store::embedded::Volume,
+    store::{
+        embedded::Volume,
+        mongodb::tests::{database::Scratch, secret_url},
+    },
 };
 
 #[derive(Default)]
@@ -22,17 +27,14 @@ impl Progress for Said {
     }
 }
 
-/// A database that goes when the test ends well.
-async fn vault() -> MongoVault {
-    let url = std::env::var("MONGODB_URL").expect("MONGODB_URL names a MongoDB: this test needs one");
-    let vault = MongoVault::connect(&url, Duration::from_secs(10)).await.unwrap();
-    let name = format!("test_{}", alphanumeric(&SystemRng, 12).unwrap());
-    MongoVault { database: vault.database.client().database(&name) }
+async fn vault(scratch: &Scratch) -> MongoVault {
+    MongoVault::connect(&secret_url(&scratch.url), Duration::from_secs(10)).await.unwrap()
 }
 
 #[tokio::test]
 async fn plain_and_hashed_accounts_become_hashed_ones_and_come_back() {
-    let (ours, theirs) = (vault().await, vault().await);
+    let scratch = [Scratch::new(), Scratch::new()];
+    let (ours, theirs) = (vault(&scratch[0]).await, vault(&scratch[1]).await);
     let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let documents = [
         doc! { "uid": "plain é\"", "token": "abc", "createTime": 5, "updateTime": 6.9 },
@@ -63,16 +65,19 @@ async fn plain_and_hashed_accounts_become_hashed_ones_and_come_back() {
             doc! { "uid": "sealed", "tokenHash": hash, "createTime": 3_000_000_000_i64, "updateTime": 8 },
         ]
     );
-    ours.database.drop().await.unwrap();
-    theirs.database.drop().await.unwrap();
 }
 
 #[tokio::test]
 async fn an_account_that_exists_keeps_its_token() {
-    let vault = vault().await;
+    let scratch = Scratch::new();
+    let vault = vault(&scratch).await;
     let folder = tempfile::tempdir().unwrap();
     let volume = Volume::target(folder.path(), Arc::new(SystemClock), Arc::new(SystemRng)).unwrap();
     let proof = |text: &str| Proof::Plain(Secret::presented(text));
+    // As somebody may have made it by hand: it is as good as one of ours.
+    let index =
+        IndexModel::builder().keys(doc! { "uid": 1 }).options(IndexOptions::builder().unique(true).name("by_uid".to_owned()).build());
+    vault.collection(Realm::Admin).create_index(index.build()).await.unwrap();
     let many: Vec<_> = (0..1200).map(|i| Record { uid: format!("u{i}"), created: 1, updated: 2, proof: proof(&i.to_string()) }).collect();
     volume.add(Realm::Admin, &many).await.unwrap();
     let held = [doc! { "uid": "u7", "token": "another" }, doc! { "uid": "u8", "token": "8" }, doc! { "uid": "u9" }];
@@ -82,5 +87,4 @@ async fn an_account_that_exists_keeps_its_token() {
         assert!(report.is_complete() && report.accounts.to == 1200 && report.kept == 2, "{report:?}");
     }
     assert_eq!(vault.find(Realm::Admin, &["u8".into()]).await.unwrap()[0].proof.digest(), proof("8").digest());
-    vault.database.drop().await.unwrap();
 }

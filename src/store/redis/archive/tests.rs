@@ -1,6 +1,7 @@
 //! On a real Redis: `REDIS_URL` names it, and each test has a prefix of its own.
 use super::*;
 use crate::{
+    config::{Backend, backend::MESSAGES},
     domain::{
         archive::{Progress, messages},
         clock::{SystemClock, SystemRng, alphanumeric},
@@ -27,6 +28,7 @@ struct Part {
 impl Part {
     async fn new() -> Part {
         let url = std::env::var("REDIS_URL").expect("REDIS_URL names a Redis: this test needs one");
+        let Ok(Backend::Url(url)) = (MESSAGES.parse)(&url) else { panic!("{url} is no URL of a Redis") };
         let prefix = format!("test-*?[\\{}:", alphanumeric(&SystemRng, 12).unwrap());
         let archive = RedisArchive::connect(&url, &prefix, Duration::from_secs(10)).await.unwrap();
         Part { archive, prefix }
@@ -87,7 +89,7 @@ async fn updates_get_numbers_and_the_counter_comes_up_to_them() {
     part.run::<()>("HSET", "ao:seq:les son", &["n", "7", "epoch", "e"]).await;
     part.archive.put_updates(&lesson, &[update("b", "3")]).await.unwrap();
     assert_eq!(part.run::<u64>("HGET", "ao:seq:les son", &["n"]).await, 7, "it never goes back");
-    let ids: Vec<_> = part.archive.updates(&lesson).await.unwrap().iter().map(|u| u.id.to_string()).collect();
+    let ids: Vec<_> = part.archive.updates(&lesson).await.unwrap().updates.iter().map(|u| u.id.to_string()).collect();
     assert_eq!(ids, ["older", "old", "a", "b"]);
     part.end().await;
 }
@@ -129,7 +131,8 @@ async fn what_goes_there_comes_back_equal() {
     let back = messages::copy(&volume, &theirs.archive, &Quiet).await.unwrap();
     assert!(back.is_complete() && back.inserts.to == 700 && back.updates.to == 80, "{back:?}");
     assert!(messages::copy(&ours.archive, &theirs.archive, &Quiet).await.unwrap().is_complete());
-    assert_eq!(ours.archive.updates(&room("bo[a]rd")).await.unwrap(), theirs.archive.updates(&room("bo[a]rd")).await.unwrap());
+    let updates = async |part: &Part| part.archive.updates(&room("bo[a]rd")).await.unwrap().updates;
+    assert_eq!(updates(&ours).await, updates(&theirs).await);
     let raw = async |part: &Part| part.run::<Vec<String>>("LRANGE", "msg_le\"ss*on_insert", &["0", "-1"]).await;
     let (mut before, after) = (raw(&ours).await, raw(&theirs).await);
     before[300] = r#"{"data":null,"ts":0}"#.into();
