@@ -71,6 +71,8 @@ pub enum StartError {
     Admin(String),
     #[error("no TLS with {setting}: {why}")]
     Tls { setting: &'static str, why: TlsError },
+    #[error("{}: {why}: mend AO_WEBSOCKET__CLIENT_SCRIPT", .file.display())]
+    ClientScript { file: PathBuf, why: io::Error },
 }
 
 impl From<NoRandomness> for StartError {
@@ -115,7 +117,13 @@ impl Certificates {
 /// # Errors
 /// The first that can't.
 pub fn check(config: &Config) -> Result<(), StartError> {
+    check_script(config)?;
     Certificates::open(config).map(|_| ())
+}
+
+fn check_script(config: &Config) -> Result<(), StartError> {
+    let Some(file) = &config.websocket.client_script else { return Ok(()) };
+    std::fs::read(file).map(|_| ()).map_err(|why| StartError::ClientScript { file: file.clone(), why })
 }
 
 /// A running server.
@@ -200,6 +208,9 @@ impl App {
     /// Binds, opens the store, and serves. The configuration has been checked.
     pub async fn start(config: &Config, role: Role) -> Result<App, StartError> {
         let certificates = Certificates::open(config)?;
+        if let Err(error) = check_script(config) {
+            tracing::warn!(%error, "pages can't load their client from here until the file is there");
+        }
         let websocket = role.websocket().then(|| listen("socket.io", config.websocket.listen, "AO_WEBSOCKET__LISTEN")).transpose()?;
         let api = role.api().then(|| listen("the token API", config.api.listen, "AO_API__LISTEN")).transpose()?;
         let demo = role.demo().then(|| listen("the demo page", config.demo.listen, "AO_DEMO__LISTEN")).transpose()?;
@@ -265,7 +276,11 @@ impl App {
             sites.push(("metrics", listener, plain(health().merge(metrics_routes()))));
         }
         if let Some(listener) = demo {
-            sites.push(("demo", listener, plain(health().merge(http::demo::routes(hub.clone(), websocket_port)))));
+            sites.push((
+                "demo",
+                listener,
+                plain(health().merge(http::demo::routes(hub.clone(), websocket_port, certificates.websocket.is_some()))),
+            ));
         }
 
         let writes = TaskTracker::new();

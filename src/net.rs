@@ -1,5 +1,6 @@
 //! TCP and TLS: the listener, and the wrapper around every connection.
 mod handshake;
+mod leftovers;
 pub mod link;
 pub mod listener;
 pub mod outbound;

@@ -135,6 +135,15 @@ async fn all_that_is_wrong_with_the_configuration_is_reported_together() {
 }
 
 #[tokio::test]
+async fn a_client_script_that_is_not_there_is_told_and_keeps_nobody_from_starting() {
+    let setup = Setup::new().env("AO_WEBSOCKET__CLIENT_SCRIPT", "nowhere/client.js");
+    let said = ["nowhere/client.js", "AO_WEBSOCKET__CLIENT_SCRIPT"];
+    setup.clone().args(["check-config"]).run().await.fails(WRONG_CONFIGURATION, &said);
+    let mut server = setup.start().await;
+    server.logs(said[0]).await;
+}
+
+#[tokio::test]
 async fn the_reference_of_settings_is_up_to_date() {
     let ran = Setup::new().args(["print-reference"]).run().await;
     let told = "docs/CONFIGURATION.md is stale: cargo run --quiet -- print-reference > docs/CONFIGURATION.md";

@@ -1,4 +1,4 @@
-//! The demo page, and tokens for its visitors.
+//! The demo's pages, and tokens for their visitors.
 use std::sync::{
     Arc,
     atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -27,27 +27,39 @@ const VISITORS_PER_MINUTE: u32 = 300;
 
 struct Demo {
     hub: Arc<Hub>,
-    /// Where the socket server listens.
+    /// Where the socket server listens, and whether it does under TLS.
     port: u16,
+    tls: bool,
     minute: AtomicU64,
     visitors: AtomicU32,
 }
 
-/// The page and its routes.
-pub fn routes(hub: Arc<Hub>, websocket_port: u16) -> Router {
-    let demo = Arc::new(Demo { hub, port: websocket_port, minute: AtomicU64::new(0), visitors: AtomicU32::new(0) });
-    Router::new()
-        .route("/", get(|| async { page("text/html; charset=utf-8", include_str!("../../demo/index.html")) }))
-        .route("/always-online.js", get(|| async { page("text/javascript; charset=utf-8", include_str!("../../demo/always-online.js")) }))
-        .route("/token", post(token))
-        .with_state(demo)
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+
+/// What is served as it is: route, type, text.
+const FILES: [(&str, &str, &str); 6] = [
+    ("/", HTML, include_str!("../../demo/index.html")),
+    ("/chat", HTML, include_str!("../../demo/chat.html")),
+    ("/events", HTML, include_str!("../../demo/events.html")),
+    ("/always-online.js", SCRIPT, include_str!("../../demo/always-online.js")),
+    ("/common.js", SCRIPT, include_str!("../../demo/common.js")),
+    ("/common.css", STYLE, include_str!("../../demo/common.css")),
+];
+
+/// The pages and their routes.
+pub fn routes(hub: Arc<Hub>, websocket_port: u16, tls: bool) -> Router {
+    let demo = Arc::new(Demo { hub, port: websocket_port, tls, minute: AtomicU64::new(0), visitors: AtomicU32::new(0) });
+    let router = Router::new().route("/token", post(token)).with_state(demo);
+    FILES.into_iter().fold(router, |router, (route, kind, text)| router.route(route, get(move || async move { file(kind, text) })))
 }
 
 /// Nothing from elsewhere, but connections to wherever the socket server is.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self' 'unsafe-inline'; connect-src *; img-src 'self' data:; \
+const POLICY: &str = "default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'self' 'unsafe-inline'; connect-src *; img-src 'self' data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-fn page(kind: &'static str, text: &'static str) -> Response {
+fn file(kind: &'static str, text: &'static str) -> Response {
     let headers = [
         (header::CONTENT_TYPE, kind),
         (header::CONTENT_SECURITY_POLICY, POLICY),
@@ -57,11 +69,11 @@ fn page(kind: &'static str, text: &'static str) -> Response {
     (headers, text).into_response()
 }
 
-/// A visitor of the page gets a uid `demo-…` and its token. Not for other sites' pages.
+/// A visitor of a page gets a uid `demo-…` and its token. Not for other sites' pages.
 async fn token(State(demo): State<Arc<Demo>>, headers: HeaderMap) -> Response {
     let site = headers.get("sec-fetch-site").and_then(|v| v.to_str().ok());
     if site.is_some_and(|site| site != "same-origin") {
-        return error(StatusCode::FORBIDDEN, "only for the demo page itself");
+        return error(StatusCode::FORBIDDEN, "only for the demo's own pages");
     }
     if !demo.welcomes_one_more() {
         return error(StatusCode::TOO_MANY_REQUESTS, "too many visitors within a minute");
@@ -70,7 +82,8 @@ async fn token(State(demo): State<Arc<Demo>>, headers: HeaderMap) -> Response {
         Some((uid, token)) => {
             let host = headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or("localhost");
             let name = if host.ends_with(']') { host } else { host.rsplit_once(':').map_or(host, |(name, _)| name) };
-            let body = json!({ "uid": uid.as_str(), "token": token.reveal(), "url": format!("ws://{name}:{}", demo.port) });
+            let url = format!("{}://{name}:{}", if demo.tls { "wss" } else { "ws" }, demo.port);
+            let body = json!({ "uid": uid.as_str(), "token": token.reveal(), "url": url });
             ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], body.to_string()).into_response()
         }
         None => error(StatusCode::INTERNAL_SERVER_ERROR, "no token could be made"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Request, Uri, header};
+use http::{HeaderValue, Request, Uri, header};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tungstenite::handshake::derive_accept_key;
 
@@ -91,10 +91,11 @@ fn handshake(head: &[u8]) -> Head {
     };
     let mut request = Box::new(Request::new(()));
     *request.uri_mut() = uri;
-    if let Some(origin) = value("origin") {
-        let Ok(origin) = HeaderValue::from_bytes(origin) else { return Head::Other };
-        *request.headers_mut() = HeaderMap::with_capacity(1);
-        request.headers_mut().insert(header::ORIGIN, origin);
+    for name in [header::ORIGIN, header::USER_AGENT] {
+        if let Some(of_use) = value(name.as_str()) {
+            let Ok(of_use) = HeaderValue::from_bytes(of_use) else { return Head::Other };
+            request.headers_mut().insert(name, of_use);
+        }
     }
     Head::Handshake { accept: derive_accept_key(key), request, length }
 }

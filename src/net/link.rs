@@ -60,6 +60,8 @@ pub struct Link {
     pub(super) bounds: Bounds,
     queue: Mutex<Queue>,
     websocket: AtomicBool,
+    /// No Close frame but behind a DISCONNECT.
+    wordless: AtomicBool,
     /// To be closed once DISCONNECT is written.
     pub(super) ending: AtomicBool,
     pub(super) ended: AtomicBool,
@@ -82,6 +84,7 @@ impl Link {
             bounds,
             queue: Mutex::default(),
             websocket: AtomicBool::new(false),
+            wordless: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             killed: AtomicBool::new(false),
@@ -101,6 +104,11 @@ impl Link {
     /// From now on a WebSocket: writes are queued here.
     pub fn become_websocket(&self) {
         self.websocket.store(true, SeqCst);
+    }
+
+    /// From now on it is closed without a Close frame, unless a last frame tells the client so.
+    pub fn close_without_a_word(&self) {
+        self.wordless.store(true, SeqCst);
     }
 
     pub(super) fn is_websocket(&self) -> bool {
@@ -131,7 +139,9 @@ impl Link {
                 if let Some(last) = last {
                     let _ = self.append(&mut queue, last);
                 }
-                self.say_goodbye(&mut queue);
+                if last.is_some() || !self.wordless.load(SeqCst) {
+                    self.say_goodbye(&mut queue);
+                }
             }
             Closing::Graceful => {}
             Closing::Abrupt if !self.killed.swap(true, SeqCst) => {

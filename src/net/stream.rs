@@ -13,20 +13,28 @@ use tokio::{
     time::Sleep,
 };
 
-use super::link::{Closing, Link, dead};
+use super::{
+    leftovers::Leftovers,
+    link::{Closing, Link, dead},
+};
+
+/// Bytes of a WebSocket read at once for the engine.
+const READ: usize = 4096;
 
 /// The one reader and writer of a link.
 pub struct Stream {
     link: Arc<Link>,
     /// Read before, and to be read again.
     unread: Bytes,
+    /// Of a WebSocket that the engine reads.
+    frames: Option<Box<Leftovers>>,
     /// Runs while HTTP has something to write and the kernel takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stream {
     pub(super) fn new(link: Arc<Link>) -> Self {
-        Stream { link, unread: Bytes::new(), stall: None }
+        Stream { link, unread: Bytes::new(), frames: None, stall: None }
     }
 
     /// Puts back what was read too far.
@@ -92,6 +100,9 @@ impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.link.reader.register(cx.waker());
         loop {
+            if self.frames.as_mut().is_some_and(|frames| frames.give(into)) {
+                return Poll::Ready(Ok(()));
+            }
             if self.unread.is_empty() && !self.link.is_ended() {
                 if self.link.is_held() {
                     return Poll::Pending;
@@ -99,6 +110,16 @@ impl AsyncRead for Stream {
                 if !self.link.socket.has_more() {
                     ready!(self.link.socket.poll_readable(cx))?; // here, so that each read is a part of tokio's budget
                 }
+            }
+            if self.link.is_websocket() {
+                let mut came = [0; READ];
+                match self.take(&mut came) {
+                    Ok(0) => return Poll::Ready(Ok(())),
+                    Ok(n) => self.frames.get_or_insert_default().mend(&came[..n]),
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(e) => return Poll::Ready(Err(e)),
+                }
+                continue;
             }
             match self.take(into.initialize_unfilled()) {
                 Ok(n) => {

@@ -163,7 +163,10 @@ async fn other_routes_have_no_word_for_pages() {
     let mut targets = vec![(server.websocket(), format!("/admin/monitor/stat?{query}")), (server.websocket(), "/livez".to_owned())];
     targets.push((server.websocket(), format!("/admin/system/push?{query}")));
     targets.extend(USER.map(|route| (server.api(), format!("{route}?{query}"))));
-    targets.extend(["/", "/token", "/always-online.js"].map(|route| (server.address("demo"), route.to_owned())));
+    targets.extend(
+        ["/", "/chat", "/events", "/token", "/always-online.js", "/common.js", "/common.css"]
+            .map(|route| (server.address("demo"), route.to_owned())),
+    );
     targets.push((server.api(), "/metrics".to_owned()));
     for (address, target) in targets {
         for method in ["GET", "POST", "OPTIONS"] {

@@ -8,6 +8,16 @@ use crate::{
     support_wire::{raw, unharmed},
 };
 
+const HTML: &str = "text/html; charset=utf-8";
+const DEMO: [(&str, &str); 6] = [
+    ("/", HTML),
+    ("/chat", HTML),
+    ("/events", HTML),
+    ("/always-online.js", "text/javascript; charset=utf-8"),
+    ("/common.js", "text/javascript; charset=utf-8"),
+    ("/common.css", "text/css; charset=utf-8"),
+];
+
 #[tokio::test]
 async fn unknown_routes_are_not_found_in_json() {
     let server = Server::start().await;
@@ -36,6 +46,9 @@ async fn unknown_routes_are_not_found_in_json() {
         "/socket.i",
         "/__proto__",
         "/index.html",
+        "/chat/",
+        "/chat.html",
+        "/common",
     ];
     for listener in ["websocket", "api", "demo"] {
         for target in targets {
@@ -91,7 +104,8 @@ async fn wrong_methods_are_not_allowed_in_json() {
     let mut routes: Vec<(std::net::SocketAddr, &str, &str)> = ADMIN.iter().map(|(m, r)| (server.websocket(), *m, *r)).collect();
     routes.extend(USER.map(|r| (server.api(), "POST", r)));
     let demo = server.address("demo");
-    routes.extend([(demo, "GET", "/"), (demo, "GET", "/always-online.js"), (demo, "POST", "/token")]);
+    routes.extend(DEMO.map(|(route, _)| (demo, "GET", route)));
+    routes.push((demo, "POST", "/token"));
     for listener in ["websocket", "api", "demo"] {
         routes.extend(["/livez", "/readyz"].map(|r| (server.address(listener), "GET", r)));
     }
@@ -162,6 +176,27 @@ async fn health_takes_any_query_and_no_credentials() {
     unharmed(&server).await;
 }
 
+/// The pages show what strangers write: nothing from elsewhere is loaded, and nobody frames them.
+#[tokio::test]
+async fn the_demo_is_whole_and_loads_nothing_from_elsewhere() {
+    let server = Server::start().await;
+    for (route, kind) in DEMO {
+        let answer = http::get(server.address("demo"), &format!("{route}?room=plans")).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)), "{route}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{route}");
+        let policy = answer.header("content-security-policy").expect("a policy");
+        for rule in ["default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"] {
+            assert!(policy.contains(rule), "{route}: {policy}");
+        }
+        // What a page loads is there.
+        for (loaded, _) in DEMO.iter().filter(|(name, _)| name.contains('.')) {
+            let name = loaded.trim_start_matches('/');
+            assert!(kind != HTML || answer.body.contains(name), "{route} uses {name}");
+        }
+    }
+    unharmed(&server).await;
+}
+
 #[tokio::test]
 async fn the_demo_hands_tokens_to_its_own_page_only() {
     let server = Server::start().await;
@@ -203,7 +238,7 @@ async fn the_client_script_is_served_when_configured() {
     let server = setup.start().await;
     let answer = http::get(server.websocket(), "/socket.io/socket.io.js").await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "// a client\n"));
-    assert_eq!(answer.header("content-type"), Some("application/javascript; charset=utf-8"));
+    assert_eq!(answer.header("content-type"), Some("text/javascript; charset=utf-8"));
     assert_eq!(http::get(server.websocket(), "/socket.io/socket.io.js.map").await.body, "{}");
     for suffix in ["x", "/x", "/../client.js", ".map.map", "%00"] {
         assert_eq!(http::get(server.websocket(), &format!("/socket.io/socket.io.js{suffix}")).await.status, 404, "{suffix}");

@@ -10,6 +10,7 @@ use tokio::{
 use crate::{
     FAILED, WRONG_CONFIGURATION,
     support::{
+        http,
         server::{Server, Setup},
         soon, tls,
     },
@@ -37,6 +38,8 @@ async fn socket_io_and_administration_have_one_certificate_and_the_api_its_own()
         tls::connect(server.own_address(what), &certificate(other)).await.unwrap_err();
     }
     assert!(server.stdout().contains("demo http://"), "only for visitors of this machine");
+    let visitor = http::post(server.address("demo"), "/token", &serde_json::json!({})).await;
+    assert!(visitor.json()["url"].as_str().unwrap().starts_with("wss://"), "{visitor:?}");
     server.member("ann", "hall").await;
 }
 

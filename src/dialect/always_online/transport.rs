@@ -13,7 +13,10 @@ use hyper::{body::Incoming, service::Service as _};
 use socketioxide::ProtocolVersion;
 use socketioxide_core::Sid;
 use tower::{Layer, ServiceExt};
-use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tower_http::{
+    cors::{AllowHeaders, AllowOrigin, CorsLayer},
+    services::ServeFile,
+};
 
 use super::{
     AlwaysOnline, engine, payload,
@@ -58,11 +61,21 @@ impl Transport {
         path == "/socket.io" || path.starts_with("/socket.io/")
     }
 
-    /// Answers one request that came in on `link`.
+    /// Answers one request that came in on `link`. Where an upgrade is refused the connection is closed: some clients wait for that.
     pub async fn call(&self, request: Request<Incoming>, link: Arc<Link>) -> Response<Body> {
+        let upgrade = request.headers().contains_key(header::UPGRADE);
+        let mut response = self.answer(request, link).await;
+        if upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    async fn answer(&self, request: Request<Incoming>, link: Arc<Link>) -> Response<Body> {
         let path = request.uri().path();
         if let Some(suffix) = path.strip_prefix("/socket.io/socket.io.js") {
-            return self.script(suffix).await;
+            let suffix = suffix.to_owned();
+            return self.script(request, &suffix).await;
         }
         if let Some(origin) = request.headers().get(header::ORIGIN)
             && !permits(&self.dialect.options.origins, origin)
@@ -72,6 +85,9 @@ impl Transport {
         let query = Query::read(request.uri());
         if query.sid.is_none() && !self.dialect.hub.is_ready() {
             return error(StatusCode::SERVICE_UNAVAILABLE, "this server is ending");
+        }
+        if query.websocket && stops_at_close(request.headers()) {
+            link.close_without_a_word();
         }
         let request = compact(request, &query, &link);
         if query.websocket {
@@ -108,6 +124,9 @@ impl Transport {
     /// Takes a WebSocket over whose handshake it wanted.
     pub fn websocket(&self, handshake: Request<()>, stream: Stream, link: &Arc<Link>) {
         let query = Query::read(handshake.uri());
+        if stops_at_close(handshake.headers()) {
+            link.close_without_a_word();
+        }
         if self.dialect.options.fast_lane {
             let version = if query.eio == Some(4) { Version::V4 } else { Version::V3 };
             self.dialect.hub.tasks.spawn(websocket::serve(self.dialect.clone(), version, stream));
@@ -151,7 +170,7 @@ impl Transport {
                 response
             }
             Method::GET => {
-                let response = self.engine(request).await;
+                let response = never_empty(self.engine(request).await, query);
                 match session() {
                     Some(session) => count(&session, query, response).await,
                     None => response,
@@ -183,7 +202,7 @@ impl Transport {
     }
 
     /// The client script that old pages load from here.
-    async fn script(&self, suffix: &str) -> Response<Body> {
+    async fn script(&self, request: Request<Incoming>, suffix: &str) -> Response<Body> {
         let file = match (&self.dialect.options.client_script, suffix) {
             (Some(file), "") => file.clone(),
             (Some(file), ".map") => {
@@ -199,19 +218,21 @@ impl Transport {
             }
             _ => return error(StatusCode::NOT_FOUND, "not found"),
         };
-        match tokio::fs::read(&file).await {
-            Ok(script) => {
-                let kind = if suffix.is_empty() { "application/javascript; charset=utf-8" } else { "application/json" };
-                let mut response = Response::new(Body::from(script));
-                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-                response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
-                response
-            }
-            Err(reason) => {
-                tracing::warn!(file = %Path::display(&file), %reason, "the client script can't be read");
-                error(StatusCode::NOT_FOUND, "the configured client script can't be read")
-            }
+        let mut response = match self.cors.layer(ServeFile::new(&file)).oneshot(request).await {
+            Ok(response) => response.map(Body::new),
+            Err(never) => match never {},
+        };
+        if matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::INTERNAL_SERVER_ERROR) {
+            tracing::debug!(file = %Path::display(&file), "the client script can't be read");
+            return error(StatusCode::NOT_FOUND, "the configured client script can't be read");
         }
+        // Whatever the file is called. It may be replaced, so a browser asks each time, and is mostly told that it has it.
+        let kind = if suffix.is_empty() { "text/javascript; charset=utf-8" } else { "application/json" };
+        if response.status().is_success() {
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        }
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        response
     }
 }
 
@@ -269,6 +290,16 @@ fn compact<B>(request: Request<B>, query: &Query, link: &Arc<Link>) -> Request<B
     Request::from_parts(parts, body)
 }
 
+/// A poll whose session ends is answered by the engine with nothing, which to the Swift client of version 16 is an error: with a noop instead.
+fn never_empty(response: Response<Body>, query: &Query) -> Response<Body> {
+    if response.status() != StatusCode::OK || hyper::body::Body::size_hint(response.body()).exact() != Some(0) {
+        return response;
+    }
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(if query.eio == Some(4) { "6" } else { "1:6" }))
+}
+
 /// Counts what a polling client fetches of what the session sent it.
 async fn count(session: &Arc<Session>, query: &Query, response: Response<Body>) -> Response<Body> {
     let (parts, body) = response.into_parts();
@@ -290,6 +321,12 @@ fn error(status: StatusCode, message: &str) -> Response<Body> {
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// Whether the client is one of OkHttp's, as Android's is: at a Close frame that stops reading and tells nobody, so the client would notice only
+/// when its next ping stays unanswered, up to 45 s later. At the end of the stream it comes back at once. (Swift 16.0 needs the frame.)
+fn stops_at_close(headers: &HeaderMap) -> bool {
+    headers.get(header::USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"okhttp/"))
 }
 
 #[cfg(test)]
