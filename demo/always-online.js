@@ -12,6 +12,8 @@
 // - A message is pending until it is acknowledged. After a reconnect what is pending goes out again under the same id, unless a page shows that it was
 //   stored. A message may thus be stored twice; every receiver hands it out once. Messages without an id are handed out at least once.
 // - Two ways to end. DISCONNECT, a refused authenticate, `kickout`: the server does not want us, stay away. The transport closes or falls silent: come back.
+//
+// `Connection` below is the layer under it, a socket.io connection without any of that, for tools that send everything by hand.
 
 const CONNECT_PATIENCE = 20_000 // ms until the open packet must be here; then the server's pingInterval + pingTimeout counts
 const STEADY = 5_000 // ms online after which the next outage starts with the shortest delay again
@@ -37,24 +39,24 @@ export const kindOf = m => [UPDATE, IGNORE].find(k => k === Number(m.s ?? m.stor
  * - `message` {message, kind, live}: kind is INSERT, UPDATE or IGNORE; live is false for history
  * - `people`: `client.people` (a Set of the other uids, as text) changed
  * - `pending`: `client.pending` (the number of unacknowledged messages) changed
+ * - `settled` {message, answer}: a pending message was stored, or refused; in the log's order, which the promises of `send` do not keep
  * - `system` {content}: pushed by an administrator
  * - `reset`: the room's log was cleared on the server, history starts anew
+ * - `frame` {text, sent}: what passes the wire, pings too
  */
 export class AlwaysOnline extends EventTarget {
   state = 'connecting'
   reason = ''
   retryAt = 0
   people = new Set()
-  #address
+  #url
   #options
-  #connection = null
+  #session = null // of the current connection
   #attempts = 0
   #retry
   #have = 0 // inserts of the log that were handed out: where the next sync starts
   #seen = new Set()
   #pending = new Map() // key → {message, kind, resolve, reject}
-  #awaiting = new Map() // ack id → key, of the current connection
-  #ackId = 0
   #gzip = 'DecompressionStream' in globalThis
   #author = randomText(6)
   #closing = new AbortController()
@@ -67,8 +69,8 @@ export class AlwaysOnline extends EventTarget {
    */
   constructor(url, options) {
     super()
-    this.#options = { dummy: false, path: '/socket.io/', WebSocket: globalThis.WebSocket, ...options }
-    this.#address = url.replace(/^http/, 'ws').replace(/\/+$/, '') + this.#options.path + '?EIO=4&transport=websocket'
+    this.#url = url
+    this.#options = options
     const { signal } = this.#closing
     globalThis.addEventListener?.('online', () => this.#tryNow(), { signal })
     globalThis.document?.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && this.#tryNow(), { signal })
@@ -88,7 +90,7 @@ export class AlwaysOnline extends EventTarget {
 
   /** Connects now: after `kicked` or `refused`, or instead of waiting for the next attempt. */
   connect() {
-    if (this.#connection || this.state === 'closed') return
+    if (this.#session || this.state === 'closed') return
     clearTimeout(this.#retry)
     this.#open()
   }
@@ -100,9 +102,8 @@ export class AlwaysOnline extends EventTarget {
   send(message) {
     const kind = kindOf(message)
     if (kind === IGNORE) {
-      const ready = this.#connection?.phase === 'live' && this.#connection.socket.bufferedAmount < MAX_UNSENT
-      if (ready) this.#emit(this.#connection, 'msg', message)
-      return Promise.resolve(ready)
+      const ready = this.#session?.phase === 'live' && this.#session.line.unsent < MAX_UNSENT
+      return Promise.resolve(ready && this.#session.line.emit('msg', message))
     }
     if (this.state === 'closed') return Promise.reject(new Error('closed'))
     if (this.#pending.size >= MAX_PENDING) return Promise.reject(new Error('too many unacknowledged messages'))
@@ -112,16 +113,21 @@ export class AlwaysOnline extends EventTarget {
     return new Promise((resolve, reject) => {
       this.#pending.set(key, { message, kind, resolve, reject })
       if (kind === INSERT) this.#seen.add(key)
-      if (this.#connection?.phase === 'live') this.#transmit(key)
       this.#tell('pending')
+      if (this.#session?.phase === 'live') this.#transmit(key)
     })
+  }
+
+  /** For tools: sends any event at once, past all bookkeeping. Answers whether there was a connection. See `Connection.emit`. */
+  emit(name, value, answered) {
+    return Boolean(this.#session && this.#session.phase !== 'opening' && this.#session.line.emit(name, value, answered))
   }
 
   /** Leaves for good; pending messages fail. */
   close() {
     if (this.state === 'closed') return
-    if (this.#connection?.phase === 'live') this.#emit(this.#connection, 'leave')
-    this.#end(this.#connection)
+    if (this.#session?.phase === 'live') this.#session.line.emit('leave')
+    this.#end(this.#session)
     clearTimeout(this.#retry)
     this.#closing.abort()
     for (const { reject } of this.#pending.values()) reject(new Error('closed'))
@@ -132,116 +138,77 @@ export class AlwaysOnline extends EventTarget {
   // ---- connection ----
 
   async #open() {
-    const connection = { phase: 'opening', socket: null, queue: [], overflow: false, patience: CONNECT_PATIENCE, heard: Date.now(), liveSince: 0 }
-    this.#connection = connection
+    const session = { phase: 'opening', line: null, queue: [], overflow: false, liveSince: 0 }
+    this.#session = session
     this.#set('connecting')
-    const { token, WebSocket } = this.#options
+    const { token, uid } = this.#options
     try {
-      connection.token = typeof token === 'function' ? await token() : token
-      if (connection !== this.#connection) return
-      connection.socket = new WebSocket(this.#address)
+      const secret = typeof token === 'function' ? await token() : token
+      if (session !== this.#session) return
+      session.line = new Connection(this.#url, this.#options)
+      session.line.onopen = () => {
+        session.phase = 'authenticating'
+        session.line.emit('authenticate', { uid, token: secret })
+      }
+      session.line.onevent = (name, value) => this.#event(session, name, value)
+      session.line.onclose = (reason, refused) => refused ? this.#refuse(session, 'refused', reason) : this.#drop(session, reason)
+      session.line.onframe = (text, sent) => this.#tell('frame', { text, sent })
     } catch (error) {
-      return this.#drop(connection, error.message)
+      this.#drop(session, error.message)
     }
-    connection.socket.onmessage = ({ data }) => connection === this.#connection && this.#packet(connection, data)
-    connection.socket.onclose = () => this.#drop(connection, 'the connection was lost')
-    this.#watch(connection)
-  }
-
-  /** A server that is silent for longer than a ping may take is gone, even if the transport does not say so. */
-  #watch(connection) {
-    clearTimeout(connection.timer)
-    connection.timer = setTimeout(() => this.#drop(connection, 'the server is silent'), connection.patience)
   }
 
   #tryNow() {
     this.#attempts = 0
-    const connection = this.#connection
-    if (connection && Date.now() - connection.heard > connection.patience) this.#drop(connection, 'the server was silent')
+    if (this.#session?.line?.silent) this.#drop(this.#session, 'the server was silent')
     if (this.state === 'waiting') this.connect()
   }
 
-  #end(connection) {
-    if (!connection) return
-    clearTimeout(connection.timer)
-    if (connection.socket) {
-      connection.socket.onmessage = connection.socket.onclose = null
-      connection.socket.close()
-    }
-    this.#connection = null
-    this.#awaiting.clear()
+  #end(session) {
+    session?.line?.close()
+    this.#session = null
   }
 
   /** Dropped: come back after an exponential delay with jitter, so that many clients of a restarted server do not come at once. */
-  #drop(connection, reason) {
-    if (connection !== this.#connection) return
-    if (connection.liveSince && Date.now() - connection.liveSince > STEADY) this.#attempts = 0
-    this.#end(connection)
+  #drop(session, reason) {
+    if (session !== this.#session) return
+    if (session.liveSince && Date.now() - session.liveSince > STEADY) this.#attempts = 0
+    this.#end(session)
     const delay = Math.min(LONGEST_DELAY, SHORTEST_DELAY * 2 ** this.#attempts++) * (0.5 + Math.random() / 2)
     this.#retry = setTimeout(() => this.connect(), delay)
     this.#set('waiting', reason, Date.now() + delay)
   }
 
   /** Refused: stay away until somebody calls connect(). */
-  #refuse(connection, state, reason) {
-    this.#end(connection)
+  #refuse(session, state, reason) {
+    this.#end(session)
     this.people.clear()
     this.#tell('people')
     this.#set(state, reason)
   }
 
-  #packet(connection, data) {
-    connection.heard = Date.now()
-    this.#watch(connection)
-    try {
-      if (data[0] === '2') connection.socket.send('3' + data.slice(1))
-      else if (data[0] === '1') this.#drop(connection, 'the server closed the connection')
-      else if (data[0] === '4') this.#packetInside(connection, data[1], data.slice(2))
-      else if (data[0] === '0') {
-        const { pingInterval, pingTimeout } = JSON.parse(data.slice(1))
-        connection.patience = pingInterval + pingTimeout
-        this.#watch(connection)
-        connection.socket.send('40')
-      }
-    } catch (error) {
-      this.#drop(connection, `unreadable packet: ${error.message}`)
-    }
-  }
-
-  #packetInside(connection, type, text) {
-    if (type === '0') this.#emit(connection, 'authenticate', { uid: this.#options.uid, token: connection.token })
-    else if (type === '1') this.#refuse(connection, 'refused', 'the server ended the session')
-    else if (type === '4') this.#refuse(connection, 'refused', JSON.parse(text).message ?? 'refused')
-    else if (type === '2' || type === '3') {
-      const digits = /^\d*/.exec(text)[0]
-      const values = JSON.parse(text.slice(digits.length))
-      if (type === '3') this.#acknowledged(connection, Number(digits), values[0])
-      else this.#event(connection, values[0], values[1])
-    }
-  }
-
-  #emit(connection, name, value, ack = '') {
-    connection.socket.send(`42${ack}${JSON.stringify(value === undefined ? [name] : [name, value])}`)
-  }
-
-  #event(connection, name, value) {
+  /** Answers to what a tool sent by `emit` find another phase than theirs, and change nothing. */
+  #event(session, name, value) {
     switch (name) {
       case 'authenticate':
-        if (value.status !== 0) return this.#refuse(connection, 'refused', value.data)
-        return this.#emit(connection, 'join', { roomId: this.#options.room, ...(this.#options.dummy && { dummy: true }) })
+        if (value.status !== 0) return this.#refuse(session, 'refused', value.data)
+        if (session.phase !== 'authenticating') return
+        session.phase = 'joining'
+        return session.line.emit('join', { roomId: this.#options.room, ...(this.#options.dummy && { dummy: true }) })
       case 'join':
-        if (value.status !== 0) return value.data === 'server error' ? this.#drop(connection, value.data) : this.#refuse(connection, 'refused', value.data)
-        connection.phase = 'catching up'
+        if (session.phase !== 'joining') return
+        if (value.status !== 0) return value.data === 'server error' ? this.#drop(session, value.data) : this.#refuse(session, 'refused', value.data)
+        session.phase = 'catching up'
         this.people.clear() // the server tells who is here after the answer
         this.#tell('people')
-        return this.#askPage(connection)
+        return this.#askPage(session)
       case 'sync':
-        return this.#page(connection, value)
+        return this.#page(session, value)
       case 'msg':
-        if (connection.phase === 'live') return this.#handOut(value, true)
+        if (session.phase === 'live') return this.#handOut(value, true)
         if (kindOf(value) === IGNORE) return
-        if (connection.queue.length < MAX_QUEUE) return connection.queue.push(value)
-        connection.overflow = true
+        if (session.queue.length < MAX_QUEUE) return session.queue.push(value)
+        session.overflow = true
         return
       case 'remote_join':
         this.people.add(String(value.uid))
@@ -250,7 +217,7 @@ export class AlwaysOnline extends EventTarget {
         this.people.delete(String(value.uid))
         return this.#tell('people')
       case 'kickout':
-        return this.#refuse(connection, 'kicked', 'signed in elsewhere')
+        return this.#refuse(session, 'kicked', 'signed in elsewhere')
       case 'system':
         return this.#tell('system', { content: value })
     }
@@ -258,39 +225,39 @@ export class AlwaysOnline extends EventTarget {
 
   // ---- catching up ----
 
-  #askPage(connection) {
-    this.#emit(connection, 'sync', { offset: this.#have, resume: true, ...(this.#gzip && { encoding: 'gzip' }) })
+  #askPage(session) {
+    session.line.emit('sync', { offset: this.#have, resume: true, ...(this.#gzip && { encoding: 'gzip' }) })
   }
 
-  async #page(connection, { data, offset, next, log, encoding }) {
+  async #page(session, { data, offset, next, log, encoding }) {
     let messages = data
     try {
       if (encoding === 'gzip') messages = JSON.parse(await gunzip(data))
     } catch {
       this.#gzip = false // ask for this page again, plain
     }
-    if (connection !== this.#connection || connection.phase !== 'catching up') return
-    if (encoding === 'gzip' && !this.#gzip) return this.#askPage(connection)
+    if (session !== this.#session || session.phase !== 'catching up') return
+    if (encoding === 'gzip' && !this.#gzip) return this.#askPage(session)
     if (log < this.#have) {
       this.#have = 0
       this.#seen = new Set(this.#pending.keys())
       this.#tell('reset')
-      return this.#askPage(connection)
+      return this.#askPage(session)
     }
     const before = this.#have
     for (const message of messages) this.#handOut(message, false)
     // Without `log` (the original server): a page with more to come holds inserts only, the last one also updates.
     const inserts = messages.filter(m => kindOf(m) === INSERT).length
     this.#have = log ?? (next ? offset : before + inserts)
-    if (next && this.#have <= before) return this.#drop(connection, 'sync makes no progress')
-    if (next) return this.#askPage(connection)
-    if (connection.overflow) {
-      Object.assign(connection, { queue: [], overflow: false })
-      return this.#askPage(connection)
+    if (next && this.#have <= before) return this.#drop(session, 'sync makes no progress')
+    if (next) return this.#askPage(session)
+    if (session.overflow) {
+      Object.assign(session, { queue: [], overflow: false })
+      return this.#askPage(session)
     }
-    connection.phase = 'live'
-    connection.liveSince = Date.now()
-    for (const message of connection.queue.splice(0)) this.#handOut(message, true)
+    session.phase = 'live'
+    session.liveSince = Date.now()
+    for (const message of session.queue.splice(0)) this.#handOut(message, true)
     this.#set('online')
     for (const key of this.#pending.keys()) this.#transmit(key)
   }
@@ -312,18 +279,16 @@ export class AlwaysOnline extends EventTarget {
   // ---- sending ----
 
   #transmit(key) {
-    const ack = ++this.#ackId
-    this.#awaiting.set(ack, key)
-    this.#emit(this.#connection, 'msg', this.#pending.get(key).message, ack)
+    const session = this.#session
+    const sent = session.line.emit('msg', this.#pending.get(key).message, answer => this.#acknowledged(session, key, answer))
+    if (!sent) this.#settle(key, { status: 1, data: 'message too large' })
   }
 
-  #acknowledged(connection, ack, answer) {
-    const key = this.#awaiting.get(ack)
-    this.#awaiting.delete(ack)
+  #acknowledged(session, key, answer) {
     const entry = this.#pending.get(key)
     if (!entry) return
     if (answer?.status && RETRYABLE.has(answer.data)) {
-      const again = () => connection === this.#connection && this.#pending.get(key) === entry && this.#transmit(key)
+      const again = () => session === this.#session && this.#pending.get(key) === entry && this.#transmit(key)
       return void setTimeout(again, 1000 + Math.random() * 1000)
     }
     if (!answer?.status && entry.kind === INSERT) this.#have++
@@ -334,9 +299,10 @@ export class AlwaysOnline extends EventTarget {
     const entry = this.#pending.get(key)
     if (!entry) return
     this.#pending.delete(key)
+    this.#tell('settled', { message: entry.message, answer })
+    this.#tell('pending')
     if (answer?.status) entry.reject(new Error(answer.data))
     else entry.resolve(answer)
-    this.#tell('pending')
   }
 
   #set(state, reason = '', retryAt = 0) {
@@ -349,6 +315,113 @@ export class AlwaysOnline extends EventTarget {
   }
 }
 
+/**
+ * One socket.io connection over a WebSocket: frames, pings, acknowledgements; it does not come back by itself. Its handlers are set like a WebSocket's.
+ */
+export class Connection {
+  onopen = () => {} // (): the namespace is open, `authenticate` is the next to be sent
+  onevent = () => {} // (name, value)
+  onclose = () => {} // (reason, refused): once, not after close(); refused: the server ended the session, so stay away
+  onframe = () => {} // (text, sent): everything that passes, in order
+  #socket
+  #answered = new Map() // ack id → function
+  #ackId = 0
+  #heard = Date.now()
+  #patience = CONNECT_PATIENCE
+  #maxPayload = Infinity
+  #timer
+
+  /** @param {string} url ws://, wss://, http:// or https://, with host and port */
+  constructor(url, { path = '/socket.io/', WebSocket = globalThis.WebSocket } = {}) {
+    this.#socket = new WebSocket(url.replace(/^http/, 'ws').replace(/\/+$/, '') + path + '?EIO=4&transport=websocket')
+    this.#socket.onmessage = ({ data }) => this.#frame(data)
+    this.#socket.onclose = () => this.#end('the connection was lost')
+    this.#watch()
+  }
+
+  /** Bytes that wait in the socket. */
+  get unsent() {
+    return this.#socket.bufferedAmount
+  }
+
+  /** Whether the server said nothing for longer than a ping may take. A page that slept finds out by this, before its timers do. */
+  get silent() {
+    return Date.now() - this.#heard > this.#patience
+  }
+
+  /** Sends an event, and calls `answered(answer)` when it is acknowledged. False, and not sent: it is larger than the server takes, which would close. */
+  emit(name, value, answered) {
+    const ack = answered ? ++this.#ackId : ''
+    const text = `42${ack}${JSON.stringify(value === undefined ? [name] : [name, value])}`
+    if (text.length * 3 > this.#maxPayload && sizeOf(text) > this.#maxPayload) return false
+    if (answered) this.#answered.set(ack, answered)
+    this.#send(text)
+    return true
+  }
+
+  close() {
+    clearTimeout(this.#timer)
+    this.#socket.onmessage = this.#socket.onclose = null
+    this.#socket.close()
+  }
+
+  #end(reason, refused = false) {
+    this.close()
+    this.onclose(reason, refused)
+  }
+
+  #send(text) {
+    this.#socket.send(text)
+    this.onframe(text, true)
+  }
+
+  /** A server that is silent for longer than a ping may take is gone, even if the transport does not say so. */
+  #watch() {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#end('the server is silent'), this.#patience)
+  }
+
+  #frame(text) {
+    this.#heard = Date.now()
+    this.#watch()
+    this.onframe(text, false)
+    try {
+      const { type, id, values } = parseFrame(text)
+      if (type === 'open') {
+        this.#patience = values.pingInterval + values.pingTimeout
+        this.#maxPayload = values.maxPayload ?? Infinity
+        this.#watch()
+        this.#send('40')
+      } else if (type === 'close') this.#end('the server closed the connection')
+      else if (type === 'ping') this.#send('3' + text.slice(1))
+      else if (type === 'connect') this.onopen()
+      else if (type === 'disconnect') this.#end('the server ended the session', true)
+      else if (type === 'refuse') this.#end(values?.message ?? 'refused', true)
+      else if (type === 'event') this.onevent(...values)
+      else if (type === 'ack') {
+        this.#answered.get(id)?.(values[0])
+        this.#answered.delete(id)
+      }
+    } catch (error) {
+      this.#end(`unreadable packet: ${error.message}`)
+    }
+  }
+}
+
+const ENGINE = ['open', 'close', 'ping', 'pong', 'message', 'upgrade', 'noop']
+const PACKETS = ['connect', 'disconnect', 'event', 'ack', 'refuse']
+
+/** A frame in words: {type, id, values}. `values` is the JSON in it: of an event [name, value], of an acknowledgement [answer]; its id is that of the event. */
+export function parseFrame(text) {
+  const engine = ENGINE[text[0]]
+  if (engine !== 'message') return { type: engine, values: engine === 'open' ? JSON.parse(text.slice(1)) : undefined }
+  const [, id, json] = /^(\d*)(.*)$/s.exec(text.slice(2))
+  return { type: PACKETS[text[1]], id: id && Number(id), values: json ? JSON.parse(json) : undefined }
+}
+
+/** Bytes of a text in UTF-8. */
+export const sizeOf = text => new TextEncoder().encode(text).length
+
 const idOf = m => m[1] ?? m.msgId
 
 const keyOf = (message, uid) => JSON.stringify([String(uid), kindOf(message), String(idOf(message))])
@@ -359,7 +432,7 @@ export function randomText(length) {
 }
 
 /** Base64 of gzip → text. */
-async function gunzip(base64) {
+export async function gunzip(base64) {
   const bytes = Uint8Array.from(atob(base64), c => c.charCodeAt(0))
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'))).text()
 }

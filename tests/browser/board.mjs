@@ -1,4 +1,4 @@
-// The whiteboard as a person uses it: windows, strokes, what can be seen where.
+// The demo's pages as a person uses them: windows, and on the whiteboard strokes and what can be seen where.
 import { strict as assert } from 'node:assert'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
@@ -18,18 +18,26 @@ export function launch() {
 
 /** One window of one person: a browser context of its own, so nothing is shared but the server. */
 export class Window {
-  /** Messages of the console and uncaught errors. A lost connection is logged by the browser itself. */
+  /** Messages of the console, uncaught errors, and what was asked of other hosts. A lost connection is logged by the browser itself. */
   complaints = []
 
-  static async open(browser, url, { identity, ...options } = {}) {
+  /** `identity`: of another window, as text; `name`: what the browser remembers; `wire`: a Wire for its connections; `until`: the status to wait for. */
+  static async open(browser, url, { identity, name, wire, until = 'Online', ...options } = {}) {
     const window = new Window()
     window.context = await browser.newContext({ viewport: LAPTOP, ...options })
     if (identity) await window.context.addInitScript(text => sessionStorage.setItem('identity', text), identity)
+    if (name) await window.context.addInitScript(text => localStorage.setItem('name', text), name)
+    if (wire) await wire.attach(window.context)
     window.page = await window.context.newPage()
     window.page.on('console', m => m.type() === 'error' && window.complaints.push(m.text()))
     window.page.on('pageerror', error => window.complaints.push(String(error)))
+    const elsewhere = address => {
+      if (/^(http|ws)s?:/.test(address) && new URL(address).hostname !== new URL(url).hostname) window.complaints.push(`asked ${address}`)
+    }
+    window.page.on('request', request => elsewhere(request.url()))
+    window.page.on('websocket', socket => elsewhere(socket.url()))
     await window.page.goto(url)
-    await window.status('Online')
+    await window.status(until)
     return window
   }
 
@@ -72,5 +80,44 @@ export class Window {
 
   close() {
     return this.context.close()
+  }
+}
+
+/** The connections of one window, in the test's hand: it can cut them, keep new ones away, and hold back what the server says. */
+export class Wire {
+  /** What the page sent and got, in order: {text, sent}. */
+  frames = []
+  /** While this is false no connection comes about. */
+  open = true
+  /** Decides about each frame of the server whether it passes. */
+  passes = () => true
+  #ends = new Set()
+
+  attach(context) {
+    return context.routeWebSocket(/socket\.io/, page => {
+      if (!this.open) return page.close()
+      const server = page.connectToServer()
+      this.#ends.add(page)
+      page.onMessage(text => { this.frames.push({ text, sent: true }); server.send(text) })
+      server.onMessage(text => { if (this.passes(text)) { this.frames.push({ text, sent: false }); page.send(text) } })
+    })
+  }
+
+  /** Cuts what is there. New connections come about again only after `mend`. */
+  async cut() {
+    this.open = false
+    await Promise.all([...this.#ends].map(page => page.close()))
+    this.#ends.clear()
+  }
+
+  mend() {
+    this.open = true
+    this.passes = () => true
+  }
+
+  /** The payloads of what the page sent under this name. */
+  sent(name) {
+    const events = this.frames.filter(f => f.sent && f.text.startsWith('42')).map(f => JSON.parse(f.text.replace(/^42\d*/, '')))
+    return events.filter(([one]) => one === name).map(([, value]) => value)
   }
 }

@@ -1,7 +1,7 @@
 // The client against a scripted server: a socket that the test plays by hand, packet by packet. No browser, no network.
 import { strict as assert } from 'node:assert'
 import { afterEach, beforeEach, mock, test } from 'node:test'
-import { AlwaysOnline } from '../../demo/always-online.js'
+import { AlwaysOnline, Connection } from '../../demo/always-online.js'
 
 let sockets, client, got, states
 const settle = async () => { for (let i = 0; i < 10; i++) await Promise.resolve() }
@@ -156,4 +156,65 @@ test('the pause between attempts grows, up to half a minute', async () => {
     await settle()
   }
   pauses.forEach((p, i) => assert(p >= Math.min(30_000, 500 * 2 ** i) / 2 && p <= Math.min(30_000, 500 * 2 ** i), `${pauses}`))
+})
+
+test('what a tool sends past the bookkeeping is answered, and changes nothing', async () => {
+  await last().letsIn()
+  await page([stroke('a')], 1)
+  const [answers, frames] = [[], []]
+  client.on('frame', frame => frames.push(frame))
+  const before = last().sent.length
+  for (const [name, value] of [['authenticate', { uid: 'anna', token: 't0ken' }], ['join', { roomId: 'other' }], ['sync', { offset: 0 }]]) {
+    assert.equal(client.emit(name, value, answer => answers.push(answer)), true)
+    await last().event(name, name === 'sync' ? { data: [stroke('a')], offset: 1, next: 0 } : { status: 0 })
+    await last().says(`43${last().sent.length - before}[{"status":0}]`)
+  }
+  await last().event('join', { status: 1, data: 'join failed, require roomId' })
+  assert.deepEqual([answers.length, last().sent.length - before, client.state, ids().length], [3, 3, 'online', 1])
+  assert.deepEqual(frames.filter(f => f.sent).map(f => f.text), last().sent.slice(before))
+  assert.equal(frames.filter(f => !f.sent).length, 7)
+  last().lost()
+  assert.equal(client.emit('sync', { offset: 0 }), false)
+})
+
+test('what is larger than the server takes is not sent, as that would close the connection again and again', async () => {
+  await last().says('0{"sid":"x","pingInterval":25000,"pingTimeout":20000,"maxPayload":1000}')
+  await last().says('40{"sid":"y"}')
+  await last().event('authenticate', { status: 0 })
+  await last().event('join', { status: 0 })
+  await page([], 0)
+  const before = last().sent.length
+  await assert.rejects(client.send({ text: 'ü'.repeat(600) }), /message too large/)
+  assert.deepEqual([last().sent.length, client.pending], [before, 0])
+  client.send({ text: 'u'.repeat(600) }).catch(() => {}) // the end of the test closes the client
+  assert.equal(last().sent.length, before + 1)
+})
+
+test('what became of a message is told between those that stand around it in the log', async () => {
+  await last().letsIn()
+  await page([], 0)
+  const order = []
+  client.on('message', ({ message }) => order.push(message.msgId))
+  client.on('settled', ({ message, answer }) => order.push(`${message.msgId}: ${answer.status}`))
+  const ours = client.send({ msgId: 'ours' })
+  last().lost()
+  mock.timers.tick(30_000)
+  await settle()
+  await last().letsIn()
+  await page([stroke('before'), { s: 0, msgId: 'ours', 2: 'anna' }, stroke('after')], 3)
+  await ours
+  assert.deepEqual(order, ['before', 'ours: 0', 'after'])
+})
+
+test('a bare connection does only what it is told, and says how it ended', async () => {
+  const told = []
+  const bare = new Connection('ws://board.example', { WebSocket: Socket })
+  Object.assign(bare, { onopen: () => told.push('open'), onevent: (...event) => told.push(event), onclose: (...end) => told.push(end) })
+  await last().says('0{"sid":"x","pingInterval":25000,"pingTimeout":20000}')
+  await last().says('40{"sid":"y"}')
+  await last().event('authenticate', { status: 1, data: 'authentication timeout' })
+  assert.deepEqual(last().sent, ['40'])
+  await last().says('41')
+  assert.deepEqual(told, ['open', ['authenticate', { status: 1, data: 'authentication timeout' }], ['the server ended the session', true]])
+  assert.equal(last().closed, true)
 })

@@ -1,9 +1,8 @@
-// Draws the picture of the README: docs/images/whiteboard.png. Two people, one board. Run with AO_BIN like the tests: npm run picture
+// Takes the pictures of the documents, docs/images/NAME.png, of each page. Run with AO_BIN like the tests: npm run picture [whiteboard|chat|events]
 import { stat } from 'node:fs/promises'
 import { launch, Window } from './board.mjs'
 import { Server } from './server.mjs'
 
-const FILE = new URL('../../docs/images/whiteboard.png', import.meta.url).pathname
 const TAU = Math.PI * 2
 
 /** Points along a function of 0…1, with the small unsteadiness of a hand. */
@@ -63,12 +62,9 @@ async function drawAll(window, strokes, options) {
   }
 }
 
-const server = new Server()
-await server.start()
-const browser = await launch()
-try {
-  const url = `${server.at.demo}/#holiday plans`
-  const [anna, bert] = [await Window.open(browser, url), await Window.open(browser, url)]
+/** Two people, one board. */
+async function whiteboard(open) {
+  const [anna, bert] = [await open('/'), await open('/')]
   await drawAll(anna, landscape)
   await drawAll(bert, sky)
   await drawAll(anna, [hello])
@@ -76,8 +72,80 @@ try {
   await drawAll(bert, [tail], { lift: false }) // in the middle of it: Anna sees the pointer and what is not stored yet
   await anna.page.mouse.move(640, 660)
   await anna.page.locator('.cursor').waitFor()
-  await anna.page.screenshot({ path: FILE })
-  console.log(`${FILE.split('/').slice(-3).join('/')}: ${Math.round((await stat(FILE)).size / 1024)} KiB`)
+  return anna
+}
+
+const yesterday = [
+  ['anna', 'Where do we go this summer?'],
+  ['bert', 'Somewhere with a lake'],
+  ['bert', 'And mountains, if I may ask for both'],
+  ['carla', 'The hut from two years ago was perfect: https://example.org/huts/lakeside'],
+]
+const today = [
+  ['anna', 'Good morning! Shall I ask whether it is free in the second half of July? We could take the boat out again, and Carla’s brother wanted to come along, too.'],
+  ['carla', 'He does. Yes, please ask'],
+  ['anna', 'Done, they will answer by tonight'],
+]
+
+/** Three people, one of whom types. */
+async function chat(open) {
+  const people = { anna: await open('/chat', { name: 'Anna' }), bert: await open('/chat', { name: 'Bert Lindqvist' }), carla: await open('/chat', { name: 'Carla' }) }
+  const at = (days, hour, minute) => { const t = new Date(); t.setDate(t.getDate() + days); t.setHours(hour, minute, 0, 0); return t }
+  let minute = 0
+  for (const [day, hour, lines] of [[-1, 19, yesterday], [0, 9, today]]) {
+    for (const [who, text] of lines) {
+      minute += 2
+      await Promise.all(Object.values(people).map(({ page }) => page.clock.setSystemTime(at(day, hour, minute))))
+      await people[who].page.getByLabel('Message', { exact: true }).fill(text)
+      await people[who].page.keyboard.press('Enter')
+      for (const { page } of Object.values(people)) await page.locator('.message.stored', { hasText: text }).waitFor()
+    }
+  }
+  await people.anna.page.reload() // the days are named after today
+  await people.anna.page.clock.setSystemTime(at(0, 9, 30))
+  await people.anna.page.locator('.message', { hasText: today.at(-1)[1] }).waitFor()
+  await people.carla.page.getByLabel('Message', { exact: true }).fill('Great')
+  await people.anna.page.getByText('Carla is typing').waitFor()
+  return people.anna
+}
+
+/** A client that sends, and sees what others do. */
+async function events(open) {
+  const anna = await open('/events')
+  const bert = await open('/chat', { name: 'Bert' })
+  const { page } = anna
+  const row = text => page.locator('#rows > li', { hasText: text }).last()
+  const say = async text => {
+    await bert.page.getByLabel('Message', { exact: true }).pressSequentially(text)
+    await bert.page.keyboard.press('Enter')
+    await row(text).waitFor()
+  }
+  await say('Somewhere with a lake')
+  await page.getByRole('button', { name: 'Send', exact: true }).click()
+  await page.getByText('Acknowledged').waitFor()
+  await page.locator('#kinds').getByRole('button', { name: /^sync/ }).click()
+  await page.getByRole('button', { name: 'Send', exact: true }).click()
+  await row('of sync').waitFor()
+  await page.locator('#rows > .got', { hasText: '"data":[' }).first().locator('summary').first().click()
+  await page.locator('#kinds').getByRole('button', { name: /^update/ }).click()
+  await page.getByRole('button', { name: 'Send', exact: true }).click()
+  await page.getByText('Acknowledged after').waitFor()
+  return anna
+}
+
+const stories = { whiteboard: [whiteboard, 'holiday plans'], chat: [chat, 'a hut at the lake'], events: [events, 'plans'] }
+const wanted = process.argv.slice(2)
+const server = new Server()
+await server.start()
+const browser = await launch()
+try {
+  for (const name of wanted.length ? wanted : Object.keys(stories)) {
+    const file = new URL(`../../docs/images/${name}.png`, import.meta.url).pathname
+    const [story, room] = stories[name]
+    const window = await story((path, options) => Window.open(browser, `${server.at.demo}${path}#${room}`, { locale: 'en-GB', ...options }))
+    await window.page.screenshot({ path: file })
+    console.log(`docs/images/${name}.png: ${Math.round((await stat(file)).size / 1024)} KiB`)
+  }
 } finally {
   await browser.close()
   await server.remove()

@@ -1,6 +1,6 @@
 // The server under test: the real binary on free ports of the loopback, with data of its own.
 import { spawn } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,19 +10,25 @@ import { setTimeout as pause } from 'node:timers/promises'
 const BINARY = process.env.AO_BIN ?? new URL('../../target/debug/always-online', import.meta.url).pathname
 
 export class Server {
+  #settings
   #child
   #directory
   #listen = { websocket: '127.0.0.1:0', api: '127.0.0.1:0', demo: '127.0.0.1:0' }
+
+  /** @param {Record<string, string>} settings AO_… variables beyond those that are set here */
+  constructor(settings = {}) {
+    this.#settings = settings
+  }
 
   /** Addresses after start(): websocket, api, demo, as http://127.0.0.1:PORT */
   at = {}
 
   /** A second start listens on the same ports and finds the same data. */
   async start() {
-    this.#directory ??= await mkdtemp(join(tmpdir(), 'whiteboard-'))
+    this.#directory ??= await mkdtemp(join(tmpdir(), 'demo-pages-'))
     // None of our own AO_ variables: the server takes them for its settings.
     const inherited = Object.entries(process.env).filter(([key]) => !key.startsWith('AO_'))
-    const env = { ...Object.fromEntries(inherited), AO_STORE__PATH: this.#directory }
+    const env = { ...Object.fromEntries(inherited), AO_STORE__PATH: this.#directory, ...this.#settings }
     for (const [name, address] of Object.entries(this.#listen)) env[`AO_${name.toUpperCase()}__LISTEN`] = address
     const child = spawn(BINARY, [], { env, stdio: ['ignore', 'pipe', 'inherit'] })
     this.#child = child
@@ -40,6 +46,12 @@ export class Server {
       if (this.at.websocket && this.at.api && this.at.demo) break
     }
     child.stdout.resume() // a full pipe would stop the server
+  }
+
+  /** Uid and token of the administrator of the first start. */
+  async admin() {
+    const text = await readFile(join(this.#directory, 'admin-credential'), 'utf8')
+    return Object.fromEntries([...text.matchAll(/^(uid|token): (.+)$/gm)].map(([, key, value]) => [key, value]))
   }
 
   async stop() {

@@ -1,44 +1,15 @@
-// Anna and Bert draw on one board, in two browser contexts. AO_TEST_DEMO_URL points the tests at a demo page that runs already; then nothing is restarted.
+// Anna and Bert draw on one board, in two browser contexts.
 import { strict as assert } from 'node:assert'
-import { mkdir } from 'node:fs/promises'
-import { after, afterEach, before, test } from 'node:test'
-import { launch, LAPTOP, PHONE, Window } from './board.mjs'
-import { Server } from './server.mjs'
+import { test } from 'node:test'
+import { LAPTOP, PHONE } from './board.mjs'
+import { forgive, ours, stage } from './stage.mjs'
 
-const OUT = new URL('out/', import.meta.url).pathname
 const ROOF = [[300, 420], [400, 300], [500, 420]]
 const FLOOR = [[300, 560], [500, 560]]
 const WAVE = [[700, 300], [760, 360], [820, 300], [880, 360], [940, 300]]
 
-let browser, server, demo, rooms = 0
-const windows = []
-
-before(async () => {
-  await mkdir(OUT, { recursive: true })
-  browser = await launch()
-  demo = process.env.AO_TEST_DEMO_URL
-  if (!demo) {
-    server = new Server()
-    await server.start()
-    demo = server.at.demo
-  }
-})
-after(async () => {
-  await browser?.close()
-  await server?.remove()
-})
-afterEach(async () => {
-  const open = windows.splice(0)
-  await Promise.all(open.map(w => w.close()))
-  for (const w of open) assert.deepEqual(w.complaints, [], 'nothing was logged as an error')
-})
-
-const newRoom = () => `sketch ${process.pid}.${++rooms}`
-async function enter(room, options) {
-  const window = await Window.open(browser, `${demo}/#${encodeURIComponent(room)}`, options)
-  windows.push(window)
-  return window
-}
+const board = stage('/')
+const { enter, newRoom } = board
 
 test('what one draws the other sees, after a reload and later too', async () => {
   const room = newRoom()
@@ -123,7 +94,7 @@ test('who comes and goes is listed', async () => {
   await count(1)
 })
 
-test('a restarted server: the page says so, comes back, and a stroke drawn meanwhile arrives exactly once', { skip: process.env.AO_TEST_DEMO_URL && 'the server is not ours' }, async () => {
+test('a restarted server: the page says so, comes back, and a stroke drawn meanwhile arrives exactly once', ours, async () => {
   const room = newRoom()
   const [anna, bert] = [await enter(room), await enter(room)]
   await anna.draw(ROOF)
@@ -131,11 +102,11 @@ test('a restarted server: the page says so, comes back, and a stroke drawn meanw
   await anna.stored()
   await bert.page.evaluate(watchRoom, { room })
 
-  await server.stop()
+  await board.server.stop()
   await Promise.all([anna.status('Reconnecting'), bert.status('Reconnecting')])
   await anna.draw(FLOOR)
   await anna.page.waitForFunction(() => document.getElementById('status').textContent.includes('1 to send'))
-  await server.start()
+  await board.server.start()
   await Promise.all([anna.status('Online'), bert.status('Online')])
   await anna.stored()
   await bert.sees([...ROOF, ...FLOOR])
@@ -147,7 +118,7 @@ test('a restarted server: the page says so, comes back, and a stroke drawn meanw
   assert.equal(new Set(watched).size, 3)
   const carla = await enter(room)
   await carla.sees([...ROOF, ...FLOOR, ...WAVE])
-  for (const w of [anna, bert]) w.complaints = w.complaints.filter(c => !c.startsWith('WebSocket connection to'))
+  forgive(anna, bert)
 })
 
 /** Runs in the page: a second client, unseen by the others, that notes the stroke of every stored piece it is handed. */
@@ -211,5 +182,5 @@ test('a phone and a dark laptop show the same drawing', async () => {
   await phone.page.waitForFunction(anyInk)
   await phone.page.touchscreen.tap(195, 300)
   await light.page.waitForFunction(() => document.querySelectorAll('.cursor').length === 1)
-  for (const [name, w] of Object.entries({ light, dark, phone })) await w.page.screenshot({ path: `${OUT}${name}.png` })
+  for (const [name, w] of Object.entries({ light, dark, phone })) await board.picture(name, w)
 })
