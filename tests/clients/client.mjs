@@ -34,8 +34,8 @@ export class Client {
   get transport() { return this.socket.io.engine?.transport?.name }
   get last() { return this.log.at(-1) }
 
-  /** Resolves once connected for the first time. */
-  connected() { return this.until('its first connect', () => this.connects > 0) }
+  /** Resolves once connected for the first time. The program it lives in may have to start. */
+  connected() { return this.until('its first connect', () => this.connects > 0, 60_000) }
 
   /** Resolves once the connection has been upgraded to a websocket. */
   upgraded() {
@@ -45,10 +45,13 @@ export class Client {
 
   tell(event, ...payload) { this.socket.emit(event, ...payload) }
 
+  /** These bytes as its program has them. */
+  bytes(...list) { return this.socket.bytes?.(list) ?? Buffer.from(list) }
+
   /** Emits with an acknowledgement callback. @returns what the server acknowledged with */
   async ask(event, ...payload) {
     let answer
-    this.socket.emit(event, ...payload, (...values) => { answer = values; this.#wake() })
+    this.socket.emit(event, ...payload, (...values) => { answer = structuredClone(values); this.#wake() })
     await this.until(`the acknowledgement of ${event} ${brief(payload)}`, () => answer)
     assert.equal(answer.length, 1, `one value in the acknowledgement of ${event}: ${brief(answer)}`)
     return answer[0]
@@ -112,12 +115,12 @@ export class Client {
 
   close() { this.socket.disconnect() }
 
-  async until(what, ready) {
+  async until(what, ready, patience = this.patience) {
     if (ready()) return
     await new Promise((resolve, reject) => {
       const check = () => { if (ready()) { done(); resolve() } }
       const done = () => { clearTimeout(timer); this.#waiting.delete(check) }
-      const timer = setTimeout(() => { done(); reject(new Error(`${this.name} waited ${this.patience} ms for ${what}`)) }, this.patience)
+      const timer = setTimeout(() => { done(); reject(new Error(`${this.name} waited ${patience} ms for ${what}`)) }, patience)
       this.#waiting.add(check)
     })
   }

@@ -37,8 +37,11 @@ export class Party {
 
   /** A name nobody had before, with letters outside ASCII where the wire can carry them. */
   fresh(name) {
-    return this.wire.ascii || randomInt(2) ? `${name}-${random()}` : `${name}-${random()}-é日🎉`
+    return `${name}-${random()}${randomInt(2) ? this.written('-é日🎉') : ''}`
   }
+
+  /** What of a text the wire can carry. */
+  written(text) { return this.wire.lacks ? text.replace(this.wire.lacks, '') : text }
 
   /** Connected, not authenticated. `node`: where; `url` is another way to the server, a proxy's. */
   async guest(name, { uid = this.fresh(name), token, node, url = (node ?? this.server.nodeForClient()).url, wire = this.wire } = {}) {

@@ -1,15 +1,17 @@
-// The server ends (SIGTERM) and starts again on the same ports and with the same data, with all twelve kinds of clients connected:
+// The server ends (SIGTERM) and starts again on the same ports and with the same data, with all kinds of clients connected:
 // each loses its transport, comes back by itself, and finds what was stored. None is told to stay away. Where there is another node,
 // one that ends for good loses nobody either.
 import assert from 'node:assert/strict'
 import { after, before, describe } from 'node:test'
 import { failure } from './client.mjs'
 import { Line } from './cut.mjs'
+import { FOREIGN } from './foreign/wires.mjs'
 import { inserts, sendAll, sync } from './messages.mjs'
 import { Party, scenes } from './party.mjs'
 import { SITES } from './sites.mjs'
 import { WIRES } from './wires.mjs'
 
+const ALL = [...WIRES, ...FOREIGN]
 const ENV = { AO_AUTH__TIMEOUT: '120s' } // they wait for their turn
 
 /** `a` and `b` in a room with a log. `ways` is how each gets in. @returns `{party, room, a, b, log}`, or `{trouble}` where not even that much worked */
@@ -38,7 +40,7 @@ async function gathered(party, ways) {
 async function returned(client) {
   await client.upTo('disconnect')
   const reason = client.log.find(([event]) => event === 'disconnect')[1]
-  assert.match(reason, client.wire.transports.includes('websocket') ? /^transport close$/ : /^transport (close|error)$/, `${client.name} loses its transport`)
+  assert.match(reason, client.wire.lost, `${client.name} loses its transport`)
   await client.sees(['reconnect'])
 }
 
@@ -58,7 +60,7 @@ for (const site of SITES) describe(site.name, () => {
     let server
     before(async () => {
       server = await site.start({ title: 'restarted', env: ENV })
-      for (const wire of WIRES) kept.set(wire, await settle(server, wire))
+      for (const wire of ALL) kept.set(wire, await settle(server, wire))
       await server.restart()
     })
     after(async () => {
@@ -66,7 +68,7 @@ for (const site of SITES) describe(site.name, () => {
       await server?.stop()
     })
 
-    for (const wire of WIRES) {
+    for (const wire of ALL) {
       scenes({ get server() { return server }, wire })(`${wire.name}: comes back after a restart, and what was stored is there`, async own => {
         const { trouble, party, room, a, b, log } = kept.get(wire)
         if (trouble) throw trouble
@@ -87,7 +89,7 @@ for (const site of SITES) describe(site.name, () => {
     before(async () => {
       server = await site.start({ title: 'one node ends', env: ENV })
       const [stays, ends] = server.nodes
-      for (const wire of WIRES) {
+      for (const wire of ALL) {
         const line = await Line.to(ends.url)
         kept.set(wire, { line, ...await settle(server, wire, { a: { node: stays }, b: { url: line.url } }) })
       }
@@ -99,7 +101,7 @@ for (const site of SITES) describe(site.name, () => {
       await server?.stop()
     })
 
-    for (const wire of WIRES) {
+    for (const wire of ALL) {
       scenes({ get server() { return server }, wire })(`${wire.name}: comes back on the other node, and what was stored is there`, async own => {
         const { trouble, party, room, a, b, log } = kept.get(wire)
         if (trouble) throw trouble

@@ -1,6 +1,8 @@
-// The client story, told twelve times to each site: each generation of socket.io-client with each way to use its transports.
+// The client story, told to each site by each kind of client: each generation of socket.io-client with each way to use its transports,
+// and the clients that others wrote.
 // One site for all, in its default settings; the people and rooms of each test are its own.
 import { after, before, describe } from 'node:test'
+import { FOREIGN } from './foreign/wires.mjs'
 import { scenes } from './party.mjs'
 import { SITES } from './sites.mjs'
 import { comeback } from './story/comeback.mjs'
@@ -17,7 +19,7 @@ for (const site of SITES) {
     before(async () => { stage.server = await site.start({ title: 'the client story' }) })
     after(() => stage.server?.stop())
 
-    for (const wire of WIRES) {
+    for (const wire of [...WIRES, ...FOREIGN]) {
       describe(wire.name, () => {
         before(() => { stage.wire = wire })
         const scene = scenes(stage)

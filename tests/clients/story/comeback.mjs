@@ -62,15 +62,17 @@ export function comeback(scene, { clustered }) {
   })
 
   scene('is dropped for a message beyond all limits, and comes back by itself', async party => {
-    const [room, a] = [party.fresh('room'), await party.user('a')]
-    await party.enter(a, room)
+    const room = party.fresh('room')
+    const [b, a] = await party.gather(room, 'b', 'a')
     if (party.wire.way === 'polling with upgrade') await a.upgraded()
     const [kept] = await sendAll(a, inserts(0, 1))
     a.tell('msg', { s: 0, 1: 'far too large', data: 'x'.repeat(4 * 1024 * 1024) })
+    await b.sees(['msg', kept], ['remote_disconnect', { uid: a.uid }])
+    if (party.wire.deaf) return
     await a.isDropped()
     await a.sees(['reconnect'])
     await party.signIn(a)
-    await party.enter(a, room)
+    await party.enter(a, room, { present: [b] })
     assert.deepEqual((await sync(a, { offset: 0 })).data, [kept])
   })
 }

@@ -64,15 +64,34 @@ export function messages(scene) {
   })
 
   scene('sends unicode', async party => {
-    if (party.wire.ascii && party.wire.way === 'polling only') return // no server can: see wires.mjs
     const [a, b] = await party.gather(party.fresh('room'), 'a', 'b')
-    if (party.wire.ascii) for (const client of [a, b]) await client.upgraded()
-    const text = { s: 0, 1: UNICODE, [UNICODE]: UNICODE, data: [UNICODE, 'ascii', '🎉'.repeat(1000)] }
+    if (party.wire.way === 'polling with upgrade') for (const client of [a, b]) await client.upgraded()
+    const written = text => party.wire.way === 'polling only' ? party.written(text) : text
+    const all = written(UNICODE)
+    const text = { s: 0, 1: all, [all]: all, data: [all, 'ascii', written('🎉'.repeat(1000))] }
     a.tell('msg', text)
     a.tell('msg', { s: 2, 1: 'after' })
     await b.sees(['msg', { ...text, 2: a.uid }], ['msg', { s: 2, 1: 'after', 2: a.uid }])
     assert.deepEqual((await sync(b, { encoding: 'gzip' })).data, [{ ...text, 2: a.uid }])
     assert.deepEqual((await sync(b, {})).data, [{ ...text, 2: a.uid }])
+  })
+
+  scene('sends bytes: refused, whatever they travel as, and the connection stays', async party => {
+    const [a, b] = await party.gather(party.fresh('room'), 'a', 'b')
+    if (party.wire.way === 'polling with upgrade') await a.upgraded()
+    const binary = { s: 0, 1: 'bytes', data: a.bytes(0, 1, 128, 255) }
+    if (party.wire.garbles) { // see its wire
+      a.tell('msg', binary)
+      await a.isDropped()
+      await a.sees(['reconnect'])
+      await b.sees(['remote_disconnect', { uid: a.uid }])
+      return
+    }
+    assert.deepEqual(await a.ask('msg', binary), { status: 1, data: 'not an object' })
+    a.tell('msg', binary)
+    await party.barrier(a, b)
+    await party.barrier(b, a)
+    assert.deepEqual(await sync(a, {}), { data: [], offset: 0, next: 0 })
   })
 
   scene('sends 400 KB in one message', async party => {
