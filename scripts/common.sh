@@ -72,10 +72,48 @@ install_mongod() {
   exec {lock}>&-
 }
 
-# The proxy in front of several instances.
+# need_proxy KIND: haproxy or nginx, in front of several instances. Sets PROXY_BIN.
 need_proxy() {
-  PATH=$PATH:/usr/sbin
-  command -v haproxy >/dev/null || install haproxy
+  local PATH=$PATH:/usr/sbin
+  case $1 in
+    haproxy) command -v haproxy >/dev/null || install haproxy ;;
+    nginx) command -v nginx >/dev/null || unpacked_nginx >/dev/null || unpack_nginx ;;
+    *) fail "there is no proxy named $1 here: haproxy or nginx" ;;
+  esac
+  PROXY_BIN=$(command -v "$1" || unpacked_nginx)
+  export PROXY_BIN
+}
+
+unpacked_nginx() { .tools/nginx/usr/sbin/nginx -v 2>/dev/null && echo "$PWD/.tools/nginx/usr/sbin/nginx"; }
+
+# Debian's nginx, unpacked into .tools: when it is installed it starts as a service, now and at each boot, and takes port 80.
+unpack_nginx() {
+  install libssl3 libpcre2-8-0 zlib1g
+  say "unpacking nginx into .tools"
+  mkdir -p .tools/nginx
+  # One at a time, and who waited finds it there.
+  exec {lock}>.tools/nginx.lock
+  flock "$lock"
+  unpacked_nginx >/dev/null || (
+    cd .tools/nginx || exit
+    # The program is in one of these two: the other one only depends on it.
+    apt-get download -q nginx nginx-light
+    for package in *.deb; do dpkg-deb -x "$package" .; done
+    rm ./*.deb
+  ) >&2
+  exec {lock}>&-
+  unpacked_nginx >/dev/null || fail "the nginx of .tools/nginx does not run" "put nginx on PATH"
+}
+
+# make_certificate FOLDER: an authority of its own, ca.pem, and server.pem: a certificate for the loopback that it has signed, and its key.
+make_certificate() {
+  local new=(req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2)
+  command -v openssl >/dev/null || install openssl
+  mkdir -p "$1"
+  openssl "${new[@]}" -subj '/CN=authority of a test' -keyout "$1/ca.key" -out "$1/ca.pem" 2>/dev/null
+  openssl "${new[@]}" -subj /CN=localhost -addext basicConstraints=critical,CA:FALSE -addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' \
+    -CA "$1/ca.pem" -CAkey "$1/ca.key" -keyout "$1/server.key" -out "$1/server.crt" 2>/dev/null
+  cat "$1/server.crt" "$1/server.key" >"$1/server.pem"
 }
 
 # Calls a function with a port in front of its arguments until it works, and prints that port. Ports are drawn from below those that the kernel gives

@@ -1,4 +1,4 @@
-// The cluster of scripts/cluster, as its clients see it: one address, and one for tokens. To tests it looks like one `Server`.
+// The cluster of scripts/cluster, as its clients see it: one address, plain or by TLS, and one for tokens. To tests it looks like one `Server`.
 import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
@@ -9,7 +9,11 @@ const FOLDER = process.env.AO_CLUSTER_DIR
 export const INSTANCES = ['one', 'two']
 
 export class Cluster {
-  url = undefined
+  /** Where clients come in: `http:` and `https:` addresses. */
+  plain = undefined
+  tls = undefined
+  /** Whether they come by TLS now. */
+  secure = false
   api = undefined
   open = false
   /** The instances' own addresses. Clients don't know them; tests ask there who is where. */
@@ -30,18 +34,20 @@ export class Cluster {
   /** Takes the addresses from what `scripts/cluster start` prints. */
   read(announced) {
     const one = pattern => pattern.exec(announced)?.[1] ?? fail(`scripts/cluster start did not say ${pattern}: ${announced}`)
-    this.url = one(/^websocket (http:\S+)$/m)
+    this.plain = one(/^websocket (http:\S+)$/m)
+    this.tls = one(/^tls (https:\S+)$/m)
     this.api = one(/^api (http:\S+)$/m)
     for (const name of INSTANCES) this.instances[name] = one(new RegExp(`^behind the proxy:.*\\b${name} (http:[^\\s,]+)`, 'm'))
     this.#advice = one(/^ {2}(AO_STORE__TOKENS=.* admin create ops)$/m)
   }
 
   // As `Server` has them.
+  get url() { return this.secure ? this.tls : this.plain }
   get nodes() { return [this] }
   nodeForClient() { return this }
   nodeForCall() { return this }
   async ask(method, path, { query = {}, ...rest } = {}) {
-    return (await call(method, this.url + path, { query: { ...this.admin, ...query }, ...rest })).body
+    return (await call(method, this.plain + path, { query: { ...this.admin, ...query }, ...rest })).body
   }
 
   /** Made through the proxy's port of the token API. */
@@ -54,7 +60,7 @@ export class Cluster {
   /** Runs scripts/cluster. @returns `{code, stdout, stderr, seconds}` */
   async script(...args) {
     const began = Date.now()
-    const result = await run(SCRIPT, args, process.env)
+    const result = await script(args)
     const seconds = (Date.now() - began) / 1000
     return { ...result, seconds }
   }
@@ -97,6 +103,9 @@ export class Cluster {
   /** So many are connected: those who went are no longer counted. */
   counts(all) { return eventually(`${all} are connected`, () => this.connections(), ({ one, two }) => one + two === all) }
 }
+
+/** Runs scripts/cluster, with `env` beside what is set. @returns `{code, stdout, stderr}` */
+export const script = (args, env = {}) => run(SCRIPT, args, { ...process.env, ...env })
 
 const fail = why => { throw new Error(why) }
 

@@ -1,31 +1,49 @@
-// The cluster of scripts/cluster as its clients see it: through the one address of its proxy. Instances end, die and come back, and in the end all of
-// it is stopped and started again.
+// The cluster of scripts/cluster as its clients see it: through the one address of its proxy (AO_CLUSTER_PROXY), plain or by TLS. Instances end, die
+// and come back, and in the end all of it is stopped and started again.
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import http2 from 'node:http2'
+import https from 'node:https'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { rootCertificates } from 'node:tls'
 import { failure } from '../client.mjs'
 import { call, eventually } from '../http.mjs'
 import { by, inserts, sendAll, sync } from '../messages.mjs'
 import { Party, scenes } from '../party.mjs'
+import { startServer } from '../server.mjs'
 import { comeback } from '../story/comeback.mjs'
 import { kickout } from '../story/kickout.mjs'
 import { messages } from '../story/messages.mjs'
 import { rooms } from '../story/rooms.mjs'
 import { sessions } from '../story/sessions.mjs'
 import { pages } from '../story/sync.mjs'
-import { WIRES, wire as wireOf } from '../wires.mjs'
-import { Cluster, INSTANCES } from './cluster.mjs'
+import { WIRES } from '../wires.mjs'
+import { APART, wireOf } from './apart.mjs'
+import { Cluster, INSTANCES, script } from './cluster.mjs'
 import { Resident } from './resident.mjs'
 
 const KICKED = ['kickout', 0]
 const ALL = ['redis', 'mongod', 'one', 'two', 'proxy']
 const SOCKETS = wireOf(4, 'websocket only')
+// Plain and TLS, HAProxy and nginx: not all is told four times, but something in each of the four.
+const NGINX = process.env.AO_CLUSTER_PROXY === 'nginx'
 const stage = {}
 before(async () => { stage.server = await Cluster.found() })
+
+/** Clients come by TLS, or not, in this part. */
+const byTls = secure => before(() => { stage.server.secure = secure })
 
 /** A client of those that `connect` makes, which came out at the instance `place`. */
 async function at(place, party, connect) {
   const strays = []
+  // Who went is no longer counted.
+  await party.server.counts(party.clients.filter(client => client.socket.connected).length)
   try {
     // The next one goes where there are fewer.
     for (let tries = 0; tries < 30; tries++) {
@@ -42,10 +60,12 @@ async function at(place, party, connect) {
 }
 
 describe('newcomers', () => {
+  byTls(false)
   scenes({ get server() { return stage.server }, wire: SOCKETS })('are spread evenly, whatever way they come in', async party => {
     await party.server.counts(0)
     const counted = await party.server.connections()
-    for (const way of ['websocket only', 'polling with upgrade', 'polling only']) {
+    // nginx goes by the address of who polls.
+    for (const way of ['websocket only', ...NGINX ? [] : ['polling with upgrade', 'polling only']]) {
       // An odd one, by which the next kind must not be misled.
       for (let i = 0; i < 9; i++) {
         const client = await party.user(`${way} ${i}`, { wire: wireOf(4, way) })
@@ -60,8 +80,86 @@ describe('newcomers', () => {
   })
 })
 
-describe('between clients of the two instances', () => {
-  for (const wire of WIRES) {
+describe('what the proxy tells the instances', () => {
+  it('that requests are not of their own machine: no token without credentials', async () => {
+    const [port, front] = [await freePorts(2), await freePorts(3)]
+    const folder = await mkdtemp(join(tmpdir(), 'always-online-proxy-'))
+    const server = await startServer({ env: { AO_WEBSOCKET__LISTEN: `127.0.0.1:${port}`, AO_API__LISTEN: `127.0.0.1:${port + 1}` } })
+    const cluster = { AO_CLUSTER_DIR: folder }
+    try {
+      // Both instances are this one, which makes tokens for whoever is on its machine.
+      for (const [name, at] of [['one', port], ['two', port], ['proxy', front]]) {
+        await mkdir(join(folder, name))
+        await writeFile(join(folder, name, 'port'), String(at))
+      }
+      assert.deepEqual(await script(['start', 'proxy'], cluster), { code: 0, stdout: '', stderr: '' })
+      const ask = async (api, more) => (await call('POST', `${api}/user/create_token`, { json: { uid: randomUUID() }, ...more })).body.meta.msg
+      assert.equal(await ask(server.api), 'success')
+      assert.equal(await ask(`http://127.0.0.1:${front + 1}`), 'require permission')
+      assert.equal(await ask(`http://127.0.0.1:${front + 1}`, { query: server.admin }), 'success')
+      const other = await call('GET', `http://127.0.0.1:${front + 1}/metrics`)
+      assert.equal(other.code, 404, 'of its own there are only health and tokens')
+    } finally {
+      await script(['stop', 'proxy'], cluster)
+      await server.stop()
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  /** The first of `count` ports in a row that nobody listens on. */
+  async function freePorts(count) {
+    for (;;) {
+      const open = []
+      const listen = async port => {
+        const server = net.createServer().listen(port, '127.0.0.1')
+        open.push(server)
+        await once(server, 'listening')
+        return server.address().port
+      }
+      try {
+        const first = await listen(0)
+        for (let i = 1; i < count; i++) await listen(first + i)
+        return first
+      } catch (error) {
+        if (error.code !== 'EADDRINUSE') throw error
+      } finally {
+        for (const server of open) server.close()
+      }
+    }
+  }
+})
+
+describe('by TLS', () => {
+  it('answers who trusts the authority of its certificate, and nobody who does not', async () => {
+    const { tls } = stage.server
+    assert.equal((await fetch(`${tls}/readyz`)).status, 200)
+    assert.equal((await fetch(`${tls}/admin/monitor/stat?${new URLSearchParams(stage.server.admin)}`)).status, 200)
+    const stranger = https.get(`${tls}/readyz`, { ca: rootCertificates })
+    const [error] = await once(stranger, 'error')
+    assert.match(error.code, /^(UNABLE_TO_|SELF_SIGNED_)/)
+  })
+
+  if (!NGINX) it('serves WebSockets over HTTP/2', async () => {
+    const session = http2.connect(stage.server.tls)
+    try {
+      const [settings] = await once(session, 'remoteSettings')
+      assert.equal(settings.enableConnectProtocol, true)
+      const stream = session.request({
+        ':method': 'CONNECT', ':protocol': 'websocket', ':path': '/socket.io/?EIO=4&transport=websocket', 'sec-websocket-version': '13',
+      }, { endStream: false })
+      const [answer] = await once(stream, 'response')
+      assert.equal(answer[':status'], 200)
+      const [frame] = await once(stream, 'data')
+      assert.match(frame.toString(), /0\{"sid":"/)
+    } finally {
+      session.destroy()
+    }
+  })
+})
+
+for (const secure of NGINX ? [true] : [false, true]) describe(`between clients of the two instances, ${secure ? 'by TLS' : 'plain'}`, () => {
+  byTls(secure)
+  for (const wire of APART) {
     const scene = scenes({ get server() { return stage.server }, wire })
 
     scene(`${wire.name}: presence, messages of all types, pages, leave`, async party => {
@@ -134,13 +232,15 @@ describe('between clients of the two instances', () => {
   }
 })
 
-describe('instances end, die and come back, under all twelve kinds of clients that talk all the time', () => {
+describe('instances end, die and come back, under clients of all kinds that talk all the time', () => {
+  const kinds = NGINX ? APART.filter(({ generation }) => generation % 2 === 0) : APART
   /** By wire: the room, and who is in it. */
   const homes = []
   const logs = new Map()
   const residents = () => homes.flatMap(home => home.people)
   let party
   let pids
+  byTls(NGINX)
 
   /** A step of the one story that these tests are: without one, there is no sense in the next. */
   let broken
@@ -194,33 +294,36 @@ describe('instances end, die and come back, under all twelve kinds of clients th
       assert.equal(status.runs[name], await server.pid(name))
       process.kill(status.runs[name], 0)
     }
-    assert.equal((await call('GET', `${server.url}/readyz`)).code, 200)
+    assert.equal((await call('GET', `${server.plain}/readyz`)).code, 200)
     assert.equal((await call('GET', `${server.api}/readyz`)).code, 200)
     return status.runs
   }
 
   before(() => { party = new Party(stage.server, SOCKETS) })
-  after(() => party.close())
+  after(() => {
+    party.close()
+    return Promise.all(residents().map(resident => resident.hush()))
+  })
 
   step('all of it runs, and a second start says so and changes nothing', async server => {
     pids = await runs(server, ...ALL)
     const { code, stdout } = await server.script('start')
     assert.equal(code, 0)
     assert.match(stdout, /^It runs already\.$/m)
-    assert.ok(stdout.includes(`\nwebsocket ${server.url}\n`), stdout)
+    assert.ok(stdout.includes(`\nwebsocket ${server.plain}\ntls ${server.tls}\n`), stdout)
     assert.deepEqual(await runs(server, ...ALL), pids)
   })
 
   step('each room has members on both instances', async server => {
     await server.counts(0)
-    for (const wire of WIRES) {
+    for (const wire of kinds) {
       party.wire = wire
       const home = { wire, room: party.fresh('room'), people: [] }
       homes.push(home)
       home.a = await settle(home, 'a', 'one')
       home.b = await settle(home, 'b', 'two')
     }
-    assert.deepEqual(await server.connections(), { one: WIRES.length, two: WIRES.length })
+    assert.deepEqual(await server.connections(), { one: kinds.length, two: kinds.length })
     await rostersAreRight(server)
     for (const resident of residents()) resident.talk()
     await goesOn(residents())
@@ -237,7 +340,7 @@ describe('instances end, die and come back, under all twelve kinds of clients th
     }
     await goesOn(residents())
     assert.deepEqual(await runs(server, 'redis', 'mongod', 'two', 'proxy'), without(pids, 'one'))
-    assert.deepEqual(await server.connections(), { one: 0, two: 2 * WIRES.length })
+    assert.deepEqual(await server.connections(), { one: 0, two: 2 * kinds.length })
     await rostersAreRight(server)
     for (const { a, b } of homes) {
       assert.deepEqual(news(b), [['remote_disconnect', a.uid], ['remote_join', a.uid]])
@@ -257,7 +360,7 @@ describe('instances end, die and come back, under all twelve kinds of clients th
     for (const home of homes) home.c = await settle(home, 'c', 'one')
     for (const { c } of homes) c.talk()
     await goesOn(residents())
-    assert.deepEqual(await server.connections(), { one: WIRES.length, two: 2 * WIRES.length })
+    assert.deepEqual(await server.connections(), { one: kinds.length, two: 2 * kinds.length })
     for (const { a, b } of homes) assert.deepEqual([a.client.connects, b.client.connects], [2, 1], 'who was there stayed')
     await rostersAreRight(server)
   })
@@ -275,7 +378,7 @@ describe('instances end, die and come back, under all twelve kinds of clients th
     await goesOn(homes.flatMap(({ a, c }) => [a, c]))
     for (const home of homes) home.people = [home.a, home.c]
     await rostersAreRight(server)
-    assert.deepEqual(await server.connections(), { one: 2 * WIRES.length, two: 0 })
+    assert.deepEqual(await server.connections(), { one: 2 * kinds.length, two: 0 })
     for (const { b, c } of homes) assert.deepEqual(news(c), [['remote_disconnect', b.uid]], `${c.client.name} is told of who is gone, and of nobody else`)
   })
 
@@ -309,7 +412,7 @@ describe('instances end, die and come back, under all twelve kinds of clients th
     for (const [name, pid] of Object.entries(pids)) assert.ok(!lives(pid), `${name} has ended`)
     const status = await server.status()
     assert.deepEqual(status, { code: 1, runs: {}, not: ALL })
-    for (const address of [server.url, server.api, ...INSTANCES.map(name => server.instances[name])]) {
+    for (const address of [server.plain, server.api, ...INSTANCES.map(name => server.instances[name])]) {
       await assert.rejects(call('GET', `${address}/readyz`), { code: 'ECONNREFUSED' })
     }
     party.close()
@@ -349,7 +452,7 @@ describe('instances end, die and come back, under all twelve kinds of clients th
   /** Where the proxy leads somebody new. */
   async function newcomer(server) {
     const before = await server.connections()
-    const [client, where] = await server.located(() => party.guest('newcomer', { token: 'none' }))
+    const [client, where] = await server.located(() => party.guest('newcomer', { token: 'none', wire: SOCKETS }))
     client.close()
     await eventually('it is gone', () => server.connections(), now => JSON.stringify(now) === JSON.stringify(before))
     return where
@@ -358,11 +461,13 @@ describe('instances end, die and come back, under all twelve kinds of clients th
 
 // Last: a polling client whose line was cut is known to the instance for 45 s more, and others count who is where.
 describe('the client story, wherever the proxy leads', () => {
+  const chapters = NGINX ? [messages, kickout, comeback] : [sessions, rooms, messages, pages, kickout, comeback]
+  byTls(false)
   for (const wire of WIRES) {
     describe(wire.name, () => {
       before(() => { stage.wire = wire })
       const scene = scenes(stage)
-      for (const chapter of [sessions, rooms, messages, pages, kickout, comeback]) chapter(scene, { clustered: false })
+      for (const chapter of chapters) chapter(scene, { clustered: false })
     })
   }
 })
