@@ -23,7 +23,7 @@ export class Line {
       }
     }).listen(0, '127.0.0.1')
     await once(line.#server, 'listening')
-    line.url = `http://127.0.0.1:${line.#server.address().port}`
+    line.url = `${line.#end.protocol}//127.0.0.1:${line.#server.address().port}`
     return line
   }
 

@@ -1,5 +1,6 @@
 // HTTP calls to the server's own routes. One connection per call: a restarted server must never be met through a kept one.
 import http from 'node:http'
+import https from 'node:https'
 
 /**
  * Sends one request. `json` or `form` is the body; `query` is appended to the address.
@@ -14,7 +15,7 @@ export function call(method, address, { query = {}, json, form } = {}) {
         : [undefined, '']
   const headers = type ? { 'content-type': type, 'content-length': Buffer.byteLength(payload) } : {}
   return new Promise((resolve, reject) => {
-    const request = http.request(url, { method, headers, agent: false, timeout: 10_000 }, async response => {
+    const request = (url.protocol === 'https:' ? https : http).request(url, { method, headers, agent: false, timeout: 10_000 }, async response => {
       let text = ''
       try {
         for await (const chunk of response.setEncoding('utf8')) text += chunk
