@@ -6,7 +6,7 @@ use tokio::{sync::oneshot, time::sleep};
 
 use super::{
     load::{Load, Outcome, number},
-    nodes::{STEP, ends_well, member, node, readiness, two},
+    nodes::{STEP, come, ends_well, member, node, readiness, two},
 };
 use crate::support::{
     client::{Client, Packet},
@@ -123,6 +123,22 @@ async fn a_redis_that_stands_still_costs_nobody_its_place_and_nothing_comes_twic
         assert!(!node.stderr().contains("taken this one for dead"), "{}", node.stderr());
         ends_well(node).await;
     }
+}
+
+/// A client that is refused stays away for good: too much for a Redis that is back in a minute.
+#[tokio::test]
+async fn who_signs_in_while_redis_is_gone_is_dropped_and_may_come_back() {
+    let mut redis = OwnRedis::forgetful(&[]).await;
+    let node = hasty(&redis).start().await;
+    let mut anna = node.guest().await;
+    redis.kill_9().await;
+    readiness(&node, false).await;
+    anna.emit("authenticate", &json!({ "uid": "anna", "token": "any" }));
+    assert_eq!(anna.event("authenticate").await, json!({ "status": 1, "data": "server error" }));
+    assert_eq!(anna.rest().await, [Packet::Closed], "no DISCONNECT before the end");
+    redis.restart().await;
+    come(node.websocket(), "anna", "hall").await;
+    ends_well(node).await;
 }
 
 /// Somebody ends the connections of the nodes to Redis, those for commands and those that listen, in turn.

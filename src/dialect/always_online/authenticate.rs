@@ -1,5 +1,5 @@
 //! `authenticate`: from guest to somebody.
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::value::RawValue;
 
@@ -121,7 +121,7 @@ impl Session {
             }
             Err(refusal) => {
                 self.answer("authenticate", ack, &wire::failure(&refusal));
-                self.refuse(reason(refusal));
+                self.turn_away(refusal);
                 self.end(phase).await
             }
         }
@@ -130,16 +130,32 @@ impl Session {
     pub(super) fn refuse_authentication(self: &Arc<Self>, ack: Option<i64>, refusal: AuthRefusal) -> Phase {
         self.answer("authenticate", ack, &wire::failure(&refusal));
         self.dialect.hub.unregister(self.id);
-        self.refuse(reason(refusal));
+        self.turn_away(refusal);
         Phase::Ended
     }
-}
 
-fn reason(refusal: AuthRefusal) -> &'static str {
-    match refusal {
-        AuthRefusal::Wrong => "wrong credentials",
-        AuthRefusal::Timeout => "authentication timeout",
-        AuthRefusal::RateLimit => "rate limit",
-        AuthRefusal::Server => "server error",
+    /// Refuses, but for a fault of ours: a client that is refused stays away for good, and a store that is out comes back.
+    fn turn_away(self: &Arc<Self>, refusal: AuthRefusal) {
+        self.refuse(match refusal {
+            AuthRefusal::Wrong => "wrong credentials",
+            AuthRefusal::Timeout => "authentication timeout",
+            AuthRefusal::RateLimit => "rate limit",
+            AuthRefusal::Server => return self.drop_later(),
+        });
+    }
+
+    /// Drops the client after 1 to 5 s, as many would come back at once and all the time.
+    fn drop_later(self: &Arc<Self>) {
+        self.leave_desk();
+        let (session, hub) = (Arc::downgrade(self), &self.dialect.hub);
+        let mut random = [0; 1];
+        let _ = hub.rng.fill(&mut random); // without randomness: all after the same time
+        let pause = Duration::from_secs(1) + Duration::from_millis(16) * u32::from(random[0]);
+        hub.tasks.spawn(async move {
+            tokio::time::sleep(pause).await;
+            if let Some(session) = session.upgrade() {
+                session.drop_connection("store unavailable");
+            }
+        });
     }
 }
