@@ -103,22 +103,31 @@ struct Certificates {
 }
 
 impl Certificates {
-    fn open(config: &Config) -> Result<Self, StartError> {
-        let open = |files: Option<TlsFiles>, setting| files.map(Tls::open).transpose().map_err(|why| StartError::Tls { setting, why });
+    /// Those that the role has a use for: the others' keys need not be readable here.
+    fn open(config: &Config, role: Role) -> Result<Self, StartError> {
         Ok(Certificates {
-            websocket: open(config.websocket.tls(), "AO_WEBSOCKET__TLS_CERTIFICATE and AO_WEBSOCKET__TLS_KEY")?,
-            api: open(config.api.tls(), "AO_API__TLS_CERTIFICATE and AO_API__TLS_KEY")?,
+            websocket: if role.websocket() { websocket_tls(config)? } else { None },
+            api: if role.api() { api_tls(config)? } else { None },
         })
     }
 }
 
-/// Whether the files that the configuration names can be used.
-///
-/// # Errors
-/// The first that can't.
-pub fn check(config: &Config) -> Result<(), StartError> {
-    check_script(config)?;
-    Certificates::open(config).map(|_| ())
+fn websocket_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
+    open_tls(config.websocket.tls(), "AO_WEBSOCKET__TLS_CERTIFICATE and AO_WEBSOCKET__TLS_KEY")
+}
+
+fn api_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
+    open_tls(config.api.tls(), "AO_API__TLS_CERTIFICATE and AO_API__TLS_KEY")
+}
+
+fn open_tls(files: Option<TlsFiles>, setting: &'static str) -> Result<Option<Arc<Tls>>, StartError> {
+    files.map(Tls::open).transpose().map_err(|why| StartError::Tls { setting, why })
+}
+
+/// What is wrong with the files that the configuration names.
+pub fn check(config: &Config) -> Vec<StartError> {
+    let found = [check_script(config).err(), websocket_tls(config).err(), api_tls(config).err()];
+    found.into_iter().flatten().collect()
 }
 
 fn check_script(config: &Config) -> Result<(), StartError> {
@@ -207,16 +216,16 @@ fn write_secret(file: &Path, text: &str) -> io::Result<()> {
 impl App {
     /// Binds, opens the store, and serves. The configuration has been checked.
     pub async fn start(config: &Config, role: Role) -> Result<App, StartError> {
-        let certificates = Certificates::open(config)?;
+        let certificates = Certificates::open(config, role)?;
         if let Err(error) = check_script(config) {
             tracing::warn!(%error, "pages can't load their client from here until the file is there");
         }
         let websocket = role.websocket().then(|| listen("socket.io", config.websocket.listen, "AO_WEBSOCKET__LISTEN")).transpose()?;
         let api = role.api().then(|| listen("the token API", config.api.listen, "AO_API__LISTEN")).transpose()?;
-        let demo = role.demo().then(|| listen("the demo page", config.demo.listen, "AO_DEMO__LISTEN")).transpose()?;
         let optional = |wanted: bool, address: Option<SocketAddr>, what, setting| -> Result<Option<Listener>, StartError> {
             address.filter(|_| wanted).map(|a| listen(what, a, setting)).transpose()
         };
+        let demo = optional(role.demo(), config.demo.listen, "the demo pages", "AO_DEMO__LISTEN")?;
         let admin = optional(role.websocket(), config.admin.listen, "administration", "AO_ADMIN__LISTEN")?;
         let metrics_page = optional(true, config.metrics.listen, "metrics", "AO_METRICS__LISTEN")?;
 
@@ -279,7 +288,7 @@ impl App {
             sites.push((
                 "demo",
                 listener,
-                plain(health().merge(http::demo::routes(hub.clone(), websocket_port, certificates.websocket.is_some()))),
+                plain(health().merge(http::demo::routes(hub.clone(), websocket_port, config.websocket.tls().is_some()))),
             ));
         }
 

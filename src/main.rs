@@ -45,10 +45,7 @@ fn main() -> ExitCode {
         }
     };
     let outcome = match cli.command {
-        Command::CheckConfig => app::check(&config).map_err(Into::into).map(|()| {
-            println!("the configuration is valid");
-            0
-        }),
+        Command::CheckConfig => Ok(check(&config)),
         Command::PrintConfig => {
             print!("{}", config.print());
             Ok(0)
@@ -71,6 +68,18 @@ fn main() -> ExitCode {
             ExitCode::from(code(&error))
         }
     }
+}
+
+fn check(config: &Config) -> u8 {
+    let problems = app::check(config);
+    if problems.is_empty() {
+        println!("the configuration is valid");
+        return 0;
+    }
+    for problem in problems {
+        eprintln!("always-online: {problem}");
+    }
+    WRONG_CONFIGURATION
 }
 
 fn code(error: &anyhow::Error) -> u8 {
@@ -247,7 +256,10 @@ async fn apply(config: &Config, accounts: &Accounts, realm: Realm, change: Chang
             let removed = tokens.revoke(realm, &name(&uid)?).await?;
             // Also when it was removed before: then this may not have worked.
             if realm == Realm::User {
-                app::expel(config, &name(&uid)?).await.context("the token is dead, but open connections of its user could not be ended")?;
+                app::expel(config, &name(&uid)?)
+                    .await
+                    .map_err(StartError::from)
+                    .context("the token is dead, but open connections of its user could not be ended")?;
             }
             if !removed {
                 return missing(&uid, "does not exist");

@@ -144,6 +144,15 @@ async fn a_client_script_that_is_not_there_is_told_and_keeps_nobody_from_startin
 }
 
 #[tokio::test]
+async fn there_need_be_no_demo() {
+    let mut server = Setup::new().env("AO_DEMO__LISTEN", "").launch();
+    let api = server.says("api http://").await.rsplit_once('/').unwrap().1.parse().unwrap();
+    assert_eq!(http::get(api, "/readyz").await.status, 200);
+    assert_eq!(server.terminate().await, 0);
+    assert!(!server.stdout().contains("demo") && !server.stdout().contains(" draw"), "{}", server.stdout());
+}
+
+#[tokio::test]
 async fn the_reference_of_settings_is_up_to_date() {
     let ran = Setup::new().args(["print-reference"]).run().await;
     let told = "docs/CONFIGURATION.md is stale: cargo run --quiet -- print-reference > docs/CONFIGURATION.md";

@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use super::address::ADDRESS;
+use super::address::OPTIONAL_ADDRESS;
 use super::setting::section;
 
 section! {
     /// Demo pages, to try the server with a browser.
     Demo("demo") {
-        /// Address and port for the demo pages.
-        listen: SocketAddr = "127.0.0.1:5000", ADDRESS, "AO_DEMO__LISTEN";
+        /// Address and port for the demo pages, which give tokens to their visitors. Empty: none.
+        listen: Option<SocketAddr> = "127.0.0.1:5000", OPTIONAL_ADDRESS, "AO_DEMO__LISTEN";
     }
 }

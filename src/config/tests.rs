@@ -97,7 +97,7 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(config.websocket.client_script, None);
     assert_eq!((config.admin.listen, config.admin.auth_switch), (None, true));
     assert_eq!((config.api.listen, config.api.open), (address("127.0.0.1:4000"), Open::Auto));
-    assert_eq!((config.demo.listen, config.metrics.listen), (address("127.0.0.1:5000"), None));
+    assert_eq!((config.demo.listen, config.metrics.listen), (Some(address("127.0.0.1:5000")), None));
     assert_eq!(config.store.path, PathBuf::from("data"));
     assert_eq!((&config.store.messages, &config.store.tokens), (&Backend::Embedded, &Backend::Embedded));
     assert_eq!((config.store.durability, config.store.room_expiry), (Durability::Process, None));
@@ -154,7 +154,7 @@ fn every_setting_is_reached_by_file_environment_and_flag() {
 fn flags_overrule_the_environment_which_overrules_the_file() {
     let file = "[demo]\nlisten = ':1'";
     let env = [("AO_DEMO__LISTEN", ":2")];
-    let port = |config: Result<Config, Problems>| config.unwrap().demo.listen.port();
+    let port = |config: Result<Config, Problems>| config.unwrap().demo.listen.unwrap().port();
     assert_eq!(port(config("", &[], &[])), 5000);
     assert_eq!(port(config(file, &[], &[])), 1);
     assert_eq!(port(config(file, &env, &[])), 2);

@@ -29,7 +29,11 @@ pub(super) async fn first(mut stream: Stream, patience: Duration, wanted: impl F
     let read = async {
         loop {
             match stream.read_buf(&mut head).await {
-                Ok(0) | Err(_) => return None,
+                Ok(0) => return None,
+                Err(error) => {
+                    tracing::debug!(peer = %stream.link().peer, %error, "no first request");
+                    return None;
+                }
                 Ok(_) => {}
             }
             match handshake(&head) {

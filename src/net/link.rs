@@ -60,8 +60,8 @@ pub struct Link {
     pub(super) bounds: Bounds,
     queue: Mutex<Queue>,
     websocket: AtomicBool,
-    /// No Close frame but behind a DISCONNECT.
-    wordless: AtomicBool,
+    /// No Close frame but behind a DISCONNECT, or as an answer.
+    pub(super) wordless: AtomicBool,
     /// To be closed once DISCONNECT is written.
     pub(super) ending: AtomicBool,
     pub(super) ended: AtomicBool,
@@ -234,8 +234,16 @@ impl Link {
                 notified.await; // the flush ends, or gives the connection up
             }
         }
-        self.socket.finish();
-        let _ = tokio::time::timeout(LINGER, self.socket.drain()).await;
+        self.socket.say_goodbye();
+        let goodbye = async {
+            while self.socket.owes()
+                && self.socket.writable().await.is_ok()
+                && !matches!(self.socket.flush(), Err(e) if e.kind() != io::ErrorKind::WouldBlock)
+            {}
+            self.socket.finish();
+            self.socket.drain().await;
+        };
+        let _ = tokio::time::timeout(LINGER, goodbye).await;
     }
 }
 

@@ -119,10 +119,12 @@ impl Link {
     pub(super) fn append(self: &Arc<Self>, queue: &mut Queue, bytes: &Bytes) -> io::Result<bool> {
         let mut written = 0;
         if queue.len() == 0 {
-            match self.socket.send(bytes) {
-                Ok(n) => written = n,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) => return Err(e),
+            while written < bytes.len() {
+                match self.socket.send(&bytes[written..]) {
+                    Ok(n) => written += n,
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(e) => return Err(e),
+                }
             }
         }
         if written < bytes.len() {

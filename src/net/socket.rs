@@ -21,13 +21,7 @@ const TURNS: u32 = 32;
 
 pub(super) struct Socket {
     tcp: TcpStream,
-    tls: Option<Box<Mutex<Tls>>>,
-}
-
-struct Tls {
-    session: ServerConnection,
-    /// The last read filled what it was given: more may wait.
-    more: bool,
+    tls: Option<Box<Mutex<ServerConnection>>>,
 }
 
 impl Socket {
@@ -35,12 +29,12 @@ impl Socket {
     pub fn new(tcp: TcpStream, session: Option<ServerConnection>) -> Self {
         let tls = session.map(|mut session| {
             session.set_buffer_limit(Some(PENDING));
-            Box::new(Mutex::new(Tls { session, more: false }))
+            Box::new(Mutex::new(session))
         });
         Socket { tcp, tls }
     }
 
-    fn tls(&self) -> Option<MutexGuard<'_, Tls>> {
+    fn tls(&self) -> Option<MutexGuard<'_, ServerConnection>> {
         self.tls.as_ref().map(|tls| tls.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -48,20 +42,15 @@ impl Socket {
     pub fn receive(&self, into: &mut [u8]) -> io::Result<usize> {
         let Some(mut tls) = self.tls() else { return read(&self.tcp, into) };
         for _ in 0..TURNS {
-            match tls.session.reader().read(into) {
+            match tls.reader().read(into) {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {}
                 Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(0), // what goes through here tells its own ends
-                Err(e) => return Err(e),
-                Ok(n) => {
-                    tls.more = n == into.len();
-                    return Ok(n);
-                }
+                read => return read,
             }
-            tls.more = false;
-            tls.session.read_tls(&mut Tcp(&self.tcp))?;
-            let processed = tls.session.process_new_packets();
+            tls.read_tls(&mut Tcp(&self.tcp))?;
+            let processed = tls.process_new_packets();
             // Its part of the handshake, or the alert that says what is wrong.
-            match tls.write_out(&self.tcp) {
+            match write_out(&mut tls, &self.tcp) {
                 Err(e) if e.kind() != ErrorKind::WouldBlock => return Err(e),
                 _ => {}
             }
@@ -70,9 +59,9 @@ impl Socket {
         Err(ErrorKind::WouldBlock.into()) // the kernel has more, and says so when it is asked
     }
 
-    /// Whether [`Socket::receive`] may have something that the kernel knows nothing about.
+    /// Whether [`Socket::receive`] has something that the kernel knows nothing about: what is read already, or the end.
     pub fn has_more(&self) -> bool {
-        self.tls().is_some_and(|tls| tls.more)
+        self.tls().is_some_and(|mut tls| !matches!(tls.reader().into_first_chunk(), Err(e) if e.kind() == ErrorKind::WouldBlock))
     }
 
     /// Ready when there may be something to receive.
@@ -101,7 +90,7 @@ impl Socket {
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         match self.tls() {
             None => self.tcp.try_write(bytes),
-            Some(mut tls) => tls.send(&self.tcp, |mut writer| writer.write(bytes)),
+            Some(mut tls) => send(&mut tls, &self.tcp, |mut writer| writer.write(bytes)),
         }
     }
 
@@ -109,26 +98,30 @@ impl Socket {
     pub fn send_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.tls() {
             None => self.tcp.try_write_vectored(pieces),
-            Some(mut tls) => tls.send(&self.tcp, |mut writer| writer.write_vectored(pieces)),
+            Some(mut tls) => send(&mut tls, &self.tcp, |mut writer| writer.write_vectored(pieces)),
         }
     }
 
     /// Whether something that was taken is not with the kernel yet.
     pub fn owes(&self) -> bool {
-        self.tls().is_some_and(|tls| tls.session.wants_write())
+        self.tls().is_some_and(|tls| tls.wants_write())
     }
 
     /// Gives the kernel what was taken. `WouldBlock`: some of it is left.
     pub fn flush(&self) -> io::Result<()> {
-        self.tls().map_or(Ok(()), |mut tls| tls.write_out(&self.tcp))
+        self.tls().map_or(Ok(()), |mut tls| write_out(&mut tls, &self.tcp))
+    }
+
+    /// Tells a client under TLS that nothing more comes.
+    pub fn say_goodbye(&self) {
+        if let Some(mut tls) = self.tls() {
+            tls.send_close_notify();
+            let _ = write_out(&mut tls, &self.tcp); // what is left is flushed, or the connection is broken
+        }
     }
 
     /// Writes no more. The client reads to its end what was written before.
     pub fn finish(&self) {
-        if let Some(mut tls) = self.tls() {
-            tls.session.send_close_notify();
-            let _ = tls.write_out(&self.tcp);
-        }
         let _ = socket2::SockRef::from(&self.tcp).shutdown(Shutdown::Write);
     }
 
@@ -155,22 +148,20 @@ impl Socket {
     }
 }
 
-impl Tls {
-    fn send(&mut self, tcp: &TcpStream, write: impl FnOnce(Writer<'_>) -> io::Result<usize>) -> io::Result<usize> {
-        self.write_out(tcp)?;
-        let taken = write(self.session.writer())?;
-        match self.write_out(tcp) {
-            Err(e) if e.kind() != ErrorKind::WouldBlock => Err(e),
-            _ => Ok(taken),
-        }
+fn send(tls: &mut ServerConnection, tcp: &TcpStream, write: impl FnOnce(Writer<'_>) -> io::Result<usize>) -> io::Result<usize> {
+    write_out(tls, tcp)?;
+    let taken = write(tls.writer())?;
+    match write_out(tls, tcp) {
+        Err(e) if e.kind() != ErrorKind::WouldBlock => Err(e),
+        _ => Ok(taken),
     }
+}
 
-    fn write_out(&mut self, tcp: &TcpStream) -> io::Result<()> {
-        while self.session.wants_write() {
-            self.session.write_tls(&mut Tcp(tcp))?;
-        }
-        Ok(())
+fn write_out(tls: &mut ServerConnection, tcp: &TcpStream) -> io::Result<()> {
+    while tls.wants_write() {
+        tls.write_tls(&mut Tcp(tcp))?;
     }
+    Ok(())
 }
 
 /// Reads what the kernel has. Where that is less than there is room for, nothing more is there: the next read waits for news without asking

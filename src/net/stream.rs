@@ -147,6 +147,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // A WebSocket's queue flushes itself.
         if self.link.is_websocket() || !self.link.socket.owes() {
+            self.stall = None; // whoever read meanwhile may have written, too
             return Poll::Ready(Ok(()));
         }
         self.poll_write_with(cx, |link| link.socket.flush())
@@ -156,6 +157,7 @@ impl AsyncWrite for Stream {
         ready!(self.as_mut().poll_flush(cx))?;
         self.link.writer.register(cx.waker());
         if self.link.is_killed() || self.link.is_flushed() {
+            self.link.socket.say_goodbye();
             self.link.socket.finish();
             return Poll::Ready(Ok(()));
         }

@@ -103,6 +103,7 @@ impl Tls {
         let stamps = stamps(&self.files);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.stamps == stamps {
+            seen.trouble.clear(); // it is over
             return;
         }
         match read(&self.files) {

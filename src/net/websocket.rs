@@ -6,7 +6,7 @@ use std::{
     cell::RefCell,
     future::poll_fn,
     io::ErrorKind,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::SeqCst},
     task::{Context, Poll, ready},
 };
 
@@ -78,7 +78,10 @@ impl WebSocket {
                 Ok(Some(Frame::Message(message))) => return Poll::Ready(Ok(message)),
                 Ok(Some(Frame::Ping(payload))) => self.link().send(&pong(&payload)),
                 Ok(Some(Frame::Pong | Frame::Part)) => {}
-                Ok(Some(Frame::Close)) => return Poll::Ready(Err(End::Closed)),
+                Ok(Some(Frame::Close)) => {
+                    self.link().wordless.store(false, SeqCst); // it is to be answered
+                    return Poll::Ready(Err(End::Closed));
+                }
                 Err(Broken) => return Poll::Ready(Err(End::Broken)),
                 Ok(None) => {
                     let (stream, frames) = (&mut self.stream, &mut self.frames);

@@ -63,7 +63,7 @@ impl Transport {
 
     /// Answers one request that came in on `link`. Where an upgrade is refused the connection is closed: some clients wait for that.
     pub async fn call(&self, request: Request<Incoming>, link: Arc<Link>) -> Response<Body> {
-        let upgrade = request.headers().contains_key(header::UPGRADE);
+        let upgrade = request.headers().get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
         let mut response = self.answer(request, link).await;
         if upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -202,7 +202,7 @@ impl Transport {
     }
 
     /// The client script that old pages load from here.
-    async fn script(&self, request: Request<Incoming>, suffix: &str) -> Response<Body> {
+    async fn script(&self, mut request: Request<Incoming>, suffix: &str) -> Response<Body> {
         let file = match (&self.dialect.options.client_script, suffix) {
             (Some(file), "") => file.clone(),
             (Some(file), ".map") => {
@@ -218,6 +218,8 @@ impl Transport {
             }
             _ => return error(StatusCode::NOT_FOUND, "not found"),
         };
+        // Judged below: a file that replaces another may be the older one.
+        let had = request.headers_mut().remove(header::IF_MODIFIED_SINCE);
         let mut response = match self.cors.layer(ServeFile::new(&file)).oneshot(request).await {
             Ok(response) => response.map(Body::new),
             Err(never) => match never {},
@@ -232,6 +234,11 @@ impl Transport {
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         }
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        if response.status() == StatusCode::OK && had.is_some() && had.as_ref() == response.headers().get(header::LAST_MODIFIED) {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+            *response.body_mut() = Body::empty();
+        }
         response
     }
 }

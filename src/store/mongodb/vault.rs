@@ -8,6 +8,7 @@ use mongodb::{
     Collection, Database,
     bson::{Bson, Document, doc},
     error::Error,
+    options::{Acknowledgment, CollectionOptions, WriteConcern},
 };
 
 use super::{
@@ -41,8 +42,10 @@ impl MongoVault {
         Ok(MongoVault { url: url.clone(), calls, database })
     }
 
+    /// What was copied outlives the loss of a primary, whatever the URL says.
     fn collection(&self, realm: Realm) -> Collection<Document> {
-        self.database.collection(name(realm))
+        let concern = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build();
+        self.database.collection_with_options(name(realm), CollectionOptions::builder().write_concern(concern).build())
     }
 
     async fn documents(&self, realm: Realm, filter: Document, most: Option<usize>) -> Result<Vec<Document>, StoreError> {
