@@ -12,6 +12,7 @@
 // - A message is pending until it is acknowledged. After a reconnect what is pending goes out again under the same id, unless a page shows that it was
 //   stored. A message may thus be stored twice; every receiver hands it out once. Messages without an id are handed out at least once.
 // - Two ways to end. DISCONNECT, a refused authenticate, `kickout`: the server does not want us, stay away. The transport closes or falls silent: come back.
+//   `server error` to authenticate or join is of the second kind: the store did not answer, which says nothing about us.
 //
 // `Connection` below is the layer under it, a socket.io connection without any of that, for tools that send everything by hand.
 
@@ -97,19 +98,20 @@ export class AlwaysOnline extends EventTarget {
 
   /**
    * Sends an object. Insert and update: resolves with the acknowledgement once stored, however many connections that takes; rejects with the server's
-   * reason, or when the client is closed. Ignore: sent if possible now, resolves with whether it was.
+   * reason, or when the client is closed. Ignore: sent if possible now, resolves with whether it was. What JSON cannot hold rejects.
    */
-  send(message) {
+  async send(object) {
+    let message = JSON.parse(JSON.stringify(object)) // fails now, not at every reconnect; and what happens to the object later changes nothing
     const kind = kindOf(message)
     if (kind === IGNORE) {
       const ready = this.#session?.phase === 'live' && this.#session.line.unsent < MAX_UNSENT
-      return Promise.resolve(ready && this.#session.line.emit('msg', message))
+      return ready && this.#session.line.emit('msg', message)
     }
-    if (this.state === 'closed') return Promise.reject(new Error('closed'))
-    if (this.#pending.size >= MAX_PENDING) return Promise.reject(new Error('too many unacknowledged messages'))
+    if (this.state === 'closed') throw new Error('closed')
+    if (this.#pending.size >= MAX_PENDING) throw new Error('too many unacknowledged messages')
     if (idOf(message) === undefined) message = { ...message, msgId: `${this.#author}-${randomText(10)}` }
     const key = keyOf(message, this.#options.uid)
-    if (this.#pending.has(key)) return Promise.reject(new Error('a message with this id is pending'))
+    if (this.#pending.has(key)) throw new Error('a message with this id is pending')
     return new Promise((resolve, reject) => {
       this.#pending.set(key, { message, kind, resolve, reject })
       if (kind === INSERT) this.#seen.add(key)
@@ -187,17 +189,22 @@ export class AlwaysOnline extends EventTarget {
     this.#set(state, reason)
   }
 
+  #denied(session, reason) {
+    if (reason === 'server error') this.#drop(session, reason)
+    else this.#refuse(session, 'refused', reason)
+  }
+
   /** Answers to what a tool sent by `emit` find another phase than theirs, and change nothing. */
   #event(session, name, value) {
     switch (name) {
       case 'authenticate':
-        if (value.status !== 0) return this.#refuse(session, 'refused', value.data)
+        if (value.status !== 0) return this.#denied(session, value.data)
         if (session.phase !== 'authenticating') return
         session.phase = 'joining'
         return session.line.emit('join', { roomId: this.#options.room, ...(this.#options.dummy && { dummy: true }) })
       case 'join':
         if (session.phase !== 'joining') return
-        if (value.status !== 0) return value.data === 'server error' ? this.#drop(session, value.data) : this.#refuse(session, 'refused', value.data)
+        if (value.status !== 0) return this.#denied(session, value.data)
         session.phase = 'catching up'
         this.people.clear() // the server tells who is here after the answer
         this.#tell('people')

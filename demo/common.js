@@ -134,7 +134,8 @@ function changed({ state, reason }) {
     renewed = true // the server does not know us any more (new data): once, as somebody new
     return start(true)
   }
-  if (state === 'waiting' && !met && ++failures === 3) return start(true) // a kept identity may name a server that moved
+  // A kept identity may name a server that moved. One that answers did not.
+  if (state === 'waiting' && !met && reason !== 'server error' && ++failures === 3) return start(true)
   if (state === 'online') { renewed = false; met = true }
   if (state === 'kicked' || state === 'refused') {
     $('why').textContent = state === 'kicked' ? 'Signed in elsewhere' : 'The server refused the connection'

@@ -306,6 +306,27 @@ test('who comes and goes is told; a reload is neither', async () => {
   assert.deepEqual(await anna.page.locator('.note').allTextContents(), ['Bert joined', 'Bert left'])
 })
 
+test('after a reconnect the page waits once for each of the others to come back', async () => {
+  const room = newRoom()
+  const wire = new Wire()
+  const [anna, bert] = [await enter(room, { wire }), await enter(room)]
+  for (let i = 0; i < 4; i++) await bot(bert.window, room, [])
+  const here = n => anna.page.waitForFunction(label => document.getElementById('faces').ariaLabel === label, `Who is here: ${n}`)
+  await here(6)
+  await anna.page.evaluate(() => {
+    const set = window.setTimeout
+    window.waits = 0
+    window.setTimeout = (act, ms, ...values) => ms === 4000 ? void window.waits++ : set(act, ms, ...values) // of those who left; none comes due here
+  })
+  await wire.cut()
+  await anna.status('Reconnecting')
+  wire.mend()
+  await anna.status('Online')
+  await here(6)
+  assert.equal(await anna.page.evaluate(() => window.waits), 5)
+  forgive(anna.window)
+})
+
 test('the list follows what is said, unless the reader looks at something above', async () => {
   const room = newRoom()
   const [anna, bert] = [await enter(room), await enter(room)]

@@ -15,9 +15,12 @@ class Socket {
   async says(text) { this.onmessage({ data: text }); await settle() }
   event(...values) { return this.says(`42${JSON.stringify(values)}`) }
   lost() { this.onclose() }
-  async letsIn() {
+  async opens() {
     await this.says('0{"sid":"x","pingInterval":25000,"pingTimeout":20000}')
     await this.says('40{"sid":"y"}')
+  }
+  async letsIn() {
+    await this.opens()
     await this.event('authenticate', { status: 0, data: 'auth success' })
     await this.event('join', { status: 0, data: 'join success' })
   }
@@ -103,6 +106,25 @@ test('an outcome that the server does not know is asked for again, a refusal is 
   await large
 })
 
+test('what JSON cannot hold is rejected and forgotten; what is sent stays as it was', async () => {
+  await last().letsIn()
+  await page([], 0)
+  for (const message of [{ n: 1n }, { storage: 1, msgId: 'u', n: 1n }, { storage: 2, n: 1n }]) await assert.rejects(client.send(message), /BigInt/)
+  assert.equal(client.pending, 0)
+  last().lost()
+  await assert.rejects(client.send({ n: 1n }), /BigInt/)
+  const message = { msgId: 'behind', n: 1 }
+  const behind = client.send(message)
+  message.n = 2n
+  mock.timers.tick(30_000)
+  await settle()
+  await last().letsIn()
+  await page([], 0)
+  assert.deepEqual(last().sent.filter(t => t.includes('"msg"')), ['421["msg",{"msgId":"behind","n":1}]'])
+  await last().says('431[{"status":0,"data":"msg success"}]')
+  await behind
+})
+
 test('a log that was cleared on the server is read anew', async () => {
   await last().letsIn()
   await page([stroke('a'), stroke('b')], 2)
@@ -140,11 +162,26 @@ test('kicked or refused it stays away, until it is told to connect', async () =>
   assert.deepEqual([client.state, sockets.length], ['kicked', 1])
   client.connect()
   await settle()
-  await last().says('0{"sid":"x","pingInterval":25000,"pingTimeout":20000}')
-  await last().says('40{"sid":"y"}')
+  await last().opens()
   await last().event('authenticate', { status: 1, data: 'reach rate limit' })
   mock.timers.tick(3_600_000)
   assert.deepEqual([client.state, client.reason, sockets.length], ['refused', 'reach rate limit', 2])
+})
+
+test('a store that does not answer is no refusal: the client comes back, after pauses that grow', async () => {
+  for (const [i, failing] of ['authenticate', 'join', 'authenticate'].entries()) {
+    await last().opens()
+    if (failing === 'join') await last().event('authenticate', { status: 0, data: 'auth success' })
+    await last().event(failing, { status: 1, data: 'server error' })
+    assert.deepEqual([client.state, client.reason, last().closed, sockets.length], ['waiting', 'server error', true, i + 1])
+    const pause = client.retryAt - Date.now()
+    assert(pause >= 250 * 2 ** i && pause <= 500 * 2 ** i, `${pause}`)
+    mock.timers.tick(pause + 1)
+    await settle()
+  }
+  await last().letsIn()
+  await page([], 0)
+  assert.deepEqual([client.state, sockets.length], ['online', 4])
 })
 
 test('the pause between attempts grows, up to half a minute', async () => {
@@ -210,8 +247,7 @@ test('a bare connection does only what it is told, and says how it ended', async
   const told = []
   const bare = new Connection('ws://board.example', { WebSocket: Socket })
   Object.assign(bare, { onopen: () => told.push('open'), onevent: (...event) => told.push(event), onclose: (...end) => told.push(end) })
-  await last().says('0{"sid":"x","pingInterval":25000,"pingTimeout":20000}')
-  await last().says('40{"sid":"y"}')
+  await last().opens()
   await last().event('authenticate', { status: 1, data: 'authentication timeout' })
   assert.deepEqual(last().sent, ['40'])
   await last().says('41')
