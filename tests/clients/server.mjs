@@ -2,7 +2,7 @@
 // It is told everything by its environment and tells its ports on stdout: `websocket http://127.0.0.1:41234`.
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -115,7 +115,15 @@ export class Server {
   }
 
   /** SIGSTOP: it says nothing more, and its connections stay open, until `resume`. */
-  pause() { this.process.kill('SIGSTOP') }
+  pause() {
+    this.process.kill('SIGSTOP')
+    // On a busy machine a thread may run on for a moment, and do what is sent to it from now on.
+    const threads = `/proc/${this.process.pid}/task`
+    const stopped = thread => / T /.test(readFileSync(`${threads}/${thread}/stat`, 'utf8').split(')').at(-1).slice(0, 3))
+    for (const end = Date.now() + 10_000; !readdirSync(threads).every(stopped);) {
+      if (Date.now() > end) throw this.#failure('it did not stop')
+    }
+  }
   resume() { this.process.kill('SIGCONT') }
 
   /** SIGTERM, and nothing more until `start` or `stop`. */
