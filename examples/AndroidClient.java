@@ -13,9 +13,10 @@
 // The manifest needs the permission INTERNET, and for a server without https, as here, android:usesCleartextTraffic="true".
 //
 // Where Android's lifecycle comes in:
-// - The client belongs to a ViewModel, so that it survives the turning of the screen. onCleared() calls stop().
+// - The client belongs to a ViewModel, so that it survives the turning of the screen. onCleared() calls close().
 // - onStart() of the activity calls start(), onStop() calls stop(): Android freezes apps in the background, and a frozen client is one that the server
 //   drops half a minute later. Nothing is missed by that: start() reads what was said meanwhile. To be woken use push messages (FCM).
+// - A client that has ended (kicked out, refused) stays away, also when the app comes to the front again. If the user wants to come back, make a new one.
 // - Position and messages are in memory here, and begin at 0 with the process, which Android may end at any time. An app that keeps messages in a
 //   database keeps the position there too, written in the same transaction (resume.mjs does that with a file), and its unsent messages.
 import io.socket.client.AckWithTimeout;
@@ -32,8 +33,9 @@ import java.util.Map;
 import java.util.Scanner;
 import java.util.Set;
 import java.util.UUID;
-import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import org.json.JSONArray;
@@ -49,7 +51,7 @@ public class AndroidClient {
 
         void state(String state);
 
-        /** The server does not want this client: it stays away, until start() is called. */
+        /** The server does not want this client, which is over now. Told once. To come back, if the user wants to, make a new one. */
         void ended(String reason);
     }
 
@@ -71,8 +73,10 @@ public class AndroidClient {
     private final String token;
     private final Screen screen;
     private final Socket socket;
-    /** All that follows is touched on this thread only. The library calls us on one of its own. */
-    private final ScheduledExecutorService thread = Executors.newSingleThreadScheduledExecutor();
+    /** All that follows is touched on this thread only. The library calls us on one of its own; what comes after close() is discarded. */
+    private final ScheduledExecutorService thread = new ScheduledThreadPoolExecutor(1, new ThreadPoolExecutor.DiscardPolicy());
+    private boolean wanted; // whether the app wants a connection: start() or stop()
+    private boolean ended; // for good
     private int have; // the inserts of the room's log that were shown: where the next sync starts
     private int from; // where the last one started
     private boolean live; // whether the log was read to its end, so that messages go straight out and in
@@ -111,12 +115,29 @@ public class AndroidClient {
 
     // ---- For the app ----
 
+    /** Without effect on a client that has ended: it would throw the other one out. */
     public void start() {
-        thread.execute(socket::connect);
+        thread.execute(() -> {
+            if (ended) return;
+            wanted = true;
+            socket.connect();
+        });
     }
 
     public void stop() {
-        thread.execute(socket::disconnect);
+        thread.execute(() -> {
+            wanted = false;
+            socket.disconnect();
+        });
+    }
+
+    /** For good. Without it the thread would stay as long as the process. */
+    public void close() {
+        thread.execute(() -> {
+            socket.off();
+            socket.disconnect();
+            thread.shutdownNow(); // with all that still waits
+        });
     }
 
     /** It is shown at once, and sent as soon as there is a connection, over as many as it takes. */
@@ -134,8 +155,10 @@ public class AndroidClient {
     // ---- In ----
 
     private void authenticated(JSONObject answer) {
+        String reason = answer.optString("data");
         if (answer.optInt("status") == 0) socket.emit("join", json("roomId", room));
-        else end(answer.optString("data")); // with a wrong token: ask your business server for a new one
+        else if (reason.equals("server error")) screen.state("server error, trying again"); // the server drops us in a moment, and we come back
+        else end(reason); // with a wrong token: ask your business server for a new one
     }
 
     private void joined(JSONObject answer) {
@@ -143,7 +166,7 @@ public class AndroidClient {
             catchUp();
         } else if (answer.optString("data").equals("server error")) {
             socket.disconnect();
-            thread.schedule(this::start, PAUSE, TimeUnit.MILLISECONDS);
+            thread.schedule(() -> { if (wanted) start(); }, PAUSE, TimeUnit.MILLISECONDS);
         } else {
             end(answer.optString("data"));
         }
@@ -153,10 +176,13 @@ public class AndroidClient {
         live = false;
         queue.clear();
         if (reason.equals("io server disconnect")) end("the server ended the session"); // it did so for good, and socket.io stays away
-        else screen.state(reason.equals("io client disconnect") ? "offline" : "connection lost, coming back");
+        else if (!ended) screen.state(reason.equals("io client disconnect") ? "offline" : "connection lost, coming back");
     }
 
+    /** The first reason is the one that tells most: DISCONNECT follows the others. */
     private void end(String reason) {
+        if (ended) return;
+        ended = true;
         socket.disconnect();
         screen.ended(reason);
     }
@@ -174,8 +200,7 @@ public class AndroidClient {
         int log = answer.optInt("log");
         if (log < from) { // somebody cleared the room
             have = 0;
-            seen.retainAll(pending.keySet());
-            catchUp();
+            catchUp(); // `seen` stays: what was said after the clearing may have been shown live
             return;
         }
         JSONArray messages = answer.optJSONArray("data");
@@ -256,7 +281,7 @@ public class AndroidClient {
     }
 
     private static String keyOf(JSONObject message, Object sender) {
-        return Arrays.asList(String.valueOf(sender), String.valueOf(idOf(message))).toString();
+        return new JSONArray(Arrays.asList(String.valueOf(sender), String.valueOf(idOf(message)))).toString();
     }
 
     private static JSONObject json(Object... keysAndValues) {

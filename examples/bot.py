@@ -86,7 +86,7 @@ class Bot:
 
         # Coming back is done in `run`, where the pause begins anew only after a visit that lasted.
         client = socketio.AsyncClient(reconnection=False, handle_sigint=False)
-        client.on("authenticate", lambda answer: answer["status"] and end(Refused(answer["data"])))
+        client.on("authenticate", lambda answer: answer["status"] and end((Lost if answer["data"] == "server error" else Refused)(answer["data"])))
         client.on("kickout", lambda _: end(Refused("signed in elsewhere")))  # coming back would throw the other one out
         client.on("disconnect", disconnected)
         client.on("msg", lambda message: self.news.set())
@@ -179,7 +179,7 @@ def kind_of(message):
 def listen(bot, loop):
     # Without a buffer, whose lock this thread would hold when the program ends.
     for line in open(sys.stdin.fileno(), "rb", buffering=0, closefd=False):
-        loop.call_soon_threadsafe(bot.say, line.decode().rstrip("\n"))
+        loop.call_soon_threadsafe(bot.say, line.decode(errors="replace").rstrip("\n"))
 
 
 async def main():

@@ -32,7 +32,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-/// Stands for your user table, which holds no passwords but their hashes.
+/// Stands for your user table, which holds no passwords but their hashes. In a product `/login` also needs a limit on attempts.
 const USERS: [(&str, &str); 2] = [("alice", "wonderland"), ("bob", "builder")];
 
 /// The token API itself gives up on its store after 8 s.

@@ -34,12 +34,18 @@ Page({
 
   /** The token comes from the business server. In a product wx.login() gives the code that it knows the user by, in place of name and password. */
   login({ detail }) {
+    if (this.busy || this.data.inside) return // a second tap: two rooms would throw each other out
+    this.busy = true
     wx.request({
       url: `${BUSINESS_URL}/login`,
       method: 'POST',
       data: detail.value,
-      success: ({ statusCode, data }) => statusCode === 200 ? this.enter(data) : this.setData({ state: data.error }),
+      success: ({ statusCode, data }) => {
+        if (data.token) this.enter(data)
+        else this.setData({ state: data.error || `logging in does not work at the moment (HTTP ${statusCode})` }) // a proxy's answer has no `error`
+      },
       fail: ({ errMsg }) => this.setData({ state: `the business server does not answer (${errMsg})` }),
+      complete: () => { this.busy = false },
     })
   },
 
@@ -81,7 +87,7 @@ class Room {
     // It comes back by itself after a loss, with a growing and random pause.
     const socket = this.socket = io(this.url, { transports: ['websocket'], reconnectionDelayMax: 30000, forceNew: true })
     socket.on('connect', () => socket.emit('authenticate', { uid: this.uid, token: this.token }))
-    socket.on('authenticate', answer => answer.status === 0 ? socket.emit('join', { roomId: this.room }) : this.end(answer.data))
+    socket.on('authenticate', answer => this.authenticated(answer))
     socket.on('join', answer => this.joined(answer))
     socket.on('sync', page => this.page(page))
     socket.on('msg', message => this.live ? this.receive(message) : this.queue.push(message))
@@ -92,6 +98,12 @@ class Room {
 
   connect() { if (!this.ended) this.socket.connect() }
   disconnect() { this.socket.disconnect() }
+
+  authenticated(answer) {
+    if (answer.status === 0) this.socket.emit('join', { roomId: this.room })
+    else if (answer.data === 'server error') this.onState('server error, trying again') // the server drops us in a moment, and we come back
+    else this.end(answer.data)
+  }
 
   joined(answer) {
     if (answer.status === 0) this.catchUp()

@@ -12,6 +12,8 @@
 // How it works (docs/PROTOCOL.md, "A resume recipe"). The server keeps the inserts of a room in a log. A client that knows how many it has asks for the
 // rest. That number is the position here, and it is stored in the same write as the message: were they two writes, a crash between them would lose or
 // repeat one. In a product the journal is your database, and the write is a transaction.
+//
+// One thing the number can't tell: a room that was cleared and has more messages again than this client had. Then the first of the new ones are missed.
 import { randomUUID } from 'node:crypto'
 import { appendFileSync, existsSync, readFileSync, truncateSync } from 'node:fs'
 import { createInterface } from 'node:readline'
@@ -29,11 +31,11 @@ const RETRYABLE = ['store unavailable', 'outcome unknown']
 
 const journal = `${encodeURIComponent(room)}.${encodeURIComponent(uid)}.journal`
 let have = 0 // the inserts of the log that were handed out: where the next sync starts
-const seen = new Set() // their keys
+const seen = new Set() // their keys, also of those that were cleared since: what was said after a clearing may have been printed live
 const pending = new Map() // key → message of ours that is not known to be stored
 
 function replay(entry) {
-  if (entry.cleared) { have = 0; seen.clear() }
+  if (entry.cleared) have = 0
   if (entry.sending) pending.set(keyOf(entry.sending, uid), entry.sending)
   if (entry.refused) pending.delete(entry.refused)
   if (entry.message && idOf(entry.message) !== undefined) {
@@ -66,6 +68,7 @@ socket.on('connect', () => socket.emit('authenticate', { uid, token }))
 
 socket.on('authenticate', answer => {
   if (answer.status === 0) socket.emit('join', { roomId: room })
+  else if (answer.data === 'server error') console.error('server error, trying again') // the server drops us in a moment, and we come back
   else end(1, `refused: ${answer.data}`) // with a wrong token: ask your business server for a new one
 })
 

@@ -1,7 +1,9 @@
 // Bob and examples/AndroidClient.java in a room.
 import assert from 'node:assert/strict'
+import { copyFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { folderFor, command, Example, scene } from './stage.mjs'
+import { command, Example, folderFor, frailServer, ROOT, scene } from './stage.mjs'
 import { startServer } from '../clients/server.mjs'
 
 const LINE = command('AndroidClient.java', 'java -cp')
@@ -21,7 +23,7 @@ after(async () => {
   for (const end of suite.ends) await end()
 })
 
-const meet = t => scene(t, server, { line: LINE, uid: 'alice', folder })
+const meet = (t, at = server) => scene(t, at, { line: LINE, uid: 'alice', folder })
 
 test('history, by pages, then what is said now, both ways', async t => {
   const { start, bob, write, said, hears, uid } = await meet(t)
@@ -96,6 +98,57 @@ test('the room is cleared', async t => {
   alice.type('mine')
   await hears('mine')
   await alice.prints(`${uid}: mine`)
+})
+
+test('the room is cleared while she is there', async t => {
+  const { start, room, cable, write, said } = await meet(t)
+  const alice = start()
+  await alice.complains('online')
+  await write('old', 'older')
+  await alice.prints(...said('old', 'older'))
+  assert.equal((await server.ask('POST', '/admin/system/clear_room_msgs', { json: { roomId: room } })).meta.status, 0)
+  await write('new')
+  await alice.prints(...said('new'))
+  cable.cut()
+  await alice.complains('connection lost')
+  cable.mend()
+  await alice.complains('online', 2)
+  await write('newer')
+  await alice.prints(...said('newer'))
+})
+
+test('an app that stays after its client has ended', async t => {
+  const { party, cable, room, uid, token } = await meet(t)
+  copyFileSync(join(ROOT, 'tests/examples/App.java'), join(folder, 'App.java'))
+  const classes = new Example(t, "javac -cp 'lib/*' -d classes AndroidClient.java App.java", { cwd: folder })
+  assert.equal(await classes.ended(), 0, classes.stderr)
+  const app = new Example(t, `java -cp 'lib/*:classes' App ${cable.url} '${room}' ${uid}`, { cwd: folder, env: { TOKEN: token } })
+  app.type('start')
+  await app.prints('online')
+  const elsewhere = await party.user('alice elsewhere', { uid, token })
+  await app.prints('ended: signed in elsewhere')
+  // To the background and to the front again. Carol is a client of the same kind that starts after that.
+  for (const line of ['stop', 'start']) app.type(line)
+  const carol = (await meet(t)).start()
+  await carol.complains('online')
+  await party.barrier(elsewhere)
+  app.type('close')
+  await app.prints('closed')
+  assert.equal(await app.ended(), 0)
+  app.printedNothingElse()
+  await party.barrier(elsewhere)
+  assert.deepEqual(elsewhere.log.filter(([event]) => event === 'kickout'), [])
+})
+
+test('a store that does not answer is waited for', async t => {
+  const { server, store } = await frailServer(t)
+  const { start, write, said } = await meet(t, server)
+  store.cut()
+  const alice = start()
+  await alice.complains('server error, trying again')
+  store.mend()
+  await write('there it is')
+  await alice.prints(...said('there it is'))
 })
 
 test('who is not wanted stays away and says why', async t => {

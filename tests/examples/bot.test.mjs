@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { eventually } from '../clients/http.mjs'
 import { startServer } from '../clients/server.mjs'
-import { command, Example, folderFor, ROOT, scene } from './stage.mjs'
+import { command, Example, folderFor, frailServer, ROOT, scene } from './stage.mjs'
 
 const LINE = command('bot.py', 'python bot.py')
 const PYTHON = join(ROOT, '.tools/python-socketio-5')
@@ -17,9 +17,9 @@ before(async () => { server = await startServer() })
 after(() => server.stop())
 
 /** A scene with the bot in place of alice. `answers(n)`: bob has got n answers, and nothing else came after the last he looked at. */
-async function meet(t) {
+async function meet(t, at = server) {
   const folder = folderFor(t, 'bot.py', { venv: PYTHON })
-  const stage = await scene(t, server, { line: LINE, uid: 'timekeeper', folder })
+  const stage = await scene(t, at, { line: LINE, uid: 'timekeeper', folder })
   const { bob, room, uid } = stage
   const file = join(folder, `${encodeURIComponent(room)}.${uid}.position`)
   const heard = () => bob.log.flatMap(([event, message]) => event === 'msg' ? [message.text] : [])
@@ -57,9 +57,10 @@ test('it answers, says what it is told, and ends in peace', async t => {
   await write('hello', '!time', 'what is !time')
   await answers(1)
   bot.type('I shall be gone soon é日🎉')
+  bot.process.stdin.write(Buffer.from('caf\xe9\n', 'latin1'))
   bot.type('good-bye')
   const answer = (await stored())[0].text
-  await hears(answer, 'I shall be gone soon é日🎉', 'good-bye')
+  await hears(answer, 'I shall be gone soon é日🎉', 'caf\ufffd', 'good-bye')
   assert.equal(await bot.terminate(), 0)
   await bob.upTo('remote_disconnect', who => who.uid === uid)
   assert.equal(bot.stderr, 'online\n')
@@ -157,6 +158,21 @@ test('who is not wanted stays away and says why', async t => {
   const lonely = start()
   await lonely.complains('trying again', 2)
   assert.equal(await lonely.terminate(), 0)
+})
+
+test('a store that does not answer is waited for', async t => {
+  const { server, store } = await frailServer(t)
+  const { start, write, answers } = await meet(t, server)
+  const first = start()
+  await first.complains('online')
+  await first.terminate()
+  store.cut()
+  const bot = start()
+  await bot.complains('(server error), trying again')
+  await write('!time')
+  store.mend()
+  await answers(1)
+  assert.equal(await bot.terminate(), 0)
 })
 
 test('usage', async t => {

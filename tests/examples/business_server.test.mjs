@@ -80,10 +80,10 @@ test('what is set wrong is told', async t => {
   await mistaken.complains('the token API refused: require permission')
 
   const LINE = command('business_server.rs', 'cargo run --example business_server')
-  const unset = new Example(t, LINE.replace('ADMIN_TOKEN=…', ''), { patience: 600_000 })
+  const unset = new Example(t, LINE.replace('ADMIN_TOKEN=…', ''))
   assert.equal(await unset.ended(), 1)
   assert.match(unset.stderr, /ADMIN_TOKEN is not set/)
-  const taken = new Example(t, LINE, { env: { LISTEN: new URL(business.url).host }, patience: 600_000 })
+  const taken = new Example(t, LINE, { env: { LISTEN: new URL(business.url).host } })
   assert.equal(await taken.ended(), 1)
   assert.match(taken.stderr, /can't listen on 127\.0\.0\.1:\d+/)
 })

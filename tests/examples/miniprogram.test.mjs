@@ -1,13 +1,15 @@
 // Bob and alice's phone, on which examples/miniprogram.js runs in a stand-in for WeChat.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import http from 'node:http'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import vm from 'node:vm'
 import { miniProgram } from '../clients/foreign/wx.mjs'
 import { eventually } from '../clients/http.mjs'
 import { startServer } from '../clients/server.mjs'
-import { businessServer, command, ROOT, scene, source } from './stage.mjs'
+import { businessServer, command, frailServer, ROOT, scene, source } from './stage.mjs'
 
 const numbers = (from, to) => Array.from({ length: to - from }, (_, i) => `${from + i}`)
 
@@ -51,11 +53,16 @@ class Phone {
   write(text) { this.page.send({ detail: { value: { text } } }) }
 }
 
-/** wx.request as far as the page uses it: JSON there and back, all answers later and by callbacks. */
-function request({ url, method = 'GET', data, success, fail }) {
+/** wx.request as far as the page uses it: JSON there and back, what is not JSON as text, all answers later and by callbacks. */
+function request({ url, method = 'GET', data, success, fail, complete }) {
   fetch(url, { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(data) })
-    .then(async answer => ({ statusCode: answer.status, data: await answer.json() }))
+    .then(async answer => ({ statusCode: answer.status, data: json(await answer.text()) }))
     .then(success, error => fail({ errMsg: `request:fail ${error.message}` }))
+    .finally(complete)
+}
+
+function json(text) {
+  try { return JSON.parse(text) } catch { return text }
 }
 
 for (const library of ['weapp.socket.io-2', 'weapp.socket.io-3']) {
@@ -123,6 +130,46 @@ for (const library of ['weapp.socket.io-2', 'weapp.socket.io-3']) {
     await write('new')
     phone.page.onShow()
     await eventually('the new one only', () => phone.texts, texts => texts.join() === said('new').join())
+  })
+
+  test(`${library}: a second tap is none, and what a proxy says is told plainly`, async t => {
+    const stage = await scene(t, server, { uid: 'alice' })
+    let tickets = 0
+    const proxy = http.createServer((request, response) => {
+      if (request.url !== '/login') return
+      tickets++
+      if (tickets === 1) return response.writeHead(502, { 'content-type': 'text/html' }).end('<html>Bad Gateway')
+      response.setHeader('content-type', 'application/json').end(JSON.stringify({ url: stage.cable.url, uid: stage.uid, token: stage.token }))
+    }).listen(0, '127.0.0.1')
+    t.after(() => proxy.close())
+    await once(proxy, 'listening')
+    const phone = new Phone(library, `http://127.0.0.1:${proxy.address().port}`)
+    t.after(() => phone.page.onUnload())
+    phone.page.onLoad({ room: stage.room })
+    phone.logIn()
+    await phone.says('logging in does not work at the moment (HTTP 502)')
+    phone.logIn()
+    phone.logIn()
+    await phone.says('online')
+    phone.logIn()
+    await stage.write('hello')
+    await phone.shows(...stage.said('hello'))
+    assert.equal(tickets, 2)
+  })
+
+  test(`${library}: a store that does not answer is waited for`, async t => {
+    const { server, store } = await frailServer(t)
+    const { cable, room, uid, token, write, said } = await scene(t, server, { uid: 'alice' })
+    const phone = new Phone(library, 'http://127.0.0.1:1')
+    t.after(() => phone.page.onUnload())
+    phone.page.onLoad({ room })
+    store.cut()
+    phone.page.enter({ url: cable.url, uid, token })
+    await phone.says('server error, trying again')
+    store.mend()
+    await phone.says('online')
+    await write('there it is')
+    await phone.shows(...said('there it is'))
   })
 
   test(`${library}: who is not wanted stays away and says why`, async t => {

@@ -6,15 +6,17 @@ import { after, before, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { LAPTOP, launch, PHONE } from '../browser/board.mjs'
 import { startServer } from '../clients/server.mjs'
-import { businessServer, command, ROOT, scene } from './stage.mjs'
+import { businessServer, command, frailServer, ROOT, scene } from './stage.mjs'
 
 const numbers = (from, to) => Array.from({ length: to - from }, (_, i) => `${from + i}`)
 const client = version => join(ROOT, `tests/clients/node_modules/socket.io-client-${version}`)
 const FILES = { 2: 'dist/socket.io.js', 4: 'dist/socket.io.min.js' }
 
+const script = version => ({ AO_WEBSOCKET__CLIENT_SCRIPT: join(client(version), FILES[version]) })
+
 /** A server that serves the client of this version. */
 async function serve(t, version) {
-  const server = await startServer({ env: { AO_WEBSOCKET__CLIENT_SCRIPT: join(client(version), FILES[version]) } })
+  const server = await startServer({ env: script(version) })
   t.after(() => server.stop())
   return server
 }
@@ -90,9 +92,33 @@ for (const version of [4, 2]) {
     await shows(...before, 'alice: without a network', ...said('missed', 'after'))
   })
 
+  test(`client ${version}.x: a second tap is none, and what a proxy says is told plainly`, async t => {
+    const { page, logIn, says, write, shows, said } = await meet(t, await serve(t, version))
+    await page.route('**/login', route => route.fulfill({ status: 502, contentType: 'text/html', body: '<html>Bad Gateway' }))
+    await logIn()
+    await says('logging in does not work at the moment (HTTP 502)')
+    await page.unroute('**/login')
+
+    let logins = 0, open
+    const opened = new Promise(resolve => { open = resolve })
+    await page.route('**/login', async route => {
+      logins++
+      await opened
+      await route.continue()
+    })
+    await logIn()
+    await page.press('#login [name=room]', 'Enter')
+    await page.evaluate(() => { for (const button of document.querySelectorAll('button')) button.click() })
+    open()
+    await says('online')
+    await write('hello')
+    await shows(...said('hello'))
+    assert.equal(logins, 1)
+  })
+
   test(`client ${version}.x: who is not wanted stays away and sees why`, async t => {
     const server = await serve(t, version)
-    const { party, page, logIn, says, shows, write, said, business } = await meet(t, server)
+    const { party, page, logIn, says, shows, send, hears, write, said, business } = await meet(t, server)
     await logIn('wrong')
     await says('user or password is wrong')
     await logIn()
@@ -105,6 +131,11 @@ for (const version of [4, 2]) {
     await write('meanwhile')
     await logIn()
     await shows(...said('meanwhile'))
+    await send('here I am')
+    await hears('here I am')
+    await send('again')
+    await hears('here I am', 'again')
+    await shows(...said('meanwhile'), 'alice: here I am', 'alice: again')
     await page.reload()
     await business.kill()
     await logIn()
@@ -112,18 +143,24 @@ for (const version of [4, 2]) {
   })
 }
 
-test('opened as a file, with a token; the room is cleared', async t => {
-  const server = await serve(t, 4)
-  const { cable, room, uid, token, write } = await scene(t, server, { uid: 'alice' })
+/** The page as a file. `fill` fills in fields of its second form and sends that. */
+async function openFile(t) {
   const page = await browser.newPage()
   t.after(() => page.close())
+  page.setDefaultTimeout(60_000)
   await page.goto(pathToFileURL(join(ROOT, 'examples/page.html')).href)
-  const says = text => page.waitForFunction(text => document.getElementById('state').textContent === text, text)
   await page.click('summary')
   const fill = async fields => {
     for (const [name, value] of Object.entries(fields)) await page.fill(`#ticket [name=${name}]`, value)
     await page.click('#ticket button')
   }
+  return { page, fill, says: text => page.waitForFunction(text => document.getElementById('state').textContent === text, text) }
+}
+
+test('opened as a file, with a token; the room is cleared', async t => {
+  const server = await serve(t, 4)
+  const { cable, room, uid, token, write } = await scene(t, server, { uid: 'alice' })
+  const { page, fill, says } = await openFile(t)
   await fill({ url: cable.url, uid, token: 'wrong', room })
   await says('auth failed, uid or token is wrong')
   await fill({ token })
@@ -140,15 +177,24 @@ test('opened as a file, with a token; the room is cleared', async t => {
   await shown('new')
 })
 
+test('a store that does not answer is waited for', async t => {
+  const { server, store } = await frailServer(t, script(4))
+  const { cable, room, uid, token, write } = await scene(t, server, { uid: 'alice' })
+  const { page, fill, says } = await openFile(t)
+  store.cut()
+  await fill({ url: cable.url, uid, token, room })
+  await says('server error, trying again')
+  store.mend()
+  await says('online')
+  await write('there it is')
+  await page.waitForFunction(() => document.querySelector('#messages li')?.lastChild.textContent === 'there it is')
+})
+
 test('without the script it says what is missing', async t => {
   const server = await startServer()
   t.after(() => server.stop())
-  const page = await browser.newPage()
-  t.after(() => page.close())
-  await page.goto(pathToFileURL(join(ROOT, 'examples/page.html')).href)
-  await page.click('summary')
-  for (const [name, value] of Object.entries({ url: server.url, uid: 'alice', token: 'any' })) await page.fill(`#ticket [name=${name}]`, value)
-  await page.click('#ticket button')
+  const { page, fill } = await openFile(t)
+  await fill({ url: server.url, uid: 'alice', token: 'any' })
   await page.waitForFunction(url => document.getElementById('state').textContent.startsWith(`${url}/socket.io/socket.io.js can't be loaded`), server.url)
 })
 

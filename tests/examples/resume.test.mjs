@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { eventually } from '../clients/http.mjs'
 import { startServer } from '../clients/server.mjs'
-import { command, folderFor, modules, scene } from './stage.mjs'
+import { command, folderFor, frailServer, modules, scene } from './stage.mjs'
 
 const LINE = command('resume.mjs', 'node resume.mjs')
 const CLIENT = 'socket.io-client-4'
@@ -17,9 +17,9 @@ before(async () => { server = await startServer() })
 after(() => server.stop())
 
 /** `play` gets a scene whose example is alice; `journal()` are the entries of her journal, `inserts()` the texts of the messages in it. */
-async function told(t, play) {
+async function told(t, play, at = server) {
   const folder = folderFor(t, 'resume.mjs', { node_modules: modules(t, { 'socket.io-client': CLIENT }) })
-  const stage = await scene(t, server, { line: LINE, uid: 'alice', folder })
+  const stage = await scene(t, at, { line: LINE, uid: 'alice', folder })
   const file = join(folder, `${encodeURIComponent(stage.room)}.${encodeURIComponent(stage.uid)}.journal`)
   const journal = () => existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1).map(line => JSON.parse(line)) : []
   await play({ ...stage, file, journal, inserts: () => journal().flatMap(({ message }) => message ? [message.text] : []) })
@@ -190,6 +190,23 @@ test('the room is cleared', t => told(t, async ({ start, room, write, said, inse
   assert.deepEqual(inserts(), ['old', 'older', 'new', 'newer'])
 }))
 
+test('the room is cleared while she is there', t => told(t, async ({ start, room, cable, write, said, inserts }) => {
+  const alice = start()
+  await alice.complains('online')
+  await write('old', 'older')
+  await alice.prints(...said('old', 'older'))
+  assert.equal((await server.ask('POST', '/admin/system/clear_room_msgs', { json: { roomId: room } })).meta.status, 0)
+  await write('new')
+  await alice.prints(...said('new'))
+  cable.cut()
+  await alice.complains('connection lost')
+  cable.mend()
+  await alice.complains('online', 2)
+  await write('newer')
+  await alice.prints(...said('newer'))
+  assert.deepEqual(inserts(), ['old', 'older', 'new', 'newer'])
+}))
+
 test('who is not wanted stays away and says why', t => told(t, async ({ start, party, uid, token }) => {
   const stranger = start({ token: 'wrong' })
   assert.equal(await stranger.ended(), 1)
@@ -215,3 +232,16 @@ test('a server that is not there is waited for', t => told(t, async ({ start, ca
   await alice.prints(...said('there it is'))
   assert.match(alice.stderr, new RegExp(`^no connection to ${cable.url} \\(.+\\), trying again$`, 'm'))
 }))
+
+test('a store that does not answer is waited for', async t => {
+  const { server, store } = await frailServer(t)
+  await told(t, async ({ start, write, said }) => {
+    store.cut()
+    const alice = start()
+    await alice.complains('server error, trying again')
+    await alice.complains('connection lost')
+    store.mend()
+    await write('there it is')
+    await alice.prints(...said('there it is'))
+  }, server)
+})

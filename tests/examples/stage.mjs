@@ -1,13 +1,15 @@
 // What the tests of all examples stand on. An example is run by the very command that its header gives, in a folder of its own: only addresses, room, uid
-// and tokens are put in.
+// and tokens are put in, and what `cargo run --example` would build is there already (`cargo build --examples`).
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { startCluster } from '../clients/cluster.mjs'
 import { Line } from '../clients/cut.mjs'
 import { Party, STORED, SUCCESS } from '../clients/party.mjs'
 import { wire } from '../clients/wires.mjs'
@@ -55,6 +57,24 @@ export function modules(t, packages) {
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   for (const [name, there] of Object.entries(packages)) symlinkSync(join(ROOT, 'tests/clients/node_modules', there), join(folder, name))
   return folder
+}
+
+/** A server that has its tokens at the far end of a line, `store`. */
+export async function frailServer(t, env = {}) {
+  assert(process.env.MONGODB_URL, 'MONGODB_URL names no MongoDB: run scripts/test examples, or this below scripts/services')
+  const url = new URL(process.env.MONGODB_URL)
+  const store = await Line.to(url)
+  url.host = new URL(store.url).host
+  if (url.username && !url.searchParams.has('authSource')) url.searchParams.set('authSource', url.pathname.slice(1) || 'admin')
+  url.pathname = `/ao_test_${randomUUID().replaceAll('-', '')}`
+  const tokens = { AO_STORE__TOKENS: url.href, AO_STORE__DEADLINE: '2s' }
+  const cluster = await startCluster({ nodes: 1, env: { ...tokens, ...env } }).catch(error => { store.close(); throw error })
+  t.after(async () => {
+    store.mend()
+    await cluster.stop()
+    store.close()
+  })
+  return { server: cluster.nodes[0], store }
 }
 
 let rooms = 0
@@ -109,7 +129,8 @@ export class Example {
     this.patience = patience
     const inherited = Object.entries(process.env).filter(([name]) => !/^(AO_.*|TOKEN|ADMIN_UID|ADMIN_TOKEN|API_URL|EVENTS_URL|LISTEN)$/.test(name))
     // A process group of its own, to reach the program and not only the shell around it.
-    this.process = spawn('bash', ['-c', line], { cwd, env: { ...Object.fromEntries(inherited), LC_ALL: 'C.UTF-8', ...env }, detached: true })
+    const built = line.replace(/cargo run --example (\w+)/, (_, name) => `'${join(ROOT, 'target/debug/examples', name)}'`)
+    this.process = spawn('bash', ['-c', built], { cwd, env: { ...Object.fromEntries(inherited), LC_ALL: 'C.UTF-8', ...env }, detached: true })
     running.add(this)
     createInterface({ input: this.process.stdout }).on('line', text => { this.printed.push(text); this.#wake() })
     this.process.stderr.setEncoding('utf8').on('data', text => { this.stderr += text; this.#wake() })
@@ -198,7 +219,7 @@ export class Example {
 export async function businessServer(t, server, env = {}) {
   const { uid, token } = server.admin
   const line = filled(command('business_server.rs', 'cargo run --example'), { 'ADMIN_UID=admin': `ADMIN_UID=${uid}`, 'ADMIN_TOKEN=…': `ADMIN_TOKEN=${token}` })
-  const business = new Example(t, line, { env: { LISTEN: '127.0.0.1:0', API_URL: server.api, EVENTS_URL: server.url, ...env }, patience: 600_000 })
+  const business = new Example(t, line, { env: { LISTEN: '127.0.0.1:0', API_URL: server.api, EVENTS_URL: server.url, ...env } })
   business.url = (await business.matches(/^business server (http:\S+)$/))[1]
   return business
 }
