@@ -21,6 +21,13 @@ class Watcher {
     })
   }
 
+  /** These lines and no more behind the first `from`; the page shows what has come a moment later. */
+  async shows(expected, from = 0) {
+    const enough = n => document.querySelectorAll('#rows > li:not([hidden], .note)').length >= n
+    await this.page.waitForFunction(enough, from + expected.length)
+    assert.deepEqual((await this.lines()).slice(from), expected)
+  }
+
   /** Waits for a row that is shown with this name, and this in its payload; the latest. */
   async row(name, text = '') {
     const row = this.page.locator('#rows > li:visible').filter({ has: this.page.locator('.name', { hasText: name }), hasText: text }).last()
@@ -41,12 +48,14 @@ class Watcher {
     return this.page.locator('#says', { hasText: text }).waitFor()
   }
 }
+/** What it takes to be online. */
+const FIRST = ['connect', 'authenticate', 'join', 'sync'].flatMap(name => [`sent ${name}`, `received ${name}`])
 const talk = (window, room, ...texts) => bot(window, room, texts.map((text, i) => ({ storage: 0, msgId: `bot ${i}`, text })))
 
 test('what passes is listed in its order, with way, time, size and the time until the answer', async () => {
   const room = newRoom()
   const anna = await enter(room)
-  assert.deepEqual(await anna.lines(), ['sent connect', 'received connect', 'sent authenticate', 'received authenticate', 'sent join', 'received join', 'sent sync', 'received sync'])
+  await anna.shows(FIRST)
   const bert = await events.enter(room, { at: '/chat', name: 'Bert' })
   await anna.row('remote_join')
   await bert.page.getByLabel('Message', { exact: true }).fill('good morning')
@@ -133,7 +142,7 @@ test('two messages in a row have ids of their own', async () => {
 
 test('what is no JSON is not sent, and the page says where it breaks', async () => {
   const anna = await enter(newRoom())
-  const before = (await anna.lines()).length
+  await anna.shows(FIRST)
   const [field, button] = [anna.page.getByLabel(/^Payload/), anna.page.getByRole('button', { name: 'Send', exact: true })]
   await field.fill('{\n  "storage": 2\n  "text": "comma"\n}')
   await anna.page.locator('#wrong', { hasText: /^No JSON.*line 3/ }).waitFor()
@@ -147,7 +156,7 @@ test('what is no JSON is not sent, and the page says where it breaks', async () 
   await anna.page.getByLabel('Event', { exact: true }).fill('msg')
   await field.press('Control+Enter')
   await anna.says('Acknowledged')
-  assert.deepEqual((await anna.lines()).slice(before), ['sent msg', 'received ack'])
+  await anna.shows(['sent msg', 'received ack'], FIRST.length)
 })
 
 test('names and words choose what is shown; engine frames come when asked for', async () => {
