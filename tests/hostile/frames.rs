@@ -8,6 +8,7 @@ use crate::{
         bystanders::{Bystanders, said},
         patient,
         peer::Peer,
+        raw::Connection,
         socket::{BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, TEXT, frame, head},
         unharmed,
     },
@@ -195,6 +196,31 @@ async fn frames_without_end_keep_nobody_waiting() {
             task.abort();
         }
         let _ = (writing.await, reading.await);
+    }
+    unharmed(&server).await;
+}
+
+/// OkHttp stops reading at a Close frame that it did not ask for, and tells nobody; its own it wants answered.
+#[tokio::test]
+async fn android_is_dropped_without_a_close_frame_and_answered_with_one() {
+    let server = patient().start().await;
+    let close = frame(FINAL | CLOSE, &1000u16.to_be_bytes());
+    for (agent, sent, answered) in [
+        ("okhttp/3.12.12", frame(FINAL | TEXT, b"x"), false),
+        ("okhttp/3.12.12", close.clone(), true),
+        ("Dart/3.0 (okhttp/3)", frame(FINAL | TEXT, b"x"), true),
+        ("okhttp/4", frame(FINAL | TEXT, b"42[\"authenticate\",{\"uid\":\"a\",\"token\":\"wrong\"}]"), true), // refused: behind the DISCONNECT
+    ] {
+        let mut phone = Connection::open(server.websocket()).await;
+        let request = format!(
+            "GET /socket.io/?EIO=3&transport=websocket HTTP/1.1\r\nhost: a\r\nuser-agent: {agent}\r\nupgrade: websocket\r\n\
+             connection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        phone.write(request.as_bytes()).await;
+        phone.read_until(b"\x81\x0240").await; // connected
+        phone.write(&sent).await;
+        let last = phone.rest().await;
+        assert_eq!(last.ends_with(&[0x88, 2, 3, 0xE8]), answered, "{agent}: {last:x?}");
     }
     unharmed(&server).await;
 }
