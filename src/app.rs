@@ -96,22 +96,6 @@ pub struct Address {
     pub address: SocketAddr,
 }
 
-/// The certificates that are configured: for socket.io and administration, and for the token API.
-struct Certificates {
-    websocket: Option<Arc<Tls>>,
-    api: Option<Arc<Tls>>,
-}
-
-impl Certificates {
-    /// Those that the role has a use for: the others' keys need not be readable here.
-    fn open(config: &Config, role: Role) -> Result<Self, StartError> {
-        Ok(Certificates {
-            websocket: if role.websocket() { websocket_tls(config)? } else { None },
-            api: if role.api() { api_tls(config)? } else { None },
-        })
-    }
-}
-
 fn websocket_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
     open_tls(config.websocket.tls(), "AO_WEBSOCKET__TLS_CERTIFICATE and AO_WEBSOCKET__TLS_KEY")
 }
@@ -216,7 +200,9 @@ fn write_secret(file: &Path, text: &str) -> io::Result<()> {
 impl App {
     /// Binds, opens the store, and serves. The configuration has been checked.
     pub async fn start(config: &Config, role: Role) -> Result<App, StartError> {
-        let certificates = Certificates::open(config, role)?;
+        // Only what the role has a use for: the other key need not be readable here.
+        let websocket_tls = if role.websocket() { websocket_tls(config)? } else { None };
+        let api_tls = if role.api() { api_tls(config)? } else { None };
         if let Err(error) = check_script(config) {
             tracing::warn!(%error, "pages can't load their client from here until the file is there");
         }
@@ -266,30 +252,27 @@ impl App {
         let administration = || http::admin::routes(context.clone());
         let metrics_routes = || http::health::metrics(hub.clone());
 
-        let mut sites: Vec<(&'static str, Listener, Site)> = Vec::new();
+        let mut sites: Vec<(&'static str, Listener, &Option<Arc<Tls>>, Site)> = Vec::new();
         let plain = |router: Router| Site { socket_io: None, router: http::finish(router) };
         if let Some(listener) = websocket {
             let routes = health().merge(http::tokens::elsewhere(context.clone()));
             let routes = if admin.is_none() { routes.merge(administration()) } else { routes };
-            sites.push(("websocket", listener, Site { socket_io: Some(transport), router: http::finish(routes) }));
+            sites.push(("websocket", listener, &websocket_tls, Site { socket_io: Some(transport), router: http::finish(routes) }));
         }
         if let Some(listener) = admin {
-            sites.push(("admin", listener, plain(health().merge(administration()))));
+            sites.push(("admin", listener, &websocket_tls, plain(health().merge(administration()))));
         }
         if let Some(listener) = api {
             let routes = health().merge(http::tokens::routes(context.clone()));
             let routes = if metrics_page.is_none() { routes.merge(metrics_routes()) } else { routes };
-            sites.push(("api", listener, plain(routes)));
+            sites.push(("api", listener, &api_tls, plain(routes)));
         }
         if let Some(listener) = metrics_page {
-            sites.push(("metrics", listener, plain(health().merge(metrics_routes()))));
+            sites.push(("metrics", listener, &None, plain(health().merge(metrics_routes()))));
         }
         if let Some(listener) = demo {
-            sites.push((
-                "demo",
-                listener,
-                plain(health().merge(http::demo::routes(hub.clone(), websocket_port, config.websocket.tls().is_some()))),
-            ));
+            let routes = http::demo::routes(hub.clone(), websocket_port, config.websocket.tls().is_some());
+            sites.push(("demo", listener, &None, plain(health().merge(routes))));
         }
 
         let writes = TaskTracker::new();
@@ -301,16 +284,11 @@ impl App {
             writes: writes.clone(),
         };
         let mut addresses = Vec::new();
-        for (what, listener, site) in sites {
-            let tls = match what {
-                "websocket" | "admin" => certificates.websocket.clone(),
-                "api" => certificates.api.clone(),
-                _ => None,
-            };
+        for (what, listener, tls, site) in sites {
             addresses.push(Address { what, tls: tls.is_some(), address: listener.address });
-            tasks.spawn(listener.serve(site, tls, bounds.clone(), config.websocket.header_timeout, listening.clone()));
+            tasks.spawn(listener.serve(site, tls.clone(), bounds.clone(), config.websocket.header_timeout, listening.clone()));
         }
-        for tls in [certificates.websocket, certificates.api].into_iter().flatten() {
+        for tls in [websocket_tls, api_tls].into_iter().flatten() {
             tasks.spawn(working.clone().run_until_cancelled_owned(tls.watch()));
         }
         tasks.spawn(working.clone().run_until_cancelled_owned(async {

@@ -236,12 +236,10 @@ impl Link {
         }
         self.socket.say_goodbye();
         let goodbye = async {
-            while self.socket.owes()
-                && self.socket.writable().await.is_ok()
-                && !matches!(self.socket.flush(), Err(e) if e.kind() != io::ErrorKind::WouldBlock)
-            {}
-            self.socket.finish();
-            self.socket.drain().await;
+            if self.socket.flushed().await.is_ok() {
+                self.socket.finish();
+                self.socket.drain().await;
+            }
         };
         let _ = tokio::time::timeout(LINGER, goodbye).await;
     }

@@ -112,6 +112,16 @@ impl Socket {
         self.tls().map_or(Ok(()), |mut tls| write_out(&mut tls, &self.tcp))
     }
 
+    /// Waits until the kernel has what was taken.
+    pub async fn flushed(&self) -> io::Result<()> {
+        loop {
+            match self.flush() {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => self.writable().await?,
+                done => return done,
+            }
+        }
+    }
+
     /// Tells a client under TLS that nothing more comes.
     pub fn say_goodbye(&self) {
         if let Some(mut tls) = self.tls() {

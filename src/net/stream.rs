@@ -75,9 +75,7 @@ impl Stream {
         self.link.close(Closing::Abrupt, "stalled");
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing"))
     }
-}
 
-impl Stream {
     /// Writes as HTTP does: waits while the kernel takes nothing, but not for ever.
     fn poll_write_with<T>(&mut self, cx: &mut Context<'_>, write: impl Fn(&Link) -> io::Result<T>) -> Poll<io::Result<T>> {
         loop {

@@ -32,6 +32,9 @@ use crate::{
 const KEPT: [HeaderName; 5] =
     [header::SEC_WEBSOCKET_KEY, header::ORIGIN, header::CONTENT_TYPE, header::CONTENT_LENGTH, header::ACCESS_CONTROL_REQUEST_HEADERS];
 
+/// The client script that old pages load from here; its source map is at the same with `.map`.
+const SCRIPT: &str = "/socket.io/socket.io.js";
+
 /// Time that the body of a POST may take.
 const BODY: Duration = Duration::from_secs(60);
 
@@ -73,9 +76,8 @@ impl Transport {
 
     async fn answer(&self, request: Request<Incoming>, link: Arc<Link>) -> Response<Body> {
         let path = request.uri().path();
-        if let Some(suffix) = path.strip_prefix("/socket.io/socket.io.js") {
-            let suffix = suffix.to_owned();
-            return self.script(request, &suffix).await;
+        if path.starts_with(SCRIPT) {
+            return self.script(request).await;
         }
         if let Some(origin) = request.headers().get(header::ORIGIN)
             && !permits(&self.dialect.options.origins, origin)
@@ -202,7 +204,10 @@ impl Transport {
     }
 
     /// The client script that old pages load from here.
-    async fn script(&self, mut request: Request<Incoming>, suffix: &str) -> Response<Body> {
+    async fn script(&self, mut request: Request<Incoming>) -> Response<Body> {
+        let suffix = request.uri().path().strip_prefix(SCRIPT).unwrap_or_default();
+        // Whatever the file is called.
+        let kind = if suffix.is_empty() { "text/javascript; charset=utf-8" } else { "application/json" };
         let file = match (&self.dialect.options.client_script, suffix) {
             (Some(file), "") => file.clone(),
             (Some(file), ".map") => {
@@ -228,8 +233,7 @@ impl Transport {
             tracing::debug!(file = %Path::display(&file), "the client script can't be read");
             return error(StatusCode::NOT_FOUND, "the configured client script can't be read");
         }
-        // Whatever the file is called. It may be replaced, so a browser asks each time, and is mostly told that it has it.
-        let kind = if suffix.is_empty() { "text/javascript; charset=utf-8" } else { "application/json" };
+        // It may be replaced, so a browser asks each time, and is mostly told that it has it.
         if response.status().is_success() {
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         }
