@@ -155,6 +155,9 @@ impl Service for Site {
     }
 
     async fn call(&self, request: Request<Incoming>, link: Arc<Link>) -> Response<Body> {
+        if let Some(refusal) = http::refuse_two_hosts(&request) {
+            return refusal;
+        }
         match &self.socket_io {
             Some(transport) if Transport::serves(request.uri().path()) => transport.call(request, link).await,
             _ => {
@@ -271,7 +274,8 @@ impl App {
             sites.push(("metrics", listener, &None, plain(health().merge(metrics_routes()))));
         }
         if let Some(listener) = demo {
-            let routes = http::demo::routes(hub.clone(), websocket_port, config.websocket.tls().is_some());
+            let loopback = listener.address.ip().is_loopback();
+            let routes = http::demo::routes(hub.clone(), websocket_port, config.websocket.tls().is_some(), loopback);
             sites.push(("demo", listener, &None, plain(health().merge(routes))));
         }
 

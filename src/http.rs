@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    http::{StatusCode, Uri, header},
+    http::{Request, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
 use tower_http::catch_panic::CatchPanicLayer;
@@ -46,6 +46,12 @@ pub fn finish(router: Router) -> Router {
         .fallback(|uri: Uri| async move { error(StatusCode::NOT_FOUND, &format!("no such route: {}", uri.path())) })
         .method_not_allowed_fallback(|| async { error(StatusCode::METHOD_NOT_ALLOWED, "method not allowed") })
         .layer(CatchPanicLayer::new())
+}
+
+/// The refusal of a request that names two hosts, which holds for every route of every listener.
+pub fn refuse_two_hosts<T>(request: &Request<T>) -> Option<Response> {
+    let clear = caller::names_one_host(request.headers(), request.uri());
+    (!clear).then(|| error(StatusCode::BAD_REQUEST, "the request names two hosts"))
 }
 
 /// An error outside the envelope of the original's routes.

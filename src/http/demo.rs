@@ -6,14 +6,17 @@ use std::sync::{
 
 use axum::{
     Router,
-    extract::State,
-    http::{HeaderMap, StatusCode, header},
+    extract::{Request, State},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use serde_json::json;
 
-use super::error;
+use super::{
+    caller::{self, Peer},
+    error,
+};
 use crate::domain::{
     clock::alphanumeric,
     hub::Hub,
@@ -30,6 +33,8 @@ struct Demo {
     /// Where the socket server listens, and whether it does under TLS.
     port: u16,
     tls: bool,
+    /// Whether the pages are for this machine only.
+    loopback: bool,
     minute: AtomicU64,
     visitors: AtomicU32,
 }
@@ -48,9 +53,9 @@ const FILES: [(&str, &str, &str); 6] = [
     ("/common.css", STYLE, include_str!("../../demo/common.css")),
 ];
 
-/// The pages and their routes.
-pub fn routes(hub: Arc<Hub>, websocket_port: u16, tls: bool) -> Router {
-    let demo = Arc::new(Demo { hub, port: websocket_port, tls, minute: AtomicU64::new(0), visitors: AtomicU32::new(0) });
+/// The pages and their routes; `loopback`: they are for this machine only.
+pub fn routes(hub: Arc<Hub>, websocket_port: u16, tls: bool, loopback: bool) -> Router {
+    let demo = Arc::new(Demo { hub, port: websocket_port, tls, loopback, minute: AtomicU64::new(0), visitors: AtomicU32::new(0) });
     let router = Router::new().route("/token", post(token)).with_state(demo);
     FILES.into_iter().fold(router, |router, (route, kind, text)| router.route(route, get(move || async move { file(kind, text) })))
 }
@@ -69,20 +74,18 @@ fn file(kind: &'static str, text: &'static str) -> Response {
     (headers, text).into_response()
 }
 
-/// A visitor of a page gets a uid `demo-…` and its token. Not for other sites' pages.
-async fn token(State(demo): State<Arc<Demo>>, headers: HeaderMap) -> Response {
-    let site = headers.get("sec-fetch-site").and_then(|v| v.to_str().ok());
-    if site.is_some_and(|site| site != "same-origin") {
-        return error(StatusCode::FORBIDDEN, "only for the demo's own pages");
-    }
+/// A visitor of a page gets a uid `demo-…` and its token. Not for other sites' pages, nor through a proxy.
+async fn token(State(demo): State<Arc<Demo>>, request: Request) -> Response {
+    let peer = request.extensions().get::<Peer>();
+    let Some(host) = peer.and_then(|peer| caller::own_page(*peer, request.headers(), request.uri(), demo.loopback)) else {
+        return error(StatusCode::FORBIDDEN, "only for the demo's own pages, opened by the address that the server names, without a proxy");
+    };
     if !demo.welcomes_one_more() {
         return error(StatusCode::TOO_MANY_REQUESTS, "too many visitors within a minute");
     }
     match demo.visitor().await {
         Some((uid, token)) => {
-            let host = headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or("localhost");
-            let name = if host.ends_with(']') { host } else { host.rsplit_once(':').map_or(host, |(name, _)| name) };
-            let url = format!("{}://{name}:{}", if demo.tls { "wss" } else { "ws" }, demo.port);
+            let url = format!("{}://{}:{}", if demo.tls { "wss" } else { "ws" }, host.name, demo.port);
             let body = json!({ "uid": uid.as_str(), "token": token.reveal(), "url": url });
             ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], body.to_string()).into_response()
         }

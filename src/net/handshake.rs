@@ -88,9 +88,11 @@ fn handshake(head: &[u8]) -> Head {
         value(name).and_then(|v| std::str::from_utf8(v).ok()).is_some_and(|v| v.split(',').any(|w| w.trim().eq_ignore_ascii_case(word)))
     };
     let asked = lists("upgrade", "websocket") && lists("connection", "upgrade") && value("sec-websocket-version") == Some(b"13");
+    // Who names two hosts is refused, with all others of that kind.
+    let one_host = parsed.headers.iter().filter(|h| h.name.eq_ignore_ascii_case("host")).count() < 2;
     let bodiless = value("content-length").is_none() && value("transfer-encoding").is_none();
     let uri = parsed.path.and_then(|p| Uri::try_from(p).ok());
-    let (Some(uri), Some(key), Some(1), true) = (uri, value("sec-websocket-key"), parsed.version, asked && bodiless) else {
+    let (Some(uri), Some(key), Some(1), true) = (uri, value("sec-websocket-key"), parsed.version, asked && bodiless && one_host) else {
         return Head::Other;
     };
     let mut request = Box::new(Request::new(()));
@@ -131,6 +133,7 @@ mod tests {
             GOOD.replace("13", "8"),
             GOOD.replace("Upgrade: WebSocket\r\n", ""),
             GOOD.replace("HTTP/1.1", "HTTP/1.0"),
+            GOOD.replace("Cookie", "host"),
             GOOD.replace("Cookie", "Content-Length: 3\r\nCookie"),
             GOOD.replace("secret", &"x".repeat(MAX_HEAD)).trim_end().to_owned(),
         ] {

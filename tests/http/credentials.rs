@@ -112,7 +112,22 @@ fn foreign(route: &str, body: &str) -> Vec<(String, Vec<u8>)> {
         "x-forwarded-port: 1",
         "x-forwarded-prefix: /",
         "via: 1.1 proxy",
+        "x-forwarded: for=127.0.0.1",
         "x-real-ip: 127.0.0.1",
+        "x-client-ip: 127.0.0.1",
+        "x-cluster-client-ip: 127.0.0.1",
+        "x-original-forwarded-for: 127.0.0.1",
+        "x-envoy-external-address: 127.0.0.1",
+        "x-proxyuser-ip: 127.0.0.1",
+        "x-azure-clientip: 127.0.0.1",
+        "x-appengine-user-ip: 127.0.0.1",
+        "x-amzn-trace-id: Root=1",
+        "true-client-ip: 127.0.0.1",
+        "cf-connecting-ip: 127.0.0.1",
+        "cf-ray: 1",
+        "fastly-client-ip: 127.0.0.1",
+        "fly-client-ip: 127.0.0.1",
+        "cdn-loop: cloudflare",
         "origin: http://localhost",
         "origin: null",
         "sec-fetch-site: same-origin",
@@ -133,8 +148,22 @@ fn foreign(route: &str, body: &str) -> Vec<(String, Vec<u8>)> {
         "127.0.0.1.evil.example",
         "evil-localhost",
         "0.0.0.0",
+        "0.0.0.0:4000",
         "10.0.0.1",
         "[::2]",
+        "localhost..",
+        "localhost:",
+        "localhost:abc",
+        "localhost:0",
+        "localhost:99999",
+        "localhost:+80",
+        "localhost:80:80",
+        "127.0.0.1:-1",
+        "127.1",
+        "[::1]:x",
+        "[::1]:",
+        "[127.0.0.1]",
+        "::1",
         "localhost@evil.example",
         "2130706433",
         "",
@@ -145,7 +174,7 @@ fn foreign(route: &str, body: &str) -> Vec<(String, Vec<u8>)> {
     cases.push(("no host".to_owned(), format!("POST {route} HTTP/1.0\r\n{rest}").into_bytes()));
     cases.push((
         "another host in the target".to_owned(),
-        format!("POST http://evil.example{route} HTTP/1.1\r\nhost: localhost\r\n{rest}").into_bytes(),
+        format!("POST http://evil.example{route} HTTP/1.1\r\nhost: evil.example\r\n{rest}").into_bytes(),
     ));
     cases
 }
@@ -166,7 +195,9 @@ async fn an_open_api_is_open_for_this_machine_only() {
         let bytes = String::from_utf8(bytes).unwrap().replace("erin-00", &format!("erin-{n:02}"));
         assert_eq!(status(&server, bytes.as_bytes()).await.0, 0, "{case}");
     }
-    for (n, host) in ["localhost", "LOCALHOST:4000", "127.0.0.1", "127.9.9.9:1", "[::1]", "[::1]:4000"].into_iter().enumerate() {
+    for (n, host) in
+        ["localhost", "LOCALHOST:4000", "localhost.", "127.0.0.1", "127.9.9.9:1", "[::1]", "[::1]:4000"].into_iter().enumerate()
+    {
         let body = format!(r#"{{"uid":"local-{n}"}}"#);
         let request = format!(
             "POST {} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",

@@ -1,8 +1,10 @@
 //! Routes that do not exist, and methods that routes do not have: JSON all the same.
+use std::net::SocketAddr;
+
 use super::{ADMIN, USER, admin, meta, refused};
 use crate::{
     support::{
-        http,
+        http::{self, Answer},
         server::{Server, Setup},
     },
     support_wire::{raw, unharmed},
@@ -101,7 +103,7 @@ async fn the_token_api_on_the_socket_port_says_where_it_is() {
 async fn wrong_methods_are_not_allowed_in_json() {
     let server = Server::start().await;
     let query = admin(&server);
-    let mut routes: Vec<(std::net::SocketAddr, &str, &str)> = ADMIN.iter().map(|(m, r)| (server.websocket(), *m, *r)).collect();
+    let mut routes: Vec<(SocketAddr, &str, &str)> = ADMIN.iter().map(|(m, r)| (server.websocket(), *m, *r)).collect();
     routes.extend(USER.map(|r| (server.api(), "POST", r)));
     let demo = server.address("demo");
     routes.extend(DEMO.map(|(route, _)| (demo, "GET", route)));
@@ -151,7 +153,10 @@ async fn head_is_get_without_a_body() {
 #[tokio::test]
 async fn old_and_absolute_requests_are_answered() {
     let server = Server::start().await;
-    for request in ["GET /livez HTTP/1.0\r\n\r\n", "GET http://anything.example/livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"] {
+    for request in [
+        "GET /livez HTTP/1.0\r\n\r\n",
+        "GET http://anything.example/livez HTTP/1.1\r\nhost: Anything.example:80\r\nconnection: close\r\n\r\n",
+    ] {
         let answer = raw::exchange(server.websocket(), request.as_bytes()).await.expect("an answer");
         assert_eq!(answer.status, 200, "{request}");
     }
@@ -161,6 +166,40 @@ async fn old_and_absolute_requests_are_answered() {
         let answer = raw::exchange(server.websocket(), request.as_bytes()).await;
         assert!(answer.as_ref().is_none_or(|a| (400..500).contains(&a.status)), "{request}: {answer:?}");
     }
+    unharmed(&server).await;
+}
+
+/// Who looks at one of two hosts, and a proxy in front at the other, may disagree about what a request is for.
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let server = Server::start().await;
+    let targets = [
+        ("websocket", "/livez"),
+        ("websocket", "/nonsense"),
+        ("websocket", "/admin/monitor/stat"),
+        ("websocket", "/socket.io/?EIO=4&transport=polling"),
+        ("api", "/metrics"),
+        ("api", USER[0]),
+        ("demo", "/"),
+        ("demo", "/token"),
+    ];
+    for (listener, target) in targets {
+        let address = server.address(listener);
+        for heads in [
+            format!("GET {target} HTTP/1.1\r\nhost: {address}\r\nhost: {address}\r\n"),
+            format!("POST {target} HTTP/1.1\r\nHost: localhost\r\naccept: */*\r\nhost: evil.example\r\ncontent-length: 0\r\n"),
+            format!("GET http://evil.example{target} HTTP/1.1\r\nhost: localhost\r\n"),
+            format!("GET http://localhost:1{target} HTTP/1.1\r\nhost: localhost:2\r\n"),
+        ] {
+            let answer = raw::exchange(address, format!("{heads}connection: close\r\n\r\n").as_bytes()).await.expect("an answer");
+            refused(&answer, 400);
+        }
+    }
+    let upgrade = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\nupgrade: websocket\r\n\
+                   connection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let mut connection = raw::Connection::open(server.websocket()).await;
+    connection.write(upgrade.as_bytes()).await;
+    connection.read_until(b"HTTP/1.1 400").await;
     unharmed(&server).await;
 }
 
@@ -197,13 +236,37 @@ async fn the_demo_is_whole_and_loads_nothing_from_elsewhere() {
     unharmed(&server).await;
 }
 
+/// Asks for a visitor's token with these lines in the head, the Host among them.
+async fn visit(demo: SocketAddr, head: &str) -> Answer {
+    let request = format!("POST /token HTTP/1.1\r\n{head}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    raw::exchange(demo, request.as_bytes()).await.expect("an answer")
+}
+
 #[tokio::test]
 async fn the_demo_hands_tokens_to_its_own_page_only() {
     let server = Server::start().await;
     let demo = server.address("demo");
+    let port = demo.port();
     for site in ["cross-site", "same-site", "none", "", "SAME-ORIGIN"] {
         refused(&http::request(demo, "POST", "/token", &[("sec-fetch-site", site)], "").await, 403);
     }
+    // Where a browser says nothing of sites, there is the Origin.
+    for origin in
+        ["http://evil.example", "null", "", "http://localhost", &format!("https://{demo}"), &format!("http://localhost:{port}"), "http://"]
+    {
+        refused(&visit(demo, &format!("host: {demo}\r\norigin: {origin}")).await, 403);
+    }
+    refused(&visit(demo, &format!("host: {demo}\r\norigin: http://{demo}\r\norigin: http://evil.example")).await, 403);
+    refused(&visit(demo, &format!("host: {demo}\r\norigin: http://evil.example\r\nsec-fetch-site: same-origin")).await, 403);
+    // A name of others that was bound to this machine's address: of such a page all else is its own.
+    for host in ["evil.example", "localhost.evil.example", "0.0.0.0", "10.0.0.1", "localhost:abc", "\"<script>", ""] {
+        refused(&visit(demo, &format!("host: {host}\r\norigin: http://{host}\r\nsec-fetch-site: same-origin")).await, 403);
+        refused(&visit(demo, &format!("host: {host}")).await, 403);
+    }
+    for proxy in ["x-forwarded-for", "forwarded", "via", "cf-connecting-ip", "true-client-ip", "x-envoy-external-address", "cdn-loop"] {
+        refused(&visit(demo, &format!("host: {demo}\r\n{proxy}: 127.0.0.1")).await, 403);
+    }
+
     for (headers, body) in [(&[("sec-fetch-site", "same-origin")][..], ""), (&[], "junk"), (&[("content-type", "application/json")], "{")] {
         let answer = http::request(demo, "POST", "/token", headers, body).await;
         let visitor = answer.json();
@@ -213,11 +276,29 @@ async fn the_demo_hands_tokens_to_its_own_page_only() {
         assert_eq!(visitor["token"].as_str().map(str::len), Some(24));
         assert_eq!(visitor["url"], format!("ws://{}", server.websocket()));
     }
-    // Whatever the Host says, it stays text within JSON.
-    let request = b"POST /token HTTP/1.1\r\nhost: \"<script>\r\nconnection: close\r\n\r\n";
-    let answer = raw::exchange(demo, request).await.expect("an answer");
-    assert!(answer.status == 400 || answer.json()["url"].is_string(), "{answer:?}");
+    // As browsers ask, under each name that this machine has for itself.
+    for name in ["localhost", "127.0.0.1", "[::1]", "LOCALHOST", "localhost."] {
+        let answer = visit(demo, &format!("host: {name}:{port}\r\norigin: http://{name}:{port}\r\nsec-fetch-site: same-origin")).await;
+        assert_eq!((answer.status, answer.json()["url"].as_str()), (200, Some(&*format!("ws://{name}:{}", server.websocket().port()))));
+    }
     unharmed(&server).await;
+}
+
+/// Who lets the demo listen for others gives tokens to whoever gets there, under whatever name: but not to other sites' pages, nor through a proxy.
+#[tokio::test]
+async fn a_demo_for_other_machines_is_for_its_own_page_as_well() {
+    let mut server = Setup::new().env("AO_DEMO__LISTEN", "0.0.0.0:0").launch();
+    let line = server.says("demo http").await;
+    let port: u16 = line.rsplit_once(':').unwrap().1.parse().unwrap();
+    let demo = SocketAddr::from(([127, 0, 0, 1], port));
+    for host in ["demo.example", "10.0.0.1:5000", "localhost", "[fd00::1]:5000"] {
+        assert_eq!(visit(demo, &format!("host: {host}\r\norigin: http://{host}")).await.status, 200, "{host}");
+        assert_eq!(visit(demo, &format!("host: {host}")).await.status, 200, "{host}");
+        refused(&visit(demo, &format!("host: {host}\r\norigin: http://evil.example")).await, 403);
+        refused(&visit(demo, &format!("host: {host}\r\nsec-fetch-site: cross-site")).await, 403);
+        refused(&visit(demo, &format!("host: {host}\r\nx-forwarded-for: 10.0.0.2")).await, 403);
+    }
+    refused(&visit(demo, "host: \"<script>").await, 403);
 }
 
 #[tokio::test]
