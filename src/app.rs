@@ -38,10 +38,11 @@ use crate::{
 };
 
 pub mod copy;
+mod localhost;
 mod stores;
 mod tokens;
 
-use self::stores::Stores;
+use self::{localhost::Localhost, stores::Stores};
 pub use self::{stores::expel, tokens::Accounts};
 
 /// The administrator that is made at the very first start.
@@ -287,11 +288,15 @@ impl App {
             connections: tasks.clone(),
             writes: writes.clone(),
         };
-        let mut addresses = Vec::new();
+        let (mut addresses, mut localhost) = (Vec::new(), Localhost::default());
         for (what, listener, tls, site) in sites {
             addresses.push(Address { what, tls: tls.is_some(), address: listener.address });
-            tasks.spawn(listener.serve(site, tls.clone(), bounds.clone(), config.websocket.header_timeout, listening.clone()));
+            for listener in localhost.pair(listener) {
+                let (site, bounds) = (site.clone(), bounds.clone());
+                tasks.spawn(listener.serve(site, tls.clone(), bounds, config.websocket.header_timeout, listening.clone()));
+            }
         }
+        localhost.tell();
         for tls in [websocket_tls, api_tls].into_iter().flatten() {
             tasks.spawn(working.clone().run_until_cancelled_owned(tls.watch()));
         }

@@ -12,8 +12,10 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    http::{Request, StatusCode, Uri, header},
+    http::{HeaderValue, Request, StatusCode, Uri, header},
+    middleware::map_response,
     response::{IntoResponse, Response},
+    routing::MethodRouter,
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -40,18 +42,30 @@ pub struct Context {
     pub api_port: u16,
 }
 
-/// A router that knows what to say about what it does not know: JSON, with the right status.
+/// A router that knows what to say about what it does not know: JSON, with the right status. What it answers is for no cache: tokens, who is
+/// online, whether a server is ready. Routes of other kinds say so themselves.
 pub fn finish(router: Router) -> Router {
     router
         .fallback(|uri: Uri| async move { error(StatusCode::NOT_FOUND, &format!("no such route: {}", uri.path())) })
         .method_not_allowed_fallback(|| async { error(StatusCode::METHOD_NOT_ALLOWED, "method not allowed") })
         .layer(CatchPanicLayer::new())
+        .layer(map_response(|response| async { not_for_caches(response) }))
+}
+
+fn not_for_caches(mut response: Response) -> Response {
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Adds a route of the original's API: a slash behind its path makes no other one.
+fn route<S: Clone + Send + Sync + 'static>(router: Router<S>, path: &str, method: MethodRouter<S>) -> Router<S> {
+    router.route(path, method.clone()).route(&format!("{path}/"), method)
 }
 
 /// The refusal of a request that names two hosts, which holds for every route of every listener.
 pub fn refuse_two_hosts<T>(request: &Request<T>) -> Option<Response> {
     let clear = caller::names_one_host(request.headers(), request.uri());
-    (!clear).then(|| error(StatusCode::BAD_REQUEST, "the request names two hosts"))
+    (!clear).then(|| not_for_caches(error(StatusCode::BAD_REQUEST, "the request names two hosts")))
 }
 
 /// An error outside the envelope of the original's routes.

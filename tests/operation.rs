@@ -16,10 +16,15 @@ mod support;
 #[path = "operation/tls.rs"]
 mod tls;
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt,
+};
 
 use serde_json::{Value, json};
 use support::{
+    client::Client,
     http,
     server::{Server, Setup},
 };
@@ -141,6 +146,45 @@ async fn a_client_script_that_is_not_there_is_told_and_keeps_nobody_from_startin
     setup.clone().args(["check-config"]).run().await.fails(WRONG_CONFIGURATION, &said);
     let mut server = setup.start().await;
     server.logs(said[0]).await;
+}
+
+/// Some systems and programs take `localhost` for `::1` first, or only, and are told to connect there by documents that say `localhost`.
+#[tokio::test]
+async fn localhost_is_both_loopback_addresses() {
+    let setup = Setup::new().env("AO_ADMIN__LISTEN", "127.0.0.1:0").env("AO_METRICS__LISTEN", "[::1]:0");
+    if TcpListener::bind("[::1]:0").is_err() {
+        let mut server = Server::start().await;
+        server.logs("localhost is one address here").await;
+        return;
+    }
+    let mut server = setup.start().await;
+    let other = |what: &str| {
+        let address = server.own_address(what);
+        let ip: IpAddr = if address.is_ipv4() { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
+        SocketAddr::new(ip, address.port())
+    };
+    for what in ["websocket", "api", "demo", "admin", "metrics"] {
+        assert_eq!(http::get(other(what), "/readyz").await.status, 200, "{what}");
+    }
+    // It is this machine there, too.
+    assert_eq!(http::post(other("api"), "/user/create_token", &json!({ "uid": "anna" })).await.json()["meta"]["status"], 0);
+    assert_eq!(http::post(other("demo"), "/token", &json!({})).await.status, 200);
+    Client::connect(other("websocket")).await;
+    assert_eq!(server.terminate().await, 0);
+    assert!(!server.stderr().contains("localhost"), "{}", server.stderr());
+
+    // All addresses of IPv4 are not those of IPv6, but localhost is one of both. And what is configured goes first.
+    let taken = TcpListener::bind("[::1]:0").unwrap().local_addr().unwrap().port();
+    let setup = Setup::new().env("AO_WEBSOCKET__LISTEN", "0.0.0.0:0").env("AO_API__LISTEN", format!("127.0.0.1:{taken}"));
+    let mut server = setup.env("AO_DEMO__LISTEN", format!("[::1]:{taken}")).launch();
+    let line = server.says("websocket http://localhost:").await;
+    let port = line.rsplit_once(':').unwrap().1.parse().unwrap();
+    for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+        assert_eq!(http::get(SocketAddr::new(ip, port), "/readyz").await.status, 200, "{ip}");
+    }
+    server.logs("may reach another program").await;
+    let demo = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), taken);
+    assert_eq!(http::get(demo, "/chat").await.status, 200);
 }
 
 #[tokio::test]

@@ -19,7 +19,8 @@ use super::{
     answer::Status,
     caller::{self, Presented},
     memory,
-    params::Params,
+    params::{self, Params},
+    route,
 };
 use crate::{
     config::Compat,
@@ -33,23 +34,24 @@ use crate::{
 
 /// The administration routes. Each needs an administrator's credentials.
 pub fn routes(context: Arc<Context>) -> Router {
-    Router::new()
-        .route("/admin/monitor/stat", get(stat))
-        .route("/admin/monitor/room_users", get(room_users))
-        .route("/admin/monitor/room_msgs", get(room_msgs))
-        .route("/admin/system/push", post(push))
-        .route("/admin/system/config", post(config))
-        .route("/admin/system/clear_room_msgs", post(clear))
-        .route("/admin/system/clear_room_msg", post(clear))
-        .with_state(context)
+    let routes = [
+        ("/admin/monitor/stat", get(stat)),
+        ("/admin/monitor/room_users", get(room_users)),
+        ("/admin/monitor/room_msgs", get(room_msgs)),
+        ("/admin/system/push", post(push)),
+        ("/admin/system/config", post(config)),
+        ("/admin/system/clear_room_msgs", post(clear)),
+        ("/admin/system/clear_room_msg", post(clear)),
+    ];
+    routes.into_iter().fold(Router::new(), |router, (path, method)| route(router, path, method)).with_state(context)
 }
 
-/// Reads the parameters of an administrator's request; the answer, where it is none.
+/// Reads the parameters of an administrator's request; the answer, where it is none. Its body is read once it is known to be one.
 async fn authorized(context: &Context, request: Request) -> Result<Params, Response> {
     let (parts, body) = request.into_parts();
-    let params = Params::read(&parts, body).await?;
-    match caller::admin(&context.hub, &parts.headers, &params).await {
-        Ok(Presented::Admin) => Ok(params),
+    let query = params::query(&parts.uri);
+    match caller::admin(&context.hub, &parts.headers, &query).await {
+        Ok(Presented::Admin) => Params::read(&parts.headers, query, body).await,
         Ok(Presented::None | Presented::Wrong) => Err(Status::RequirePermission.bare(context.compat)),
         Err(status) => Err(status.bare(context.compat)),
     }

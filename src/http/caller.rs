@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::Scheme};
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::{answer::Status, params::Params};
+use super::{answer::Status, params::Query};
 use crate::domain::{hub::Hub, ids::Uid, secret::Secret, token::Realm};
 
 /// Where a request comes from, put into its extensions by the listener.
@@ -20,13 +20,13 @@ pub(super) enum Presented {
 }
 
 /// Checks an administrator's credentials: `uid` and `token` of the query, or `Authorization: Basic`.
-pub(super) async fn admin(hub: &Hub, headers: &HeaderMap, params: &Params) -> Result<Presented, Status> {
+pub(super) async fn admin(hub: &Hub, headers: &HeaderMap, query: &Query) -> Result<Presented, Status> {
     let (uid, token) = match headers.get(header::AUTHORIZATION) {
         Some(value) => match value.to_str().ok().and_then(basic) {
             Some(pair) => pair,
             None => return Ok(Presented::Wrong),
         },
-        None => match (params.query.get("uid"), params.query.get("token")) {
+        None => match (query.get("uid"), query.get("token")) {
             (Some(uid), Some(token)) => (uid.clone(), token.clone()),
             (None, None) => return Ok(Presented::None),
             (Some(_), None) | (None, Some(_)) => return Ok(Presented::Wrong),

@@ -16,7 +16,8 @@ use super::{
     answer::Status,
     caller::{self, Peer, Presented},
     error,
-    params::Params,
+    params::{self, Params},
+    route,
 };
 use crate::{
     config::Open,
@@ -29,7 +30,8 @@ use crate::{
 
 /// The token API.
 pub fn routes(context: Arc<Context>) -> Router {
-    Router::new().route("/user/create_token", post(create)).route("/user/refresh_token", post(refresh)).with_state(context)
+    let router = route(Router::new(), "/user/create_token", post(create));
+    route(router, "/user/refresh_token", post(refresh)).with_state(context)
 }
 
 /// Where the token API is not: says where it is.
@@ -55,17 +57,19 @@ async fn refresh(State(context): State<Arc<Context>>, request: Request) -> Respo
 
 async fn act(context: &Context, request: Request, action: Action) -> Response {
     let (parts, body): (_, Body) = request.into_parts();
-    let params = match Params::read(&parts, body).await {
-        Ok(params) => params,
-        Err(response) => return response,
-    };
+    let query = params::query(&parts.uri);
     let local = parts.extensions.get::<Peer>().is_some_and(|peer| caller::is_local(*peer, &parts.headers, &parts.uri));
-    match caller::admin(&context.hub, &parts.headers, &params).await {
+    // Before the body, which strangers need not send.
+    match caller::admin(&context.hub, &parts.headers, &query).await {
         Ok(Presented::Admin) => {}
         Ok(Presented::None) if is_open(context, action, local) => {}
         Ok(Presented::None | Presented::Wrong) => return Status::RequirePermission.bare(context.compat),
         Err(status) => return status.bare(context.compat),
     }
+    let params = match Params::read(&parts.headers, query, body).await {
+        Ok(params) => params,
+        Err(response) => return response,
+    };
     let Some(uid) = params.body_uid() else { return Status::ParamError.bare(context.compat) };
     match change(context, &uid, action).await {
         Ok(token) => Status::Success.with(context.compat, &json!({ "uid": echo(&uid), "token": token.reveal() })),

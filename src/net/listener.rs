@@ -1,5 +1,12 @@
 //! Accepts connections and serves HTTP/1.1 on them, each behind its [`Link`].
-use std::{convert::Infallible, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::body::Body;
 use hyper::{Request, Response, body::Incoming, service::service_fn};
@@ -48,6 +55,17 @@ impl Listener {
         let socket = socket.listen(ACCEPT_QUEUE)?;
         let address = socket.local_addr()?;
         Ok(Listener { socket, address })
+    }
+
+    /// The other address that `localhost` may mean, where it means this one: the loopback address of the other version of IP, with the same port.
+    /// Many clients try only the first that they find. All addresses of IPv6 include those of IPv4, unless the system is told otherwise.
+    pub fn other_loopback(&self) -> Option<SocketAddr> {
+        let other: IpAddr = match self.address.ip() {
+            IpAddr::V4(Ipv4Addr::LOCALHOST | Ipv4Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+            IpAddr::V6(Ipv6Addr::LOCALHOST) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V4(_) | IpAddr::V6(_) => return None,
+        };
+        Some(SocketAddr::new(other, self.address.port()))
     }
 
     /// Serves until `stop`; connections that are open then go on. `header_timeout` bounds the reading of a request's head, from the

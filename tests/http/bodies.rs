@@ -1,9 +1,14 @@
 //! Bodies that are not what they say, or hold not what they should.
+use std::io::Write;
+
 use serde_json::json;
 
 use super::{ADMIN, FORM, JSON, USER, admin, administer, data, meta, refused, user};
 use crate::{
-    support::{http, server::Server},
+    support::{
+        http::{self, Answer},
+        server::Server,
+    },
     support_wire::{raw, unharmed},
 };
 
@@ -28,7 +33,9 @@ fn no_uids() -> Vec<String> {
         r#"{uid:"a"}"#,
         r"{'uid':'a'}",
         "uid=a",
-        "\u{feff}{\"uid\":\"a\"}",
+        "\u{feff}",
+        "\u{feff}\u{feff}{\"uid\":\"a\"}",
+        " \u{feff}{\"uid\":\"a\"}",
         "<uid>a</uid>",
     ];
     bodies.extend(broken.map(str::to_owned));
@@ -123,6 +130,102 @@ async fn only_json_and_forms_are_read() {
     }
     for (form, uid) in [("uid=form", "form"), ("uid=a%20b", "a b"), ("x=1&uid=%E6%88%BF&y=2", "房"), ("uid=a%2Bb", "a+b")] {
         assert_eq!(data(&http::request(server.api(), "POST", &target(USER[0]), &[FORM], form).await)["uid"], uid);
+    }
+    unharmed(&server).await;
+}
+
+/// Some editors and libraries write one before every text.
+#[tokio::test]
+async fn a_byte_order_mark_is_no_part_of_a_body() {
+    let server = Server::start().await;
+    assert_eq!(data(&user(&server, USER[0], "\u{feff}{\"uid\":\"marked\"}").await)["uid"], "marked");
+    let form = http::request(server.api(), "POST", &format!("{}?{}", USER[0], admin(&server)), &[FORM], "\u{feff}uid=form").await;
+    assert_eq!(data(&form)["uid"], "form");
+    let switched = administer(&server, "POST", "/admin/system/config", "", "\u{feff}{\"forceUserAuth\":7}").await;
+    assert_eq!(meta(&switched), param_error(), "it was read");
+    unharmed(&server).await;
+}
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(plain).unwrap();
+    packed.finish().unwrap()
+}
+
+async fn coded(server: &Server, coding: &str, kind: (&str, &str), body: &[u8]) -> Answer {
+    let target = format!("{}?{}", USER[0], admin(server));
+    let request = raw::request("POST", &target, &[kind, ("content-encoding", coding)], body);
+    raw::exchange(server.api(), &request).await.expect("an answer")
+}
+
+#[tokio::test]
+async fn bodies_may_be_packed_by_gzip() {
+    let server = Server::start().await;
+    for (n, coding) in ["gzip", "GZIP", "x-gzip", " gzip ", "identity, gzip"].into_iter().enumerate() {
+        let body = gzip(format!(r#"{{"uid":"packed-{n}"}}"#).as_bytes());
+        assert_eq!(data(&coded(&server, coding, JSON, &body).await)["uid"], format!("packed-{n}"), "{coding:?}");
+    }
+    assert_eq!(data(&coded(&server, "gzip", FORM, &gzip(b"uid=form")).await)["uid"], "form");
+    let two_members = [gzip(br#"{"uid":"#), gzip(br#""two"}"#)].concat();
+    assert_eq!(data(&coded(&server, "gzip", JSON, &two_members).await)["uid"], "two");
+    for plain in ["", "identity"] {
+        let body = format!(r#"{{"uid":"plain-{plain}"}}"#);
+        assert_eq!(data(&coded(&server, plain, JSON, body.as_bytes()).await)["uid"], format!("plain-{plain}"));
+    }
+    // What is not what it says counts as empty, as any body does.
+    let whole = gzip(br#"{"uid":"broken"}"#);
+    for broken in [&b"{\"uid\":\"broken\"}"[..], &whole[..whole.len() / 2], &whole[..whole.len() - 8], b""] {
+        assert_eq!(meta(&coded(&server, "gzip", JSON, broken).await), param_error());
+    }
+    assert_eq!(meta(&coded(&server, "gzip", JSON, &[whole, b"junk".to_vec()].concat()).await), param_error());
+
+    for other in ["deflate", "br", "zstd", "compress", "gzip, gzip", "gzip;q=1", "nonsense"] {
+        let answer = coded(&server, other, JSON, br#"{"uid":"other"}"#).await;
+        refused(&answer, 415);
+        assert_eq!(answer.header("accept-encoding"), Some("gzip"), "{answer:?}");
+        let answer = http::request(
+            server.websocket(),
+            "POST",
+            &format!("{}?{}", ADMIN[3].1, admin(&server)),
+            &[JSON, ("content-encoding", other)],
+            "{}",
+        )
+        .await;
+        refused(&answer, 415);
+    }
+    unharmed(&server).await;
+}
+
+#[tokio::test]
+async fn a_packed_body_has_at_most_a_mebibyte_unpacked() {
+    let server = Server::start().await;
+    let spaces = vec![b' '; (1 << 20) - 15];
+    let body = |more: &[u8]| [b"{", &spaces[..], more, b"\"uid\":\"large\"}"].concat();
+    assert_eq!(body(b"").len(), 1 << 20);
+    refused(&coded(&server, "gzip", JSON, &gzip(&body(b" "))).await, 413);
+    assert_eq!(data(&coded(&server, "gzip", JSON, &gzip(&body(b""))).await)["uid"], "large");
+    // As many as fit into a body, each of which would become 16 MiB.
+    let bomb = gzip(&vec![b' '; 16 << 20]);
+    let bombs = bomb.repeat((1 << 20) / bomb.len());
+    refused(&coded(&server, "gzip", JSON, &bombs).await, 413);
+    unharmed(&server).await;
+}
+
+/// Credentials are in the head: who has none is told before a byte of the body has come, and keeps nothing waiting.
+#[tokio::test]
+async fn strangers_are_answered_before_their_bodies() {
+    let server = Server::start().await;
+    let routes = ADMIN.iter().filter(|(m, _)| *m == "POST").map(|(_, r)| (server.websocket(), *r)).chain([(server.api(), USER[1])]);
+    for (address, route) in routes {
+        for (target, coding) in [(route.to_owned(), "br"), (format!("{route}?uid=admin&token=wrong"), "gzip")] {
+            let mut connection = raw::Connection::open(address).await;
+            let head = format!(
+                "POST {target} HTTP/1.1\r\nhost: evil.example\r\ncontent-type: application/json\r\ncontent-encoding: {coding}\r\n\
+                 content-length: 1048576\r\n\r\n{{"
+            );
+            connection.write(head.as_bytes()).await;
+            connection.read_until(b"require permission").await;
+        }
     }
     unharmed(&server).await;
 }

@@ -1,7 +1,7 @@
 //! Routes that do not exist, and methods that routes do not have: JSON all the same.
 use std::net::SocketAddr;
 
-use super::{ADMIN, USER, admin, meta, refused};
+use super::{ADMIN, USER, admin, data, meta, refused};
 use crate::{
     support::{
         http::{self, Answer},
@@ -31,7 +31,8 @@ async fn unknown_routes_are_not_found_in_json() {
         "/admin/",
         "/admin/monitor",
         "/admin/monitor/",
-        "/admin/monitor/stat/",
+        "/admin/monitor/stat//",
+        "/user/create_token//",
         "/admin/monitor/stats",
         "/ADMIN/monitor/stat",
         "//admin/monitor/stat",
@@ -71,6 +72,58 @@ async fn unknown_routes_are_not_found_in_json() {
     // What is asked for is not given back with what was behind it: it may hold credentials.
     let answer = http::get(server.websocket(), &format!("/nonsense?{query}")).await;
     assert!(!answer.body.contains(&server.admin().1), "{answer:?}");
+    unharmed(&server).await;
+}
+
+/// As with the original.
+#[tokio::test]
+async fn a_slash_behind_a_route_makes_no_other_one() {
+    let server = Server::start().await;
+    let query = admin(&server);
+    for (method, route) in ADMIN {
+        let asked = async |target: String| http::request(server.websocket(), method, &target, &[], "").await;
+        let (without, with) = (asked(format!("{route}?{query}")).await, asked(format!("{route}/?{query}")).await);
+        assert_eq!(meta(&with), meta(&without), "{route}");
+        assert_eq!(meta(&asked(format!("{route}/")).await), (6, "require permission".to_owned()), "{route}");
+        let wrong = if method == "GET" { "POST" } else { "GET" };
+        refused(&http::request(server.websocket(), wrong, &format!("{route}/"), &[], "").await, 405);
+    }
+    for (route, uid) in [(format!("{}/", USER[0]), "anna"), (format!("{}/?{query}", USER[1]), "anna")] {
+        assert_eq!(data(&super::post(server.api(), &route, &format!(r#"{{"uid":"{uid}"}}"#)).await)["uid"], "anna", "{route}");
+    }
+    unharmed(&server).await;
+}
+
+/// Tokens, who is online, whether a server is ready: a cache that keeps such an answer gives it to others, or tells what was.
+#[tokio::test]
+async fn caches_keep_no_answer() {
+    let server = Server::start().await;
+    let query = admin(&server);
+    let mut targets: Vec<(SocketAddr, &str, String)> =
+        ADMIN.iter().map(|(method, route)| (server.websocket(), *method, format!("{route}?{query}"))).collect();
+    targets.extend(ADMIN.iter().map(|(method, route)| (server.websocket(), *method, (*route).to_owned())));
+    targets.extend(USER.map(|route| (server.api(), "POST", format!("{route}?{query}"))));
+    targets.push((server.api(), "GET", "/metrics".to_owned()));
+    targets.push((server.websocket(), "POST", USER[0].to_owned()));
+    for listener in ["websocket", "api", "demo"] {
+        let address = server.address(listener);
+        targets.extend(
+            [("GET", "/livez"), ("HEAD", "/readyz"), ("GET", "/nonsense"), ("DELETE", "/livez")].map(|(m, t)| (address, m, t.to_owned())),
+        );
+    }
+    targets.push((server.address("demo"), "POST", "/token".to_owned()));
+    for (address, method, target) in targets {
+        let answer = http::request(address, method, &target, &[], r#"{"uid":"carla"}"#).await;
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{method} {target}: {answer:?}");
+    }
+    let bad = raw::exchange(server.api(), b"GET /livez HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n").await.unwrap();
+    assert_eq!(bad.header("cache-control"), Some("no-store"), "{bad:?}");
+    let large = raw::request("POST", &format!("{}?{query}", USER[0]), &[super::JSON], &vec![b' '; 2 << 20]);
+    assert_eq!(raw::exchange(server.api(), &large).await.unwrap().header("cache-control"), Some("no-store"));
+    // The pages are no secret, and asked for anew each time.
+    for (page, _) in DEMO {
+        assert_eq!(http::get(server.address("demo"), page).await.header("cache-control"), Some("no-cache"), "{page}");
+    }
     unharmed(&server).await;
 }
 
