@@ -34,7 +34,13 @@ pub enum CopyError {
     #[error(transparent)]
     Backup(BackupError),
     #[error("{0}\n  what was copied stays; run the command again, and it goes on from there")]
-    Stopped(#[from] StoreError),
+    Stopped(StoreError),
+}
+
+impl From<StoreError> for CopyError {
+    fn from(error: StoreError) -> Self {
+        CopyError::Stopped(error)
+    }
 }
 
 /// Writes a backup of the embedded store into a new file. A server may be running.

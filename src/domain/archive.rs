@@ -108,9 +108,22 @@ pub struct Records {
     pub next: Option<String>,
 }
 
+/// A uid that more than one account of a store has: which of them is meant can't be told. A number counts as its text, as for clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ambiguous {
+    pub uid: String,
+    pub accounts: u64,
+    /// They have it in one type, so that the store can't be told to keep uids unique, and nothing can be added.
+    pub alike: bool,
+}
+
 /// All accounts of a store.
 #[async_trait]
 pub trait Vault: Send + Sync {
+    /// How many there are, also of those that can't be read.
+    async fn count(&self, realm: Realm) -> Result<u64, StoreError>;
+    /// The uids that more than one account has.
+    async fn ambiguous(&self, realm: Realm) -> Result<Vec<Ambiguous>, StoreError>;
     /// Accounts whose uid is behind this one.
     async fn accounts(&self, realm: Realm, after: Option<&str>, most: usize) -> Result<Records, StoreError>;
     /// The accounts with these uids, as far as there are any.

@@ -4,7 +4,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use mongodb::bson::doc;
+use mongodb::bson::{Bson, doc};
 use redis::{FromRedisValue, aio::MultiplexedConnection, cmd, pipe};
 use serde_json::json;
 
@@ -222,6 +222,65 @@ async fn an_update_whose_id_is_no_text_is_named_and_left_alone() {
     let back = copy(&here, "embedded", "servers").run().await;
     assert!(back.succeeds().contains("updates: 2 in embedded, 2 in servers"), "{back:?}");
     assert_eq!(redis.run::<u64>("HLEN", &["msg_attic_update"]).await, 3, "it stays where it is");
+}
+
+/// The original had no unique index. Which of two accounts with one uid is meant nobody can tell, and a number is the same user as its text.
+#[tokio::test]
+async fn a_uid_that_two_accounts_have_is_named_and_refused() {
+    let mongo = Scratch::new();
+    let here = Setup::new().env("AO_STORE__TOKENS", &mongo.url);
+    let account = |uid: Bson, token: &str| doc! { "uid": uid, "token": token, "createTime": 5, "updateTime": 6 };
+    let mut users: Vec<_> = (0..1200).map(|i| account(format!("user {i}").into(), "t")).collect();
+    // One that lies across two stretches of what is read at once, too.
+    users.extend((0..700).map(|i| account("user 1".into(), &format!("token {i}"))));
+    users.extend([account("anna".into(), "one"), account("anna".into(), "two")]);
+    users.extend([account("1000".into(), "text"), account(1000.into(), "number"), account(7.into(), "number")]);
+    mongo.collection("users").await.insert_many(users).await.unwrap();
+    mongo.collection("admins").await.insert_many([account("ops".into(), "one"), account("ops".into(), "one")]).await.unwrap();
+    let named = [
+        "not copied: \"anna\" of users: 2 accounts have this uid",
+        "not copied: \"user 1\" of users: 701 accounts have this uid",
+        "not copied: \"1000\" of users: 2 accounts have this uid, as text and as a number",
+        "not copied: 2 of users: their uid is no text",
+        "not copied: \"ops\" of admins: 2 accounts have this uid",
+    ];
+    for _ in 0..2 {
+        let ran = copy(&here, "servers", "embedded").run().await;
+        ran.fails(INCOMPLETE, &named);
+        assert!(named.iter().all(|text| ran.stderr.matches(text).count() == 1), "{ran:?}");
+        for line in ["users: 1905 in servers, 1199 in embedded  <- differs", "admins: 2 in servers, 0 in embedded  <- differs"] {
+            assert!(ran.stdout.contains(line), "{line} is missing in {ran:?}");
+        }
+    }
+    let added = served(&here).args(["token", "create", "anna"]).run().await;
+    assert_eq!(added.code, 0, "neither of the two came: {added:?}");
+}
+
+#[tokio::test]
+async fn a_uid_that_two_accounts_of_the_target_have_is_named_and_left_alone() {
+    let mongo = Scratch::new();
+    let here = Setup::new().env("AO_STORE__TOKENS", &mongo.url);
+    for uid in ["anna", "bert", "1000"] {
+        served(&here).args(["token", "create", uid]).run().await.succeeds();
+    }
+    let users = mongo.collection("users").await;
+    let account = |uid: Bson| doc! { "uid": uid, "token": "x", "createTime": 5, "updateTime": 6 };
+    users.insert_many([account("1000".into()), account(1000.into()), account("cora".into()), account("cora".into())]).await.unwrap();
+    // Of cora there must be one before anybody can be added: who creates is decided by a unique index.
+    let ran = copy(&here, "embedded", "servers").run().await;
+    ran.fails(INCOMPLETE, &["\"cora\" of users: 2 accounts of the target have this uid", "nothing was written to users"]);
+    assert!(ran.stdout.contains("users: 3 in embedded, 0 in servers  <- differs"), "{ran:?}");
+    assert_eq!(users.count_documents(doc! {}).await.unwrap(), 4);
+
+    users.delete_one(doc! { "uid": "cora" }).await.unwrap();
+    let ran = copy(&here, "embedded", "servers").run().await;
+    ran.fails(INCOMPLETE, &["\"1000\" of users: 2 accounts of the target have this uid, as text and as a number"]);
+    assert!(!ran.stderr.contains("cora"), "she is nobody's business: {ran:?}");
+    assert!(ran.stdout.contains("users: 3 in embedded, 2 in servers  <- differs"), "{ran:?}");
+
+    users.delete_one(doc! { "uid": 1000 }).await.unwrap();
+    let ran = copy(&here, "embedded", "servers").run().await;
+    assert!(ran.succeeds().contains("users: 3 in embedded, 3 in servers\n"), "{ran:?}");
 }
 
 #[tokio::test]

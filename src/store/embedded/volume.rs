@@ -18,7 +18,7 @@ use super::{
     writer::unavailable,
 };
 use crate::domain::{
-    archive::{Archive, Extent, Proof, Record, Records, Rooms, Update, Updates, Vault, readable},
+    archive::{Ambiguous, Archive, Extent, Proof, Record, Records, Rooms, Update, Updates, Vault, readable},
     broker::{PageLimit, Stored},
     clock::{Clock, Rng},
     error::StoreError,
@@ -204,6 +204,16 @@ fn records(db: &Connection, realm: Realm, after: &str, most: usize) -> rusqlite:
 
 #[async_trait]
 impl Vault for Volume {
+    async fn count(&self, realm: Realm) -> Result<u64, StoreError> {
+        let count = "SELECT count(*) FROM accounts WHERE realm = ?1";
+        self.run(move |db| db.query_row(count, [accounts::name(realm)], |row| row.get::<_, i64>(0))).await.map(i64::unsigned_abs)
+    }
+
+    /// There are none: realm and uid are the key of the table, and a uid is a text.
+    async fn ambiguous(&self, _: Realm) -> Result<Vec<Ambiguous>, StoreError> {
+        Ok(vec![])
+    }
+
     async fn accounts(&self, realm: Realm, after: Option<&str>, most: usize) -> Result<Records, StoreError> {
         let after = after.unwrap_or_default().to_owned();
         self.run(move |db| records(db, realm, &after, most)).await

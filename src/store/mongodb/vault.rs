@@ -20,7 +20,7 @@ use super::{
 use crate::{
     config::SecretUrl,
     domain::{
-        archive::{Proof, Record, Records, Vault},
+        archive::{Ambiguous, Proof, Record, Records, Vault},
         error::StoreError,
         secret::Secret,
         token::Realm,
@@ -63,8 +63,36 @@ fn failed(error: Error) -> StoreError {
     StoreError::Unavailable(told(&error))
 }
 
+/// The uids of several documents, however many documents there are.
+fn shared() -> [Document; 4] {
+    let text = doc! { "$convert": { "input": "$uid", "to": "string", "onError": "", "onNull": "" } };
+    let is_text = doc! { "$cond": [{ "$eq": [{ "$type": "$uid" }, "string"] }, 1, 0] };
+    [
+        doc! { "$match": { "uid": { "$type": ["string", "number"] } } },
+        doc! { "$group": { "_id": text, "accounts": { "$sum": 1 }, "texts": { "$sum": is_text } } },
+        doc! { "$match": { "accounts": { "$gt": 1 } } },
+        doc! { "$sort": { "_id": 1 } },
+    ]
+}
+
 #[async_trait]
 impl Vault for MongoVault {
+    async fn count(&self, realm: Realm) -> Result<u64, StoreError> {
+        self.collection(realm).count_documents(doc! {}).await.map_err(failed)
+    }
+
+    async fn ambiguous(&self, realm: Realm) -> Result<Vec<Ambiguous>, StoreError> {
+        let mut cursor = self.collection(realm).aggregate(shared()).allow_disk_use(true).await.map_err(failed)?;
+        let mut found = Vec::new();
+        while cursor.advance().await.map_err(failed)? {
+            let group: Document = cursor.deserialize_current().map_err(failed)?;
+            let (accounts, texts) = (unix(group.get("accounts")), unix(group.get("texts")));
+            let uid = group.get_str("_id").unwrap_or_default().to_owned();
+            found.push(Ambiguous { uid, accounts, alike: texts > 1 || accounts - texts > 1 });
+        }
+        Ok(found)
+    }
+
     async fn accounts(&self, realm: Realm, after: Option<&str>, most: usize) -> Result<Records, StoreError> {
         let mut found = Records::default();
         if after.is_none() {

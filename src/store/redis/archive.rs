@@ -70,9 +70,9 @@ impl RedisArchive {
     async fn entries(&self, room: &RoomId) -> Result<Vec<(Vec<u8>, Entry)>, StoreError> {
         let raw: Vec<(Vec<u8>, Bytes)> = self.call(cmd("HGETALL").arg(self.keys.updates(room))).await?;
         let mut updates: Vec<_> = raw.into_iter().map(|(id, text)| (id, Entry::read(&text))).collect();
-        // The original's have no number: they are older than all that have one.
-        updates.sort_by(|(a, x), (b, y)| (x.n, x.stored.unix, a).cmp(&(y.n, y.stored.unix, b)));
-        Ok(updates)
+        // Of one second the original's have no order of their own: theirs is that of their ids, so that it is the same each time.
+        updates.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(entry::in_order(updates, |(_, entry)| entry))
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{
     Redis, answer,
     client::Failure,
-    entry::Entry as StoredEntry,
+    entry::{Entry as StoredEntry, in_order},
     follow::{Followed, Step},
     lock,
     script::Script,
@@ -166,10 +166,8 @@ impl Broker for Redis {
 
     async fn updates(&self, room: &RoomId) -> Result<Vec<Stored>, StoreError> {
         let values = self.ask("HVALS", &format!("msg_{room}_update")).await?;
-        let mut entries: Vec<_> = values.into_iter().filter_map(answer::bytes).map(|entry| StoredEntry::read(&entry)).collect();
-        // Those of the original have no n, and come first within their second.
-        entries.sort_by_key(|entry| (entry.stored.unix, entry.n));
-        Ok(entries.into_iter().map(|entry| entry.stored).collect())
+        let entries: Vec<_> = values.into_iter().filter_map(answer::bytes).map(|entry| StoredEntry::read(&entry)).collect();
+        Ok(in_order(entries, |entry| entry).into_iter().map(|entry| entry.stored).collect())
     }
 
     async fn clear(&self, room: &RoomId) -> Result<(), StoreError> {

@@ -31,6 +31,24 @@ impl Entry {
     }
 }
 
+/// Puts updates into the order of their last writing. Among ours that is the order of their numbers, whatever clocks said meanwhile. The
+/// original's have none: they come by their time, before ours of the same second; after a clock was put back, one of ours is as late as
+/// the latest before it.
+pub(super) fn in_order<T>(updates: Vec<T>, entry: impl Fn(&T) -> &Entry) -> Vec<T> {
+    let mut updates = updates;
+    updates.sort_by_key(|update| entry(update).n);
+    let mut latest = 0;
+    let placed = updates.into_iter().map(|update| {
+        let Entry { n, stored } = entry(&update);
+        let time = if *n == 0 { stored.unix } else { latest.max(stored.unix) };
+        latest = if *n == 0 { latest } else { time };
+        ((time, *n), update)
+    });
+    let mut placed: Vec<_> = placed.collect();
+    placed.sort_by_key(|(place, _)| *place);
+    placed.into_iter().map(|(_, update)| update).collect()
+}
+
 /// A number, its fraction cut off; 0 where there is none.
 fn number(value: Option<&RawValue>) -> u64 {
     let Some(value) = value else { return 0 };
@@ -65,6 +83,23 @@ mod tests {
         assert_eq!(read(r#"{"ts":-5}"#), (None, 0, 0));
         assert_eq!(read("no json"), (None, 0, 0));
         assert_eq!(read("[1]"), (None, 0, 0));
+    }
+
+    #[test]
+    fn updates_come_in_the_order_of_their_last_writing() {
+        let entry = |n, unix| Entry { stored: Stored { body: None, unix }, n };
+        for (given, ordered) in [
+            // (n, unix): n counts, also when the clock was put back.
+            (vec![(3, 90), (1, 100), (2, 101)], vec![(1, 100), (2, 101), (3, 90)]),
+            (vec![(1, 50), (2, 40), (3, 30)], vec![(1, 50), (2, 40), (3, 30)]),
+            // The original's are where their time is, also when it came back in between.
+            (vec![(1, 100), (2, 200), (0, 100), (0, 150), (0, 300)], vec![(0, 100), (1, 100), (0, 150), (2, 200), (0, 300)]),
+            (vec![(2, 90), (0, 95), (1, 100), (0, 101)], vec![(0, 95), (1, 100), (2, 90), (0, 101)]),
+        ] {
+            let entries: Vec<_> = given.iter().map(|(n, unix)| entry(*n, *unix)).collect();
+            let found: Vec<_> = in_order(entries, |e| e).iter().map(|e| (e.n, e.stored.unix)).collect();
+            assert_eq!(found, ordered, "{given:?}");
+        }
     }
 
     #[test]

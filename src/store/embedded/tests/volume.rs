@@ -139,7 +139,8 @@ async fn a_copy_goes_on_where_it_was_and_is_counted() {
     assert_eq!(to.updates(&room("board")).await.unwrap().updates, board);
     assert!(messages::copy(&from, &to, &said).await.unwrap().is_complete());
     assert_eq!(to.updates(&room("board")).await.unwrap().updates, board);
-    assert_eq!(*said.0.lock().unwrap(), Vec::<String>::new());
+    let kept = "kept: update \"c\" of room \"board\": the target's is newer, by the servers' clocks";
+    assert_eq!(*said.0.lock().unwrap(), [kept, kept], "told by each of the two copies");
 }
 
 #[tokio::test]

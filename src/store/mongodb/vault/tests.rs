@@ -49,7 +49,7 @@ async fn plain_and_hashed_accounts_become_hashed_ones_and_come_back() {
     let volume = Volume::target(folder.path(), Arc::new(SystemClock), Arc::new(SystemRng)).unwrap();
     let said = Said::default();
     let there = accounts::copy(&ours, &volume, Realm::User, &said).await.unwrap();
-    assert_eq!((there.accounts.from, there.accounts.to, there.refused), (3, 3, 3));
+    assert_eq!((there.accounts.from, there.accounts.to, there.refused), (6, 3, 3));
     let said = said.0.lock().unwrap().join("\n");
     for text in ["\"none\" of users: it has no token", "\"odd\" of users: its tokenHash is none", "1 of users: their uid is no text"] {
         assert!(said.contains(text), "{text} is missing in {said}");

@@ -109,6 +109,37 @@ async fn a_list_grows_only_where_it_is_expected_to_end() {
 }
 
 #[tokio::test]
+async fn the_order_of_updates_outlives_clocks_that_were_put_back() {
+    let (ours, theirs, board) = (Part::new().await, Part::new().await, room("board"));
+    let all = [("b", 1, 100, 1), ("a", 2, 90, 2), ("d", 4, 101, 3), ("c", 5, 20, 4)];
+    for (id, body, unix, n) in all {
+        ours.run::<()>("HSET", "msg_board_update", &[id, &format!(r#"{{"data":{body},"ts":{unix},"n":{n}}}"#)]).await;
+    }
+    ours.run::<()>("HSET", "msg_board_update", &["o", r#"{"data":3,"ts":101}"#]).await;
+    let order = async |archive: &dyn Archive| -> Vec<String> {
+        archive.updates(&board).await.unwrap().updates.iter().map(|u| u.id.to_string()).collect()
+    };
+    let wanted = ["b", "a", "o", "d", "c"];
+    assert_eq!(order(&ours.archive).await, wanted);
+    let folder = tempfile::tempdir().unwrap();
+    let volume = Volume::target(folder.path(), Arc::new(SystemClock), Arc::new(SystemRng)).unwrap();
+    assert!(messages::copy(&ours.archive, &volume, &Quiet).await.unwrap().is_complete());
+    assert_eq!(order(&volume).await, wanted);
+    // Beside what the original wrote there, with the same bodies: it has no numbers, only times.
+    theirs.run::<()>("HSET", "msg_board_update", &["b", r#"{"data":1,"ts":100}"#, "a", r#"{"data":2,"ts":90}"#]).await;
+    assert_eq!(order(&theirs.archive).await, ["a", "b"]);
+    assert!(messages::copy(&volume, &theirs.archive, &Quiet).await.unwrap().is_complete());
+    assert_eq!(order(&theirs.archive).await, wanted);
+    // The first as they should be, the rest to come before it by its time.
+    theirs.run::<()>("DEL", "msg_board_update", &[]).await;
+    theirs.run::<()>("HSET", "msg_board_update", &["b", r#"{"data":1,"ts":100}"#]).await;
+    assert!(messages::copy(&volume, &theirs.archive, &Quiet).await.unwrap().is_complete());
+    assert_eq!(order(&theirs.archive).await, wanted);
+    ours.end().await;
+    theirs.end().await;
+}
+
+#[tokio::test]
 async fn what_goes_there_comes_back_equal() {
     let (ours, theirs) = (Part::new().await, Part::new().await);
     for i in 0..700 {

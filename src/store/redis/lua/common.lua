@@ -28,6 +28,12 @@ local function seq(room)
       local node = string.match(field, '^b:(.*)$')
       if node and node ~= NODE and not call('ZSCORE', P .. 'ao:nodes', node) then call('HDEL', at, field) end
     end
+    -- Counters that are new, or gone, beside updates begin above all numbers that those can have: as many microseconds as the clock tells.
+    local held = not s[1] and redis.pcall('HLEN', P .. 'msg_' .. room .. '_update')
+    if type(held) == 'number' and held > 0 then
+      n = clock[1] * 1000000 + clock[2]
+      call('HSET', at, 'n', string.format('%d', n))
+    end
     s[3], s[4] = clock[1] .. string.format('%06d', clock[2]), string.format('%d', n)
     call('HSET', at, 'run', RUN, 'epoch', s[3], 'base', s[4])
   end

@@ -93,6 +93,30 @@ async fn what_the_original_wrote_is_read_and_what_is_no_json_is_counted() {
 }
 
 #[tokio::test]
+async fn the_order_of_updates_outlives_clocks_and_counters() {
+    let keys = Keys::new();
+    let broker = keys.node().await.broker();
+    let mut redis = keys.connection();
+    // A clock that was put back, once before and once after the original wrote something.
+    let back = room("back");
+    let all = [("b", 1, 100, 1), ("a", 2, 90, 2), ("d", 4, 101, 3), ("c", 5, 20, 4)];
+    for (id, body, unix, n) in all {
+        let text = format!(r#"{{"data":{body},"ts":{unix},"n":{n}}}"#);
+        let _: () = redis.hset(keys.key(&format!("msg_{back}_update")), id, text).unwrap();
+    }
+    let _: () = redis.hset(keys.key(&format!("msg_{back}_update")), "o", r#"{"data":3,"ts":101}"#).unwrap();
+    assert_eq!(updates(&broker, &back).await, ["1", "2", "3", "4", "5"]);
+    publish(&broker, &back, [update("a", "6")]).await;
+    assert_eq!(updates(&broker, &back).await, ["1", "3", "4", "5", "6"]);
+    // Counters that somebody deleted: those that come now do not mix with the earlier ones.
+    let gone = room("gone");
+    publish(&broker, &gone, [update("z", "1"), update("y", "2"), update("x", "3")]).await;
+    let _: () = redis.del(keys.key(&format!("ao:seq:{gone}"))).unwrap();
+    publish(&broker, &gone, [update("w", "4"), update("z", "5")]).await;
+    assert_eq!(updates(&broker, &gone).await, ["2", "3", "4", "5"]);
+}
+
+#[tokio::test]
 async fn a_key_of_another_type_refuses_the_batch_as_a_whole_and_harms_no_other_room() {
     let keys = Keys::new();
     let broker = keys.node().await.broker();
