@@ -52,7 +52,7 @@ impl Params {
             Ok(Err(_)) => return Err(too_large()),
             Err(_) => return Err(error(StatusCode::REQUEST_TIMEOUT, "the body did not come")),
         };
-        let bytes = if packed { unpack(&bytes)? } else { bytes };
+        let bytes = if packed { unpack(&bytes).ok_or_else(too_large)? } else { bytes };
         let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
         let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
         let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
@@ -99,14 +99,14 @@ fn is_packed(headers: &HeaderMap) -> Option<bool> {
     Some(packed)
 }
 
-/// What gzip packed. Never more than a body may have is unpacked, whatever it would become; what is not gzip counts as empty.
-fn unpack(packed: &[u8]) -> Result<Bytes, Response> {
+/// What gzip packed; nothing where it is more than a body may have, of which no more is unpacked. What is not gzip counts as empty.
+fn unpack(packed: &[u8]) -> Option<Bytes> {
     let mut bytes = Vec::new();
     let read = MultiGzDecoder::new(packed).take(MAX_BODY as u64 + 1).read_to_end(&mut bytes);
     match read {
-        Ok(length) if length > MAX_BODY => Err(too_large()),
-        Ok(_) => Ok(bytes.into()),
-        Err(_) => Ok(Bytes::new()),
+        Ok(length) if length > MAX_BODY => None,
+        Ok(_) => Some(bytes.into()),
+        Err(_) => Some(Bytes::new()),
     }
 }
 

@@ -235,20 +235,22 @@ async fn a_uid_that_two_accounts_have_is_named_and_refused() {
     users.extend((0..700).map(|i| account("user 1".into(), &format!("token {i}"))));
     users.extend([account("anna".into(), "one"), account("anna".into(), "two")]);
     users.extend([account("1000".into(), "text"), account(1000.into(), "number"), account(7.into(), "number")]);
+    users.extend([account("1234567890123456".into(), "text"), account(1_234_567_890_123_456_f64.into(), "number")]);
     mongo.collection("users").await.insert_many(users).await.unwrap();
     mongo.collection("admins").await.insert_many([account("ops".into(), "one"), account("ops".into(), "one")]).await.unwrap();
     let named = [
         "not copied: \"anna\" of users: 2 accounts have this uid",
         "not copied: \"user 1\" of users: 701 accounts have this uid",
         "not copied: \"1000\" of users: 2 accounts have this uid, as text and as a number",
-        "not copied: 2 of users: their uid is no text",
+        "not copied: \"1234567890123456\" of users: 2 accounts have this uid, as text and as a number",
+        "not copied: 3 of users: their uid is no text",
         "not copied: \"ops\" of admins: 2 accounts have this uid",
     ];
     for _ in 0..2 {
         let ran = copy(&here, "servers", "embedded").run().await;
         ran.fails(INCOMPLETE, &named);
         assert!(named.iter().all(|text| ran.stderr.matches(text).count() == 1), "{ran:?}");
-        for line in ["users: 1905 in servers, 1199 in embedded  <- differs", "admins: 2 in servers, 0 in embedded  <- differs"] {
+        for line in ["users: 1907 in servers, 1199 in embedded  <- differs", "admins: 2 in servers, 0 in embedded  <- differs"] {
             assert!(ran.stdout.contains(line), "{line} is missing in {ran:?}");
         }
     }

@@ -65,8 +65,13 @@ fn failed(error: Error) -> StoreError {
 
 /// The uids of several documents, however many documents there are.
 fn shared() -> [Document; 4] {
-    let text = doc! { "$convert": { "input": "$uid", "to": "string", "onError": "", "onNull": "" } };
-    let is_text = doc! { "$cond": [{ "$eq": [{ "$type": "$uid" }, "string"] }, 1, 0] };
+    let is_text = doc! { "$eq": [{ "$type": "$uid" }, "string"] };
+    // Large whole numbers are kept as doubles, which MongoDB would write with an exponent.
+    let whole = doc! { "$convert": { "input": "$uid", "to": "long", "onError": null, "onNull": null } };
+    let whole = doc! { "$cond": [{ "$eq": ["$uid", &whole] }, &whole, "$uid"] };
+    let uid = doc! { "$cond": [&is_text, "$uid", whole] };
+    let text = doc! { "$convert": { "input": uid, "to": "string", "onError": "", "onNull": "" } };
+    let is_text = doc! { "$cond": [is_text, 1, 0] };
     [
         doc! { "$match": { "uid": { "$type": ["string", "number"] } } },
         doc! { "$group": { "_id": text, "accounts": { "$sum": 1 }, "texts": { "$sum": is_text } } },
