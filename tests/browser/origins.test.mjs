@@ -171,3 +171,31 @@ describe('what a page does by itself, without a client', () => {
     await page.context().close()
   })
 })
+
+describe('the demo gives tokens', () => {
+  let server
+  before(async () => {
+    server = new Server()
+    await server.start()
+  })
+  after(() => server?.remove())
+
+  /** Opens something of the demo under a name for this machine, and asks from there. */
+  async function ask(name) {
+    const page = await (await browser.newContext()).newPage()
+    await page.goto(`http://${name}:${new URL(server.at.demo).port}/common.css`)
+    return page.evaluate(async () => (await fetch('/token', { method: 'POST' })).status)
+  }
+
+  for (const name of ['localhost', '127.0.0.1']) test(`to its own pages, opened as ${name}`, async () => assert.equal(await ask(name), 200))
+
+  test('not to pages under a name of others that leads to this machine', async () => assert.equal(await ask('rebound.localhost'), 403))
+
+  test('not to pages of other sites', async () => {
+    for (const name of ['localhost', 'chat.localhost']) {
+      const [page, notes] = await open(name, '/none')
+      await page.evaluate(url => fetch(url, { method: 'POST', mode: 'no-cors' }), `${server.at.demo}/token`)
+      assert.deepEqual((await told(notes, 1)).map(answer => answer.status), [403], name)
+    }
+  })
+})
