@@ -21,6 +21,6 @@ pub trait Cluster: Send + Sync {
     async fn nodes(&self) -> Result<Vec<Node>, StoreError>;
 
     /// Switches on all nodes whether users must present a valid token ([`super::broker::Sink::force_user_auth`]). It holds as long as any
-    /// node is alive.
+    /// node has not ended; where that can't be told, users must authenticate, or it is as configured.
     async fn force_user_auth(&self, on: bool) -> Result<(), StoreError>;
 }

@@ -32,6 +32,7 @@ mod places;
 mod presence;
 mod script;
 mod subscriber;
+mod switch;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -57,6 +58,7 @@ use self::{
     follow::Rooms,
     script::Script,
     subscriber::Subscriptions,
+    switch::Switch,
 };
 use crate::domain::{
     broker::{Publication, Sink},
@@ -122,7 +124,7 @@ pub struct Redis {
     /// How often listening was begun.
     listeners: AtomicU64,
     /// How user authentication was switched, as far as is known.
-    user_auth: Mutex<Option<bool>>,
+    user_auth: Mutex<Option<Switch>>,
     debts: Debts,
     /// Connections that sign in just now.
     claiming: Mutex<HashSet<ConnectionId>>,
@@ -203,11 +205,6 @@ impl Redis {
     fn arguments(&self, node: &str, live: &Live, expiry: Option<Instant>) -> Arguments {
         let expiry = expiry.map_or(0, |at| self.client.redis_ms(at));
         Arguments::new(&self.options.prefix, &self.channels, node, &live.run, expiry)
-    }
-
-    fn force_user_auth_here(&self, on: Option<bool>) {
-        *lock(&self.user_auth) = on;
-        self.sink().force_user_auth(on);
     }
 
     /// Runs a script once, if there is a connection. It has no effect after the deadline, where it looks at that.

@@ -126,7 +126,7 @@ impl Redis {
 impl Broker for Redis {
     fn start(&self, sink: Arc<dyn Sink>) {
         *lock(&self.sink) = sink.clone();
-        sink.force_user_auth(*lock(&self.user_auth));
+        sink.force_user_auth(self.switch().map(|switch| switch.on));
     }
 
     async fn publish(&self, room: &RoomId, entries: Arc<[Entry]>) -> Result<(), StoreError> {

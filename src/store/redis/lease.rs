@@ -9,7 +9,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Redis, answer, debts::Debt, lock, script::Script};
+use super::{Redis, answer, debts::Debt, lock, script::Script, switch::Switch};
 use crate::domain::{
     cluster::{Cluster, Node},
     error::StoreError,
@@ -25,7 +25,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 enum Reply {
     /// `late`: its lease was over.
     Alive {
-        user_auth: Option<bool>,
+        user_auth: Option<Switch>,
         dead: Vec<String>,
         late: bool,
     },
@@ -37,18 +37,17 @@ impl Redis {
         let lease = self.options.lease.as_millis() as u64;
         let connections = self.sink().open_connections();
         let deadline = Instant::now() + self.options.lease / 3;
-        let answer = self
-            .call(Script::Beat, deadline, |a| a.number(lease).number(connections).number(u64::from(registers)).number(u64::from(may_reap)));
+        let kept = self.switch_kept();
+        let answer = self.call(Script::Beat, deadline, |a| {
+            a.number(lease).number(connections).number(u64::from(registers)).number(u64::from(may_reap)).text(&kept)
+        });
         let mut answer = answer::list(answer.await?)?.into_iter();
         let late = match answer::number(answer.next())? {
             0 => return Ok(Reply::TakenForDead),
             word => word == 2,
         };
         self.client.set_clock(answer::number(answer.next())?);
-        let user_auth = match answer::text(answer.next())?.as_str() {
-            "" => None,
-            on => Some(on == "1"),
-        };
+        let user_auth = Switch::read(&answer::text(answer.next())?);
         let mut dead = answer.map(|node| answer::text(Some(node))).collect::<Result<Vec<_>, _>>()?;
         dead.sort_unstable();
         dead.dedup();
@@ -57,8 +56,9 @@ impl Redis {
 
     /// Makes this node one of the cluster's.
     pub(super) async fn register(&self) -> Result<(), StoreError> {
+        let known = self.switch();
         match self.beat(true, false).await? {
-            Reply::Alive { user_auth, .. } => self.force_user_auth_here(user_auth),
+            Reply::Alive { user_auth, .. } => self.learn_switch(known, user_auth),
             Reply::TakenForDead => {}
         }
         Ok(())
@@ -72,13 +72,14 @@ impl Redis {
             let _ = timeout(pause, self.beat_now.notified()).await;
             pause = interval;
             let may_reap = heard_since.is_some_and(|since| since.elapsed() > self.options.lease);
+            let known = self.switch();
             match self.beat(false, may_reap).await {
                 Ok(Reply::Alive { user_auth, dead, late }) => {
                     if late {
                         heard_since = None;
                     }
                     heard_since.get_or_insert_with(Instant::now);
-                    self.force_user_auth_here(user_auth);
+                    self.learn_switch(known, user_auth);
                     // Neither may keep the next sign of life waiting.
                     let this = self.clone();
                     self.spawn(async move { this.settle_debts().await });
@@ -195,8 +196,6 @@ impl Cluster for Redis {
     }
 
     async fn force_user_auth(&self, on: bool) -> Result<(), StoreError> {
-        self.call(Script::Switch, self.deadline(), |a| a.number(u64::from(on))).await?;
-        self.force_user_auth_here(Some(on));
-        Ok(())
+        self.switch_user_auth(on).await
     }
 }

@@ -26,6 +26,7 @@ use super::{
     follow::{Followed, Step},
     heal::HEAL,
     script::Script,
+    switch::Switch,
     wire::Header,
 };
 use crate::domain::{
@@ -319,10 +320,13 @@ impl Redis {
         }
         let text = std::str::from_utf8(payload).unwrap_or_default();
         let (word, argument) = text.split_once(' ').unwrap_or((text, ""));
+        if let Some(switch) = Switch::read(argument).filter(|_| word == "auth" && name == "all") {
+            self.learn_switch(None, Some(switch));
+            return Heard::Other;
+        }
         match (word, argument.parse::<u64>()) {
             ("evict", Ok(connection)) if channel == own => self.sink().evict(ConnectionId(connection)),
             ("expel", Ok(connection)) if channel == own => self.sink().expel(ConnectionId(connection)),
-            ("auth", Ok(on)) if name == "all" => self.force_user_auth_here(Some(on == 1)),
             ("beat", Ok(at_ms)) if channel == own => return Heard::Beat { at_ms },
             _ => tracing::warn!(channel, "an unknown word was published in a channel of this server"),
         }

@@ -1,4 +1,7 @@
--- Switches user authentication on all nodes. 1 or 0
-call('SET', P .. 'ao:user_auth', ARGV[6])
-call('PUBLISH', C .. 'all', 'auth ' .. ARGV[6])
-return 0
+-- Switches user authentication on all nodes. 1 or 0, the serial number of the last switching that this node knows of. Returns it with its own.
+local at = P .. 'ao:user_auth'
+local last = tonumber(string.match(call('GET', at) or '', '^[01] (%d+)$') or 0)
+local switch = ARGV[6] .. ' ' .. string.format('%d', math.max(NOW, last + 1, tonumber(ARGV[7]) + 1))
+call('SET', at, switch)
+call('PUBLISH', C .. 'all', 'auth ' .. switch)
+return switch

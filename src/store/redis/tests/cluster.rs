@@ -270,6 +270,58 @@ async fn user_authentication_is_switched_everywhere_and_for_those_who_come_later
     until("with the last node it is forgotten", || four.witness.user_auth().last() == Some(&None)).await;
 }
 
+/// As if Redis had been out for longer than a lease: no lease is valid, and nobody has ended.
+fn end_all_leases(keys: &Keys) {
+    let nodes: Vec<String> = redis::cmd("ZRANGE").arg(keys.key("ao:nodes")).arg(0).arg(-1).query(&mut keys.connection()).unwrap();
+    for node in nodes {
+        redis::cmd("ZADD").arg(keys.key("ao:nodes")).arg(1).arg(node).exec(&mut keys.connection()).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_starts_after_an_outage_does_not_open_the_door() {
+    let keys = Keys::new();
+    let one = Node::new(&keys).await;
+    one.store.cluster().force_user_auth(true).await.unwrap();
+    end_all_leases(&keys);
+    let two = Node::new(&keys).await;
+    until("the newcomer knows", || two.witness.user_auth().last() == Some(&Some(true))).await;
+    one.store.beat_now.notify_one();
+    until("the one that was there is told", || one.witness.user_auth().last() == Some(&Some(true))).await;
+
+    // That users need not authenticate has to be said by somebody who is alive.
+    one.store.cluster().force_user_auth(false).await.unwrap();
+    until("the other is told", || two.witness.user_auth().last() == Some(&Some(false))).await;
+    end_all_leases(&keys);
+    let three = Node::new(&keys).await;
+    until("the newcomer does as it is configured", || three.witness.user_auth().last() == Some(&None)).await;
+    one.store.beat_now.notify_one();
+    until("and so do the others", || one.witness.user_auth().last() == Some(&None)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_has_forgotten_that_users_must_authenticate_is_told() {
+    let keys = Keys::new();
+    let one = Node::new(&keys).await;
+    one.store.cluster().force_user_auth(false).await.unwrap();
+    let before: String = redis::cmd("GET").arg(keys.key("ao:user_auth")).query(&mut keys.connection()).unwrap();
+    one.store.cluster().force_user_auth(true).await.unwrap();
+    one.witness.user_auth();
+    let lost = [("SET", Some(&before)), ("DEL", None)];
+    for (command, value) in lost {
+        let mut forget = redis::cmd(command);
+        forget.arg(keys.key("ao:user_auth"));
+        value.map(|value| forget.arg(value));
+        forget.exec(&mut keys.connection()).unwrap();
+        one.store.beat_now.notify_one();
+        let stored = || redis::cmd("GET").arg(keys.key("ao:user_auth")).query::<Option<String>>(&mut keys.connection()).unwrap();
+        until("it is told", || stored().is_some_and(|text| text.starts_with('1'))).await;
+        assert!(one.witness.user_auth().iter().all(|on| *on == Some(true)), "nobody was let in meanwhile");
+        let two = Node::new(&keys).await;
+        until("those who come know it", || two.witness.user_auth().last() == Some(&Some(true))).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_and_nodes_are_everybodys() {
     let keys = Keys::new();
