@@ -17,6 +17,7 @@ use always_online::{
     domain::{
         clock::SystemRng,
         ids::Uid,
+        presence::Expelled,
         secret::Secret,
         token::{Creation, Realm},
     },
@@ -256,10 +257,19 @@ async fn apply(config: &Config, accounts: &Accounts, realm: Realm, change: Chang
             let removed = tokens.revoke(realm, &name(&uid)?).await?;
             // Also when it was removed before: then this may not have worked.
             if realm == Realm::User {
-                app::expel(config, &name(&uid)?)
-                    .await
-                    .map_err(StartError::from)
-                    .context("the token is dead, but open connections of its user could not be ended")?;
+                let expelled = app::expel(config, &name(&uid)?).await;
+                match expelled.context("the token is dead, but open connections of its user could not be ended")? {
+                    Expelled::Nobody => println!("open connections: none"),
+                    Expelled::NoServer { path } => println!("open connections: none, as no server runs on {}", path.display()),
+                    Expelled::Ended { server, connections } => println!("open connections: {connections}, ended by the server {server}"),
+                    Expelled::Unconfirmed { server } => {
+                        eprintln!(
+                            "always-online: the token is dead, but the server {server} has not confirmed that it ended the open connection"
+                        );
+                        eprintln!("always-online: it ends it as soon as it learns of it; run this again to see");
+                        return Ok(FAILED);
+                    }
+                }
             }
             if !removed {
                 return missing(&uid, "does not exist");

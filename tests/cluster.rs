@@ -21,6 +21,8 @@ mod oddities;
 mod original;
 #[path = "cluster/outages.rs"]
 mod outages;
+#[path = "cluster/revocations.rs"]
+mod revocations;
 #[path = "cluster/starts.rs"]
 mod starts;
 #[path = "cluster/verdict.rs"]

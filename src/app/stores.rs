@@ -8,12 +8,12 @@ use crate::{
     config::{Backend, Config, Durability, SecretUrl},
     domain::{
         broker::Broker,
-        clock::{Clock, Rng, SystemRng},
+        clock::{Clock, Rng, SystemClock, SystemRng},
         cluster::Cluster,
         error::StoreError,
         ids::Uid,
         limit::Limits,
-        presence::Presence,
+        presence::{Expelled, Presence},
         token::Tokens,
     },
     store::{
@@ -100,12 +100,21 @@ fn open_embedded(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> R
     })?)
 }
 
-/// Refuses the sessions of a user whose credentials were revoked, on whatever node they are. Does nothing where messages are in this server's own
-/// files: only the server itself knows its sessions then.
-pub async fn expel(config: &Config, uid: &Uid) -> Result<(), StoreError> {
-    let Backend::Url(url) = &config.store.messages else { return Ok(()) };
-    let options = redis_options(config, url, Arc::new(SystemRng), &TaskTracker::new());
-    redis::expel(options, uid).await
+/// Refuses the session of a user whose credentials were revoked, on whatever node it is, and tells whether that was done. Where messages are in a
+/// server's own files, that is the server that has them.
+///
+/// # Errors
+/// The store does not answer, or there are no such files here.
+pub async fn expel(config: &Config, uid: &Uid) -> Result<Expelled, StartError> {
+    match &config.store.messages {
+        Backend::Url(url) => Ok(redis::expel(redis_options(config, url, Arc::new(SystemRng), &TaskTracker::new()), uid).await?),
+        Backend::Embedded => {
+            let noted = matches!(config.store.tokens, Backend::Embedded);
+            let (path, uid) = (config.store.path.clone(), uid.clone());
+            let expelled = tokio::task::spawn_blocking(move || embedded::expel(&path, &uid, noted, &SystemClock)).await;
+            Ok(expelled.map_err(|e| StoreError::OutcomeUnknown(e.to_string()))?.map_err(OpenError::from)?)
+        }
+    }
 }
 
 async fn open_redis(config: &Config, url: &SecretUrl, rng: Arc<dyn Rng>, tasks: &TaskTracker) -> Result<Arc<Redis>, OpenError> {

@@ -2,6 +2,8 @@
 //!
 //! A session that is kicked out by a newer one of its uid leaves its rooms *held* for the uid: nobody is told, and rosters still count it,
 //! until the new session takes a room over by joining it, or gives the holds up.
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 
 use super::{
@@ -26,6 +28,32 @@ pub struct Roster {
     /// How far the room's order had come, the visitor's own joining included: presence publications up to it are contained in `others`,
     /// and nothing up to it concerns the visitor.
     pub n: u64,
+}
+
+/// How far the order of revocations had come that a store knows of. Credentials that are checked later are checked behind all of these.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Revocations(pub u64);
+
+/// The answer to a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// The connection is the session of its user now; the rooms that are held for it.
+    Made(Vec<RoomId>),
+    /// Nothing was changed: the credentials may have been revoked since they were checked, or were not checked and have to be.
+    CheckAgain(Revocations),
+}
+
+/// What became of the session of a user whose credentials were revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expelled {
+    /// There was none.
+    Nobody,
+    /// No server runs on this folder, which would have it.
+    NoServer { path: PathBuf },
+    /// The server of this name has refused so many connections.
+    Ended { server: String, connections: u64 },
+    /// The server of this name has not said so yet.
+    Unconfirmed { server: String },
 }
 
 /// Why a visitor goes.
@@ -57,8 +85,19 @@ pub struct Online {
 pub trait Presence: Send + Sync {
     /// Makes `connection` the session of `uid`. An earlier one is evicted ([`super::broker::Sink::evict`]) and its rooms, except where it
     /// is hidden, become held, together with those that were held before. Atomic: of two claims at the same moment exactly one survives.
-    /// Returns the rooms that are held for the uid now.
-    async fn claim(&self, uid: &Uid, connection: ConnectionId, socket: &SocketId) -> Result<Vec<RoomId>, StoreError>;
+    ///
+    /// `checked` is what [`Presence::revocations`] said before the user's credentials were checked; none: they were not. A revocation that
+    /// the check may have missed makes the claim fail, and one that comes later finds the session: so none falls between the two.
+    async fn claim(
+        &self,
+        uid: &Uid,
+        connection: ConnectionId,
+        socket: &SocketId,
+        checked: Option<Revocations>,
+    ) -> Result<Claim, StoreError>;
+
+    /// What is known of revocations now. Asks nobody.
+    fn revocations(&self) -> Revocations;
 
     /// Ends the session, if it is still that of `connection`. Its rooms are left with [`Presence::depart`] before.
     async fn end(&self, uid: &Uid, connection: ConnectionId) -> Result<(), StoreError>;
@@ -71,8 +110,9 @@ pub trait Presence: Send + Sync {
     /// Takes the connection out of the room. Delivers unless it was hidden or not there (any more).
     async fn depart(&self, room: &RoomId, connection: ConnectionId, departure: Departure) -> Result<(), StoreError>;
 
-    /// Gives up the place held for `uid`, if there is one: delivers `Gone`.
-    async fn release(&self, room: &RoomId, uid: &Uid) -> Result<(), StoreError>;
+    /// Gives up the place held for `uid`, if there is one: delivers `Gone`. Not if another connection than `by` has the session by now: then it is
+    /// that one's place.
+    async fn release(&self, room: &RoomId, uid: &Uid, by: ConnectionId) -> Result<(), StoreError>;
 
     /// Everybody in the room, in the order of their joining. Empty for an unknown room.
     async fn members(&self, room: &RoomId) -> Result<Vec<Present>, StoreError>;

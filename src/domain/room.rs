@@ -62,7 +62,7 @@ enum Job {
     Publish { entry: Entry, bytes: usize, arrived: Instant, sender: Option<(Arc<dyn Outlet>, Option<i64>)> },
     Enter { visitor: Visitor, outlet: Arc<dyn Outlet>, answer: Answer, done: oneshot::Sender<bool> },
     Depart { connection: ConnectionId, departure: Departure, done: oneshot::Sender<()> },
-    Release { uid: Uid },
+    Release { uid: Uid, by: ConnectionId },
     Clear { done: oneshot::Sender<Result<(), StoreError>> },
 }
 
@@ -278,9 +278,9 @@ impl Hub {
         let _ = departed.await;
     }
 
-    /// Gives up the place held for `uid`.
-    pub fn release(self: &Arc<Self>, room: &RoomId, uid: &Uid) {
-        submit(self, room, Job::Release { uid: uid.clone() });
+    /// Gives up the place held for `uid`, unless another connection than `by` has its session by then.
+    pub fn release(self: &Arc<Self>, room: &RoomId, uid: &Uid, by: ConnectionId) {
+        submit(self, room, Job::Release { uid: uid.clone(), by });
     }
 
     /// Sends something of the server's own into the room; it may be lost when the store is out.

@@ -11,13 +11,20 @@
 #![allow(clippy::disallowed_methods)] // tests spawn freely
 use std::{future::Future, sync::Arc, time::Duration};
 
-use crate::domain::{broker::Broker, limit::Limits, presence::Presence, token::Tokens};
+use crate::domain::{
+    broker::Broker,
+    ids::Uid,
+    limit::Limits,
+    presence::{Expelled, Presence},
+    token::Tokens,
+};
 
 pub(crate) mod broker;
 pub(crate) mod kickout;
 pub(crate) mod limits;
 pub(crate) mod order;
 pub(crate) mod presence;
+pub(crate) mod revocations;
 pub(crate) mod tokens;
 pub(crate) mod witness;
 
@@ -29,6 +36,8 @@ pub(crate) trait BrokerHome {
 /// Where one test's presence is, and the broker that its publications share an order with.
 pub(crate) trait PresenceHome {
     fn open(&self) -> impl Future<Output = (Arc<dyn Broker>, Arc<dyn Presence>)> + Send;
+    /// Revokes a user's token, as the command line does beside what was opened.
+    fn revoke(&self, uid: &Uid) -> impl Future<Output = Expelled> + Send;
 }
 
 /// Where one test's accounts are.
@@ -122,6 +131,7 @@ macro_rules! presence_contract {
                 a_second_session_evicts_the_first_and_its_rooms_are_held
                 a_held_place_is_taken_over_silently_in_its_order
                 a_held_place_is_given_up_once
+                who_was_kicked_gives_up_no_place_of_its_successor
                 entering_hidden_leaves_the_place_held
                 the_rooms_of_the_hidden_are_not_held
                 a_kick_of_a_kick_inherits_the_holds
@@ -130,6 +140,13 @@ macro_rules! presence_contract {
                 an_end_is_for_the_session_of_that_connection
                 number_and_text_are_one_uid
                 of_fifty_claims_one_survives
+            );
+        }
+        mod revocations_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::revocations:
+                the_session_of_a_revoked_user_is_refused
+                a_claim_whose_check_may_have_missed_a_revocation_fails
             );
         }
     };

@@ -20,6 +20,7 @@ mod limits;
 mod log;
 mod presence;
 mod readers;
+mod revocations;
 mod rooms;
 mod schema;
 #[cfg(test)]
@@ -39,11 +40,12 @@ pub use self::{
     accounts::Accounts,
     backup::{Backup, BackupError, backup},
     folder::OpenError,
+    revocations::expel,
     volume::Volume,
 };
 use self::{
-    delivery::Outlet, expiry::Expiry, folder::Folder, limits::Windows, presence::People, readers::Readers, rooms::Live, rooms::Rooms,
-    writer::Writer,
+    delivery::Outlet, expiry::Expiry, folder::Folder, limits::Windows, presence::People, readers::Readers, revocations::Watch, rooms::Live,
+    rooms::Rooms, writer::Writer,
 };
 use crate::domain::{
     clock::{Clock, Rng},
@@ -80,11 +82,12 @@ pub struct Embedded {
     rooms: Arc<Rooms>,
     /// Rooms with a member here: their counters stay in memory.
     attached: Mutex<HashMap<RoomId, Arc<Live>>>,
-    people: Mutex<People>,
+    people: Arc<Mutex<People>>,
     windows: Option<Windows>,
     outlet: Outlet,
     readers: Readers,
     writer: Writer,
+    revocations: Watch,
     deadline: Duration,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
@@ -98,6 +101,7 @@ impl Embedded {
         let file = folder.database()?;
         // Half the deadline: another process that writes (the command line) is waited for, but its callers get their answer in time.
         let db = schema::open(&file, options.durability, options.deadline / 2)?;
+        revocations::clear(&db).map_err(|e| OpenError::from_sqlite(&file, &e))?;
         let first_start = accounts::no_admin(&db).map_err(|e| OpenError::from_sqlite(&file, &e))?;
         let rooms = Arc::new(Rooms::default());
         let expiry = options.room_expiry.map(|after| Expiry::new(after, rooms.clone(), options.clock.clone()));
@@ -105,10 +109,11 @@ impl Embedded {
         Ok(Arc::new(Embedded {
             rooms,
             attached: Mutex::default(),
-            people: Mutex::default(),
+            people: Arc::default(),
             windows: options.rate_limit.map(|(most, window)| Windows::new(most, window)),
             outlet: Outlet::default(),
-            readers: Readers::new(file, options.deadline),
+            readers: Readers::new(file.clone(), options.deadline),
+            revocations: Watch::new(file, options.deadline / 2),
             writer,
             deadline: options.deadline,
             clock: options.clock,

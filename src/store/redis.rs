@@ -13,7 +13,8 @@
 //! | `ao:replay:{room}` list | the latest publications, at most 1 MiB or one, for a minute |
 //! | `ao:members:{room}` hash, `ao:rooms` set | who is there: `c{node}:{connection}` or `h{uid}` (held) → place, flag, uid |
 //! | `ao:sessions` hash, `ao:at:{node}:{connection}` set, `ao:holds:{uid}` set | session of a uid; rooms of a connection; rooms held for a uid |
-//! | `ao:nodes` zset, `ao:stats` hash, `ao:dead` set, `ao:conns:{node}`, `ao:evicted:{node}` sets | leases, and what a node leaves behind |
+//! | `ao:nodes` zset, `ao:stats` hash, `ao:dead` set, `ao:conns:{node}`, `ao:evicted:{node}`, `ao:expelled:{node}` sets | leases, and what a node leaves behind |
+//! | `ao:revoked:{uid}`, `ao:revocations` | revocations of credentials: the latest of a uid, for a while; the latest of all |
 //! | `ao:rate:{uid}`, `ao:user_auth` | rate limits; the switch of user authentication |
 //!
 //! The epoch names a life of the Redis server for a room. A server that starts again may have lost the last moments, and counts on from what it
@@ -30,6 +31,7 @@ mod lease;
 mod limits;
 mod places;
 mod presence;
+mod revocations;
 mod script;
 mod subscriber;
 mod switch;
@@ -51,7 +53,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::archive::RedisArchive;
+pub use self::{archive::RedisArchive, revocations::expel};
 use self::{
     client::{Arguments, Client, Failure, Live},
     debts::Debts,
@@ -64,7 +66,7 @@ use crate::domain::{
     broker::{Publication, Sink},
     clock::{Rng, alphanumeric},
     error::StoreError,
-    ids::{ConnectionId, RoomId, Uid},
+    ids::{ConnectionId, RoomId},
 };
 
 /// Characters of a node's name.
@@ -126,6 +128,8 @@ pub struct Redis {
     /// How user authentication was switched, as far as is known.
     user_auth: Mutex<Option<Switch>>,
     debts: Debts,
+    /// The last revocation of credentials that is known here.
+    revocations: AtomicU64,
     /// Connections that sign in just now.
     claiming: Mutex<HashSet<ConnectionId>>,
     /// This node was taken for dead: the sooner it says so the better.
@@ -135,6 +139,8 @@ pub struct Redis {
     /// Dead nodes that this one is taking out.
     reaping: Arc<Mutex<HashSet<String>>>,
     batches: AtomicU64,
+    /// Rooms that are not followed any more, and whose last batches must be known for a while yet.
+    left: Mutex<HashSet<RoomId>>,
     ended: CancellationToken,
 }
 
@@ -160,17 +166,20 @@ impl Redis {
             beat_now: Notify::new(),
             lost: Mutex::default(),
             debts: Debts::default(),
+            revocations: AtomicU64::new(0),
             batches: AtomicU64::new(0),
+            left: Mutex::default(),
             ended: CancellationToken::new(),
             options,
         });
         this.register().await.map_err(|e| OpenError::Unsuitable { url: this.options.shown.clone(), why: e.to_string() })?;
         let listening = this.listen_first().await.map_err(|e| OpenError::Unsuitable { url: this.options.shown.clone(), why: e })?;
-        let (keeper, listener, leaser, watcher) = (this.clone(), this.clone(), this.clone(), this.clone());
+        let (keeper, listener, leaser, watcher, looker) = (this.clone(), this.clone(), this.clone(), this.clone(), this.clone());
         this.spawn(async move { keeper.client.keep().await });
         this.spawn(async move { listener.listen(listening).await });
         this.spawn(async move { leaser.keep_lease().await });
         this.spawn(async move { watcher.watch_restarts().await });
+        this.spawn(async move { looker.keep_looking().await });
 
         Ok(this)
     }
@@ -209,29 +218,27 @@ impl Redis {
 
     /// Runs a script once, if there is a connection. It has no effect after the deadline, where it looks at that.
     async fn call(&self, script: Script, deadline: Instant, with: impl FnOnce(Arguments) -> Arguments) -> Result<Value, Failure> {
+        self.call_as(&self.node(), script, deadline, with).await
+    }
+
+    /// Under this name, whether or not it is still this node's.
+    async fn call_as(
+        &self,
+        node: &str,
+        script: Script,
+        deadline: Instant,
+        with: impl FnOnce(Arguments) -> Arguments,
+    ) -> Result<Value, Failure> {
         if self.ended.is_cancelled() {
             return Err(Failure::Unsent("the store is closed".into()));
         }
         let live = self.client.live()?;
-        let arguments = with(self.arguments(&self.node(), &live, Some(deadline)));
+        let arguments = with(self.arguments(node, &live, Some(deadline)));
         let done = self.client.run(&live, script, &arguments, deadline).await;
         if matches!(done, Err(Failure::Lost)) {
             self.beat_now.notify_one();
         }
         done
-    }
-}
-
-/// Refuses the sessions of a user on whatever node they are, without being a node.
-pub async fn expel(options: Options, uid: &Uid) -> Result<(), StoreError> {
-    let unavailable = |error: OpenError| StoreError::Unavailable(error.to_string());
-    let (address, channels) = address(&options.url, &options.shown, &options.prefix).map_err(unavailable)?;
-    let client = Client::open(address, &options.shown).await.map_err(unavailable)?;
-    let live = client.live()?;
-    let arguments = Arguments::new(&options.prefix, &channels, "", &live.run, 0).text(uid.as_str());
-    match client.run(&live, Script::Expel, &arguments, Instant::now() + options.deadline).await? {
-        Value::Int(0) => Err(StoreError::Unavailable("the instance that it is connected to does not listen now; say it again".into())),
-        _ => Ok(()),
     }
 }
 

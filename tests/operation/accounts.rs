@@ -4,6 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use serde_json::json;
 
 use crate::support::{
+    client::Packet,
     http,
     server::{Server, Setup},
 };
@@ -53,7 +54,12 @@ async fn tokens_of_users_change_beside_a_running_server() {
     assert!(!is_user(&server, "alice", &first).await);
     assert!(is_user(&server, "alice", &second).await);
 
-    assert_eq!(run("revoke").await.succeeds(), "");
+    let mut alice = server.guest().await;
+    alice.sign_in("alice", &second).await;
+    let said = run("revoke").await.succeeds().to_owned();
+    assert_eq!(said, format!("open connections: 1, ended by the server on {}\n", server.setup().data().display()));
+    let rest = alice.rest().await;
+    assert!(rest.iter().any(|packet| matches!(packet, Packet::Disconnect)), "{rest:?}");
     assert!(!is_user(&server, "alice", &second).await);
     run("revoke").await.fails(NO_SUCH_ACCOUNT, &["alice does not exist"]);
     // An administrator is no user, and a user no administrator.
@@ -87,9 +93,11 @@ async fn accounts_can_be_made_before_the_first_start() {
     let mut server = setup.clone().start().await;
     assert!(is_admin(&server, "zoe", &zoe).await);
     assert!(is_user(&server, "alice", &alice).await);
+    let revoke = async || setup.clone().args(["token", "revoke", "alice"]).run().await.succeeds().to_owned();
     assert_eq!(server.terminate().await, 0);
     assert!(!server.stdout().contains("admin token"), "{}", server.stdout());
     assert!(!setup.data().join("admin-credential").exists());
+    assert_eq!(revoke().await, format!("open connections: none, as no server runs on {}\n", setup.data().display()));
 }
 
 /// What a command printed, which has to be a token alone on the last line.

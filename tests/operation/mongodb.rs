@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     NO_STORE,
     support::{
-        client::Client,
+        client::{Client, Packet},
         database::Scratch,
         http,
         server::{Ran, Server, Setup},
@@ -50,7 +50,12 @@ async fn tokens_in_mongodb_are_made_revoked_and_sealed_beside_a_running_server()
     assert_eq!(ran(&server, &["admin", "list"]).await.succeeds(), "ops\n");
     let (anna, bert) = (made(&server, &ops, "anna").await, made(&server, &ops, "bert").await);
     assert!(lets_in(&server, "anna", &anna).await && !lets_in(&server, "anna", &bert).await);
-    assert_eq!(ran(&server, &["token", "revoke", "bert"]).await.succeeds(), "");
+    let mut signed_in = server.guest().await;
+    signed_in.sign_in("bert", &bert).await;
+    let said = ran(&server, &["token", "revoke", "bert"]).await;
+    assert!(said.succeeds().starts_with("open connections: 1, ended by the server on "), "{said:?}");
+    let rest = signed_in.rest().await;
+    assert!(rest.iter().any(|packet| matches!(packet, Packet::Disconnect)), "{rest:?}");
     assert!(!lets_in(&server, "bert", &bert).await);
 
     assert!(ran(&server, &["token", "seal"]).await.succeeds().contains("sealed 2 tokens"));

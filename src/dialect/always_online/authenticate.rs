@@ -1,5 +1,8 @@
 //! `authenticate`: from guest to somebody.
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
 
 use serde_json::value::RawValue;
 
@@ -12,9 +15,13 @@ use crate::domain::{
     error::StoreError,
     ids::{RoomId, Uid},
     json::{self, Object},
+    presence::{Claim, Revocations},
     secret::Secret,
     token::Realm,
 };
+
+/// How often credentials are checked for one claim. Each further time takes another revocation of the same user's.
+const CHECKS: usize = 4;
 
 /// Who a client says it is.
 pub(super) struct Credentials {
@@ -49,13 +56,21 @@ impl Guest {
     /// Makes this connection the user's session; an earlier one is kicked out.
     async fn authenticate(self, session: &Arc<Session>, credentials: Credentials) -> Result<Authenticated, AuthRefusal> {
         let hub = &session.dialect.hub;
-        session.admit(&credentials).await?;
+        let mut checked = session.admit(&credentials).await?;
         let _ = session.uid.set(credentials.uid.clone());
         hub.register(session.id, session.clone());
-        match hub.presence.claim(&credentials.uid, session.id, &session.public).await {
-            Ok(held) => Ok(Authenticated { uid: credentials.uid, held }),
-            Err(error) => Err(failed(&error)),
+        for _ in 0..CHECKS {
+            match hub.presence.claim(&credentials.uid, session.id, &session.public, checked).await {
+                Ok(Claim::Made(held)) => return Ok(Authenticated { uid: credentials.uid, held }),
+                Ok(Claim::CheckAgain(now)) => {
+                    session.check(&credentials).await?;
+                    checked = Some(now);
+                }
+                Err(error) => return Err(failed(&error)),
+            }
         }
+        tracing::warn!("an authentication failed: the user's credentials are revoked again and again");
+        Err(AuthRefusal::Server)
     }
 }
 
@@ -65,17 +80,25 @@ fn failed(error: &StoreError) -> AuthRefusal {
 }
 
 impl Session {
-    /// Checks token and rate.
-    async fn admit(&self, credentials: &Credentials) -> Result<(), AuthRefusal> {
+    /// Checks the token.
+    async fn check(&self, credentials: &Credentials) -> Result<(), AuthRefusal> {
+        let token = credentials.token.as_ref().ok_or(AuthRefusal::Wrong)?;
+        match self.dialect.hub.tokens.verify(Realm::User, &credentials.uid, token).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(AuthRefusal::Wrong),
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
+    /// Checks token and rate; returns what was known of revocations before, or nothing where no token is needed.
+    async fn admit(&self, credentials: &Credentials) -> Result<Option<Revocations>, AuthRefusal> {
         let hub = &self.dialect.hub;
-        if hub.force_user_auth() {
-            let token = credentials.token.as_ref().ok_or(AuthRefusal::Wrong)?;
-            if !hub.tokens.verify(Realm::User, &credentials.uid, token).await.map_err(|e| failed(&e))? {
-                return Err(AuthRefusal::Wrong);
-            }
+        let checked = hub.force_user_auth().then(|| hub.presence.revocations());
+        if checked.is_some() {
+            self.check(credentials).await?;
         }
         match hub.limits.admit(&credentials.uid).await {
-            Ok(true) => Ok(()),
+            Ok(true) => Ok(checked),
             Ok(false) => Err(AuthRefusal::RateLimit),
             Err(error) => Err(failed(&error)),
         }
@@ -91,7 +114,7 @@ impl Session {
                     let mut desk = lock(&self.desk);
                     // Unless the next session of the uid has kicked this one out already; who does that now waits for the desk, and tells it behind
                     // this answer.
-                    if !self.evicted.load(std::sync::atomic::Ordering::SeqCst) {
+                    if !self.evicted.load(SeqCst) && !self.closing.load(SeqCst) {
                         *desk = Desk::Lobby;
                         self.answer("authenticate", ack, wire::AUTH_SUCCESS);
                     }
@@ -115,7 +138,7 @@ impl Session {
             None => Err(AuthRefusal::Wrong),
         };
         match admitted {
-            Ok(()) => {
+            Ok(_) => {
                 self.answer("authenticate", ack, wire::AUTH_SUCCESS);
                 phase
             }

@@ -34,10 +34,10 @@ impl Session {
         match phase {
             Phase::Guest(_) | Phase::Ended => {}
             Phase::Authenticated(who) => {
-                // After a kick the holds are the next session's.
+                // After a kick the holds are the next session's. The store looks again, as a kick may not have been heard of here.
                 if !self.evicted.load(SeqCst) {
                     for room in &who.held {
-                        self.dialect.hub.release(room, &who.uid);
+                        self.dialect.hub.release(room, &who.uid, self.id);
                     }
                 }
                 self.depart(&who.uid, &[], None).await;

@@ -49,10 +49,10 @@ impl Authenticated {
     /// The first join decides what becomes of held rooms: the one joined, not as dummy, is taken over in silence, the others are told.
     async fn join(self, session: &Arc<Session>, wish: Wish, ack: Option<i64>) -> Result<Member, Self> {
         let Some(room) = session.enter(&self.uid, &wish, ack).await else { return Err(self) };
-        // After a kick the holds are the next session's.
+        // After a kick the holds are the next session's. The store looks again, as a kick may not have been heard of here.
         if !session.evicted.load(SeqCst) {
             for held in self.held.iter().filter(|held| wish.dummy || **held != wish.room) {
-                session.dialect.hub.release(held, &self.uid);
+                session.dialect.hub.release(held, &self.uid, session.id);
             }
         }
         Ok(Member { uid: self.uid, rooms: vec![wish.room], room, dummy: wish.dummy })

@@ -260,8 +260,9 @@ impl Outlet for Session {
     }
 
     fn expel(self: Arc<Self>) {
-        // Its rooms are told when the transport has closed, as with any other end.
         self.refuse("revoked");
+        // Behind what it sent before. What it may send until its transport has closed has no effect.
+        self.put(Item::Closed);
     }
 
     fn drop_connection(&self, why: &'static str) {

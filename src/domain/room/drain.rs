@@ -282,8 +282,8 @@ async fn single(room: &Arc<Room>, hub: &Arc<Hub>, job: Job) {
             }
             let _ = done.send(());
         }
-        Job::Release { uid } => {
-            if let Err(error) = hub.presence.release(&room.id, &uid).await {
+        Job::Release { uid, by } => {
+            if let Err(error) = hub.presence.release(&room.id, &uid, by).await {
                 tracing::warn!(room = %room.id, %error, "a held place could not be released");
             }
         }

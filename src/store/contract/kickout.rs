@@ -2,16 +2,16 @@
 use super::{
     PresenceHome,
     presence::Story,
-    witness::{hidden, names, room, socket, uid, visitor},
+    witness::{self, hidden, names, room, socket, uid, visitor},
 };
 use crate::domain::{
     ids::{ConnectionId, RoomId, Uid},
-    presence::{Departure::Gone, Online},
+    presence::{Claim, Departure::Gone, Online},
 };
 
 impl Story {
     async fn claim(&self, name: &str, connection: u64) -> Vec<RoomId> {
-        self.presence.claim(&uid(name), ConnectionId(connection), &socket(connection)).await.unwrap()
+        witness::claim(&self.presence, name, connection).await
     }
 
     /// `ann` as connection 1 and `ben` as connection 2, in the room.
@@ -40,7 +40,7 @@ pub(crate) async fn a_held_place_is_taken_over_silently_in_its_order(home: &impl
     let roster = story.enter(visitor(11, "ann")).await;
     assert_eq!((names(&roster.others), roster.n, story.told()), (vec!["ben"], 2, vec![]));
     assert_eq!(story.members().await, ["ann", "ben"]);
-    story.presence.release(&story.room, &uid("ann")).await.unwrap();
+    story.presence.release(&story.room, &uid("ann"), ConnectionId(11)).await.unwrap();
     assert_eq!(story.told(), [""; 0], "nothing is held any more");
     story.presence.depart(&story.room, ConnectionId(11), Gone).await.unwrap();
     assert_eq!(story.told(), ["gone ann"]);
@@ -49,11 +49,24 @@ pub(crate) async fn a_held_place_is_taken_over_silently_in_its_order(home: &impl
 pub(crate) async fn a_held_place_is_given_up_once(home: &impl PresenceHome) {
     let story = Story::with_ann_and_ben(home).await;
     story.claim("ann", 11).await;
-    story.presence.release(&story.room, &uid("ann")).await.unwrap();
-    story.presence.release(&story.room, &uid("ann")).await.unwrap();
+    story.presence.release(&story.room, &uid("ann"), ConnectionId(11)).await.unwrap();
+    story.presence.release(&story.room, &uid("ann"), ConnectionId(11)).await.unwrap();
     let told = story.witness.take(&story.room);
     assert_eq!(told.iter().map(|p| (p.n, p.origin)).collect::<Vec<_>>(), [(3, None)]);
     assert_eq!((story.members().await, story.claim("ann", 12).await), (vec!["ben".into()], vec![]));
+}
+
+/// A node may have heard nothing yet of the kick.
+pub(crate) async fn who_was_kicked_gives_up_no_place_of_its_successor(home: &impl PresenceHome) {
+    let story = Story::with_ann_and_ben(home).await;
+    story.claim("ann", 11).await;
+    story.claim("ann", 12).await;
+    story.presence.release(&story.room, &uid("ann"), ConnectionId(11)).await.unwrap();
+    story.presence.end(&uid("ann"), ConnectionId(11)).await.unwrap();
+    story.presence.release(&story.room, &uid("ann"), ConnectionId(11)).await.unwrap();
+    assert_eq!((story.told(), story.members().await), (vec![], vec!["ann (held)".into(), "ben".into()]));
+    story.presence.release(&story.room, &uid("ann"), ConnectionId(12)).await.unwrap();
+    assert_eq!((story.told(), story.members().await), (vec!["gone ann".into()], vec!["ben".into()]));
 }
 
 pub(crate) async fn entering_hidden_leaves_the_place_held(home: &impl PresenceHome) {
@@ -86,7 +99,7 @@ pub(crate) async fn a_kick_of_a_kick_inherits_the_holds(home: &impl PresenceHome
     assert_eq!(held, [first.clone(), second.clone()], "the first session's room and the second's");
     assert_eq!(story.witness.evicted(), [ConnectionId(1), ConnectionId(11)]);
     story.presence.enter(&first, &visitor(12, "ann")).await.unwrap();
-    story.presence.release(&second, &uid("ann")).await.unwrap();
+    story.presence.release(&second, &uid("ann"), ConnectionId(12)).await.unwrap();
     assert_eq!((story.told(), story.witness.events(&second)), (vec![], vec!["joined ann".into(), "gone ann".into()]));
 }
 
@@ -123,8 +136,8 @@ pub(crate) async fn number_and_text_are_one_uid(home: &impl PresenceHome) {
     let story = Story::begin(home).await;
     story.claim("1000", 1).await;
     story.enter(visitor(1, "1000")).await;
-    let held = story.presence.claim(&Uid::number("1000").unwrap(), ConnectionId(2), &socket(2)).await.unwrap();
-    assert_eq!((held, story.witness.evicted()), (vec![story.room.clone()], vec![ConnectionId(1)]));
+    let held = story.presence.claim(&Uid::number("1000").unwrap(), ConnectionId(2), &socket(2), None).await.unwrap();
+    assert_eq!((held, story.witness.evicted()), (Claim::Made(vec![story.room.clone()]), vec![ConnectionId(1)]));
 }
 
 pub(crate) async fn of_fifty_claims_one_survives(home: &impl PresenceHome) {
@@ -132,7 +145,7 @@ pub(crate) async fn of_fifty_claims_one_survives(home: &impl PresenceHome) {
     let claims: Vec<_> = (1..=50)
         .map(|c| {
             let presence = story.presence.clone();
-            tokio::spawn(async move { presence.claim(&uid("ann"), ConnectionId(c), &socket(c)).await.unwrap() })
+            tokio::spawn(async move { witness::claim(&presence, "ann", c).await })
         })
         .collect();
     for claim in claims {

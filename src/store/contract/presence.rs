@@ -120,7 +120,7 @@ pub(crate) async fn a_stranger_departs_unnoticed(home: &impl PresenceHome) {
     story.told();
     story.presence.depart(&story.room, ConnectionId(99), Left).await.unwrap();
     story.presence.depart(&room("unknown"), ConnectionId(1), Left).await.unwrap();
-    story.presence.release(&story.room, &uid("ann")).await.unwrap();
+    story.presence.release(&story.room, &uid("ann"), ConnectionId(11)).await.unwrap();
     story.presence.depart(&story.room, ConnectionId(1), Gone).await.unwrap();
     story.presence.depart(&story.room, ConnectionId(1), Gone).await.unwrap();
     assert_eq!(story.told(), ["gone ann"]);

@@ -7,7 +7,7 @@ use crate::domain::{
     broker::{Broker, Entry, Event, PageLimit, Publication, Sink, Stored},
     ids::{ConnectionId, RoomId, SocketId, Uid},
     message::{Kind, Message},
-    presence::Visitor,
+    presence::{Claim, Presence, Visitor},
     secret::Secret,
 };
 
@@ -141,6 +141,14 @@ pub(crate) fn token(text: &str) -> Secret {
 
 pub(crate) fn socket(connection: u64) -> SocketId {
     SocketId(format!("socket of {connection}").into())
+}
+
+/// The connection becomes the session of the user, whose credentials nobody checks; returns the rooms that are held for it.
+pub(crate) async fn claim(presence: &Arc<dyn Presence>, name: &str, connection: u64) -> Vec<RoomId> {
+    match presence.claim(&uid(name), ConnectionId(connection), &socket(connection), None).await.unwrap() {
+        Claim::Made(held) => held,
+        again => panic!("{again:?}"),
+    }
 }
 
 pub(crate) fn visitor(connection: u64, name: &str) -> Visitor {

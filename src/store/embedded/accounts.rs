@@ -6,13 +6,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 
 use super::{
     column,
     folder::{Folder, OpenError, shared_database},
-    lock, schema,
+    lock, revocations, schema,
     writer::unavailable,
 };
 use crate::domain::{
@@ -59,9 +59,14 @@ pub(super) fn refresh(db: &Connection, realm: Realm, uid: &Uid, token: &Digested
     Ok(changed == 1)
 }
 
-pub(super) fn revoke(db: &Connection, realm: Realm, uid: &Uid) -> rusqlite::Result<bool> {
+/// In a transaction. Also of an account that is no more there is a revocation: the one before may not have reached the server.
+pub(super) fn revoke(db: &Connection, realm: Realm, uid: &Uid, unix: u64) -> rusqlite::Result<bool> {
     let mut delete = db.prepare_cached("DELETE FROM accounts WHERE realm = ?1 AND uid = ?2")?;
-    Ok(delete.execute(params![name(realm), uid.as_str()])? == 1)
+    let removed = delete.execute(params![name(realm), uid.as_str()])? == 1;
+    if realm == Realm::User && schema::has_revocations(db)? {
+        revocations::note(db, uid, unix)?;
+    }
+    Ok(removed)
 }
 
 pub(super) fn verify(db: &Connection, realm: Realm, uid: &Uid, token: &Digested) -> rusqlite::Result<bool> {
@@ -115,8 +120,14 @@ impl Tokens for Accounts {
     }
 
     async fn revoke(&self, realm: Realm, uid: &Uid) -> Result<bool, StoreError> {
-        let uid = uid.clone();
-        self.run(move |db| revoke(db, realm, &uid)).await
+        let (uid, unix) = (uid.clone(), self.clock.unix());
+        self.run(move |db| {
+            let change = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
+            let removed = revoke(&change, realm, &uid, unix)?;
+            change.commit()?;
+            Ok(removed)
+        })
+        .await
     }
 
     async fn verify(&self, realm: Realm, uid: &Uid, token: &Secret) -> Result<bool, StoreError> {

@@ -26,6 +26,7 @@ impl Embedded {
 impl Broker for Embedded {
     fn start(&self, sink: Arc<dyn Sink>) {
         self.outlet.open(sink);
+        self.watch_revocations();
     }
 
     async fn publish(&self, room: &RoomId, entries: Arc<[Entry]>) -> Result<(), StoreError> {
@@ -80,6 +81,7 @@ impl Broker for Embedded {
     }
 
     async fn close(&self) {
+        self.revocations.end().await;
         self.readers.close(); // first: the last connection to go, if it writes, leaves one tidy file behind
         self.writer.close().await;
         self.outlet.close();

@@ -38,6 +38,13 @@ impl Outlet {
     fn opened(&self) -> Option<Open> {
         lock(&self.0).clone()
     }
+
+    /// Tells the sink something, on a thread of any kind.
+    pub(super) fn tell(&self, what: impl FnOnce(&dyn Sink)) {
+        let Some(Open { sink, runtime }) = self.opened() else { return };
+        let _runtime = runtime.as_ref().map(Handle::enter);
+        what(&*sink);
+    }
 }
 
 /// Publications that have their places in a room's order and are to be told.

@@ -3,10 +3,15 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// The database in the folder.
 const DATABASE: &str = "always-online.sqlite3";
+
+/// Somebody may only be asking whether the folder is free: so it is tried again, so often and after such pauses.
+const ATTEMPTS: usize = 3;
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// Why the store can't be opened, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +73,15 @@ impl Folder {
     pub(super) fn claim(path: &Path) -> Result<Self, OpenError> {
         make(path)?;
         let mut lock = private(&path.join("lock")).map_err(|e| OpenError::not_writable(path, &e))?;
-        match lock.try_lock() {
+        let mut taken = lock.try_lock();
+        for _ in 0..ATTEMPTS {
+            if !matches!(taken, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            std::thread::sleep(AGAIN);
+            taken = lock.try_lock();
+        }
+        match taken {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
@@ -87,6 +100,12 @@ impl Folder {
     pub(super) fn database(&self) -> Result<PathBuf, OpenError> {
         database(&self.path)
     }
+}
+
+/// Whether a server has this folder.
+pub(super) fn is_claimed(path: &Path) -> bool {
+    // For as short as it takes to ask. Who claims the folder in that moment asks again.
+    File::open(path.join("lock")).is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// The database file of a folder that a server may be using. Both are made where they do not exist.

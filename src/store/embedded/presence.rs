@@ -13,7 +13,7 @@ use crate::domain::{
     broker::Event,
     error::StoreError,
     ids::{ConnectionId, RoomId, SocketId, Uid},
-    presence::{Departure, Online, Presence, Present, Roster, Visitor},
+    presence::{Claim, Departure, Online, Presence, Present, Revocations, Roster, Visitor},
 };
 
 impl Embedded {
@@ -34,12 +34,22 @@ impl Embedded {
 
 #[async_trait]
 impl Presence for Embedded {
-    async fn claim(&self, uid: &Uid, connection: ConnectionId, socket: &SocketId) -> Result<Vec<RoomId>, StoreError> {
-        let (evicted, held) = lock(&self.people).claim(uid, connection, socket);
+    async fn claim(
+        &self,
+        uid: &Uid,
+        connection: ConnectionId,
+        socket: &SocketId,
+        checked: Option<Revocations>,
+    ) -> Result<Claim, StoreError> {
+        let (evicted, claim) = lock(&self.people).claim(uid, connection, socket, checked);
         if let (Some(evicted), Some(sink)) = (evicted, self.outlet.sink()) {
             sink.evict(evicted);
         }
-        Ok(held)
+        Ok(claim)
+    }
+
+    fn revocations(&self) -> Revocations {
+        lock(&self.people).revocations()
     }
 
     async fn end(&self, uid: &Uid, connection: ConnectionId) -> Result<(), StoreError> {
@@ -76,12 +86,12 @@ impl Presence for Embedded {
         Ok(())
     }
 
-    async fn release(&self, room: &RoomId, uid: &Uid) -> Result<(), StoreError> {
-        if !lock(&self.people).is_held(room, uid) {
+    async fn release(&self, room: &RoomId, uid: &Uid, by: ConnectionId) -> Result<(), StoreError> {
+        if !lock(&self.people).is_held(room, uid, by) {
             return Ok(());
         }
         let turn = self.departing(room).await?;
-        let gone = lock(&self.people).release(room, uid);
+        let gone = lock(&self.people).release(room, uid, by);
         if let Some(uid) = gone {
             self.announce(turn, None, Event::Gone(uid));
         }

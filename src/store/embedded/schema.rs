@@ -9,7 +9,7 @@ use super::{Durability, folder::OpenError};
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Step i leads from version i to i + 1. A released step is never edited: append.
-const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] = &[first, second, third];
+const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] = &[first, second, third, fourth];
 
 /// A room's log and updates lie side by side on disk, so a page is one range. `idx` counts a log's inserts from 0 without a gap, within an
 /// epoch. Times are seconds since 1970.
@@ -42,6 +42,14 @@ fn third(db: &Transaction) -> rusqlite::Result<()> {
              body BLOB);
          INSERT INTO log (pos, count, n, unix, body) SELECT room << 32 | idx, 1, n, unix, body FROM inserts ORDER BY room, idx;
          DROP TABLE inserts;",
+    )
+}
+
+/// Revocations of users' credentials, for the server that has their sessions: `ended` is how many connections it has refused then, nothing until it has
+/// looked. Serial numbers are never given twice.
+fn fourth(db: &Transaction) -> rusqlite::Result<()> {
+    db.execute_batch(
+        "CREATE TABLE revocations (serial INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL, unix INTEGER NOT NULL, ended INTEGER)",
     )
 }
 
@@ -83,6 +91,16 @@ pub(super) fn open_accounts<T>(file: &Path, patience: Duration, claim: impl Fn()
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Whether the tables are as old as the table of revocations, or younger.
+pub(super) fn has_revocations(db: &Connection) -> rusqlite::Result<bool> {
+    version(db).map(|version| version >= 4)
+}
+
+/// A connection of a running server beside the one that [`open`] gave.
+pub(super) fn open_second(file: &Path, patience: Duration) -> Result<Connection, OpenError> {
+    connect(file, Durability::Process, patience)
 }
 
 fn connect(file: &Path, durability: Durability, patience: Duration) -> Result<Connection, OpenError> {

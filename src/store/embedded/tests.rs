@@ -10,14 +10,15 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Durability, Embedded, OpenError, Options};
+use super::{Accounts, Durability, Embedded, OpenError, Options, expel};
 use crate::{
     domain::{
         broker::Broker,
         clock::{Clock, SystemRng},
+        ids::Uid,
         limit::Limits,
-        presence::Presence,
-        token::Tokens,
+        presence::{Expelled, Presence},
+        token::{Realm, Tokens},
     },
     store::contract::{
         BrokerHome, LimitsHome, PresenceHome, TokensHome, broker_contract, limits_contract, presence_contract, tokens_contract,
@@ -109,6 +110,14 @@ impl PresenceHome for DataFolder {
         let store = DataFolder::open(self);
         (store.broker(), store.presence())
     }
+
+    async fn revoke(&self, uid: &Uid) -> Expelled {
+        let Options { path, .. } = self.options();
+        let accounts = Accounts::open(&path, self.watch.clone()).unwrap();
+        accounts.revoke(Realm::User, uid).await.unwrap();
+        let (uid, watch) = (uid.clone(), self.watch.clone());
+        tokio::task::spawn_blocking(move || expel(&path, &uid, true, &*watch)).await.unwrap().unwrap()
+    }
 }
 
 impl TokensHome for DataFolder {
@@ -136,7 +145,6 @@ limits_contract!(embedded, DataFolder::new());
 /// The same through the command line's door.
 mod command_line {
     use super::*;
-    use crate::store::embedded::Accounts;
 
     struct Folder(DataFolder);
 

@@ -25,8 +25,8 @@ impl Tokens for Embedded {
     }
 
     async fn revoke(&self, realm: Realm, uid: &Uid) -> Result<bool, StoreError> {
-        let uid = uid.clone();
-        self.writer.run(move |db| accounts::revoke(db, realm, &uid)).await
+        let (uid, unix) = (uid.clone(), self.clock.unix());
+        self.writer.run(move |db| accounts::revoke(db, realm, &uid, unix)).await
     }
 
     async fn verify(&self, realm: Realm, uid: &Uid, token: &Secret) -> Result<bool, StoreError> {

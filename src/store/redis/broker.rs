@@ -203,9 +203,10 @@ impl Broker for Redis {
         }
         self.settle_debts().await;
         // Nobody is in them any more, or has the time to come back.
-        let rooms: Vec<_> = self.rooms.all().into_iter().map(|(room, _)| room).collect();
+        let mut rooms: Vec<_> = self.rooms.all().into_iter().map(|(room, _)| room).collect();
         rooms.iter().for_each(|room| self.rooms.remove(room));
-        self.forget(rooms).await;
+        rooms.extend(lock(&self.left).drain());
+        self.forget(rooms, self.batches.load(Relaxed)).await;
         if let Err(error) = self.call(Script::Resign, self.deadline(), |a| a).await {
             tracing::warn!(?error, "the other nodes will notice by themselves that this one has ended");
         }

@@ -30,7 +30,8 @@ const AT_ONCE: usize = 64;
 pub(super) enum Debt {
     /// A connection is out of a room; the letter says how.
     Depart(RoomId, ConnectionId, &'static str),
-    Release(RoomId, Uid),
+    /// A held place is given up by the connection that had it.
+    Release(RoomId, Uid, ConnectionId),
     End(Uid, ConnectionId),
 }
 
@@ -46,7 +47,7 @@ impl Debt {
     fn arguments(&self, arguments: Arguments, room_expiry: u64) -> Arguments {
         match self {
             Debt::Depart(room, connection, how) => arguments.text(room.as_str()).number(connection.0).text(how),
-            Debt::Release(room, uid) => arguments.text(room.as_str()).text(uid.as_str()),
+            Debt::Release(room, uid, by) => arguments.text(room.as_str()).text(uid.as_str()).number(by.0),
             Debt::End(uid, connection) => arguments.text(uid.as_str()).number(connection.0),
         }
         .number(room_expiry)

@@ -1,5 +1,5 @@
 //! Sessions and rosters, one script each.
-use std::time::Duration;
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use async_trait::async_trait;
 use redis::Value;
@@ -17,7 +17,7 @@ use crate::domain::{
     broker::Event,
     error::StoreError,
     ids::{ConnectionId, RoomId, SocketId, Uid},
-    presence::{Departure, Online, Presence, Present, Roster, Visitor},
+    presence::{Claim, Departure, Online, Presence, Present, Revocations, Roster, Visitor},
 };
 
 /// Pause before it is looked again whether this node has another name.
@@ -25,10 +25,18 @@ const RENAMING: Duration = Duration::from_millis(50);
 
 #[async_trait]
 impl Presence for Redis {
-    async fn claim(&self, uid: &Uid, connection: ConnectionId, socket: &SocketId) -> Result<Vec<RoomId>, StoreError> {
+    async fn claim(
+        &self,
+        uid: &Uid,
+        connection: ConnectionId,
+        socket: &SocketId,
+        checked: Option<Revocations>,
+    ) -> Result<Claim, StoreError> {
         let deadline = self.deadline();
         lock(&self.claiming).insert(connection);
-        let answer = self.try_claim(uid, connection, socket, deadline).await;
+        let checked = checked.map(|at| at.0.to_string()).unwrap_or_default();
+        let claim = |a: Arguments| a.text(uid.as_str()).text(&uid.json()).number(connection.0).text(&socket.0).text(&checked);
+        let answer = self.try_claim(claim, deadline).await;
         lock(&self.claiming).remove(&connection);
         let answer = match answer.map_err(StoreError::from) {
             Ok(answer) => answer,
@@ -43,10 +51,18 @@ impl Presence for Redis {
             }
         };
         let mut answer = answer::list(answer)?.into_iter();
-        if let Ok(evicted) = answer::text(answer.next())?.parse() {
+        let first = answer::text(answer.next())?;
+        if first == "again" {
+            return Ok(Claim::CheckAgain(Revocations(answer::number(answer.next())?)));
+        }
+        if let Ok(evicted) = first.parse() {
             self.sink().evict(ConnectionId(evicted));
         }
-        answer.filter_map(answer::bytes).map(|room| room_id(&room)).collect()
+        answer.filter_map(answer::bytes).map(|room| room_id(&room)).collect::<Result<_, _>>().map(Claim::Made)
+    }
+
+    fn revocations(&self) -> Revocations {
+        Revocations(self.revocations.load(SeqCst))
     }
 
     async fn end(&self, uid: &Uid, connection: ConnectionId) -> Result<(), StoreError> {
@@ -58,7 +74,12 @@ impl Presence for Redis {
         let (this, deadline, Visitor { connection, uid, hidden }) = (self.this()?, self.deadline(), visitor);
         // It comes again: whatever was to be undone for it is not.
         self.debts.forgive(room, *connection);
-        let answer = self.call(Script::Enter, deadline, |a| {
+        // Of those that this node had when it was taken for dead nobody enters under its next name: their places are others' by now.
+        let node = self.node();
+        if lock(&self.lost).contains(connection) {
+            return Err(StoreError::Unavailable("this node was taken for dead by the others".into()));
+        }
+        let answer = self.call_as(&node, Script::Enter, deadline, |a| {
             let a = a.text(room.as_str()).number(connection.0).text(uid.as_str()).text(&uid.json());
             a.number(u64::from(*hidden))
         });
@@ -93,9 +114,9 @@ impl Presence for Redis {
         self.this()?.settle_one(room, &mut answer::list(answer)?.into_iter(), Some(connection), event, deadline).await
     }
 
-    async fn release(&self, room: &RoomId, uid: &Uid) -> Result<(), StoreError> {
+    async fn release(&self, room: &RoomId, uid: &Uid, by: ConnectionId) -> Result<(), StoreError> {
         let deadline = self.deadline();
-        let answer = self.owe(Debt::Release(room.clone(), uid.clone()), deadline).await?;
+        let answer = self.owe(Debt::Release(room.clone(), uid.clone(), by), deadline).await?;
         let event = |uid: &str| Some(Event::Gone(wire::uid(uid)?));
         self.this()?.settle_one(room, &mut answer::list(answer)?.into_iter(), None, event, deadline).await
     }
@@ -119,10 +140,9 @@ impl Presence for Redis {
 
 impl Redis {
     /// A node that was taken for dead has another name in a moment, and who signs in just now is not of those who are lost.
-    async fn try_claim(&self, uid: &Uid, connection: ConnectionId, socket: &SocketId, deadline: Instant) -> Result<Value, Failure> {
+    async fn try_claim(&self, claim: impl Fn(Arguments) -> Arguments, deadline: Instant) -> Result<Value, Failure> {
         loop {
-            let claim = |a: Arguments| a.text(uid.as_str()).text(&uid.json()).number(connection.0).text(&socket.0);
-            match self.call(Script::Claim, deadline, claim).await {
+            match self.call(Script::Claim, deadline, &claim).await {
                 Err(Failure::Lost) if Instant::now() + RENAMING < deadline => sleep(RENAMING).await,
                 done => return done,
             }

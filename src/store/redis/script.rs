@@ -17,6 +17,7 @@ pub(super) enum Script {
     Admit,
     Nodes,
     Switch,
+    Look,
     Enter,
     Depart,
     Release,
@@ -28,7 +29,7 @@ pub(super) enum Script {
 impl Script {
     /// Whether it only reads. One that takes long says nothing about the connection.
     pub(super) fn reads(self) -> bool {
-        matches!(self, Script::Page | Script::Tail | Script::Nodes)
+        matches!(self, Script::Page | Script::Tail | Script::Nodes | Script::Look)
     }
 }
 
@@ -44,5 +45,6 @@ macro_rules! sources {
 
 sources! {
     order: "publish.lua" "tail.lua" "page.lua" "clear.lua" "forget.lua" "expel.lua" "beat.lua" "resign.lua" "admit.lua" "nodes.lua" "switch.lua"
+        "look.lua"
     presence: "enter.lua" "depart.lua" "release.lua" "claim.lua" "end.lua" "reap.lua"
 }

@@ -25,6 +25,7 @@ use super::{
     Redis,
     follow::{Followed, Step},
     heal::HEAL,
+    lock,
     script::Script,
     switch::Switch,
     wire::Header,
@@ -267,15 +268,24 @@ impl Redis {
             hand_over(&mut unsubscribe(sink, rooms.iter().map(|room| self.room_channel(room)).collect())).await;
         }
         drop(way);
-        self.forget(rooms).await;
+        // That nobody is in a room does not mean that nothing of this node is on its way there: until that has ended, its last batch must be known.
+        lock(&self.left).extend(rooms.iter().cloned());
+        let (upto, ended) = (self.batches.load(SeqCst), self.deadline());
+        tokio::time::sleep_until(ended).await;
+        {
+            let mut left = lock(&self.left);
+            for room in &rooms {
+                left.remove(room);
+            }
+        }
+        self.forget(rooms, upto).await;
     }
 
-    /// This node's last batches in these rooms need not be known any more.
-    pub(super) async fn forget(&self, rooms: Vec<RoomId>) {
+    /// This node's last batches in these rooms, before the one of this number, need not be known any more.
+    pub(super) async fn forget(&self, rooms: Vec<RoomId>, upto: u64) {
         for rooms in rooms.chunks(AT_ONCE.0) {
-            // Unless they are followed again.
-            let rooms: Vec<_> = rooms.iter().filter(|room| self.rooms.get(room.as_str()).is_none()).collect();
-            let forgotten = self.call(Script::Forget, self.deadline(), |a| rooms.iter().fold(a, |a, room| a.text(room.as_str())));
+            let forgotten =
+                self.call(Script::Forget, self.deadline(), |a| rooms.iter().fold(a.number(upto), |a, room| a.text(room.as_str())));
             if let Err(error) = forgotten.await {
                 tracing::debug!(%error, "a few bytes stay in Redis until it starts again");
             }
@@ -326,7 +336,10 @@ impl Redis {
         }
         match (word, argument.parse::<u64>()) {
             ("evict", Ok(connection)) if channel == own => self.sink().evict(ConnectionId(connection)),
-            ("expel", Ok(connection)) if channel == own => self.sink().expel(ConnectionId(connection)),
+            ("expel", Ok(connection)) if channel == own => {
+                let this = self.clone();
+                self.spawn(async move { this.expel(ConnectionId(connection)).await });
+            }
             ("beat", Ok(at_ms)) if channel == own => return Heard::Beat { at_ms },
             _ => tracing::warn!(channel, "an unknown word was published in a channel of this server"),
         }

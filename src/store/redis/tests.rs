@@ -6,19 +6,21 @@ use std::{sync::Arc, time::Duration};
 use redis::Commands;
 use tokio_util::task::TaskTracker;
 
-use super::{OpenError, Options, Redis};
+use super::{OpenError, Options, Redis, expel};
 use crate::{
     domain::{
         broker::Broker,
         clock::{SystemRng, alphanumeric},
         cluster::Cluster,
+        ids::Uid,
         limit::Limits,
-        presence::Presence,
+        presence::{Expelled, Presence},
     },
     store::contract::{BrokerHome, LimitsHome, PresenceHome, broker_contract, limits_contract, presence_contract},
 };
 
 mod cluster;
+mod revocations;
 mod stored;
 
 /// A part of a Redis server that goes with the test.
@@ -107,6 +109,10 @@ impl PresenceHome for Keys {
     async fn open(&self) -> (Arc<dyn Broker>, Arc<dyn Presence>) {
         let node = self.node().await;
         (node.broker(), node.presence())
+    }
+
+    async fn revoke(&self, uid: &Uid) -> Expelled {
+        expel(self.options(), uid).await.unwrap()
     }
 }
 

@@ -2,13 +2,16 @@
 use std::{
     collections::{BTreeSet, HashMap, HashSet, hash_map},
     sync::Arc,
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use super::{super::rooms::Live, roster::Roster};
 use crate::domain::{
     broker::Event,
     ids::{ConnectionId, RoomId, SocketId, Uid},
-    presence::{Online, Present, Visitor},
+    presence::{Claim, Online, Present, Revocations, Visitor},
 };
 
 /// Everybody.
@@ -22,7 +25,14 @@ pub(in super::super) struct People {
     holds: HashMap<Uid, BTreeSet<RoomId>>,
     /// Connections whose session was taken over and that have not ended yet. What they had on its way must not put them anywhere.
     evicted: HashSet<ConnectionId>,
+    /// The last revocation of a uid's credentials, and when it was seen; kept for longer than a check of credentials and a claim take.
+    revoked: HashMap<Uid, (Revocations, Instant)>,
+    /// The last revocation of all.
+    revocations: Revocations,
 }
+
+/// How long a revocation is kept.
+const REVOCATION: Duration = Duration::from_secs(600);
 
 struct Session {
     connection: ConnectionId,
@@ -36,8 +46,17 @@ struct Occupied {
 }
 
 impl People {
-    /// Returns the connection that is evicted, and the rooms that are held for the uid.
-    pub(super) fn claim(&mut self, uid: &Uid, connection: ConnectionId, socket: &SocketId) -> (Option<ConnectionId>, Vec<RoomId>) {
+    /// Returns the connection that is evicted, and the answer.
+    pub(super) fn claim(
+        &mut self,
+        uid: &Uid,
+        connection: ConnectionId,
+        socket: &SocketId,
+        checked: Option<Revocations>,
+    ) -> (Option<ConnectionId>, Claim) {
+        if checked.is_some_and(|checked| self.revoked.get(uid).is_some_and(|(revoked, _)| *revoked > checked)) {
+            return (None, Claim::CheckAgain(self.revocations));
+        }
         self.evicted.remove(&connection);
         let session = Session { connection, socket: socket.clone() };
         let earlier = self.sessions.insert(uid.clone(), session).map(|s| s.connection).filter(|c| *c != connection);
@@ -45,7 +64,19 @@ impl People {
             self.evicted.insert(earlier);
             self.hold(uid, earlier);
         }
-        (earlier, self.holds.get(uid).into_iter().flatten().cloned().collect())
+        (earlier, Claim::Made(self.holds.get(uid).into_iter().flatten().cloned().collect()))
+    }
+
+    pub(super) fn revocations(&self) -> Revocations {
+        self.revocations
+    }
+
+    /// Notes a revocation; returns the connection that has the uid's session.
+    pub(in super::super) fn revoke(&mut self, uid: &Uid, at: Revocations) -> Option<ConnectionId> {
+        self.revoked.retain(|_, (_, seen)| seen.elapsed() < REVOCATION);
+        self.revoked.insert(uid.clone(), (at, Instant::now()));
+        self.revocations = self.revocations.max(at);
+        self.sessions.get(uid).map(|session| session.connection)
     }
 
     /// Holds the places of a connection, but for those where it is hidden.
@@ -91,8 +122,11 @@ impl People {
         gone
     }
 
-    /// Returns whom the others will miss.
-    pub(super) fn release(&mut self, room: &RoomId, uid: &Uid) -> Option<Uid> {
+    /// Returns whom the others will miss: nobody, if another connection has the uid's session by now.
+    pub(super) fn release(&mut self, room: &RoomId, uid: &Uid, by: ConnectionId) -> Option<Uid> {
+        if !self.may_release(uid, by) {
+            return None;
+        }
         forget(&mut self.holds, uid, room);
         let gone = self.rooms.get_mut(room)?.roster.release(uid);
         self.vacate(room);
@@ -103,8 +137,12 @@ impl People {
         self.whereabouts.get(&connection).is_some_and(|rooms| rooms.contains(room))
     }
 
-    pub(super) fn is_held(&self, room: &RoomId, uid: &Uid) -> bool {
-        self.holds.get(uid).is_some_and(|rooms| rooms.contains(room))
+    fn may_release(&self, uid: &Uid, by: ConnectionId) -> bool {
+        self.sessions.get(uid).is_none_or(|session| session.connection == by)
+    }
+
+    pub(super) fn is_held(&self, room: &RoomId, uid: &Uid, by: ConnectionId) -> bool {
+        self.may_release(uid, by) && self.holds.get(uid).is_some_and(|rooms| rooms.contains(room))
     }
 
     fn vacate(&mut self, room: &RoomId) {
@@ -132,7 +170,7 @@ impl People {
     /// Whether nothing is remembered of anybody.
     #[cfg(test)]
     pub(in super::super) fn is_empty(&self) -> bool {
-        let People { sessions, rooms, whereabouts, holds, evicted } = self;
+        let People { sessions, rooms, whereabouts, holds, evicted, revoked: _, revocations: _ } = self;
         sessions.is_empty() && rooms.is_empty() && whereabouts.is_empty() && holds.is_empty() && evicted.is_empty()
     }
 }

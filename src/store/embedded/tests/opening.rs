@@ -9,7 +9,7 @@ use crate::{
     },
     store::{
         contract::witness::{insert, log, publish, room, token, uid},
-        embedded::{Accounts, Volume, backup, folder::Folder},
+        embedded::{Volume, backup, folder::Folder},
     },
 };
 
@@ -91,7 +91,7 @@ fn a_file_of_a_newer_version_is_left_alone() {
     drop(home.open());
     rusqlite::Connection::open(home.database()).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let error = home.refused();
-    assert!(matches!(error, OpenError::Newer { found: 99, known: 3, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Newer { found: 99, known: 4, .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -105,19 +105,22 @@ async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
     let first = "ALTER TABLE rooms ADD COLUMN inserts INTEGER NOT NULL DEFAULT 0; UPDATE rooms SET inserts = 2, n = 2;
         CREATE TABLE inserts (room INTEGER NOT NULL, idx INTEGER NOT NULL, n INTEGER NOT NULL, unix INTEGER NOT NULL, body BLOB,
             PRIMARY KEY (room, idx)) WITHOUT ROWID;
-        INSERT INTO inserts SELECT pos >> 32, pos & 0xffffffff, n, unix, body FROM log; DROP TABLE log; PRAGMA user_version = 1";
+        INSERT INTO inserts SELECT pos >> 32, pos & 0xffffffff, n, unix, body FROM log; DROP TABLE log; DROP TABLE revocations; PRAGMA user_version = 1";
     rusqlite::Connection::open(home.database()).unwrap().execute_batch(first).unwrap();
     // The command line, while a server of that version has the folder: it leaves the tables alone.
     let lock = Folder::claim(&home.options().path).unwrap();
     let accounts = Accounts::open(&home.options().path, home.watch.clone()).unwrap();
     assert_eq!(accounts.create(User, &uid("ann"), &token("a")).await.unwrap(), Created);
+    assert!(!accounts.revoke(User, &uid("bob")).await.unwrap());
+    let expelled = expel(&home.options().path, &uid("bob"), true, &*home.watch).unwrap();
+    assert!(matches!(&expelled, Expelled::Unconfirmed { server } if server.contains("earlier version")), "{expelled:?}");
     // A copy is refused, and so is a backup, with that server and without it: the same is true and to be done.
     let (folder, file) = (home.options().path, home.database().with_extension("backup"));
     let source = Volume::source(&folder, home.watch.clone(), home.options().rng).err().unwrap();
     let beside = backup(&folder, &file).unwrap_err();
     drop((accounts, lock));
     for error in [source.to_string(), beside.to_string(), backup(&folder, &file).unwrap_err().to_string()] {
-        assert!(error.contains("was written by an earlier always-online (format 1, this one knows 3)"), "{error}");
+        assert!(error.contains("was written by an earlier always-online (format 1, this one knows 4)"), "{error}");
         assert!(error.contains("start this one there once"), "{error}");
     }
     assert!(!file.exists());

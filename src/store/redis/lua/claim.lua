@@ -1,10 +1,17 @@
--- Makes a connection the session of a uid. uid as text, uid as JSON, connection, public socket id
--- Returns the connection of this node that is evicted, or '', and the rooms held for the uid.
+-- Makes a connection the session of a uid. uid as text, uid as JSON, connection, public socket id, the last revocation that was known before the
+-- credentials were checked ('': they were not)
+-- Returns the connection of this node that is evicted, or '', and the rooms held for the uid; or `again` and the last revocation, if the check missed
+-- one of the uid, or there has to be one. Then nothing was changed.
 local uid, json, connection, socket = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local late = expired()
 if late then return late end
 if not is_alive() then return redis.error_reply(LOST) end
 local name, sessions, holds = NODE .. ':' .. connection, P .. 'ao:sessions', key('holds', uid)
+local checked = tonumber(ARGV[10])
+local missed = checked and tonumber(call('GET', key('revoked', uid)) or 0) > checked
+if missed or not checked and string.sub(call('GET', P .. 'ao:user_auth') or '', 1, 1) == '1' then
+  return { 'again', call('GET', P .. 'ao:revocations') or '0' }
+end
 call('SREM', key('evicted', NODE), connection)
 local answer, earlier = { '' }, call('HGET', sessions, uid)
 local old = earlier and string.match(earlier, '^([^\n]*)\n')

@@ -28,6 +28,6 @@ local left = call('SCARD', conns)
 if left == 0 then
   call('SREM', P .. 'ao:dead', dead)
   call('HDEL', P .. 'ao:stats', dead)
-  call('UNLINK', key('evicted', dead))
+  call('UNLINK', key('evicted', dead), key('expelled', dead))
 end
 return left

@@ -1,6 +1,6 @@
 -- The node ends. What its sessions left behind, if anything, is the others' to tell.
 call('ZREM', P .. 'ao:nodes', NODE)
 call('HDEL', P .. 'ao:stats', NODE)
-call('UNLINK', key('evicted', NODE))
+call('UNLINK', key('evicted', NODE), key('expelled', NODE))
 if call('EXISTS', key('conns', NODE)) == 1 then call('SADD', P .. 'ao:dead', NODE) end
 return 0

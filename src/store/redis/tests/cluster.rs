@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::{super::expel, Keys, Options, Redis};
+use super::{Keys, Options, Redis};
 use crate::{
     domain::{
         broker::{Broker, Entry},
@@ -14,25 +14,25 @@ use crate::{
 };
 
 /// A node, and what its members are told.
-struct Node {
-    store: Arc<Redis>,
-    broker: Arc<dyn Broker>,
-    witness: Arc<Witness>,
+pub(super) struct Node {
+    pub(super) store: Arc<Redis>,
+    pub(super) broker: Arc<dyn Broker>,
+    pub(super) witness: Arc<Witness>,
 }
 
 impl Node {
-    async fn new(keys: &Keys) -> Self {
+    pub(super) async fn new(keys: &Keys) -> Self {
         Self::with(keys.options()).await
     }
 
-    async fn with(options: Options) -> Self {
+    pub(super) async fn with(options: Options) -> Self {
         let store = Redis::open(options).await.unwrap();
         let broker = store.broker();
         let witness = Witness::of(&broker);
         Node { store, broker, witness }
     }
 
-    async fn attach(&self, room: &RoomId) {
+    pub(super) async fn attach(&self, room: &RoomId) {
         self.broker.attach(room).await.unwrap();
     }
 
@@ -47,19 +47,19 @@ impl Node {
         heard
     }
 
-    async fn enter(&self, room: &RoomId, connection: u64, name: &str) {
-        self.store.presence().claim(&uid(name), ConnectionId(connection), &socket(connection)).await.unwrap();
+    pub(super) async fn enter(&self, room: &RoomId, connection: u64, name: &str) {
+        claim(&self.store.presence(), name, connection).await;
         self.store.presence().enter(room, &visitor(connection, name)).await.unwrap();
     }
 
     /// Ends as a process that is killed does.
-    fn die(&self) {
+    pub(super) fn die(&self) {
         self.store.ended.cancel();
     }
 }
 
 /// Far above what it takes: a busy machine must not fail it.
-async fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub(super) async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !done() {
         assert!(Instant::now() < deadline, "in vain: {what}");
@@ -67,7 +67,7 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-fn short(keys: &Keys) -> Options {
+pub(super) fn short(keys: &Keys) -> Options {
     Options { lease: Duration::from_millis(1500), ..keys.options() }
 }
 
@@ -220,7 +220,7 @@ async fn a_second_session_on_another_node_evicts_the_first_and_takes_its_place()
     let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
     one.attach(&room).await;
     one.enter(&room, 1, "ann").await;
-    let held = two.store.presence().claim(&uid("ann"), ConnectionId(5), &socket(5)).await.unwrap();
+    let held = claim(&two.store.presence(), "ann", 5).await;
     assert_eq!(held, std::slice::from_ref(&room));
     until("the first is told", || one.witness.evicted() == [ConnectionId(1)]).await;
     // What it had on its way puts it nowhere.
@@ -237,89 +237,12 @@ async fn a_second_session_on_another_node_evicts_the_first_and_takes_its_place()
 async fn a_kick_that_was_missed_is_made_up_for() {
     let keys = Keys::new();
     let (one, two) = (Node::new(&keys).await, Node::new(&keys).await);
-    one.store.presence().claim(&uid("ann"), ConnectionId(1), &socket(1)).await.unwrap();
+    claim(&one.store.presence(), "ann", 1).await;
     // As if it had been published while the connection was cut.
     redis::cmd("SADD").arg(keys.key(&format!("ao:evicted:{}", one.store.node()))).arg(1).exec(&mut keys.connection()).unwrap();
     cut_listeners(&keys);
     until("it is evicted", || one.witness.evicted().contains(&ConnectionId(1))).await;
     assert_eq!(two.witness.evicted(), []);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_user_is_expelled_wherever_it_is() {
-    let keys = Keys::new();
-    let one = Node::new(&keys).await;
-    one.store.presence().claim(&uid("ann"), ConnectionId(1), &socket(1)).await.unwrap();
-    expel(keys.options(), &uid("ann")).await.unwrap();
-    expel(keys.options(), &uid("nobody")).await.unwrap();
-    until("she is told", || one.witness.expelled() == [ConnectionId(1)]).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn user_authentication_is_switched_everywhere_and_for_those_who_come_later() {
-    let keys = Keys::new();
-    let (one, two) = (Node::new(&keys).await, Node::new(&keys).await);
-    one.store.cluster().force_user_auth(false).await.unwrap();
-    until("the other is told", || two.witness.user_auth().contains(&Some(false))).await;
-    let three = Node::with(short(&keys)).await;
-    until("a new one learns it", || three.witness.user_auth().last() == Some(&Some(false))).await;
-    for node in [&one, &two, &three] {
-        node.broker.close().await;
-    }
-    let four = Node::with(short(&keys)).await;
-    until("with the last node it is forgotten", || four.witness.user_auth().last() == Some(&None)).await;
-}
-
-/// As if Redis had been out for longer than a lease: no lease is valid, and nobody has ended.
-fn end_all_leases(keys: &Keys) {
-    let nodes: Vec<String> = redis::cmd("ZRANGE").arg(keys.key("ao:nodes")).arg(0).arg(-1).query(&mut keys.connection()).unwrap();
-    for node in nodes {
-        redis::cmd("ZADD").arg(keys.key("ao:nodes")).arg(1).arg(node).exec(&mut keys.connection()).unwrap();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_starts_after_an_outage_does_not_open_the_door() {
-    let keys = Keys::new();
-    let one = Node::new(&keys).await;
-    one.store.cluster().force_user_auth(true).await.unwrap();
-    end_all_leases(&keys);
-    let two = Node::new(&keys).await;
-    until("the newcomer knows", || two.witness.user_auth().last() == Some(&Some(true))).await;
-    one.store.beat_now.notify_one();
-    until("the one that was there is told", || one.witness.user_auth().last() == Some(&Some(true))).await;
-
-    // That users need not authenticate has to be said by somebody who is alive.
-    one.store.cluster().force_user_auth(false).await.unwrap();
-    until("the other is told", || two.witness.user_auth().last() == Some(&Some(false))).await;
-    end_all_leases(&keys);
-    let three = Node::new(&keys).await;
-    until("the newcomer does as it is configured", || three.witness.user_auth().last() == Some(&None)).await;
-    one.store.beat_now.notify_one();
-    until("and so do the others", || one.witness.user_auth().last() == Some(&None)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_redis_that_has_forgotten_that_users_must_authenticate_is_told() {
-    let keys = Keys::new();
-    let one = Node::new(&keys).await;
-    one.store.cluster().force_user_auth(false).await.unwrap();
-    let before: String = redis::cmd("GET").arg(keys.key("ao:user_auth")).query(&mut keys.connection()).unwrap();
-    one.store.cluster().force_user_auth(true).await.unwrap();
-    one.witness.user_auth();
-    let lost = [("SET", Some(&before)), ("DEL", None)];
-    for (command, value) in lost {
-        let mut forget = redis::cmd(command);
-        forget.arg(keys.key("ao:user_auth"));
-        value.map(|value| forget.arg(value));
-        forget.exec(&mut keys.connection()).unwrap();
-        one.store.beat_now.notify_one();
-        let stored = || redis::cmd("GET").arg(keys.key("ao:user_auth")).query::<Option<String>>(&mut keys.connection()).unwrap();
-        until("it is told", || stored().is_some_and(|text| text.starts_with('1'))).await;
-        assert!(one.witness.user_auth().iter().all(|on| *on == Some(true)), "nobody was let in meanwhile");
-        let two = Node::new(&keys).await;
-        until("those who come know it", || two.witness.user_auth().last() == Some(&Some(true))).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -350,7 +273,7 @@ async fn of_a_dead_node_nothing_stays_and_its_rooms_are_told() {
         two.enter(&room, i, &format!("pupil {i}")).await;
     }
     // One of them was kicked out, and its successor had not joined yet.
-    two.store.presence().claim(&uid("pupil 7"), ConnectionId(1007), &socket(1007)).await.unwrap();
+    claim(&two.store.presence(), "pupil 7", 1007).await;
     one.hears(&room, 251).await;
     let dead = two.store.node();
     two.die();
@@ -374,6 +297,7 @@ async fn a_node_that_was_taken_for_dead_sends_its_clients_back_and_goes_on_under
     assert!(one.store.presence().enter(&room, &visitor(9, "late")).await.is_err(), "nothing is added to what is dead");
     until("its clients come back", || one.witness.sent_back() == [ConnectionId(1)]).await;
     until("it has a new name", || one.store.node() != name).await;
+    assert!(one.store.presence().enter(&room, &visitor(1, "ann")).await.is_err(), "a join of then is none of the new name's");
     until("it is registered", || keys.all().contains(&"ao:nodes".to_owned())).await;
     let joined = async || one.store.presence().enter(&room, &visitor(10, "cat")).await.is_ok();
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -381,8 +305,8 @@ async fn a_node_that_was_taken_for_dead_sends_its_clients_back_and_goes_on_under
         assert!(Instant::now() < deadline);
         sleep(Duration::from_millis(50)).await;
     }
-    one.store.presence().claim(&uid("dan"), ConnectionId(11), &socket(11)).await.unwrap();
-    two.store.presence().claim(&uid("dan"), ConnectionId(12), &socket(12)).await.unwrap();
+    claim(&one.store.presence(), "dan", 11).await;
+    claim(&two.store.presence(), "dan", 12).await;
     until("it is reached under it", || one.witness.evicted() == [ConnectionId(11)]).await;
 }
 
@@ -393,7 +317,7 @@ async fn what_a_kicked_connection_had_on_its_way_has_no_effect() {
     one.attach(&room).await;
     two.attach(&room).await;
     one.enter(&room, 7001, "ann").await;
-    two.store.presence().claim(&uid("ann"), ConnectionId(5), &socket(5)).await.unwrap();
+    claim(&two.store.presence(), "ann", 5).await;
     let system = Entry::System { content: "1".into() };
     one.broker.publish(&room, [insert("from the kicked"), system].into()).await.unwrap();
     assert_eq!(two.hears(&room, 2).await, ["1 joined ann", "2 system 1"]);
@@ -419,7 +343,7 @@ async fn a_session_that_ends_without_joining_gives_its_holds_up() {
     let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
     one.attach(&room).await;
     one.enter(&room, 1, "ann").await;
-    two.store.presence().claim(&uid("ann"), ConnectionId(5), &socket(5)).await.unwrap();
+    claim(&two.store.presence(), "ann", 5).await;
     // As when the answer to the claim was lost.
     two.store.presence().end(&uid("ann"), ConnectionId(5)).await.unwrap();
     assert_eq!(one.hears(&room, 2).await, ["1 joined ann", "2 gone ann"]);
@@ -440,4 +364,20 @@ async fn sessions_that_only_one_side_knows_are_ended() {
     assert_eq!(two.hears(&room, 3).await, ["1 joined ghost", "2 joined ann", "3 gone ghost"]);
     assert_eq!(one.witness.sent_back(), [ConnectionId(3)]);
     assert_eq!(one.store.presence().online().await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_was_to_be_given_up_while_redis_was_out_may_be_anothers_by_now() {
+    let keys = Keys::new();
+    let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
+    two.attach(&room).await;
+    one.enter(&room, 1, "ann").await;
+    claim(&one.store.presence(), "ann", 2).await;
+    // The second session of the first node is kicked by one of the second node, and has not heard of it.
+    claim(&two.store.presence(), "ann", 5).await;
+    one.store.presence().release(&room, &uid("ann"), ConnectionId(2)).await.unwrap();
+    one.store.presence().end(&uid("ann"), ConnectionId(2)).await.unwrap();
+    two.store.presence().enter(&room, &visitor(5, "ann")).await.unwrap();
+    publish(&two.broker, &room, [insert("on")]).await;
+    assert_eq!(two.hears(&room, 2).await, ["1 joined ann", "2 insert on"], "she was there all the time");
 }

@@ -1,10 +1,13 @@
 //! What is in Redis afterwards: the keys of the original, and nothing that stays for ever.
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering::SeqCst},
+};
 
 use bytes::Bytes;
 use redis::Commands;
 
-use super::{super::Options, Keys, Redis};
+use super::{super::Options, Keys, Redis, cluster::Node};
 use crate::{
     domain::{
         broker::{PageLimit, Stored},
@@ -195,7 +198,7 @@ async fn of_a_room_that_everybody_has_left_only_its_messages_stay() {
     let (kept, bare) = (room("kept"), room("bare"));
     for (at, room) in [&kept, &bare].into_iter().enumerate() {
         let at = at as u64;
-        presence.claim(&uid(&format!("ann{at}")), ConnectionId(at), &socket(at)).await.unwrap();
+        claim(&presence, &format!("ann{at}"), at).await;
         presence.enter(room, &visitor(at, &format!("ann{at}"))).await.unwrap();
     }
     publish(&broker, &kept, [insert("1")]).await;
@@ -233,4 +236,24 @@ async fn an_unused_room_is_deleted_where_that_is_asked_for_and_a_used_one_is_not
     let other = keys.node().await;
     other.presence().enter(&room, &visitor(2, "ben")).await.unwrap();
     assert_eq!(redis.ttl::<_, i64>(&log).unwrap(), -1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_since_a_room_was_left_is_not_forgotten() {
+    let keys = Keys::new();
+    let (one, room) = (Node::new(&keys).await, room("class"));
+    let field = format!("b:{}", one.store.node());
+    let known =
+        || redis::cmd("HEXISTS").arg(keys.key(&format!("ao:seq:{room}"))).arg(&field).query::<bool>(&mut keys.connection()).unwrap();
+    one.attach(&room).await;
+    publish(&one.broker, &room, [insert("first")]).await;
+    let upto = one.store.batches.load(SeqCst);
+    one.broker.detach(&room);
+    one.store.unfollow(&room).await;
+    // It is followed again, or told something by a stranger, before its past is forgotten: should the answer be lost, this is sent once more.
+    publish(&one.broker, &room, [insert("second")]).await;
+    one.store.forget(vec![room.clone()], upto).await;
+    assert!(known(), "or it would be stored twice");
+    one.store.forget(vec![room.clone()], one.store.batches.load(SeqCst)).await;
+    assert!(!known());
 }

@@ -1,0 +1,36 @@
+//! Credentials that are revoked while their user is signed in, or is just signing in.
+use super::{
+    PresenceHome,
+    presence::Story,
+    witness::{claim, socket, uid},
+};
+use crate::domain::{
+    ids::ConnectionId,
+    presence::{Claim, Expelled},
+};
+
+pub(crate) async fn the_session_of_a_revoked_user_is_refused(home: &impl PresenceHome) {
+    let story = Story::begin(home).await;
+    claim(&story.presence, "ann", 1).await;
+    claim(&story.presence, "ben", 2).await;
+    let expelled = home.revoke(&uid("ann")).await;
+    assert!(matches!(expelled, Expelled::Ended { connections: 1, .. }), "{expelled:?}");
+    assert_eq!(story.witness.expelled(), [ConnectionId(1)]);
+    assert_eq!(home.revoke(&uid("cat")).await, Expelled::Nobody);
+    assert_eq!(story.witness.expelled(), []);
+}
+
+pub(crate) async fn a_claim_whose_check_may_have_missed_a_revocation_fails(home: &impl PresenceHome) {
+    let story = Story::begin(home).await;
+    let before = story.presence.revocations();
+    let signs_in = async |name: &str, connection, checked| {
+        story.presence.claim(&uid(name), ConnectionId(connection), &socket(connection), Some(checked)).await.unwrap()
+    };
+    assert_eq!(home.revoke(&uid("ann")).await, Expelled::Nobody);
+    let Claim::CheckAgain(now) = signs_in("ann", 1, before).await else { panic!("it was not seen") };
+    assert!(now > before, "{now:?}");
+    assert_eq!(story.presence.online().await.unwrap(), [], "nothing was changed");
+    assert_eq!(signs_in("ben", 2, before).await, Claim::Made(vec![]), "it does not concern others");
+    assert_eq!(signs_in("ann", 1, now).await, Claim::Made(vec![]), "what was checked behind it counts");
+    assert_eq!(story.presence.online().await.unwrap().len(), 2);
+}

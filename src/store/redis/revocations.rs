@@ -1,0 +1,113 @@
+//! Credentials that were revoked, and what else a node has to know within a second.
+//!
+//! A revocation is published to the node of the user's session, and kept in a set until that node has refused the connection: the connection that
+//! listens may be deaf without knowing. So each node also looks, twice a second, by its connection for commands. A mark for the uid, kept for a
+//! while, tells claims whose check may have been before the revocation.
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
+
+use redis::Value;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    OpenError, Options, Redis, address, answer,
+    client::{Arguments, Client, Live},
+    script::Script,
+    switch::Switch,
+};
+use crate::domain::{
+    error::StoreError,
+    ids::{ConnectionId, Uid},
+    presence::Expelled,
+};
+
+/// Between two looks: with what a look takes, all is known within a second.
+const LOOK: Duration = Duration::from_millis(450);
+/// How long the command line waits until a node has said that it refused a session.
+const CONFIRMATION: Duration = Duration::from_secs(5);
+/// Between two questions whether it has.
+const QUESTION: Duration = Duration::from_millis(20);
+/// How long a revocation is kept, at least.
+const KEPT: Duration = Duration::from_secs(600);
+
+impl Redis {
+    /// For ever.
+    pub(super) async fn keep_looking(self: Arc<Self>) {
+        let mut told = HashSet::new();
+        loop {
+            sleep(LOOK).await;
+            if let Err(error) = self.look(&mut told).await {
+                tracing::debug!(%error, "kicks, revocations and the switch of user authentication are not seen now");
+            }
+        }
+    }
+
+    /// Does what was not heard of. `told` are those that were evicted when this was last asked.
+    pub(super) async fn look(&self, told: &mut HashSet<ConnectionId>) -> Result<(), StoreError> {
+        let known = self.switch();
+        let seen = answer::list(self.call(Script::Look, Instant::now() + self.options.lease / 3, |a| a).await?)?;
+        let mut seen = seen.into_iter();
+        self.revocations.store(answer::number(seen.next())?, SeqCst);
+        self.learn_switch(known, Switch::read(&answer::text(seen.next())?));
+        let evicted = connections(seen.next())?;
+        evicted.difference(told).for_each(|connection| self.sink().evict(*connection));
+        *told = evicted;
+        for connection in connections(seen.next())? {
+            self.expel(connection).await;
+        }
+        Ok(())
+    }
+
+    /// Refuses a connection whose credentials were revoked, and says so. What can't be said now is said at one of the next looks.
+    pub(super) async fn expel(&self, connection: ConnectionId) {
+        self.sink().expel(connection);
+        let Ok(live) = self.client.live() else { return };
+        let mut confirm = redis::cmd("SREM");
+        confirm.arg(expelled(&self.options.prefix, &self.node())).arg(connection.0);
+        let _ = self.client.send(&live, &confirm, self.deadline()).await;
+    }
+}
+
+fn expelled(prefix: &str, node: &str) -> String {
+    format!("{prefix}ao:expelled:{node}")
+}
+
+fn connections(answer: Option<Value>) -> Result<HashSet<ConnectionId>, StoreError> {
+    let numbers = answer::list(answer.unwrap_or_default())?;
+    numbers.into_iter().map(|number| answer::number(Some(number)).map(ConnectionId)).collect()
+}
+
+/// Refuses the session of a user whose credentials were revoked, on whatever node it is, without being a node.
+///
+/// # Errors
+/// Redis does not answer: whether the user has a session, and who would sign in just now, is not known then.
+pub async fn expel(options: Options, uid: &Uid) -> Result<Expelled, StoreError> {
+    let unavailable = |error: OpenError| StoreError::Unavailable(error.to_string());
+    let (address, channels) = address(&options.url, &options.shown, &options.prefix).map_err(unavailable)?;
+    let client = Client::open(address, &options.shown).await.map_err(unavailable)?;
+    let (live, deadline) = (client.live()?, Instant::now() + options.deadline);
+    let kept = KEPT.max(options.lease * 4).max(options.deadline * 4).as_millis() as u64;
+    let arguments = Arguments::new(&options.prefix, &channels, "", &live.run, 0).text(uid.as_str()).number(kept);
+    let mut session = answer::list(client.run(&live, Script::Expel, &arguments, deadline).await?)?.into_iter();
+    let Some(node) = session.next() else { return Ok(Expelled::Nobody) };
+    let (node, connection) = (answer::text(Some(node))?, answer::number(session.next())?);
+    let set = expelled(&options.prefix, &node);
+    let until = Instant::now() + CONFIRMATION;
+    while !is_out(&client, &live, &set, connection, until).await {
+        if Instant::now() + QUESTION > until {
+            return Ok(Expelled::Unconfirmed { server: node });
+        }
+        sleep(QUESTION).await;
+    }
+    Ok(Expelled::Ended { server: node, connections: 1 })
+}
+
+/// Whether its node has taken it out of the set.
+async fn is_out(client: &Client, live: &Live, set: &str, connection: u64, until: Instant) -> bool {
+    let mut question = redis::cmd("SISMEMBER");
+    question.arg(set).arg(connection);
+    matches!(client.send(live, &question, until).await, Ok(Value::Int(0)))
+}
