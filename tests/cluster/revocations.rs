@@ -31,6 +31,7 @@ async fn a_revocation_reaches_a_node_that_is_deaf_without_knowing() {
     token(&redis, &node, "create", "anna").await.succeeds();
     let mut anna = member(&node, "anna", "attic").await;
     let mut bert = member(&node, "bert", "attic").await;
+    assert_eq!(bert.event("remote_join").await["uid"], "anna");
     way.mute_listeners();
     let ran = token(&redis, &node, "revoke", "anna").await;
     assert!(ran.succeeds().starts_with("open connections: 1, ended by the server "), "{ran:?}");
