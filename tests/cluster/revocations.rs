@@ -1,4 +1,7 @@
 //! Tokens that are revoked while a node hears less than it believes.
+use serde_json::json;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
 use super::nodes::{ends_well, member, node};
 use crate::support::{
     client::{Client, Packet},
@@ -53,5 +56,26 @@ async fn a_node_that_is_cut_off_is_named_and_makes_up_for_it() {
     way.cut();
     is_refused(&mut anna).await;
     token(&redis, &node, "revoke", "anna").await.fails(5, &["anna does not exist"]);
+    ends_well(node).await;
+}
+
+#[tokio::test]
+async fn a_revocation_between_the_check_of_a_token_and_the_claim_is_not_missed() {
+    let redis = OwnRedis::forgetful(&[]).await;
+    let node = node(&redis.url()).env("AO_STORE__LEASE", "60s").env("AO_AUTH__IGNORE", "false").start().await;
+    let secret = token(&redis, &node, "create", "anna").await.succeeds().trim().to_owned();
+    let mut anna = node.guest().await;
+    let mut aside = TcpStream::connect(redis.address()).await.unwrap();
+    redis.pause();
+    // Her token is good, and is checked; then the rate limit is asked for, in Redis.
+    anna.emit("authenticate", &json!({ "uid": "anna", "token": secret }));
+    let refresh = node.setup().clone().args(["token", "refresh", "anna"]).run().await;
+    assert_ne!(refresh.succeeds().trim(), secret);
+    // What waits in Redis' connections when it goes on is done before what it is asked after its answers.
+    aside.write_all(b"SET ao:revocations 9000000000000000\r\nSET ao:revoked:anna 9000000000000000\r\n").await.unwrap();
+    redis.resume();
+    let answer = anna.event("authenticate").await;
+    assert_eq!(answer, json!({ "status": 1, "data": "auth failed, uid or token is wrong" }));
+    is_refused(&mut anna).await;
     ends_well(node).await;
 }

@@ -367,7 +367,7 @@ async fn sessions_that_only_one_side_knows_are_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_place_that_was_to_be_given_up_while_redis_was_out_may_be_anothers_by_now() {
+async fn a_kick_that_a_node_has_not_heard_of_costs_the_successor_no_place() {
     let keys = Keys::new();
     let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
     two.attach(&room).await;
