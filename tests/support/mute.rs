@@ -46,7 +46,9 @@ impl Mute {
                             }
                             true
                         }) => {}
-                        () = carry(from_server, to_client, |_| !muted.load(SeqCst) && !(deaf.load(SeqCst) && listens.load(SeqCst))) => {}
+                        () = carry(from_server, to_client, |_| {
+                            !(muted.load(SeqCst) || deaf.load(SeqCst) && listens.load(SeqCst))
+                        }) => {}
                         _ = cut.changed() => {}
                     }
                 });
