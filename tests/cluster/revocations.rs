@@ -1,10 +1,11 @@
-//! Tokens that are revoked while a node hears less than it believes.
+//! Tokens that are revoked while a node hears less than it believes, and whether they are needed at all.
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use super::nodes::{ends_well, member, node};
+use super::nodes::{ends_well, eventually, member, node};
 use crate::support::{
     client::{Client, Packet},
+    http,
     mute::Mute,
     own_redis::OwnRedis,
     server::{Ran, Server, Setup},
@@ -78,4 +79,36 @@ async fn a_revocation_between_the_check_of_a_token_and_the_claim_is_not_missed()
     assert_eq!(answer, json!({ "status": 1, "data": "auth failed, uid or token is wrong" }));
     is_refused(&mut anna).await;
     ends_well(node).await;
+}
+
+async fn lets_in_with_a_wrong_token(node: &Server) -> bool {
+    let mut guest = node.guest().await;
+    guest.emit("authenticate", &json!({ "uid": "mallory", "token": "wrong" }));
+    guest.event("authenticate").await["status"] == 0
+}
+
+#[tokio::test]
+async fn who_starts_while_no_lease_is_valid_opens_no_door() {
+    let redis = OwnRedis::forgetful(&[]).await;
+    let first = node(&redis.url()).start().await;
+    assert!(lets_in_with_a_wrong_token(&first).await, "as it is configured");
+    let (uid, secret) = first.admin();
+    let path = format!("/admin/system/config?uid={uid}&token={secret}");
+    assert_eq!(http::post(first.websocket(), &path, &json!({ "forceUserAuth": true })).await.json()["meta"]["status"], 0);
+    assert!(!lets_in_with_a_wrong_token(&first).await);
+
+    first.signal("STOP");
+    eventually("the end of its lease", async || {
+        let now: Vec<u64> = redis.run("TIME").await;
+        redis.run::<u64>(&format!("ZCOUNT ao:nodes {} +inf", now[0] * 1000)).await == 0
+    })
+    .await;
+    let second = node(&redis.url()).start().await;
+    first.signal("CONT");
+    for node in [&second, &first] {
+        assert!(!lets_in_with_a_wrong_token(node).await);
+    }
+    for node in [first, second] {
+        ends_well(node).await;
+    }
 }

@@ -1,6 +1,7 @@
 //! Revocations of users' credentials. Whoever removes an account notes it in the same transaction, as a rule the command line, which is another
 //! process; the server that has the sessions looks for that four times a second, refuses the user's connection, and notes that it did.
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
@@ -92,7 +93,8 @@ impl Looker {
     fn look_on(&self, stopped: &Receiver<()>, patience: Duration) {
         let (mut db, mut version, mut told) = (None, None, false);
         while stopped.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
-            match self.look(&mut db, version, patience) {
+            let looked = catch_unwind(AssertUnwindSafe(|| self.look(&mut db, version, patience)));
+            match looked.unwrap_or_else(|_| Err("a look panicked".into())) {
                 Ok(seen) => (version, told) = (Some(seen), false),
                 Err(error) => {
                     if !std::mem::replace(&mut told, true) {
@@ -166,9 +168,9 @@ pub fn expel(path: &Path, uid: &Uid, noted: bool, clock: &dyn Clock) -> Result<E
     }
 }
 
-/// What the server did at the last revocation.
+/// What the server did at the last revocation; nothing yet: none. One that is gone was before the server began, which has no sessions from then.
 fn answer(db: &Connection, uid: &Uid) -> rusqlite::Result<Option<u64>> {
     let last = "SELECT ended FROM revocations WHERE uid = ?1 ORDER BY serial DESC LIMIT 1";
     let ended = db.query_row(last, [uid.as_str()], |row| row.get::<_, Option<i64>>(0)).optional()?;
-    Ok(ended.flatten().map(i64::unsigned_abs))
+    Ok(ended.unwrap_or(Some(0)).map(i64::unsigned_abs))
 }
