@@ -247,7 +247,10 @@ impl Outlet for Session {
     }
 
     fn evict(self: Arc<Self>) {
-        self.evicted.store(true, SeqCst);
+        // A kick may be heard of more than once.
+        if self.evicted.swap(true, SeqCst) {
+            return;
+        }
         self.leave_desk();
         for room in lock(&self.places).iter() {
             room.silence(self.id);
