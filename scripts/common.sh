@@ -200,3 +200,66 @@ stop() {
   done
   rm -f "$1/pid" "$1/birth"
 }
+
+# run_parts COMMAND PART…: runs COMMAND with each part, one after the other, each even if another failed, and sums up. Fails if any did. A signal is
+# passed on, ends the part that runs, and all of it.
+#
+# Each is a process of its own, not a function of ours: bash minds no `set -e` in a function that somebody waits for the outcome of. And it has a process
+# group of its own (-m), so that a signal can be passed on to all of it at once, and is in the background, because bash handles a signal only after
+# what runs in front has ended.
+run_parts() {
+  local command=$1 part code started begun=$SECONDS failed=0 result table=''
+  local running='' signal=''
+  shift
+  trap 'pass_on INT' INT
+  trap 'pass_on TERM' TERM HUP
+  for part in "$@"; do
+    started=$SECONDS
+    set -m
+    "$command" "$part" </dev/null &
+    set +m
+    running=$!
+    # It may have come before there was something to pass it on to.
+    [ -z "$signal" ] || pass_on "$signal"
+    while lives "$running"; do wait "$running" || true; done
+    code=0
+    wait "$running" || code=$?
+    running=''
+    case $signal in
+      INT) exit 130 ;;
+      TERM) exit 143 ;;
+    esac
+    result=passed
+    if [ "$code" != 0 ]; then
+      result=failed
+      failed=$((failed + 1))
+      say "$part failed, exit code $code"
+    fi
+    table+=$(printf '%-10s %s %6s' "$part" "$result" "$(minutes $((SECONDS - started)))")$'\n'
+  done
+  say "what was run, how it went, and how long it took (minutes)"
+  printf '%s%-17s %6s\n%s passed, %s failed\n' "$table" altogether "$(minutes $((SECONDS - begun)))" $(($# - failed)) "$failed"
+  [ "$failed" = 0 ]
+}
+
+# Of `run_parts`.
+pass_on() {
+  signal=$1
+  [ -z "$running" ] || kill -"$1" -- "-$running" 2>/dev/null || true
+}
+
+minutes() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
+
+# limited SECONDS FOLDER COMMAND…: runs it there, for so long at most. In the background, because bash handles a signal only after what runs in front
+# has ended, and `timeout` makes a process group of its own, which a signal to ours does not reach: whoever is told to end calls `end_limited`.
+limited() {
+  (cd "$2" && exec timeout --verbose --kill-after=10 "$1" "${@:3}") &
+  wait $!
+}
+
+# From a trap at exit: ends what `limited` has started. A second signal does not keep it from that.
+end_limited() {
+  local job
+  trap '' INT TERM HUP
+  for job in $(jobs -p); do ! kill "$job" 2>/dev/null || wait "$job" || true; done
+}
