@@ -2,6 +2,7 @@
 import { strict as assert } from 'node:assert'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { chromium } from 'playwright-core'
 
 export const LAPTOP = { width: 1280, height: 800 }
@@ -71,6 +72,11 @@ export class Window {
   /** The pixels of the whole board, as text to compare. */
   pixels() {
     return this.page.evaluate(() => document.getElementById('board').toDataURL())
+  }
+
+  /** Waits until the whole board looks as that of `other`, on which everything is. Each paints in its own time. */
+  async looksAs(other) {
+    for (const end = Date.now() + 30_000; await this.pixels() !== await other.pixels(); await pause(50)) assert(Date.now() < end, 'the boards look alike')
   }
 
   /** Waits until everything drawn here is stored. */

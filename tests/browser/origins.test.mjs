@@ -36,10 +36,17 @@ async function open(name, path) {
   return [page, notes]
 }
 
-/** The browser tells of answers by the way, in its own time. */
+/** The browser tells of answers by the way, in its own time, ... */
 async function told(notes, count) {
-  for (let tries = 0; notes.answers.length < count && tries < 200; tries++) await pause(50)
+  await until(`${count} answers`, notes, () => notes.answers.length >= count)
   return notes.answers
+}
+
+/** ... and of what it logs. */
+const logged = (notes, pattern) => until(`${pattern} in the log`, notes, () => pattern.test(notes.logged.join('\n')))
+
+async function until(what, notes, ready) {
+  for (const end = Date.now() + 30_000; !ready(); await pause(50)) assert(Date.now() < end, `no ${what}: ${JSON.stringify(notes)}`)
 }
 
 async function token(server, uid) {
@@ -97,9 +104,9 @@ for (const { title, setting, allowed, refused } of [
         const uid = `stranger ${randomUUID()}`
         await assert.rejects(page.evaluate(visit, await guest(server, uid, { transports })), /connect_error: (websocket|xhr poll) error/)
         if (transports[0] === 'websocket') {
-          assert.match(notes.logged.join('\n'), /WebSocket connection to '.*' failed: .*Unexpected response code: 403/)
+          await logged(notes, /WebSocket connection to '.*' failed: .*Unexpected response code: 403/)
         } else {
-          assert.match(notes.logged.join('\n'), /blocked by CORS policy/)
+          await logged(notes, /blocked by CORS policy/)
           assert.deepEqual((await told(notes, 1)).map(({ status, cors }) => [status, cors]), [[403, {}]])
         }
         assert.equal(await opened(server), before, 'no connection was opened')

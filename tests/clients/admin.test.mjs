@@ -174,10 +174,11 @@ for (const site of SITES) describe(site.name, () => {
 
     scene('user authentication can be switched off and on', async party => {
       const config = (json, how = 'json') => stage.server.ask('POST', '/admin/system/config', { [how]: json })
-      const forced = async () => (await admin('GET', '/admin/monitor/stat')).force_user_auth
+      const forcedAt = async node => (await node.ask('GET', '/admin/monitor/stat')).data.force_user_auth
+      const forced = () => forcedAt(stage.server)
       // Another node hears of it a moment later.
       const becomes = async on => {
-        if (site.clustered) for (const _ of stage.server.nodes) await eventually(`forceUserAuth is ${on}`, forced, is => is === on)
+        if (site.clustered) for (const node of stage.server.nodes) await eventually(`forceUserAuth is ${on}`, () => forcedAt(node), is => is === on)
         else assert.equal(await forced(), on)
       }
       says('success', await config({}))
@@ -211,7 +212,9 @@ for (const site of SITES) describe(site.name, () => {
         await sendAll(a, [...inserts(0, 3), { s: 1, 1: 'u' }])
         assert.equal((await sync(a, {})).data.length, 4)
         await admin('POST', `/admin/system/${route}`, request)
-        assert.deepEqual(await sync(a, {}), { data: [], offset: 0, next: 0 })
+        // Another node than the one that was asked hears of it a moment later.
+        const page = await eventually('an empty log', () => sync(a, {}), ({ data }) => data.length === 0 || !site.clustered)
+        assert.deepEqual(page, { data: [], offset: 0, next: 0 })
       }
       const [again] = await sendAll(a, [{ s: 0, 1: 'after' }])
       assert.deepEqual(await sync(a, {}), { data: [again], offset: 1, next: 0 })

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { inspect, isDeepStrictEqual } from 'node:util'
 
-const BOUND_MS = 10_000
+const BOUND_MS = 30_000 // generous: a busy machine is no fault
 
 export class Client {
   /** `[event, ...payload]` of each event, `['disconnect', reason]`, and `['reconnect']` for each connect after the first. */
@@ -29,6 +29,8 @@ export class Client {
     for (const source of [socket, socket.io]) {
       source.on('connect_error', error => { this.trouble = String(error?.description ?? error) })
     }
+    // Why a transport was lost: "xhr poll error 400" and the like.
+    socket.io.on('error', error => { this.trouble = [error?.message ?? error, error?.description].filter(Boolean).map(String).join(' ') })
   }
 
   get transport() { return this.socket.io.engine?.transport?.name }

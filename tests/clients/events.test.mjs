@@ -267,7 +267,7 @@ for (const site of SITES) describe(site.name, () => {
   describe('limits of time', () => {
     const hasty = { wire: stage.wire }
     const scene = scenes(hasty)
-    before(async () => { hasty.server = await site.start({ title: 'hasty', env: { AO_AUTH__TIMEOUT: '1s', AO_AUTH__JOIN_TIMEOUT: '1s' } }) })
+    before(async () => { hasty.server = await site.start({ title: 'hasty', env: { AO_AUTH__TIMEOUT: '3s', AO_AUTH__JOIN_TIMEOUT: '3s' } }) })
     after(() => hasty.server?.stop())
 
     scene('who does not authenticate in time is told and refused', async party => {

@@ -154,8 +154,8 @@ describe('settings that an application has to make', () => {
 
 describe('pings', () => {
   const stage = {}
-  // A client that does not answer, or does not ask, is closed after four seconds.
-  const env = { AO_WEBSOCKET__PING_INTERVAL: '1s', AO_WEBSOCKET__PING_TIMEOUT: '3s', AO_STORE__DEADLINE: '1s' }
+  // A client that does not answer, or does not ask, is closed after eight seconds. One that is late because the machine is busy is not.
+  const env = { AO_WEBSOCKET__PING_INTERVAL: '1s', AO_WEBSOCKET__PING_TIMEOUT: '7s', AO_STORE__DEADLINE: '3s' }
   before(async () => { stage.server = await SITES[0].start({ title: 'pings', env }) })
   after(() => stage.server?.stop())
 
@@ -173,7 +173,7 @@ describe('pings', () => {
     }
     const from = Date.now()
     let said = 0
-    while (Date.now() - from < 6_000) {
+    while (Date.now() - from < 10_000) {
       assert.equal((await speaker.ask('msg', { s: 2, n: said++ })).status, 0)
       await new Promise(again => setTimeout(again, 10))
     }
@@ -203,7 +203,7 @@ describe('namespaces', () => {
         const other = a.socket.io.socket(name, { query })
         others.push(other)
         other.on('error', error => errors.push([name, error]))
-        await eventually('the answer', () => answers.length, count => count === errors.length + (query ? 1 : 0), 10_000)
+        await eventually('the answer', () => answers.length, count => count === others.length)
       }
       for (const other of others) other.disconnect()
       assert.deepEqual(answers.map(({ type, nsp, data }) => [type, nsp, data]), [

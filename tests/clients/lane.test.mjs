@@ -14,7 +14,7 @@ const WAYS = [
 const CLIENTS = 4
 /** Messages that each has to see after its change over. */
 const AFTERWARDS = 300
-const BOUND = 30_000
+const BOUND = 60_000
 
 const bounded = (promise, what) => {
   let timer

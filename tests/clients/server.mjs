@@ -119,7 +119,12 @@ export class Server {
     this.process.kill('SIGSTOP')
     // On a busy machine a thread may run on for a moment, and do what is sent to it from now on.
     const threads = `/proc/${this.process.pid}/task`
-    const stopped = thread => / T /.test(readFileSync(`${threads}/${thread}/stat`, 'utf8').split(')').at(-1).slice(0, 3))
+    const state = thread => {
+      try {
+        return readFileSync(`${threads}/${thread}/stat`, 'utf8').split(') ').at(-1)[0]
+      } catch { return 'X' } // it ended after it was listed
+    }
+    const stopped = thread => /[TXZ]/.test(state(thread))
     for (const end = Date.now() + 10_000; !readdirSync(threads).every(stopped);) {
       if (Date.now() > end) throw this.#failure('it did not stop')
     }

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { readFileSync, readdirSync } from 'node:fs'
 import { after, before, describe, it } from 'node:test'
-import { Client, brief, failure } from './client.mjs'
+import { Client, failure } from './client.mjs'
+import { eventually } from './http.mjs'
 import { unpacked } from './messages.mjs'
 import { SCENARIOS, httpCodes } from './scenarios.mjs'
 import { SITES } from './sites.mjs'
@@ -78,12 +79,8 @@ class Recording {
   async goes(client) {
     client.close()
     await client.has('disconnect')
-    const end = Date.now() + 10_000
-    for (;;) {
-      const { data } = await this.server.ask('GET', '/admin/monitor/stat')
-      if (!data.online_users.some(({ uid }) => uid === client.uid)) return
-      if (Date.now() > end) throw new Error(`${client.name} has closed, and is still online after 10 s: ${brief(data.online_users)}`)
-    }
+    const online = async () => (await this.server.ask('GET', '/admin/monitor/stat')).data.online_users.map(({ uid }) => uid)
+    await eventually(`${client.name} is gone`, online, uids => !uids.includes(client.uid))
   }
 
   /** Each log as it was recorded, once nothing that belongs to it can still come. */

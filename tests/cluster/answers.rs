@@ -2,7 +2,7 @@
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::nodes::{STEP, ends_well, eventually, member, node, readiness};
+use super::nodes::{ends_well, eventually, member, node, readiness};
 use crate::support::{
     client::{Client, Packet},
     mute::Mute,
@@ -109,7 +109,6 @@ async fn and_then_redis_is_full() {
     let ack = soon("an answer", ack).await.unwrap();
     assert!(ack["data"] != "store unavailable", "it is stored, and answered with {ack}");
     scene.redis.run::<()>("CONFIG SET maxmemory 0").await;
-    tokio::time::sleep(STEP).await;
     assert_eq!(scene.stored("hello").await, 1);
     scene.ends("hello").await;
 }

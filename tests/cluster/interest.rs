@@ -77,5 +77,5 @@ async fn a_room_that_everybody_has_left_is_listened_to_no_more() {
     for node in nodes {
         ends_well(node).await;
     }
-    assert_eq!(listeners(&redis).await, 0);
+    eventually("no listener", async || listeners(&redis).await == 0).await;
 }

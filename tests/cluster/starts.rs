@@ -6,6 +6,7 @@ use serde_json::json;
 use super::nodes::{ends_well, member, node};
 use crate::support::{
     own_redis::OwnRedis,
+    ports::Deserted,
     server::{Ran, Server},
     within,
 };
@@ -30,8 +31,9 @@ fn with_user(redis: &OwnRedis, user: &str) -> String {
 
 #[tokio::test]
 async fn nobody_there() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(); // nobody listens any more
-    fails(&format!("redis://:{PASSWORD}@{closed}/0"), &["can't be reached", &closed.to_string()]).await;
+    let deserted = Deserted::new();
+    let address = deserted.address();
+    fails(&format!("redis://:{PASSWORD}@{address}/0"), &["can't be reached", &address.to_string()]).await;
     // Somebody who takes connections and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();

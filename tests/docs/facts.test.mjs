@@ -28,7 +28,7 @@ async function tested() {
 /** What pip is told for the clients: lists beside them, and what the scripts name themselves. */
 async function pythonPins() {
   const lists = await within('tests/clients/foreign/python', /\.txt$/)
-  return (await Promise.all([...lists, 'scripts/test', 'scripts/common.sh'].map(text))).join('\n')
+  return (await Promise.all([...lists, 'scripts/part', 'scripts/common.sh'].map(text))).join('\n')
 }
 
 test('docs/clients.md names the versions that are tested, and no others', async () => {

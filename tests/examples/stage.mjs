@@ -155,6 +155,14 @@ export class Example {
     this.#read += expected.length
   }
 
+  /** The next lines of standard output are these, in any order. */
+  async printsInAnyOrder(...expected) {
+    const next = () => this.printed.slice(this.#read, this.#read + expected.length)
+    await this.#until(`to print ${JSON.stringify(expected)} in any order`, () => next().length === expected.length)
+    assert.deepEqual(next().sort(), expected.sort(), this.#report('other lines than expected'))
+    this.#read += expected.length
+  }
+
   /** The next line of standard output that `pattern` fits. @returns the match */
   async matches(pattern) {
     await this.#until(`to print ${pattern}`, () => this.printed.length > this.#read)

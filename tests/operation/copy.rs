@@ -1,50 +1,27 @@
 //! The command `copy`, between a data folder and real servers: a Redis of the test's own, and a database of its own on a MongoDB.
-use std::{
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-};
-
 use mongodb::bson::{Bson, doc};
 use redis::{FromRedisValue, aio::MultiplexedConnection, cmd, pipe};
 use serde_json::json;
 
-use crate::support::{database::Scratch, server::Setup, soon, stored::Stored, within};
+use crate::support::{database::Scratch, own_redis::OwnRedis, ports::Deserted, server::Setup, stored::Stored, within};
 
 const WRONG_CONFIGURATION: i32 = 2;
 const NO_STORE: i32 = 4;
 const INCOMPLETE: i32 = 7;
 
-/// A Redis that is this test's alone: the binary in `REDIS_SERVER_BIN`, or `redis-server` on the PATH.
+/// A Redis that is this test's alone.
 struct Redis {
-    process: Child,
     url: String,
     connection: MultiplexedConnection,
-    _folder: tempfile::TempDir,
+    _own: OwnRedis,
 }
 
 impl Redis {
     async fn start() -> Redis {
-        let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let program = std::env::var("REDIS_SERVER_BIN").unwrap_or_else(|_| "redis-server".into());
-        let process = Command::new(&program)
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"])
-            .arg(folder.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|e| panic!("{program} does not start ({e}): these tests need a redis-server"));
-        let url = format!("redis://127.0.0.1:{port}/0");
-        let client = redis::Client::open(url.as_str()).unwrap();
-        let connect = async {
-            loop {
-                match client.get_multiplexed_async_connection().await {
-                    Ok(connection) => return connection,
-                    Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
-                }
-            }
-        };
-        let connection = soon("Redis", connect).await;
-        Redis { process, url, connection, _folder: folder }
+        let own = OwnRedis::forgetful(&[]).await;
+        let url = own.url();
+        let connection = redis::Client::open(url.as_str()).unwrap().get_multiplexed_async_connection().await.unwrap();
+        Redis { url, connection, _own: own }
     }
 
     async fn run<T: FromRedisValue>(&self, name: &str, arguments: &[&str]) -> T {
@@ -67,13 +44,6 @@ impl Redis {
 
     async fn log(&self, room: &str) -> Vec<String> {
         self.run("LRANGE", &[&format!("msg_{room}_insert"), "0", "-1"]).await
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -321,7 +291,8 @@ async fn what_cannot_be_copied_is_refused() {
     let ran = copy(&here, "embedded", "servers").run().await;
     assert!(ran.succeeds().contains("inserts: 1 in embedded, 1 in servers"), "beside a server that does not write: {ran:?}");
 
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let deserted = Deserted::new();
+    let port = deserted.address().port();
     let nobody = here.clone().env("AO_STORE__MESSAGES", format!("redis://:s3cret@127.0.0.1:{port}/0"));
     let ran = copy(&nobody, "embedded", "servers").run().await;
     ran.fails(NO_STORE, &["Redis at redis://***@", "can't be reached", "AO_STORE__MESSAGES"]);

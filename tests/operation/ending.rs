@@ -1,5 +1,5 @@
 //! Ways to stop: in order, too late, and at once.
-use std::{net::TcpListener, process::Stdio, time::Duration};
+use std::{net::SocketAddr, process::Stdio, time::Duration};
 
 use futures_util::future::select_all;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::support::{
     client::{Client, Packet},
-    http,
+    http, ports,
     server::{Server, Setup},
     soon,
     stored::Stored,
@@ -177,7 +177,7 @@ async fn a_deadline_that_passes_has_a_code_of_its_own() {
 #[tokio::test]
 async fn that_nobody_reads_the_announcement_is_no_reason_to_end() {
     // The address has to be known without it.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
     let setup = Setup::new().without("AO_WEBSOCKET__TLS_CERTIFICATE").without("AO_WEBSOCKET__TLS_KEY");
     let setup = setup.env("AO_WEBSOCKET__LISTEN", address.to_string());
     let (reader, writer) = std::io::pipe().unwrap();

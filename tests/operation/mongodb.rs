@@ -10,6 +10,7 @@ use crate::{
         client::{Client, Packet},
         database::Scratch,
         http,
+        ports::{self, Deserted},
         server::{Ran, Server, Setup},
     },
 };
@@ -81,8 +82,8 @@ async fn tokens_in_mongodb_are_made_revoked_and_sealed_beside_a_running_server()
 #[tokio::test]
 async fn a_mongodb_that_cannot_be_used_is_told_in_time() {
     let scratch = Scratch::new();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap(); // nobody listens any more
-    let unreachable = format!("mongodb://anna:s3cret@{closed}/");
+    let deserted = Deserted::new();
+    let unreachable = format!("mongodb://anna:s3cret@{}/", deserted.address());
     for (url, said) in [(scratch.url_with("nobody:s3cret@", ""), "refuses this user or password"), (unreachable, "no MongoDB answers")] {
         for arguments in [&["all"][..], &["token", "create", "anna"], &["admin", "list"], &["token", "seal"]] {
             let begin = Instant::now();
@@ -108,7 +109,7 @@ impl Guarded {
         let program =
             std::env::var_os("MONGOD_BIN").expect("MONGOD_BIN names no mongod: run the tests with scripts/test, which installs one");
         let folder = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = ports::free();
         let process = tokio::process::Command::new(program)
             .args(["--auth", "--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--port", &port.to_string()])
             .arg("--dbpath")

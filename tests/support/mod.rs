@@ -9,6 +9,7 @@ pub mod database;
 pub mod http;
 pub mod mute;
 pub mod own_redis;
+pub mod ports;
 pub mod server;
 pub mod stored;
 pub mod tls;

@@ -1,12 +1,12 @@
 //! A Redis server of one test alone, which may be killed, paused, starved and started again. The program is the one that `REDIS_SERVER_BIN`
 //! names, or the one on PATH.
-use std::{net::TcpListener, path::Path, process::Stdio, time::Duration};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use redis::{Cmd, FromRedisValue, aio::MultiplexedConnection};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use super::soon;
+use super::{ports, soon};
 
 /// Ports that are tried: nobody can promise that a free one stays free until somebody listens there.
 const PORTS: u32 = 20;
@@ -40,7 +40,7 @@ impl OwnRedis {
         let options = options.iter().map(|&option| option.to_owned()).collect();
         let mut this = OwnRedis { folder: tempfile::tempdir().unwrap(), options, password, port: 0, process: None };
         for _ in 0..PORTS {
-            this.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            this.port = ports::free();
             if this.listens().await {
                 return this;
             }

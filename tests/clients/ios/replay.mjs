@@ -126,7 +126,7 @@ export function replay(scene, hasty) {
         if (session.socket) assert.notEqual(await session.ended(() => false), null)
         else {
           await held // released, not kept until some timeout
-          assert.equal((await session.polling.ask('GET', session.sid)).code, 400)
+          await eventually('the end of the session', () => session.polling.ask('GET', session.sid), ({ code }) => code === 400)
         }
         session.abandon()
         // And anew at once.

@@ -5,7 +5,7 @@ import { Polling } from './polling.mjs'
 import { json } from './swift.mjs'
 import { WebSocket } from './websocket.mjs'
 
-const BOUND_MS = 15_000
+const BOUND_MS = 30_000
 const begun = new Set()
 
 export class Session {

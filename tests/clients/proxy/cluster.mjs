@@ -57,13 +57,8 @@ export class Cluster {
     return body.data.token
   }
 
-  /** Runs scripts/cluster. @returns `{code, stdout, stderr, seconds}` */
-  async script(...args) {
-    const began = Date.now()
-    const result = await script(args)
-    const seconds = (Date.now() - began) / 1000
-    return { ...result, seconds }
-  }
+  /** Runs scripts/cluster. @returns `{code, stdout, stderr}` */
+  script(...args) { return script(args) }
 
   /** What `scripts/cluster status` says: `{code, runs: {name: pid}, not: [name]}`. */
   async status() {

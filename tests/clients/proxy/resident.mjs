@@ -52,7 +52,7 @@ export class Resident {
   /** Has come in, at the `times`-th connect. */
   async settled(times = this.client.connects) {
     await eventually(`${this.client.name} is in the room`, () => ({ present: this.present, connects: this.client.connects, trouble: this.trouble }),
-      ({ present, connects }) => present && connects >= times, 20_000)
+      ({ present, connects }) => present && connects >= times)
     assert.deepEqual(this.trouble, [])
     assert.equal(this.client.connects, times, `${this.client.name} connected ${times} times`)
   }

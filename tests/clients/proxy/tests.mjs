@@ -1,7 +1,7 @@
 // The cluster of scripts/cluster as its clients see it: through the one address of its proxy (AO_CLUSTER_PROXY), plain or by TLS. Instances end, die
 // and come back, and in the end all of it is stopped and started again.
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
+import { randomInt, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -106,7 +106,7 @@ describe('what the proxy tells the instances', () => {
     }
   })
 
-  /** The first of `count` ports in a row that nobody listens on. */
+  /** The first of `count` ports in a row that nobody listens on. Below those that the kernel gives to others until somebody listens here. */
   async function freePorts(count) {
     for (;;) {
       const open = []
@@ -114,11 +114,10 @@ describe('what the proxy tells the instances', () => {
         const server = net.createServer().listen(port, '127.0.0.1')
         open.push(server)
         await once(server, 'listening')
-        return server.address().port
       }
       try {
-        const first = await listen(0)
-        for (let i = 1; i < count; i++) await listen(first + i)
+        const first = 20_000 + randomInt(12_000)
+        for (let i = 0; i < count; i++) await listen(first + i)
         return first
       } catch (error) {
         if (error.code !== 'EADDRINUSE') throw error
@@ -331,9 +330,8 @@ describe('instances end, die and come back, under clients of all kinds that talk
 
   step('`stop one`: its clients come back at the other one, whose clients notice nothing else', async server => {
     marked(residents())
-    const { code, stderr, seconds } = await server.script('stop', 'one')
-    assert.deepEqual([code, stderr], [0, ''])
-    assert.ok(seconds < 15, `it ended within ${seconds} s`)
+    const { code, stderr } = await server.script('stop', 'one')
+    assert.deepEqual([code, stderr], [0, ''], 'it ended by itself: who is killed for being late is named')
     for (const { a, b } of homes) {
       await a.settled(2)
       assert.equal(b.client.connects, 1)
@@ -406,9 +404,8 @@ describe('instances end, die and come back, under clients of all kinds that talk
   })
 
   step('`stop`: no process is left, and the data stays', async server => {
-    const { code, stderr, seconds } = await server.script('stop')
+    const { code, stderr } = await server.script('stop')
     assert.deepEqual([code, stderr], [0, ''])
-    assert.ok(seconds < 20, `it ended within ${seconds} s`)
     for (const [name, pid] of Object.entries(pids)) assert.ok(!lives(pid), `${name} has ended`)
     const status = await server.status()
     assert.deepEqual(status, { code: 1, runs: {}, not: ALL })
