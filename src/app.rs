@@ -24,6 +24,7 @@ use crate::{
         hub::{self, Hub, Parts},
         ids::Uid,
         secret::Secret,
+        supervise::Supervisor,
         token::{Creation, Realm, Tokens},
     },
     http::{self, Context, caller::Peer},
@@ -221,7 +222,8 @@ impl App {
 
         let (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>) = (Arc::new(SystemClock), Arc::new(SystemRng));
         let (metrics, tasks) = (Arc::new(Metrics::default()), TaskTracker::new());
-        let stores = Stores::open(config, clock.clone(), rng.clone(), &tasks).await?;
+        let supervisor = Supervisor::new(tasks.clone(), metrics.clone());
+        let stores = Stores::open(config, clock.clone(), rng.clone(), &supervisor).await?;
         let first_admin = if stores.first_start { first_admin(&*stores.tokens, &*rng, &config.store.path).await? } else { None };
 
         let (listening, working) = (CancellationToken::new(), CancellationToken::new());
@@ -234,7 +236,7 @@ impl App {
             clock,
             rng,
             metrics: metrics.clone(),
-            tasks: tasks.clone(),
+            supervisor: supervisor.clone(),
             options: hub::Options { patience: config.store.patience, pending: config.store.pending.bytes() },
             force_user_auth: !config.auth.ignore,
         });
@@ -287,25 +289,28 @@ impl App {
             metrics,
             connections: tasks.clone(),
             writes: writes.clone(),
+            ending: Arc::new(listening.clone()),
         };
+        hub.set_ready(true); // before the first of those who wait at the listeners is let in
         let (mut addresses, mut localhost) = (Vec::new(), Localhost::default());
         for (what, listener, tls, site) in sites {
             addresses.push(Address { what, tls: tls.is_some(), address: listener.address });
             for listener in localhost.pair(listener) {
-                let (site, bounds) = (site.clone(), bounds.clone());
-                tasks.spawn(listener.serve(site, tls.clone(), bounds, config.websocket.header_timeout, listening.clone()));
+                let (listener, site, tls, bounds) = (Arc::new(listener), site.clone(), tls.clone(), bounds.clone());
+                let header_timeout = config.websocket.header_timeout;
+                let serve = move || listener.clone().serve(site.clone(), tls.clone(), bounds.clone(), header_timeout);
+                supervisor.keep(what, &listening, serve);
             }
         }
         localhost.tell();
         for tls in [websocket_tls, api_tls].into_iter().flatten() {
-            tasks.spawn(working.clone().run_until_cancelled_owned(tls.watch()));
+            supervisor.keep("certificates", &working, move || tls.clone().watch());
         }
-        tasks.spawn(working.clone().run_until_cancelled_owned(async {
+        supervisor.keep("pulse", &working, async || {
             loop {
                 tokio::time::sleep(PULSE).await;
             }
-        }));
-        hub.set_ready(true);
+        });
         Ok(App {
             addresses,
             first_admin,

@@ -16,4 +16,6 @@ pub mod outlet;
 pub mod presence;
 pub mod room;
 pub mod secret;
+pub mod supervise;
+pub mod throttle;
 pub mod token;

@@ -3,7 +3,7 @@
 //! Exit codes: 0 all went well; 1 something failed while running; 2 the command line or configuration is wrong; 3 an address can't be
 //! listened on; 4 the store can't be opened; 5 the account exists already, or does not exist; 6 the deadline of the orderly end passed;
 //! 7 a copy lacks something; 130 ended at once by a second signal.
-use std::{net::SocketAddr, path::Path, process::ExitCode};
+use std::{fmt::Display, io::Write, net::SocketAddr, path::Path, process::ExitCode};
 
 use always_online::{
     app::{
@@ -14,6 +14,7 @@ use always_online::{
         self, Config,
         cli::{AccountCommand, Cli, Command, End, Role, TokenCommand},
     },
+    console::{self, Unwritten},
     domain::{
         clock::SystemRng,
         ids::Uid,
@@ -23,7 +24,7 @@ use always_online::{
     },
     health::Question,
     lifecycle::Signals,
-    telemetry,
+    telemetry::Log,
 };
 use anyhow::Context;
 
@@ -41,20 +42,14 @@ fn main() -> ExitCode {
     let config = match cli.config(std::env::vars_os()) {
         Ok(config) => config,
         Err(problems) => {
-            eprintln!("{problems}");
+            console::complain(problems);
             return ExitCode::from(WRONG_CONFIGURATION);
         }
     };
     let outcome = match cli.command {
-        Command::CheckConfig => Ok(check(&config)),
-        Command::PrintConfig => {
-            print!("{}", config.print());
-            Ok(0)
-        }
-        Command::PrintReference => {
-            print!("{}", config::reference());
-            Ok(0)
-        }
+        Command::CheckConfig => check(&config),
+        Command::PrintConfig => result(config.print()),
+        Command::PrintReference => result(config::reference()),
         Command::Run(role) => run(config, role),
         Command::Health(url) => health(&config, url.as_deref()),
         Command::Backup { file } => backup(&config, &file),
@@ -65,22 +60,29 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("always-online: {error:#}");
+            if !error.downcast_ref::<Unwritten>().is_some_and(Unwritten::is_unread) {
+                console::complain(format_args!("always-online: {error:#}"));
+            }
             ExitCode::from(code(&error))
         }
     }
 }
 
-fn check(config: &Config) -> u8 {
+/// Prints what a command is for.
+fn result(text: impl Display) -> anyhow::Result<u8> {
+    console::print(text)?;
+    Ok(0)
+}
+
+fn check(config: &Config) -> anyhow::Result<u8> {
     let problems = app::check(config);
     if problems.is_empty() {
-        println!("the configuration is valid");
-        return 0;
+        return result("the configuration is valid\n");
     }
     for problem in problems {
-        eprintln!("always-online: {problem}");
+        console::complain(format_args!("always-online: {problem}"));
     }
-    WRONG_CONFIGURATION
+    Ok(WRONG_CONFIGURATION)
 }
 
 fn code(error: &anyhow::Error) -> u8 {
@@ -102,23 +104,20 @@ fn known(error: CopyError) -> anyhow::Error {
 
 fn backup(config: &Config, file: &Path) -> anyhow::Result<u8> {
     let backup = copy::backup(config, file).map_err(known)?;
-    println!("rooms: {}", backup.rooms);
-    println!("messages: {}", backup.messages);
-    println!("accounts: {}", backup.accounts);
-    println!("bytes: {}", backup.bytes);
-    Ok(0)
+    let lines = [("rooms", backup.rooms), ("messages", backup.messages), ("accounts", backup.accounts), ("bytes", backup.bytes)];
+    result(lines.map(|(what, count)| format!("{what}: {count}\n")).concat())
 }
 
 fn copy(config: &Config, from: End, to: End) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let copied = match runtime.block_on(copy::copy(config, from, to)) {
         Err(error @ CopyError::NoServers) => {
-            eprintln!("always-online: {error}");
+            console::complain(format_args!("always-online: {error}"));
             return Ok(WRONG_CONFIGURATION);
         }
         other => other.map_err(known)?,
     };
-    print!("{copied}");
+    console::print(&copied)?;
     Ok(if copied.is_complete() { 0 } else { INCOMPLETE })
 }
 
@@ -134,8 +133,18 @@ fn runtime(config: &Config) -> anyhow::Result<tokio::runtime::Runtime> {
     builder.enable_all().build().context("the runtime could not be started")
 }
 
+/// Whatever it says, and how it ends, goes through the log: standard error may be a pipe that nobody reads.
 fn run(config: Config, role: Role) -> anyhow::Result<u8> {
-    telemetry::install(&config);
+    let log = Log::install(&config).context("the log can't be written")?;
+    let code = run_server(config, role).unwrap_or_else(|error| {
+        log.say(format_args!("always-online: {error:#}"));
+        code(&error)
+    });
+    log.flush();
+    Ok(code)
+}
+
+fn run_server(config: Config, role: Role) -> anyhow::Result<u8> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
@@ -150,19 +159,25 @@ async fn serve(config: Config, role: Role) -> anyhow::Result<u8> {
     let mut signals = Signals::install().context("signals can't be handled")?;
     let app = App::start(&config, role).await?;
     announce(&app);
-    signals.next().await;
+    let signal = signals.first().await;
+    tracing::info!(signal, "asked to end");
     tokio::select! {
         in_time = app.drain() => Ok(if in_time { 0 } else { DEADLINE }),
-        () = signals.next() => Ok(INTERRUPTED),
+        () = signals.second() => Ok(INTERRUPTED),
     }
 }
 
-/// Tells people, and scripts, where to look. That nobody reads it is no reason to end.
+/// Tells people, and scripts, where to look. That nobody reads it is no reason to end, nor to wait: it has a thread of its own.
 fn announce(app: &App) {
-    let _ = announce_to(app, &mut std::io::stdout().lock());
+    let mut text = Vec::new();
+    let _ = announce_to(app, &mut text); // memory takes it
+    let _ = std::thread::Builder::new().name("announcement".into()).spawn(move || {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(&text).and_then(|()| out.flush());
+    });
 }
 
-fn announce_to(app: &App, out: &mut impl std::io::Write) -> std::io::Result<()> {
+fn announce_to(app: &App, out: &mut impl Write) -> std::io::Result<()> {
     writeln!(out, "always-online {} is running.", env!("CARGO_PKG_VERSION"))?;
     for Address { what, tls, address } in &app.addresses {
         writeln!(out, "{what} {}://{}", if *tls { "https" } else { "http" }, reachable(*address))?;
@@ -188,14 +203,13 @@ fn health(config: &Config, url: Option<&str>) -> anyhow::Result<u8> {
     let question = match url.map(str::parse::<Question>) {
         Some(Ok(question)) => question,
         Some(Err(why)) => {
-            eprintln!("always-online: {why}");
+            console::complain(format_args!("always-online: {why}"));
             return Ok(WRONG_CONFIGURATION);
         }
         None => Question::of(config.websocket.listen, config.websocket.tls().is_some())?,
     };
     question.ask()?;
-    println!("ready");
-    Ok(0)
+    result("ready\n")
 }
 
 enum Change {
@@ -242,7 +256,7 @@ async fn apply(config: &Config, accounts: &Accounts, realm: Realm, change: Chang
         Change::Create(uid) => {
             let token = Secret::random(&SystemRng)?;
             match tokens.create(realm, &name(&uid)?, &token).await? {
-                Creation::Created => println!("{}", token.reveal()),
+                Creation::Created => console::print_line(token.reveal())?,
                 Creation::Exists => return missing(&uid, "exists already"),
             }
         }
@@ -251,7 +265,7 @@ async fn apply(config: &Config, accounts: &Accounts, realm: Realm, change: Chang
             if !tokens.refresh(realm, &name(&uid)?, &token).await? {
                 return missing(&uid, "does not exist");
             }
-            println!("{}", token.reveal());
+            console::print_line(token.reveal())?;
         }
         Change::Remove(uid) => {
             let removed = tokens.revoke(realm, &name(&uid)?).await?;
@@ -277,18 +291,18 @@ async fn apply(config: &Config, accounts: &Accounts, realm: Realm, change: Chang
         }
         Change::List => {
             for account in tokens.list(realm).await? {
-                println!("{}", account.uid);
+                console::print_line(account.uid)?;
             }
         }
         Change::Seal => match accounts.seal().await? {
-            Some(sealed) => println!("sealed {sealed} tokens; from now on only hashes are written"),
-            None => println!("nothing to do: the embedded store always keeps hashes alone"),
+            Some(sealed) => console::print_line(format_args!("sealed {sealed} tokens; from now on only hashes are written"))?,
+            None => console::print_line("nothing to do: the embedded store always keeps hashes alone")?,
         },
     }
     Ok(0)
 }
 
 fn missing(uid: &str, what: &str) -> anyhow::Result<u8> {
-    eprintln!("always-online: {uid} {what}");
+    console::complain(format_args!("always-online: {uid} {what}"));
     Ok(NO_SUCH_ACCOUNT)
 }

@@ -1,4 +1,6 @@
 //! Counters for operators, in the text format of Prometheus. No uid or room id is ever a label.
+use std::sync::LazyLock;
+
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -17,6 +19,26 @@ struct Storage {
     storage: &'static str,
 }
 
+/// A task that must live as long as the server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Task {
+    task: &'static str,
+}
+
+/// Counters of what a process has only one of, whatever runs in it: its log and its panics.
+#[derive(Default)]
+pub struct Process {
+    /// Lines of the log that could not be written.
+    pub log_lines_lost: Counter,
+    pub panics: Counter,
+}
+
+/// Those of this process.
+pub fn process() -> &'static Process {
+    static PROCESS: LazyLock<Process> = LazyLock::new(Process::default);
+    &PROCESS
+}
+
 /// All of them.
 pub struct Metrics {
     registry: Registry,
@@ -32,6 +54,7 @@ pub struct Metrics {
     pub store_failures: Counter,
     /// Pages of `sync`.
     pub pages: Counter,
+    restarts: Family<Task, Counter>,
 }
 
 impl Default for Metrics {
@@ -46,6 +69,7 @@ impl Default for Metrics {
             batches: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1024.0]),
             store_failures: Counter::default(),
             pages: Counter::default(),
+            restarts: Family::default(),
             registry: Registry::default(),
         };
         registry.register("connections", "Connections open now", metrics.connections.clone());
@@ -56,6 +80,9 @@ impl Default for Metrics {
         registry.register("batch_messages", "Messages per batch of a room", metrics.batches.clone());
         registry.register("store_failures", "Store calls that failed", metrics.store_failures.clone());
         registry.register("sync_pages", "Pages of sync answered", metrics.pages.clone());
+        registry.register("task_restarts", "Tasks that must live, panicked, and were started again, by task", metrics.restarts.clone());
+        registry.register("panics", "Panics: defects of the server", process().panics.clone());
+        registry.register("log_lines_lost", "Lines of the log that could not be written", process().log_lines_lost.clone());
         Metrics { registry, ..metrics }
     }
 }
@@ -69,6 +96,11 @@ impl Metrics {
     /// A connection was refused: it stays away.
     pub fn refused(&self, reason: &'static str) {
         self.refusals.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// A task that must live has panicked.
+    pub fn restarted(&self, task: &'static str) {
+        self.restarts.get_or_create(&Task { task }).inc();
     }
 
     /// Counts messages that were published, by storage type.

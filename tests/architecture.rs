@@ -8,13 +8,14 @@ use std::{
 };
 
 /// Modules at the top, and which of the others each may name.
-const ALLOWED: [(&str, &[&str]); 9] = [
+const ALLOWED: [(&str, &[&str]); 10] = [
     ("config", &[]),
     ("metrics", &[]),
     ("lifecycle", &[]),
     ("health", &[]),
+    ("console", &[]),
     ("domain", &["metrics"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["domain", "config", "metrics"]),
     ("store", &["domain", "config", "metrics"]),
     ("http", &["domain", "config", "metrics"]),
     ("net", &["domain", "config", "metrics"]),

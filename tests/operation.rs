@@ -8,6 +8,8 @@ mod accounts;
 mod backup;
 #[path = "operation/copy.rs"]
 mod copy;
+#[path = "operation/diagnostics.rs"]
+mod diagnostics;
 #[path = "operation/ending.rs"]
 mod ending;
 #[path = "operation/mongodb.rs"]

@@ -1,8 +1,6 @@
 //! Which stores the configuration names.
 use std::sync::Arc;
 
-use tokio_util::task::TaskTracker;
-
 use super::{StartError, tokens};
 use crate::{
     config::{Backend, Config, Durability, SecretUrl},
@@ -14,6 +12,7 @@ use crate::{
         ids::Uid,
         limit::Limits,
         presence::{Expelled, Presence},
+        supervise::Supervisor,
         token::Tokens,
     },
     store::{
@@ -47,7 +46,12 @@ pub(super) struct Stores {
 }
 
 impl Stores {
-    pub(super) async fn open(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>, tasks: &TaskTracker) -> Result<Self, StartError> {
+    pub(super) async fn open(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+        supervisor: &Supervisor,
+    ) -> Result<Self, StartError> {
         let files = || open_embedded(config, clock.clone(), rng.clone());
         let elsewhere = tokens::elsewhere(config, clock.clone()).await?;
         match (&config.store.messages, elsewhere) {
@@ -57,11 +61,11 @@ impl Stores {
             }
             (Backend::Embedded, Some(tokens)) => Ok(Self::of(files()?, tokens)),
             (Backend::Url(url), None) => {
-                let store = open_redis(config, url, rng.clone(), tasks).await?;
+                let store = open_redis(config, url, rng.clone(), supervisor).await?;
                 let files = files()?;
                 Ok(Stores { first_start: files.first_start(), files: Some(files.clone()), ..Self::of(store, files) })
             }
-            (Backend::Url(url), Some(tokens)) => Ok(Self::of(open_redis(config, url, rng.clone(), tasks).await?, tokens)),
+            (Backend::Url(url), Some(tokens)) => Ok(Self::of(open_redis(config, url, rng.clone(), supervisor).await?, tokens)),
         }
     }
 
@@ -107,7 +111,7 @@ fn open_embedded(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> R
 /// The store does not answer, or there are no such files here.
 pub async fn expel(config: &Config, uid: &Uid) -> Result<Expelled, StartError> {
     match &config.store.messages {
-        Backend::Url(url) => Ok(redis::expel(redis_options(config, url, Arc::new(SystemRng), &TaskTracker::new()), uid).await?),
+        Backend::Url(url) => Ok(redis::expel(redis_options(config, url, Arc::new(SystemRng), &Supervisor::default()), uid).await?),
         Backend::Embedded => {
             let noted = matches!(config.store.tokens, Backend::Embedded);
             let (path, uid) = (config.store.path.clone(), uid.clone());
@@ -117,11 +121,11 @@ pub async fn expel(config: &Config, uid: &Uid) -> Result<Expelled, StartError> {
     }
 }
 
-async fn open_redis(config: &Config, url: &SecretUrl, rng: Arc<dyn Rng>, tasks: &TaskTracker) -> Result<Arc<Redis>, OpenError> {
-    Ok(Redis::open(redis_options(config, url, rng, tasks)).await?)
+async fn open_redis(config: &Config, url: &SecretUrl, rng: Arc<dyn Rng>, supervisor: &Supervisor) -> Result<Arc<Redis>, OpenError> {
+    Ok(Redis::open(redis_options(config, url, rng, supervisor)).await?)
 }
 
-fn redis_options(config: &Config, url: &SecretUrl, rng: Arc<dyn Rng>, tasks: &TaskTracker) -> redis::Options {
+fn redis_options(config: &Config, url: &SecretUrl, rng: Arc<dyn Rng>, supervisor: &Supervisor) -> redis::Options {
     redis::Options {
         url: url.expose().to_owned(),
         shown: url.to_string(),
@@ -132,6 +136,6 @@ fn redis_options(config: &Config, url: &SecretUrl, rng: Arc<dyn Rng>, tasks: &Ta
         room_expiry: config.store.room_expiry,
         rate_limit: rate_limit(config),
         rng,
-        tasks: tasks.clone(),
+        supervisor: supervisor.clone(),
     }
 }

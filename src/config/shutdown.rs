@@ -20,13 +20,13 @@ const CLIENTS: Kind<u32> = Kind {
 };
 
 section! {
-    /// How the server ends after SIGTERM: clients are dropped bit by bit, so that they do not all come back at once.
+    /// How the server ends after SIGTERM, SIGINT or SIGHUP: clients are dropped bit by bit, so that they do not all come back at once.
     Shutdown("shutdown") {
         /// Time after which the process ends in any case (and half a second for the store).
         deadline: Duration = "20s", DURATION_OR_ZERO, "AO_SHUTDOWN__DEADLINE";
         /// Clients dropped at a time.
         batch: u32 = "100", CLIENTS, "AO_SHUTDOWN__BATCH";
-        /// Time over which the drops are spread, batch by batch.
+        /// Time over which the drops are spread, batch by batch; less for fewer than ten batches.
         jitter: Duration = "2s", DURATION_OR_ZERO, "AO_SHUTDOWN__JITTER";
     }
 }

@@ -105,6 +105,8 @@ pub struct AlwaysOnline {
 
 /// Entries of `ties` from which on it is swept.
 const SWEEP: usize = 1024;
+/// Batches of clients from which on dropping them takes the whole of the time that is configured.
+const MANY_BATCHES: usize = 10;
 /// Pages that are read and compressed at the same time: each may be some megabytes, several times over.
 const PAGES_AT_ONCE: usize = 8;
 
@@ -125,35 +127,43 @@ impl AlwaysOnline {
             building: Semaphore::new(PAGES_AT_ONCE),
             engine: OnceLock::new(),
         });
-        for (deadlines, late) in
-            [(dialect.unauthenticated.clone(), (|| Item::LateAuthenticate) as fn() -> Item), (dialect.roomless.clone(), || Item::LateJoin)]
-        {
-            let (stop, here) = (stop.clone(), dialect.clone());
-            dialect.hub.tasks.spawn(stop.run_until_cancelled_owned(async move {
-                loop {
-                    let connection = deadlines.next().await;
-                    let session = lock(&here.sessions).get(&connection).and_then(Weak::upgrade);
-                    if let Some(session) = session {
-                        session.put(late());
-                    }
-                }
-            }));
+        let supervisor = &dialect.hub.supervisor;
+        for (task, deadlines, late) in [
+            ("authentication deadlines", dialect.unauthenticated.clone(), (|| Item::LateAuthenticate) as fn() -> Item),
+            ("join deadlines", dialect.roomless.clone(), || Item::LateJoin),
+        ] {
+            let here = dialect.clone();
+            supervisor.keep(task, stop, move || here.clone().end_late(deadlines.clone(), late));
         }
-        let (departed, here) = (dialect.departed.clone(), dialect.clone());
-        dialect.hub.tasks.spawn(stop.clone().run_until_cancelled_owned(async move {
-            loop {
-                departed.next().await.close(&here);
-            }
-        }));
+        let here = dialect.clone();
+        supervisor.keep("departures", stop, move || here.clone().close_departed());
         let transport = Transport::new(dialect.clone());
         (dialect, transport)
     }
 
-    /// Drops everybody, `batch` clients at a time, spread over `jitter`; they come back to another node, or to the next start.
+    /// Tells sessions that their time is over. Never ends.
+    async fn end_late(self: Arc<Self>, deadlines: Arc<Deadlines<ConnectionId>>, late: fn() -> Item) {
+        loop {
+            let connection = deadlines.next().await;
+            let session = lock(&self.sessions).get(&connection).and_then(Weak::upgrade);
+            if let Some(session) = session {
+                session.put(late());
+            }
+        }
+    }
+
+    /// Closes the transports of clients that have left the namespace and did not come back. Never ends.
+    async fn close_departed(self: Arc<Self>) {
+        loop {
+            self.departed.next().await.close(&self);
+        }
+    }
+
+    /// Drops everybody, `batch` clients at a time, spread over `jitter`, or less where they are few; they come back to another node, or to the next
+    /// start.
     pub async fn drain(&self, batch: usize, jitter: Duration) {
         let sessions = self.sessions();
-        let batches = sessions.len().div_ceil(batch.max(1)).max(1);
-        let pause = jitter / u32::try_from(batches).unwrap_or(u32::MAX);
+        let pause = pause(sessions.len().div_ceil(batch.max(1)), jitter);
         for (i, sessions) in sessions.chunks(batch.max(1)).enumerate() {
             if i > 0 {
                 tokio::time::sleep(pause).await;
@@ -173,5 +183,26 @@ impl AlwaysOnline {
 
     fn ties(&self) -> MutexGuard<'_, HashMap<Sid, Ties>> {
         lock(&self.ties)
+    }
+}
+
+/// Between two of so many batches that are dropped. `jitter` is the time for many: the fewer there are, the sooner all are gone, as few that
+/// come back together hurt nobody.
+fn pause(batches: usize, jitter: Duration) -> Duration {
+    jitter / u32::try_from(batches.max(MANY_BATCHES)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_clients_are_dropped_at_once_and_many_over_the_whole_time() {
+        let jitter = Duration::from_secs(2);
+        let all = |batches: u32| pause(batches as usize, jitter) * (batches - 1);
+        assert_eq!([1, 2, 5].map(all), [0, 200, 800].map(Duration::from_millis));
+        for many in [10, 100, 5000] {
+            assert!(all(many) >= jitter * 9 / 10 && all(many) < jitter, "{many}");
+        }
     }
 }

@@ -19,6 +19,7 @@ use super::{
     outlet::Outlet,
     presence::Presence,
     room::Room,
+    supervise::Supervisor,
     token::Tokens,
 };
 use crate::metrics::Metrics;
@@ -42,8 +43,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
     pub metrics: Arc<Metrics>,
-    /// Every task of the core is spawned here.
-    pub tasks: TaskTracker,
+    /// Every task of the core is spawned on its tracker.
+    pub supervisor: Supervisor,
     pub options: Options,
     /// Whether users must present a valid token, as configured.
     pub force_user_auth: bool,
@@ -60,6 +61,7 @@ pub struct Hub {
     pub rng: Arc<dyn Rng>,
     pub metrics: Arc<Metrics>,
     pub tasks: TaskTracker,
+    pub supervisor: Supervisor,
     pub(super) options: Options,
     rooms: Mutex<HashMap<RoomId, Arc<Room>>>,
     connections: Mutex<HashMap<ConnectionId, Arc<dyn Outlet>>>,
@@ -150,7 +152,8 @@ impl Hub {
             clock: parts.clock,
             rng: parts.rng,
             metrics: parts.metrics,
-            tasks: parts.tasks,
+            tasks: parts.supervisor.tasks.clone(),
+            supervisor: parts.supervisor,
             options: parts.options,
             rooms: Mutex::default(),
             connections: Mutex::default(),

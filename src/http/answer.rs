@@ -6,6 +6,7 @@ use axum::{
 use serde::Serialize;
 use serde_json::json;
 
+use crate::domain::throttle::throttled;
 use crate::{config::Compat, domain::error::StoreError};
 
 /// How a request ended.
@@ -74,7 +75,7 @@ struct Envelope<'a, T> {
 
 impl From<StoreError> for Status {
     fn from(error: StoreError) -> Self {
-        tracing::warn!(%error, "a request failed");
+        throttled!(warn, %error, "a request failed");
         Status::ServerError
     }
 }

@@ -17,6 +17,7 @@ use super::{
     caller::{self, Peer},
     error,
 };
+use crate::domain::throttle::throttled;
 use crate::domain::{
     clock::alphanumeric,
     hub::Hub,
@@ -112,7 +113,7 @@ impl Demo {
             // Someone had that name: its token is kept, and another name is not worth a loop.
             Ok(Creation::Exists) => None,
             Err(error) => {
-                tracing::warn!(%error, "a visitor of the demo got no token");
+                throttled!(warn, %error, "a visitor of the demo got no token");
                 None
             }
         }

@@ -9,7 +9,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::domain::hub::Hub;
+use crate::domain::{hub::Hub, throttle::throttled};
 
 /// Whether the process lives, and whether it should be sent clients.
 pub fn routes(hub: Arc<Hub>) -> Router {
@@ -17,11 +17,14 @@ pub fn routes(hub: Arc<Hub>) -> Router {
         if !hub.is_ready() {
             return status(StatusCode::SERVICE_UNAVAILABLE, "draining");
         }
+        if hub.supervisor.down().is_some() {
+            return status(StatusCode::SERVICE_UNAVAILABLE, "failing"); // logged already
+        }
         let (broker, tokens) = tokio::join!(hub.broker.check(), hub.tokens.check());
         match broker.and(tokens) {
             Ok(()) => status(StatusCode::OK, "ready"),
             Err(error) => {
-                tracing::warn!(%error, "not ready");
+                throttled!(warn, %error, "not ready");
                 status(StatusCode::SERVICE_UNAVAILABLE, "store unavailable")
             }
         }

@@ -19,6 +19,7 @@ use super::{
     params::{self, Params},
     route,
 };
+use crate::domain::throttle::throttled;
 use crate::{
     config::Open,
     domain::{
@@ -92,7 +93,7 @@ fn is_open(context: &Context, action: Action, local: bool) -> bool {
 async fn change(context: &Context, uid: &Uid, action: Action) -> Result<Secret, Status> {
     let hub = &context.hub;
     let token = Secret::random(&*hub.rng).map_err(|error| {
-        tracing::error!(%error, "no token could be made");
+        throttled!(error, %error, "no token could be made");
         Status::ServerError
     })?;
     match action {

@@ -16,14 +16,19 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use tokio::sync::{Notify, futures::Notified};
-use tokio_util::task::TaskTracker;
+use tokio::{
+    sync::{Notify, futures::Notified},
+    time::sleep,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{queue::Queue, socket::Socket};
 use crate::metrics::Metrics;
 
-/// How long a connection that we close may take to say that it has read everything.
+/// How long a connection that we close may take to say that it has read everything; and while the server ends, which waits for it. What was
+/// written is with the kernel and goes its way after the end too, unless the client still sends.
 const LINGER: Duration = Duration::from_secs(2);
+const LINGER_AT_THE_END: Duration = Duration::from_millis(500);
 
 /// Bounds of every connection of a listener.
 #[derive(Clone)]
@@ -37,6 +42,8 @@ pub struct Bounds {
     pub connections: TaskTracker,
     /// Tasks that write what is left: they end by themselves, soon.
     pub writes: TaskTracker,
+    /// Cancelled when the server begins to end. Counted once more, as the clones of the token itself, one for each connection, would take a lock.
+    pub ending: Arc<CancellationToken>,
 }
 
 /// How a connection ends.
@@ -241,7 +248,15 @@ impl Link {
                 self.socket.drain().await;
             }
         };
-        let _ = tokio::time::timeout(LINGER, goodbye).await;
+        let hurry = async {
+            self.bounds.ending.cancelled().await;
+            sleep(LINGER_AT_THE_END).await;
+        };
+        tokio::select! {
+            () = goodbye => {}
+            () = hurry => {}
+            () = sleep(LINGER) => {}
+        }
     }
 }
 

@@ -12,7 +12,6 @@ use axum::body::Body;
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio_util::sync::CancellationToken;
 
 use super::{
     handshake::{First, first},
@@ -21,6 +20,7 @@ use super::{
     stream::Stream,
     tls::Tls,
 };
+use crate::domain::throttle::throttled;
 
 /// Connections that the kernel keeps for us until they are accepted.
 const ACCEPT_QUEUE: u32 = 4096;
@@ -68,29 +68,19 @@ impl Listener {
         Some(SocketAddr::new(other, self.address.port()))
     }
 
-    /// Serves until `stop`; connections that are open then go on. `header_timeout` bounds the reading of a request's head, from the
+    /// Serves until it is dropped; connections that are open then go on. `header_timeout` bounds the reading of a request's head, from the
     /// connection's beginning (that of TLS, with `tls`) or the previous answer's end.
-    pub async fn serve<S: Service>(
-        self,
-        service: S,
-        tls: Option<Arc<Tls>>,
-        bounds: Bounds,
-        header_timeout: Duration,
-        stop: CancellationToken,
-    ) {
+    pub async fn serve<S: Service>(self: Arc<Self>, service: S, tls: Option<Arc<Tls>>, bounds: Bounds, header_timeout: Duration) {
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(header_timeout);
         loop {
-            let (socket, peer) = tokio::select! {
-                () = stop.cancelled() => return,
-                accepted = self.socket.accept() => match accepted {
-                    Ok(accepted) => accepted,
-                    Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
-                        tokio::time::sleep(ACCEPT_PAUSE).await;
-                        continue;
-                    }
-                },
+            let (socket, peer) = match self.socket.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    throttled!(warn, %error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
             };
             let _ = socket.set_nodelay(true);
             let Ok(session) = tls.as_ref().map(|tls| tls.session()).transpose() else { continue };

@@ -18,6 +18,7 @@ use super::{
     link::{Closing, Link, dead},
     queue::Queue,
 };
+use crate::domain::throttle::throttled;
 
 /// The event that is the marker, and the text of its frame, which no other frame can equal: its name is no event of ours. It is given to
 /// the engine behind all else, and never written.
@@ -140,7 +141,7 @@ impl Link {
     /// The client does not read fast enough.
     fn behind(self: &Arc<Self>, why: &'static str) {
         if !self.is_killed() {
-            tracing::info!(peer = %self.peer, why, "client does not read what it is sent; closed");
+            throttled!(info, peer = %self.peer, why, "client does not read what it is sent; closed");
             self.bounds.metrics.dropped(why);
             // The kernel is to forget what it has for this client, too: a reset instead of an end behind megabytes that nobody reads.
             self.socket.forget();

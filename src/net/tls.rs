@@ -17,6 +17,7 @@ use rustls::{
 };
 
 use crate::config::TlsFiles;
+use crate::domain::throttle::throttled;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(10);
@@ -86,7 +87,9 @@ impl Tls {
     }
 
     pub(super) fn session(&self) -> Result<ServerConnection, rustls::Error> {
-        ServerConnection::new(self.config.clone()).inspect_err(|error| tracing::error!(%error, "no TLS for a new connection"))
+        ServerConnection::new(self.config.clone()).inspect_err(|error| {
+            throttled!(error, %error, "no TLS for a new connection");
+        })
     }
 
     /// Takes new files in, when there are any. Never ends.

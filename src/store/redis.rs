@@ -51,7 +51,7 @@ use tokio::{
     sync::{Notify, watch},
     time::Instant,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 pub use self::{archive::RedisArchive, revocations::expel};
 use self::{
@@ -67,6 +67,7 @@ use crate::domain::{
     clock::{Rng, alphanumeric},
     error::StoreError,
     ids::{ConnectionId, RoomId},
+    supervise::Supervisor,
 };
 
 /// Characters of a node's name.
@@ -91,8 +92,8 @@ pub struct Options {
     /// Successful authentications of one uid, and the window they are counted in; none: any number.
     pub rate_limit: Option<(u32, Duration)>,
     pub rng: Arc<dyn Rng>,
-    /// Every task is spawned here.
-    pub tasks: TaskTracker,
+    /// Every task is spawned on its tracker.
+    pub supervisor: Supervisor,
 }
 
 /// Why the store can't be opened, and what to do.
@@ -174,14 +175,24 @@ impl Redis {
         });
         this.register().await.map_err(|e| OpenError::Unsuitable { url: this.options.shown.clone(), why: e.to_string() })?;
         let listening = this.listen_first().await.map_err(|e| OpenError::Unsuitable { url: this.options.shown.clone(), why: e })?;
-        let (keeper, listener, leaser, watcher, looker) = (this.clone(), this.clone(), this.clone(), this.clone(), this.clone());
-        this.spawn(async move { keeper.client.keep().await });
-        this.spawn(async move { listener.listen(listening).await });
-        this.spawn(async move { leaser.keep_lease().await });
-        this.spawn(async move { watcher.watch_restarts().await });
-        this.spawn(async move { looker.keep_looking().await });
-
+        this.keep("connection to Redis", async |this| this.client.keep().await);
+        let mut begun = Some(listening);
+        this.keep("listening to Redis", move |this| this.listen(begun.take()));
+        this.keep("signs of life", Self::keep_lease);
+        let mut again = false;
+        this.keep("restarts of Redis", move |this| this.watch_restarts(std::mem::replace(&mut again, true)));
+        this.keep("revocations", Self::keep_looking);
         Ok(this)
+    }
+
+    /// Does something for as long as the store is open.
+    fn keep<F: Future<Output = ()> + Send + 'static>(
+        self: &Arc<Self>,
+        task: &'static str,
+        mut work: impl FnMut(Arc<Self>) -> F + Send + 'static,
+    ) {
+        let this = self.clone();
+        self.options.supervisor.keep(task, &self.ended, move || work(this.clone()));
     }
 
     /// For what outlives a call.
@@ -198,7 +209,7 @@ impl Redis {
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.options.tasks.spawn(self.ended.clone().run_until_cancelled_owned(work));
+        self.options.supervisor.tasks.spawn(self.ended.clone().run_until_cancelled_owned(work));
     }
 
     /// Milliseconds until an unused room is deleted; 0: never.

@@ -1,14 +1,21 @@
 //! Ways to stop: in order, too late, and at once.
-use std::{net::SocketAddr, process::Stdio, time::Duration};
+use std::{
+    io::{PipeReader, PipeWriter},
+    net::SocketAddr,
+    process::Stdio,
+    time::Duration,
+};
 
 use futures_util::future::select_all;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    process::Command,
     sync::watch,
 };
 
+use crate::diagnostics;
 use crate::support::{
     client::{Client, Packet},
     http, ports,
@@ -58,7 +65,7 @@ async fn flood(mut client: Client, acks: watch::Sender<u64>) -> (Vec<Value>, Vec
 
 #[tokio::test]
 async fn an_orderly_end_keeps_what_was_acknowledged_and_lets_clients_come_back() {
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "HUP"] {
         let mut server = Server::start().await;
         let acks = watch::Sender::new(0);
         let mut senders = Vec::new();
@@ -174,22 +181,74 @@ async fn a_deadline_that_passes_has_a_code_of_its_own() {
     assert_eq!(stored.first().map(|m| &m["1"]), Some(&json!("stored")));
 }
 
+/// A terminal that is closed sends it twice, by its shell and by itself.
 #[tokio::test]
-async fn that_nobody_reads_the_announcement_is_no_reason_to_end() {
-    // The address has to be known without it.
+async fn a_second_sighup_does_not_end_it_at_once() {
+    let mut server = slow().start().await;
+    let mut guests = guests(&server, 10).await;
+    server.signal("HUP");
+    server.logs("ending").await;
+    server.signal("HUP");
+    server.logs("SIGHUP changes nothing").await;
+    assert!(guests.iter_mut().any(|guest| guest.arrived().is_none()), "all are gone at once");
+    server.signal("TERM");
+    assert_eq!(server.end().await.code(), Some(INTERRUPTED), "{}", server.stderr());
+}
+
+/// Whoever starts it with `nohup` wants it to outlive the terminal.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn sighup_stays_ignored_where_it_was() {
     let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
     let setup = Setup::new().without("AO_WEBSOCKET__TLS_CERTIFICATE").without("AO_WEBSOCKET__TLS_KEY");
-    let setup = setup.env("AO_WEBSOCKET__LISTEN", address.to_string());
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    let mut server = setup.command().stdout(writer).stderr(Stdio::null()).spawn().unwrap();
-    let ready = async {
+    let bare = setup.env("AO_WEBSOCKET__LISTEN", address.to_string()).command();
+    let mut command = Command::new("nohup");
+    command.arg(bare.as_std().get_program()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    for (name, value) in bare.as_std().get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let mut server = command.spawn().unwrap();
+    let kill = |name: &str| {
+        let pid = server.id().expect("it runs");
+        assert!(std::process::Command::new("sh").args(["-c", &format!("kill -s {name} {pid}")]).status().unwrap().success());
+    };
+    listens(address).await;
+    kill("HUP");
+    let mut anna = soon("a connection", Client::connect(address)).await;
+    kill("HUP");
+    anna.emit("authenticate", &json!({ "uid": "anna", "token": "unknown" }));
+    assert_eq!(anna.event("authenticate").await["status"], 1, "it serves");
+    kill("TERM");
+    assert_eq!(soon("the end", server.wait()).await.unwrap().code(), Some(0));
+}
+
+async fn listens(address: SocketAddr) {
+    let listens = async {
         while TcpStream::connect(address).await.is_err() {
-            assert_eq!(server.try_wait().unwrap(), None, "it has ended");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    soon("somebody who listens", ready).await;
+    soon("somebody who listens", listens).await;
+}
+
+#[tokio::test]
+async fn that_nobody_reads_the_announcement_is_no_reason_to_end() {
+    for nobody in [diagnostics::unread_pipe, diagnostics::full_pipe] {
+        serves_without_a_reader(nobody()).await;
+    }
+}
+
+/// What the server says and logs goes to one pipe, as with `2>&1`.
+async fn serves_without_a_reader((writer, _reader): (PipeWriter, Option<PipeReader>)) {
+    // The address has to be known without it.
+    let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
+    let setup = Setup::new().without("AO_WEBSOCKET__TLS_CERTIFICATE").without("AO_WEBSOCKET__TLS_KEY");
+    let setup = setup.env("AO_WEBSOCKET__LISTEN", address.to_string()).env("AO_LOG", "debug");
+    let mut server = setup.command().stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+    listens(address).await;
     let token = setup.clone().args(["token", "create", "anna"]).run().await;
     let mut anna = soon("a connection", Client::connect(address)).await;
     anna.sign_in("anna", token.succeeds().trim()).await;
@@ -197,4 +256,7 @@ async fn that_nobody_reads_the_announcement_is_no_reason_to_end() {
     anna.send(&json!({ "s": 0, "1": "is anybody there?" })).await;
     assert_eq!(http::get(address, "/readyz").await.status, 200);
     assert_eq!(server.try_wait().unwrap(), None, "it has ended");
+    let pid = server.id().expect("it runs");
+    assert!(std::process::Command::new("sh").args(["-c", &format!("kill -s TERM {pid}")]).status().unwrap().success());
+    assert_eq!(soon("the end", server.wait()).await.unwrap().code(), Some(0));
 }

@@ -31,6 +31,8 @@ pub struct Setup {
     folder: Arc<TempDir>,
     environment: Vec<(String, String)>,
     arguments: Vec<OsString>,
+    /// Files that it may have open.
+    descriptors: Option<usize>,
 }
 
 impl Default for Setup {
@@ -44,7 +46,7 @@ impl Setup {
     pub fn new() -> Setup {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let data = folder.path().join("data").to_str().unwrap().to_owned();
-        let mut setup = Setup { folder, environment: Vec::new(), arguments: Vec::new() };
+        let mut setup = Setup { folder, environment: Vec::new(), arguments: Vec::new(), descriptors: None };
         for listener in ["AO_WEBSOCKET__LISTEN", "AO_API__LISTEN", "AO_DEMO__LISTEN"] {
             setup = setup.env(listener, "127.0.0.1:0");
         }
@@ -88,6 +90,12 @@ impl Setup {
         self
     }
 
+    /// It can't have more files and connections open than this.
+    pub fn limited_to(mut self, descriptors: usize) -> Setup {
+        self.descriptors = Some(descriptors);
+        self
+    }
+
     /// The value of a variable.
     fn value(&self, name: &str) -> Option<&str> {
         self.environment.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
@@ -105,7 +113,14 @@ impl Setup {
 
     /// The program with this environment and nothing of the developer's own settings.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(BINARY);
+        let mut command = match self.descriptors {
+            None => Command::new(BINARY),
+            Some(most) => {
+                let mut command = Command::new("sh");
+                command.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\""), BINARY]);
+                command
+            }
+        };
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AO_")) {
             command.env_remove(name);
         }
@@ -129,9 +144,20 @@ impl Setup {
         server
     }
 
+    /// As [`Setup::start`], with another standard error than one that the test reads.
+    pub async fn start_logging_to(self, stderr: impl Into<Stdio>) -> Server {
+        let mut server = self.launch_as(|setup| Process::spawn_logging_to(setup, stderr));
+        server.find_addresses().await;
+        server
+    }
+
     /// Starts a server without waiting for anything.
     pub fn launch(self) -> Server {
-        let process = Process::spawn(&self);
+        self.launch_as(Process::spawn)
+    }
+
+    fn launch_as(self, spawn: impl FnOnce(&Setup) -> Process) -> Server {
+        let process = spawn(&self);
         Server { setup: self, process, addresses: HashMap::new(), tunnels: HashMap::new(), tokens: Mutex::default() }
     }
 
@@ -197,6 +223,11 @@ impl Lines {
         Lines { seen, reader: Some(reader) }
     }
 
+    /// Of a process whose lines go elsewhere.
+    fn none() -> Lines {
+        Lines { seen: watch::channel(Vec::new()).1, reader: None }
+    }
+
     fn text(&self) -> String {
         self.seen.borrow().join("\n")
     }
@@ -221,6 +252,12 @@ impl Process {
         // The command owns the writing ends: it must be gone for the reading ones to see the end.
         let child = setup.command().stdout(stdout).stderr(stderr).spawn().expect("the binary starts");
         Process { child, stdout: Lines::read(out), stderr: Lines::read(err) }
+    }
+
+    fn spawn_logging_to(setup: &Setup, stderr: impl Into<Stdio>) -> Process {
+        let (out, stdout) = std::io::pipe().unwrap();
+        let child = setup.command().stdout(stdout).stderr(stderr).spawn().expect("the binary starts");
+        Process { child, stdout: Lines::read(out), stderr: Lines::none() }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::domain::archive::Progress;
+use crate::{console::complain, domain::archive::Progress};
 
 /// Standard error.
 pub(super) struct Console {
@@ -41,7 +41,7 @@ impl Progress for Console {
             bar.set_style(style);
         }
         if !self.terminal {
-            eprintln!("{what}: {total} to copy");
+            complain(format_args!("{what}: {total} to copy"));
         }
         self.running(|running| *running = Some(Running { what: what.to_owned(), total, done: 0, bar }));
     }
@@ -54,7 +54,7 @@ impl Progress for Console {
             *done += by;
             bar.inc(by);
             if !self.terminal && tenth(*done) > before {
-                eprintln!("{what}: {done} of {total}");
+                complain(format_args!("{what}: {done} of {total}"));
             }
         });
     }
@@ -67,8 +67,8 @@ impl Progress for Console {
 
     fn warn(&self, text: &str) {
         self.running(|running| match running {
-            Some(running) => running.bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(running) => running.bar.suspend(|| complain(text)),
+            None => complain(text),
         });
     }
 }

@@ -11,6 +11,7 @@ use super::{
     session::{Phase, Session, lock},
     wire::{self, AuthRefusal},
 };
+use crate::domain::throttle::throttled;
 use crate::domain::{
     error::StoreError,
     ids::{RoomId, Uid},
@@ -75,7 +76,7 @@ impl Guest {
 }
 
 fn failed(error: &StoreError) -> AuthRefusal {
-    tracing::warn!(%error, "an authentication failed");
+    throttled!(warn, %error, "an authentication failed");
     AuthRefusal::Server
 }
 

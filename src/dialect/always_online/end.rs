@@ -5,6 +5,7 @@ use super::{
     session::{Phase, Session, lock},
     wire,
 };
+use crate::domain::throttle::throttled;
 use crate::domain::{
     ids::{RoomId, Uid},
     presence::Departure,
@@ -52,7 +53,7 @@ impl Session {
 
     /// What a session whose phase was lost owes to others.
     pub(super) async fn abandon(self: &Arc<Self>) -> Phase {
-        tracing::error!(socket = %self.public.0, "a session failed; its connection is closed");
+        throttled!(error, socket = %self.public.0, "a session failed; its connection is closed");
         self.drop_connection("failure");
         if let Some(uid) = self.uid.get() {
             let rooms: Vec<RoomId> = lock(&self.places).iter().map(|r| r.id.clone()).collect();
@@ -69,7 +70,7 @@ impl Session {
         }
         lock(&self.places).clear();
         if let Err(error) = hub.presence.end(uid, self.id).await {
-            tracing::warn!(%error, "a session could not be ended");
+            throttled!(warn, %error, "a session could not be ended");
         }
         hub.unregister(self.id);
     }

@@ -12,6 +12,7 @@ use super::{
     session::{Session, lock},
     wire,
 };
+use crate::domain::throttle::throttled;
 use crate::net::{Closing, Link, outbound::DISCONNECT};
 
 /// A page counts as written when no more than this is left of it.
@@ -40,7 +41,7 @@ impl Session {
 
     fn fall_behind(&self) {
         if self.is_open() {
-            tracing::info!(socket = %self.public.0, "client does not read what it is sent; closed");
+            throttled!(info, socket = %self.public.0, "client does not read what it is sent; closed");
         }
         self.close_dropped("slow", Closing::Abrupt);
     }

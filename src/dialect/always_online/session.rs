@@ -22,6 +22,7 @@ use super::{
     post::Desk,
     wire,
 };
+use crate::domain::throttle::throttled;
 use crate::domain::{
     broker::Publication,
     clock::{NoRandomness, alphanumeric},
@@ -74,7 +75,7 @@ impl Session {
     /// system has no random numbers.
     pub(super) fn begin(dialect: &Arc<AlwaysOnline>, lane: Lane) -> Result<Arc<Self>, NoRandomness> {
         let public = alphanumeric(&*dialect.hub.rng, SOCKET_ID).inspect_err(|error| {
-            tracing::error!(%error, "a connection had to be refused");
+            throttled!(error, %error, "a connection had to be refused");
         })?;
         let session = Arc::new(Session {
             id: dialect.hub.new_connection(),

@@ -5,6 +5,7 @@ use bytes::{Bytes, BytesMut};
 use serde_json::value::RawValue;
 
 use super::{join::Member, pages, session::Session, wire};
+use crate::domain::throttle::throttled;
 use crate::domain::{
     broker::Entry,
     history::{self, History},
@@ -73,7 +74,7 @@ impl Session {
         let page = match history::read(&*self.dialect.hub.broker, &member.room.id, request.offset).await {
             Ok(page) => page,
             Err(error) => {
-                tracing::warn!(room = %member.room.id, %error, "a sync failed");
+                throttled!(warn, room = %member.room.id, %error, "a sync failed");
                 return None;
             }
         };

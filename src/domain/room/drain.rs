@@ -15,6 +15,7 @@ use super::{
     Job, Room, lock,
 };
 use crate::domain::message::Kind;
+use crate::domain::throttle::throttled;
 
 /// Most messages in one batch, most bytes of them (one more message may exceed it), and most deliveries on this node.
 const BATCH: usize = 1024;
@@ -46,7 +47,7 @@ pub(super) async fn run(room: Arc<Room>, hub: Arc<Hub>) {
             Work::One(job) => AssertUnwindSafe(single(&room, &hub, job)).catch_unwind().await,
         };
         if done.is_err() {
-            tracing::error!(room = %room.id, "a room's work failed; it goes on with the next");
+            throttled!(error, room = %room.id, "a room's work failed; it goes on with the next");
         }
         // Work that needs no store suspends nowhere: before more of it others get their turn.
         if !lock(&room.outbox).jobs.is_empty() {
@@ -160,7 +161,7 @@ fn count(hub: &Hub, entries: &[Entry]) {
 async fn retry(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>, first: StoreError, arrived: Instant) -> Outcome {
     let (mut error, mut pause) = (first, PAUSES.0);
     hub.metrics.store_failures.inc();
-    tracing::warn!(room = %room.id, %error, "messages can't be stored");
+    throttled!(warn, room = %room.id, %error, "messages can't be stored");
     if matches!(error, StoreError::OutcomeUnknown(_)) {
         return Outcome::Unknown; // should it be stored after all, all of it is delivered then
     }
@@ -191,7 +192,7 @@ async fn retry(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>, first: 
     };
     lock(&room.outbox).stuck = false;
     if outcome != Outcome::Done {
-        tracing::error!(room = %room.id, messages = stored.len(), %error, "gave up storing messages; their senders are told");
+        throttled!(error, room = %room.id, messages = stored.len(), %error, "gave up storing messages; their senders are told");
     }
     outcome
 }
@@ -269,7 +270,7 @@ async fn single(room: &Arc<Room>, hub: &Arc<Hub>, job: Job) {
                     if depart && let Err(error) = hub.presence.depart(&room.id, visitor.connection, Departure::Gone).await {
                         tracing::debug!(room = %room.id, %error, "a join that may have worked is undone later");
                     }
-                    tracing::warn!(room = %room.id, %error, "a join failed");
+                    throttled!(warn, room = %room.id, %error, "a join failed");
                     answer(&entered);
                 }
             }
@@ -278,13 +279,13 @@ async fn single(room: &Arc<Room>, hub: &Arc<Hub>, job: Job) {
         Job::Depart { connection, departure, done } => {
             room.silence(connection);
             if let Err(error) = hub.presence.depart(&room.id, connection, departure).await {
-                tracing::warn!(room = %room.id, %error, "a departure could not be announced");
+                throttled!(warn, room = %room.id, %error, "a departure could not be announced");
             }
             let _ = done.send(());
         }
         Job::Release { uid, by } => {
             if let Err(error) = hub.presence.release(&room.id, &uid, by).await {
-                tracing::warn!(room = %room.id, %error, "a held place could not be released");
+                throttled!(warn, room = %room.id, %error, "a held place could not be released");
             }
         }
         Job::Clear { done } => {

@@ -4,7 +4,10 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::net::{link::Bounds, socket::Socket};
+use crate::net::{
+    link::{Bounds, Closing},
+    socket::Socket,
+};
 
 const KEY: [u8; 4] = [7, 250, 0, 99];
 
@@ -116,10 +119,29 @@ async fn opened(bytes: Vec<u8>) -> (WebSocket, TcpStream) {
         metrics: Arc::default(),
         connections: tokio_util::task::TaskTracker::new(),
         writes: tokio_util::task::TaskTracker::new(),
+        ending: Arc::default(),
     };
     let mut stream = Stream::new(Link::new(Socket::new(stream, None), peer, bounds));
     stream.unread(bytes.into());
     (WebSocket::new(stream, 100), client)
+}
+
+/// It has the Close frame and the end of the stream, and does nothing.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_close_is_waited_for_but_hardly_when_the_server_ends() {
+    for (ends, wait) in [(false, Duration::from_secs(2)), (true, Duration::from_millis(500))] {
+        let (socket, _client) = opened(Vec::new()).await;
+        let (link, begin) = (socket.link().clone(), tokio::time::Instant::now());
+        link.close(Closing::Graceful, "a test");
+        drop(socket);
+        if ends {
+            link.bounds.ending.cancel();
+        }
+        link.bounds.writes.close();
+        link.bounds.writes.wait().await;
+        let waited = begin.elapsed();
+        assert!(wait <= waited && waited < wait + Duration::from_millis(100), "{waited:?}");
+    }
 }
 
 /// However much is there: the loop's end hands over to others, and asks to be called again.

@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 use rusqlite::{Connection, params};
 
 use super::{column, log, rooms::Rooms, writer::roll_back};
+use crate::domain::throttle::throttled;
 use crate::domain::{clock::Clock, ids::RoomId};
 
 /// Rooms looked at in one step.
@@ -50,13 +51,19 @@ impl Expiry {
         let now = self.clock.unix();
         let Some(last) = self.walk.or((now >= self.next).then_some(i64::MIN)) else { return };
         self.walk = self.advance(db, now, last).unwrap_or_else(|error| {
-            tracing::warn!(%error, "can't delete expired rooms");
+            throttled!(warn, %error, "can't delete expired rooms");
             roll_back(db);
             None
         });
         if self.walk.is_none() {
             self.next = now + self.period().as_secs();
         }
+    }
+
+    /// A step has panicked: this walk is over, the next one tries again.
+    pub(super) fn give_up(&mut self) {
+        self.walk = None;
+        self.next = self.clock.unix() + self.period().as_secs();
     }
 
     /// Looks at the rooms behind row `last`; returns the row to go on from.

@@ -19,6 +19,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::{expiry::Expiry, folder::Folder, lock};
 use crate::domain::error::StoreError;
+use crate::domain::throttle::throttled;
 
 /// Changes that may wait. A room has one at a time.
 const QUEUE: usize = 8192;
@@ -168,6 +169,7 @@ impl Drop for Writer {
     }
 }
 
+/// Until the queue is closed. Nothing that panics ends it: all messages of the server go through here.
 fn serve(db: &Connection, queue: &Receiver<Box<dyn Job>>, mut expiry: Option<Expiry>) {
     loop {
         let first = match &expiry {
@@ -180,11 +182,14 @@ fn serve(db: &Connection, queue: &Receiver<Box<dyn Job>>, mut expiry: Option<Exp
             Err(RecvTimeoutError::Disconnected) => return,
         };
         if worked.is_err() {
-            tracing::error!("a change of the store panicked; its group is rolled back");
+            throttled!(error, "a change of the store panicked; its group is rolled back");
             roll_back(db);
         }
-        if let Some(expiry) = &mut expiry {
-            expiry.step(db);
+        if let Some(expiry) = &mut expiry
+            && catch_unwind(AssertUnwindSafe(|| expiry.step(db))).is_err()
+        {
+            roll_back(db);
+            expiry.give_up();
         }
     }
 }
@@ -237,7 +242,7 @@ pub(super) fn roll_back(db: &Connection) {
     if !db.is_autocommit()
         && let Err(error) = db.execute_batch("ROLLBACK")
     {
-        tracing::error!(%error, "can't roll back");
+        throttled!(error, %error, "can't roll back");
     }
 }
 

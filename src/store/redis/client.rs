@@ -21,6 +21,7 @@ use super::{
     OpenError,
     script::{SOURCES, Script},
 };
+use crate::domain::throttle::throttled;
 use crate::domain::{error::StoreError, ids::ConnectionId};
 
 /// How long connecting may take.
@@ -142,21 +143,24 @@ impl Client {
     /// Keeps it up, for ever.
     pub(super) async fn keep(&self) {
         loop {
-            self.broken.notified().await;
+            // Not by the notice alone: whoever kept it up before may have failed after it.
+            while self.live.borrow().is_some() {
+                self.broken.notified().await;
+            }
             let (mut pause, mut told) = (PAUSES.0, false);
             let live = loop {
                 match self.connect().await {
                     Ok(live) => break live,
-                    Err(why) if !told => {
-                        tracing::error!(%why, "Redis can't be used; trying again until it can");
-                        told = true;
-                    }
-                    Err(why) => tracing::debug!(%why, "Redis can't be used"),
+                    Err(why) => told |= throttled!(error, %why, "Redis can't be used; trying again until it can"),
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSES.1);
             };
-            tracing::warn!("connected to Redis again");
+            if told {
+                tracing::warn!("connected to Redis again");
+            } else {
+                throttled!(warn, "connected to Redis again");
+            }
             self.live.send_replace(Some(live));
         }
     }

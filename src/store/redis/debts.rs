@@ -17,6 +17,7 @@ use super::{
     lock,
     script::Script,
 };
+use crate::domain::throttle::throttled;
 use crate::domain::{
     error::StoreError,
     ids::{ConnectionId, RoomId, Uid},
@@ -118,7 +119,7 @@ impl Redis {
                 match result {
                     Ok(()) => {}
                     Err(Failure::Refused(why)) if !passes(&why) && (why.starts_with("WRONGTYPE") || why.starts_with("ERR")) => {
-                        tracing::error!(why, debt = ?owed.debt, "Redis refuses what is owed to others; it is given up");
+                        throttled!(error, why, debt = ?owed.debt, "Redis refuses what is owed to others; it is given up");
                     }
                     Err(_) => continue,
                 }

@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use super::{lock, wire::Told};
+use crate::domain::throttle::throttled;
 use crate::domain::{broker::Sink, ids::RoomId};
 
 /// Publications of a room that wait for those before them; more are asked for again.
@@ -183,7 +184,7 @@ impl Followed {
         // In an epoch that is new here nothing was told, or it would be among those kept.
         let whole = if same { at.n >= now.n } else { at.n == base && now.n == base };
         if !whole {
-            tracing::warn!(%room, here = at.n, there = now.n, "publications were missed for good; the room's clients come back and read the log");
+            throttled!(warn, %room, here = at.n, there = now.n, "publications were missed for good; the room's clients come back and read the log");
             sink.lose(room, now.n);
         }
         if !same {
@@ -208,6 +209,12 @@ impl Followed {
         tail.ahead.clear();
         (tail.asking, tail.missed) = (false, false);
         sink.lose(room, u64::MAX);
+    }
+
+    /// A task of this room has panicked, and does nothing any more; what it was handing out is lost.
+    pub(super) fn failed(&self, room: &RoomId, sink: &dyn Sink) {
+        lock(&self.incoming).draining = false;
+        self.give_up(room, sink);
     }
 
     /// Waits until publications up to `n` were delivered; false: not in time.
@@ -237,7 +244,7 @@ impl Tail {
                 return Step::Gap;
             }
             if at.n > told.base {
-                tracing::error!(%room, lost = at.n - told.base, "Redis has lost publications that were delivered here; the room's clients come back");
+                throttled!(error, %room, lost = at.n - told.base, "Redis has lost publications that were delivered here; the room's clients come back");
                 sink.lose(room, told.base);
             }
             self.before = Some(at.epoch);

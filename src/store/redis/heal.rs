@@ -1,6 +1,7 @@
 //! Making up for what a room has missed, and handing out what came in for it.
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::{
@@ -10,6 +11,7 @@ use super::{
     script::Script,
     wire::Told,
 };
+use crate::domain::throttle::throttled;
 use crate::domain::{error::StoreError, ids::RoomId};
 
 /// Pause between two attempts to learn what is missing.
@@ -40,8 +42,14 @@ impl Redis {
         }
     }
 
-    /// Until nothing is missing. One at a time does this for a room.
+    /// Until nothing is missing. One at a time does this for a room; a panic there costs the room's clients, and no other room.
     pub(super) async fn heal(self: &Arc<Self>, room: &RoomId, followed: &Arc<Followed>) {
+        if AssertUnwindSafe(self.make_up(room, followed)).catch_unwind().await.is_err() {
+            followed.failed(room, &*self.sink());
+        }
+    }
+
+    async fn make_up(self: &Arc<Self>, room: &RoomId, followed: &Arc<Followed>) {
         while let Some(asked) = followed.ask() {
             match self.tail(room, Some(asked.n), self.deadline()).await {
                 Ok(answer) => {
@@ -50,7 +58,7 @@ impl Redis {
                     }
                 }
                 Err(Failure::Refused(why)) if !passes(&why) => {
-                    tracing::error!(%room, why, "a room can't be made up for; its clients come back");
+                    throttled!(error, %room, why, "a room can't be made up for; its clients come back");
                     return followed.give_up(room, &*self.sink());
                 }
                 Err(error) => {
@@ -65,23 +73,31 @@ impl Redis {
         followed.end_asking();
     }
 
-    /// Hands out what came from the channel, as long as there is any.
+    /// Hands out what came from the channel, as long as there is any. After a panic the next that comes is handed out again.
     pub(super) async fn drain(self: Arc<Self>, room: RoomId, followed: Arc<Followed>) {
+        if AssertUnwindSafe(self.hand_out(&room, &followed)).catch_unwind().await.is_err() {
+            followed.failed(&room, &*self.sink());
+        }
+    }
+
+    async fn hand_out(self: &Arc<Self>, room: &RoomId, followed: &Arc<Followed>) {
         while let Some(text) = followed.next() {
             match Told::decode(text, &self.node()) {
                 Some(told) => {
-                    if followed.apply(&room, told, &*self.sink()) == Step::Gap {
-                        self.heal_later(&room, &followed);
+                    if followed.apply(room, told, &*self.sink()) == Step::Gap {
+                        self.heal_later(room, followed);
                     }
                 }
-                None => tracing::warn!(%room, "something that is no publication was published in a room's channel"),
+                None => {
+                    throttled!(warn, %room, "something that is no publication was published in a room's channel");
+                }
             }
             tokio::task::consume_budget().await;
         }
         if followed.overflowed() {
-            tracing::warn!(%room, "a room has more publications than this node can hand out; asking for those that were thrown away");
+            throttled!(warn, %room, "a room has more publications than this node can hand out; asking for those that were thrown away");
             followed.miss();
-            self.heal_later(&room, &followed);
+            self.heal_later(room, followed);
         }
     }
 }

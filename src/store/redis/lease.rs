@@ -14,6 +14,7 @@ use crate::domain::{
     cluster::{Cluster, Node},
     error::StoreError,
     ids::{ConnectionId, Uid},
+    throttle::throttled,
 };
 
 /// Rooms that are told of a dead node's clients in one script: everything else waits meanwhile.
@@ -85,16 +86,13 @@ impl Redis {
                     self.spawn(async move { this.settle_debts().await });
                     for node in dead {
                         if lock(&self.reaping).insert(node.clone()) {
-                            let this = self.clone();
-                            self.spawn(async move {
-                                this.reap(&node).await;
-                                lock(&this.reaping).remove(&node);
-                            });
+                            let (this, reaping) = (self.clone(), Reaping(self.clone(), node));
+                            self.spawn(async move { this.reap(&reaping.1).await });
                         }
                     }
                 }
                 Ok(Reply::TakenForDead) => {
-                    tracing::error!("the other nodes have taken this one for dead; its clients come back");
+                    throttled!(error, "the other nodes have taken this one for dead; its clients come back");
                     // What they have on their way is not said behind the news that they are gone.
                     let claiming = lock(&self.claiming).clone();
                     let lost: HashSet<_> = self.sink().sessions().into_iter().filter(|c| !claiming.contains(c)).collect();
@@ -103,12 +101,12 @@ impl Redis {
                     self.rename();
                     heard_since = None;
                     if let Err(error) = self.register().await {
-                        tracing::warn!(%error, "this node could not register again yet");
+                        throttled!(warn, %error, "this node could not register again yet");
                     }
                 }
                 Err(error) => {
                     (heard_since, pause) = (None, AGAIN.min(interval));
-                    tracing::warn!(%error, "no sign of life could be given");
+                    throttled!(warn, %error, "no sign of life could be given");
                 }
             }
         }
@@ -128,16 +126,23 @@ impl Redis {
             match answer.map_err(StoreError::from).and_then(|left| answer::number(Some(left))) {
                 Ok(0) => break,
                 Ok(_) => {}
-                Err(error) => return tracing::warn!(node = dead, %error, "a dead node could not be taken out yet"),
+                Err(error) => {
+                    throttled!(warn, node = dead, %error, "a dead node could not be taken out yet");
+                    return;
+                }
             }
         }
         tracing::warn!(node = dead, "a node is dead; its rooms were told");
     }
 
-    /// A Redis that has started again may have lost the last moments: sessions that ended are back, others were never begun.
-    pub(super) async fn watch_restarts(self: Arc<Self>) {
+    /// A Redis that has started again may have lost the last moments: sessions that ended are back, others were never begun. `again`: whoever
+    /// watched before has failed, and may have missed one.
+    pub(super) async fn watch_restarts(self: Arc<Self>, again: bool) {
         let mut connections = self.client.watch();
-        let mut run = self.client.live().ok().map(|live| live.run);
+        let mut run = self.client.live().ok().map(|live| live.run).filter(|_| !again);
+        if again {
+            connections.mark_changed();
+        }
         while connections.changed().await.is_ok() {
             let Some(now) = connections.borrow_and_update().as_ref().map(|live| live.run.clone()) else { continue };
             if run.replace(now.clone()) != Some(now) {
@@ -176,6 +181,15 @@ impl Redis {
     pub(super) async fn evicted_here(&self) -> Result<Vec<ConnectionId>, StoreError> {
         let evicted = self.ask("SMEMBERS", &format!("ao:evicted:{}", self.node())).await?;
         evicted.into_iter().map(|connection| answer::number(Some(connection)).map(ConnectionId)).collect()
+    }
+}
+
+/// A dead node that this one is taking out, until that has ended in some way.
+struct Reaping(Arc<Redis>, String);
+
+impl Drop for Reaping {
+    fn drop(&mut self) {
+        lock(&self.0.reaping).remove(&self.1);
     }
 }
 

@@ -4,6 +4,7 @@
 //! lock around the way out sees to that. It is held until a command was handed over, not until it was answered.
 use std::{
     future::Future,
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::{Arc, atomic::Ordering::SeqCst},
     task::Poll,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{StreamExt, future::poll_fn, stream};
+use futures_util::{FutureExt, StreamExt, future::poll_fn, stream};
 use redis::{
     ErrorKind, Msg, RedisResult, ServerErrorKind,
     aio::{PubSubSink, PubSubStream},
@@ -33,6 +34,7 @@ use super::{
 use crate::domain::{
     error::StoreError,
     ids::{ConnectionId, RoomId},
+    throttle::throttled,
 };
 
 /// How long a room that nobody is in is still listened to: who comes back at once finds it open.
@@ -163,10 +165,12 @@ impl Redis {
         }
     }
 
-    /// Keeps the listening connection up, for ever.
-    pub(super) async fn listen(self: Arc<Self>, begun: Listening) {
-        let (mut pause, mut first, mut told) = (PAUSES.0, true, false);
-        let mut begun = Some(begun);
+    /// Keeps the listening connection up, for ever. None `begun`: whoever did this before has failed.
+    pub(super) async fn listen(self: Arc<Self>, mut begun: Option<Listening>) {
+        let (mut pause, mut told) = (PAUSES.0, begun.is_none());
+        if told {
+            self.hear_nothing().await;
+        }
         loop {
             let listening = match begun.take() {
                 Some(listening) => Ok(Ok(listening)),
@@ -174,26 +178,28 @@ impl Redis {
             };
             match listening {
                 Ok(Ok((stream, own))) => {
-                    if !std::mem::take(&mut first) {
+                    if std::mem::take(&mut told) {
                         tracing::warn!("listening to Redis again");
                     }
-                    (pause, told) = (PAUSES.0, false);
+                    pause = PAUSES.0;
                     self.listening.send_replace(true);
                     self.hear(stream, &own).await;
-                    self.listening.send_replace(false);
-                    tracing::error!("the connection that listens to Redis has ended");
+                    told = throttled!(error, "the connection that listens to Redis has ended");
                 }
-                Ok(Err(error)) if !told => {
-                    tracing::error!(%error, "can't listen to Redis; trying again until it works");
-                    told = true;
-                }
-                _ => {}
+                Ok(Err(error)) => told |= throttled!(error, %error, "can't listen to Redis; trying again until it works"),
+                Err(_) => told |= throttled!(error, "can't listen to Redis: no answer within {CONNECT:?}; trying again until it works"),
             }
-            *self.subscriptions.0.lock().await = None;
-            self.rooms.all().iter().for_each(|(room, _)| self.sink().doubt(room));
+            self.hear_nothing().await;
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSES.1);
         }
+    }
+
+    /// The connection is gone, and whatever it knew.
+    async fn hear_nothing(&self) {
+        self.listening.send_replace(false);
+        *self.subscriptions.0.lock().await = None;
+        self.rooms.all().iter().for_each(|(room, _)| self.sink().doubt(room));
     }
 
     async fn begin_listening(self: &Arc<Self>) -> RedisResult<Listening> {
@@ -239,7 +245,7 @@ impl Redis {
                             heard = Instant::now();
                             // What is read so late has let too much gather before it.
                             if self.client.redis_ms(heard).saturating_sub(at_ms) > self.options.lease.as_millis() as u64 {
-                                tracing::error!("this node can't keep up with what it is told; it begins anew");
+                                throttled!(error, "this node can't keep up with what it is told; it begins anew");
                                 return;
                             }
                         }
@@ -293,7 +299,7 @@ impl Redis {
     }
 
     async fn recover(self: &Arc<Self>) {
-        self.evict_missed().await;
+        let _ = AssertUnwindSafe(self.evict_missed()).catch_unwind().await; // rooms are to be healed in any case
         stream::iter(self.rooms.all())
             .for_each_concurrent(AT_ONCE.1, |(room, followed)| async move {
                 followed.miss();
@@ -341,7 +347,9 @@ impl Redis {
                 self.spawn(async move { this.expel(ConnectionId(connection)).await });
             }
             ("beat", Ok(at_ms)) if channel == own => return Heard::Beat { at_ms },
-            _ => tracing::warn!(channel, "an unknown word was published in a channel of this server"),
+            _ => {
+                throttled!(warn, channel, "an unknown word was published in a channel of this server");
+            }
         }
         Heard::Other
     }

@@ -4,7 +4,6 @@
 use std::{sync::Arc, time::Duration};
 
 use redis::Commands;
-use tokio_util::task::TaskTracker;
 
 use super::{OpenError, Options, Redis, expel};
 use crate::{
@@ -15,11 +14,13 @@ use crate::{
         ids::Uid,
         limit::Limits,
         presence::{Expelled, Presence},
+        supervise::Supervisor,
     },
     store::contract::{BrokerHome, LimitsHome, PresenceHome, broker_contract, limits_contract, presence_contract},
 };
 
 mod cluster;
+mod defects;
 mod revocations;
 mod stored;
 
@@ -46,7 +47,7 @@ impl Keys {
             room_expiry: None,
             rate_limit: None,
             rng: Arc::new(SystemRng),
-            tasks: TaskTracker::new(),
+            supervisor: Supervisor::default(),
         }
     }
 
