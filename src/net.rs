@@ -8,6 +8,7 @@ mod queue;
 mod socket;
 mod stream;
 pub mod tls;
+pub mod upgrade;
 mod websocket;
 
 pub use link::{Closing, Link};

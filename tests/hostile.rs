@@ -22,6 +22,8 @@ mod frames;
 mod packets;
 #[path = "hostile/payloads.rs"]
 mod payloads;
+#[path = "hostile/queries.rs"]
+mod queries;
 #[path = "hostile/requests.rs"]
 mod requests;
 #[path = "hostile/sizes.rs"]

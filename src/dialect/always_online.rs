@@ -34,6 +34,7 @@ mod packet;
 mod pages;
 mod payload;
 mod post;
+mod query;
 mod session;
 mod sync;
 mod transport;

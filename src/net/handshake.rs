@@ -5,9 +5,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Uri, header};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tungstenite::handshake::derive_accept_key;
 
-use super::stream::Stream;
+use super::{stream::Stream, upgrade::Offer};
 
 /// Longest head that is looked at here, and most headers.
 const MAX_HEAD: usize = 16 << 10;
@@ -17,8 +16,9 @@ const MAX_HEADERS: usize = 64;
 pub(super) enum First {
     /// A handshake that `wanted` it and that has been answered with 101; the rest of what was read is back in the stream.
     WebSocket(Box<Request<()>>, Stream),
-    /// Something else; what was read is back in the stream.
-    Http(Stream),
+    /// Something else; what was read is back in the stream. `mended`: its target has bytes that hyper would refuse, and so may the targets of
+    /// the client's next requests, each of which has to come to us first.
+    Http { stream: Stream, mended: bool },
     /// Nothing, in time.
     Nothing,
 }
@@ -26,6 +26,7 @@ pub(super) enum First {
 /// Reads the head of the first request, for as long as it may be a WebSocket handshake.
 pub(super) async fn first(mut stream: Stream, patience: Duration, wanted: impl Fn(&Request<()>) -> bool) -> First {
     let mut head = BytesMut::with_capacity(1024);
+    let mut line = Line::Partial;
     let read = async {
         loop {
             match stream.read_buf(&mut head).await {
@@ -36,21 +37,21 @@ pub(super) async fn first(mut stream: Stream, patience: Duration, wanted: impl F
                 }
                 Ok(_) => {}
             }
-            match handshake(&head) {
+            if line == Line::Partial {
+                line = mend(&mut head);
+            }
+            match if line == Line::Partial { Head::Partial } else { handshake(&head) } {
                 Head::Partial => {}
                 Head::Other => return Some(None),
-                Head::Handshake { request, accept, length } => return Some(Some((request, accept, length))),
+                Head::Handshake { request, answer, length } => return Some(Some((request, answer, length))),
             }
         }
     };
     let Ok(Some(found)) = tokio::time::timeout(patience, read).await else { return First::Nothing };
-    let Some((request, accept, length)) = found.filter(|(request, ..)| wanted(request)) else {
+    let Some((request, answer, length)) = found.filter(|(request, ..)| wanted(request)) else {
         stream.unread(head.freeze());
-        return First::Http(stream);
+        return First::Http { stream, mended: line == Line::Mended };
     };
-    // In one piece: some clients lose what follows a head that comes in two.
-    let answer =
-        format!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n");
     if stream.write_all(answer.as_bytes()).await.is_err() || stream.flush().await.is_err() {
         return First::Nothing;
     }
@@ -58,13 +59,52 @@ pub(super) async fn first(mut stream: Stream, patience: Duration, wanted: impl F
     First::WebSocket(request, stream)
 }
 
+/// The request line, as far as it was looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// More of it has to come.
+    Partial,
+    /// Left as it came.
+    Fine,
+    /// Bytes of its query were encoded.
+    Mended,
+}
+
+/// Encodes what a query may hold for Node's server but not for hyper: JSON in it, as some apps send it, has quotes.
+fn mend(head: &mut BytesMut) -> Line {
+    let is_strange = |byte: &u8| matches!(byte, b'"' | b'<' | b'>');
+    let seen = |beginning: &[u8]| head.iter().zip(beginning).all(|(a, b)| a == b);
+    if !seen(b"GET /") && !seen(b"POST /") {
+        return Line::Fine;
+    }
+    let Some(end) = head.iter().position(|byte| *byte == b'\n') else {
+        return if head.len() < MAX_HEAD { Line::Partial } else { Line::Fine };
+    };
+    let Some(query) = head[..end].iter().position(|byte| *byte == b'?').filter(|query| head[*query..end].iter().any(is_strange)) else {
+        return Line::Fine;
+    };
+    let mut mended = BytesMut::with_capacity(2 * head.len());
+    mended.extend_from_slice(&head[..query]);
+    for byte in &head[query..end] {
+        match byte {
+            b'"' => mended.extend_from_slice(b"%22"),
+            b'<' => mended.extend_from_slice(b"%3C"),
+            b'>' => mended.extend_from_slice(b"%3E"),
+            byte => mended.extend_from_slice(&[*byte]),
+        }
+    }
+    mended.extend_from_slice(&head[end..]);
+    *head = mended;
+    Line::Mended
+}
+
 enum Head {
     Partial,
     Other,
-    /// The request with the headers that are of use later, and no more; the key's answer; the length of the head.
+    /// The request with the headers that are of use later, and no more; its answer; the length of the head.
     Handshake {
         request: Box<Request<()>>,
-        accept: String,
+        answer: String,
         length: usize,
     },
 }
@@ -84,17 +124,12 @@ fn handshake(head: &[u8]) -> Head {
         Ok(httparse::Status::Partial) | Err(_) => return Head::Other,
     };
     let value = |name: &str| parsed.headers.iter().find(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value);
-    let lists = |name: &str, word: &str| {
-        value(name).and_then(|v| std::str::from_utf8(v).ok()).is_some_and(|v| v.split(',').any(|w| w.trim().eq_ignore_ascii_case(word)))
-    };
-    let asked = lists("upgrade", "websocket") && lists("connection", "upgrade") && value("sec-websocket-version") == Some(b"13");
     // Who names two hosts is refused, with all others of that kind.
     let one_host = parsed.headers.iter().filter(|h| h.name.eq_ignore_ascii_case("host")).count() < 2;
     let bodiless = value("content-length").is_none() && value("transfer-encoding").is_none();
     let uri = parsed.path.and_then(|p| Uri::try_from(p).ok());
-    let (Some(uri), Some(key), Some(1), true) = (uri, value("sec-websocket-key"), parsed.version, asked && bodiless && one_host) else {
-        return Head::Other;
-    };
+    let offer = Offer::read(parsed.headers.iter().map(|h| (h.name, h.value)));
+    let (Some(uri), Some(1), true, Ok(offer)) = (uri, parsed.version, bodiless && one_host, offer) else { return Head::Other };
     let mut request = Box::new(Request::new(()));
     *request.uri_mut() = uri;
     for name in [header::ORIGIN, header::USER_AGENT] {
@@ -103,7 +138,16 @@ fn handshake(head: &[u8]) -> Head {
             request.headers_mut().insert(name, of_use);
         }
     }
-    Head::Handshake { accept: derive_accept_key(key), request, length }
+    Head::Handshake { request, answer: answer(&offer), length }
+}
+
+/// In one piece: some clients lose what follows a head that comes in two.
+fn answer(offer: &Offer<'_>) -> String {
+    let protocol = offer.protocol.map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n")).unwrap_or_default();
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n{protocol}\r\n",
+        offer.accept()
+    )
 }
 
 #[cfg(test)]
@@ -115,8 +159,9 @@ mod tests {
 
     #[test]
     fn a_handshake_is_known_once_its_head_is_whole() {
-        let Head::Handshake { request, accept, length } = handshake(format!("{GOOD}\u{81}").as_bytes()) else { panic!("a handshake") };
-        assert_eq!((accept.as_str(), length), ("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", GOOD.len()));
+        let Head::Handshake { request, answer, length } = handshake(format!("{GOOD}\u{81}").as_bytes()) else { panic!("a handshake") };
+        assert!(answer.ends_with("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"), "{answer}");
+        assert_eq!(length, GOOD.len());
         assert_eq!(request.uri(), "/socket.io/?EIO=4&transport=websocket");
         assert_eq!((request.headers().len(), &request.headers()["origin"]), (1, &HeaderValue::from_static("http://a")));
         for end in 0..GOOD.len() {
@@ -139,5 +184,38 @@ mod tests {
         ] {
             assert!(matches!(handshake(other.as_bytes()), Head::Other), "{}", &other[..other.len().min(80)]);
         }
+    }
+
+    #[test]
+    fn the_answer_names_the_first_subprotocol_that_was_offered() {
+        let offering = GOOD.replace("Cookie: secret", "Sec-WebSocket-Protocol: chat, superchat");
+        let Head::Handshake { answer, .. } = handshake(offering.as_bytes()) else { panic!("a handshake") };
+        assert!(answer.ends_with("xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n"), "{answer}");
+        assert!(matches!(handshake(offering.replace("chat,", "a b,").as_bytes()), Head::Other));
+    }
+
+    #[test]
+    fn what_hyper_refuses_in_a_query_is_encoded_however_it_comes() {
+        let raw = r#"POST /socket.io/?EIO=4&user={"a":"<b>"}&transport=polling HTTP/1.1"#;
+        let mended = "POST /socket.io/?EIO=4&user={%22a%22:%22%3Cb%3E%22}&transport=polling HTTP/1.1";
+        let rest = "\r\nX: \"<\r\n\r\n\"body\"";
+        let whole = format!("{raw}{rest}");
+        for end in 1..whole.len() {
+            let mut head = BytesMut::from(&whole.as_bytes()[..end]);
+            let line = mend(&mut head);
+            assert_eq!(line == Line::Partial, end < raw.len() + 2, "{end}");
+            if line != Line::Partial {
+                assert_eq!(head, format!("{mended}{}", &rest[..end - raw.len()]));
+            }
+        }
+        for fine in
+            [format!("{mended}\r\n"), "GET /\"a\"/ HTTP/1.1\r\n\"?\"".to_owned(), "\u{16}\u{3}\u{1}?\"\n".to_owned(), "x".to_owned()]
+        {
+            let mut head = BytesMut::from(fine.as_bytes());
+            assert!(mend(&mut head) == Line::Fine, "{fine}");
+            assert_eq!(head, fine);
+        }
+        let mut long = BytesMut::from(format!("GET /?{}", "\"".repeat(MAX_HEAD)).as_bytes());
+        assert!(mend(&mut long) == Line::Fine, "hyper says that it is too long");
     }
 }

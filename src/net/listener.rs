@@ -85,7 +85,7 @@ impl Listener {
             let _ = socket.set_nodelay(true);
             let Ok(session) = tls.as_ref().map(|tls| tls.session()).transpose() else { continue };
             let link = Link::new(Socket::new(socket, session), peer, bounds.clone());
-            let (service, http) = (service.clone(), http.clone());
+            let (service, mut http) = (service.clone(), http.clone());
             bounds.connections.spawn(async move {
                 let answer = service_fn(|request| {
                     let (service, link) = (service.clone(), link.clone());
@@ -93,7 +93,10 @@ impl Listener {
                 });
                 let stream = match first(Stream::new(link.clone()), header_timeout, |handshake| service.wants(handshake)).await {
                     First::WebSocket(handshake, stream) => return service.websocket(*handshake, stream, link.clone()),
-                    First::Http(stream) => stream,
+                    First::Http { stream, mended } => {
+                        http.keep_alive(!mended); // what hyper reads by itself nobody mends
+                        stream
+                    }
                     First::Nothing => return,
                 };
                 if let Err(error) = http.serve_connection(TokioIo::new(stream), answer).with_upgrades().await {

@@ -39,7 +39,7 @@ async fn wrong_requests_are_refused_with_a_reason() {
         ("GET", "?EIO=4&transport=websocket".to_owned(), None),
         ("GET", format!("?EIO=4&transport=websocket&sid={known}"), None),
     ];
-    for eio in ["", "0", "1", "2", "5", "-4", "4.0", "04x", "x", "%34"] {
+    for eio in ["", "0", "1", "2", "5", "-4", "4.0", "04x", "x", "%35", "4%26"] {
         cases.push(("GET", format!("?EIO={eio}&transport=polling"), code("5")));
     }
     for sid in [unknown.as_str(), "", "x", "..", "%00", &"x".repeat(2000), "__proto__", "undefined"] {

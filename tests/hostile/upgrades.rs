@@ -7,7 +7,7 @@ use crate::{
         patient,
         peer::{Peer, Wire},
         polling::Polling,
-        raw::Connection,
+        raw::{self, Connection},
         socket::{FINAL, Socket, TEXT, frame},
         unharmed,
     },
@@ -139,21 +139,116 @@ async fn an_upgrade_that_says_nothing_ends_by_itself() {
 }
 
 #[tokio::test]
-async fn sockets_for_sessions_that_are_none_are_closed() {
+async fn sockets_for_sessions_that_are_none_are_refused() {
     let server = patient().start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for sid in ["AAAAAAAAAAAAAAHs", "x", "", "%00", "__proto__"] {
-        match Socket::upgrade(server.websocket(), &format!("/socket.io/?EIO=4&transport=websocket&sid={sid}"), &[]).await {
-            Ok(mut socket) => {
-                socket.send("2probe").await;
-                assert_eq!(socket.receive().await, None, "{sid}");
-            }
-            Err(tokio_tungstenite::tungstenite::Error::Http(answer)) => assert_eq!(answer.status(), 400, "{sid}"),
-            Err(other) => panic!("{sid}: {other}"),
+    let mut left = Peer::connect(&server, POLLING_3).await;
+    left.send("1").await;
+    while left.next().await.is_some() {}
+    for sid in ["AAAAAAAAAAAAAAHs", "x", "", "%00", "__proto__", &left.polling().sid] {
+        for version in [3, 4] {
+            let target = format!("/socket.io/?EIO={version}&transport=websocket&sid={sid}");
+            let answer = raw::exchange(server.websocket(), &asking(&target, ASKING)).await.expect("an answer");
+            assert_eq!((answer.status, &answer.json()["code"]), (400, &"1".into()), "{target}: {answer:?}");
         }
     }
     bystanders.are_well().await;
     unharmed(&server).await;
+}
+
+/// The headers of a handshake that is to be answered.
+const ASKING: &str =
+    "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+fn asking(target: &str, headers: &str) -> Vec<u8> {
+    format!("GET {target} HTTP/1.1\r\nhost: 127.0.0.1\r\n{headers}\r\n").into_bytes()
+}
+
+/// A proxy that does not know of WebSockets takes `Upgrade` and `Connection` away, and would pass nothing on behind a 101.
+#[tokio::test]
+async fn nobody_becomes_a_websocket_without_asking() {
+    let server = patient().start().await;
+    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let close = "connection: close\r\n";
+    let without = |header: &str| ASKING.split_inclusive("\r\n").filter(|line| !line.starts_with(header)).collect::<String>();
+    let flawed = [
+        without("upgrade") + close,
+        without("connection") + close,
+        without("upgrade").replace("connection: upgrade\r\n", close),
+        ASKING.replace("upgrade: websocket", "upgrade: h2c") + close,
+        ASKING.replace("upgrade: websocket", "upgrade: websockets") + close,
+        ASKING.replace("connection: upgrade", "connection: keep-alive") + close,
+        without("sec-websocket-version"),
+        ASKING.replace("13", "8"),
+        without("sec-websocket-key"),
+        ASKING.replace("==", "="),
+        ASKING.replace("key: ", "key: x"),
+    ];
+    for way in [POLLING_4, POLLING_3] {
+        let mut peer = member(&server, &mut bystanders, way).await;
+        let targets = [target(peer.polling()), target(peer.polling()).split("&sid").next().unwrap().to_owned()];
+        for target in &targets {
+            for headers in &flawed {
+                let answer = raw::exchange(server.websocket(), &asking(target, headers)).await.expect("an answer");
+                assert_eq!((answer.status, &answer.json()["code"]), (400, &3.into()), "{target}: {headers}: {answer:?}");
+                let version = headers.contains("version: 13").then_some(None).unwrap_or(Some("13"));
+                assert_eq!(answer.header("sec-websocket-version"), version, "{headers}");
+            }
+            let old = String::from_utf8(asking(target, ASKING)).unwrap().replace("HTTP/1.1", "HTTP/1.0");
+            assert_eq!(raw::exchange(server.websocket(), old.as_bytes()).await.expect("an answer").status, 400);
+        }
+        // The session that they named polls on, and may still be upgraded.
+        peer.is_well().await;
+        let mut peer = upgraded(peer).await;
+        bystanders.talk(&mut peer).await;
+        peer.send("1").await;
+        bystanders.miss(&peer).await;
+    }
+    bystanders.are_well().await;
+    unharmed(&server).await;
+}
+
+/// Who polls may offer whatever its proxy sets: a server need not take an upgrade that is offered.
+#[tokio::test]
+async fn polling_is_polling_whatever_is_offered() {
+    let server = patient().start().await;
+    for version in [3, 4] {
+        let target = format!("/socket.io/?EIO={version}&transport=polling");
+        let answer = raw::exchange(server.websocket(), &asking(&target, ASKING)).await.expect("an answer");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.body.contains("0{\"sid\""), "{answer:?}");
+    }
+    unharmed(&server).await;
+}
+
+/// A browser closes a socket whose answer names none of the subprotocols that it offered.
+#[tokio::test]
+async fn the_first_subprotocol_is_answered() {
+    for lane in ["true", "false"] {
+        let server = patient().env("AO_WEBSOCKET__FAST_LANE", lane).start().await;
+        for (version, polls) in [(Version::Four, false), (Version::Three, false), (Version::Four, true), (Version::Three, true)] {
+            for (offered, answered) in
+                [("chat, superchat", Some("chat")), ("b\r\nsec-websocket-protocol: a", Some("b")), ("", None), (" ", None)]
+            {
+                let session = Polling::open(server.websocket(), version).await;
+                let target = if polls { target(&session) } else { target(&session).split("&sid").next().unwrap().to_owned() };
+                let mut connection = Connection::open(server.websocket()).await;
+                connection.write(&asking(&target, &format!("{ASKING}sec-websocket-protocol: {offered}\r\n"))).await;
+                let head = connection.read_until(b"\r\n\r\n").await.to_ascii_lowercase();
+                assert!(head.starts_with("http/1.1 101"), "{head}");
+                let named: Vec<&str> = head.lines().filter_map(|line| line.strip_prefix("sec-websocket-protocol: ")).collect();
+                assert_eq!(named, Vec::from_iter(answered), "{target}: {offered:?}");
+            }
+        }
+        let request = asking("/socket.io/?EIO=4&transport=websocket", &format!("{ASKING}sec-websocket-protocol: a b\r\n"));
+        let answer = raw::exchange(server.websocket(), &request).await.expect("an answer");
+        assert_eq!((answer.status, &answer.json()["code"]), (400, &3.into()), "{answer:?}");
+        // A library that checks the answer, as browsers do.
+        let offer = [("sec-websocket-protocol", "v2.chat, v1.chat")];
+        let mut socket = Socket::upgrade(server.websocket(), "/socket.io/?EIO=4&transport=websocket", &offer).await.unwrap();
+        assert!(socket.receive().await.is_some_and(|open| open.starts_with("0{")));
+        unharmed(&server).await;
+    }
 }
 
 /// A proxy may carry requests of several clients on one connection: one client's refused upgrade must not change it for the others.

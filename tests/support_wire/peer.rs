@@ -38,6 +38,11 @@ impl Peer {
             }
             Transport::Polling => Wire::Polling(Polling::open(server.websocket(), way.version).await),
         };
+        Peer::of(way, wire)
+    }
+
+    /// Goes on with an engine session that is open already.
+    pub fn of(way: Way, wire: Wire) -> Peer {
         Peer { way, wire, uid: String::new(), packets: VecDeque::new(), acks: 0 }
     }
 

@@ -98,8 +98,8 @@ impl Connection {
         bytes
     }
 
-    /// Reads until these bytes have come.
-    pub async fn read_until(&mut self, wanted: &[u8]) {
+    /// Reads until these bytes have come; what came, as text.
+    pub async fn read_until(&mut self, wanted: &[u8]) -> String {
         let mut bytes = Vec::new();
         soon(format!("{:?}", String::from_utf8_lossy(wanted)), async {
             while !bytes.windows(wanted.len()).any(|w| w == wanted) {
@@ -107,6 +107,7 @@ impl Connection {
             }
         })
         .await;
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Waits, without reading, until the server has given the connection up: then nothing can be written any more.

@@ -29,8 +29,8 @@ use super::{
     engined::Engined,
     inbox::Item,
     lane::Lane,
+    query::Query,
     session::{Session, lock},
-    transport::Query,
 };
 use crate::net::Link;
 

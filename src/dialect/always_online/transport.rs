@@ -5,7 +5,7 @@ use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
 use axum::body::Body;
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{self, HeaderName},
 };
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -20,12 +20,16 @@ use tower_http::{
 
 use super::{
     AlwaysOnline, engine, payload,
+    query::{self, Query},
     session::Session,
-    websocket::{self, Version},
+    websocket,
 };
 use crate::{
     config::Origins,
-    net::{Link, Stream},
+    net::{
+        Link, Stream,
+        upgrade::{self, Flaw, Offer},
+    },
 };
 
 /// Headers that the engine, or the session, has a use for; the rest is not kept for a connection's whole life.
@@ -34,6 +38,9 @@ const KEPT: [HeaderName; 5] =
 
 /// The client script that old pages load from here; its source map is at the same with `.map`.
 const SCRIPT: &str = "/socket.io/socket.io.js";
+
+/// How the engine says that it has no such session.
+const UNKNOWN: &[u8] = br#""code":"1""#;
 
 /// Time that the body of a POST may take.
 const BODY: Duration = Duration::from_secs(60);
@@ -64,17 +71,21 @@ impl Transport {
         path == "/socket.io" || path.starts_with("/socket.io/")
     }
 
-    /// Answers one request that came in on `link`. Where an upgrade is refused the connection is closed: some clients wait for that.
+    /// Answers one request that came in on `link`. Where an upgrade is refused the connection is closed: some clients wait for that. No cache
+    /// may keep an answer but the script's.
     pub async fn call(&self, request: Request<Incoming>, link: Arc<Link>) -> Response<Body> {
         let upgrade = request.headers().get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
         let mut response = self.answer(request, link).await;
         if upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        }
         response
     }
 
-    async fn answer(&self, request: Request<Incoming>, link: Arc<Link>) -> Response<Body> {
+    async fn answer(&self, mut request: Request<Incoming>, link: Arc<Link>) -> Response<Body> {
         let path = request.uri().path();
         if path.starts_with(SCRIPT) {
             return self.script(request).await;
@@ -88,26 +99,69 @@ impl Transport {
         if query.sid.is_none() && !self.dialect.hub.is_ready() {
             return error(StatusCode::SERVICE_UNAVAILABLE, "this server is ending");
         }
-        if query.websocket && stops_at_close(request.headers()) {
-            link.close_without_a_word();
-        }
-        let request = compact(request, &query, &link);
         if query.websocket {
-            let response = self.engine(request).await;
-            // Only what the engine agreed to; it begins after this answer.
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                link.become_websocket();
-                if let Some(sid) = query.sid {
-                    self.dialect.tie(sid, &link);
-                }
-            }
-            return response;
+            return self.upgrade(request, &query, &link).await;
         }
+        if query.jsonp {
+            return error(StatusCode::BAD_REQUEST, "JSONP is not supported: poll by XMLHttpRequest or fetch, without the parameter j");
+        }
+        // An upgrade that is offered with it is not taken. The engine would keep the offer, and with it the connection, as long as the session.
+        request.extensions_mut().clear();
+        let request = compact(request, &link);
         let answer = tower::service_fn(|request| async { Ok::<_, Infallible>(self.poll(request, &query).await) });
         match self.cors.layer(answer).oneshot(request).await {
             Ok(response) => response.map(Body::new),
             Err(never) => match never {},
         }
+    }
+
+    /// A request that asks for a WebSocket, and was not [`Transport::wants`]-ed: mostly an upgrade from polling. The engine (0.17.9) looks at
+    /// nothing but the key, and says 101 for sessions that are none; so both are looked at before.
+    async fn upgrade(&self, request: Request<Incoming>, query: &Query, link: &Arc<Link>) -> Response<Body> {
+        let mut protocol = None;
+        if request.method() == Method::GET {
+            match Offer::read(request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()))) {
+                Ok(offer) if request.version() == Version::HTTP_11 => {
+                    protocol = offer.protocol.and_then(|name| HeaderValue::from_str(name).ok());
+                }
+                Ok(_) => return flawed(Flaw::NotAsked),
+                Err(flaw) => return flawed(flaw),
+            }
+            if let Some(sid) = query.sid
+                && let Some(unknown) = self.unknown(sid, query).await
+            {
+                return unknown;
+            }
+        }
+        if stops_at_close(request.headers()) {
+            link.close_without_a_word();
+        }
+        let mut response = self.engine(compact(request, link)).await;
+        // Only what the engine agreed to; it begins after this answer.
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            link.become_websocket();
+            if let Some(sid) = query.sid {
+                self.dialect.tie(sid, link);
+            }
+            if let Some(name) = protocol {
+                response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, name);
+            }
+        }
+        response
+    }
+
+    /// The engine's refusal where it has no session of this name. It can be asked only by a request: a POST of nothing does nothing.
+    async fn unknown(&self, sid: Sid, query: &Query) -> Option<Response<Body>> {
+        let version = if query.eio == Some(4) { 4 } else { 3 };
+        let target = format!("/socket.io/?EIO={version}&transport=polling&sid={sid}");
+        let answer = self.engine(Request::post(target).body(Full::<Bytes>::default()).ok()?).await;
+        if answer.status().is_success() {
+            return None;
+        }
+        // A session that is a WebSocket already is refused as well: the engine judges that, and tells its second socket.
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.ok()?.to_bytes();
+        body.windows(UNKNOWN.len()).any(|w| w == UNKNOWN).then(|| Response::from_parts(parts, Body::from(body)))
     }
 
     /// Whether a WebSocket handshake needs no other answer than 101. One that names a session, an upgrade from polling, goes through HTTP:
@@ -130,14 +184,14 @@ impl Transport {
             link.close_without_a_word();
         }
         if self.dialect.options.fast_lane {
-            let version = if query.eio == Some(4) { Version::V4 } else { Version::V3 };
+            let version = if query.eio == Some(4) { websocket::Version::V4 } else { websocket::Version::V3 };
             self.dialect.hub.tasks.spawn(websocket::serve(self.dialect.clone(), version, stream));
             return;
         }
         link.become_websocket();
-        let request = compact(handshake, &query, link);
+        let request = compact(handshake, link);
         if let Some(engine) = self.dialect.engine.get() {
-            // It parses the query as `wants` did.
+            // It reads the query as `wants` did.
             let _ = engine.call((stream, request)).into_inner();
         }
     }
@@ -247,38 +301,9 @@ impl Transport {
     }
 }
 
-/// What a request's query says; of several values the first counts, as for the engine.
-pub(super) struct Query {
-    sid: Option<Sid>,
-    /// It has a `sid`, readable or not.
-    names_sid: bool,
-    pub(super) websocket: bool,
-    eio: Option<u8>,
-}
-
-impl Query {
-    pub(super) fn read(uri: &Uri) -> Self {
-        let (mut sid, mut transport, mut eio) = (None, None, None);
-        for pair in uri.query().unwrap_or("").split('&') {
-            match pair.split_once('=') {
-                Some(("sid", value)) if sid.is_none() => sid = Some(value),
-                Some(("transport", value)) if transport.is_none() => transport = Some(value),
-                Some(("EIO", value)) if eio.is_none() => eio = Some(value),
-                _ => {}
-            }
-        }
-        Query {
-            sid: sid.and_then(|s| s.parse().ok()),
-            names_sid: sid.is_some(),
-            websocket: transport == Some("websocket"),
-            eio: eio.map(|version| version.parse().unwrap_or(0)),
-        }
-    }
-}
-
 /// The request as the engine should keep it: few headers, deeply copied, so that hyper's read buffer is freed (measured: 9 KB a
-/// connection); and with an `EIO`: without one it is 3, as old iOS apps mean it.
-fn compact<B>(request: Request<B>, query: &Query, link: &Arc<Link>) -> Request<B> {
+/// connection), and of the query what it reads.
+fn compact<B>(request: Request<B>, link: &Arc<Link>) -> Request<B> {
     let (mut parts, body) = request.into_parts();
     let mut headers = HeaderMap::with_capacity(1);
     for (name, value) in &parts.headers {
@@ -289,11 +314,7 @@ fn compact<B>(request: Request<B>, query: &Query, link: &Arc<Link>) -> Request<B
         }
     }
     parts.headers = headers;
-    let text = match (query.eio, parts.uri.query()) {
-        (None, Some(text)) => format!("{}?{text}&EIO=3", parts.uri.path()),
-        (Some(_), _) | (None, None) => parts.uri.to_string(),
-    };
-    if let Ok(uri) = Uri::try_from(text) {
+    if let Ok(uri) = Uri::try_from(query::for_engine(&parts.uri)) {
         parts.uri = uri;
     }
     // Weak: the engine keeps this for as long as the session lives, which a polling connection need not.
@@ -325,9 +346,22 @@ fn permits(origins: &Origins, origin: &HeaderValue) -> bool {
     matches!(origins, Origins::Any) || origin.to_str().is_ok_and(|o| origins.allow(o))
 }
 
+/// The answer to a request that is no WebSocket handshake, with Node's code for a bad request.
+fn flawed(flaw: Flaw) -> Response<Body> {
+    let body = serde_json::json!({ "code": 3, "message": format!("Bad request: {flaw}") }).to_string();
+    let mut response = json(StatusCode::BAD_REQUEST, body);
+    if flaw == Flaw::Version {
+        response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(upgrade::VERSION));
+    }
+    response
+}
+
 /// An error as engine.io clients and people read it.
 fn error(status: StatusCode, message: &str) -> Response<Body> {
-    let body = serde_json::json!({ "code": status.as_u16(), "message": message }).to_string();
+    json(status, serde_json::json!({ "code": status.as_u16(), "message": message }).to_string())
+}
+
+fn json(status: StatusCode, body: String) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -338,21 +372,4 @@ fn error(status: StatusCode, message: &str) -> Response<Body> {
 /// when its next ping stays unanswered, up to 45 s later. At the end of the stream it comes back at once. (Swift 16.0 needs the frame.)
 fn stops_at_close(headers: &HeaderMap) -> bool {
     headers.get(header::USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"okhttp/"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_without_a_version_is_seen_as_such() {
-        let query = |q: &str| Query::read(&Uri::try_from(format!("/socket.io/?{q}")).unwrap());
-        assert_eq!(query("transport=polling&b64=1").eio, None);
-        assert_eq!(query("EIO=4&transport=websocket").eio, Some(4));
-        assert!(query("EIO=4&transport=websocket").websocket);
-        assert!(query("sid=nonsense").sid.is_none());
-        // Of several values the first counts, as for the engine.
-        assert!(query("EIO=4&transport=websocket&transport=polling&EIO=3").websocket);
-        assert_eq!(query("EIO=4&transport=websocket&transport=polling&EIO=3").eio, Some(4));
-    }
 }

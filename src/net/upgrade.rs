@@ -1,0 +1,140 @@
+//! What a WebSocket handshake has to say (RFC 6455, 4.2.1), and what is answered to it. Node's server asks for the same.
+use tungstenite::handshake::derive_accept_key;
+
+/// The one version of the protocol that is spoken here.
+pub const VERSION: &str = "13";
+
+/// Why a request is no WebSocket handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Flaw {
+    /// Typical of a proxy that does not pass these headers on: whoever answers 101 then answers somebody who has not asked.
+    #[error("a WebSocket needs `Upgrade: websocket` and `Connection: Upgrade`, which a proxy has to pass on")]
+    NotAsked,
+    #[error("a WebSocket needs `Sec-WebSocket-Version: {VERSION}`")]
+    Version,
+    #[error("a WebSocket needs a `Sec-WebSocket-Key` of 16 bytes in base64")]
+    Key,
+    #[error("`Sec-WebSocket-Protocol` is no list of names")]
+    Protocols,
+}
+
+/// A handshake that may be answered.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Offer<'a> {
+    key: &'a [u8],
+    /// The first subprotocol that was offered: a browser that has offered some closes a socket whose answer names none of them. They have no
+    /// meaning here, so it is Node's choice.
+    pub protocol: Option<&'a str>,
+}
+
+impl<'a> Offer<'a> {
+    /// Reads a request's headers.
+    ///
+    /// # Errors
+    /// What is missing, or wrong.
+    pub fn read(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<Self, Flaw> {
+        let (mut upgrade, mut connection, mut version, mut key, mut protocol) = (false, false, None, None, Ok(None));
+        for (name, value) in headers {
+            match name {
+                n if n.eq_ignore_ascii_case("upgrade") => upgrade |= lists(value, b"websocket"),
+                n if n.eq_ignore_ascii_case("connection") => connection |= lists(value, b"upgrade"),
+                n if n.eq_ignore_ascii_case("sec-websocket-version") => version = Some(value),
+                n if n.eq_ignore_ascii_case("sec-websocket-key") => key = Some(value),
+                n if n.eq_ignore_ascii_case("sec-websocket-protocol") => {
+                    protocol = protocol.and_then(|before| Ok(before.or(first_protocol(value)?)));
+                }
+                _ => {}
+            }
+        }
+        if !upgrade || !connection {
+            return Err(Flaw::NotAsked);
+        }
+        if version != Some(VERSION.as_bytes()) {
+            return Err(Flaw::Version);
+        }
+        Ok(Offer { key: key.filter(|key| is_key(key)).ok_or(Flaw::Key)?, protocol: protocol? })
+    }
+
+    /// The value of `Sec-WebSocket-Accept`.
+    pub fn accept(&self) -> String {
+        derive_accept_key(self.key)
+    }
+}
+
+/// Whether one of the words of a comma-separated list is this one, in any case.
+fn lists(value: &[u8], word: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').any(|w| w.trim_ascii().eq_ignore_ascii_case(word))
+}
+
+/// 16 bytes in base64.
+fn is_key(key: &[u8]) -> bool {
+    let in_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    key.strip_suffix(b"==").is_some_and(|digits| digits.len() == 22 && digits.iter().all(in_base64))
+}
+
+/// The first of a list of tokens (RFC 9110, 5.6.2), all of which have to be some; an empty list offers none.
+fn first_protocol(value: &[u8]) -> Result<Option<&str>, Flaw> {
+    let is_token_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let value = value.trim_ascii();
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let mut first = None;
+    for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+        if token.is_empty() || !token.iter().all(is_token_byte) {
+            return Err(Flaw::Protocols);
+        }
+        first = first.or(Some(token));
+    }
+    Ok(first.and_then(|token| std::str::from_utf8(token).ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 4] = [
+        ("Upgrade", "h2c, WebSocket"),
+        ("connection", "keep-alive ,Upgrade"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+
+    fn read<'a>(headers: &'a [(&'a str, &'a str)]) -> Result<Offer<'a>, Flaw> {
+        Offer::read(headers.iter().map(|(name, value)| (*name, value.as_bytes())))
+    }
+
+    #[test]
+    fn nothing_may_be_missing() {
+        assert_eq!(read(&GOOD).map(|offer| offer.accept()).as_deref(), Ok("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+        let flaws = [Flaw::NotAsked, Flaw::NotAsked, Flaw::Version, Flaw::Key];
+        for (i, flaw) in flaws.into_iter().enumerate() {
+            let without: Vec<_> = GOOD.into_iter().enumerate().filter(|(n, _)| *n != i).map(|(_, header)| header).collect();
+            assert_eq!(read(&without), Err(flaw));
+            let mut wrong = GOOD;
+            wrong[i].1 = "websockets upgrades 8 dGhlIHNhbXBsZSBub25jZQ=";
+            assert_eq!(read(&wrong), Err(flaw));
+        }
+        // Some clients send two headers where others send a list.
+        let twice = [&[("Connection", "keep-alive")], &GOOD[..]].concat();
+        assert!(read(&twice).is_ok());
+    }
+
+    #[test]
+    fn the_first_subprotocol_is_chosen() {
+        for (offers, chosen) in [
+            (&[][..], Ok(None)),
+            (&[""], Ok(None)),
+            (&["a"], Ok(Some("a"))),
+            (&[" v1.chat ,b"], Ok(Some("v1.chat"))),
+            (&["", "b", "a"], Ok(Some("b"))),
+            (&["a b"], Err(Flaw::Protocols)),
+            (&["a,"], Err(Flaw::Protocols)),
+            (&["a", "b,\u{e9}"], Err(Flaw::Protocols)),
+            (&["x\"y\""], Err(Flaw::Protocols)),
+        ] {
+            let headers: Vec<_> = GOOD.into_iter().chain(offers.iter().map(|o| ("SEC-WebSocket-Protocol", *o))).collect();
+            assert_eq!(read(&headers).map(|offer| offer.protocol), chosen, "{offers:?}");
+        }
+    }
+}
