@@ -14,6 +14,7 @@ pub mod limit;
 pub mod message;
 pub mod outlet;
 pub mod presence;
+pub mod reason;
 pub mod room;
 pub mod secret;
 pub mod supervise;

@@ -1,4 +1,5 @@
 //! TCP and TLS: the listener, and the wrapper around every connection.
+pub mod close;
 mod handshake;
 mod leftovers;
 pub mod link;
@@ -13,4 +14,4 @@ mod websocket;
 
 pub use link::{Closing, Link};
 pub use stream::Stream;
-pub use websocket::{End, Message, WebSocket};
+pub use websocket::{Broken, End, Message, WebSocket};

@@ -8,6 +8,8 @@ mod support_wire;
 
 #[path = "hostile/binary.rs"]
 mod binary;
+#[path = "hostile/closing.rs"]
+mod closing;
 #[path = "hostile/deadlines.rs"]
 mod deadlines;
 #[path = "hostile/events.rs"]

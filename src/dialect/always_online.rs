@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Origins,
-    domain::{deadline::Deadlines, hub::Hub, ids::ConnectionId},
+    domain::{deadline::Deadlines, hub::Hub, ids::ConnectionId, reason::Reason},
     net::Link,
 };
 
@@ -169,13 +169,13 @@ impl AlwaysOnline {
             if i > 0 {
                 tokio::time::sleep(pause).await;
             }
-            sessions.iter().for_each(|s| s.drop_connection("drain"));
+            sessions.iter().for_each(|s| s.drop_connection(Reason::Drain));
         }
     }
 
     /// Drops everybody who is still here.
     pub fn drop_all(&self) {
-        self.sessions().iter().for_each(|s| s.drop_connection("drain"));
+        self.sessions().iter().for_each(|s| s.drop_connection(Reason::Drain));
     }
 
     fn sessions(&self) -> Vec<Arc<Session>> {

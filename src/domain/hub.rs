@@ -18,6 +18,7 @@ use super::{
     limit::Limits,
     outlet::Outlet,
     presence::Presence,
+    reason::Reason,
     room::Room,
     supervise::Supervisor,
     token::Tokens,
@@ -131,7 +132,7 @@ impl Sink for WeakSink {
 
     fn send_back(&self, connection: ConnectionId) {
         if let Some(outlet) = self.outlet(connection) {
-            outlet.drop_connection("lost session");
+            outlet.drop_connection(Reason::LostSession);
         }
     }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::broker::Publication;
+use super::{broker::Publication, reason::Reason};
 
 /// Connections with the same encoding get the same bytes: a room's publications are encoded once for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub trait Outlet: Send + Sync {
     /// The user's credentials were revoked.
     fn expel(self: Arc<Self>);
     /// Closes the connection in a way that makes the client come back.
-    fn drop_connection(&self, why: &'static str);
+    fn drop_connection(&self, why: Reason);
 }
 
 /// Several publications, encoded, one part each, in one piece of memory.

@@ -28,6 +28,7 @@ use super::{
     ids::{ConnectionId, RoomId, Uid},
     outlet::{Burst, Encoding, Outcome, Outlet, Settled},
     presence::{Departure, Roster, Visitor},
+    reason::Reason,
 };
 
 mod drain;
@@ -190,7 +191,7 @@ impl Room {
             members.missed = members.missed.max(upto);
             members.here.clone()
         };
-        here.iter().for_each(|member| member.outlet.drop_connection("missed messages"));
+        here.iter().for_each(|member| member.outlet.drop_connection(Reason::MissedMessages));
     }
 
     /// A join goes to the store.
@@ -222,7 +223,7 @@ impl Room {
         let missed_some = members.missed > since;
         drop(members);
         if missed_some {
-            member.outlet.drop_connection("missed messages");
+            member.outlet.drop_connection(Reason::MissedMessages);
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -22,8 +22,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{queue::Queue, socket::Socket};
-use crate::metrics::Metrics;
+use super::{close, queue::Queue, socket::Socket};
+use crate::{domain::reason::Reason, metrics::Metrics};
 
 /// How long a connection that we close may take to say that it has read everything; and while the server ends, which waits for it. What was
 /// written is with the kernel and goes its way after the end too, unless the client still sends.
@@ -57,9 +57,6 @@ pub enum Closing {
     Abrupt,
 }
 
-/// A WebSocket Close frame, code 1000.
-const CLOSE: [u8; 4] = [0x88, 2, 0x03, 0xE8];
-
 /// A TCP connection.
 pub struct Link {
     pub(super) socket: Socket,
@@ -69,8 +66,8 @@ pub struct Link {
     websocket: AtomicBool,
     /// No Close frame but behind a DISCONNECT, or as an answer.
     pub(super) wordless: AtomicBool,
-    /// To be closed once DISCONNECT is written.
-    pub(super) ending: AtomicBool,
+    /// To be closed with this code once DISCONNECT is written; 0: it is not.
+    pub(super) ending: AtomicU16,
     pub(super) ended: AtomicBool,
     killed: AtomicBool,
     held: AtomicBool,
@@ -92,7 +89,7 @@ impl Link {
             queue: Mutex::default(),
             websocket: AtomicBool::new(false),
             wordless: AtomicBool::new(false),
-            ending: AtomicBool::new(false),
+            ending: AtomicU16::new(0),
             ended: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             held: AtomicBool::new(false),
@@ -122,32 +119,49 @@ impl Link {
         self.websocket.load(SeqCst)
     }
 
-    /// Closes the connection. `why` is a word for logs.
-    pub fn close(self: &Arc<Self>, closing: Closing, why: &'static str) {
-        self.close_if(|_| true, None, closing, why);
+    /// Closes the connection. `why` is what its Close frame says, where it gets one.
+    pub fn close(self: &Arc<Self>, closing: Closing, why: Reason) {
+        self.close_if(|_| true, None, closing, close::code(why), why.label());
+    }
+
+    /// Answers the client's Close frame with the same (RFC 6455, 5.5.1), and closes.
+    pub fn answer_close(self: &Arc<Self>, code: Option<u16>) {
+        self.close_if(|_| true, Some(&close::frame(code)), Closing::Graceful, None, "closed by the client");
+    }
+
+    /// It is broken: closes what is left of it, at once. `why` is a word for logs.
+    pub(super) fn cut(self: &Arc<Self>, why: &'static str) {
+        self.close_if(|_| true, None, Closing::Abrupt, None, why);
     }
 
     /// As [`Link::close`], behind a last frame of the session's, if the link is still this session's. All in one: whatever the session or its
     /// room still has to say comes too late for the first, and a later session's connection is not an earlier one's to close.
-    pub fn close_of(self: &Arc<Self>, session: u64, last: Option<&Bytes>, closing: Closing, why: &'static str) {
-        self.close_if(|owner| owner == session, last, closing, why);
+    pub fn close_of(self: &Arc<Self>, session: u64, last: Option<&Bytes>, closing: Closing, why: Reason) {
+        self.close_if(|owner| owner == session, last, closing, close::code(why), why.label());
     }
 
-    fn close_if(self: &Arc<Self>, may: impl FnOnce(u64) -> bool, last: Option<&Bytes>, closing: Closing, why: &'static str) {
+    fn close_if(
+        self: &Arc<Self>,
+        may: impl FnOnce(u64) -> bool,
+        last: Option<&Bytes>,
+        closing: Closing,
+        code: Option<u16>,
+        why: &'static str,
+    ) {
         let mut queue = self.queue();
         if !may(queue.session) {
             return;
         }
         tracing::debug!(peer = %self.peer, ?closing, why, "closing");
         match closing {
-            Closing::AfterDisconnect => return self.ending.store(true, SeqCst),
+            Closing::AfterDisconnect => return self.ending.store(code.unwrap_or(1000), SeqCst),
             // Under the lock: who sees that it has ended finds the Close frame in the queue.
             Closing::Graceful if self.is_websocket() && !self.ended.swap(true, SeqCst) => {
                 if let Some(last) = last {
                     let _ = self.append(&mut queue, last);
                 }
-                if last.is_some() || !self.wordless.load(SeqCst) {
-                    self.say_goodbye(&mut queue);
+                if code.is_some() && (last.is_some() || !self.wordless.load(SeqCst)) {
+                    self.say_goodbye(&mut queue, code);
                 }
             }
             Closing::Graceful => {}
@@ -179,9 +193,9 @@ impl Link {
     }
 
     /// The Close frame, behind all that was written: whole frames only come in here, so this is between two of them.
-    pub(super) fn say_goodbye(self: &Arc<Self>, queue: &mut Queue) {
+    pub(super) fn say_goodbye(self: &Arc<Self>, queue: &mut Queue, code: Option<u16>) {
         if !self.is_killed() {
-            let _ = self.append(queue, &Bytes::from_static(&CLOSE));
+            let _ = self.append(queue, &close::frame(code));
         }
     }
 

@@ -18,7 +18,7 @@ use super::{
     link::{Closing, Link, dead},
     queue::Queue,
 };
-use crate::domain::throttle::throttled;
+use crate::domain::{reason::Reason, throttle::throttled};
 
 /// The event that is the marker, and the text of its frame, which no other frame can equal: its name is no event of ours. It is given to
 /// the engine behind all else, and never written.
@@ -66,8 +66,8 @@ impl Link {
         drop(queue);
         match sent {
             Ok(true) => {}
-            Ok(false) => self.behind("slow"),
-            Err(_) => self.close(Closing::Abrupt, "write failed"),
+            Ok(false) => self.behind(Reason::Slow),
+            Err(_) => self.cut("write failed"),
         }
     }
 
@@ -91,15 +91,16 @@ impl Link {
                 }
             },
         };
-        if self.ending.load(SeqCst) && bytes.windows(DISCONNECT.len()).any(|w| w == DISCONNECT) {
+        let code = self.ending.load(SeqCst);
+        if code != 0 && bytes.windows(DISCONNECT.len()).any(|w| w == DISCONNECT) {
             self.ended.store(true, SeqCst);
-            self.say_goodbye(&mut queue);
+            self.say_goodbye(&mut queue, Some(code));
             self.reader.wake();
         }
         drop(queue);
         self.accepted.fetch_add(bytes.len() as u64, SeqCst);
         if !fits {
-            self.behind("slow");
+            self.behind(Reason::Slow);
             return Err(dead());
         }
         self.drained.notify_waiters();
@@ -139,10 +140,10 @@ impl Link {
     }
 
     /// The client does not read fast enough.
-    fn behind(self: &Arc<Self>, why: &'static str) {
+    fn behind(self: &Arc<Self>, why: Reason) {
         if !self.is_killed() {
-            throttled!(info, peer = %self.peer, why, "client does not read what it is sent; closed");
-            self.bounds.metrics.dropped(why);
+            throttled!(info, peer = %self.peer, why = why.label(), "client does not read what it is sent; closed");
+            self.bounds.metrics.dropped(why.label());
             // The kernel is to forget what it has for this client, too: a reset instead of an end behind megabytes that nobody reads.
             self.socket.forget();
         }
@@ -189,7 +190,7 @@ async fn flush(link: Arc<Link>) {
         queue.flushing = !matches!(written, Ok(true));
         drop(queue);
         match written {
-            Err(_) => return link.close(Closing::Abrupt, "write failed"),
+            Err(_) => return link.cut("write failed"),
             Ok(true) => {
                 link.drained.notify_waiters();
                 return link.writer.wake();
@@ -202,10 +203,10 @@ async fn flush(link: Arc<Link>) {
         }
         behind_since = (left > calm).then(|| behind_since.unwrap_or_else(Instant::now));
         if behind_since.is_some_and(|since| since.elapsed() > CATCH_UP) {
-            return link.behind("slow");
+            return link.behind(Reason::Slow);
         }
         if progress.elapsed() > link.bounds.stall {
-            return link.behind("stalled");
+            return link.behind(Reason::Stalled);
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     leftovers::Leftovers,
-    link::{Closing, Link, dead},
+    link::{Link, dead},
 };
 
 /// Bytes of a WebSocket read at once for the engine.
@@ -72,7 +72,7 @@ impl Stream {
         let bound = self.link.bounds.stall;
         let timer = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(bound)));
         ready!(timer.as_mut().poll(cx));
-        self.link.close(Closing::Abrupt, "stalled");
+        self.link.cut("stalled");
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing"))
     }
 
@@ -170,7 +170,7 @@ impl Drop for Stream {
             link.bounds.writes.spawn(link.clone().linger());
         } else {
             // Nobody reads any more: what is queued must not keep the socket open.
-            link.close(Closing::Abrupt, "closed");
+            link.cut("closed");
         }
     }
 }

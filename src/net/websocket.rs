@@ -6,7 +6,7 @@ use std::{
     cell::RefCell,
     future::poll_fn,
     io::ErrorKind,
-    sync::{Arc, atomic::Ordering::SeqCst},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -36,10 +36,21 @@ pub enum Message {
 pub enum End {
     /// The connection broke, or [`Link::close`] was called.
     Gone,
-    /// The client sent a Close frame.
-    Closed,
+    /// The client sent a Close frame, with this code; [`Link::answer_close`] is the answer.
+    Closed(Option<u16>),
     /// The client broke the protocol.
-    Broken,
+    Broken(Broken),
+}
+
+/// How a client broke the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// What came is no frame, or none that may come here.
+    Frame,
+    /// Text, or a Close frame's reason, that is no UTF-8.
+    Text,
+    /// A frame, or a message of several, beyond the bound.
+    TooLarge,
 }
 
 /// A WebSocket after its handshake.
@@ -78,11 +89,8 @@ impl WebSocket {
                 Ok(Some(Frame::Message(message))) => return Poll::Ready(Ok(message)),
                 Ok(Some(Frame::Ping(payload))) => self.link().send(&pong(&payload)),
                 Ok(Some(Frame::Pong | Frame::Part)) => {}
-                Ok(Some(Frame::Close)) => {
-                    self.link().wordless.store(false, SeqCst); // it is to be answered
-                    return Poll::Ready(Err(End::Closed));
-                }
-                Err(Broken) => return Poll::Ready(Err(End::Broken)),
+                Ok(Some(Frame::Close(code))) => return Poll::Ready(Err(End::Closed(code))),
+                Err(broken) => return Poll::Ready(Err(End::Broken(broken))),
                 Ok(None) => {
                     let (stream, frames) = (&mut self.stream, &mut self.frames);
                     let read = BUFFER.with_borrow_mut(|buffer| stream.take(buffer).inspect(|n| frames.add(&buffer[..*n])));
@@ -118,12 +126,9 @@ enum Frame {
     Part,
     Ping(Bytes),
     Pong,
-    Close,
+    /// With its code.
+    Close(Option<u16>),
 }
-
-/// The client broke the protocol.
-#[derive(Debug, PartialEq, Eq)]
-struct Broken;
 
 /// Bytes on their way to messages.
 struct Frames {
@@ -143,16 +148,16 @@ impl Frames {
         let Some((first, payload)) = self.frame()? else { return Ok(None) };
         let (last, opcode) = (first & 0x80 != 0, first & 0x0F);
         let frame = match opcode {
-            1 | 2 if self.parts.is_some() => return Err(Broken),
+            1 | 2 if self.parts.is_some() => return Err(Broken::Frame),
             1 | 2 if last => Frame::Message(message(opcode == 1, payload.freeze())?),
             1 | 2 => {
                 self.parts = Some((opcode == 1, payload.to_vec()));
                 Frame::Part
             }
             0 => {
-                let (text, mut whole) = self.parts.take().ok_or(Broken)?;
+                let (text, mut whole) = self.parts.take().ok_or(Broken::Frame)?;
                 if whole.len() + payload.len() > self.most {
-                    return Err(Broken);
+                    return Err(Broken::TooLarge);
                 }
                 whole.extend_from_slice(&payload);
                 if last {
@@ -162,13 +167,10 @@ impl Frames {
                     Frame::Part
                 }
             }
-            8 => {
-                close(&payload)?;
-                Frame::Close
-            }
+            8 => Frame::Close(close(&payload)?),
             9 => Frame::Ping(payload.freeze()),
             10 => Frame::Pong,
-            _ => return Err(Broken),
+            _ => return Err(Broken::Frame),
         };
         Ok(Some(frame))
     }
@@ -179,7 +181,7 @@ impl Frames {
         let (short, control) = (second & 0x7F, first & 0x08 != 0);
         // No extension has a meaning for the reserved bits, clients have to mask, control frames are whole and short.
         if first & 0x70 != 0 || second & 0x80 == 0 || (control && (first & 0x80 == 0 || short > 125)) {
-            return Err(Broken);
+            return Err(Broken::Frame);
         }
         let (length, header) = match short {
             126 => match rest.first_chunk() {
@@ -192,7 +194,7 @@ impl Frames {
             },
             short => (u64::from(short), 6),
         };
-        let length = usize::try_from(length).ok().filter(|l| *l <= self.most).ok_or(Broken)?;
+        let length = usize::try_from(length).ok().filter(|l| *l <= self.most).ok_or(Broken::TooLarge)?;
         if self.bytes.len() < header + length {
             return Ok(None);
         }
@@ -221,18 +223,21 @@ fn unmask(payload: &mut [u8], key: [u8; 4]) {
 }
 
 fn message(text: bool, payload: Bytes) -> Result<Message, Broken> {
-    Ok(if text { Message::Text(Utf8Bytes::try_from(payload).map_err(|_| Broken)?) } else { Message::Binary(payload) })
+    Ok(if text { Message::Text(Utf8Bytes::try_from(payload).map_err(|_| Broken::Text)?) } else { Message::Binary(payload) })
 }
 
-/// Whether a Close frame's payload is one (5.5.1, 7.4).
-fn close(payload: &[u8]) -> Result<(), Broken> {
+/// The code in a Close frame's payload (5.5.1, 7.4).
+fn close(payload: &[u8]) -> Result<Option<u16>, Broken> {
     match payload {
-        [] => Ok(()),
+        [] => Ok(None),
         [high, low, reason @ ..] => {
-            let known = matches!(u16::from_be_bytes([*high, *low]), 1000..=1003 | 1007..=1014 | 3000..=4999);
-            if known && std::str::from_utf8(reason).is_ok() { Ok(()) } else { Err(Broken) }
+            let code = u16::from_be_bytes([*high, *low]);
+            if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
+                return Err(Broken::Frame);
+            }
+            std::str::from_utf8(reason).map(|_| Some(code)).map_err(|_| Broken::Text)
         }
-        [_] => Err(Broken),
+        [_] => Err(Broken::Frame),
     }
 }
 

@@ -33,7 +33,7 @@ async fn member(server: &Server, bystanders: &mut Bystanders, way: Way) -> Peer 
 }
 
 /// The upgrade as it should be.
-async fn upgraded(mut peer: Peer) -> Peer {
+pub async fn upgraded(mut peer: Peer) -> Peer {
     let mut socket = socket_for(peer.polling()).await;
     socket.send("2probe").await;
     assert_eq!(socket.receive().await.as_deref(), Some("3probe"));

@@ -82,6 +82,17 @@ impl Socket {
         }
     }
 
+    /// Reads to the end; the code of the Close frame, if there is one, and one in it.
+    pub async fn close_code(&mut self) -> Option<u16> {
+        loop {
+            match soon("a frame", self.stream.next()).await {
+                Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
     /// Both directions, each on its own.
     pub fn split(self) -> (SplitSink<WebSocketStream<TcpStream>, Message>, SplitStream<WebSocketStream<TcpStream>>) {
         self.stream.split()

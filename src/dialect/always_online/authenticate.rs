@@ -17,6 +17,7 @@ use crate::domain::{
     ids::{RoomId, Uid},
     json::{self, Object},
     presence::{Claim, Revocations},
+    reason::Reason,
     secret::Secret,
     token::Realm,
 };
@@ -161,9 +162,9 @@ impl Session {
     /// Refuses, but for a fault of ours: a client that is refused stays away for good, and a store that is out comes back.
     fn turn_away(self: &Arc<Self>, refusal: AuthRefusal) {
         self.refuse(match refusal {
-            AuthRefusal::Wrong => "wrong credentials",
-            AuthRefusal::Timeout => "authentication timeout",
-            AuthRefusal::RateLimit => "rate limit",
+            AuthRefusal::Wrong => Reason::WrongCredentials,
+            AuthRefusal::Timeout => Reason::AuthenticationTimeout,
+            AuthRefusal::RateLimit => Reason::RateLimit,
             AuthRefusal::Server => return self.drop_later(),
         });
     }
@@ -178,7 +179,7 @@ impl Session {
         hub.tasks.spawn(async move {
             tokio::time::sleep(pause).await;
             if let Some(session) = session.upgrade() {
-                session.drop_connection("store unavailable");
+                session.drop_connection(Reason::StoreUnavailable);
             }
         });
     }

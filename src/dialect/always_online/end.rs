@@ -9,6 +9,7 @@ use crate::domain::throttle::throttled;
 use crate::domain::{
     ids::{RoomId, Uid},
     presence::Departure,
+    reason::Reason,
 };
 
 impl Session {
@@ -25,7 +26,7 @@ impl Session {
         if let Some(id) = ack {
             self.acknowledge(id, wire::LEAVE_SUCCESS);
         }
-        self.refuse("leave");
+        self.refuse(Reason::Leave);
         phase
     }
 
@@ -54,7 +55,7 @@ impl Session {
     /// What a session whose phase was lost owes to others.
     pub(super) async fn abandon(self: &Arc<Self>) -> Phase {
         throttled!(error, socket = %self.public.0, "a session failed; its connection is closed");
-        self.drop_connection("failure");
+        self.drop_connection(Reason::Failure);
         if let Some(uid) = self.uid.get() {
             let rooms: Vec<RoomId> = lock(&self.places).iter().map(|r| r.id.clone()).collect();
             self.depart(uid, &rooms, None).await;

@@ -28,9 +28,12 @@ use super::{
     session::{Session, lock},
     wire,
 };
-use crate::net::{
-    Closing, Link,
-    outbound::{BURST, MARKER},
+use crate::{
+    domain::reason::Reason,
+    net::{
+        Closing, Link,
+        outbound::{BURST, MARKER},
+    },
 };
 
 /// How long a refused client may take to fetch its last packets, or to read them.
@@ -198,7 +201,7 @@ impl Engined {
     }
 
     /// Closes its transport.
-    pub(super) fn close(&self, dialect: &AlwaysOnline, closing: Closing, why: &'static str) {
+    pub(super) fn close(&self, dialect: &AlwaysOnline, closing: Closing, why: Reason) {
         self.fetched.notify_waiters();
         if let Some(socket) = self.socket.upgrade() {
             if socket.transport_type() == TransportType::Polling {
@@ -217,7 +220,7 @@ impl Engined {
 
 impl Session {
     /// The engine's part of [`Session::refuse`].
-    pub(super) fn refuse_by_engine(self: Arc<Self>, why: &'static str) {
+    pub(super) fn refuse_by_engine(self: Arc<Self>, why: Reason) {
         let Lane::Engine(engined) = &self.lane else { return };
         let Some(socket) = engined.socket.upgrade() else { return };
         for link in engined.live_links() {
@@ -249,7 +252,7 @@ impl Departed {
     pub(super) fn close(self, dialect: &AlwaysOnline) {
         if dialect.session(self.sid).is_none() {
             dialect.close_polling(self.sid, self.protocol);
-            self.links.iter().filter_map(Weak::upgrade).for_each(|l| l.close(Closing::Graceful, "left"));
+            self.links.iter().filter_map(Weak::upgrade).for_each(|l| l.close(Closing::Graceful, Reason::NotConnected));
         }
     }
 }

@@ -12,8 +12,10 @@ use super::{
     session::{Session, lock},
     wire,
 };
-use crate::domain::throttle::throttled;
-use crate::net::{Closing, Link, outbound::DISCONNECT};
+use crate::{
+    domain::{reason::Reason, throttle::throttled},
+    net::{Closing, Link, outbound::DISCONNECT},
+};
 
 /// A page counts as written when no more than this is left of it.
 pub(super) const NEARLY_WRITTEN: usize = 64 << 10;
@@ -43,7 +45,7 @@ impl Session {
         if self.is_open() {
             throttled!(info, socket = %self.public.0, "client does not read what it is sent; closed");
         }
-        self.close_dropped("slow", Closing::Abrupt);
+        self.close_dropped(Reason::Slow, Closing::Abrupt);
     }
 
     /// Sends an event; `payload` is JSON.
@@ -104,11 +106,11 @@ impl Session {
 
     /// *Refuse*: what was sent, then DISCONNECT, then the transport closes; the client stays away. The session ends when the transport
     /// has.
-    pub(super) fn refuse(self: &Arc<Self>, why: &'static str) {
+    pub(super) fn refuse(self: &Arc<Self>, why: Reason) {
         if self.closing.swap(true, SeqCst) {
             return;
         }
-        self.dialect.hub.metrics.refused(why);
+        self.dialect.hub.metrics.refused(why.label());
         self.leave_desk();
         match &self.lane {
             Lane::WebSocket(link) => link.close_of(self.id.0, Some(&Bytes::from_static(&DISCONNECT)), Closing::Graceful, why),
@@ -117,15 +119,15 @@ impl Session {
     }
 
     /// *Drop*: the transport closes, without a DISCONNECT; the client comes back by itself.
-    pub(super) fn drop_connection(&self, why: &'static str) {
+    pub(super) fn drop_connection(&self, why: Reason) {
         self.close_dropped(why, Closing::Graceful);
     }
 
-    fn close_dropped(&self, why: &'static str, closing: Closing) {
+    fn close_dropped(&self, why: Reason, closing: Closing) {
         if self.closing.swap(true, SeqCst) {
             return;
         }
-        self.dialect.hub.metrics.dropped(why);
+        self.dialect.hub.metrics.dropped(why.label());
         self.leave_desk();
         match &self.lane {
             Lane::WebSocket(link) => link.close_of(self.id.0, None, closing, why),

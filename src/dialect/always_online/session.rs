@@ -29,6 +29,7 @@ use crate::domain::{
     ids::{ConnectionId, SocketId, Uid},
     json,
     outlet::{Burst, Encoding, Outcome, Outlet, Settled},
+    reason::Reason,
     room::Room,
 };
 
@@ -107,14 +108,14 @@ impl Session {
     /// An event, in the order of the wire. Does not block.
     pub(super) fn receive(self: &Arc<Self>, text: &str, ack: Option<i64>, binary: bool) {
         if self.inbox.is_flooded(2 * self.dialect.options.max_payload()) {
-            return self.drop_connection("flood");
+            return self.drop_connection(Reason::Flood);
         }
         // A message with nothing before it needs no task: its room has one.
         if !binary && self.inbox.is_idle() && text.starts_with(r#"["msg","#) {
             match json::Call::parse(text) {
                 Some(call) if call.name == "msg" => self.post(call.argument, ack),
                 Some(_) => {}
-                None => return self.drop_connection("malformed"),
+                None => return self.drop_connection(Reason::Malformed),
             }
         } else {
             self.put(Item::Event { text: text.into(), ack, binary });
@@ -158,7 +159,7 @@ impl Session {
             (Item::Event { text, ack, binary }, phase) => self.event(phase, &text, ack, binary).await,
             (Item::LateAuthenticate, Phase::Guest(_)) => self.refuse_authentication(None, wire::AuthRefusal::Timeout),
             (Item::LateJoin, Phase::Authenticated(who)) => {
-                self.refuse("join timeout");
+                self.refuse(Reason::JoinTimeout);
                 self.end(Phase::Authenticated(who)).await
             }
             (Item::LateAuthenticate | Item::LateJoin, phase) => phase,
@@ -168,7 +169,7 @@ impl Session {
 
     async fn event(self: &Arc<Self>, phase: Phase, text: &str, ack: Option<i64>, binary: bool) -> Phase {
         let Some(call) = json::Call::parse(text) else {
-            self.drop_connection("malformed");
+            self.drop_connection(Reason::Malformed);
             return phase;
         };
         let argument = call.argument.filter(|_| !binary);
@@ -242,7 +243,7 @@ impl Outlet for Session {
         messages.iter().for_each(|m| self.inbox.settled(m.bytes));
         if lost {
             // It would lose a message without a word: it comes back and learns what is stored.
-            self.drop_connection("store unavailable");
+            self.drop_connection(Reason::StoreUnavailable);
         }
         self.resume();
     }
@@ -257,19 +258,19 @@ impl Outlet for Session {
             room.silence(self.id);
         }
         self.tell("kickout", wire::KICKOUT);
-        self.refuse("kickout");
+        self.refuse(Reason::Kickout);
         if self.inbox.replace(Item::Evicted) == Put::Start {
             self.start();
         }
     }
 
     fn expel(self: Arc<Self>) {
-        self.refuse("revoked");
+        self.refuse(Reason::Revoked);
         // Behind what it sent before. What it may send until its transport has closed has no effect.
         self.put(Item::Closed);
     }
 
-    fn drop_connection(&self, why: &'static str) {
+    fn drop_connection(&self, why: Reason) {
         Session::drop_connection(self, why);
     }
 }

@@ -10,6 +10,7 @@ use crate::domain::{
     broker::Entry,
     history::{self, History},
     json::{self, Object},
+    reason::Reason,
 };
 
 /// Compressed off the runtime's threads above this many bytes.
@@ -49,7 +50,7 @@ impl Session {
         let request = Request::parse(argument);
         let Some(page) = self.page(member, &request).await else {
             // An answer without the messages would look like an empty room.
-            return self.drop_connection("store unavailable");
+            return self.drop_connection(Reason::StoreUnavailable);
         };
         if request.from_start && !member.dummy {
             let told = Entry::Synced { by: self.id, uid: member.uid.clone() };

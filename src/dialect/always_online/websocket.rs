@@ -17,7 +17,10 @@ use super::{
     session::Session,
     wire,
 };
-use crate::net::{Closing, End, Link, Message, Stream, WebSocket};
+use crate::{
+    domain::reason::{Kind as Ending, Reason},
+    net::{Broken, Closing, End, Link, Message, Stream, WebSocket},
+};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use socketioxide_core::Sid;
@@ -42,11 +45,28 @@ pub(super) enum Version {
     V4,
 }
 
-/// It is over with the connection, for this reason.
-struct Over(&'static str);
+/// It is over with the connection.
+enum Over {
+    /// It broke, or we have closed it.
+    Gone,
+    /// The client sent a Close frame, with this code.
+    Closed(Option<u16>),
+    /// We close it.
+    Because(Reason),
+}
 
-/// It broke, or we have closed it.
-const GONE: &str = "gone";
+impl From<Broken> for Over {
+    fn from(broken: Broken) -> Self {
+        Over::Because(match broken {
+            Broken::Frame => Reason::Malformed,
+            Broken::Text => Reason::NotUtf8,
+            Broken::TooLarge => Reason::TooLarge,
+        })
+    }
+}
+
+/// What the client sent is no packet, or has no place here.
+const MALFORMED: Over = Over::Because(Reason::Malformed);
 
 /// A packet whose attachments are on their way. What is in them is of no use to anybody here, so they are only counted.
 struct Partial {
@@ -115,11 +135,16 @@ pub(super) async fn serve(dialect: Arc<AlwaysOnline>, version: Version, stream: 
         }
         consume_budget().await;
     }
-    // A connection that is gone, or that we have closed, ends with its stream.
-    if let Err(Over(why)) = over
-        && why != GONE
-    {
-        client.link.close(Closing::Graceful, why);
+    match over {
+        // A connection that is gone, or that we have closed, ends with its stream.
+        Ok(()) | Err(Over::Gone) => {}
+        Err(Over::Closed(code)) => client.link.answer_close(code),
+        Err(Over::Because(why)) => {
+            if why.kind() == Ending::Dropped && !client.link.is_ended() {
+                client.dialect.hub.metrics.dropped(why.label());
+            }
+            client.link.close(Closing::Graceful, why);
+        }
     }
 }
 
@@ -173,9 +198,9 @@ impl Client {
         match message {
             Ok(Message::Text(text)) => self.text(text.as_str()),
             Ok(Message::Binary(bytes)) => self.binary(&bytes),
-            Err(End::Gone) => Err(Over(GONE)),
-            Err(End::Closed) => Err(Over("closed by the client")),
-            Err(End::Broken) => Err(Over("malformed")),
+            Err(End::Gone) => Err(Over::Gone),
+            Err(End::Closed(code)) => Err(Over::Closed(code)),
+            Err(End::Broken(broken)) => Err(broken.into()),
         }
     }
 
@@ -183,10 +208,10 @@ impl Client {
     fn late(&mut self) -> Result<(), Over> {
         let now = Instant::now();
         if self.partial.as_ref().is_some_and(|p| p.since + ATTACHMENTS_WITHIN <= now) {
-            return Err(Over("attachments too late"));
+            return Err(MALFORMED);
         }
         if self.session.is_none() && now >= self.connect_by {
-            return Err(Over("not connected"));
+            return Err(Over::Because(Reason::NotConnected));
         }
         if now < self.beat {
             return Ok(());
@@ -202,10 +227,7 @@ impl Client {
                 self.beat = now + self.dialect.options.ping_timeout;
                 self.link.send(&Bytes::from_static(wire::PING));
             }
-            Version::V3 | Version::V4 => {
-                self.dialect.hub.metrics.dropped("ping timeout");
-                return Err(Over("ping timeout"));
-            }
+            Version::V3 | Version::V4 => return Err(Over::Because(Reason::PingTimeout)),
         }
         Ok(())
     }
@@ -217,7 +239,7 @@ impl Client {
         }
         match text.as_bytes() {
             [b'4', ..] => self.packet(&text[1..]),
-            b"2probe" | b"3probe" => Err(Over("malformed")), // words of an upgrade
+            b"2probe" | b"3probe" => Err(MALFORMED), // words of an upgrade
             [b'2' | b'3', ..] => {
                 match self.version {
                     Version::V3 => self.link.send(&Bytes::from_static(wire::PONG)),
@@ -229,15 +251,15 @@ impl Client {
                 }
                 Ok(())
             }
-            b"1" => Err(Over("closed by the client")),
-            _ => Err(Over("malformed")),
+            b"1" => Err(Over::Because(Reason::ClosedByClient)),
+            _ => Err(MALFORMED),
         }
     }
 
     /// A socket.io packet.
     fn packet(&mut self, text: &str) -> Result<(), Over> {
         // Its attachments must follow a packet at once.
-        let packet = Packet::parse(text).filter(|_| self.partial.is_none()).ok_or(Over("malformed"))?;
+        let packet = Packet::parse(text).filter(|_| self.partial.is_none()).ok_or(MALFORMED)?;
         let ours = packet.namespace == "/";
         match packet.kind {
             Kind::Connect if ours => self.connect(),
@@ -247,7 +269,7 @@ impl Client {
             }
             Kind::Event | Kind::Ack if packet.attachments > 0 => {
                 if packet.attachments > MOST_ATTACHMENTS {
-                    return Err(Over("too many attachments"));
+                    return Err(Over::Because(Reason::TooLarge));
                 }
                 self.partial = Some(Box::new(Partial {
                     event: (ours && packet.kind == Kind::Event).then(|| (packet.data.into(), packet.ack)),
@@ -258,7 +280,7 @@ impl Client {
                 Ok(())
             }
             Kind::Disconnect | Kind::Event | Kind::Ack if !ours => Ok(()),
-            Kind::Disconnect | Kind::Event | Kind::Ack if self.session.is_none() => Err(Over("not connected")),
+            Kind::Disconnect | Kind::Event | Kind::Ack if self.session.is_none() => Err(MALFORMED),
             Kind::Disconnect => {
                 self.depart();
                 // As long as a new client has.
@@ -272,11 +294,11 @@ impl Client {
 
     /// An attachment.
     fn binary(&mut self, bytes: &Bytes) -> Result<(), Over> {
-        let partial = self.partial.as_mut().ok_or(Over("malformed"))?;
+        let partial = self.partial.as_mut().ok_or(MALFORMED)?;
         partial.bytes += bytes.len();
         partial.missing -= 1;
         if partial.bytes > self.dialect.options.max_payload() {
-            return Err(Over("attachments too large"));
+            return Err(Over::Because(Reason::TooLarge));
         }
         if partial.missing > 0 {
             return Ok(());
@@ -293,7 +315,7 @@ impl Client {
                 session.receive(data, ack, binary);
                 Ok(())
             }
-            None => Err(Over("not connected")),
+            None => Err(MALFORMED),
         }
     }
 

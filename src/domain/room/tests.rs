@@ -9,7 +9,7 @@ use super::*;
 #[derive(Default)]
 struct Notebook {
     told: Mutex<Vec<u64>>,
-    dropped: Mutex<Vec<&'static str>>,
+    dropped: Mutex<Vec<Reason>>,
 }
 
 impl Outlet for Notebook {
@@ -30,7 +30,7 @@ impl Outlet for Notebook {
     fn evict(self: Arc<Self>) {}
     fn expel(self: Arc<Self>) {}
 
-    fn drop_connection(&self, why: &'static str) {
+    fn drop_connection(&self, why: Reason) {
         self.dropped.lock().unwrap().push(why);
     }
 }
@@ -91,7 +91,7 @@ fn who_has_missed_something_is_sent_back_and_pages_are_read_anew() {
     room.admit(visitor(1, "ben"), member.clone(), 1, || {});
     let before = room.generation();
     room.lose(7);
-    assert_eq!(*member.dropped.lock().unwrap(), ["missed messages"]);
+    assert_eq!(*member.dropped.lock().unwrap(), [Reason::MissedMessages]);
     assert_ne!(room.generation(), before);
     let lost = room.generation();
     room.deliver(&[happened(2, Event::Cleared)]);

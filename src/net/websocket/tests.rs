@@ -73,38 +73,38 @@ fn a_message_in_frames_is_whole_with_the_last_and_control_frames_pass_it() {
 
 #[test]
 fn what_breaks_the_protocol_is_known_as_soon_as_it_is_there() {
-    let broken: Vec<(&str, Vec<u8>)> = vec![
-        ("a reserved bit", vec![0xC1, 0x80]),
-        ("not masked", vec![0x81, 0x01]),
-        ("a control frame that goes on", vec![0x09, 0x80]),
-        ("a long control frame", vec![0x89, 0xFE]),
-        ("a reserved opcode", frame(0x83, b"")),
-        ("a reserved control opcode", frame(0x8B, b"")),
-        ("too long", vec![0x81, 0xFE, 0, 101]),
-        ("much too long", vec![0x82, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0]),
-        ("a continuation of nothing", frame(0x80, b"")),
-        ("a message within a message", [frame(0x01, b""), frame(0x81, b"")].concat()),
-        ("too long together", [frame(0x01, &[b' '; 60]), frame(0x80, &[b' '; 41])].concat()),
-        ("no text", frame(0x81, b"\xff")),
-        ("no text together", [frame(0x01, b"\xc3"), frame(0x80, b"x")].concat()),
-        ("half a code", frame(0x88, b"\x03")),
-        ("no code", frame(0x88, &999u16.to_be_bytes())),
-        ("a code for nobody to send", frame(0x88, &1006u16.to_be_bytes())),
-        ("a reason that is no text", frame(0x88, b"\x03\xe8\xff")),
+    let broken: Vec<(&str, Broken, Vec<u8>)> = vec![
+        ("a reserved bit", Broken::Frame, vec![0xC1, 0x80]),
+        ("not masked", Broken::Frame, vec![0x81, 0x01]),
+        ("a control frame that goes on", Broken::Frame, vec![0x09, 0x80]),
+        ("a long control frame", Broken::Frame, vec![0x89, 0xFE]),
+        ("a reserved opcode", Broken::Frame, frame(0x83, b"")),
+        ("a reserved control opcode", Broken::Frame, frame(0x8B, b"")),
+        ("too long", Broken::TooLarge, vec![0x81, 0xFE, 0, 101]),
+        ("much too long", Broken::TooLarge, vec![0x82, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0]),
+        ("a continuation of nothing", Broken::Frame, frame(0x80, b"")),
+        ("a message within a message", Broken::Frame, [frame(0x01, b""), frame(0x81, b"")].concat()),
+        ("too long together", Broken::TooLarge, [frame(0x01, &[b' '; 60]), frame(0x80, &[b' '; 41])].concat()),
+        ("no text", Broken::Text, frame(0x81, b"\xff")),
+        ("no text together", Broken::Text, [frame(0x01, b"\xc3"), frame(0x80, b"x")].concat()),
+        ("half a code", Broken::Frame, frame(0x88, b"\x03")),
+        ("no code", Broken::Frame, frame(0x88, &999u16.to_be_bytes())),
+        ("a code for nobody to send", Broken::Frame, frame(0x88, &1006u16.to_be_bytes())),
+        ("a reason that is no text", Broken::Text, frame(0x88, b"\x03\xe8\xff")),
     ];
-    for (what, bytes) in broken {
+    for (what, kind, bytes) in broken {
         let mut read = frames(100);
         read.add(&bytes);
         let mut end = read.next();
         while end == Ok(Some(Frame::Part)) {
             end = read.next();
         }
-        assert_eq!(end, Err(Broken), "{what}");
+        assert_eq!(end, Err(kind), "{what}");
     }
-    for payload in [&b""[..], b"\x03\xe8", b"\x03\xe9bye", b"\x0f\xa0"] {
+    for (payload, code) in [(&b""[..], None), (b"\x03\xe8", Some(1000)), (b"\x03\xe9bye", Some(1001)), (b"\x0f\xa0", Some(4000))] {
         let mut read = frames(100);
         read.add(&frame(0x88, payload));
-        assert_eq!(read.next(), Ok(Some(Frame::Close)));
+        assert_eq!(read.next(), Ok(Some(Frame::Close(code))));
     }
 }
 

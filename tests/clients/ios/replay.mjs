@@ -146,7 +146,7 @@ export function replay(scene, hasty) {
         await member.talks()
         await session.send('41/,')
         await member.isMissed()
-        if (session.socket) assert.equal(await session.ended(() => false), 1000)
+        if (session.socket) assert.equal(await session.ended(() => false), 1008)
         else await eventually('the end of the session', () => session.polling.ask('GET', session.sid), ({ code }) => code === 400)
       })
     }

@@ -67,7 +67,7 @@ async function settle(server, wire, { witness, phone }) {
 async function returns(party, { room, a, b, log }, present) {
   await b.upTo('disconnect')
   await b.sees(['reconnect'])
-  if (b.wire.way !== 'polling only') assert.equal(b.socket.closeCodes[0], 1000)
+  if (b.wire.way !== 'polling only') assert.equal(b.socket.closeCodes[0], 1001)
   await present()
   await party.signIn(b)
   await party.enter(b, room, { present: [a] })
