@@ -134,7 +134,8 @@ export class WebSocket {
   #closed(payload) {
     demand(payload.length !== 1, 'a Close frame with half a code')
     const code = payload.length ? payload.readUInt16BE(0) : 1000
-    demand([1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011].includes(code) || code >= 3000 && code < 5000, `the code ${code} of a Close frame`)
+    // Old versions take 1013 for 1002, and answer so; it makes no other difference.
+    demand([1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1013].includes(code) || code >= 3000 && code < 5000, `the code ${code} of a Close frame`)
     utf8(payload.subarray(2))
     this.close(code)
     this.#end({ code })
