@@ -44,7 +44,7 @@ mod tests {
     use super::*;
     use crate::domain::reason::Kind;
 
-    /// A frame that the codes' readers do not take for an error, and the documented table.
+    /// What it means to the client, and its code.
     #[test]
     fn every_reason_is_documented_with_its_code() {
         let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PROTOCOL.md")).unwrap();
