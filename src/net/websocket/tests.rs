@@ -4,9 +4,12 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::net::{
-    link::{Bounds, Closing},
-    socket::Socket,
+use crate::{
+    domain::reason::Reason,
+    net::{
+        link::{Bounds, Closing},
+        socket::Socket,
+    },
 };
 
 const KEY: [u8; 4] = [7, 250, 0, 99];
@@ -132,7 +135,7 @@ async fn a_client_that_does_not_close_is_waited_for_but_hardly_when_the_server_e
     for (ends, wait) in [(false, Duration::from_secs(2)), (true, Duration::from_millis(500))] {
         let (socket, _client) = opened(Vec::new()).await;
         let (link, begin) = (socket.link().clone(), tokio::time::Instant::now());
-        link.close(Closing::Graceful, "a test");
+        link.close(Closing::Graceful, Reason::Drain);
         drop(socket);
         if ends {
             link.bounds.ending.cancel();
