@@ -254,7 +254,8 @@ impl App {
             api_port: port(&api, config.api.listen),
         });
         let websocket_port = port(&websocket, config.websocket.listen);
-        let health = || http::health::routes(hub.clone());
+        let readiness = http::health::Readiness::new(hub.clone());
+        let health = || http::health::routes(readiness.clone());
         let administration = || http::admin::routes(context.clone());
         let metrics_routes = || http::health::metrics(hub.clone());
 

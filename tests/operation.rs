@@ -14,6 +14,8 @@ mod diagnostics;
 mod ending;
 #[path = "operation/mongodb.rs"]
 mod mongodb;
+#[path = "operation/readiness.rs"]
+mod readiness;
 mod support;
 #[path = "operation/tls.rs"]
 mod tls;

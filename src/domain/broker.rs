@@ -138,6 +138,9 @@ pub trait Broker: Send + Sync {
     /// Whether the store answers.
     async fn check(&self) -> Result<(), StoreError>;
 
+    /// Whether a newcomer can be let in, join and have something stored: tried by a small write that nobody notices.
+    async fn check_writing(&self) -> Result<(), StoreError>;
+
     /// Ends after everything accepted is stored.
     async fn close(&self);
 }

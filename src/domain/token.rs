@@ -41,6 +41,6 @@ pub trait Tokens: Send + Sync {
     async fn verify(&self, realm: Realm, uid: &Uid, token: &Secret) -> Result<bool, StoreError>;
     /// All accounts, by uid.
     async fn list(&self, realm: Realm) -> Result<Vec<Account>, StoreError>;
-    /// Whether the store answers.
+    /// Whether the store answers, and can be read: that is what signing in needs.
     async fn check(&self) -> Result<(), StoreError>;
 }

@@ -1,5 +1,5 @@
 //! `/livez`, `/readyz` and `/metrics`.
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -8,25 +8,82 @@ use axum::{
     routing::get,
 };
 use serde_json::json;
+use tokio::{sync::Mutex, time::Instant};
 
 use crate::domain::{hub::Hub, throttle::throttled};
 
+/// How long an answer holds: the stores are asked no more often than that, whoever asks here, and however often.
+const HOLDS: Duration = Duration::from_secs(1);
+
+/// Why a server should not be sent clients, in the word of the answer.
+type NotReady = &'static str;
+
+/// Whether the stores are of use to a newcomer: let in, in a room, its messages stored.
+pub struct Readiness {
+    hub: Arc<Hub>,
+    /// Held while the stores are asked, so that one question at a time is on its way.
+    looked: Arc<Mutex<Looked>>,
+}
+
+/// What was found, and when.
+struct Looked {
+    at: Option<Instant>,
+    found: Result<(), NotReady>,
+}
+
+impl Readiness {
+    /// For all listeners together.
+    pub fn new(hub: Arc<Hub>) -> Arc<Self> {
+        Arc::new(Readiness { hub, looked: Arc::new(Mutex::new(Looked { at: None, found: Ok(()) })) })
+    }
+
+    async fn now(&self) -> Result<(), NotReady> {
+        if !self.hub.is_ready() {
+            return Err("draining");
+        }
+        if self.hub.supervisor.down().is_some() {
+            return Err("failing"); // logged already
+        }
+        let mut looked = self.looked.clone().lock_owned().await;
+        if looked.at.is_some_and(|at| at.elapsed() < HOLDS) {
+            return looked.found;
+        }
+        let hub = self.hub.clone();
+        // In a task of its own: who asked may give up, and what is found holds for the next.
+        let asked = self.hub.tasks.spawn(async move {
+            let found = look(&hub, looked.found).await;
+            *looked = Looked { at: Some(Instant::now()), found };
+            found
+        });
+        asked.await.unwrap_or(Err("store unavailable"))
+    }
+}
+
+/// Asks the stores. Only what is another answer than before is logged.
+async fn look(hub: &Hub, before: Result<(), NotReady>) -> Result<(), NotReady> {
+    let (broker, tokens) = tokio::join!(hub.broker.check(), hub.tokens.check());
+    let (word, found) = match broker.and(tokens) {
+        Ok(()) => ("store not writable", hub.broker.check_writing().await),
+        unavailable => ("store unavailable", unavailable),
+    };
+    match (found, before) {
+        (Ok(()), Err(_)) => throttled!(info, "ready again"),
+        (Ok(()), Ok(())) => {}
+        (Err(_), Err(known)) if known == word => return before,
+        (Err(error), _) => {
+            throttled!(warn, %error, why = word, "not ready");
+            return Err(word);
+        }
+    }
+    Ok(())
+}
+
 /// Whether the process lives, and whether it should be sent clients.
-pub fn routes(hub: Arc<Hub>) -> Router {
+pub fn routes(readiness: Arc<Readiness>) -> Router {
     let ready = move || async move {
-        if !hub.is_ready() {
-            return status(StatusCode::SERVICE_UNAVAILABLE, "draining");
-        }
-        if hub.supervisor.down().is_some() {
-            return status(StatusCode::SERVICE_UNAVAILABLE, "failing"); // logged already
-        }
-        let (broker, tokens) = tokio::join!(hub.broker.check(), hub.tokens.check());
-        match broker.and(tokens) {
+        match readiness.now().await {
             Ok(()) => status(StatusCode::OK, "ready"),
-            Err(error) => {
-                throttled!(warn, %error, "not ready");
-                status(StatusCode::SERVICE_UNAVAILABLE, "store unavailable")
-            }
+            Err(word) => status(StatusCode::SERVICE_UNAVAILABLE, word),
         }
     };
     Router::new().route("/livez", get(|| async { status(StatusCode::OK, "alive") })).route("/readyz", get(ready))

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use super::nodes::{come, ends_well, eventually, member, node, readiness, two};
 use crate::support::{
     client::{Client, Packet},
+    http,
     own_redis::OwnRedis,
     server::Setup,
     stored::Stored,
@@ -63,6 +64,25 @@ async fn a_key_of_a_wrong_type_harms_its_room_only() {
     }
 }
 
+/// What is broken for all is told to those who send newcomers, and in the log by its name; it is over when it is mended.
+#[tokio::test]
+async fn a_node_is_not_ready_while_a_key_that_all_need_has_a_wrong_type() {
+    let redis = OwnRedis::forgetful(&[]).await;
+    let mut node = impatient(&redis).start().await;
+    let anna = member(&node, "anna", "attic").await;
+    for key in ["ao:sessions", "ao:rooms", "ao:stats", "ao:dead", "ao:user_auth", "ao:nodes"] {
+        redis.send::<()>(&["DEL", key]).await;
+        redis.send::<()>(&["XADD", key, "*", "a", "b"]).await;
+        readiness(&node, false).await;
+        node.logs(&format!("{key} is a stream")).await;
+        redis.send::<()>(&["DEL", key]).await;
+        readiness(&node, true).await;
+    }
+    drop(anna);
+    come(node.websocket(), "bert", "attic").await;
+    ends_well(node).await;
+}
+
 #[tokio::test]
 async fn entries_that_cannot_be_read_have_a_place_but_are_not_shown() {
     let redis = OwnRedis::forgetful(&[]).await;
@@ -98,6 +118,10 @@ async fn a_redis_that_is_full_refuses_and_works_again() {
     redis.run::<()>("CONFIG SET maxmemory 1").await;
     for number in 0..3 {
         assert_eq!(anna.emit_with_ack("msg", &json!({ "s": number % 2, "1": number })).await, refused());
+    }
+    for node in &nodes {
+        readiness(node, false).await;
+        assert_eq!(http::get(node.websocket(), "/readyz").await.json(), json!({ "status": "store not writable" }));
     }
     // Longer than a lease: nobody is taken for dead, for nobody could say so.
     tokio::time::sleep(std::time::Duration::from_secs(4)).await;

@@ -31,8 +31,8 @@ pub struct Setup {
     folder: Arc<TempDir>,
     environment: Vec<(String, String)>,
     arguments: Vec<OsString>,
-    /// Files that it may have open.
-    descriptors: Option<usize>,
+    /// Shell that the process runs before it becomes the program.
+    beforehand: Option<String>,
 }
 
 impl Default for Setup {
@@ -46,7 +46,7 @@ impl Setup {
     pub fn new() -> Setup {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let data = folder.path().join("data").to_str().unwrap().to_owned();
-        let mut setup = Setup { folder, environment: Vec::new(), arguments: Vec::new(), descriptors: None };
+        let mut setup = Setup { folder, environment: Vec::new(), arguments: Vec::new(), beforehand: None };
         for listener in ["AO_WEBSOCKET__LISTEN", "AO_API__LISTEN", "AO_DEMO__LISTEN"] {
             setup = setup.env(listener, "127.0.0.1:0");
         }
@@ -91,9 +91,13 @@ impl Setup {
     }
 
     /// It can't have more files and connections open than this.
-    pub fn limited_to(mut self, descriptors: usize) -> Setup {
-        self.descriptors = Some(descriptors);
-        self
+    pub fn limited_to(self, descriptors: usize) -> Setup {
+        Setup { beforehand: Some(format!("ulimit -n {descriptors}")), ..self }
+    }
+
+    /// A process whose files may be kept from growing ([`Server::limit_files`]): the kernel would end any other for that.
+    pub fn may_be_limited(self) -> Setup {
+        Setup { beforehand: Some("trap '' XFSZ".to_owned()), ..self }
     }
 
     /// The value of a variable.
@@ -113,14 +117,10 @@ impl Setup {
 
     /// The program with this environment and nothing of the developer's own settings.
     pub fn command(&self) -> Command {
-        let mut command = match self.descriptors {
-            None => Command::new(BINARY),
-            Some(most) => {
-                let mut command = Command::new("sh");
-                command.args(["-c", &format!("ulimit -n {most} && exec \"$0\" \"$@\""), BINARY]);
-                command
-            }
-        };
+        let mut command = Command::new(if self.beforehand.is_some() { "sh" } else { BINARY });
+        if let Some(shell) = &self.beforehand {
+            command.args(["-c", &format!("{shell} && exec \"$0\" \"$@\""), BINARY]);
+        }
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AO_")) {
             command.env_remove(name);
         }
@@ -411,6 +411,13 @@ impl Server {
         // The shell's kill, because the crate forbids unsafe code and a crate for one call is too much.
         let sent = std::process::Command::new("sh").args(["-c", &format!("kill -s {name} {}", self.pid())]).status().unwrap();
         assert!(sent.success(), "kill -s {name}");
+    }
+
+    /// None of its files may be written beyond so many bytes; `unlimited`: as much as it likes. What a full disk is like, without one.
+    pub fn limit_files(&self, most: &str) {
+        let pid = self.pid().to_string();
+        let done = std::process::Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={most}:unlimited")]).status().unwrap();
+        assert!(done.success(), "prlimit --fsize={most}");
     }
 
     /// Waits for the end, and until everything it wrote was read.

@@ -197,6 +197,11 @@ impl Broker for Redis {
         Ok(())
     }
 
+    async fn check_writing(&self) -> Result<(), StoreError> {
+        self.call(Script::Probe, self.deadline(), |a| a).await?;
+        Ok(())
+    }
+
     async fn close(&self) {
         if self.ended.is_cancelled() {
             return;

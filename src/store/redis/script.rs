@@ -18,6 +18,7 @@ pub(super) enum Script {
     Nodes,
     Switch,
     Look,
+    Probe,
     Enter,
     Depart,
     Release,
@@ -45,6 +46,6 @@ macro_rules! sources {
 
 sources! {
     order: "publish.lua" "tail.lua" "page.lua" "clear.lua" "forget.lua" "expel.lua" "beat.lua" "resign.lua" "admit.lua" "nodes.lua" "switch.lua"
-        "look.lua"
+        "look.lua" "probe.lua"
     presence: "enter.lua" "depart.lua" "release.lua" "claim.lua" "end.lua" "reap.lua"
 }
