@@ -108,6 +108,8 @@ pub struct Page {
     pub full: bool,
     /// Inserts in the room's log.
     pub log_length: u64,
+    /// Of the log that this was read from.
+    pub edition: u64,
 }
 
 /// Log and publish/subscribe.
@@ -122,6 +124,10 @@ pub trait Broker: Send + Sync {
 
     /// Inserts from log index `from` on.
     async fn page(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Page, StoreError>;
+
+    /// Names the room's log as it is now: another number than a page has that was read before means that the log may have been cleared, or lost
+    /// something, since then. The caller knows of what it was told; this is for what it was not told, as nothing tells it that it hears nothing.
+    async fn edition(&self, room: &RoomId) -> Result<u64, StoreError>;
 
     /// The room's updates, in the order of their last writing where that is known.
     async fn updates(&self, room: &RoomId) -> Result<Vec<Stored>, StoreError>;

@@ -19,6 +19,8 @@ pub struct History {
     pub next: bool,
     /// Index of the insert after those here: where to resume.
     pub log: u64,
+    /// Of the log that this was read from ([`Broker::edition`]).
+    pub edition: u64,
 }
 
 /// The page that begins at log index `from`.
@@ -32,6 +34,7 @@ pub async fn read(broker: &dyn Broker, room: &RoomId, from: u64) -> Result<Histo
     Ok(History {
         offset: from.saturating_add(entries.len() as u64),
         next: page.full,
+        edition: page.edition,
         log: if inserts > 0 { from.saturating_add(inserts) } else { from.min(page.log_length) },
         entries,
     })

@@ -67,7 +67,9 @@ async fn look(hub: &Hub, before: Result<(), NotReady>) -> Result<(), NotReady> {
         unavailable => ("store unavailable", unavailable),
     };
     match (found, before) {
-        (Ok(()), Err(_)) => throttled!(info, "ready again"),
+        (Ok(()), Err(_)) => {
+            throttled!(warn, "ready again");
+        }
         (Ok(()), Ok(())) => {}
         (Err(_), Err(known)) if known == word => return before,
         (Err(error), _) => {

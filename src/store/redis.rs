@@ -9,16 +9,18 @@
 //! | key | what |
 //! |---|---|
 //! | `msg_{room}_insert` list, `_update` hash by id, `_update_backup`, `_ignore` lists | the original's; entries are `{"data":…,"ts":…}`, in updates also `n` |
-//! | `ao:seq:{room}` hash | n, epoch, base, the next place, the last batch of each node |
+//! | `ao:seq:{room}` hash | n, epoch, base, from, the next place, where it was cleared, the last batch of each node that is there |
 //! | `ao:replay:{room}` list | the latest publications, at most 1 MiB or one, for a minute |
 //! | `ao:members:{room}` hash, `ao:rooms` set | who is there: `c{node}:{connection}` or `h{uid}` (held) → place, flag, uid |
 //! | `ao:sessions` hash, `ao:at:{node}:{connection}` set, `ao:holds:{uid}` set | session of a uid; rooms of a connection; rooms held for a uid |
-//! | `ao:nodes` zset, `ao:stats` hash, `ao:dead` set, `ao:conns:{node}`, `ao:evicted:{node}`, `ao:expelled:{node}` sets | leases, and what a node leaves behind |
+//! | `ao:nodes` zset, `ao:stats` hash, `ao:dead` set, `ao:conns:{node}`, `ao:evicted:{node}`, `ao:expelled:{node}`, `ao:batches:{node}` sets | leases, and what a node leaves behind |
 //! | `ao:revoked:{uid}`, `ao:revocations` | revocations of credentials: the latest of a uid, for a while; the latest of all |
 //! | `ao:rate:{uid}`, `ao:user_auth` | rate limits; the switch of user authentication |
 //!
 //! The epoch names a life of the Redis server for a room. A server that starts again may have lost the last moments, and counts on from what it
-//! has (`base`): nodes that had come further notice by that, and their members come back and read the log.
+//! has (`base`): nodes that had come further notice by that, and their members come back and read the log. Nodes that had come as far compare in
+//! which epoch that place was taken (`from`): after two losses the same number may mean another publication. What nobody is told, a hidden
+//! join for one, has its place in the order too, so that its loss is noticed.
 mod answer;
 mod archive;
 mod broker;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use redis::Value as Raw;
 use serde_json::{Value, json};
 
-use super::nodes::{STEP, ask, ends_well, eventually, member, node};
+use super::nodes::{STEP, ask, ends_well, eventually, member, node, readiness};
 use crate::support::{
     BOUND,
     client::{Client, Packet},
@@ -179,6 +179,33 @@ async fn clients_of_a_node_that_stood_still_come_back_and_are_announced_again() 
         ends_well(node).await;
     }
     assert_eq!(redis.run::<Vec<String>>("KEYS ao:[mcade]*").await, Vec::<String>::new(), "nobody is there");
+}
+
+/// Redis goes back to a moment before somebody came unseen. Nothing was told of that, so the others miss nothing; but administrators would see
+/// an empty room, and its clients listen there.
+#[tokio::test]
+async fn a_hidden_join_that_redis_has_lost_is_made_again() {
+    let mut redis = OwnRedis::forgetful(&[]).await;
+    let node = node(&redis.url()).start().await;
+    let mut dora = node.guest().await;
+    dora.sign_in("dora", "any").await;
+    redis.run::<()>("SAVE").await; // she is known, and in no room
+    let hide = json!({ "roomId": "attic", "dummy": true });
+    dora.emit("join", &hide);
+    assert_eq!(dora.event("join").await["status"], 0);
+    assert_eq!(users(&node, "attic").await, ["dora"]);
+
+    redis.kill_9().await;
+    redis.restart().await;
+    let rest = dora.rest().await;
+    assert!(!rest.contains(&Packet::Disconnect), "she would not come back by herself: {rest:?}");
+    readiness(&node, true).await;
+    let mut dora = node.guest().await;
+    dora.sign_in("dora", "any").await;
+    dora.emit("join", &hide);
+    assert_eq!(dora.event("join").await["status"], 0);
+    assert_eq!(users(&node, "attic").await, ["dora"]);
+    ends_well(node).await;
 }
 
 /// With a lease of an hour, nobody can have waited for it to run out.

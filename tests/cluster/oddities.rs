@@ -5,6 +5,7 @@ use super::nodes::{come, ends_well, eventually, member, node, readiness, two};
 use crate::support::{
     client::{Client, Packet},
     http,
+    mute::Mute,
     own_redis::OwnRedis,
     server::Setup,
     stored::Stored,
@@ -120,8 +121,10 @@ async fn a_redis_that_is_full_refuses_and_works_again() {
         assert_eq!(anna.emit_with_ack("msg", &json!({ "s": number % 2, "1": number })).await, refused());
     }
     for node in &nodes {
-        readiness(node, false).await;
-        assert_eq!(http::get(node.websocket(), "/readyz").await.json(), json!({ "status": "store not writable" }));
+        eventually("a refusal of newcomers", async || {
+            http::get(node.websocket(), "/readyz").await.json() == json!({ "status": "store not writable" })
+        })
+        .await;
     }
     // Longer than a lease: nobody is taken for dead, for nobody could say so.
     tokio::time::sleep(std::time::Duration::from_secs(4)).await;
@@ -199,6 +202,41 @@ async fn a_redis_that_comes_back_empty_begins_anew() {
     eventually("zoe in the log", async || ids(&mut mallory).await.contains(&json!("newer"))).await;
     assert_eq!(ids(&mut zoe).await, ["new", "newer"]);
     for node in nodes {
+        ends_well(node).await;
+    }
+}
+
+/// The connection on which a node listens is half open: it hears nothing, and does not know. Another node clears a room.
+#[tokio::test]
+async fn what_another_node_has_cleared_is_not_shown_from_memory_by_one_that_hears_nothing() {
+    let redis = OwnRedis::forgetful(&[]).await;
+    let way = Mute::before(redis.address()).await;
+    // So long that the silence is not noticed in this test.
+    let deaf = node(&format!("redis://{}/0", way.address)).env("AO_STORE__LEASE", "1h").start().await;
+    let near = node(&redis.url()).env("AO_STORE__LEASE", "1h").start().await;
+    let anna = member(&near, "anna", "attic").await;
+    for number in 0..250 {
+        anna.emit("msg", &json!({ "1": number }));
+    }
+    anna.send(&json!({ "1": "last" })).await;
+    let mut reader = member(&deaf, "reader", "attic").await;
+    assert_eq!(ids(&mut reader).await.len(), 251);
+
+    way.mute_listeners();
+    let (uid, token) = near.admin();
+    let path = format!("/admin/system/clear_room_msgs?uid={uid}&token={token}");
+    assert_eq!(http::post(near.websocket(), &path, &json!({ "roomId": "attic" })).await.json()["meta"]["status"], 0);
+    assert_eq!(ids(&mut reader).await, [json!(null); 0], "nothing of what was cleared");
+    // As long as before, and another log.
+    for number in 1000..1250 {
+        anna.emit("msg", &json!({ "1": number }));
+    }
+    anna.send(&json!({ "1": "last" })).await;
+    for _ in 0..2 {
+        assert_eq!(ids(&mut reader).await[..2], [json!(1000), json!(1001)]);
+    }
+    way.cut();
+    for node in [deaf, near] {
         ends_well(node).await;
     }
 }

@@ -25,7 +25,7 @@ pub fn encode(publications: &[Publication]) -> Bytes {
 #[must_use]
 pub fn page(bodies: &[Bytes]) -> String {
     let entries = bodies.iter().map(|b| Stored { body: Some(b.clone()), unix: 0 }).collect();
-    sync::array(&History { entries, offset: 0, next: true, log: 0 })
+    sync::array(&History { entries, offset: 0, next: true, log: 0, edition: 0 })
 }
 
 /// Compresses pages.

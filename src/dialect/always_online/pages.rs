@@ -1,5 +1,8 @@
 //! Full pages never change while a room's log is not cleared, so they are kept, finished, in bounded memory: a thousand clients that come
 //! back at once cost few reads and compressions per page.
+//!
+//! A clearing that this node was told of changes the room's generation, which is part of the key. One that it was not told of, because it was
+//! done by another node and the news is late or lost, changes the log's edition, which is kept with the page and asked for anew each time.
 use bytes::Bytes;
 use quick_cache::{Weighter, sync::Cache};
 
@@ -24,9 +27,16 @@ impl Key {
 #[derive(Clone)]
 struct Size;
 
-impl Weighter<Key, Bytes> for Size {
-    fn weight(&self, _: &Key, page: &Bytes) -> u64 {
-        page.len() as u64 + 128
+/// A finished page, and the edition of the log that it was read from.
+#[derive(Clone)]
+pub(super) struct Kept {
+    pub(super) edition: u64,
+    pub(super) page: Bytes,
+}
+
+impl Weighter<Key, Kept> for Size {
+    fn weight(&self, _: &Key, kept: &Kept) -> u64 {
+        kept.page.len() as u64 + 128
     }
 }
 
@@ -34,7 +44,7 @@ impl Weighter<Key, Bytes> for Size {
 const USUAL: usize = 16 << 10;
 
 /// Finished frames of full pages.
-pub(super) struct Pages(Cache<Key, Bytes, Size>);
+pub(super) struct Pages(Cache<Key, Kept, Size>);
 
 impl Pages {
     /// Keeps at most `bytes`.
@@ -42,12 +52,12 @@ impl Pages {
         Pages(Cache::with_weighter(bytes / USUAL + 1, bytes as u64, Size))
     }
 
-    pub(super) fn get(&self, key: &Key) -> Option<Bytes> {
+    pub(super) fn get(&self, key: &Key) -> Option<Kept> {
         self.0.get(key)
     }
 
-    pub(super) fn put(&self, key: Key, page: Bytes) {
-        self.0.insert(key, page);
+    pub(super) fn put(&self, key: Key, kept: Kept) {
+        self.0.insert(key, kept);
     }
 }
 
@@ -60,7 +70,7 @@ mod tests {
         let pages = Pages::new(1 << 20);
         let key = |generation, page: u64| Key::new(generation, page * 200, true, false).unwrap();
         for i in 0..1000 {
-            pages.put(key(1, i), Bytes::from(vec![0; 10_000]));
+            pages.put(key(1, i), Kept { edition: 0, page: Bytes::from(vec![0; 10_000]) });
         }
         let kept = (0..1000).filter(|i| pages.get(&key(1, *i)).is_some()).count();
         assert!((1..=104).contains(&kept), "{kept}");

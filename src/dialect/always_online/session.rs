@@ -237,7 +237,8 @@ impl Outlet for Session {
             }
         }
         // Before they count as settled: what waits for that is answered behind.
-        if !acks.is_empty() {
+        // But not to who was kicked out: what it had on its way may have been left out of what was stored.
+        if !acks.is_empty() && !self.evicted.load(SeqCst) {
             self.emit(&acks.freeze());
         }
         messages.iter().for_each(|m| self.inbox.settled(m.bytes));

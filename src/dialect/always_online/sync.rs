@@ -4,7 +4,12 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use serde_json::value::RawValue;
 
-use super::{join::Member, pages, session::Session, wire};
+use super::{
+    join::Member,
+    pages::{self, Kept},
+    session::Session,
+    wire,
+};
 use crate::domain::throttle::throttled;
 use crate::domain::{
     broker::Entry,
@@ -62,14 +67,13 @@ impl Session {
 
     /// The finished frame of a page: from the cache, or from the store, then into the cache.
     async fn page(&self, member: &Member, request: &Request) -> Option<Bytes> {
-        let pages = &self.dialect.pages;
         let key = pages::Key::new(member.room.generation(), request.offset, request.gzip, request.resume);
-        if let Some(page) = key.and_then(|k| pages.get(&k)) {
+        if let Some(page) = self.kept(member, key).await {
             return Some(page);
         }
         let _permit = self.dialect.building.acquire().await;
         // Of many who waited for the same page only the first few build it.
-        if let Some(page) = key.and_then(|k| pages.get(&k)) {
+        if let Some(page) = self.kept(member, key).await {
             return Some(page);
         }
         let page = match history::read(&*self.dialect.hub.broker, &member.room.id, request.offset).await {
@@ -85,9 +89,16 @@ impl Session {
         wire::event(&mut frame, "sync", &answer(&data, offset, next, request.gzip, log));
         let frame = frame.freeze();
         if let Some(key) = key.filter(|_| next) {
-            pages.put(key, frame.clone());
+            self.dialect.pages.put(key, Kept { edition: page.edition, page: frame.clone() });
         }
         Some(frame)
+    }
+
+    /// A page that was kept, and is still what the log says. Where that can't be learnt it is none, and reading it will fail as well.
+    async fn kept(&self, member: &Member, key: Option<pages::Key>) -> Option<Bytes> {
+        let kept = self.dialect.pages.get(&key?)?;
+        let now = self.dialect.hub.broker.edition(&member.room.id).await.ok()?;
+        (now == kept.edition).then_some(kept.page)
     }
 
     async fn compressed(&self, json: String) -> String {

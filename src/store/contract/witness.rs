@@ -11,6 +11,8 @@ use crate::domain::{
     secret::Secret,
 };
 
+type Then = Box<dyn FnMut(&mut Vec<ConnectionId>) + Send>;
+
 /// What a node's members would be told.
 #[derive(Default)]
 pub(crate) struct Witness {
@@ -21,6 +23,8 @@ pub(crate) struct Witness {
     user_auth: Mutex<Vec<Option<bool>>>,
     /// What it says that its sessions are.
     pub(crate) sessions: Mutex<Vec<ConnectionId>>,
+    /// What happens to them as soon as it has said so.
+    pub(crate) then: Mutex<Option<Then>>,
     sent_back: Mutex<Vec<ConnectionId>>,
 }
 
@@ -48,7 +52,12 @@ impl Sink for Witness {
     }
 
     fn sessions(&self) -> Vec<ConnectionId> {
-        self.sessions.lock().unwrap().clone()
+        let mut sessions = self.sessions.lock().unwrap();
+        let said = sessions.clone();
+        if let Some(then) = &mut *self.then.lock().unwrap() {
+            then(&mut sessions);
+        }
+        said
     }
 
     fn send_back(&self, connection: ConnectionId) {

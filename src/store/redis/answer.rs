@@ -2,6 +2,7 @@
 use bytes::Bytes;
 use redis::Value;
 
+use super::wire::Epoch;
 use crate::domain::error::StoreError;
 
 fn unexpected() -> StoreError {
@@ -35,4 +36,9 @@ pub(super) fn number(value: Option<Value>) -> Result<u64, StoreError> {
         Some(Value::Int(number)) => u64::try_from(number).map_err(|_| unexpected()),
         other => text(other)?.parse().map_err(|_| unexpected()),
     }
+}
+
+/// Where a room's order stands, as the scripts say it.
+pub(super) fn epoch(value: Option<Value>) -> Result<Epoch, StoreError> {
+    Epoch::read(&mut text(value)?.split(' ')).ok_or_else(unexpected)
 }

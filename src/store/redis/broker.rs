@@ -1,5 +1,6 @@
 //! Log and publish/subscribe.
 use std::{
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -19,7 +20,7 @@ use super::{
     wire::{Batch, Told},
 };
 use crate::domain::{
-    broker::{Broker, Entry, Event, Page, PageLimit, Publication, Sink, Stored},
+    broker::{Broker, Entry, Event, Page, PageLimit, Sink, Stored},
     error::StoreError,
     ids::{ConnectionId, RoomId},
 };
@@ -49,7 +50,7 @@ impl Redis {
         }
     }
 
-    /// One publication of this node, from the answer of a script: epoch, base, place.
+    /// One publication of this node, from the answer of a script: epoch, place, and about whom it is.
     pub(super) async fn settle_one(
         self: &Arc<Self>,
         room: &RoomId,
@@ -59,10 +60,9 @@ impl Redis {
         deadline: Instant,
     ) -> Result<(), StoreError> {
         let Some(epoch) = answer.next() else { return Ok(()) };
-        let (epoch, base, first) = (answer::number(Some(epoch))?, answer::number(answer.next())?, answer::number(answer.next())?);
+        let (epoch, n) = (answer::epoch(Some(epoch))?, answer::number(answer.next())?);
         let Some(event) = event(&answer::text(answer.next()).unwrap_or_default()) else { return Ok(()) };
-        let told = Told { epoch, base, first, publications: vec![Publication { n: first, origin, event }] };
-        self.settle(room, told, deadline).await;
+        self.settle(room, Told::one(epoch, n, origin, Some(event)), deadline).await;
         Ok(())
     }
 
@@ -122,6 +122,14 @@ impl Redis {
     }
 }
 
+/// The name of a room's log, from that of the server's start, the room's epoch, and the place of its last clearing.
+fn edition(run: &str, fields: Vec<Value>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    run.hash(&mut hasher);
+    fields.into_iter().map(answer::bytes).collect::<Vec<_>>().hash(&mut hasher);
+    hasher.finish()
+}
+
 #[async_trait]
 impl Broker for Redis {
     fn start(&self, sink: Arc<dyn Sink>) {
@@ -137,19 +145,26 @@ impl Broker for Redis {
         let deadline = self.deadline();
         let (entries, answer) = self.store(room, entries, deadline).await?;
         let mut answer = answer::list(answer)?.into_iter();
-        let mut number = || answer::number(answer.next());
-        let told = Batch::told(&entries, number()?, number()?, number()?);
+        let told = Batch::told(&entries, answer::epoch(answer.next())?, answer::number(answer.next())?);
         this.settle(room, told, deadline).await;
+        if self.rooms.get(room.as_str()).is_none() {
+            // The server's own word into a room that nobody here is in: there is nobody whose going would make this node forget it.
+            self.forget(vec![room.clone()], self.batches.load(Relaxed)).await;
+        }
         Ok(())
     }
 
     async fn page(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Page, StoreError> {
         let most = limit.entries.clamp(1, 1 << 30) as u64;
         let bytes = limit.bytes.saturating_add(limit.entries.min(1000) * FRAME).min(1 << 40) as u64;
+        // Named before: should the server be another one by now, the page is read once more.
+        let run = self.client.live()?.run;
         let answer =
             self.call(Script::Page, self.deadline(), |a| a.text(room.as_str()).number(from.min(FARTHEST)).number(most).number(bytes));
         let mut answer = answer::list(answer.await?)?.into_iter();
-        let mut page = Page { log_length: answer::number(answer.next())?, ..Page::default() };
+        let log_length = answer::number(answer.next())?;
+        let edition = edition(&run, answer::list(answer.next().unwrap_or_default())?);
+        let mut page = Page { log_length, edition, ..Page::default() };
         let mut total = 0;
         for entry in answer.filter_map(answer::bytes) {
             let stored = StoredEntry::read(&entry).stored;
@@ -162,6 +177,14 @@ impl Broker for Redis {
         let end = from.saturating_add(page.entries.len() as u64);
         page.full = page.entries.len() >= limit.entries || end < page.log_length;
         Ok(page)
+    }
+
+    async fn edition(&self, room: &RoomId) -> Result<u64, StoreError> {
+        let live = self.client.live()?;
+        let mut command = redis::cmd("HMGET");
+        command.arg(format!("{}ao:seq:{room}", self.options.prefix)).arg(&["epoch", "cleared"]);
+        let fields = self.client.send(&live, &command, self.deadline()).await?;
+        Ok(edition(&live.run, answer::list(fields)?))
     }
 
     async fn updates(&self, room: &RoomId) -> Result<Vec<Stored>, StoreError> {

@@ -18,7 +18,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{lock, wire::Told};
+use super::{
+    lock,
+    wire::{Epoch, Told},
+};
 use crate::domain::throttle::throttled;
 use crate::domain::{broker::Sink, ids::RoomId};
 
@@ -41,13 +44,27 @@ pub(super) enum Step {
 pub(super) struct At {
     pub(super) epoch: u64,
     pub(super) n: u64,
+    /// The epoch in which that place was taken.
+    pub(super) taken: u64,
+}
+
+impl At {
+    /// A place in an epoch, or the one where it began.
+    pub(super) fn of(epoch: &Epoch, n: u64) -> Self {
+        At { epoch: epoch.name, n, taken: if n > epoch.base { epoch.name } else { epoch.from } }
+    }
+
+    /// Whether what was told up to here is what Redis knew when that epoch began. The same number says nothing: the place may have been lost, and
+    /// taken anew.
+    fn leads_to(&self, epoch: &Epoch) -> bool {
+        self.n == epoch.base && (self.n == 0 || self.taken == epoch.from)
+    }
 }
 
 /// What Redis says of a room's order.
 pub(super) struct Answer {
-    pub(super) now: At,
-    /// Where its epoch began.
-    pub(super) base: u64,
+    pub(super) epoch: Epoch,
+    pub(super) n: u64,
     /// Publications behind what was asked for, as far as they are kept.
     pub(super) kept: Vec<Told>,
 }
@@ -170,7 +187,8 @@ impl Followed {
     /// Redis said where the order stands, and what it still has of the way there from where it stood here when it was `asked`. What it has no more
     /// is lost. True when nothing is missing now: then the asking has ended.
     pub(super) fn repair(&self, room: &RoomId, asked: At, answer: Answer, sink: &dyn Sink) -> bool {
-        let Answer { now, base, kept } = answer;
+        let Answer { epoch, n, kept } = answer;
+        let now = At::of(&epoch, n);
         let mut tail = lock(&self.tail);
         // Asked before the epoch changed here: the answer says nothing.
         if tail.at.is_none_or(|at| at.epoch != asked.epoch) {
@@ -182,10 +200,10 @@ impl Followed {
         let at = tail.at.unwrap_or(asked);
         let same = at.epoch == now.epoch;
         // In an epoch that is new here nothing was told, or it would be among those kept.
-        let whole = if same { at.n >= now.n } else { at.n == base && now.n == base };
+        let whole = if same { at.n >= n } else { n == epoch.base && at.leads_to(&epoch) };
         if !whole {
-            throttled!(warn, %room, here = at.n, there = now.n, "publications were missed for good; the room's clients come back and read the log");
-            sink.lose(room, now.n);
+            throttled!(warn, %room, here = at.n, there = n, "publications were missed for good; the room's clients come back and read the log");
+            sink.lose(room, n);
         }
         if !same {
             tail.before = Some(at.epoch);
@@ -195,7 +213,7 @@ impl Followed {
         }
         // What waits of another epoch would wait for ever.
         let waiting = tail.ahead.len();
-        tail.ahead.retain(|told| told.epoch == now.epoch);
+        tail.ahead.retain(|told| told.epoch == epoch);
         tail.missed |= tail.ahead.len() < waiting;
         tail.advance_ahead(room, sink);
         self.reached.send_replace(tail.at.map_or(0, |at| at.n));
@@ -235,20 +253,21 @@ impl Tail {
             self.keep(told);
             return Step::Gap;
         };
-        if told.epoch != at.epoch {
-            if self.before == Some(told.epoch) {
+        if told.epoch.name != at.epoch {
+            if self.before == Some(told.epoch.name) {
                 return Step::Done;
             }
-            if at.n < told.base {
+            if at.n < told.epoch.base {
                 self.keep(told);
                 return Step::Gap;
             }
-            if at.n > told.base {
-                throttled!(error, %room, lost = at.n - told.base, "Redis has lost publications that were delivered here; the room's clients come back");
-                sink.lose(room, told.base);
+            if !at.leads_to(&told.epoch) {
+                let there = told.epoch.base;
+                throttled!(error, %room, here = at.n, there, "Redis has lost publications that were delivered here; the room's clients come back");
+                sink.lose(room, there);
             }
             self.before = Some(at.epoch);
-            *at = At { epoch: told.epoch, n: told.base };
+            *at = At::of(&told.epoch, told.epoch.base);
         }
         if told.last() <= at.n {
             return Step::Done;
@@ -257,9 +276,13 @@ impl Tail {
             self.keep(told);
             return Step::Gap;
         }
-        told.publications.drain(..(at.n + 1 - told.first) as usize);
-        at.n = told.publications.last().map_or(at.n, |last| last.n);
-        sink.deliver(room, told.publications);
+        if told.first <= at.n {
+            told.publications.retain(|publication| publication.n > at.n);
+        }
+        (at.n, at.taken) = (told.last(), told.epoch.name);
+        if !told.publications.is_empty() {
+            sink.deliver(room, told.publications);
+        }
         Step::Done
     }
 
@@ -274,7 +297,7 @@ impl Tail {
     fn advance_ahead(&mut self, room: &RoomId, sink: &dyn Sink) {
         let mut ahead = std::mem::take(&mut self.ahead);
         // Epochs in the order in which they came; within one by place.
-        let mut epochs: Vec<u64> = Vec::new();
+        let mut epochs: Vec<Epoch> = Vec::new();
         ahead.iter().for_each(|told| {
             if !epochs.contains(&told.epoch) {
                 epochs.push(told.epoch)

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{
     Redis, answer,
     client::{Failure, passes},
-    follow::{Answer, At, Followed, Step},
+    follow::{Answer, Followed, Step},
     script::Script,
     wire::Told,
 };
@@ -27,11 +27,10 @@ impl Redis {
 
     fn read_tail(&self, answer: redis::Value) -> Result<Answer, StoreError> {
         let mut answer = answer::list(answer)?.into_iter();
-        let mut number = || answer::number(answer.next());
-        let (epoch, base, n) = (number()?, number()?, number()?);
+        let (epoch, n) = (answer::epoch(answer.next())?, answer::number(answer.next())?);
         let node = self.node();
         let kept = answer.filter_map(|text| Told::decode(answer::bytes(text)?, &node)).collect();
-        Ok(Answer { now: At { epoch, n }, base, kept })
+        Ok(Answer { epoch, n, kept })
     }
 
     /// Asks Redis for what is missing in a room, in a task of its own.

@@ -162,13 +162,23 @@ impl Redis {
         if !before.is_empty() {
             sleep(self.options.deadline.min(self.options.lease)).await;
         }
+        // Looked at before Redis is asked: who is noted meanwhile is not missing there.
+        let claiming = lock(&self.claiming).clone();
+        let noted = answer::list(self.call(Script::Notes, self.deadline(), |a| a).await?)?;
+        // And this behind it: whoever is noted was here then, so who is not here now has ended. The other way round, who signed in between the two
+        // would be ended in Redis, and stay here.
         let here: HashSet<ConnectionId> = self.sink().sessions().into_iter().collect();
-        let mut unknown: HashSet<ConnectionId> = before.into_iter().filter(|connection| here.contains(connection)).collect();
-        for entry in self.ask("SMEMBERS", &format!("ao:conns:{}", self.node())).await? {
+        let missing = |connection: &ConnectionId| here.contains(connection) && !claiming.contains(connection);
+        let mut unknown: HashSet<ConnectionId> = before.into_iter().filter(missing).collect();
+        for entry in noted {
             let entry = answer::text(Some(entry))?;
-            let Some((connection, uid)) = entry.split_once('\n') else { continue };
+            let Some((known, (connection, uid))) = entry.split_at_checked(1).and_then(|(k, rest)| Some((k, rest.split_once('\n')?))) else {
+                continue;
+            };
             let (Ok(connection), Ok(uid)) = (connection.parse().map(ConnectionId), Uid::text(uid)) else { continue };
-            unknown.remove(&connection);
+            if known == "1" {
+                unknown.remove(&connection);
+            }
             if !here.contains(&connection) {
                 let _ = self.owe(Debt::End(uid, connection), self.deadline()).await;
             }

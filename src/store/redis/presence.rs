@@ -11,7 +11,7 @@ use super::{
     debts::Debt,
     lock, places,
     script::Script,
-    wire,
+    wire::{self, Told},
 };
 use crate::domain::{
     broker::Event,
@@ -83,13 +83,16 @@ impl Presence for Redis {
             let a = a.text(room.as_str()).number(connection.0).text(uid.as_str()).text(&uid.json());
             a.number(u64::from(*hidden))
         });
-        let mut answer = answer::list(answer.await?)?;
-        let members = answer::list(answer.pop().unwrap_or_default())?;
-        let told = answer::text(answer.last().cloned())?;
-        let n = answer::number(answer.get(2).cloned())?;
-        if let Some(uid) = wire::uid(&told) {
-            let event = if *hidden { Event::Gone(uid) } else { Event::Joined(uid) };
-            this.settle_one(room, &mut answer.into_iter(), Some(*connection), |_| Some(event), deadline).await?;
+        let mut answer = answer::list(answer.await?)?.into_iter();
+        let (epoch, n, told) = (answer::epoch(answer.next())?, answer::number(answer.next())?, answer::text(answer.next())?);
+        let members = answer::list(answer.next().unwrap_or_default())?;
+        if !told.is_empty() {
+            let event = match told.as_str() {
+                "j" => Some(Event::Joined(uid.clone())),
+                "d" => Some(Event::Gone(uid.clone())),
+                _ => None,
+            };
+            this.settle(room, Told::one(epoch, n, Some(*connection), event), deadline).await;
         } else if let Some(followed) = self.rooms.get(room.as_str()) {
             // What precedes the newcomer's place is not told to it.
             this.catch_up(room, &followed, n, deadline).await;

@@ -19,6 +19,7 @@ pub(super) enum Script {
     Switch,
     Look,
     Probe,
+    Notes,
     Enter,
     Depart,
     Release,
@@ -30,7 +31,7 @@ pub(super) enum Script {
 impl Script {
     /// Whether it only reads. One that takes long says nothing about the connection.
     pub(super) fn reads(self) -> bool {
-        matches!(self, Script::Page | Script::Tail | Script::Nodes | Script::Look)
+        matches!(self, Script::Page | Script::Tail | Script::Nodes | Script::Look | Script::Notes)
     }
 }
 
@@ -46,6 +47,6 @@ macro_rules! sources {
 
 sources! {
     order: "publish.lua" "tail.lua" "page.lua" "clear.lua" "forget.lua" "expel.lua" "beat.lua" "resign.lua" "admit.lua" "nodes.lua" "switch.lua"
-        "look.lua" "probe.lua"
+        "look.lua" "probe.lua" "notes.lua"
     presence: "enter.lua" "depart.lua" "release.lua" "claim.lua" "end.lua" "reap.lua"
 }

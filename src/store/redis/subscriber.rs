@@ -24,7 +24,7 @@ use tokio::{
 
 use super::{
     Redis,
-    follow::{Followed, Step},
+    follow::{At, Followed, Step},
     heal::HEAL,
     lock,
     script::Script,
@@ -109,7 +109,7 @@ impl Redis {
                 if self.listeners.load(SeqCst) != listener {
                     followed.miss();
                 }
-                let gap = followed.open(room, answer.now, &*self.sink()) == Step::Gap;
+                let gap = followed.open(room, At::of(&answer.epoch, answer.n), &*self.sink()) == Step::Gap;
                 self.rooms.opened(room);
                 if gap {
                     self.heal_later(room, &followed);
@@ -328,7 +328,7 @@ impl Redis {
             let Some((room, followed)) = self.rooms.id(room) else { return Heard::Other };
             // This node's own come back as well.
             let known = Header::decode(payload)
-                .is_some_and(|told| followed.at_now().is_some_and(|at| at.epoch == told.epoch && told.last() <= at.n));
+                .is_some_and(|told| followed.at_now().is_some_and(|at| at.epoch == told.epoch.name && told.last() <= at.n));
             if !known && followed.receive(Bytes::copy_from_slice(payload)) {
                 self.spawn(self.clone().drain(room, followed));
             }

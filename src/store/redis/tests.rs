@@ -21,6 +21,7 @@ use crate::{
 
 mod cluster;
 mod defects;
+mod lost;
 mod revocations;
 mod stored;
 

@@ -1,10 +1,12 @@
 //! Publications as they travel between nodes, and as the replay list keeps them.
 //!
 //! ```text
-//! EPOCH BASE FIRST COUNT NODE\n       written by the script
+//! EPOCH BASE FROM FIRST COUNT NODE\n  written by the script
 //! KCONNECTION,IDBYTES,BYTES;…\n       one per publication: a letter, who caused it (`-`: nobody), lengths
 //! ID BODY ID BODY …                   without anything between them
 //! ```
+//!
+//! The letter `q` has a place in the order and nothing to tell.
 //!
 //! Bodies are sliced out of what came from the socket, not copied.
 use std::fmt::Write;
@@ -17,20 +19,37 @@ use crate::domain::{
     message::Kind,
 };
 
+/// A life of the Redis server, for a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Epoch {
+    pub(super) name: u64,
+    /// Where it began: the last place that Redis still knew.
+    pub(super) base: u64,
+    /// The epoch in which that place was taken.
+    pub(super) from: u64,
+}
+
+impl Epoch {
+    /// From the first three words.
+    pub(super) fn read<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Self> {
+        let mut number = || words.next()?.parse().ok();
+        Some(Epoch { name: number()?, base: number()?, from: number()? })
+    }
+}
+
 /// Publications that follow each other, with their place in the room's order.
 #[derive(Debug, Clone)]
 pub(super) struct Told {
-    pub(super) epoch: u64,
-    /// Where the epoch began: the last place of the one before that Redis still knew.
-    pub(super) base: u64,
+    pub(super) epoch: Epoch,
     pub(super) first: u64,
+    /// Places that are taken; at some of them nothing is told.
+    pub(super) count: u64,
     pub(super) publications: Vec<Publication>,
 }
 
 /// The first line.
 pub(super) struct Header<'a> {
-    pub(super) epoch: u64,
-    base: u64,
+    pub(super) epoch: Epoch,
     first: u64,
     count: u64,
     node: &'a str,
@@ -42,9 +61,10 @@ impl<'a> Header<'a> {
     pub(super) fn decode(text: &'a [u8]) -> Option<Self> {
         let line = text.iter().position(|b| *b == b'\n')?;
         let mut words = std::str::from_utf8(&text[..line]).ok()?.split(' ');
+        let epoch = Epoch::read(&mut words)?;
         let mut number = || words.next()?.parse::<u64>().ok();
-        let (epoch, base, first, count) = (number()?, number()?, number()?, number()?);
-        Some(Header { epoch, base, first, count, node: words.next()?, end: line + 1 })
+        let (first, count) = (number()?, number()?);
+        Some(Header { epoch, first, count, node: words.next()?, end: line + 1 })
     }
 
     /// The last place.
@@ -54,14 +74,20 @@ impl<'a> Header<'a> {
 }
 
 impl Told {
+    /// One place, and what is told there.
+    pub(super) fn one(epoch: Epoch, n: u64, origin: Option<ConnectionId>, event: Option<Event>) -> Self {
+        let publications = event.map(|event| Publication { n, origin, event }).into_iter().collect();
+        Told { epoch, first: n, count: 1, publications }
+    }
+
     /// The last place in it.
     pub(super) fn last(&self) -> u64 {
-        self.first + self.publications.len() as u64 - 1
+        self.first.saturating_add(self.count).saturating_sub(1)
     }
 
     /// From the channel or the replay list. Nothing, where it can't be read: somebody else wrote it.
     pub(super) fn decode(text: Bytes, this_node: &str) -> Option<Self> {
-        let Header { epoch, base, first, count, node, end } = Header::decode(&text)?;
+        let Header { epoch, first, count, node, end } = Header::decode(&text)?;
         let ours = node == this_node;
         let meta_end = end + text[end..].iter().position(|b| *b == b'\n')?;
         let meta = std::str::from_utf8(&text[end..meta_end]).ok()?;
@@ -72,15 +98,19 @@ impl Told {
             at = end;
             Some(slice)
         };
-        let mut publications = Vec::with_capacity(meta.len() / 8 + 1);
+        let (mut publications, mut places) = (Vec::with_capacity(meta.len() / 8 + 1), 0);
         for (n, one) in (first..).zip(meta.split(';')) {
             let mut numbers = one.get(1..)?.split(',');
             // Connections of other nodes are nobody here.
             let origin = numbers.next()?.parse().ok().filter(|_| ours).map(ConnectionId);
             let (id, body) = (take(numbers.next()?.parse().ok()?)?, take(numbers.next()?.parse().ok()?)?);
-            publications.push(Publication { n, origin, event: event(one.as_bytes()[0], &id, body)? });
+            places += 1;
+            match one.as_bytes()[0] {
+                b'q' => {}
+                kind => publications.push(Publication { n, origin, event: event(kind, &id, body)? }),
+            }
         }
-        (publications.len() as u64 == count).then_some(Told { epoch, base, first, publications })
+        (places == count).then_some(Told { epoch, first, count, publications })
     }
 }
 
@@ -143,7 +173,7 @@ impl Batch {
     }
 
     /// What this node's members are told, once the script has given the places.
-    pub(super) fn told(entries: &[Entry], epoch: u64, base: u64, first: u64) -> Told {
+    pub(super) fn told(entries: &[Entry], epoch: Epoch, first: u64) -> Told {
         let publication = |(n, entry): (u64, &Entry)| {
             let (origin, event) = match entry {
                 Entry::Message { from, message } => {
@@ -154,7 +184,7 @@ impl Batch {
             };
             Publication { n, origin, event }
         };
-        Told { epoch, base, first, publications: (first..).zip(entries).map(publication).collect() }
+        Told { epoch, first, count: entries.len() as u64, publications: (first..).zip(entries).map(publication).collect() }
     }
 }
 
@@ -169,7 +199,7 @@ mod tests {
 
     fn sent(entries: &[Entry], node: &str) -> Bytes {
         let batch = Batch::encode(entries);
-        let header = format!("1700000000000000 4 5 {} {node}\n{}\n", entries.len(), batch.meta);
+        let header = format!("1700000000000000 4 3 5 {} {node}\n{}\n", entries.len(), batch.meta);
         Bytes::from([header.as_bytes(), &batch.parts.concat()].concat())
     }
 
@@ -185,13 +215,19 @@ mod tests {
         ];
         for (node, ours) in [("us", true), ("them", false)] {
             let told = Told::decode(sent(&entries, node), "us").unwrap();
-            let direct = Batch::told(&entries, 1_700_000_000_000_000, 4, 5);
-            assert_eq!((told.epoch, told.base, told.first, told.last()), (direct.epoch, direct.base, 5, 10));
+            let direct = Batch::told(&entries, Epoch { name: 1_700_000_000_000_000, base: 4, from: 3 }, 5);
+            assert_eq!((told.epoch, told.first, told.last()), (direct.epoch, 5, 10));
             for (a, b) in told.publications.iter().zip(&direct.publications) {
                 assert_eq!((a.n, format!("{:?}", a.event)), (b.n, format!("{:?}", b.event)));
                 assert_eq!(a.origin, b.origin.filter(|_| ours), "connections of others are nobody here");
             }
         }
+    }
+
+    #[test]
+    fn what_nobody_is_told_has_a_place() {
+        let told = Told::decode(Bytes::from_static(b"9 4 3 5 3 us\nj7,0,3;q-,0,0;d7,0,3\n\"a\"\"a\""), "us").unwrap();
+        assert_eq!((told.publications.iter().map(|p| p.n).collect::<Vec<_>>(), told.last()), (vec![5, 7], 7));
     }
 
     #[test]
@@ -203,11 +239,11 @@ mod tests {
         for bad in [
             "",
             "\n\n",
-            "1 2 3 4 us\n\n",
-            "1 2 3 1 us\nx1,0,0\n",
-            "1 2 3 1 us\ni1,0,99\n{}",
-            "1 2 3 1 us\nj1,0,2\n\"\"",
-            "1 2 3 1\ni1,0,0\n",
+            "1 2 0 3 4 us\n\n",
+            "1 2 0 3 1 us\nx1,0,0\n",
+            "1 2 0 3 1 us\ni1,0,99\n{}",
+            "1 2 0 3 1 us\nj1,0,2\n\"\"",
+            "1 2 0 3 1\ni1,0,0\n",
         ] {
             assert!(Told::decode(Bytes::from_static(bad.as_bytes()), "us").is_none(), "{bad}");
         }

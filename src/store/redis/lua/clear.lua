@@ -4,5 +4,6 @@ if late then return late end
 local s = seq(ARGV[6])
 call('UNLINK', unpack(log_keys(ARGV[6])))
 local first = emit(s, 1, 'c-,0,0\n')
+call('HSET', s.at, 'cleared', first)
 if call('EXISTS', key('members', ARGV[6])) == 0 then unused(ARGV[6], 0) end
-return { s.epoch, s.base, string.format('%d', first) }
+return { s.epoch, string.format('%d', first) }

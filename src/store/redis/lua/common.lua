@@ -16,30 +16,28 @@ end
 
 local function key(name, room) return P .. 'ao:' .. name .. ':' .. room end
 
--- Where the room's order stands. A Redis server that has just started may have lost the last moments: it begins a new epoch, which says
--- where it went on from. The number of a batch is written together with it, so it is known exactly if the batch is; those of nodes that are
--- no more are thrown away on this occasion.
+-- Where the room's order stands. A Redis server that has just started may have lost the last moments: it begins a new epoch, which says at which
+-- place it went on (`base`), and in which epoch that place was taken (`from`). The same place may have been taken twice: once before a loss, and
+-- once behind it, which was lost again or not. Whoever has come as far compares both. `batch` is the last one of this node: it is written together
+-- with the counters, so it is known exactly if the batch is.
 local function seq(room)
   local at = key('seq', room)
-  local s = call('HMGET', at, 'n', 'run', 'epoch', 'base', 'bytes', 'fresh', 'b:' .. NODE)
+  local s = call('HMGET', at, 'n', 'run', 'epoch', 'base', 'bytes', 'fresh', 'from', 'b:' .. NODE)
   local n = tonumber(s[1] or 0)
   if s[2] ~= RUN then
-    for _, field in ipairs(call('HKEYS', at)) do
-      local node = string.match(field, '^b:(.*)$')
-      if node and node ~= NODE and not call('ZSCORE', P .. 'ao:nodes', node) then call('HDEL', at, field) end
-    end
     -- Counters that are new, or gone, beside updates begin above all numbers that those can have: as many microseconds as the clock tells.
     local held = not s[1] and redis.pcall('HLEN', P .. 'msg_' .. room .. '_update')
     if type(held) == 'number' and held > 0 then
       n = clock[1] * 1000000 + clock[2]
       call('HSET', at, 'n', string.format('%d', n))
     end
-    s[3], s[4] = clock[1] .. string.format('%06d', clock[2]), string.format('%d', n)
-    call('HSET', at, 'run', RUN, 'epoch', s[3], 'base', s[4])
+    -- In an epoch without publications no place was taken.
+    if n > tonumber(s[4] or 0) then s[7] = s[3] end
+    s[3], s[4], s[7] = clock[1] .. string.format('%06d', clock[2]), string.format('%d', n), s[7] or '0'
+    call('HSET', at, 'run', RUN, 'epoch', s[3], 'base', s[4], 'from', s[7])
   end
-  return {
-    at = at, room = room, n = n, epoch = s[3], base = s[4], bytes = tonumber(s[5] or 0), fresh = tonumber(s[6] or 0), batch = s[7]
-  }
+  local epoch = s[3] .. ' ' .. s[4] .. ' ' .. (s[7] or '0')
+  return { at = at, room = room, n = n, epoch = epoch, bytes = tonumber(s[5] or 0), fresh = tonumber(s[6] or 0), batch = s[8] }
 end
 
 -- Gives `count` publications their places in the order, and tells them: to the nodes that listen, and to those that will have to ask.
@@ -47,7 +45,7 @@ end
 local function emit(s, count, payload, field, value)
   local first = s.n + 1
   s.n = s.n + count
-  local text = s.epoch .. ' ' .. s.base .. ' ' .. string.format('%d', first) .. ' ' .. count .. ' ' .. NODE .. '\n' .. payload
+  local text = s.epoch .. ' ' .. string.format('%d', first) .. ' ' .. count .. ' ' .. NODE .. '\n' .. payload
   local replay = key('replay', s.room)
   local length = call('RPUSH', replay, text)
   s.bytes = (length == 1 and 0 or s.bytes) + #text

@@ -1,10 +1,11 @@
 -- Puts a connection into a room. room, connection, uid as text, uid as JSON, hidden
+-- Returns where the order stands, what this was in it (j(oined), d (gone), q(uiet), or nothing), and everybody there.
 local room, connection, uid, json, hidden = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10] == '1'
 local late = expired()
 if late then return late end
 if not is_alive() then return redis.error_reply(LOST) end
 local name = NODE .. ':' .. connection
-local members, s, first, told_uid = key('members', room), seq(room), nil, nil
+local members, s, told = key('members', room), seq(room), ''
 
 local function join(flag)
   local number = call('HINCRBY', s.at, 'place', 1)
@@ -22,10 +23,12 @@ if call('SISMEMBER', key('evicted', NODE), connection) == 0 then
   if seen and hidden then
     mine.flag = 'd'
     call('HSET', members, 'c' .. name, written(mine))
-    told_uid = mine.uid
-    first = tell(s, 'd', connection, mine.uid)
+    tell(s, 'd', connection, mine.uid)
+    told = 'd'
   elseif hidden and not mine then
     join('d')
+    tell_nobody(s)
+    told = 'q'
   elseif not seen and not hidden then
     -- Whoever becomes visible joins now, as the others see it; a place held for the uid is taken over in silence.
     local held = place(call('HGET', members, 'h' .. uid))
@@ -33,14 +36,16 @@ if call('SISMEMBER', key('evicted', NODE), connection) == 0 then
       held.flag = 'v'
       call('HDEL', members, 'h' .. uid)
       call('HSET', members, 'c' .. name, written(held))
+      tell_nobody(s)
+      told = 'q'
     else
       join('v')
-      told_uid = json
-      first = tell(s, 'j', connection, json)
+      tell(s, 'j', connection, json)
+      told = 'j'
     end
   end
   if not hidden then call('SREM', key('holds', uid), room) end
   call('SADD', key('at', name), room)
   call('SADD', key('conns', NODE), connection .. '\n' .. uid)
 end
-return { s.epoch, s.base, string.format('%d', s.n), first and told_uid or '', call('HVALS', members) }
+return { s.epoch, string.format('%d', s.n), told, call('HVALS', members) }

@@ -1,7 +1,10 @@
--- This node does not follow these rooms any more: its last batches there need not be known. number, rooms…
--- A batch of that number or above may still be sent again: the room is followed again, or was told something meanwhile.
+-- This node's batches with numbers below this one need not be known in these rooms any more: none of them will be sent again. number, rooms…
 for i = 7, #ARGV do
-  local batch = string.match(call('HGET', key('seq', ARGV[i]), 'b:' .. NODE) or '', '^%d+')
-  if batch and tonumber(batch) < tonumber(ARGV[6]) then call('HDEL', key('seq', ARGV[i]), 'b:' .. NODE) end
+  local at, field = key('seq', ARGV[i]), 'b:' .. NODE
+  local last = string.match(call('HGET', at, field) or '', '^%d+')
+  if not last or tonumber(last) < tonumber(ARGV[6]) then
+    call('HDEL', at, field)
+    call('SREM', key('batches', NODE), ARGV[i])
+  end
 end
 return 0

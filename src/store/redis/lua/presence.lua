@@ -5,6 +5,9 @@ local function tell(s, kind, connection, uid)
   return emit(s, 1, kind .. connection .. ',0,' .. #uid .. '\n' .. uid)
 end
 
+-- A place in the order for what nobody is told, so that its loss is noticed as any other.
+local function tell_nobody(s) return emit(s, 1, 'q-,0,0\n') end
+
 local function is_alive() return call('ZSCORE', P .. 'ao:nodes', NODE) end
 
 local LOST = 'AOLOST this node was taken for dead'
@@ -62,5 +65,5 @@ end
 
 local function told(s, first, uid)
   if not first then return {} end
-  return { s.epoch, s.base, string.format('%d', first), uid }
+  return { s.epoch, string.format('%d', first), uid }
 end

@@ -2,7 +2,8 @@
 -- harm these alone. The write shows whether Redis takes any: it may be out of memory, unable to save, or a replica.
 local keys = {
   { 'nodes', 'zset' }, { 'stats', 'hash' }, { 'dead', 'set' }, { 'sessions', 'hash' }, { 'rooms', 'set' }, { 'user_auth', 'string' },
-  { 'conns:' .. NODE, 'set' }, { 'evicted:' .. NODE, 'set' },
+  { 'revocations', 'string' }, { 'conns:' .. NODE, 'set' }, { 'evicted:' .. NODE, 'set' }, { 'expelled:' .. NODE, 'set' },
+  { 'batches:' .. NODE, 'set' },
 }
 for _, wanted in ipairs(keys) do
   local found = call('TYPE', P .. 'ao:' .. wanted[1]).ok

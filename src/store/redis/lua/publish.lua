@@ -5,7 +5,7 @@ local FIRST = 12
 local s = seq(room)
 if s.batch then
   local done, first = string.match(s.batch, '^(%d+) (%d+)$')
-  if done == number then return { s.epoch, s.base, first } end
+  if done == number then return { s.epoch, first } end
 end
 local late = expired()
 if late then return late end
@@ -45,6 +45,8 @@ call('LLEN', key('replay', room))
 if #updates > 0 then call('HLEN', logs[2]) end
 if #copies > 0 then call('LLEN', logs[3]) end
 if #ignored > 0 then call('LLEN', logs[4]) end
+-- Where this node's batches are remembered, until it forgets them or is reaped.
+if not s.batch then call('SADD', key('batches', NODE), room) end
 
 local begun = false
 local function push(log, entries)
@@ -63,4 +65,4 @@ push(logs[4], ignored)
 local blobs = table.concat(ARGV, '', FIRST)
 local first = emit(s, #kinds, meta .. '\n' .. blobs, 'b:' .. NODE, number)
 if (first == 1 or begun or room_expiry > 0) and call('EXISTS', key('members', room)) == 0 then unused(room, room_expiry) end
-return { s.epoch, s.base, string.format('%d', first) }
+return { s.epoch, string.format('%d', first) }

@@ -15,7 +15,6 @@ while rooms < most do
   for _, room in ipairs(call('SMEMBERS', key('at', name))) do
     rooms = rooms + 1
     depart(room, name, 'd', '-', room_expiry)
-    call('HDEL', key('seq', room), 'b:' .. dead)
   end
   call('UNLINK', key('at', name))
   local session = call('HGET', sessions, uid)
@@ -24,7 +23,13 @@ while rooms < most do
     for _, room in ipairs(call('SMEMBERS', key('holds', uid))) do release(room, uid, room_expiry) end
   end
 end
-local left = call('SCARD', conns)
+while rooms < most do
+  local room = call('SPOP', key('batches', dead))
+  if not room then break end
+  rooms = rooms + 1
+  call('HDEL', key('seq', room), 'b:' .. dead)
+end
+local left = call('SCARD', conns) + call('SCARD', key('batches', dead))
 if left == 0 then
   call('SREM', P .. 'ao:dead', dead)
   call('HDEL', P .. 'ao:stats', dead)

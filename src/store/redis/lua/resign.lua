@@ -2,5 +2,5 @@
 call('ZREM', P .. 'ao:nodes', NODE)
 call('HDEL', P .. 'ao:stats', NODE)
 call('UNLINK', key('evicted', NODE), key('expelled', NODE))
-if call('EXISTS', key('conns', NODE)) == 1 then call('SADD', P .. 'ao:dead', NODE) end
+if call('EXISTS', key('conns', NODE), key('batches', NODE)) > 0 then call('SADD', P .. 'ao:dead', NODE) end
 return 0

@@ -165,6 +165,79 @@ async fn a_batch_that_is_sent_again_is_not_applied_again() {
 }
 
 #[tokio::test]
+async fn a_log_has_another_edition_when_it_was_cleared_and_behind_a_start_of_redis() {
+    let keys = Keys::new();
+    let broker = keys.node().await.broker();
+    let room = room("class");
+    let mut editions = vec![broker.edition(&room).await.unwrap()];
+    let mut another = async |what: &str| {
+        let page = broker.page(&room, 0, PAGE).await.unwrap();
+        let edition = broker.edition(&room).await.unwrap();
+        assert_eq!(page.edition, edition, "{what}: that of the page that is read");
+        assert!(!editions.contains(&edition), "{what}");
+        editions.push(edition);
+    };
+    publish(&broker, &room, [insert("1")]).await;
+    another("there is a log").await;
+    let before = broker.edition(&room).await.unwrap();
+    publish(&broker, &room, [insert("2"), update("x", "3")]).await;
+    assert_eq!(broker.edition(&room).await.unwrap(), before, "it only grows");
+    for _ in 0..2 {
+        broker.clear(&room).await.unwrap();
+        another("it was cleared").await;
+    }
+    let seq = keys.key(&format!("ao:seq:{room}"));
+    redis::cmd("HSET").arg(&seq).arg("run").arg("another").exec(&mut keys.connection()).unwrap();
+    publish(&broker, &room, [insert("1")]).await;
+    another("Redis has started again").await;
+}
+
+/// The rooms in which a node's last batch is known.
+fn remembered(keys: &Keys, node: &str) -> Vec<String> {
+    let mut redis = keys.connection();
+    let counters = keys.all().into_iter().filter(|key| key.starts_with("ao:seq:"));
+    counters.filter(|key| redis.hexists(keys.key(key), format!("b:{node}")).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_are_remembered_no_longer_than_they_may_be_sent_again() {
+    let keys = Keys::new();
+    let short = || Options { lease: std::time::Duration::from_millis(1500), ..keys.options() };
+    let (node, other) = (Redis::open(short()).await.unwrap(), Redis::open(short()).await.unwrap());
+    let name = node.node();
+    let (used, left, elsewhere) = (room("used"), room("left"), room("elsewhere"));
+    for room in [&used, &left] {
+        node.broker().attach(room).await.unwrap();
+        publish(&node.broker(), room, [insert("1")]).await;
+    }
+    publish(&node.broker(), &elsewhere, [insert("1")]).await;
+    assert_eq!(remembered(&keys, &name).len(), 2, "not where nobody of this node is");
+
+    // A room that is left is forgotten, but not what is sent there by who has come again meanwhile.
+    let below = node.batches.load(std::sync::atomic::Ordering::Relaxed);
+    publish(&node.broker(), &used, [insert("2")]).await;
+    node.forget(vec![used.clone(), left.clone()], below).await;
+    assert_eq!(remembered(&keys, &name), [format!("ao:seq:{used}")]);
+
+    // Of a node that is killed nothing stays, not even where it had nobody.
+    publish(&node.broker(), &left, [insert("2")]).await;
+    node.ended.cancel();
+    let gone = async {
+        while !remembered(&keys, &name).is_empty() || keys.all().iter().any(|key| key.contains(&*name)) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), gone).await.expect("what a dead node had sent is forgotten");
+    // One that ends in order forgets by itself.
+    other.broker().attach(&used).await.unwrap();
+    publish(&other.broker(), &used, [insert("3")]).await;
+    assert_eq!(remembered(&keys, &other.node()).len(), 1);
+    other.broker().close().await;
+    assert_eq!(remembered(&keys, &other.node()).len(), 0);
+    assert!(!keys.all().contains(&"ao:dead".to_owned()), "there is nothing to reap: {:?}", keys.all());
+}
+
+#[tokio::test]
 async fn nothing_is_done_after_the_caller_gave_up() {
     let keys = Keys::new();
     let node = keys.node().await;
