@@ -1,5 +1,8 @@
 //! What can go wrong with a store.
 
+/// Why a store is unavailable whose file is not the one any more that has its name.
+pub const DISPLACED: &str = "database file replaced";
+
 /// A store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {

@@ -10,7 +10,11 @@ use axum::{
 use serde_json::json;
 use tokio::{sync::Mutex, time::Instant};
 
-use crate::domain::{hub::Hub, throttle::throttled};
+use crate::domain::{
+    error::{DISPLACED, StoreError},
+    hub::Hub,
+    throttle::throttled,
+};
 
 /// How long an answer holds: the stores are asked no more often than that, whoever asks here, and however often.
 const HOLDS: Duration = Duration::from_secs(1);
@@ -64,6 +68,7 @@ async fn look(hub: &Hub, before: Result<(), NotReady>) -> Result<(), NotReady> {
     let (broker, tokens) = tokio::join!(hub.broker.check(), hub.tokens.check());
     let (word, found) = match broker.and(tokens) {
         Ok(()) => ("store not writable", hub.broker.check_writing().await),
+        Err(StoreError::Unavailable(why)) if why == DISPLACED => (DISPLACED, Err(StoreError::Unavailable(why))),
         unavailable => ("store unavailable", unavailable),
     };
     match (found, before) {

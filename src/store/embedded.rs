@@ -32,7 +32,10 @@ mod writer;
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -44,12 +47,20 @@ pub use self::{
     volume::Volume,
 };
 use self::{
-    delivery::Outlet, expiry::Expiry, folder::Folder, limits::Windows, presence::People, readers::Readers, revocations::Watch, rooms::Live,
-    rooms::Rooms, writer::Writer,
+    delivery::Outlet,
+    expiry::Expiry,
+    folder::{Folder, Identity},
+    limits::Windows,
+    presence::People,
+    readers::Readers,
+    revocations::Watch,
+    rooms::Live,
+    rooms::Rooms,
+    writer::Writer,
 };
 use crate::domain::{
     clock::{Clock, Rng},
-    error::StoreError,
+    error::{DISPLACED, StoreError},
     ids::RoomId,
 };
 
@@ -92,6 +103,11 @@ pub struct Embedded {
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     first_start: bool,
+    file: PathBuf,
+    /// What was opened.
+    opened: Option<Identity>,
+    /// Something else has its name now, as far as was seen.
+    displaced: AtomicBool,
 }
 
 impl Embedded {
@@ -113,13 +129,31 @@ impl Embedded {
             windows: options.rate_limit.map(|(most, window)| Windows::new(most, window)),
             outlet: Outlet::default(),
             readers: Readers::new(file.clone(), options.deadline),
-            revocations: Watch::new(file, options.deadline / 2),
+            revocations: Watch::new(file.clone(), options.deadline / 2),
+            opened: Identity::named(&file),
+            file,
+            displaced: AtomicBool::new(false),
             writer,
             deadline: options.deadline,
             clock: options.clock,
             rng: options.rng,
             first_start,
         }))
+    }
+
+    /// Whether the store answers, and its file is still the one that has its name. Somebody may have deleted it, moved it away or put back a
+    /// backup: then all that is written from now on is lost at the latest when this process ends, though every write succeeds.
+    async fn answers(&self) -> Result<(), StoreError> {
+        self.writer.run(|_| Ok(())).await?;
+        let there = self.opened.is_some() && Identity::named(&self.file) == self.opened;
+        if self.displaced.swap(!there, Relaxed) == there {
+            if there {
+                tracing::warn!(file = %self.file.display(), "the database file is back");
+            } else {
+                tracing::error!(file = %self.file.display(), "the database file was moved, deleted or replaced under the running server: stop it");
+            }
+        }
+        if there { Ok(()) } else { Err(StoreError::Unavailable(DISPLACED.into())) }
     }
 
     /// Whether there was no administrator when the store was opened.

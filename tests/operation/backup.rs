@@ -4,6 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use serde_json::json;
 
 use crate::support::{
+    http,
     server::{Server, Setup},
     stored::Stored,
 };
@@ -58,4 +59,19 @@ async fn without_a_store_there_is_no_backup() {
     let setup = Setup::new();
     setup.clone().args(["backup", "kept.sqlite3"]).run().await.fails(NO_STORE, &["there is no", "AO_STORE__PATH"]);
     assert!(!setup.data().exists() && !setup.scratch().join("kept.sqlite3").exists());
+}
+
+#[tokio::test]
+async fn a_backup_that_is_put_back_under_a_running_server_is_noticed() {
+    let mut server = Server::start().await;
+    let file = server.setup().scratch().join("kept.sqlite3");
+    server.setup().clone().args(["backup", file.to_str().unwrap()]).run().await.succeeds();
+    fs::rename(&file, server.setup().data().join("always-online.sqlite3")).unwrap();
+    for _ in 0..3 {
+        let answer = http::get(server.api(), "/readyz").await;
+        assert_eq!((answer.status, answer.json()), (503, json!({ "status": "database file replaced" })));
+    }
+    server.logs("the database file was moved, deleted or replaced").await;
+    assert_eq!(server.terminate().await, 0);
+    assert_eq!(server.stderr().matches("the database file was moved").count(), 1, "{}", server.stderr());
 }

@@ -11,7 +11,7 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
-    folder::{OpenError, existing_database, private},
+    folder::{OpenError, anew, existing_database},
     schema,
 };
 
@@ -57,7 +57,7 @@ pub fn backup(path: &Path, file: &Path) -> Result<Backup, BackupError> {
     let db = schema::open_beside(&database, PATIENCE)?;
     let target = partial.0.to_str().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
     // Made beforehand, so that it is for its owner alone from the first byte on.
-    private(&partial.0).and_then(|made| made.set_len(0)).map_err(failed)?;
+    anew(&partial.0).map_err(failed)?;
     db.execute("VACUUM INTO ?1", [target])?;
     let copied = count(&schema::open_reader(&partial.0, PATIENCE)?)?;
     let written = File::open(&partial.0).map_err(failed)?;

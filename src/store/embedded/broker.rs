@@ -81,7 +81,7 @@ impl Broker for Embedded {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.writer.run(|_| Ok(())).await
+        self.answers().await
     }
 
     async fn check_writing(&self) -> Result<(), StoreError> {

@@ -37,6 +37,8 @@ pub enum OpenError {
     Older { file: PathBuf, found: i64, known: i64 },
     #[error("there is no {file}: nothing was stored there yet, or the data folder is another one (AO_STORE__PATH)")]
     Missing { file: PathBuf },
+    #[error("{file} is a link, or no file: remove it, the server makes its own")]
+    Foreign { file: PathBuf },
     #[error("can't open {file}: {error}")]
     Failed { file: PathBuf, error: String },
 }
@@ -72,7 +74,7 @@ impl Folder {
     /// Makes the folder where there is none, and locks it.
     pub(super) fn claim(path: &Path) -> Result<Self, OpenError> {
         make(path)?;
-        let mut lock = private(&path.join("lock")).map_err(|e| OpenError::not_writable(path, &e))?;
+        let mut lock = own(&path.join("lock"))?;
         let mut taken = lock.try_lock();
         for _ in 0..ATTEMPTS {
             if !matches!(taken, Err(TryLockError::WouldBlock)) {
@@ -138,8 +140,55 @@ fn make(path: &Path) -> Result<(), OpenError> {
     builder.create(path).map_err(|e| OpenError::not_writable(path, &e))
 }
 
+/// Opens a file of the folder that is written over, and so must be the folder's own: a link there would have another file lose what is in
+/// it. (`O_NOFOLLOW` would say it in one, but its value is each platform's own, and no crate of ours has it; comparing what was opened with
+/// what stands there leaves no gap either, as nothing is written before.)
+///
+/// Of the others: the credential's file and a backup are removed and made anew, which follows no link. The database may be a link, to
+/// another disk, and SQLite puts its side files beside where that leads. What is only read (configuration, certificates, keys) may be one too, as
+/// it often is.
+fn own(file: &Path) -> Result<File, OpenError> {
+    let failed = |error: io::Error| OpenError::not_writable(file, &error);
+    let foreign = || OpenError::Foreign { file: file.to_path_buf() };
+    if fs::symlink_metadata(file).is_ok_and(|there| !there.is_file()) {
+        return Err(foreign());
+    }
+    let opened = private(file).map_err(failed)?;
+    let same = Identity::of(&fs::symlink_metadata(file).map_err(failed)?) == Identity::of(&opened.metadata().map_err(failed)?);
+    if same { Ok(opened) } else { Err(foreign()) }
+}
+
+/// What a file is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity(u64, u64);
+
+impl Identity {
+    fn of(found: &fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Identity(found.dev(), found.ino())
+    }
+
+    /// Of the file with this name, if there is one.
+    pub(super) fn named(file: &Path) -> Option<Self> {
+        fs::metadata(file).ok().map(|found| Identity::of(&found))
+    }
+}
+
+/// Makes a file for its owner alone, in place of what has its name.
+pub(super) fn anew(file: &Path) -> io::Result<File> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file)
+}
+
 /// Opens a file, made for its owner alone where there is none.
-pub(super) fn private(file: &Path) -> io::Result<File> {
+fn private(file: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]

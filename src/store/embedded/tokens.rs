@@ -39,6 +39,7 @@ impl Tokens for Embedded {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
+        self.answers().await?;
         self.readers.read(|db| db.query_row("SELECT count(*) FROM (SELECT 1 FROM accounts LIMIT 1)", [], |_| Ok(()))).await
     }
 }

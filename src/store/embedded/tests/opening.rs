@@ -3,9 +3,12 @@ use std::{fs, path::Path};
 
 use super::*;
 use crate::{
-    domain::token::{
-        Creation::Created,
-        Realm::{Admin, User},
+    domain::{
+        error::{DISPLACED, StoreError},
+        token::{
+            Creation::Created,
+            Realm::{Admin, User},
+        },
     },
     store::{
         contract::witness::{insert, log, publish, room, token, uid},
@@ -159,4 +162,55 @@ async fn messages_outlive_a_store_that_was_dropped_without_closing() {
     let (home, room) = (DataFolder::new(), room("lesson"));
     publish(&home.open().broker(), &room, [insert("a")]).await;
     assert_eq!(log(&home.open().broker(), &room).await, ["a"]);
+}
+
+#[test]
+fn a_lock_that_is_a_link_is_refused_and_what_it_leads_to_unharmed() {
+    let home = DataFolder::new();
+    fs::create_dir(home.options().path).unwrap();
+    let (lock, elsewhere) = (home.options().path.join("lock"), home.folder.path().join("diary"));
+    for there in [true, false] {
+        if there {
+            fs::write(&elsewhere, "dear diary").unwrap();
+        }
+        std::os::unix::fs::symlink(&elsewhere, &lock).unwrap();
+        let error = home.refused();
+        assert!(matches!(&error, OpenError::Foreign { file } if *file == lock), "{error}");
+        assert_eq!(fs::read(&elsewhere).ok().as_deref(), there.then_some(&b"dear diary"[..]));
+        fs::remove_file(&lock).unwrap();
+        let _ = fs::remove_file(&elsewhere);
+    }
+    fs::create_dir(&lock).unwrap();
+    assert!(matches!(home.refused(), OpenError::Foreign { .. }));
+    fs::remove_dir(&lock).unwrap();
+    drop(home.open());
+    drop(home.open()); // with what the first has left
+}
+
+#[test]
+fn a_backup_follows_no_link_that_waits_for_it() {
+    let home = DataFolder::new();
+    drop(home.open());
+    let (file, elsewhere) = (home.folder.path().join("kept"), home.folder.path().join("diary"));
+    fs::write(&elsewhere, "dear diary").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, file.with_file_name(format!("kept.{}.part", std::process::id()))).unwrap();
+    backup(&home.options().path, &file).unwrap();
+    assert_eq!(fs::read(&elsewhere).unwrap(), b"dear diary");
+    assert!(fs::symlink_metadata(&file).unwrap().is_file());
+}
+
+#[tokio::test]
+async fn a_file_that_was_replaced_is_noticed_until_it_is_back() {
+    let home = DataFolder::new();
+    let store = home.open();
+    let (file, aside) = (home.database(), home.folder.path().join("aside"));
+    let checks = async || (store.broker().check().await.err(), store.tokens().check().await.err());
+    let displaced = || Some(StoreError::Unavailable(DISPLACED.into()));
+    assert_eq!(checks().await, (None, None));
+    fs::rename(&file, &aside).unwrap();
+    assert_eq!(checks().await, (displaced(), displaced()), "gone");
+    fs::copy(&aside, &file).unwrap();
+    assert_eq!(checks().await, (displaced(), displaced()), "a copy is another file");
+    fs::rename(&aside, &file).unwrap();
+    assert_eq!(checks().await, (None, None));
 }
