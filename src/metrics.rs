@@ -48,6 +48,7 @@ pub struct Metrics {
     messages: Family<Storage, Counter>,
     drops: Family<Reason, Counter>,
     refusals: Family<Reason, Counter>,
+    refused_messages: Family<Reason, Counter>,
     /// Messages per batch.
     pub batches: Histogram,
     /// Store calls that failed.
@@ -66,6 +67,7 @@ impl Default for Metrics {
             messages: Family::default(),
             drops: Family::default(),
             refusals: Family::default(),
+            refused_messages: Family::default(),
             batches: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1024.0]),
             store_failures: Counter::default(),
             pages: Counter::default(),
@@ -77,6 +79,11 @@ impl Default for Metrics {
         registry.register("messages", "Messages published, by storage type", metrics.messages.clone());
         registry.register("drops", "Connections closed by the server that may come back, by reason", metrics.drops.clone());
         registry.register("refusals", "Connections closed by the server that should stay away, by reason", metrics.refusals.clone());
+        registry.register(
+            "refused_messages",
+            "Messages that were neither stored nor delivered, by reason",
+            metrics.refused_messages.clone(),
+        );
         registry.register("batch_messages", "Messages per batch of a room", metrics.batches.clone());
         registry.register("store_failures", "Store calls that failed", metrics.store_failures.clone());
         registry.register("sync_pages", "Pages of sync answered", metrics.pages.clone());
@@ -101,6 +108,11 @@ impl Metrics {
     /// A task that must live has panicked.
     pub fn restarted(&self, task: &'static str) {
         self.restarts.get_or_create(&Task { task }).inc();
+    }
+
+    /// A message was refused; its connection stays.
+    pub fn message_refused(&self, reason: &'static str) {
+        self.refused_messages.get_or_create(&Reason { reason }).inc();
     }
 
     /// Counts messages that were published, by storage type.

@@ -34,5 +34,7 @@ mod sizes;
 mod slow;
 #[path = "hostile/successors.rs"]
 mod successors;
+#[path = "hostile/updates.rs"]
+mod updates;
 #[path = "hostile/upgrades.rs"]
 mod upgrades;

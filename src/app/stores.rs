@@ -5,7 +5,7 @@ use super::{StartError, tokens};
 use crate::{
     config::{Backend, Config, Durability, SecretUrl},
     domain::{
-        broker::Broker,
+        broker::{Broker, UpdateLimit},
         clock::{Clock, Rng, SystemClock, SystemRng},
         cluster::Cluster,
         error::StoreError,
@@ -89,6 +89,10 @@ fn rate_limit(config: &Config) -> Option<(u32, std::time::Duration)> {
     (!rate.is_off()).then_some((rate.count, rate.window))
 }
 
+fn updates(config: &Config) -> UpdateLimit {
+    UpdateLimit { entries: config.store.updates, bytes: config.store.update_bytes.bytes() as u64 }
+}
+
 fn open_embedded(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Result<Arc<Embedded>, OpenError> {
     Ok(Embedded::open(embedded::Options {
         path: config.store.path.clone(),
@@ -99,6 +103,7 @@ fn open_embedded(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> R
         deadline: config.store.deadline,
         room_expiry: config.store.room_expiry,
         rate_limit: rate_limit(config),
+        updates: updates(config),
         clock,
         rng,
     })?)
@@ -135,6 +140,7 @@ fn redis_options(config: &Config, url: &SecretUrl, rng: Arc<dyn Rng>, supervisor
         backups: config.store.backups,
         room_expiry: config.store.room_expiry,
         rate_limit: rate_limit(config),
+        updates: updates(config),
         rng,
         supervisor: supervisor.clone(),
     }

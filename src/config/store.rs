@@ -46,6 +46,20 @@ const LEASE: Kind<Duration> = Kind {
     ..DURATION
 };
 
+/// Updates of a room.
+const UPDATES: Kind<u64> = Kind {
+    name: "NUMBER",
+    values: "a number of updates, 1 or more",
+    shape: Shape::Number,
+    secret: false,
+    words: &[],
+    parse: |text| match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("expected a number, 1 or more".into()),
+    },
+    print: u64::to_string,
+};
+
 section! {
     /// Where messages and tokens are kept, and what happens while the store is down.
     Store("store") {
@@ -65,6 +79,10 @@ section! {
         deadline: Duration = "8s", DURATION, "AO_STORE__DEADLINE";
         /// Memory for pages of sync that are kept ready.
         page_cache: ByteSize = "64 MiB", SIZE, "AO_STORE__PAGE_CACHE";
+        /// Updates that a room may have. They are read all at once.
+        updates: u64 = "10000", UPDATES, "AO_STORE__UPDATES";
+        /// Bytes that a room's updates may have together. An update that would exceed either is refused; one that is not larger than what it replaces never is.
+        update_bytes: ByteSize = "16 MiB", SIZE, "AO_STORE__UPDATE_BYTES";
         /// What all keys in Redis begin with, where several services share it. The original has none.
         key_prefix: String = "", PREFIX, "AO_STORE__KEY_PREFIX";
         /// Keep copies of updates and of messages that are not stored in Redis for ever, as the original does.

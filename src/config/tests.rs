@@ -39,6 +39,8 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("store.pending", "20000000", "20 MB"),
     ("store.deadline", "7s", "7s"),
     ("store.page_cache", "32MiB", "32 MiB"),
+    ("store.updates", "500", "500"),
+    ("store.update_bytes", "1MiB", "1 MiB"),
     ("store.key_prefix", "class:", "class:"),
     ("store.backups", "true", "true"),
     ("store.lease", "30s", "30s"),

@@ -11,7 +11,6 @@ use std::{
 };
 
 use socketioxide_core::Sid;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -95,7 +94,6 @@ pub struct AlwaysOnline {
     /// `ties` is swept of what has ended when it has grown to this.
     sweep_at: AtomicUsize,
     engine: OnceLock<Engine>,
-    building: Semaphore,
     pages: Pages,
     gzip: Gzip,
     // Ids: many more sessions may come and go within that time than there are at once.
@@ -108,8 +106,6 @@ pub struct AlwaysOnline {
 const SWEEP: usize = 1024;
 /// Batches of clients from which on dropping them takes the whole of the time that is configured.
 const MANY_BATCHES: usize = 10;
-/// Pages that are read and compressed at the same time: each may be some megabytes, several times over.
-const PAGES_AT_ONCE: usize = 8;
 
 impl AlwaysOnline {
     /// Builds the dialect and its HTTP side, and starts its deadlines, which end with `stop`.
@@ -125,7 +121,6 @@ impl AlwaysOnline {
             sessions: Mutex::default(),
             ties: Mutex::default(),
             sweep_at: AtomicUsize::new(SWEEP),
-            building: Semaphore::new(PAGES_AT_ONCE),
             engine: OnceLock::new(),
         });
         let supervisor = &dialect.hub.supervisor;

@@ -91,6 +91,14 @@ pub struct PageLimit {
     pub bytes: usize,
 }
 
+/// How much the updates of one room may be. They are read all at once, and whoever reads them needs memory for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UpdateLimit {
+    pub entries: u64,
+    /// Bytes, as they are stored.
+    pub bytes: u64,
+}
+
 /// A stored message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
@@ -112,6 +120,15 @@ pub struct Page {
     pub edition: u64,
 }
 
+/// The updates of a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Updates {
+    /// In the order of their last writing where that is known.
+    All(Vec<Stored>),
+    /// They are more than was asked for.
+    Larger,
+}
+
 /// Log and publish/subscribe.
 #[async_trait]
 pub trait Broker: Send + Sync {
@@ -120,7 +137,11 @@ pub trait Broker: Send + Sync {
 
     /// Stores the entries that are to be stored, all or none, and delivers all of them, in order, to every node with members of the room;
     /// on this node that is done when this returns.
-    async fn publish(&self, room: &RoomId, entries: Arc<[Entry]>) -> Result<(), StoreError>;
+    ///
+    /// But for updates that would bring the room's above their [`UpdateLimit`]: those are neither stored nor delivered, and the others are
+    /// as if they had not been there. Returns their places among the entries, growing. One that is not larger than what it replaces is
+    /// never among them.
+    async fn publish(&self, room: &RoomId, entries: Arc<[Entry]>) -> Result<Vec<usize>, StoreError>;
 
     /// Inserts from log index `from` on.
     async fn page(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Page, StoreError>;
@@ -129,8 +150,11 @@ pub trait Broker: Send + Sync {
     /// something, since then. The caller knows of what it was told; this is for what it was not told, as nothing tells it that it hears nothing.
     async fn edition(&self, room: &RoomId) -> Result<u64, StoreError>;
 
-    /// The room's updates, in the order of their last writing where that is known.
-    async fn updates(&self, room: &RoomId) -> Result<Vec<Stored>, StoreError>;
+    /// The room's updates, if they have `most` bytes at most.
+    async fn updates(&self, room: &RoomId, most: usize) -> Result<Updates, StoreError>;
+
+    /// Bytes of the room's updates, about. It may have to read them.
+    async fn update_bytes(&self, room: &RoomId) -> Result<usize, StoreError>;
 
     /// Forgets the room's inserts and updates, and delivers [`Event::Cleared`].
     async fn clear(&self, room: &RoomId) -> Result<(), StoreError>;

@@ -16,6 +16,8 @@ pub enum Outcome {
     Done,
     /// Not stored, not delivered.
     Unavailable,
+    /// Neither, because the room has no place for this update.
+    Full,
     /// It can't be learnt.
     Unknown,
 }

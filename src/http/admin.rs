@@ -9,10 +9,7 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::Serialize;
-use serde_json::{
-    Value, json,
-    value::{RawValue, to_raw_value},
-};
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
     Context,
@@ -26,7 +23,6 @@ use crate::{
     config::Compat,
     domain::{
         broker::{Entry, Stored},
-        history,
         ids::Uid,
         json as js,
     },
@@ -78,7 +74,6 @@ macro_rules! handler {
 
 handler!(stat, read_stat);
 handler!(room_users, read_room_users);
-handler!(room_msgs, read_room_msgs);
 handler!(push, do_push);
 handler!(config, do_config);
 handler!(clear, do_clear);
@@ -123,17 +118,32 @@ async fn read_room_users(context: &Context, params: &Params) -> Result<Value, St
     Ok(json!({ "users": users }))
 }
 
-async fn read_room_msgs(context: &Context, params: &Params) -> Result<Box<RawValue>, Status> {
+async fn room_msgs(State(context): State<Arc<Context>>, request: Request) -> Response {
+    match authorized(&context, request).await {
+        Ok(params) => read_room_msgs(&context, &params).await.unwrap_or_else(|status| status.bare(context.compat)),
+        Err(response) => response,
+    }
+}
+
+/// A page, under the same bounds as those of `sync`: it is there as its text and, while that is written, as what was read.
+async fn read_room_msgs(context: &Context, params: &Params) -> Result<Response, Status> {
     let room = params.query_room().ok_or(Status::ParamError)?;
     let from = params.query.get("offset").map_or(0, |o| js::parse_int(o));
-    let page = history::read(&*context.hub.broker, &room, from).await?;
-    let messages: Vec<Listed<'_>> = page.entries.iter().filter_map(|e| Listed::read(e, context.compat)).collect();
-    let (offset, next) = (page.offset, u8::from(page.next));
-    let answer = match context.compat {
-        Compat::Documented => to_raw_value(&Documented { msgs: &messages, offset, next }),
-        Compat::Deployed => to_raw_value(&Deployed { msgs: Messages { data: &messages, offset, next } }),
-    };
-    answer.map_err(|error| {
+    let (hub, compat) = (&context.hub, context.compat);
+    let page = hub.pages.read(hub.pages.turn().await?, &*hub.broker, &room, from, 2).await?;
+    let work = tokio::task::spawn_blocking(move || {
+        let messages: Vec<Listed<'_>> = page.entries.iter().filter_map(|e| Listed::read(e, compat)).collect();
+        let (offset, next, share) = (page.offset, u8::from(page.next), page.building.done());
+        let keep = |body| match share {
+            Some(share) => share.keep(body),
+            None => Bytes::from(body),
+        };
+        match compat {
+            Compat::Documented => Status::Success.kept(compat, &Documented { msgs: &messages, offset, next }, keep),
+            Compat::Deployed => Status::Success.kept(compat, &Deployed { msgs: Messages { data: &messages, offset, next } }, keep),
+        }
+    });
+    work.await.map_err(|error| {
         tracing::error!(%error, "a page could not be written");
         Status::ServerError
     })

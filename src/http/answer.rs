@@ -3,6 +3,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
 
@@ -45,9 +46,14 @@ impl Status {
 
     /// The answer with this status and data.
     pub(super) fn with(self, compat: Compat, data: &impl Serialize) -> Response {
+        self.kept(compat, data, Bytes::from)
+    }
+
+    /// The same, with the body as `keep` makes it of what was written.
+    pub(super) fn kept(self, compat: Compat, data: &impl Serialize, keep: impl FnOnce(Vec<u8>) -> Bytes) -> Response {
         let (status, msg) = self.wire(compat);
-        match serde_json::to_string(&Envelope { meta: Meta { status, msg }, data }) {
-            Ok(body) => ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], body).into_response(),
+        match serde_json::to_vec(&Envelope { meta: Meta { status, msg }, data }) {
+            Ok(body) => ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], keep(body)).into_response(),
             Err(error) => {
                 tracing::error!(%error, "an answer could not be written");
                 super::error(StatusCode::INTERNAL_SERVER_ERROR, "server error")

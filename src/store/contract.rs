@@ -12,7 +12,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use crate::domain::{
-    broker::Broker,
+    broker::{Broker, UpdateLimit},
     ids::Uid,
     limit::Limits,
     presence::{Expelled, Presence},
@@ -26,7 +26,11 @@ pub(crate) mod order;
 pub(crate) mod presence;
 pub(crate) mod revocations;
 pub(crate) mod tokens;
+pub(crate) mod updates;
 pub(crate) mod witness;
+
+/// The bound on a room's updates that each home sets. Bytes are counted as a store keeps them, with up to 64 around each update.
+pub(crate) const UPDATES: UpdateLimit = UpdateLimit { entries: 1000, bytes: 8 << 20 };
 
 /// Where one test's log is. Opened again after [`Broker::close`] it is the same log.
 pub(crate) trait BrokerHome {
@@ -89,6 +93,17 @@ macro_rules! broker_contract {
                 stored_entries_outlive_a_restart
                 a_large_batch_is_stored_whole
                 it_answers_until_it_is_closed
+            );
+        }
+        mod updates_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::updates:
+                an_update_too_many_is_refused_and_the_rest_of_its_batch_is_not
+                updates_are_bounded_in_bytes
+                what_is_not_larger_may_always_replace
+                replacing_again_and_again_fills_nothing
+                the_bound_outlives_a_restart_and_ends_with_a_clearing
+                more_than_was_asked_for_is_told_in_bytes
             );
         }
         mod order_contract {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! publish, clear, tokens ──► queue ──► writer thread: one transaction for all that waits ──► answers
-//! page, updates, verify  ──► two read-only connections, on threads that may block
+//! verify, counters       ──► two read-only connections, on threads that may block
+//! page, updates, list    ──► two more, so that no page delays who signs in or joins
 //! presence, limits, what is not stored ──► memory
 //! ```
 //!
@@ -26,6 +27,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod updates;
 mod volume;
 mod writer;
 
@@ -59,6 +61,7 @@ use self::{
     writer::Writer,
 };
 use crate::domain::{
+    broker::UpdateLimit,
     clock::{Clock, Rng},
     error::{DISPLACED, StoreError},
     ids::RoomId,
@@ -84,6 +87,8 @@ pub struct Options {
     pub room_expiry: Option<Duration>,
     /// Successful authentications of one uid, and the window they are counted in; none: any number.
     pub rate_limit: Option<(u32, Duration)>,
+    /// How much a room's updates may be.
+    pub updates: UpdateLimit,
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
 }
@@ -100,6 +105,7 @@ pub struct Embedded {
     writer: Writer,
     revocations: Watch,
     deadline: Duration,
+    updates: UpdateLimit,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     first_start: bool,
@@ -128,13 +134,14 @@ impl Embedded {
             people: Arc::default(),
             windows: options.rate_limit.map(|(most, window)| Windows::new(most, window)),
             outlet: Outlet::default(),
-            readers: Readers::new(file.clone(), options.deadline),
+            readers: Readers::new(&file, options.deadline),
             revocations: Watch::new(file.clone(), options.deadline / 2),
             opened: Identity::named(&file),
             file,
             displaced: AtomicBool::new(false),
             writer,
             deadline: options.deadline,
+            updates: options.updates,
             clock: options.clock,
             rng: options.rng,
             first_start,

@@ -9,7 +9,7 @@
 //! | key | what |
 //! |---|---|
 //! | `msg_{room}_insert` list, `_update` hash by id, `_update_backup`, `_ignore` lists | the original's; entries are `{"data":…,"ts":…}`, in updates also `n` |
-//! | `ao:seq:{room}` hash | n, epoch, base, from, the next place, where it was cleared, the last batch of each node that is there |
+//! | `ao:seq:{room}` hash | n, epoch, base, from, the next place, where it was cleared, the last batch of each node that is there, number and bytes of the updates |
 //! | `ao:replay:{room}` list | the latest publications, at most 1 MiB or one, for a minute |
 //! | `ao:members:{room}` hash, `ao:rooms` set | who is there: `c{node}:{connection}` or `h{uid}` (held) → place, flag, uid |
 //! | `ao:sessions` hash, `ao:at:{node}:{connection}` set, `ao:holds:{uid}` set | session of a uid; rooms of a connection; rooms held for a uid |
@@ -65,7 +65,7 @@ use self::{
     switch::Switch,
 };
 use crate::domain::{
-    broker::{Publication, Sink},
+    broker::{Publication, Sink, UpdateLimit},
     clock::{Rng, alphanumeric},
     error::StoreError,
     ids::{ConnectionId, RoomId},
@@ -93,6 +93,8 @@ pub struct Options {
     pub room_expiry: Option<Duration>,
     /// Successful authentications of one uid, and the window they are counted in; none: any number.
     pub rate_limit: Option<(u32, Duration)>,
+    /// How much a room's updates may be.
+    pub updates: UpdateLimit,
     pub rng: Arc<dyn Rng>,
     /// Every task is spawned on its tracker.
     pub supervisor: Supervisor,

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use super::{gzip, packet::Packet, post, sync, wire};
 use crate::domain::{
     broker::{Publication, Stored},
-    history::History,
     json::Call,
 };
 
@@ -25,7 +24,9 @@ pub fn encode(publications: &[Publication]) -> Bytes {
 #[must_use]
 pub fn page(bodies: &[Bytes]) -> String {
     let entries = bodies.iter().map(|b| Stored { body: Some(b.clone()), unix: 0 }).collect();
-    sync::array(&History { entries, offset: 0, next: true, log: 0, edition: 0 })
+    let mut array = Vec::new();
+    sync::write_array(&mut array, sync::readable(entries));
+    String::from_utf8(array).unwrap_or_default()
 }
 
 /// Compresses pages.

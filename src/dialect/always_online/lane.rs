@@ -10,6 +10,7 @@ use super::{
     engined::Engined,
     post::Desk,
     session::{Session, lock},
+    sync::Page,
     wire,
 };
 use crate::{
@@ -73,7 +74,21 @@ impl Session {
     }
 
     /// Sends a page, and returns when the client has it, nearly, or is gone.
-    pub(super) async fn send_page(&self, page: Bytes) {
+    pub(super) async fn send_page(&self, Page { frames: page, mut patience }: Page) {
+        let late = async {
+            match &mut patience {
+                Some(patience) => patience.over().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.write_page(page) => {}
+            // Others wait for the memory.
+            () = late => self.fall_behind(),
+        }
+    }
+
+    async fn write_page(&self, page: Bytes) {
         match &self.lane {
             Lane::WebSocket(link) => {
                 link.allow_of(self.id.0, page.len());

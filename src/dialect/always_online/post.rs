@@ -54,6 +54,7 @@ impl Session {
                 room.send(&self.dialect.hub, Entry::Message { from: self.id, message }, bytes, self.clone(), ack);
             }
             Err(failure) => {
+                self.dialect.hub.metrics.message_refused(failure.reason());
                 if let Some(id) = ack {
                     self.acknowledge(id, &wire::failure(&failure));
                 }

@@ -228,12 +228,21 @@ impl Outlet for Session {
         let mut acks = BytesMut::new();
         let mut lost = false;
         for Settled { ack, outcome, .. } in messages {
-            match (outcome, ack) {
-                (Outcome::Done, Some(id)) => wire::ack(&mut acks, *id, wire::MSG_SUCCESS),
-                (Outcome::Done, None) => {}
-                (Outcome::Unavailable, Some(id)) => wire::ack(&mut acks, *id, &wire::failure(&wire::MsgFailure::Unavailable)),
-                (Outcome::Unknown, Some(id)) => wire::ack(&mut acks, *id, &wire::failure(&wire::MsgFailure::Unknown)),
-                (Outcome::Unavailable | Outcome::Unknown, None) => lost = true,
+            let failure = match outcome {
+                Outcome::Done => None,
+                Outcome::Unavailable => Some(wire::MsgFailure::Unavailable),
+                Outcome::Full => Some(wire::MsgFailure::TooManyUpdates),
+                Outcome::Unknown => Some(wire::MsgFailure::Unknown),
+            };
+            match (failure, ack) {
+                (None, Some(id)) => wire::ack(&mut acks, *id, wire::MSG_SUCCESS),
+                (None, None) => {}
+                (Some(failure), Some(id)) => wire::ack(&mut acks, *id, &wire::failure(&failure)),
+                // It would lose a message without a word; of an update that the room has no place for nothing is learnt by coming back.
+                (Some(_), None) => lost |= *outcome != Outcome::Full,
+            }
+            if let Some(failure) = failure {
+                self.dialect.hub.metrics.message_refused(failure.reason());
             }
         }
         // Before they count as settled: what waits for that is answered behind.

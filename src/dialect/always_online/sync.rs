@@ -1,10 +1,11 @@
 //! `sync`: catching up by pages, plain or gzipped.
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::{
+    gzip::Gzip,
     join::Member,
     pages::{self, Kept},
     session::Session,
@@ -12,14 +13,22 @@ use super::{
 };
 use crate::domain::throttle::throttled;
 use crate::domain::{
-    broker::Entry,
-    history::{self, History},
+    broker::{Entry, Stored},
+    history::{Building, History, Patience},
     json::{self, Object},
     reason::Reason,
 };
 
-/// Compressed off the runtime's threads above this many bytes.
-const LARGE: usize = 64 << 10;
+/// Pages are put together off the runtime's threads above this many bytes: compressed ones, and plain ones.
+const COSTLY: (usize, usize) = (64 << 10, 1 << 20);
+
+/// A page on its way.
+pub(super) struct Page {
+    /// Finished frames.
+    pub(super) frames: Bytes,
+    /// A large one has to be taken in time.
+    pub(super) patience: Option<Patience>,
+}
 
 /// What a client asks for.
 #[derive(Default)]
@@ -53,7 +62,7 @@ impl Session {
             return; // nobody is there to read it
         }
         let request = Request::parse(argument);
-        let Some(page) = self.page(member, &request).await else {
+        let Some(page) = self.page(member, &request, ack).await else {
             // An answer without the messages would look like an empty room.
             return self.drop_connection(Reason::StoreUnavailable);
         };
@@ -62,36 +71,35 @@ impl Session {
             self.dialect.hub.announce(&member.room.id, told);
         }
         self.dialect.hub.metrics.pages.inc();
-        self.send_page(wire::with_ack(page, ack)).await;
+        self.send_page(page).await;
     }
 
-    /// The finished frame of a page: from the cache, or from the store, then into the cache.
-    async fn page(&self, member: &Member, request: &Request) -> Option<Bytes> {
+    /// A page: from the cache, or from the store, then into the cache.
+    async fn page(&self, member: &Member, request: &Request, ack: Option<i64>) -> Option<Page> {
+        let hub = &self.dialect.hub;
         let key = pages::Key::new(member.room.generation(), request.offset, request.gzip, request.resume);
-        if let Some(page) = self.kept(member, key).await {
+        let kept = async || Some(Page { frames: wire::with_ack(self.kept(member, key).await?, ack), patience: None });
+        if let Some(page) = kept().await {
             return Some(page);
         }
-        let _permit = self.dialect.building.acquire().await;
-        // Of many who waited for the same page only the first few build it.
-        if let Some(page) = self.kept(member, key).await {
-            return Some(page);
-        }
-        let page = match history::read(&*self.dialect.hub.broker, &member.room.id, request.offset).await {
-            Ok(page) => page,
-            Err(error) => {
-                throttled!(warn, room = %member.room.id, %error, "a sync failed");
-                return None;
-            }
+        let failed = |error| {
+            throttled!(warn, room = %member.room.id, %error, "a sync failed");
         };
-        let (offset, next, log) = (page.offset, page.next, request.resume.then_some(page.log));
-        let data = if request.gzip { self.compressed(array(&page)).await } else { array(&page) };
-        let mut frame = BytesMut::new();
-        wire::event(&mut frame, "sync", &answer(&data, offset, next, request.gzip, log));
-        let frame = frame.freeze();
-        if let Some(key) = key.filter(|_| next) {
-            self.dialect.pages.put(key, Kept { edition: page.edition, page: frame.clone() });
+        let turn = hub.pages.turn().await.map_err(failed).ok()?;
+        // Of many who waited for the same page only the first few build it.
+        if let Some(page) = kept().await {
+            return Some(page);
         }
-        Some(frame)
+        let times = if ack.is_some() { 2 } else { 1 }; // the acknowledgement has the same in it
+        let page = hub.pages.read(turn, &*hub.broker, &member.room.id, request.offset, times).await.map_err(failed).ok()?;
+        if let Some(key) = key.filter(|_| page.next) {
+            let edition = page.edition;
+            let (frame, _) = self.put_together(page, request, None).await?;
+            self.dialect.pages.put(key, Kept { edition, page: frame.clone() });
+            return Some(Page { frames: wire::with_ack(frame, ack), patience: None });
+        }
+        let (frames, patience) = self.put_together(page, request, ack).await?;
+        Some(Page { frames, patience })
     }
 
     /// A page that was kept, and is still what the log says. Where that can't be learnt it is none, and reading it will fail as well.
@@ -101,13 +109,18 @@ impl Session {
         (now == kept.edition).then_some(kept.page)
     }
 
-    async fn compressed(&self, json: String) -> String {
-        if json.len() < LARGE {
-            return self.dialect.gzip.string(&json);
+    /// The finished frames of a page that was read; nothing, where a defect of ours is in the way.
+    async fn put_together(&self, page: History, request: &Request, ack: Option<i64>) -> Option<(Bytes, Option<Patience>)> {
+        let History { entries, offset, next, log, building, edition: _ } = page;
+        let bodies = readable(entries);
+        let (gzip, tail) = (request.gzip, tail(offset, next, request.gzip, request.resume.then_some(log)));
+        let length = array_length(&bodies);
+        if length < if gzip { COSTLY.0 } else { COSTLY.1 } {
+            return Some(frames(bodies, gzip.then_some(&self.dialect.gzip), &tail, ack, building));
         }
         let dialect = self.dialect.clone();
-        let compressed = tokio::task::spawn_blocking(move || dialect.gzip.string(&json));
-        compressed.await.unwrap_or_else(|_| self.dialect.gzip.string("[]"))
+        let work = tokio::task::spawn_blocking(move || frames(bodies, gzip.then_some(&dialect.gzip), &tail, ack, building));
+        work.await.inspect_err(|error| tracing::error!(%error, "a page could not be put together")).ok()
     }
 
     /// Not in a room: nothing to catch up with.
@@ -120,15 +133,77 @@ impl Session {
 
 /// The answer; `data` is JSON.
 fn answer(data: &str, offset: u64, next: bool, gzip: bool, log: Option<u64>) -> String {
-    let log = log.map_or_else(String::new, |log| format!(r#","log":{log}"#));
-    let encoding = if gzip { r#","encoding":"gzip""# } else { "" };
-    format!(r#"{{"data":{data},"offset":{offset},"next":{}{encoding}{log}}}"#, u8::from(next))
+    format!("{DATA}{data}{}", tail(offset, next, gzip, log))
 }
 
-/// The page's messages as a JSON array.
-pub(super) fn array(page: &History) -> String {
-    let bodies: Vec<&str> = page.entries.iter().filter_map(|e| e.body.as_deref()).filter_map(|b| std::str::from_utf8(b).ok()).collect();
-    format!("[{}]", bodies.join(","))
+/// What stands before the data of an answer.
+const DATA: &str = r#"{"data":"#;
+
+/// What stands behind it.
+fn tail(offset: u64, next: bool, gzip: bool, log: Option<u64>) -> String {
+    let log = log.map_or_else(String::new, |log| format!(r#","log":{log}"#));
+    let encoding = if gzip { r#","encoding":"gzip""# } else { "" };
+    format!(r#","offset":{offset},"next":{}{encoding}{log}}}"#, u8::from(next))
+}
+
+/// The messages that can be read.
+pub(super) fn readable(entries: Vec<Stored>) -> Vec<Bytes> {
+    entries.into_iter().filter_map(|entry| entry.body).filter(|body| std::str::from_utf8(body).is_ok()).collect()
+}
+
+/// The length of a JSON array of these.
+fn array_length(bodies: &[Bytes]) -> usize {
+    bodies.iter().map(Bytes::len).sum::<usize>() + bodies.len().saturating_sub(1) + 2
+}
+
+/// Appends a JSON array of these. Each is let go as soon as it is written: of a large page there is one copy, not two.
+pub(super) fn write_array(into: &mut Vec<u8>, bodies: Vec<Bytes>) {
+    into.reserve(array_length(&bodies));
+    into.push(b'[');
+    for (i, body) in bodies.into_iter().enumerate() {
+        if i > 0 {
+            into.push(b',');
+        }
+        into.extend_from_slice(&body);
+    }
+    into.push(b']');
+}
+
+/// A page's finished frames: the event, and behind it the acknowledgement with the same payload, where one was asked for. What a large page
+/// has of the budget goes with the last of its bytes.
+fn frames(bodies: Vec<Bytes>, gzip: Option<&Gzip>, tail: &str, ack: Option<i64>, building: Building) -> (Bytes, Option<Patience>) {
+    let (zipped, bodies) = match gzip {
+        Some(gzip) => (Some(gzip.array(bodies)), Vec::new()),
+        None => (None, bodies),
+    };
+    let payload = DATA.len() + zipped.as_ref().map_or_else(|| array_length(&bodies), String::len) + tail.len();
+    let (event, ack) = (r#"42["sync","#, ack.map(|id| format!("43{id}[")));
+    let times = 1 + usize::from(ack.is_some());
+    let mut frames = Vec::with_capacity(times * (payload + wire::HEAD + 32));
+    wire::head(&mut frames, event.len() + payload + 1);
+    frames.extend_from_slice(event.as_bytes());
+    let start = frames.len();
+    frames.extend_from_slice(DATA.as_bytes());
+    match zipped {
+        Some(zipped) => frames.extend_from_slice(zipped.as_bytes()),
+        None => write_array(&mut frames, bodies),
+    }
+    frames.extend_from_slice(tail.as_bytes());
+    let end = frames.len();
+    frames.push(b']');
+    if let Some(ack) = ack {
+        wire::head(&mut frames, ack.len() + payload + 1);
+        frames.extend_from_slice(ack.as_bytes());
+        frames.extend_from_within(start..end);
+        frames.push(b']');
+    }
+    match building.done() {
+        Some(share) => {
+            let patience = share.patience(frames.len());
+            (share.keep(frames), Some(patience))
+        }
+        None => (Bytes::from(frames), None),
+    }
 }
 
 #[cfg(test)]
@@ -155,5 +230,21 @@ mod tests {
     fn answers_have_only_the_fields_that_were_asked_for() {
         assert_eq!(answer("[1]", 1, false, false, None), r#"{"data":[1],"offset":1,"next":0}"#);
         assert_eq!(answer("\"x\"", 200, true, true, Some(7)), r#"{"data":"x","offset":200,"next":1,"encoding":"gzip","log":7}"#);
+    }
+
+    #[test]
+    fn a_page_is_put_together_as_any_other_answer_is() {
+        let gzip = Gzip::default();
+        for bodies in [vec![], vec!["{}"], vec!["{\"a\":\"é\"}", "{}", "[1]"]] {
+            let bytes = || bodies.iter().map(|body| Bytes::from_static(body.as_bytes())).collect::<Vec<_>>();
+            let array = format!("[{}]", bodies.join(","));
+            for (zip, ack) in [(false, None), (false, Some(12)), (true, None), (true, Some(7))] {
+                let data = if zip { gzip.string(&array) } else { array.clone() };
+                let mut event = bytes::BytesMut::new();
+                wire::event(&mut event, "sync", &answer(&data, 5, false, zip, Some(3)));
+                let (frames, _) = frames(bytes(), zip.then_some(&gzip), &tail(5, false, zip, Some(3)), ack, Building::default());
+                assert_eq!(frames, wire::with_ack(event.freeze(), ack));
+            }
+        }
     }
 }

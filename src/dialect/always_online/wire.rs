@@ -17,6 +17,8 @@ pub(super) const LEAVE_SUCCESS: &str = r#"{"status":0}"#;
 /// Frames of engine.io's ping and pong.
 pub(super) const PING: &[u8] = &[0x81, 1, b'2'];
 pub(super) const PONG: &[u8] = &[0x81, 1, b'3'];
+/// Bytes before a frame's payload, at most.
+pub(super) const HEAD: usize = 10;
 /// Payload of `kickout`.
 pub(super) const KICKOUT: &str = "0";
 
@@ -44,21 +46,32 @@ pub(super) enum JoinFailure {
 
 /// Why a message was not accepted, or not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.reason())]
 pub(super) enum MsgFailure {
-    #[error("not in a room")]
     NotInRoom,
-    #[error("dummy can not send")]
     Dummy,
-    #[error("message too large")]
     TooLarge,
-    #[error("not an object")]
     NotAnObject,
-    #[error("too deep")]
     TooDeep,
-    #[error("store unavailable")]
+    TooManyUpdates,
     Unavailable,
-    #[error("outcome unknown")]
     Unknown,
+}
+
+impl MsgFailure {
+    /// On the wire, and as a label of a metric.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            MsgFailure::NotInRoom => "not in a room",
+            MsgFailure::Dummy => "dummy can not send",
+            MsgFailure::TooLarge => "message too large",
+            MsgFailure::NotAnObject => "not an object",
+            MsgFailure::TooDeep => "too deep",
+            MsgFailure::TooManyUpdates => "too many updates",
+            MsgFailure::Unavailable => "store unavailable",
+            MsgFailure::Unknown => "outcome unknown",
+        }
+    }
 }
 
 /// `{status:1, data:REASON}`.
@@ -69,7 +82,15 @@ pub(super) fn failure(reason: &impl std::fmt::Display) -> String {
 /// Appends one text frame (RFC 6455, 5.2) made of `parts`.
 fn frame(into: &mut BytesMut, parts: &[&[u8]]) {
     let length: usize = parts.iter().map(|p| p.len()).sum();
-    into.reserve(length + 10);
+    into.reserve(length + HEAD);
+    head(into, length);
+    for part in parts {
+        into.extend_from_slice(part);
+    }
+}
+
+/// Appends what stands before a text frame's payload of this length.
+pub(super) fn head(into: &mut impl BufMut, length: usize) {
     into.put_u8(0x81); // final, text
     match length {
         0..126 => into.put_u8(length as u8),
@@ -81,9 +102,6 @@ fn frame(into: &mut BytesMut, parts: &[&[u8]]) {
             into.put_u8(127);
             into.put_u64(length as u64);
         }
-    }
-    for part in parts {
-        into.extend_from_slice(part);
     }
 }
 

@@ -90,19 +90,20 @@ async fn publish(room: &Arc<Room>, hub: &Arc<Hub>, entries: Vec<Entry>, sent: Ve
     let entries: Arc<[Entry]> = entries.into();
     let stored = async {
         match attempt(room, hub, &entries).await {
-            Ok(()) => Outcome::Done,
+            Ok(refused) => (Outcome::Done, refused),
             Err(error) => retry(room, hub, &entries, error, arrived).await,
         }
     };
     // Whatever happens, senders are told: they wait for it.
-    let outcome = AssertUnwindSafe(stored).catch_unwind().await.unwrap_or(Outcome::Unknown);
+    let (outcome, refused) = AssertUnwindSafe(stored).catch_unwind().await.unwrap_or((Outcome::Unknown, Vec::new()));
     if outcome == Outcome::Done {
-        count(hub, &entries);
+        count(hub, &entries, &refused);
     }
     let mut settled: Vec<(Arc<dyn Outlet>, Vec<Settled>)> = Vec::new();
-    for (sent, entry) in sent.into_iter().zip(entries.iter()) {
+    for (at, (sent, entry)) in sent.into_iter().zip(entries.iter()).enumerate() {
         if let Some((sender, ack)) = sent.sender {
             let outcome = match (entry.is_stored(), outcome) {
+                (_, Outcome::Done) if refused.binary_search(&at).is_ok() => Outcome::Full,
                 // What needs no store was delivered to this node's members even while the store was out.
                 (false, Outcome::Unavailable) => Outcome::Done,
                 // Nobody is closed for a message that may get lost.
@@ -121,7 +122,7 @@ async fn publish(room: &Arc<Room>, hub: &Arc<Hub>, entries: Vec<Entry>, sent: Ve
 }
 
 /// One call of the store. While it takes long, what comes and needs no store passes it.
-async fn attempt(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>) -> Result<(), StoreError> {
+async fn attempt(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>) -> Result<Vec<usize>, StoreError> {
     let mut call = hub.broker.publish(&room.id, entries.clone());
     if !entries.iter().any(Entry::is_stored) {
         return call.await;
@@ -141,35 +142,37 @@ async fn attempt(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>) -> Re
     done
 }
 
-fn count(hub: &Hub, entries: &[Entry]) {
+fn count(hub: &Hub, entries: &[Entry], refused: &[usize]) {
     let (mut inserts, mut updates, mut ignores) = (0, 0, 0);
     for entry in entries {
         match entry {
             Entry::Message { message, .. } => match message.kind {
                 Kind::Insert => inserts += 1,
-                Kind::Update { .. } => updates += 1,
+                Kind::Update { .. } => updates += 1, // those that were refused are among them
                 Kind::Ignore => ignores += 1,
             },
             Entry::Synced { .. } | Entry::System { .. } => {}
         }
     }
-    hub.metrics.published(inserts, updates, ignores);
+    hub.metrics.published(inserts, updates - refused.len() as u64, ignores);
 }
 
 /// The store is out: what is not to be stored reaches this node's members at once, the rest waits, for the configured time from its
 /// arrival and the end of the attempt that is made then.
-async fn retry(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>, first: StoreError, arrived: Instant) -> Outcome {
+async fn retry(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>, first: StoreError, arrived: Instant) -> (Outcome, Vec<usize>) {
     let (mut error, mut pause) = (first, PAUSES.0);
     hub.metrics.store_failures.inc();
     throttled!(warn, room = %room.id, %error, "messages can't be stored");
     if matches!(error, StoreError::OutcomeUnknown(_)) {
-        return Outcome::Unknown; // should it be stored after all, all of it is delivered then
+        return (Outcome::Unknown, Vec::new()); // should it be stored after all, all of it is delivered then
     }
     deliver_unstored(room, entries.iter());
-    let stored: Arc<[Entry]> = entries.iter().filter(|e| e.is_stored()).cloned().collect();
+    let places: Vec<usize> = entries.iter().enumerate().filter(|(_, entry)| entry.is_stored()).map(|(at, _)| at).collect();
+    let stored: Arc<[Entry]> = places.iter().map(|at| entries[*at].clone()).collect();
     if stored.is_empty() {
-        return Outcome::Done;
+        return (Outcome::Done, Vec::new());
     }
+    let mut refused = Vec::new();
     lock(&room.outbox).stuck = true;
     let outcome = loop {
         if matches!(error, StoreError::OutcomeUnknown(_)) {
@@ -185,7 +188,10 @@ async fn retry(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>, first: 
             pass_unstored(room);
         }
         match attempt(room, hub, &stored).await {
-            Ok(()) => break Outcome::Done,
+            Ok(full) => {
+                refused = full.into_iter().map(|at| places[at]).collect();
+                break Outcome::Done;
+            }
             Err(e) => error = e,
         }
         hub.metrics.store_failures.inc();
@@ -194,7 +200,7 @@ async fn retry(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>, first: 
     if outcome != Outcome::Done {
         throttled!(error, room = %room.id, messages = stored.len(), %error, "gave up storing messages; their senders are told");
     }
-    outcome
+    (outcome, refused)
 }
 
 /// Takes messages that need no store out of the outbox, and delivers them past the ones that wait.

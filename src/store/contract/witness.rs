@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 
 use crate::domain::{
-    broker::{Broker, Entry, Event, PageLimit, Publication, Sink, Stored},
+    broker::{Broker, Entry, Event, PageLimit, Publication, Sink, Stored, Updates},
     ids::{ConnectionId, RoomId, SocketId, Uid},
     message::{Kind, Message},
     presence::{Claim, Presence, Visitor},
@@ -197,7 +197,8 @@ pub(crate) fn ignore(body: &str) -> Entry {
 
 /// Publishes a batch that must succeed.
 pub(crate) async fn publish(broker: &Arc<dyn Broker>, room: &RoomId, entries: impl IntoIterator<Item = Entry>) {
-    broker.publish(room, entries.into_iter().collect()).await.unwrap();
+    let refused = broker.publish(room, entries.into_iter().collect()).await.unwrap();
+    assert!(refused.is_empty(), "{refused:?}");
 }
 
 /// All inserts of a room.
@@ -207,7 +208,8 @@ pub(crate) async fn log(broker: &Arc<dyn Broker>, room: &RoomId) -> Vec<String> 
 
 /// All updates of a room.
 pub(crate) async fn updates(broker: &Arc<dyn Broker>, room: &RoomId) -> Vec<String> {
-    bodies(&broker.updates(room).await.unwrap())
+    let Updates::All(updates) = broker.updates(room, usize::MAX).await.unwrap() else { panic!("more than everything") };
+    bodies(&updates)
 }
 
 pub(crate) fn bodies(entries: &[Stored]) -> Vec<String> {

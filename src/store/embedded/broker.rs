@@ -9,16 +9,32 @@ use super::{
     lock,
     log::{self, Append, Clear},
     rooms::Turn,
+    updates,
 };
 use crate::domain::{
-    broker::{Broker, Entry, Page, PageLimit, Sink, Stored},
+    broker::{Broker, Entry, Page, PageLimit, Sink, Updates},
     error::StoreError,
     ids::RoomId,
+    message::Kind,
 };
 
 impl Embedded {
     pub(super) async fn turn(&self, room: &RoomId) -> Result<Turn, StoreError> {
         self.rooms.turn(room, &self.readers, Some(self.deadline)).await
+    }
+
+    /// What a room's updates take is counted when the first one is written since the room is in memory. That may be much to read, so it is
+    /// done where pages are read, not on the writer's thread.
+    async fn count_updates(&self, turn: &mut Turn, entries: &[Entry]) -> Result<(), StoreError> {
+        let is_update = |entry: &Entry| matches!(entry, Entry::Message { message, .. } if matches!(message.kind, Kind::Update { .. }));
+        let mut counters = turn.counters();
+        let (None, Some(row)) = (counters.updates, counters.row) else { return Ok(()) };
+        if entries.iter().any(is_update) {
+            let limit = self.updates;
+            counters.updates = Some(self.readers.pages.read(move |db| updates::count(db, row, limit)).await?);
+            turn.set(counters);
+        }
+        Ok(())
     }
 }
 
@@ -29,37 +45,43 @@ impl Broker for Embedded {
         self.watch_revocations();
     }
 
-    async fn publish(&self, room: &RoomId, entries: Arc<[Entry]>) -> Result<(), StoreError> {
+    async fn publish(&self, room: &RoomId, entries: Arc<[Entry]>) -> Result<Vec<usize>, StoreError> {
         if entries.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut turn = self.turn(room).await?;
-        let delivery = if entries.iter().any(Entry::is_stored) {
+        let (delivery, refused) = if entries.iter().any(Entry::is_stored) {
             let epoch = if turn.counters().row.is_none() { super::new_epoch(&*self.rng)? } else { 0 };
             let (outlet, unix) = (self.outlet.clone(), self.clock.unix());
-            self.writer.write(Append { turn, entries, outlet, unix, epoch }).await?
+            self.count_updates(&mut turn, &entries).await?;
+            self.writer.write(Append { turn, entries, outlet, unix, epoch, updates: self.updates }).await?
         } else {
             let mut counters = turn.counters();
             counters.n += entries.len() as u64;
             turn.set(counters);
-            Delivery::entries(&self.outlet, turn, entries)
+            (Delivery::entries(&self.outlet, turn, entries), Vec::new())
         };
         drop(delivery);
-        Ok(())
+        Ok(refused)
     }
 
     async fn page(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Page, StoreError> {
         let room = room.clone();
-        self.readers.read(move |db| log::page(db, &room, from, limit)).await
+        self.readers.pages.read(move |db| log::page(db, &room, from, limit)).await
     }
 
     async fn edition(&self, _: &RoomId) -> Result<u64, StoreError> {
         Ok(0) // whoever clears a room is in this process, and tells it
     }
 
-    async fn updates(&self, room: &RoomId) -> Result<Vec<Stored>, StoreError> {
+    async fn updates(&self, room: &RoomId, most: usize) -> Result<Updates, StoreError> {
         let room = room.clone();
-        self.readers.read(move |db| log::updates(db, &room)).await
+        self.readers.pages.read(move |db| log::updates(db, &room, most)).await
+    }
+
+    async fn update_bytes(&self, room: &RoomId) -> Result<usize, StoreError> {
+        let room = room.clone();
+        self.readers.pages.read(move |db| updates::bytes(db, room.as_str())).await
     }
 
     async fn clear(&self, room: &RoomId) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! The log in SQL: what is appended, read and cleared.
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
@@ -9,10 +9,11 @@ use super::{
     column,
     delivery::{Delivery, Outlet},
     rooms::{Counters, Turn},
+    updates::{self, Held},
     writer::Change,
 };
 use crate::domain::{
-    broker::{Entry, Event, Page, PageLimit, Stored},
+    broker::{Entry, Event, Page, PageLimit, Stored, UpdateLimit, Updates},
     ids::RoomId,
     message::Kind,
 };
@@ -26,22 +27,24 @@ pub(super) struct Append {
     pub(super) unix: u64,
     /// The room's first epoch, should it have no row yet.
     pub(super) epoch: i64,
+    pub(super) updates: UpdateLimit,
 }
 
 impl Change for Append {
-    type Made = Counters;
-    type Answer = Delivery;
+    /// With the places of updates that the room had no room for, growing.
+    type Made = (Counters, Vec<usize>);
+    type Answer = (Delivery, Vec<usize>);
 
     fn weight(&self) -> usize {
         let body = |entry: &Entry| if let Entry::Message { message, .. } = entry { message.body.len() } else { 0 };
         self.entries.iter().map(body).sum::<usize>() + 100
     }
 
-    fn apply(&self, db: &Connection) -> rusqlite::Result<Counters> {
+    fn apply(&self, db: &Connection) -> rusqlite::Result<(Counters, Vec<usize>)> {
         let mut now = self.turn.counters();
         let row = row(db, self.turn.room(), &mut now, self.epoch, self.unix)?;
-        let mut chunk = Chunk::default();
-        for entry in self.entries.iter() {
+        let (mut chunk, mut refused) = (Chunk::default(), Vec::new());
+        for (at, entry) in self.entries.iter().enumerate() {
             now.n += 1;
             let Entry::Message { message, .. } = entry else { continue };
             match &message.kind {
@@ -52,19 +55,31 @@ impl Change for Append {
                     chunk.add(&message.body, now.n);
                 }
                 Kind::Update { id } => {
-                    put_update(db, row, id, now.n, self.unix, Some(&message.body))?;
+                    let held = now.updates.get_or_insert_default();
+                    if held.admit(db, row, id, message.body.len() as u64, self.updates)? {
+                        updates::put(db, row, id, now.n, self.unix, Some(&message.body))?;
+                    } else {
+                        now.n -= 1; // nobody is told of it
+                        refused.push(at);
+                    }
                 }
                 Kind::Ignore => {}
             }
         }
         chunk.write(db, row, &mut now, self.unix)?;
-        Ok(now)
+        Ok((now, refused))
     }
 
-    fn committed(mut self, made: Counters) -> Delivery {
+    fn committed(mut self, (made, refused): (Counters, Vec<usize>)) -> (Delivery, Vec<usize>) {
         self.turn.set(made);
-        Delivery::entries(&self.outlet, self.turn, self.entries)
+        let told = if refused.is_empty() { self.entries } else { without(&self.entries, &refused) };
+        (Delivery::entries(&self.outlet, self.turn, told), refused)
     }
+}
+
+/// The entries without those at these places, which grow.
+fn without(entries: &[Entry], refused: &[usize]) -> Arc<[Entry]> {
+    entries.iter().enumerate().filter(|(at, _)| refused.binary_search(at).is_err()).map(|(_, entry)| entry.clone()).collect()
 }
 
 /// The room's row; made, with this epoch, where there is none.
@@ -78,16 +93,6 @@ pub(super) fn row(db: &Connection, room: &RoomId, counters: &mut Counters, epoch
     };
     counters.row = Some(row);
     Ok(row)
-}
-
-/// Writes an update, in place of the one with its id.
-pub(super) fn put_update(db: &Connection, row: i64, id: &str, n: u64, unix: u64, body: Option<&[u8]>) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "INSERT INTO updates (room, id, n, unix, body) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (room, id) DO UPDATE SET n = excluded.n, unix = excluded.unix, body = excluded.body",
-    )?
-    .execute(params![row, id, column(n), column(unix), body])?;
-    Ok(())
 }
 
 /// The end of a room's log.
@@ -119,7 +124,7 @@ impl Change for Clear {
 
     fn committed(mut self, (): ()) -> Delivery {
         let Counters { row, n, .. } = self.turn.counters();
-        self.turn.set(Counters { row, n: n + 1, inserts: 0 });
+        self.turn.set(Counters { row, n: n + 1, inserts: 0, updates: Some(Held::default()) });
         Delivery::one(&self.outlet, self.turn, None, Event::Cleared)
     }
 }
@@ -141,7 +146,12 @@ pub(super) const COUNTERS: &str = "SELECT r.id,
 
 pub(super) fn counters(db: &Connection, room: &RoomId) -> rusqlite::Result<Counters> {
     let found = db.prepare_cached(COUNTERS)?.query_row([room.as_str()], |row| {
-        Ok(Counters { row: row.get(0)?, n: row.get::<_, i64>(1)?.unsigned_abs(), inserts: row.get::<_, i64>(2)?.unsigned_abs() })
+        Ok(Counters {
+            row: row.get(0)?,
+            n: row.get::<_, i64>(1)?.unsigned_abs(),
+            inserts: row.get::<_, i64>(2)?.unsigned_abs(),
+            updates: None,
+        })
     });
     Ok(found.optional()?.unwrap_or_default())
 }
@@ -184,9 +194,31 @@ pub(super) fn page(db: &Connection, room: &RoomId, from: u64, limit: PageLimit) 
 /// Reads the room's updates in the order of their last writing.
 pub(super) const UPDATES: &str = "SELECT body, unix FROM updates WHERE room = (SELECT id FROM rooms WHERE name = ?1) ORDER BY n";
 
-pub(super) fn updates(db: &Connection, room: &RoomId) -> rusqlite::Result<Vec<Stored>> {
-    db.prepare_cached(UPDATES)?.query_map([room.as_str()], stored)?.collect()
+pub(super) fn updates(db: &Connection, room: &RoomId, most: usize) -> rusqlite::Result<Updates> {
+    let (mut entries, mut bytes, mut slab) = (Vec::new(), 0, BytesMut::new());
+    let mut select = db.prepare_cached(UPDATES)?;
+    let mut rows = select.query([room.as_str()])?;
+    while let Some(row) = rows.next()? {
+        let mut entry = stored(row)?;
+        bytes += entry.body.as_ref().map_or(0, Bytes::len);
+        if bytes > most {
+            return Ok(Updates::Larger);
+        }
+        if let Some(body) = entry.body.as_mut().filter(|_| most > SLAB) {
+            if slab.capacity() < body.len() {
+                slab = BytesMut::with_capacity(SLAB.max(body.len()));
+            }
+            slab.extend_from_slice(body);
+            *body = slab.split().freeze();
+        }
+        entries.push(entry);
+    }
+    Ok(Updates::All(entries))
 }
+
+/// Of very many updates the bodies lie in pieces of memory of this size: what is larger than 32 MiB the allocator gives back when it is
+/// freed, while of small ones it would keep hundreds of megabytes for the thread that has read them.
+const SLAB: usize = 33 << 20;
 
 /// The entry in a row of body and unix.
 fn stored(row: &Row) -> rusqlite::Result<Stored> {

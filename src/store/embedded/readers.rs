@@ -1,6 +1,9 @@
 //! Reads: a few read-only connections, used on threads that may block, so that a long page delays neither the runtime nor the writer.
+//!
+//! There are two groups of them. Whoever signs in or joins asks for a row or two, and must not stand behind pages of megabytes: these
+//! questions have connections of their own.
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -11,10 +14,31 @@ use tokio::{sync::Semaphore, time::timeout};
 use super::{lock, schema, writer::unavailable};
 use crate::domain::error::StoreError;
 
-/// Reads at the same time. More would compete with the writer for the same disk and processors.
+/// Reads of a group at the same time. More would compete with the writer for the same disk and processors.
 const CONNECTIONS: usize = 2;
 
+/// The two groups.
 pub(super) struct Readers {
+    /// Tokens and counters: each question takes microseconds.
+    pub(super) quick: Group,
+    /// Whatever grows with what is stored: pages, updates, lists.
+    pub(super) pages: Group,
+}
+
+impl Readers {
+    pub(super) fn new(file: &Path, deadline: Duration) -> Self {
+        Readers { quick: Group::new(file, deadline), pages: Group::new(file, deadline) }
+    }
+
+    /// No more reads.
+    pub(super) fn close(&self) {
+        self.quick.close();
+        self.pages.close();
+    }
+}
+
+/// Connections that wait for each other, and for no others.
+pub(super) struct Group {
     file: PathBuf,
     /// Opened when first needed; one that met an error is not used again.
     idle: Arc<Mutex<Vec<Connection>>>,
@@ -22,9 +46,9 @@ pub(super) struct Readers {
     deadline: Duration,
 }
 
-impl Readers {
-    pub(super) fn new(file: PathBuf, deadline: Duration) -> Self {
-        Readers { file, idle: Arc::default(), permits: Arc::new(Semaphore::new(CONNECTIONS)), deadline }
+impl Group {
+    fn new(file: &Path, deadline: Duration) -> Self {
+        Group { file: file.to_path_buf(), idle: Arc::default(), permits: Arc::new(Semaphore::new(CONNECTIONS)), deadline }
     }
 
     /// Runs `query` on a snapshot that contains everything answered before. A read changes nothing, so it never ends with an unknown
@@ -52,8 +76,7 @@ impl Readers {
         timeout(self.deadline, done).await.map_err(|_| late())?
     }
 
-    /// No more reads.
-    pub(super) fn close(&self) {
+    fn close(&self) {
         self.permits.close();
         lock(&self.idle).clear();
     }

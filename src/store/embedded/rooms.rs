@@ -17,7 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{lock, log, readers::Readers};
+use super::{lock, log, readers::Readers, updates::Held};
 use crate::domain::{error::StoreError, ids::RoomId};
 
 /// How far a room has come.
@@ -29,6 +29,8 @@ pub(super) struct Counters {
     pub(super) n: u64,
     /// Length of the log.
     pub(super) inserts: u64,
+    /// What its updates take; nothing until one is written.
+    pub(super) updates: Option<Held>,
 }
 
 /// Rooms whose counters are in memory.
@@ -69,7 +71,7 @@ impl Rooms {
         };
         if counters.is_none() {
             let name = room.clone();
-            *counters = Some(readers.read(move |db| log::counters(db, &name)).await?);
+            *counters = Some(readers.quick.read(move |db| log::counters(db, &name)).await?);
         }
         Ok(Turn { counters, live })
     }

@@ -21,7 +21,7 @@ use crate::{
         token::{Realm, Tokens},
     },
     store::contract::{
-        BrokerHome, LimitsHome, PresenceHome, TokensHome, broker_contract, limits_contract, presence_contract, tokens_contract,
+        BrokerHome, LimitsHome, PresenceHome, TokensHome, UPDATES, broker_contract, limits_contract, presence_contract, tokens_contract,
     },
 };
 
@@ -81,6 +81,7 @@ impl DataFolder {
             deadline: Duration::from_secs(30),
             room_expiry: None,
             rate_limit: None,
+            updates: UPDATES,
             clock: self.watch.clone(),
             rng: Arc::new(SystemRng),
         }

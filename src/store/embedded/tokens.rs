@@ -31,15 +31,15 @@ impl Tokens for Embedded {
 
     async fn verify(&self, realm: Realm, uid: &Uid, token: &Secret) -> Result<bool, StoreError> {
         let (uid, token) = (uid.clone(), digest(token));
-        self.readers.read(move |db| accounts::verify(db, realm, &uid, &token)).await
+        self.readers.quick.read(move |db| accounts::verify(db, realm, &uid, &token)).await
     }
 
     async fn list(&self, realm: Realm) -> Result<Vec<Account>, StoreError> {
-        self.readers.read(move |db| accounts::list(db, realm)).await
+        self.readers.pages.read(move |db| accounts::list(db, realm)).await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
         self.answers().await?;
-        self.readers.read(|db| db.query_row("SELECT count(*) FROM (SELECT 1 FROM accounts LIMIT 1)", [], |_| Ok(()))).await
+        self.readers.quick.read(|db| db.query_row("SELECT count(*) FROM (SELECT 1 FROM accounts LIMIT 1)", [], |_| Ok(()))).await
     }
 }

@@ -14,7 +14,7 @@ use super::{
     chunk::{self, Chunk},
     column,
     folder::{Folder, OpenError, existing_database},
-    lock, log, schema,
+    lock, log, schema, updates,
     writer::unavailable,
 };
 use crate::domain::{
@@ -137,7 +137,7 @@ fn put_updates(db: &Connection, room: &RoomId, updates: &[Update], epoch: i64, n
     let row = log::row(&tx, room, &mut counters, epoch, now)?;
     for Update { id, entry } in updates {
         counters.n += 1;
-        log::put_update(&tx, row, id, counters.n, entry.unix, entry.body.as_deref())?;
+        updates::put(&tx, row, id, counters.n, entry.unix, entry.body.as_deref())?;
     }
     tx.commit()
 }

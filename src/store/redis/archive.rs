@@ -37,8 +37,9 @@ const APPEND: &str = "if redis.call('LLEN', KEYS[1]) ~= tonumber(ARGV[1]) then r
 redis.call('RPUSH', KEYS[1], unpack(ARGV, 2))
 return 1";
 
-/// The room's counter comes up to the updates' numbers, so that a server gives larger ones.
+/// The room's counter comes up to the updates' numbers, so that a server gives larger ones; what its updates take is to be counted anew.
 const RAISE: &str = "local n = tonumber(redis.call('HGET', KEYS[1], 'n') or '-1')
+redis.call('HDEL', KEYS[1], 'u')
 if n < tonumber(ARGV[1]) then redis.call('HSET', KEYS[1], 'n', ARGV[1]) end";
 
 /// The messages in one database of a Redis.

@@ -20,7 +20,7 @@ use super::{
     wire::{Batch, Told},
 };
 use crate::domain::{
-    broker::{Broker, Entry, Event, Page, PageLimit, Sink, Stored},
+    broker::{Broker, Entry, Event, Page, PageLimit, Sink, Updates},
     error::StoreError,
     ids::{ConnectionId, RoomId},
 };
@@ -29,8 +29,39 @@ use crate::domain::{
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 /// Bytes around a message in its stored entry, as a rule.
 const FRAME: usize = 64;
+/// Bytes of updates that come with the answer that says how many they are.
+const FEW: usize = 64 << 10;
 /// The largest list index that is asked for.
 const FARTHEST: u64 = 1 << 40;
+
+/// What of a batch is to be stored yet.
+struct Rest {
+    entries: Arc<[Entry]>,
+    /// Where each of them was in the batch; nothing: all are there.
+    places: Option<Vec<usize>>,
+    /// Places of those that the room has no room for.
+    refused: Vec<usize>,
+}
+
+impl Rest {
+    fn place(&self, at: usize) -> usize {
+        self.places.as_ref().map_or(at, |places| places[at])
+    }
+
+    fn leave_out(&mut self, out: impl Fn(usize, &Entry) -> bool) {
+        let kept: Vec<usize> = self.entries.iter().enumerate().filter(|(at, entry)| !out(*at, entry)).map(|(at, _)| at).collect();
+        self.places = Some(kept.iter().map(|at| self.place(*at)).collect());
+        self.entries = kept.iter().map(|at| self.entries[*at].clone()).collect();
+    }
+
+    /// The room has no place for these.
+    fn refuse(&mut self, full: &[usize]) {
+        let places: Vec<usize> = full.iter().filter(|at| **at < self.entries.len()).map(|at| self.place(*at)).collect();
+        self.refused.extend(places);
+        self.refused.sort_unstable();
+        self.leave_out(|at, _| full.contains(&at));
+    }
+}
 
 impl Redis {
     /// Delivers what this node's own call has told, when its turn has come. What precedes it is on its way.
@@ -66,28 +97,35 @@ impl Redis {
         Ok(())
     }
 
-    /// The entries without those of connections that this node had when it was taken for dead; none: there are no such.
-    fn without_lost(&self, entries: &[Entry]) -> Option<Arc<[Entry]>> {
+    /// Leaves out what is of connections that this node had when it was taken for dead. False: there is no such.
+    fn leave_out_lost(&self, rest: &mut Rest) -> bool {
         let lost = lock(&self.lost);
         let of_lost = |entry: &Entry| matches!(entry, Entry::Message { from, .. } if lost.contains(from));
-        entries.iter().any(of_lost).then(|| entries.iter().filter(|entry| !of_lost(entry)).cloned().collect())
+        let any = rest.entries.iter().any(of_lost);
+        if any {
+            rest.leave_out(|_, entry| of_lost(entry));
+        }
+        any
     }
 
-    /// Tries until there is an answer or the time is over; returns what was stored and told, and the answer. What is sent again carries the same
-    /// number, and is not applied twice. What connections sent whose session was taken over meanwhile is left out.
-    async fn store(&self, room: &RoomId, mut entries: Arc<[Entry]>, deadline: Instant) -> Result<(Arc<[Entry]>, Value), StoreError> {
+    /// Tries until there is an answer or the time is over; returns what was stored and told, and the answer, none if that is nothing. What is
+    /// sent again carries the same number, and is not applied twice. What connections sent whose session was taken over meanwhile is left out,
+    /// and so are updates that the room has no room for.
+    async fn store(&self, room: &RoomId, entries: Arc<[Entry]>, deadline: Instant) -> Result<(Rest, Option<Value>), StoreError> {
         if self.ended.is_cancelled() {
             return Err(StoreError::Unavailable("the store is closed".into()));
         }
         let (mut batch, number, node) = (Batch::encode(&entries), self.batches.fetch_add(1, Relaxed), self.node());
+        let mut rest = Rest { entries, places: None, refused: Vec::new() };
         let mut unanswered = None;
         loop {
-            let lost = self.without_lost(&entries);
-            if let Some(others) = lost {
-                batch = Batch::encode(&others);
-                entries = others;
+            if self.leave_out_lost(&mut rest) {
+                batch = Batch::encode(&rest.entries);
             }
-            if entries.is_empty() {
+            if rest.entries.is_empty() && !rest.refused.is_empty() {
+                return Ok((rest, None));
+            }
+            if rest.entries.is_empty() {
                 return Err(StoreError::OutcomeUnknown("the sessions of those who sent it are over".into()));
             }
             let live = match &unanswered {
@@ -101,22 +139,28 @@ impl Redis {
                 .text(&batch.meta)
                 .number(u64::from(self.options.backups))
                 .number(self.room_expiry())
+                .number(self.options.updates.entries)
+                .number(self.options.updates.bytes)
                 .text(&batch.kinds)
                 .bodies(batch.parts.clone());
             match self.client.run(&live, Script::Publish, &arguments, deadline).await {
                 Err(Failure::Unanswered(why)) if Instant::now() < deadline => unanswered = Some(why),
                 Err(Failure::Evicted(connections)) => {
-                    let kept = |entry: &&Entry| !matches!(entry, Entry::Message { from, .. } if connections.contains(from));
-                    entries = entries.iter().filter(kept).cloned().collect();
-                    batch = Batch::encode(&entries);
+                    rest.leave_out(|_, entry| matches!(entry, Entry::Message { from, .. } if connections.contains(from)));
+                    batch = Batch::encode(&rest.entries);
                     connections.into_iter().for_each(|connection| self.sink().evict(connection));
+                }
+                // Nothing of it was applied. The others are one batch again, which may meet the same again: other nodes write as well.
+                Err(Failure::Full(full)) if !full.is_empty() => {
+                    rest.refuse(&full);
+                    batch = Batch::encode(&rest.entries);
                 }
                 // Refused before it was seen whether the first attempt was applied.
                 Err(failure @ (Failure::Refused(_) | Failure::Lost)) if unanswered.is_some() => {
                     return Err(StoreError::OutcomeUnknown(failure.to_string()));
                 }
                 // Asked too late: then nor was what went before, or its number would have been known.
-                done => return Ok((entries, done?)),
+                done => return Ok((rest, Some(done?))),
             }
         }
     }
@@ -137,13 +181,14 @@ impl Broker for Redis {
         sink.force_user_auth(self.switch().map(|switch| switch.on));
     }
 
-    async fn publish(&self, room: &RoomId, entries: Arc<[Entry]>) -> Result<(), StoreError> {
+    async fn publish(&self, room: &RoomId, entries: Arc<[Entry]>) -> Result<Vec<usize>, StoreError> {
         if entries.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let this = self.this()?;
         let deadline = self.deadline();
-        let (entries, answer) = self.store(room, entries, deadline).await?;
+        let (Rest { entries, refused, .. }, answer) = self.store(room, entries, deadline).await?;
+        let Some(answer) = answer else { return Ok(refused) };
         let mut answer = answer::list(answer)?.into_iter();
         let told = Batch::told(&entries, answer::epoch(answer.next())?, answer::number(answer.next())?);
         this.settle(room, told, deadline).await;
@@ -151,7 +196,7 @@ impl Broker for Redis {
             // The server's own word into a room that nobody here is in: there is nobody whose going would make this node forget it.
             self.forget(vec![room.clone()], self.batches.load(Relaxed)).await;
         }
-        Ok(())
+        Ok(refused)
     }
 
     async fn page(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Page, StoreError> {
@@ -187,10 +232,22 @@ impl Broker for Redis {
         Ok(edition(&live.run, answer::list(fields)?))
     }
 
-    async fn updates(&self, room: &RoomId) -> Result<Vec<Stored>, StoreError> {
-        let values = self.ask("HVALS", &format!("msg_{room}_update")).await?;
+    async fn updates(&self, room: &RoomId, most: usize) -> Result<Updates, StoreError> {
+        let few = most.min(FEW);
+        let answer = self.call(Script::Updates, self.deadline(), |a| a.text(room.as_str()).number(few as u64)).await?;
+        let mut answer = answer::list(answer)?.into_iter();
+        let values = match usize::try_from(answer::number(answer.next())?).unwrap_or(usize::MAX) {
+            bytes if bytes <= few => answer.collect(),
+            bytes if bytes > most => return Ok(Updates::Larger),
+            _ => self.ask("HVALS", &format!("msg_{room}_update")).await?,
+        };
         let entries: Vec<_> = values.into_iter().filter_map(answer::bytes).map(|entry| StoredEntry::read(&entry)).collect();
-        Ok(in_order(entries, |entry| entry).into_iter().map(|entry| entry.stored).collect())
+        Ok(Updates::All(in_order(entries, |entry| entry).into_iter().map(|entry| entry.stored).collect()))
+    }
+
+    async fn update_bytes(&self, room: &RoomId) -> Result<usize, StoreError> {
+        let answer = self.call(Script::Updates, self.deadline(), |a| a.text(room.as_str()).number(0)).await?;
+        Ok(usize::try_from(answer::number(answer::list(answer)?.into_iter().next())?).unwrap_or(usize::MAX))
     }
 
     async fn clear(&self, room: &RoomId) -> Result<(), StoreError> {

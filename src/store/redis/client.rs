@@ -53,6 +53,9 @@ pub(super) enum Failure {
     /// Redis did not do it: these connections were kicked out, and had a part in it.
     #[error("a session was taken over meanwhile")]
     Evicted(Vec<ConnectionId>),
+    /// Redis did not do it: the room has no place for the updates at these places of the batch.
+    #[error("the room has no place for some of the updates")]
+    Full(Vec<usize>),
     /// Redis did not answer.
     #[error("{0}")]
     Unanswered(String),
@@ -61,7 +64,7 @@ pub(super) enum Failure {
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Unsent(_) | Failure::Refused(_) | Failure::Expired | Failure::Lost | Failure::Evicted(_) => {
+            Failure::Unsent(_) | Failure::Refused(_) | Failure::Expired | Failure::Lost | Failure::Evicted(_) | Failure::Full(_) => {
                 StoreError::Unavailable(failure.to_string())
             }
             Failure::Unanswered(why) => StoreError::OutcomeUnknown(why),
@@ -255,6 +258,8 @@ fn failure(error: &RedisError) -> Failure {
         _ if code == "AOEXPIRED" => Failure::Expired,
         _ if code == "AOLOST" => Failure::Lost,
         _ if code == "AOEVICTED" => Failure::Evicted(detail.split(' ').filter_map(|c| c.parse().ok().map(ConnectionId)).collect()),
+        // Counted from one in Lua.
+        _ if code == "AOFULL" => Failure::Full(detail.split(' ').filter_map(|p| p.parse::<usize>().ok()?.checked_sub(1)).collect()),
         _ if RIGHTS.iter().any(|words| detail.contains(words)) => {
             Failure::Refused(format!("its user lacks a right that is needed, see the README ({})", text()))
         }

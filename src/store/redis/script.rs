@@ -9,6 +9,7 @@ pub(super) enum Script {
     Publish,
     Tail,
     Page,
+    Updates,
     Clear,
     Forget,
     Expel,
@@ -31,7 +32,7 @@ pub(super) enum Script {
 impl Script {
     /// Whether it only reads. One that takes long says nothing about the connection.
     pub(super) fn reads(self) -> bool {
-        matches!(self, Script::Page | Script::Tail | Script::Nodes | Script::Look | Script::Notes)
+        matches!(self, Script::Page | Script::Updates | Script::Tail | Script::Nodes | Script::Look | Script::Notes)
     }
 }
 
@@ -46,7 +47,7 @@ macro_rules! sources {
 }
 
 sources! {
-    order: "publish.lua" "tail.lua" "page.lua" "clear.lua" "forget.lua" "expel.lua" "beat.lua" "resign.lua" "admit.lua" "nodes.lua" "switch.lua"
+    order: "publish.lua" "tail.lua" "page.lua" "updates.lua" "clear.lua" "forget.lua" "expel.lua" "beat.lua" "resign.lua" "admit.lua" "nodes.lua" "switch.lua"
         "look.lua" "probe.lua" "notes.lua"
     presence: "enter.lua" "depart.lua" "release.lua" "claim.lua" "end.lua" "reap.lua"
 }

@@ -16,7 +16,7 @@ use crate::{
         presence::{Expelled, Presence},
         supervise::Supervisor,
     },
-    store::contract::{BrokerHome, LimitsHome, PresenceHome, broker_contract, limits_contract, presence_contract},
+    store::contract::{BrokerHome, LimitsHome, PresenceHome, UPDATES, broker_contract, limits_contract, presence_contract},
 };
 
 mod cluster;
@@ -47,6 +47,7 @@ impl Keys {
             backups: false,
             room_expiry: None,
             rate_limit: None,
+            updates: UPDATES,
             rng: Arc::new(SystemRng),
             supervisor: Supervisor::default(),
         }

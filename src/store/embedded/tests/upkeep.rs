@@ -2,11 +2,13 @@
 use super::*;
 use crate::{
     domain::{
+        broker::UpdateLimit,
         ids::ConnectionId,
         presence::Departure::{Gone, Left},
+        token::Realm,
     },
     store::{
-        contract::witness::{EVERYTHING, Witness, ignore, insert, log, publish, room, socket, uid, update, updates, visitor},
+        contract::witness::{EVERYTHING, Witness, ignore, insert, log, publish, room, socket, token, uid, update, updates, visitor},
         embedded::{lock, log::COUNTERS, log::PAGE, log::UPDATES},
     },
 };
@@ -80,7 +82,7 @@ async fn expiry_walks_on_by_itself() {
         publish(&store.broker(), room, [insert("a")]).await;
     }
     home.watch.advance(Duration::from_secs(1000));
-    let left = || store.readers.read(|db| db.query_row("SELECT count(*) FROM rooms", [], |row| row.get::<_, i64>(0)));
+    let left = || store.readers.pages.read(|db| db.query_row("SELECT count(*) FROM rooms", [], |row| row.get::<_, i64>(0)));
     store.broker().check().await.unwrap(); // wakes the writer
     while left().await.unwrap() > 0 {
         tokio::task::yield_now().await;
@@ -111,7 +113,59 @@ async fn reading_needs_no_sorting_and_no_scan() {
             let nothing = rusqlite::params_from_iter(std::iter::repeat_n(0, parameters));
             explain.query_map(nothing, |row| row.get::<_, String>(3))?.collect::<Result<Vec<_>, _>>()
         };
-        let plan = store.readers.read(explain).await.unwrap().join("\n");
+        let plan = store.readers.pages.read(explain).await.unwrap().join("\n");
         assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "{plan}");
     }
+}
+
+#[tokio::test]
+async fn no_page_delays_who_signs_in_or_joins() {
+    let home = DataFolder::new();
+    let store = home.open();
+    store.tokens().create(Realm::User, &uid("ann"), &token("secret")).await.unwrap();
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Arc::new(std::sync::Mutex::new(gate));
+    let (enter, mut entered) = tokio::sync::mpsc::unbounded_channel();
+    // As many long pages as are read at the same time, and one that waits.
+    let pages: Vec<_> = (0..3)
+        .map(|_| {
+            let (store, gate, enter) = (store.clone(), gate.clone(), enter.clone());
+            tokio::spawn(async move {
+                let long = move |_: &_| {
+                    let _ = (enter.send(()), gate.lock().unwrap().recv());
+                    Ok(())
+                };
+                store.readers.pages.read(long).await
+            })
+        })
+        .collect();
+    for _ in 0..2 {
+        entered.recv().await.unwrap();
+    }
+    assert!(store.tokens().verify(Realm::User, &uid("ann"), &token("secret")).await.unwrap());
+    let joined = store.enter(&room("lesson"), &visitor(1, "ann")).await.unwrap();
+    assert_eq!(joined.n, 1);
+    assert!(pages.iter().all(|page| !page.is_finished()));
+    drop(go);
+    for page in pages {
+        page.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_room_above_the_bound_is_read_and_shrinks() {
+    let (home, room) = (DataFolder::new(), room("board"));
+    let store = home.open();
+    publish(&store.broker(), &room, (0..10).map(|i| update(&i.to_string(), "123456"))).await;
+    store.broker().close().await;
+    drop(store);
+    let store = Embedded::open(Options { updates: UpdateLimit { entries: 4, bytes: 50 }, ..home.options() }).unwrap();
+    let broker = store.broker();
+    let refused = broker.publish(&room, [update("0", "1234567"), update("1", "654321"), update("new", ""), update("2", "")].into()).await;
+    assert_eq!(refused.unwrap(), [0, 2]);
+    assert_eq!(updates(&broker, &room).await.len(), 10);
+    publish(&broker, &room, (3..10).map(|i| update(&i.to_string(), ""))).await;
+    assert_eq!(broker.publish(&room, [update("new", "")].into()).await.unwrap(), [0], "they are fewer bytes, but not fewer");
+    broker.clear(&room).await.unwrap();
+    publish(&broker, &room, (0..4).map(|i| update(&i.to_string(), "123456"))).await;
 }

@@ -86,9 +86,10 @@ async fn updates_get_numbers_and_the_counter_comes_up_to_them() {
     part.archive.put_updates(&lesson, &[update("b", "{}"), update("a", "[]")]).await.unwrap();
     assert_eq!(part.run::<String>("HGET", "msg_les son_update", &["b"]).await, r#"{"data":{},"ts":9,"n":1}"#);
     assert_eq!(part.run::<u64>("HGET", "ao:seq:les son", &["n"]).await, 2);
-    part.run::<()>("HSET", "ao:seq:les son", &["n", "7", "epoch", "e"]).await;
+    part.run::<()>("HSET", "ao:seq:les son", &["n", "7", "epoch", "e", "u", "4 100"]).await;
     part.archive.put_updates(&lesson, &[update("b", "3")]).await.unwrap();
     assert_eq!(part.run::<u64>("HGET", "ao:seq:les son", &["n"]).await, 7, "it never goes back");
+    assert_eq!(part.run::<u64>("HEXISTS", "ao:seq:les son", &["u"]).await, 0, "what its updates take is counted anew");
     let ids: Vec<_> = part.archive.updates(&lesson).await.unwrap().updates.iter().map(|u| u.id.to_string()).collect();
     assert_eq!(ids, ["older", "old", "a", "b"]);
     part.end().await;

@@ -72,6 +72,20 @@ local function log_keys(room)
   return { m .. '_insert', m .. '_update', m .. '_update_backup', m .. '_ignore' }
 end
 
+-- How many updates a room has, and their bytes. These are kept beside the room's counters, with their number: by that it is noticed if
+-- somebody else wrote there, the original or a copy, and they are counted anew.
+local function update_size(at, log)
+  local number = call('HLEN', log)
+  -- Who only reads gets its answer also where the counters are of a wrong type, or can't be written.
+  local noted = redis.pcall('HGET', at, 'u')
+  local known, bytes = string.match(type(noted) == 'string' and noted or '', '^(%d+) (%d+)$')
+  if tonumber(known) == number then return number, tonumber(bytes) end
+  bytes = 0
+  for _, id in ipairs(call('HKEYS', log)) do bytes = bytes + call('HSTRLEN', log, id) end
+  if call('EXISTS', at) == 1 then redis.pcall('HSET', at, 'u', string.format('%d %d', number, bytes)) end
+  return number, bytes
+end
+
 -- What is kept of a room that nobody is in: its messages for `room_expiry` ms (0: for ever), its counters as long as those.
 local function unused(room, room_expiry)
   local logs = log_keys(room)

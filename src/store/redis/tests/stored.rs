@@ -10,7 +10,7 @@ use redis::Commands;
 use super::{super::Options, Keys, Redis, cluster::Node};
 use crate::{
     domain::{
-        broker::{PageLimit, Stored},
+        broker::{PageLimit, Stored, UpdateLimit, Updates},
         error::StoreError,
         ids::ConnectionId,
         presence::Departure,
@@ -91,7 +91,8 @@ async fn what_the_original_wrote_is_read_and_what_is_no_json_is_counted() {
         )
     );
     publish(&broker, &room, [update("new", "3")]).await;
-    let found: Vec<_> = broker.updates(&room).await.unwrap().into_iter().map(|s| s.body).collect();
+    let Updates::All(found) = broker.updates(&room, usize::MAX).await.unwrap() else { panic!("more than everything") };
+    let found: Vec<_> = found.into_iter().map(|s| s.body).collect();
     assert_eq!(found, [None, Some("2"), Some("1"), Some("3")].map(|b| b.map(|b| Bytes::from_static(b.as_bytes()))));
 }
 
@@ -129,7 +130,7 @@ async fn a_key_of_another_type_refuses_the_batch_as_a_whole_and_harms_no_other_r
     let refused = broker.publish(&bad, [insert("1"), update("x", "2")].into()).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     assert_eq!(log(&broker, &bad).await, [""; 0], "all or nothing");
-    assert!(matches!(broker.updates(&bad).await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(broker.updates(&bad, 0).await, Err(StoreError::Unavailable(_))));
     publish(&broker, &bad, [insert("3")]).await;
     publish(&broker, &good, [insert("4"), update("x", "5")]).await;
     assert_eq!((log(&broker, &bad).await, log(&broker, &good).await), (vec!["3".into()], vec!["4".into()]));
@@ -150,7 +151,15 @@ async fn a_batch_that_is_sent_again_is_not_applied_again() {
     let live = node.client.live().unwrap();
     let batch = super::super::wire::Batch::encode(&[insert("once"), ignore("too")]);
     let send = async |number: u64| {
-        let arguments = node.arguments(&node.node(), &live, None).text(room.as_str()).number(number).text(&batch.meta).number(0).number(0);
+        let arguments = node
+            .arguments(&node.node(), &live, None)
+            .text(room.as_str())
+            .number(number)
+            .text(&batch.meta)
+            .number(0)
+            .number(0)
+            .number(9)
+            .number(9);
         let arguments = arguments.text(&batch.kinds).bodies(batch.parts.clone());
         node.client.run(&live, super::super::Script::Publish, &arguments, node.deadline()).await.unwrap()
     };
@@ -246,8 +255,16 @@ async fn nothing_is_done_after_the_caller_gave_up() {
     let batch = super::super::wire::Batch::encode(&[insert("late")]);
     let past = node.client.redis_ms(tokio::time::Instant::now()) - 1000;
     let arguments = super::super::Arguments::new(&keys.prefix, &node.channels, &node.node(), &live.run, past);
-    let arguments =
-        arguments.text(room.as_str()).number(1).text(&batch.meta).number(0).number(0).text(&batch.kinds).bodies(batch.parts.clone());
+    let arguments = arguments
+        .text(room.as_str())
+        .number(1)
+        .text(&batch.meta)
+        .number(0)
+        .number(0)
+        .number(9)
+        .number(9)
+        .text(&batch.kinds)
+        .bodies(batch.parts.clone());
     let answer = node.client.run(&live, super::super::Script::Publish, &arguments, node.deadline()).await;
     assert!(matches!(answer, Err(super::super::Failure::Expired)), "{answer:?}");
     assert_eq!(log(&node.broker(), &room).await, [""; 0]);
@@ -329,4 +346,28 @@ async fn what_was_told_since_a_room_was_left_is_not_forgotten() {
     assert!(known(), "or it would be stored twice");
     one.store.forget(vec![room.clone()], one.store.batches.load(SeqCst)).await;
     assert!(!known());
+}
+
+/// The count that is kept beside the room's counters is that of what is there, whoever wrote it.
+#[tokio::test]
+async fn what_others_wrote_counts_towards_the_bound_of_updates() {
+    let keys = Keys::new();
+    let options = || Options { updates: UpdateLimit { entries: 4, bytes: 1000 }, ..keys.options() };
+    let (one, other) = (Redis::open(options()).await.unwrap().broker(), Redis::open(options()).await.unwrap().broker());
+    let room = room("board");
+    let (mut redis, hash) = (keys.connection(), keys.key(&format!("msg_{room}_update")));
+    for id in ["a", "b", "c"] {
+        let _: () = redis.hset(&hash, id, r#"{"data":{"1":"x"},"ts":1500000000}"#).unwrap();
+    }
+    assert_eq!(one.publish(&room, [update("d", "1"), update("e", "2")].into()).await.unwrap(), [1]);
+    assert_eq!(other.publish(&room, [update("e", "2"), update("a", "1")].into()).await.unwrap(), [0], "it is the room's, not a node's");
+    let _: () = redis.hdel(&hash, &["a", "b"]).unwrap();
+    publish(&other, &room, [update("e", "2")]).await;
+    let long = format!(r#"{{"data":"{}","ts":1500000000}}"#, "x".repeat(2000));
+    let _: () = redis.hset(&hash, "long", &long).unwrap();
+    assert_eq!(one.publish(&room, [update("e", "longer"), update("d", "3")].into()).await.unwrap(), [0], "above the bound nothing grows");
+    assert_eq!(one.publish(&room, [update("long", &"y".repeat(2000)), update("f", "")].into()).await.unwrap(), [1], "as long as it was");
+    publish(&one, &room, [update("long", "short")]).await;
+    publish(&one, &room, [update("e", "longer")]).await;
+    assert_eq!(updates(&one, &room).await.len(), 4);
 }
