@@ -8,6 +8,8 @@ mod support_wire;
 
 #[path = "hostile/binary.rs"]
 mod binary;
+#[path = "hostile/bodies.rs"]
+mod bodies;
 #[path = "hostile/closing.rs"]
 mod closing;
 #[path = "hostile/deadlines.rs"]

@@ -32,7 +32,9 @@ mod lane;
 mod packet;
 mod pages;
 mod payload;
+mod polling;
 mod post;
+mod posted;
 mod query;
 mod session;
 mod sync;
@@ -45,6 +47,7 @@ use engined::Departed;
 use gzip::Gzip;
 use inbox::Item;
 use pages::Pages;
+use polling::Polling;
 use session::{Session, lock};
 pub use transport::Transport;
 
@@ -91,6 +94,8 @@ pub struct AlwaysOnline {
     options: Options,
     sessions: Mutex<HashMap<ConnectionId, Weak<Session>>>,
     ties: Mutex<HashMap<Sid, Ties>>,
+    /// What hangs on engine sessions that began by polling.
+    polling: Mutex<HashMap<Sid, Weak<Polling>>>,
     /// `ties` is swept of what has ended when it has grown to this.
     sweep_at: AtomicUsize,
     engine: OnceLock<Engine>,
@@ -120,6 +125,7 @@ impl AlwaysOnline {
             options,
             sessions: Mutex::default(),
             ties: Mutex::default(),
+            polling: Mutex::default(),
             sweep_at: AtomicUsize::new(SWEEP),
             engine: OnceLock::new(),
         });

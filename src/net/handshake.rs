@@ -29,6 +29,7 @@ pub(super) async fn first(mut stream: Stream, patience: Duration, wanted: impl F
     let mut line = Line::Partial;
     let read = async {
         loop {
+            let before = head.len();
             match stream.read_buf(&mut head).await {
                 Ok(0) => return None,
                 Err(error) => {
@@ -36,6 +37,10 @@ pub(super) async fn first(mut stream: Stream, patience: Duration, wanted: impl F
                     return None;
                 }
                 Ok(_) => {}
+            }
+            // Who sends a head byte by byte must not have all of it looked through for each of them.
+            if !is_news(&head, before) {
+                continue;
             }
             if line == Line::Partial {
                 line = mend(&mut head);
@@ -98,6 +103,15 @@ fn mend(head: &mut BytesMut) -> Line {
     Line::Mended
 }
 
+/// Where a request must begin that may be a handshake.
+const BEGINNING: &[u8] = b"GET /";
+
+/// Whether what came behind the first `before` bytes may make of a head something else than a part of one: the end of a line does, and too
+/// much of it. At most so many lines are read as there may be headers.
+fn is_news(head: &[u8], before: usize) -> bool {
+    before < BEGINNING.len() || head.len() >= MAX_HEAD || head[before..].contains(&b'\n')
+}
+
 enum Head {
     Partial,
     Other,
@@ -111,7 +125,6 @@ enum Head {
 
 /// RFC 6455, 4.2.1.
 fn handshake(head: &[u8]) -> Head {
-    const BEGINNING: &[u8] = b"GET /";
     let seen = head.len().min(BEGINNING.len());
     if head[..seen] != BEGINNING[..seen] {
         return Head::Other;
@@ -166,6 +179,17 @@ mod tests {
         assert_eq!((request.headers().len(), &request.headers()["origin"]), (1, &HeaderValue::from_static("http://a")));
         for end in 0..GOOD.len() {
             assert!(matches!(handshake(&GOOD.as_bytes()[..end]), Head::Partial), "{end}");
+        }
+    }
+
+    #[test]
+    fn a_head_that_comes_byte_by_byte_is_parsed_once_a_line() {
+        let head = GOOD.replace("secret", &"x".repeat(1_000));
+        let parsed: Vec<usize> = (1..=head.len()).filter(|end| is_news(&head.as_bytes()[..*end], end - 1)).collect();
+        assert_eq!(parsed.len(), BEGINNING.len() + head.lines().count());
+        // And what was not parsed would have been a part of one.
+        for end in (1..head.len()).filter(|end| !parsed.contains(end)) {
+            assert!(matches!(handshake(&head.as_bytes()[..end]), Head::Partial), "{end}");
         }
     }
 

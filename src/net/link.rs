@@ -181,7 +181,8 @@ impl Link {
     pub fn give_to(&self, session: u64) {
         let mut queue = self.queue();
         queue.session = session;
-        self.allow(queue.len()); // what an earlier one has sent is not held against it
+        // An earlier one's page may still be on its way. No more than that: who comes and goes would be allowed more each time.
+        self.allow(self.allowance.load(SeqCst).min(queue.len()));
     }
 
     /// As [`Link::allow`], if the link is still this session's.

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     link::{Closing, Link, dead},
-    queue::Queue,
+    queue::{PIECE, Queue},
 };
 use crate::domain::{reason::Reason, throttle::throttled};
 
@@ -58,8 +58,9 @@ impl Link {
         }
         let sent = match &mut queue.held {
             Some(held) => {
-                held.push(frames.clone());
-                Ok(held.iter().map(Bytes::len).sum::<usize>() <= self.most())
+                held.frames.push(frames.clone());
+                held.bytes += frames.len() + PIECE;
+                Ok(held.bytes <= self.most())
             }
             None => self.append(&mut queue, frames),
         };
@@ -84,7 +85,7 @@ impl Link {
                 Some((before, after)) => {
                     let held = queue.held.take().unwrap_or_default();
                     let mut fits = self.append(&mut queue, &Bytes::copy_from_slice(&bytes[..before]))?;
-                    for frames in &held {
+                    for frames in &held.frames {
                         fits = self.append(&mut queue, frames)?;
                     }
                     fits & self.append(&mut queue, &Bytes::copy_from_slice(&bytes[after..]))?

@@ -8,7 +8,7 @@ use super::socket::Socket;
 /// Pieces written with one system call at most.
 const PIECES: usize = 64;
 /// What a piece takes beside its bytes, about: very many very small ones must not pass for little.
-const PIECE: usize = 64;
+pub(super) const PIECE: usize = 64;
 
 /// Bytes that the kernel did not take at once, in order.
 #[derive(Default)]
@@ -21,7 +21,14 @@ pub(super) struct Queue {
     /// Whose frames are sent by [`super::Link::send_of`].
     pub(super) session: u64,
     /// Frames of ours that wait until the engine has written the marker ([`super::outbound::MARKER`]), while it has not.
-    pub(super) held: Option<Vec<Bytes>>,
+    pub(super) held: Option<Held>,
+}
+
+/// Frames that wait, and their bytes.
+#[derive(Default)]
+pub(super) struct Held {
+    pub frames: Vec<Bytes>,
+    pub bytes: usize,
 }
 
 impl Queue {

@@ -1,13 +1,10 @@
 //! Socket.io packets that are broken, or that come when they should not.
-use crate::{
-    support::{http, server::Server, soon},
-    support_wire::{
-        POLLING_4, Version, WAYS, WEBSOCKET_4,
-        bystanders::{Bystanders, about, said},
-        patient,
-        peer::Peer,
-        unharmed,
-    },
+use crate::support_wire::{
+    POLLING_4, Version, WAYS, WEBSOCKET_4,
+    bystanders::{Bystanders, about, said},
+    patient,
+    peer::Peer,
+    unharmed,
 };
 
 const ROOM: &str = "hall";
@@ -179,7 +176,7 @@ async fn connecting_is_possible_with_any_payload_and_once() {
 async fn other_namespaces_do_not_exist() {
     let server = patient().start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
-    let long = format!("/{}", "x".repeat(100 << 10));
+    let long = format!("/{}", "x".repeat(255));
     for way in WAYS {
         let mut peer = Peer::sign_in(&server, way).await;
         peer.join(ROOM).await;
@@ -225,16 +222,6 @@ async fn what_was_sent_right_before_the_end_counts() {
     unharmed(&server).await;
 }
 
-/// Waits until the server has no more sockets than these.
-async fn forgotten(server: &Server, sockets: u64) {
-    let (uid, token) = server.admin();
-    let target = format!("/admin/monitor/stat?uid={uid}&token={token}");
-    soon(format!("{sockets} sockets"), async {
-        while http::get(server.websocket(), &target).await.json()["data"]["online_socket_count"] != sockets {}
-    })
-    .await;
-}
-
 /// Nothing of the first session is left in the second one on the same engine session.
 #[tokio::test]
 async fn a_client_may_disconnect_and_connect_again_on_one_transport() {
@@ -248,7 +235,6 @@ async fn a_client_may_disconnect_and_connect_again_on_one_transport() {
             bystanders.welcome(&mut peer).await;
             peer.send("41").await;
             bystanders.miss(&peer).await;
-            forgotten(&server, 2).await; // until then a second CONNECT is one too many
             peer.send("40").await;
             let connected = peer.next().await.unwrap_or_default();
             assert!(connected.starts_with("40"), "{way:?}: {connected}");

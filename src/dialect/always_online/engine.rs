@@ -11,12 +11,13 @@ use std::{
     },
 };
 
+use axum::body::Body;
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::service::Service;
 use socketioxide::{
-    ParserConfig, ProtocolVersion, SocketIo,
+    ParserConfig, ProtocolVersion, SocketIo, TransportType,
     adapter::LocalAdapter,
     handler::{ConnectHandler, FromConnectParts, MessageHandler},
     service::SocketIoService,
@@ -29,8 +30,11 @@ use super::{
     engined::Engined,
     inbox::Item,
     lane::Lane,
+    packet::{ATTACHMENTS_WITHIN, MOST_ATTACHMENTS},
+    polling::{Place, Polling},
     query::Query,
     session::{Session, lock},
+    transport::error,
 };
 use crate::net::Link;
 
@@ -52,8 +56,17 @@ impl FromConnectParts<LocalAdapter> for Connecting {
     }
 }
 
-/// Puts events into the session's inbox, where socketioxide would spawn a task for each.
+/// Puts events into the session's inbox, where socketioxide would spawn a task for each. Dropped with its socket, and so once the engine has
+/// forgotten that in the namespace.
 struct Inlet(Arc<Session>);
+
+impl Drop for Inlet {
+    fn drop(&mut self) {
+        if let Lane::Engine(engined) = &self.0.lane {
+            engined.polling.move_to(Place::Absent);
+        }
+    }
+}
 
 impl MessageHandler<LocalAdapter, Inlet> for Inlet {
     fn call(&self, _: Arc<Socket>, value: Value, ack: Option<i64>) {
@@ -73,7 +86,12 @@ pub(super) fn build(dialect: &Arc<AlwaysOnline>) -> Engine {
         .max_payload(options.max_payload() as u64)
         .ws_max_message_size(options.max_payload())
         .ws_max_frame_size(options.max_payload())
-        .with_parser(ParserConfig::common().max_incoming_binary_buf_size(options.max_payload()))
+        .with_parser(
+            ParserConfig::common()
+                .max_incoming_binary_buf_size(options.max_payload())
+                .max_incoming_binaries(MOST_ATTACHMENTS)
+                .packet_completion_timeout(ATTACHMENTS_WITHIN),
+        )
         .ws_read_buffer_size(READ_BUFFER)
         .ping_interval(options.ping_interval)
         .ping_timeout(options.ping_timeout)
@@ -84,6 +102,9 @@ pub(super) fn build(dialect: &Arc<AlwaysOnline>) -> Engine {
     let handler = move |Connecting(socket): Connecting| -> Ready<()> {
         if let Some(session) = connected.upgrade().and_then(|d| d.session(socket.id)) {
             session.connected();
+            if let Lane::Engine(engined) = &session.lane {
+                engined.polling.move_to(Place::Connected(Arc::downgrade(&session)));
+            }
         }
         ready(())
     };
@@ -99,8 +120,19 @@ struct Refused;
 /// A client connects to the namespace: its session begins, and takes what hangs on its engine session.
 fn admit(dialect: &Weak<AlwaysOnline>, socket: &Arc<Socket>) -> Result<(), Refused> {
     let dialect = dialect.upgrade().ok_or(Refused)?;
-    let session = Session::begin(&dialect, Lane::Engine(Box::new(Engined::new(socket)))).map_err(|_| Refused)?;
+    let polling = socket.req_parts().extensions.get::<Arc<Polling>>().cloned().unwrap_or_else(|| Polling::new(&dialect, Place::Absent));
+    let Ok(session) = Session::begin(&dialect, Lane::Engine(Box::new(Engined::new(socket, polling.clone())))) else {
+        polling.move_to(Place::Absent);
+        return Err(Refused);
+    };
     let Lane::Engine(engined) = &session.lane else { return Err(Refused) };
+    if socket.transport_type() == TransportType::Polling {
+        // The engine's answer.
+        match socket.protocol() {
+            ProtocolVersion::V4 => polling.owe("40"),
+            ProtocolVersion::V5 => polling.owe(&format!(r#"40{{"sid":"{}"}}"#, socket.id)),
+        }
+    }
     {
         let mut ties = dialect.ties();
         let tie = ties.entry(socket.id).or_default();
@@ -165,24 +197,43 @@ impl AlwaysOnline {
         }
     }
 
-    /// Ends a polling client's engine session, with the engine's own close packet posted on its behalf: socketioxide offers no other way.
-    pub(super) fn close_polling(&self, sid: Sid, protocol: ProtocolVersion) {
-        let Some(engine) = self.engine.get() else { return };
-        let (version, packet) = match protocol {
-            ProtocolVersion::V4 => (3, "1:1"), // socket.io 2 and its engine.io 3
-            ProtocolVersion::V5 => (4, "1"),
+    /// What the engine answers.
+    pub(super) async fn ask<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: hyper::body::Body<Data = Bytes, Error: std::fmt::Debug> + std::fmt::Debug + Send + Unpin + 'static,
+    {
+        let Some(engine) = self.engine.get() else {
+            return error(StatusCode::SERVICE_UNAVAILABLE, "starting");
+        };
+        match engine.call(request).await {
+            Ok(response) => response.map(Body::new),
+            Err(never) => match never {},
+        }
+    }
+
+    /// Posts a packet of ASCII to the engine, as if the client had.
+    pub(super) async fn post_for(&self, sid: Sid, protocol: ProtocolVersion, packet: &str) -> Response<Body> {
+        let (version, body) = match protocol {
+            ProtocolVersion::V4 => (3, format!("{}:{packet}", packet.len())), // socket.io 2 and its engine.io 3
+            ProtocolVersion::V5 => (4, packet.to_owned()),
         };
         let request = Request::post(format!("/socket.io/?EIO={version}&transport=polling&sid={sid}"))
             .header(http::header::CONTENT_TYPE, "text/plain;charset=UTF-8")
-            .body(Full::new(Bytes::from_static(packet.as_bytes())));
+            .body(Full::new(Bytes::from(body)));
         match request {
-            Ok(request) => {
-                let closing = Service::call(engine, request);
-                self.hub.tasks.spawn(async move {
-                    let _ = closing.await;
-                });
+            Ok(request) => self.ask(request).await,
+            Err(problem) => {
+                tracing::error!(error = %problem, "a request could not be built");
+                error(StatusCode::INTERNAL_SERVER_ERROR, "server error")
             }
-            Err(error) => tracing::error!(%error, "a close request could not be built"),
         }
+    }
+
+    /// Ends a polling client's engine session, with the engine's own close packet posted on its behalf: socketioxide offers no other way.
+    pub(super) fn close_polling(self: &Arc<Self>, sid: Sid, protocol: ProtocolVersion) {
+        let dialect = self.clone();
+        self.hub.tasks.spawn(async move {
+            dialect.post_for(sid, protocol, "1").await;
+        });
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde_json::value::RawValue;
 use socketioxide::{
     ProtocolVersion, SendError, SocketError, TransportType,
@@ -20,11 +20,11 @@ use socketioxide::{
     socket::Socket,
 };
 use socketioxide_core::{Sid, Str, Value};
-use tokio::sync::Notify;
 
 use super::{
     AlwaysOnline, Options,
     lane::{Lane, NEARLY_WRITTEN},
+    polling::Polling,
     session::{Session, lock},
     wire,
 };
@@ -53,17 +53,14 @@ pub(super) struct Engined {
     changing_over: Mutex<()>,
     /// Connections that are, or may become, its WebSocket.
     pub(super) links: Mutex<Vec<Weak<Link>>>,
-    /// Bytes of packets that a polling client has yet to fetch.
-    unfetched: AtomicUsize,
+    /// What hangs on its engine session, and stays when it leaves: what it has yet to fetch, above all.
+    pub(super) polling: Arc<Polling>,
     /// Bytes of packets that a WebSocket client was sent by the engine.
     by_engine: AtomicUsize,
-    /// Bytes that it may be further behind: a page on its way.
-    allowance: AtomicUsize,
-    fetched: Notify,
 }
 
 impl Engined {
-    pub(super) fn new(socket: &Arc<Socket>) -> Self {
+    pub(super) fn new(socket: &Arc<Socket>, polling: Arc<Polling>) -> Self {
         Engined {
             socket: Arc::downgrade(socket),
             sid: socket.id,
@@ -71,10 +68,8 @@ impl Engined {
             direct: OnceLock::new(),
             changing_over: Mutex::default(),
             links: Mutex::default(),
-            unfetched: 0.into(),
+            polling,
             by_engine: 0.into(),
-            allowance: 0.into(),
-            fetched: Notify::new(),
         }
     }
 
@@ -110,6 +105,11 @@ impl Engined {
         let [link] = candidates.as_slice() else { return None };
         link.hold();
         socket.emit(MARKER.0, &0).ok()?;
+        for packet in self.polling.take_aside() {
+            let mut frame = BytesMut::new();
+            wire::text(&mut frame, &packet);
+            link.send(&frame.freeze());
+        }
         Some(self.direct.get_or_init(|| link.clone()))
     }
 
@@ -117,20 +117,27 @@ impl Engined {
         let polling = socket.transport_type() == TransportType::Polling;
         for text in wire::texts(frames) {
             // Before, so that a fetch that comes at once finds it counted.
-            let counter = if polling { &self.unfetched } else { &self.by_engine };
-            counter.fetch_add(text.len(), SeqCst);
+            if polling {
+                self.polling.owe(text);
+            } else {
+                self.by_engine.fetch_add(text.len(), SeqCst);
+            }
             match emit_text(socket, text) {
                 Ok(()) => {}
+                Err(SendError::Socket(SocketError::Closed)) if polling => self.polling.forgive(text.len()),
                 Err(SendError::Socket(SocketError::Closed)) => {
-                    counter.fetch_sub(text.len(), SeqCst);
+                    self.by_engine.fetch_sub(text.len(), SeqCst);
                 }
                 // Never skipped: a client that misses a packet is closed.
                 Err(SendError::Socket(SocketError::InternalChannelFull)) => return false,
                 Err(SendError::Serialize(error)) => tracing::error!(%error, "a packet of ours could not be encoded"),
             }
         }
-        let behind = if polling { self.unfetched.load(SeqCst) } else { self.by_engine.load(SeqCst).saturating_sub(self.accepted()) };
-        behind <= options.backlog + BURST + self.allowance.load(SeqCst)
+        if polling {
+            return !self.polling.is_behind(options);
+        }
+        let behind = self.by_engine.load(SeqCst).saturating_sub(self.accepted());
+        behind <= options.backlog + BURST + self.polling.allowance.load(SeqCst)
     }
 
     /// Bytes that the engine has handed to the client's WebSockets.
@@ -141,7 +148,7 @@ impl Engined {
     /// Lets the client be this many bytes further behind.
     pub(super) fn allow(&self, bytes: usize) {
         self.live_links().iter().for_each(|l| l.allow(bytes));
-        self.allowance.store(bytes, SeqCst);
+        self.polling.allowance.store(bytes, SeqCst);
     }
 
     /// Returns when the client has what it was sent, nearly, or is `over`. `most`: what the engine must have handed over by then, bytes.
@@ -152,14 +159,14 @@ impl Engined {
                 return true;
             }
             if self.direct.get().is_none() && socket.transport_type() == TransportType::Polling {
-                return self.unfetched.load(SeqCst) <= NEARLY_WRITTEN;
+                return self.polling.unfetched() <= NEARLY_WRITTEN;
             }
             // Past the engine it is in the link's queue by now; otherwise the engine has to hand it over first.
             let handed_over = self.direct.get().is_some() || self.accepted() >= most;
             handed_over && self.live_links().iter().all(|l| l.is_ended() || l.backlog() <= NEARLY_WRITTEN)
         };
         loop {
-            let (fetched, link) = (self.fetched.notified(), self.live_links().pop());
+            let (fetched, link) = (self.polling.fetched.notified(), self.live_links().pop());
             let taken = async {
                 match &link {
                     Some(link) => link.progress().await,
@@ -177,23 +184,17 @@ impl Engined {
         }
     }
 
-    /// A polling client has fetched this many bytes of packets.
-    pub(super) fn fetched(&self, bytes: usize) {
-        let _ = self.unfetched.fetch_update(SeqCst, SeqCst, |n| Some(n.saturating_sub(bytes)));
-        self.fetched.notify_waiters();
-    }
-
     /// Nobody has to wait for it any more.
     pub(super) fn gone(&self) {
-        self.fetched.notify_waiters();
+        self.polling.fetched.notify_waiters();
     }
 
     /// Waits until the client has been told that it is refused.
     async fn told(&self, socket: &Socket) {
         loop {
-            let fetched = self.fetched.notified();
+            let fetched = self.polling.fetched.notified();
             let polling = socket.transport_type() == TransportType::Polling;
-            if (polling && self.unfetched.load(SeqCst) == 0) || (!polling && self.live_links().iter().all(|l| l.is_ended())) {
+            if (polling && self.polling.unfetched() == 0) || (!polling && self.live_links().iter().all(|l| l.is_ended())) {
                 return;
             }
             let _ = tokio::time::timeout(LOOK, fetched).await;
@@ -201,8 +202,8 @@ impl Engined {
     }
 
     /// Closes its transport.
-    pub(super) fn close(&self, dialect: &AlwaysOnline, closing: Closing, why: Reason) {
-        self.fetched.notify_waiters();
+    pub(super) fn close(&self, dialect: &Arc<AlwaysOnline>, closing: Closing, why: Reason) {
+        self.polling.fetched.notify_waiters();
         if let Some(socket) = self.socket.upgrade() {
             if socket.transport_type() == TransportType::Polling {
                 dialect.close_polling(self.sid, self.protocol);
@@ -226,7 +227,7 @@ impl Session {
         for link in engined.live_links() {
             link.close(Closing::AfterDisconnect, why);
         }
-        engined.unfetched.fetch_add(2, SeqCst); // the DISCONNECT packet, `41`
+        engined.polling.owe("41");
         if SocketRef::from(socket.clone()).disconnect().is_err() {
             return engined.close(&self.dialect, Closing::Abrupt, why);
         }
@@ -249,7 +250,7 @@ pub(super) struct Departed {
 
 impl Departed {
     /// Its time is over.
-    pub(super) fn close(self, dialect: &AlwaysOnline) {
+    pub(super) fn close(self, dialect: &Arc<AlwaysOnline>) {
         if dialect.session(self.sid).is_none() {
             dialect.close_polling(self.sid, self.protocol);
             self.links.iter().filter_map(Weak::upgrade).for_each(|l| l.close(Closing::Graceful, Reason::NotConnected));

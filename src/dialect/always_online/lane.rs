@@ -49,6 +49,11 @@ impl Session {
         self.close_dropped(Reason::Slow, Closing::Abrupt);
     }
 
+    /// Ends a client that polls, for what it posted.
+    pub(super) fn end_polling(&self, why: Reason) {
+        if why == Reason::Slow { self.fall_behind() } else { self.drop_connection(why) }
+    }
+
     /// Sends an event; `payload` is JSON.
     pub(super) fn tell(&self, event: &str, payload: &str) {
         let mut frames = BytesMut::new();
@@ -109,13 +114,6 @@ impl Session {
                 engined.written(most, || !self.is_open()).await;
                 engined.allow(0);
             }
-        }
-    }
-
-    /// A polling client has fetched this many bytes of packets.
-    pub(super) fn fetched(&self, bytes: usize) {
-        if let Lane::Engine(engined) = &self.lane {
-            engined.fetched(bytes);
         }
     }
 

@@ -1,4 +1,16 @@
 //! A socket.io packet as it comes in: `TYPE[ATTACHMENTS-][/NAMESPACE,][ACK]DATA`, the same in protocol 4 (socket.io 2) and 5.
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Most bytes of a namespace's name. It is said again in the answer to who asks for it.
+const MOST_NAMESPACE: usize = 256;
+/// Most attachments of one packet. No client of ours has a use for any; the engine's work grows with their square.
+pub(super) const MOST_ATTACHMENTS: usize = 1_000;
+/// Time that the attachments of a packet may take, as the engine has it.
+pub(super) const ATTACHMENTS_WITHIN: Duration = Duration::from_secs(60);
+/// Most times that one connection may connect to the namespace, so that sessions can't come and go without end in a few bytes each.
+pub(super) const MOST_CONNECTS: usize = 1_000;
 
 /// What a packet is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +56,9 @@ impl<'a> Packet<'a> {
         let mut namespace = "/";
         if rest.starts_with('/') {
             (namespace, rest) = rest.split_once(',').unwrap_or((rest, ""));
+            if namespace.len() > MOST_NAMESPACE {
+                return None;
+            }
         }
         let (id, data) = digits(rest);
         let ack = if data.starts_with(['[', '{']) { id.parse().ok() } else { None };
@@ -51,6 +66,54 @@ impl<'a> Packet<'a> {
             return None;
         }
         Some(Packet { kind, attachments, namespace, ack, data })
+    }
+}
+
+/// The answer to a client that connects to a namespace other than ours.
+pub(super) fn no_such_namespace(name: &str) -> String {
+    format!(r#"44{name},{{"message":"Invalid namespace"}}"#)
+}
+
+/// A packet whose attachments are on their way. What is in them is of no use to anybody here, so they are only counted.
+pub(super) struct Partial {
+    /// Its JSON and acknowledgement, if it is an event for us.
+    event: Option<(Box<str>, Option<i64>)>,
+    missing: usize,
+    bytes: usize,
+    since: Instant,
+}
+
+impl Partial {
+    /// Returns `None` where the packet has too many attachments.
+    pub fn of(packet: &Packet<'_>) -> Option<Self> {
+        let ours = packet.namespace == "/" && packet.kind == Kind::Event;
+        (packet.attachments <= MOST_ATTACHMENTS).then(|| Partial {
+            event: ours.then(|| (packet.data.into(), packet.ack)),
+            missing: packet.attachments,
+            bytes: 0,
+            since: Instant::now(),
+        })
+    }
+
+    /// Counts an attachment. Returns `None` where it makes all of them larger than `most` bytes, or comes too late; else whether it was the last.
+    pub fn attach(&mut self, bytes: usize, most: usize) -> Option<bool> {
+        self.bytes += bytes;
+        self.missing -= 1;
+        (self.bytes <= most && !self.is_late()).then_some(self.missing == 0)
+    }
+
+    /// When all of them must have come.
+    pub fn due(&self) -> Instant {
+        self.since + ATTACHMENTS_WITHIN
+    }
+
+    pub fn is_late(&self) -> bool {
+        self.due() <= Instant::now()
+    }
+
+    /// The event, once it is whole.
+    pub fn into_event(self) -> Option<(Box<str>, Option<i64>)> {
+        self.event
     }
 }
 
@@ -91,6 +154,16 @@ mod tests {
     fn what_is_no_packet_is_known() {
         for text in ["", "4", "7", "é", "3[]", "3", "5", "5[]", "5-[]", "5x-[]", "51", "51é", "6-1[]", "599999999999999999999-[]"] {
             assert_eq!(Packet::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_namespaces_are_bounded() {
+        let name = format!("/{}", "x".repeat(MOST_NAMESPACE - 1));
+        for (text, named) in
+            [(format!("0{name},"), true), (format!("1{name}"), true), (format!("0{name}x,"), false), (format!("2{name}x,[]"), false)]
+        {
+            assert_eq!(Packet::parse(&text).map(|p| p.namespace), named.then_some(name.as_str()), "{text:.20}");
         }
     }
 }

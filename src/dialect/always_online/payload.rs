@@ -1,73 +1,212 @@
-//! Bodies of polling requests, looked at from outside: how much a client fetched, and whether a body of version 3 is safe to decode.
-use bytes::Bytes;
+//! Bodies of polling requests: what a client posts, and what it fetches. Pure, and linear in a body's length.
+//!
+//! Version 4 separates packets by 0x1e. Version 3 puts a packet's length in UTF-16 units before each, `5:42[1]`; or, in a body that is
+//! binary, a byte (0 for text, 1 for a binary message), the digits of its length in bytes, each as a byte of its own, and 0xff.
+//! <https://socket.io/docs/v4/engine-io-protocol/>, <https://github.com/socketio/engine.io-protocol/tree/v3#payload>
+use base64::{Engine, engine::general_purpose::STANDARD};
 
-/// Bytes of socket.io packets other than CONNECT, which the engine sends by itself.
-fn ours(packet: &str) -> usize {
-    if packet.starts_with('4') && !packet.starts_with("40") && !packet.starts_with("44") { packet.len() } else { 0 }
+/// Most packets of one body: as many events as a client may have in flight at all. A client that was offline may well post thousands.
+const MOST_PACKETS: usize = 65_536;
+/// Most digits of a length.
+const MOST_DIGITS: usize = 8;
+/// What an answer to CONNECT costs in memory beside its text, bytes. A client makes as many of them as it likes by a few bytes each.
+const ANSWER: usize = 64;
+
+/// How a body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    V4,
+    V3,
+    V3Binary,
 }
 
-/// Packets separated by 0x1e.
-pub(super) fn fetched_v4(body: &Bytes) -> usize {
-    std::str::from_utf8(body).map_or(0, |text| text.split('\u{1e}').map(ours).sum())
+/// A packet of engine.io that a client may post.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packet<'a> {
+    Close,
+    Ping,
+    Pong,
+    /// A packet of socket.io.
+    Message(&'a str),
+    /// An attachment of this many bytes. What is in it is of no use to anybody here.
+    Binary(usize),
+    /// One that has its place in an upgrade, and not in a body.
+    Misplaced,
 }
 
-/// `<length in UTF-16 units>:<packet>`, repeated.
-pub(super) fn fetched_v3(body: &Bytes) -> usize {
-    let Ok(mut rest) = std::str::from_utf8(body) else { return 0 };
-    let mut total = 0;
-    while let Some((length, after)) = rest.split_once(':') {
-        let Ok(units) = length.parse::<usize>() else { break };
-        let mut counted = 0;
-        let end = after.char_indices().find(|(_, c)| {
-            let full = counted >= units;
-            counted += c.len_utf16();
-            full
-        });
-        let end = end.map_or(after.len(), |(i, _)| i);
-        total += ours(&after[..end]);
-        rest = &after[end..];
-    }
-    total
+/// Why a body can't be read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    Malformed,
+    TooMany,
 }
 
-/// Whether every length of a version 3 payload ends between two characters, and nothing is missing.
-pub(super) fn is_whole_v3(body: &Bytes) -> bool {
-    let Ok(mut rest) = std::str::from_utf8(body) else { return false };
+/// The packets of a body, up to its end or its fault: what came before that counts, as in the servers for Node.js.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Decoded<'a> {
+    pub packets: Vec<Packet<'a>>,
+    pub fault: Option<Fault>,
+}
+
+/// Reads a body.
+pub(super) fn decode(body: &[u8], format: Format) -> Decoded<'_> {
+    let mut packets = Vec::new();
+    // Of text, as much as is text: version 3 counts its characters.
+    let text = match std::str::from_utf8(body) {
+        Err(error) if format != Format::V3Binary => &body[..error.valid_up_to()],
+        _ => body,
+    };
+    let mut rest = text;
+    let mut read = 0;
     while !rest.is_empty() {
-        let Some((length, packets)) = rest.split_once(':') else { return false };
-        let Ok(mut units) = length.parse::<usize>() else { return false };
-        let mut chars = packets.chars();
-        while units > 0 {
-            let Some(left) = chars.next().and_then(|c| units.checked_sub(c.len_utf16())) else { return false };
-            units = left;
+        if read == MOST_PACKETS {
+            return Decoded { packets, fault: Some(Fault::TooMany) };
         }
-        rest = chars.as_str();
+        let next = match format {
+            Format::V4 => four(rest),
+            Format::V3 => three(rest),
+            Format::V3Binary => three_binary(rest),
+        };
+        let Some((packet, behind)) = next else { return Decoded { packets, fault: Some(Fault::Malformed) } };
+        packets.extend(packet);
+        rest = behind;
+        read += 1;
     }
-    true
+    Decoded { packets, fault: (text.len() < body.len()).then_some(Fault::Malformed) }
+}
+
+/// The next packet, and what follows it. Nothing where it is malformed.
+type Next<'a> = Option<(Option<Packet<'a>>, &'a [u8])>;
+
+fn four(body: &[u8]) -> Next<'_> {
+    let (packet, rest) = match body.iter().position(|b| *b == 0x1e) {
+        Some(end) => (&body[..end], &body[end + 1..]),
+        None => (body, &[][..]),
+    };
+    Some((Some(packet_of(std::str::from_utf8(packet).ok()?, Format::V4)?), rest))
+}
+
+fn three(body: &[u8]) -> Next<'_> {
+    let colon = body.iter().take(MOST_DIGITS + 1).position(|b| *b == b':')?;
+    let length = number(&body[..colon], b'0')?;
+    let rest = &body[colon + 1..];
+    if length == 0 {
+        return Some((None, rest)); // JavaScript's parser passes over it
+    }
+    let end = if rest.get(..length)?.is_ascii() { length } else { end_of(rest, length)? };
+    Some((Some(packet_of(std::str::from_utf8(&rest[..end]).ok()?, Format::V3)?), &rest[end..]))
+}
+
+/// Where this many UTF-16 units of a text end. Nothing where that is within a character, or behind the end.
+fn end_of(text: &[u8], mut units: usize) -> Option<usize> {
+    let mut at = 0;
+    while units > 0 {
+        let (bytes, counts) = match *text.get(at)? {
+            0..0x80 => (1, 1),
+            0x80..0xE0 => (2, 1),
+            0xE0..0xF0 => (3, 1),
+            0xF0.. => (4, 2),
+        };
+        at += bytes;
+        units = units.checked_sub(counts)?;
+    }
+    Some(at)
+}
+
+fn three_binary(body: &[u8]) -> Next<'_> {
+    let (&kind, rest) = body.split_first()?;
+    let digits = rest.iter().take(MOST_DIGITS + 1).position(|b| *b == 0xFF)?;
+    let length = number(&rest[..digits], 0).filter(|l| *l > 0)?;
+    let (packet, rest) = rest[digits + 1..].split_at_checked(length)?;
+    let packet = match (kind, packet) {
+        (0, text) => packet_of(std::str::from_utf8(text).ok()?, Format::V3)?,
+        (1, [4, attachment @ ..]) => Packet::Binary(attachment.len()),
+        _ => return None,
+    };
+    Some((Some(packet), rest))
+}
+
+/// A number of at most [`MOST_DIGITS`] digits, which begin at `zero`.
+fn number(digits: &[u8], zero: u8) -> Option<usize> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0, |number, digit| {
+        let digit = digit.checked_sub(zero).filter(|d| *d < 10)?;
+        Some(10 * number + usize::from(digit))
+    })
+}
+
+/// A packet as text. Binary is base64 behind `b`, in version 3 `b4`.
+fn packet_of(text: &str, format: Format) -> Option<Packet<'_>> {
+    let (first, rest) = (text.as_bytes().first()?, &text.as_bytes()[1..]);
+    Some(match first {
+        b'1' => Packet::Close,
+        b'2' | b'3' if rest == b"probe" => Packet::Misplaced,
+        b'2' => Packet::Ping,
+        b'3' => Packet::Pong,
+        b'4' => Packet::Message(&text[1..]),
+        b'5' | b'6' => Packet::Misplaced,
+        b'b' => {
+            let base64 = if format == Format::V4 { rest } else { rest.strip_prefix(b"4")? };
+            Packet::Binary(STANDARD.decode(base64).ok()?.len())
+        }
+        _ => return None,
+    })
+}
+
+/// What a packet that the server says counts while a client has not fetched it, bytes. Pings and noops, which the engine says of itself and
+/// seldom, count nothing.
+pub(super) fn weight(packet: &str) -> usize {
+    match packet.as_bytes() {
+        [b'4', b'0' | b'4', ..] => packet.len() + ANSWER,
+        [b'4', ..] => packet.len(),
+        _ => 0,
+    }
+}
+
+/// What is in an answer to a poll.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Fetched {
+    /// Its packets' [`weight`].
+    pub weight: usize,
+    /// It has an answer to a client's ping.
+    pub pong: bool,
+}
+
+impl Fetched {
+    /// Looks at an answer of the engine's, which is well-formed.
+    pub(super) fn of(body: &[u8], v4: bool) -> Fetched {
+        let mut fetched = Fetched::default();
+        let mut see = |packet: &str| {
+            fetched.weight += weight(packet);
+            fetched.pong |= packet == "3";
+        };
+        let Ok(text) = std::str::from_utf8(body) else { return fetched };
+        if v4 {
+            text.split('\u{1e}').for_each(see);
+            return fetched;
+        }
+        let mut rest = text;
+        while let Some((length, behind)) = rest.split_once(':') {
+            let Some(end) = length.parse().ok().and_then(|units| end_of(behind.as_bytes(), units)) else { break };
+            see(&behind[..end]);
+            rest = &behind[end..];
+        }
+        fetched
+    }
+}
+
+/// Appends a packet to an answer.
+pub(super) fn append(body: &mut Vec<u8>, packet: &str, v4: bool) {
+    if !v4 {
+        body.extend_from_slice(packet.encode_utf16().count().to_string().as_bytes());
+        body.push(b':');
+    } else if !body.is_empty() {
+        body.push(0x1e);
+    }
+    body.extend_from_slice(packet.as_bytes());
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fetched_packets_are_counted_in_both_encodings() {
-        let packets = ["42[\"msg\",\"é😀\"]", "2", "40{\"sid\":\"x\"}", "430[1]", "41"];
-        let expected = packets[0].len() + packets[3].len() + 2;
-        assert_eq!(fetched_v4(&Bytes::from(packets.join("\u{1e}"))), expected);
-        let v3: String = packets.iter().map(|p| format!("{}:{p}", p.encode_utf16().count())).collect();
-        assert_eq!(fetched_v3(&Bytes::from(v3)), expected);
-        assert_eq!((fetched_v3(&Bytes::new()), fetched_v4(&Bytes::from_static(b"ok"))), (0, 0));
-    }
-
-    #[test]
-    fn lengths_end_between_characters() {
-        for whole in ["", "1:2", "1:21:3", "6:42[\"😀", "0:"] {
-            assert!(is_whole_v3(&Bytes::from(whole)), "{whole}");
-        }
-        for broken in ["1:🙂4abc", "2", "x:1", "5:4", "-1:2", "99999999999999999999999:2"] {
-            assert!(!is_whole_v3(&Bytes::from(broken)), "{broken}");
-        }
-        assert!(!is_whole_v3(&Bytes::from_static(&[b'1', b':', 0xFF])));
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
-//! The HTTP side of `/socket.io/`, around the engine: origins, requests as old clients send them, push-back for polling clients, and which
-//! TCP connection carries whose WebSocket.
-use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
+//! The HTTP side of `/socket.io/`, around the engine: origins, requests as old clients send them, and which TCP connection carries whose
+//! WebSocket. What polling clients post is handled in [`super::posted`], what they fetch in [`super::polling`].
+use std::{convert::Infallible, path::Path, sync::Arc};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -8,9 +8,8 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{self, HeaderName},
 };
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, service::Service as _};
-use socketioxide::ProtocolVersion;
 use socketioxide_core::Sid;
 use tower::{Layer, ServiceExt};
 use tower_http::{
@@ -19,9 +18,8 @@ use tower_http::{
 };
 
 use super::{
-    AlwaysOnline, engine, payload,
+    AlwaysOnline, engine,
     query::{self, Query},
-    session::Session,
     websocket,
 };
 use crate::{
@@ -41,9 +39,6 @@ const SCRIPT: &str = "/socket.io/socket.io.js";
 
 /// How the engine says that it has no such session.
 const UNKNOWN: &[u8] = br#""code":"1""#;
-
-/// Time that the body of a POST may take.
-const BODY: Duration = Duration::from_secs(60);
 
 /// Answers requests to `/socket.io/`.
 #[derive(Clone)]
@@ -136,7 +131,7 @@ impl Transport {
         if stops_at_close(request.headers()) {
             link.close_without_a_word();
         }
-        let mut response = self.engine(compact(request, link)).await;
+        let mut response = self.dialect.ask(compact(request, link)).await;
         // Only what the engine agreed to; it begins after this answer.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             link.become_websocket();
@@ -154,7 +149,7 @@ impl Transport {
     async fn unknown(&self, sid: Sid, query: &Query) -> Option<Response<Body>> {
         let version = if query.eio == Some(4) { 4 } else { 3 };
         let target = format!("/socket.io/?EIO={version}&transport=polling&sid={sid}");
-        let answer = self.engine(Request::post(target).body(Full::<Bytes>::default()).ok()?).await;
+        let answer = self.dialect.ask(Request::post(target).body(Full::<Bytes>::default()).ok()?).await;
         if answer.status().is_success() {
             return None;
         }
@@ -196,65 +191,12 @@ impl Transport {
         }
     }
 
-    async fn engine<B>(&self, request: Request<B>) -> Response<Body>
-    where
-        B: hyper::body::Body<Data = Bytes, Error: std::fmt::Debug> + std::fmt::Debug + Send + Unpin + 'static,
-    {
-        let Some(engine) = self.dialect.engine.get() else {
-            return error(StatusCode::SERVICE_UNAVAILABLE, "starting");
-        };
-        match engine.call(request).await {
-            Ok(response) => response.map(Body::new),
-            Err(never) => match never {},
-        }
-    }
-
-    /// A polling request. A POST waits, before and after, until its client may send more.
+    /// A polling request.
     async fn poll(&self, request: Request<Incoming>, query: &Query) -> Response<Body> {
-        let session = || query.sid.and_then(|sid| self.dialect.session(sid));
         match *request.method() {
-            Method::POST => {
-                if let Some(session) = session() {
-                    session.inbox.room().await;
-                }
-                let Ok(response) = tokio::time::timeout(BODY, self.post(request, query)).await else {
-                    return error(StatusCode::REQUEST_TIMEOUT, "the body did not come");
-                };
-                if let Some(session) = session() {
-                    session.inbox.room().await;
-                }
-                response
-            }
-            Method::GET => {
-                let response = never_empty(self.engine(request).await, query);
-                match session() {
-                    Some(session) => count(&session, query, response).await,
-                    None => response,
-                }
-            }
-            _ => self.engine(request).await,
+            Method::POST => self.dialect.post(request, query).await,
+            _ => self.dialect.poll(request, query).await,
         }
-    }
-
-    /// A POST, on to the engine. Its decoder for version 3 never ends where a length ends within a character (engineioxide 0.17.9), so a
-    /// text body is looked through before.
-    async fn post(&self, request: Request<Incoming>, query: &Query) -> Response<Body> {
-        let binary = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
-        let (Some(sid), false, false) = (query.sid, query.eio == Some(4), binary) else { return self.engine(request).await };
-        let (parts, body) = request.into_parts();
-        let refused = match Limited::new(body, self.dialect.options.max_payload()).collect().await {
-            Ok(body) => {
-                let body = body.to_bytes();
-                if payload::is_whole_v3(&body) {
-                    return self.engine(Request::from_parts(parts, Full::new(body))).await;
-                }
-                StatusCode::BAD_REQUEST
-            }
-            Err(error) if error.is::<LengthLimitError>() => StatusCode::PAYLOAD_TOO_LARGE,
-            Err(_) => StatusCode::BAD_REQUEST,
-        };
-        self.dialect.close_polling(sid, ProtocolVersion::V4);
-        error(refused, "no payload")
     }
 
     /// The client script that old pages load from here.
@@ -322,26 +264,6 @@ fn compact<B>(request: Request<B>, link: &Arc<Link>) -> Request<B> {
     Request::from_parts(parts, body)
 }
 
-/// A poll whose session ends is answered by the engine with nothing, which to the Swift client of version 16 is an error: with a noop instead.
-fn never_empty(response: Response<Body>, query: &Query) -> Response<Body> {
-    if response.status() != StatusCode::OK || hyper::body::Body::size_hint(response.body()).exact() != Some(0) {
-        return response;
-    }
-    let (mut parts, _) = response.into_parts();
-    parts.headers.remove(header::CONTENT_LENGTH);
-    Response::from_parts(parts, Body::from(if query.eio == Some(4) { "6" } else { "1:6" }))
-}
-
-/// Counts what a polling client fetches of what the session sent it.
-async fn count(session: &Arc<Session>, query: &Query, response: Response<Body>) -> Response<Body> {
-    let (parts, body) = response.into_parts();
-    let Ok(body) = body.collect().await.map(http_body_util::Collected::to_bytes) else {
-        return error(StatusCode::INTERNAL_SERVER_ERROR, "server error");
-    };
-    session.fetched(if query.eio == Some(4) { payload::fetched_v4(&body) } else { payload::fetched_v3(&body) });
-    Response::from_parts(parts, Body::from(body))
-}
-
 fn permits(origins: &Origins, origin: &HeaderValue) -> bool {
     matches!(origins, Origins::Any) || origin.to_str().is_ok_and(|o| origins.allow(o))
 }
@@ -357,7 +279,7 @@ fn flawed(flaw: Flaw) -> Response<Body> {
 }
 
 /// An error as engine.io clients and people read it.
-fn error(status: StatusCode, message: &str) -> Response<Body> {
+pub(super) fn error(status: StatusCode, message: &str) -> Response<Body> {
     json(status, serde_json::json!({ "code": status.as_u16(), "message": message }).to_string())
 }
 

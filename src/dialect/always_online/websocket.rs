@@ -13,7 +13,7 @@ use super::{
     AlwaysOnline,
     inbox::Item,
     lane::Lane,
-    packet::{Kind, Packet},
+    packet::{Kind, MOST_CONNECTS, Packet, Partial, no_such_namespace},
     session::Session,
     wire,
 };
@@ -28,10 +28,6 @@ use tokio::{
     task::coop::consume_budget,
     time::{Instant, sleep_until},
 };
-
-/// Most attachments of one packet, and the time that they may take, as the engine has it.
-const MOST_ATTACHMENTS: usize = 10_000;
-const ATTACHMENTS_WITHIN: Duration = Duration::from_secs(60);
 
 /// Messages that are read before a client counts as late.
 const CATCH_UP: usize = 256;
@@ -68,14 +64,6 @@ impl From<Broken> for Over {
 /// What the client sent is no packet, or has no place here.
 const MALFORMED: Over = Over::Because(Reason::Malformed);
 
-/// A packet whose attachments are on their way. What is in them is of no use to anybody here, so they are only counted.
-struct Partial {
-    event: Option<(Box<str>, Option<i64>)>,
-    missing: usize,
-    bytes: usize,
-    since: Instant,
-}
-
 struct Client {
     dialect: Arc<AlwaysOnline>,
     link: Arc<Link>,
@@ -84,6 +72,8 @@ struct Client {
     /// Once it is connected to the namespace, and until it leaves.
     session: Option<Arc<Session>>,
     partial: Option<Box<Partial>>,
+    /// How often it has connected to the namespace.
+    connects: usize,
     /// When the next ping is to be sent, or must have come.
     beat: Instant,
     /// Version 4: a ping of ours is unanswered.
@@ -108,6 +98,7 @@ pub(super) async fn serve(dialect: Arc<AlwaysOnline>, version: Version, stream: 
         sid: Sid::new(),
         session: None,
         partial: None,
+        connects: 0,
         pinged: false,
         heard: now,
     };
@@ -167,7 +158,7 @@ impl Client {
 
     /// When something has to happen if nothing comes.
     fn due(&self) -> Instant {
-        let attachments = self.partial.as_ref().map(|p| p.since + ATTACHMENTS_WITHIN);
+        let attachments = self.partial.as_ref().map(|p| p.due());
         let connect = self.session.is_none().then_some(self.connect_by);
         self.beat.min(attachments.unwrap_or(self.beat)).min(connect.unwrap_or(self.beat))
     }
@@ -207,7 +198,7 @@ impl Client {
     /// A timer fired, perhaps for something that has come since.
     fn late(&mut self) -> Result<(), Over> {
         let now = Instant::now();
-        if self.partial.as_ref().is_some_and(|p| p.since + ATTACHMENTS_WITHIN <= now) {
+        if self.partial.as_ref().is_some_and(|p| p.is_late()) {
             return Err(MALFORMED);
         }
         if self.session.is_none() && now >= self.connect_by {
@@ -264,19 +255,11 @@ impl Client {
         match packet.kind {
             Kind::Connect if ours => self.connect(),
             Kind::Connect => {
-                self.send(&format!(r#"44{},{{"message":"Invalid namespace"}}"#, packet.namespace));
+                self.send(&no_such_namespace(packet.namespace));
                 Ok(())
             }
             Kind::Event | Kind::Ack if packet.attachments > 0 => {
-                if packet.attachments > MOST_ATTACHMENTS {
-                    return Err(Over::Because(Reason::TooLarge));
-                }
-                self.partial = Some(Box::new(Partial {
-                    event: (ours && packet.kind == Kind::Event).then(|| (packet.data.into(), packet.ack)),
-                    missing: packet.attachments,
-                    bytes: 0,
-                    since: Instant::now(),
-                }));
+                self.partial = Some(Box::new(Partial::of(&packet).ok_or(Over::Because(Reason::TooLarge))?));
                 Ok(())
             }
             Kind::Disconnect | Kind::Event | Kind::Ack if !ours => Ok(()),
@@ -295,15 +278,10 @@ impl Client {
     /// An attachment.
     fn binary(&mut self, bytes: &Bytes) -> Result<(), Over> {
         let partial = self.partial.as_mut().ok_or(MALFORMED)?;
-        partial.bytes += bytes.len();
-        partial.missing -= 1;
-        if partial.bytes > self.dialect.options.max_payload() {
-            return Err(Over::Because(Reason::TooLarge));
-        }
-        if partial.missing > 0 {
+        if !partial.attach(bytes.len(), self.dialect.options.max_payload()).ok_or(Over::Because(Reason::TooLarge))? {
             return Ok(());
         }
-        match self.partial.take().and_then(|p| p.event) {
+        match self.partial.take().and_then(|p| p.into_event()) {
             Some((data, ack)) => self.event(&data, ack, true),
             None => Ok(()),
         }
@@ -323,6 +301,10 @@ impl Client {
     fn connect(&mut self) -> Result<(), Over> {
         if self.session.is_some() {
             return Ok(()); // asked twice
+        }
+        self.connects += 1;
+        if self.connects > MOST_CONNECTS {
+            return Err(Over::Because(Reason::Flood));
         }
         let Ok(session) = Session::begin(&self.dialect, Lane::WebSocket(self.link.clone())) else {
             self.send(r#"44{"message":"server error"}"#);
