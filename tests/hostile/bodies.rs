@@ -2,7 +2,7 @@
 use crate::{
     support::{http, soon},
     support_wire::{
-        POLLING_3, POLLING_4, Version, WAYS, Way,
+        POLLING_3, POLLING_4, Version, WAYS, WEBSOCKET_4, Way,
         bystanders::{Bystanders, about, said},
         patient,
         peer::Peer,
@@ -275,6 +275,24 @@ async fn a_name_that_is_too_long_ends_the_connection() {
             bystanders.miss(&peer).await;
         }
     }
+    bystanders.are_well().await;
+    unharmed(&server).await;
+}
+
+/// A session that begins on a WebSocket inherits what the one before left unread, and no right to leave as much again.
+#[tokio::test]
+async fn who_comes_and_goes_may_not_leave_more_unread_each_time() {
+    let server = patient().env("AO_WEBSOCKET__BACKLOG", "64KiB").start().await;
+    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let mut peer = Peer::connect(&server, WEBSOCKET_4).await;
+    let mut packets = vec![format!("40/{},", "x".repeat(255)); 2_000];
+    packets.extend(["41".to_owned(), "40".to_owned()]);
+    // More than kernels keep, and the bound, several times over.
+    for _ in 0..80 {
+        peer.send_all(&packets).await;
+    }
+    let told = peer.end().await.packets.len();
+    assert!(told < 80 * 2_001, "all {told} answers waited for who reads none");
     bystanders.are_well().await;
     unharmed(&server).await;
 }
