@@ -33,12 +33,14 @@ pub struct Readiness {
 struct Looked {
     at: Option<Instant>,
     found: Result<(), NotReady>,
+    /// The failure that was logged last.
+    said: String,
 }
 
 impl Readiness {
     /// For all listeners together.
     pub fn new(hub: Arc<Hub>) -> Arc<Self> {
-        Arc::new(Readiness { hub, looked: Arc::new(Mutex::new(Looked { at: None, found: Ok(()) })) })
+        Arc::new(Readiness { hub, looked: Arc::new(Mutex::new(Looked { at: None, found: Ok(()), said: String::new() })) })
     }
 
     async fn now(&self) -> Result<(), NotReady> {
@@ -55,34 +57,39 @@ impl Readiness {
         let hub = self.hub.clone();
         // In a task of its own: who asked may give up, and what is found holds for the next.
         let asked = self.hub.tasks.spawn(async move {
-            let found = look(&hub, looked.found).await;
-            *looked = Looked { at: Some(Instant::now()), found };
+            let found = look(&hub, &mut looked).await;
+            (looked.at, looked.found) = (Some(Instant::now()), found);
             found
         });
         asked.await.unwrap_or(Err("store unavailable"))
     }
 }
 
-/// Asks the stores. Only what is another answer than before is logged.
-async fn look(hub: &Hub, before: Result<(), NotReady>) -> Result<(), NotReady> {
+/// Asks the stores. Only what is another answer than before is logged, and the same failure, where it comes and goes, now and then.
+async fn look(hub: &Hub, before: &mut Looked) -> Result<(), NotReady> {
     let (broker, tokens) = tokio::join!(hub.broker.check(), hub.tokens.check());
     let (word, found) = match broker.and(tokens) {
         Ok(()) => ("store not writable", hub.broker.check_writing().await),
         Err(StoreError::Unavailable(why)) if why == DISPLACED => (DISPLACED, Err(StoreError::Unavailable(why))),
         unavailable => ("store unavailable", unavailable),
     };
-    match (found, before) {
-        (Ok(()), Err(_)) => {
+    let Err(error) = found else {
+        if before.found.is_err() {
             throttled!(warn, "ready again");
         }
-        (Ok(()), Ok(())) => {}
-        (Err(_), Err(known)) if known == word => return before,
-        (Err(error), _) => {
-            throttled!(warn, %error, why = word, "not ready");
-            return Err(word);
-        }
+        return Ok(());
+    };
+    if before.found == Err(word) {
+        return Err(word);
     }
-    Ok(())
+    let said = error.to_string();
+    if said == before.said {
+        throttled!(warn, %error, why = word, "not ready");
+    } else {
+        tracing::warn!(%error, why = word, "not ready");
+        before.said = said;
+    }
+    Err(word)
 }
 
 /// Whether the process lives, and whether it should be sent clients.

@@ -3,6 +3,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use serde_json::json;
 
+use crate::diagnostics::readiness;
 use crate::support::{
     http,
     server::{Server, Setup},
@@ -67,6 +68,7 @@ async fn a_backup_that_is_put_back_under_a_running_server_is_noticed() {
     let file = server.setup().scratch().join("kept.sqlite3");
     server.setup().clone().args(["backup", file.to_str().unwrap()]).run().await.succeeds();
     fs::rename(&file, server.setup().data().join("always-online.sqlite3")).unwrap();
+    readiness(&server, 503).await;
     for _ in 0..3 {
         let answer = http::get(server.api(), "/readyz").await;
         assert_eq!((answer.status, answer.json()), (503, json!({ "status": "database file replaced" })));
