@@ -1,8 +1,8 @@
 //! always-online: a socket.io-compatible event server.
 //!
-//! Who may import whom: `config`, `metrics`, `health` and `console` nothing of ours; `domain` only `metrics`; `store`, `dialect`, `http` and `net` import
-//! `domain`, `config` and `metrics`, never each other, but that a dialect knows
-//! the connections of `net` that it lives on; `app` everything. `tests/architecture.rs` enforces it.
+//! Who may import whom: `config`, `metrics`, `lifecycle`, `health` and `console` nothing of ours; `domain` only `metrics`; `telemetry`, `store`,
+//! `dialect`, `http` and `net` import `domain`, `config` and `metrics`, never each other, but that a dialect knows the connections of `net`
+//! that it lives on; `app` everything. `tests/architecture.rs` enforces it.
 pub mod app;
 pub mod config;
 pub mod console;

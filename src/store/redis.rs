@@ -16,6 +16,7 @@
 //! | `ao:nodes` zset, `ao:stats` hash, `ao:dead` set, `ao:conns:{node}`, `ao:evicted:{node}`, `ao:expelled:{node}`, `ao:batches:{node}` sets | leases, and what a node leaves behind |
 //! | `ao:revoked:{uid}`, `ao:revocations` | revocations of credentials: the latest of a uid, for a while; the latest of all |
 //! | `ao:rate:{uid}`, `ao:user_auth` | rate limits; the switch of user authentication |
+//! | `ao:probe` | written by the question whether the server is ready, for ten seconds |
 //!
 //! The epoch names a life of the Redis server for a room. A server that starts again may have lost the last moments, and counts on from what it
 //! has (`base`): nodes that had come further notice by that, and their members come back and read the log. Nodes that had come as far compare in
