@@ -1,8 +1,9 @@
 //! The always-online dialect: socket.io at `/socket.io/`, namespace `/`, engine.io 3 and 4, websocket and polling.
 //!
 //! A client that begins as a `websocket` is served here; one that begins by polling by socketioxide, which `engine` wires, with the HTTP
-//! side around it in `transport`; what such a one posts is read in `posted`, and `polling` counts what it has yet to fetch. A `session` is one client, its events in order; `authenticate`, `join`, `post`, `sync` and `end` are what
-//! those events do; `lane` is the way out; `wire` the words.
+//! side around it in `transport`; what such a one posts is read in `posted`, and `polling` counts what it has yet to fetch. A `session` is
+//! one client, its events in order; `authenticate`, `join`, `post`, `sync` and `end` are what those events do; `lane` is the way out; `wire`
+//! the words.
 use std::{
     collections::HashMap,
     path::PathBuf,
