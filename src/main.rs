@@ -3,6 +3,7 @@
 //! Exit codes: 0 all went well; 1 something failed while running; 2 the command line or configuration is wrong; 3 an address can't be
 //! listened on; 4 the store can't be opened; 5 the account exists already, or does not exist; 6 the deadline of the orderly end passed;
 //! 7 a copy lacks something; 130 ended at once by a second signal.
+#![warn(clippy::print_stdout, clippy::print_stderr, reason = "they panic where nobody can be told: see `console`")]
 use std::{fmt::Display, io::Write, net::SocketAddr, path::Path, process::ExitCode};
 
 use always_online::{
@@ -273,14 +274,18 @@ async fn apply(config: &Config, accounts: &Accounts, realm: Realm, change: Chang
             if realm == Realm::User {
                 let expelled = app::expel(config, &name(&uid)?).await;
                 match expelled.context("the token is dead, but open connections of its user could not be ended")? {
-                    Expelled::Nobody => println!("open connections: none"),
-                    Expelled::NoServer { path } => println!("open connections: none, as no server runs on {}", path.display()),
-                    Expelled::Ended { server, connections } => println!("open connections: {connections}, ended by the server {server}"),
+                    Expelled::Nobody => console::print_line("open connections: none")?,
+                    Expelled::NoServer { path } => {
+                        console::print_line(format_args!("open connections: none, as no server runs on {}", path.display()))?;
+                    }
+                    Expelled::Ended { server, connections } => {
+                        console::print_line(format_args!("open connections: {connections}, ended by the server {server}"))?;
+                    }
                     Expelled::Unconfirmed { server } => {
-                        eprintln!(
+                        console::complain(format_args!(
                             "always-online: the token is dead, but the server {server} has not confirmed that it ended the open connection"
-                        );
-                        eprintln!("always-online: it ends it as soon as it learns of it; run this again to see");
+                        ));
+                        console::complain("always-online: it ends it as soon as it learns of it; run this again to see");
                         return Ok(FAILED);
                     }
                 }

@@ -71,6 +71,13 @@ impl Log {
     }
 }
 
+/// Also when the main thread panics: what the hook logged is to be seen.
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
 /// Standard error, past the lock that `std::io::stderr` holds while it writes: whoever needs that would wait as long as a pipe that nobody reads.
 fn standard_error() -> Box<dyn Write + Send> {
     match io::stderr().as_fd().try_clone_to_owned() {

@@ -14,6 +14,8 @@ mod bodies;
 mod closing;
 #[path = "hostile/deadlines.rs"]
 mod deadlines;
+#[path = "hostile/edges.rs"]
+mod edges;
 #[path = "hostile/events.rs"]
 mod events;
 #[path = "hostile/fields.rs"]

@@ -208,6 +208,9 @@ impl Budget {
                     }
                 }
             }
+            if full {
+                building.share = None; // it has no updates, so it is small, and may be kept for long
+            }
             return Ok(History {
                 offset: from.saturating_add(entries.len() as u64),
                 next: full,

@@ -9,6 +9,7 @@ use std::{
 };
 
 use axum::body::Body;
+use http::{HeaderValue, StatusCode, header};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket};
@@ -85,20 +86,24 @@ impl Listener {
             let _ = socket.set_nodelay(true);
             let Ok(session) = tls.as_ref().map(|tls| tls.session()).transpose() else { continue };
             let link = Link::new(Socket::new(socket, session), peer, bounds.clone());
-            let (service, mut http) = (service.clone(), http.clone());
+            let (service, http) = (service.clone(), http.clone());
             bounds.connections.spawn(async move {
-                let answer = service_fn(|request| {
-                    let (service, link) = (service.clone(), link.clone());
-                    async move { Ok::<_, Infallible>(service.call(request, link).await) }
-                });
-                let stream = match first(Stream::new(link.clone()), header_timeout, |handshake| service.wants(handshake)).await {
+                let (stream, mended) = match first(Stream::new(link.clone()), header_timeout, |handshake| service.wants(handshake)).await {
                     First::WebSocket(handshake, stream) => return service.websocket(*handshake, stream, link.clone()),
-                    First::Http { stream, mended } => {
-                        http.keep_alive(!mended); // what hyper reads by itself nobody mends
-                        stream
-                    }
+                    First::Http { stream, mended } => (stream, mended),
                     First::Nothing => return,
                 };
+                let answer = service_fn(|request| {
+                    let (service, link) = (service.clone(), link.clone());
+                    async move {
+                        let mut response = service.call(request, link).await;
+                        // What hyper reads by itself nobody mends.
+                        if mended && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                        }
+                        Ok::<_, Infallible>(response)
+                    }
+                });
                 if let Err(error) = http.serve_connection(TokioIo::new(stream), answer).with_upgrades().await {
                     tracing::debug!(peer = %link.peer, %error, "connection ended");
                 }

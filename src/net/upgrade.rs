@@ -39,7 +39,7 @@ impl<'a> Offer<'a> {
                 n if n.eq_ignore_ascii_case("upgrade") => upgrade |= lists(value, b"websocket"),
                 n if n.eq_ignore_ascii_case("connection") => connection |= lists(value, b"upgrade"),
                 n if n.eq_ignore_ascii_case("sec-websocket-version") => version = Some(value),
-                n if n.eq_ignore_ascii_case("sec-websocket-key") => key = Some(value),
+                n if n.eq_ignore_ascii_case("sec-websocket-key") => key = key.or(Some(value)), // as the engine reads it
                 n if n.eq_ignore_ascii_case("sec-websocket-protocol") => {
                     protocol = protocol.and_then(|before| Ok(before.or(first_protocol(value)?)));
                 }

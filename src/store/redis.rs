@@ -15,7 +15,7 @@
 //! | `ao:sessions` hash, `ao:at:{node}:{connection}` set, `ao:holds:{uid}` set | session of a uid; rooms of a connection; rooms held for a uid |
 //! | `ao:nodes` zset, `ao:stats` hash, `ao:dead` set, `ao:conns:{node}`, `ao:evicted:{node}`, `ao:expelled:{node}`, `ao:batches:{node}` sets | leases, and what a node leaves behind |
 //! | `ao:revoked:{uid}`, `ao:revocations` | revocations of credentials: the latest of a uid, for a while; the latest of all |
-//! | `ao:rate:{uid}`, `ao:user_auth` | rate limits; the switch of user authentication |
+//! | `ao:rate:{uid}`, `ao:user_auth`, `ao:user_auth_serial` | rate limits; the switch of user authentication |
 //! | `ao:probe` | written by the question whether the server is ready, for ten seconds |
 //!
 //! The epoch names a life of the Redis server for a room. A server that starts again may have lost the last moments, and counts on from what it

@@ -41,6 +41,7 @@ impl Socket {
             request.headers_mut().insert(HeaderName::from_static(name), value.parse().unwrap());
         }
         let stream = TcpStream::connect(address).await?;
+        let _ = stream.set_nodelay(true); // as clients have it
         let (stream, _) = soon("an answer to an upgrade", tokio_tungstenite::client_async(request, stream)).await?;
         Ok(Socket { stream })
     }

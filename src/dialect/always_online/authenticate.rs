@@ -112,14 +112,19 @@ impl Session {
         };
         match guest.authenticate(self, credentials).await {
             Ok(authenticated) => {
+                let answer = wire::answer("authenticate", ack, wire::AUTH_SUCCESS);
+                let mut fits = true;
                 {
                     let mut desk = lock(&self.desk);
                     // Unless the next session of the uid has kicked this one out already; who does that now waits for the desk, and tells it behind
                     // this answer.
                     if !self.evicted.load(SeqCst) && !self.closing.load(SeqCst) {
                         *desk = Desk::Lobby;
-                        self.answer("authenticate", ack, wire::AUTH_SUCCESS);
+                        fits = self.try_emit(&answer);
                     }
+                }
+                if !fits {
+                    self.fall_behind();
                 }
                 self.dialect.roomless.push(self.id);
                 Phase::Authenticated(authenticated)

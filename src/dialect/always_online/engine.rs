@@ -30,13 +30,16 @@ use super::{
     engined::Engined,
     inbox::Item,
     lane::Lane,
-    packet::{ATTACHMENTS_WITHIN, MOST_ATTACHMENTS},
+    packet::{ATTACHMENTS_WITHIN, MOST_ATTACHMENTS, MOST_CONNECTS},
     polling::{Place, Polling},
     query::Query,
     session::{Session, lock},
     transport::error,
 };
-use crate::net::Link;
+use crate::{
+    domain::reason::Reason,
+    net::{Closing, Link},
+};
 
 /// The engine's HTTP service.
 pub(super) type Engine = SocketIoService<engineioxide::service::NotFoundService>;
@@ -120,7 +123,16 @@ struct Refused;
 /// A client connects to the namespace: its session begins, and takes what hangs on its engine session.
 fn admit(dialect: &Weak<AlwaysOnline>, socket: &Arc<Socket>) -> Result<(), Refused> {
     let dialect = dialect.upgrade().ok_or(Refused)?;
-    let polling = socket.req_parts().extensions.get::<Arc<Polling>>().cloned().unwrap_or_else(|| Polling::new(&dialect, Place::Absent));
+    let polling = socket.req_parts().extensions.get::<Arc<Polling>>().cloned().ok_or(Refused)?;
+    // What polls is counted where it posts.
+    let connects = if socket.transport_type() == TransportType::Websocket { polling.connects.fetch_add(1, SeqCst) } else { 0 };
+    if connects >= MOST_CONNECTS {
+        if connects == MOST_CONNECTS {
+            dialect.hub.metrics.dropped(Reason::Flood.label());
+        }
+        dialect.links(socket).iter().filter_map(Weak::upgrade).for_each(|link| link.close(Closing::Graceful, Reason::Flood));
+        return Err(Refused);
+    }
     let Ok(session) = Session::begin(&dialect, Lane::Engine(Box::new(Engined::new(socket, polling.clone())))) else {
         polling.move_to(Place::Absent);
         return Err(Refused);
@@ -133,19 +145,8 @@ fn admit(dialect: &Weak<AlwaysOnline>, socket: &Arc<Socket>) -> Result<(), Refus
             ProtocolVersion::V5 => polling.owe(&format!(r#"40{{"sid":"{}"}}"#, socket.id)),
         }
     }
-    {
-        let mut ties = dialect.ties();
-        let tie = ties.entry(socket.id).or_default();
-        tie.session = Arc::downgrade(&session);
-        *lock(&engined.links) = tie.links.clone();
-    }
-    // The link of the handshake is the session's own only where the handshake was a WebSocket's: a polling one may be a proxy's.
-    let handshake = socket.req_parts();
-    if Query::read(&handshake.uri).websocket
-        && let Some(link) = handshake.extensions.get::<Weak<Link>>()
-    {
-        lock(&engined.links).push(link.clone());
-    }
+    dialect.ties().entry(socket.id).or_default().session = Arc::downgrade(&session);
+    *lock(&engined.links) = dialect.links(socket);
     socket.on_fallback(Inlet(session.clone()));
     let gone = move |reason: DisconnectReason| {
         session.gone.store(true, SeqCst);
@@ -166,6 +167,17 @@ impl AlwaysOnline {
     /// The session of an engine session.
     pub(super) fn session(&self, sid: Sid) -> Option<Arc<Session>> {
         self.ties().get(&sid).and_then(|t| t.session.upgrade())
+    }
+
+    /// Connections that are, or may become, the WebSocket of an engine session.
+    fn links(&self, socket: &Socket) -> Vec<Weak<Link>> {
+        let mut links = self.ties().get(&socket.id).map(|tie| tie.links.clone()).unwrap_or_default();
+        // The link of the handshake is the session's own only where the handshake was a WebSocket's: a polling one may be a proxy's.
+        let handshake = socket.req_parts();
+        if Query::read(&handshake.uri).websocket {
+            links.extend(handshake.extensions.get::<Weak<Link>>().cloned());
+        }
+        links
     }
 
     /// A connection asks to become this engine session's WebSocket.
@@ -189,10 +201,13 @@ impl AlwaysOnline {
         }
     }
 
-    /// Forgets an engine session, unless another session has taken its place.
+    /// Forgets the session of an engine session, unless another session has taken its place. A WebSocket that is still open may be the next one's.
     pub(super) fn untie(&self, session: &Session, sid: Sid) {
         let mut ties = self.ties();
-        if ties.get(&sid).is_some_and(|t| std::ptr::eq(t.session.as_ptr(), session)) {
+        let Some(tie) = ties.get_mut(&sid).filter(|tie| std::ptr::eq(tie.session.as_ptr(), session)) else { return };
+        if tie.links.iter().any(|link| link.strong_count() > 0) {
+            tie.session = Weak::new();
+        } else {
             ties.remove(&sid);
         }
     }

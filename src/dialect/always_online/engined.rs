@@ -24,6 +24,7 @@ use socketioxide_core::{Sid, Str, Value};
 use super::{
     AlwaysOnline, Options,
     lane::{Lane, NEARLY_WRITTEN},
+    payload,
     polling::Polling,
     session::{Session, lock},
     wire,
@@ -124,7 +125,7 @@ impl Engined {
             }
             match emit_text(socket, text) {
                 Ok(()) => {}
-                Err(SendError::Socket(SocketError::Closed)) if polling => self.polling.forgive(text.len()),
+                Err(SendError::Socket(SocketError::Closed)) if polling => self.polling.forgive(payload::weight(text)),
                 Err(SendError::Socket(SocketError::Closed)) => {
                     self.by_engine.fetch_sub(text.len(), SeqCst);
                 }

@@ -30,19 +30,26 @@ pub(super) enum Lane {
 }
 
 impl Session {
-    /// Sends finished frames.
+    /// Sends finished frames. Not with the desk locked: who is too far behind is closed, and leaves it.
     pub(super) fn emit(&self, frames: &Bytes) {
-        match &self.lane {
-            Lane::WebSocket(link) => link.send_of(self.id.0, frames),
-            Lane::Engine(engined) => {
-                if !engined.emit(frames, &self.dialect.options) {
-                    self.fall_behind();
-                }
-            }
+        if !self.try_emit(frames) {
+            self.fall_behind();
         }
     }
 
-    fn fall_behind(&self) {
+    /// As [`Session::emit`]. False: the client is too far behind, and the caller is to call [`Session::fall_behind`].
+    pub(super) fn try_emit(&self, frames: &Bytes) -> bool {
+        match &self.lane {
+            Lane::WebSocket(link) => {
+                link.send_of(self.id.0, frames);
+                true
+            }
+            Lane::Engine(engined) => engined.emit(frames, &self.dialect.options),
+        }
+    }
+
+    /// The client reads too slowly, and is closed.
+    pub(super) fn fall_behind(&self) {
         if self.is_open() {
             throttled!(info, socket = %self.public.0, "client does not read what it is sent; closed");
         }
@@ -70,12 +77,7 @@ impl Session {
 
     /// Answers a request: the event of the same name, and the same as acknowledgement where one was asked for.
     pub(super) fn answer(&self, event: &str, ack: Option<i64>, payload: &str) {
-        let mut frames = BytesMut::new();
-        wire::event(&mut frames, event, payload);
-        if let Some(id) = ack {
-            wire::ack(&mut frames, id, payload);
-        }
-        self.emit(&frames.freeze());
+        self.emit(&wire::answer(event, ack, payload));
     }
 
     /// Sends a page, and returns when the client has it, nearly, or is gone.

@@ -46,10 +46,12 @@ pub(super) enum Place {
 pub(super) struct Polling {
     dialect: Weak<AlwaysOnline>,
     sid: OnceLock<Sid>,
+    /// Whether it speaks engine.io 4, and not 3.
+    pub v4: bool,
     place: Mutex<Place>,
     moved: Notify,
     /// Handling one POST at a time keeps their order; what it needs of the one before is a packet whose attachments are missing.
-    pub turn: tokio::sync::Mutex<Option<Partial>>,
+    pub turn: Arc<tokio::sync::Mutex<Option<Partial>>>,
     /// How often it has connected to the namespace.
     pub connects: AtomicUsize,
     /// The engine has a pong for it, which it has not fetched. Another one would say nothing new.
@@ -65,13 +67,14 @@ pub(super) struct Polling {
 
 impl Polling {
     /// For an engine session to be. One of version 3 connects to the namespace without being asked.
-    pub(super) fn new(dialect: &Arc<AlwaysOnline>, place: Place) -> Arc<Self> {
+    pub(super) fn new(dialect: &Arc<AlwaysOnline>, v4: bool, place: Place) -> Arc<Self> {
         Arc::new(Polling {
             dialect: Arc::downgrade(dialect),
             sid: OnceLock::new(),
+            v4,
             place: Mutex::new(place),
             moved: Notify::new(),
-            turn: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
             connects: 0.into(),
             pong: false.into(),
             aside: Mutex::default(),
@@ -154,7 +157,7 @@ impl Polling {
     }
 
     /// Answers a poll.
-    async fn answer(&self, dialect: &AlwaysOnline, request: Request<Incoming>, v4: bool) -> Response<Body> {
+    async fn answer(&self, dialect: &AlwaysOnline, request: Request<Incoming>) -> Response<Body> {
         // The engine first: it says whether this may poll at all.
         let response = tokio::select! {
             biased;
@@ -173,11 +176,11 @@ impl Polling {
             body
         } else {
             let mut all = body.to_vec();
-            aside.iter().for_each(|packet| payload::append(&mut all, packet, v4));
+            aside.iter().for_each(|packet| payload::append(&mut all, packet, self.v4));
             parts.headers.remove(header::CONTENT_LENGTH);
             all.into()
         };
-        let fetched = Fetched::of(&body, v4);
+        let fetched = Fetched::of(&body, self.v4);
         self.forgive(fetched.weight);
         if fetched.pong {
             self.pong.store(false, SeqCst);
@@ -215,7 +218,8 @@ impl AlwaysOnline {
         let v4 = query.eio == Some(4);
         let response = match query.sid {
             Some(sid) => match self.polling(sid) {
-                Some(polling) => polling.answer(self, request, v4).await,
+                Some(polling) if polling.v4 != v4 => error(StatusCode::BAD_REQUEST, "not the version of the session"),
+                Some(polling) => polling.answer(self, request).await,
                 None => self.ask(request).await,
             },
             None => self.open(request, v4).await,
@@ -225,7 +229,7 @@ impl AlwaysOnline {
 
     /// A handshake.
     async fn open(self: &Arc<Self>, mut request: Request<Incoming>, v4: bool) -> Response<Body> {
-        let polling = Polling::new(self, if v4 { Place::Absent } else { Place::Connecting });
+        let polling = Polling::new(self, v4, if v4 { Place::Absent } else { Place::Connecting });
         request.extensions_mut().insert(polling.clone());
         let response = self.ask(request).await;
         if response.status() != StatusCode::OK {

@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use socketioxide::ProtocolVersion;
 use socketioxide_core::Sid;
-use tokio::task::coop::consume_budget;
+use tokio::{sync::OwnedMutexGuard, task::coop::consume_budget};
 
 use super::{
     AlwaysOnline,
@@ -47,13 +47,13 @@ const MALFORMED: Stop = Stop::Over(StatusCode::BAD_REQUEST, Reason::Malformed);
 const TOO_MUCH: Stop = Stop::Over(StatusCode::PAYLOAD_TOO_LARGE, Reason::TooLarge);
 
 /// A POST that is being handled.
-struct Post<'a> {
-    dialect: &'a Arc<AlwaysOnline>,
-    polling: &'a Polling,
+struct Post {
+    dialect: Arc<AlwaysOnline>,
+    polling: Arc<Polling>,
     sid: Sid,
     protocol: ProtocolVersion,
-    /// A packet whose attachments are on their way.
-    partial: &'a mut Option<Partial>,
+    /// The turn to be handled, with a packet whose attachments are on their way.
+    partial: OwnedMutexGuard<Option<Partial>>,
     /// The engine knows of this POST that the client lives.
     beaten: bool,
 }
@@ -67,6 +67,9 @@ impl AlwaysOnline {
         let verdict = self.ask(Request::from_parts(parts, Full::<Bytes>::default())).await;
         let (StatusCode::OK, Some(sid)) = (verdict.status(), query.sid) else { return verdict };
         let Some(polling) = self.polling(sid) else { return verdict };
+        if (query.eio == Some(4)) != polling.v4 {
+            return error(StatusCode::BAD_REQUEST, "not the version of the session");
+        }
         let (protocol, format) = match (query.eio, binary) {
             (Some(4), _) => (ProtocolVersion::V5, Format::V4),
             (_, true) => (ProtocolVersion::V4, Format::V3Binary),
@@ -81,26 +84,14 @@ impl AlwaysOnline {
             Ok(Err(_)) => Err(MALFORMED),
             Err(_) => return error(StatusCode::REQUEST_TIMEOUT, "the body did not come"),
         };
-        let mut partial = polling.turn.lock().await;
-        let mut post = Post { dialect: self, polling: &polling, sid, protocol, partial: &mut partial, beaten: false };
-        let handled = match body {
-            Ok(body) => post.body(&body, format).await,
-            Err(stop) => Err(stop),
-        };
-        drop(partial);
-        match handled {
-            Ok(()) => {}
-            Err(Stop::Answer(answer)) => return answer,
-            Err(Stop::Over(status, why)) => {
-                match polling.session() {
-                    Some(session) => session.end_polling(why),
-                    None => {
-                        self.hub.metrics.dropped(why.label());
-                        self.close_polling(sid, protocol);
-                    }
-                }
-                return error(status, why.label());
-            }
+        let partial = polling.turn.clone().lock_owned().await;
+        let post = Post { dialect: self.clone(), polling: polling.clone(), sid, protocol, partial, beaten: false };
+        // In a task of its own: what has come whole is handled whole, also if its client goes away meanwhile. The turn bounds that to one POST of a
+        // session.
+        match self.hub.tasks.spawn(post.handle(body, format)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(answer)) => return answer,
+            Err(_) => return error(StatusCode::INTERNAL_SERVER_ERROR, "server error"),
         }
         if let Some(session) = polling.session() {
             session.inbox.room().await;
@@ -109,9 +100,35 @@ impl AlwaysOnline {
     }
 }
 
-impl Post<'_> {
+impl Post {
+    /// Handles a body; the answer, where it is another one than the engine's.
+    async fn handle(mut self, body: Result<Bytes, Stop>, format: Format) -> Result<(), Response<Body>> {
+        let handled = match body {
+            Ok(body) => self.body(&body, format).await,
+            Err(stop) => Err(stop),
+        };
+        match handled {
+            Ok(()) => Ok(()),
+            Err(Stop::Answer(answer)) => Err(answer),
+            Err(Stop::Over(status, why)) => {
+                match self.polling.session() {
+                    Some(session) => session.end_polling(why),
+                    None => {
+                        self.dialect.hub.metrics.dropped(why.label());
+                        self.dialect.close_polling(self.sid, self.protocol);
+                    }
+                }
+                Err(error(status, why.label()))
+            }
+        }
+    }
+
     async fn body(&mut self, body: &[u8], format: Format) -> Result<(), Stop> {
         let decoded = payload::decode(body, format);
+        // First: the events before it may have to wait for the store, for longer than a client may be silent.
+        if decoded.packets.iter().any(|packet| matches!(packet, payload::Packet::Ping | payload::Packet::Pong)) {
+            self.beat().await?;
+        }
         for packet in &decoded.packets {
             self.packet(packet).await?;
             if self.polling.is_behind(&self.dialect.options) {

@@ -19,6 +19,7 @@ use tower_http::{
 
 use super::{
     AlwaysOnline, engine,
+    polling::{Place, Polling},
     query::{self, Query},
     websocket,
 };
@@ -131,7 +132,11 @@ impl Transport {
         if stops_at_close(request.headers()) {
             link.close_without_a_word();
         }
-        let mut response = self.dialect.ask(compact(request, link)).await;
+        let mut request = compact(request, link);
+        if query.sid.is_none() {
+            request.extensions_mut().insert(Polling::new(&self.dialect, query.eio == Some(4), Place::Absent));
+        }
+        let mut response = self.dialect.ask(request).await;
         // Only what the engine agreed to; it begins after this answer.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             link.become_websocket();
@@ -184,7 +189,8 @@ impl Transport {
             return;
         }
         link.become_websocket();
-        let request = compact(handshake, link);
+        let mut request = compact(handshake, link);
+        request.extensions_mut().insert(Polling::new(&self.dialect, query.eio == Some(4), Place::Absent));
         if let Some(engine) = self.dialect.engine.get() {
             // It reads the query as `wants` did.
             let _ = engine.call((stream, request)).into_inner();

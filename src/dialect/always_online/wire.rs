@@ -130,6 +130,16 @@ pub(super) fn with_ack(event: Bytes, id: Option<i64>) -> Bytes {
     both.freeze()
 }
 
+/// The answer to a request: an event's frame, and where one was asked for an acknowledgement with the same payload. `payload` is JSON.
+pub(super) fn answer(name: &str, ack_id: Option<i64>, payload: &str) -> Bytes {
+    let mut frames = BytesMut::new();
+    event(&mut frames, name, payload);
+    if let Some(id) = ack_id {
+        ack(&mut frames, id, payload);
+    }
+    frames.freeze()
+}
+
 /// Appends an event about another user.
 pub(super) fn about(into: &mut BytesMut, name: &str, uid: &Uid) {
     frame(into, &[b"42[\"", name.as_bytes(), b"\",{\"uid\":", uid.json().as_bytes(), b"}]"]);

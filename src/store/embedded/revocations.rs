@@ -126,9 +126,9 @@ impl Looker {
             .collect::<Result<_, _>>()?;
         for (serial, uid) in revoked {
             let mut ended = 0;
-            if let Ok(uid) = Uid::text(&uid)
-                && let Some(connection) = lock(&self.people).revoke(&uid, Revocations(serial.unsigned_abs()))
-            {
+            // The lock is free before the connection is ended.
+            let connection = Uid::text(&uid).ok().and_then(|uid| lock(&self.people).revoke(&uid, Revocations(serial.unsigned_abs())));
+            if let Some(connection) = connection {
                 self.outlet.tell(|sink| sink.expel(connection));
                 ended = 1;
             }

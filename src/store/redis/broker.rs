@@ -194,7 +194,9 @@ impl Broker for Redis {
         this.settle(room, told, deadline).await;
         if self.rooms.get(room.as_str()).is_none() {
             // The server's own word into a room that nobody here is in: there is nobody whose going would make this node forget it.
-            self.forget(vec![room.clone()], self.batches.load(Relaxed)).await;
+            let (room, upto) = (room.clone(), self.batches.load(Relaxed));
+            let forgetting = this.clone();
+            this.spawn(async move { forgetting.forget(vec![room], upto).await });
         }
         Ok(refused)
     }
@@ -291,10 +293,11 @@ impl Broker for Redis {
         let mut rooms: Vec<_> = self.rooms.all().into_iter().map(|(room, _)| room).collect();
         rooms.iter().for_each(|room| self.rooms.remove(room));
         rooms.extend(lock(&self.left).drain());
-        self.forget(rooms, self.batches.load(Relaxed)).await;
+        // First: from then on nothing is stored for this node, and what may still be sent again need not be known.
         if let Err(error) = self.call(Script::Resign, self.deadline(), |a| a).await {
             tracing::warn!(?error, "the other nodes will notice by themselves that this one has ended");
         }
+        self.forget(rooms, self.batches.load(Relaxed)).await;
         self.ended.cancel();
         *lock(&self.sink) = Arc::new(super::Nobody);
     }

@@ -213,7 +213,7 @@ impl Followed {
         }
         // What waits of another epoch would wait for ever.
         let waiting = tail.ahead.len();
-        tail.ahead.retain(|told| told.epoch == epoch);
+        tail.ahead.retain(|told| told.epoch.name == epoch.name);
         tail.missed |= tail.ahead.len() < waiting;
         tail.advance_ahead(room, sink);
         self.reached.send_replace(tail.at.map_or(0, |at| at.n));

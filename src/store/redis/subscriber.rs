@@ -336,7 +336,7 @@ impl Redis {
         }
         let text = std::str::from_utf8(payload).unwrap_or_default();
         let (word, argument) = text.split_once(' ').unwrap_or((text, ""));
-        if let Some(switch) = Switch::read(argument).filter(|_| word == "auth" && name == "all") {
+        if let Some(switch) = Switch::read(argument).filter(|_| matches!(word, "auth" | "switch") && name == "all") {
             self.learn_switch(None, Some(switch));
             return Heard::Other;
         }

@@ -1,7 +1,7 @@
 //! Publications as they travel between nodes, and as the replay list keeps them.
 //!
 //! ```text
-//! EPOCH BASE FROM FIRST COUNT NODE\n  written by the script
+//! EPOCH BASE FIRST COUNT NODE FROM\n  written by the script
 //! KCONNECTION,IDBYTES,BYTES;…\n       one per publication: a letter, who caused it (`-`: nobody), lengths
 //! ID BODY ID BODY …                   without anything between them
 //! ```
@@ -61,10 +61,12 @@ impl<'a> Header<'a> {
     pub(super) fn decode(text: &'a [u8]) -> Option<Self> {
         let line = text.iter().position(|b| *b == b'\n')?;
         let mut words = std::str::from_utf8(&text[..line]).ok()?.split(' ');
-        let epoch = Epoch::read(&mut words)?;
         let mut number = || words.next()?.parse::<u64>().ok();
-        let (first, count) = (number()?, number()?);
-        Some(Header { epoch, first, count, node: words.next()?, end: line + 1 })
+        let (name, base, first, count) = (number()?, number()?, number()?, number()?);
+        let node = words.next()?;
+        // Behind the node, where a build that does not know of it stops reading; one that did not write it may be on the same Redis.
+        let from = words.next().map_or(Some(0), |from| from.parse().ok())?;
+        Some(Header { epoch: Epoch { name, base, from }, first, count, node, end: line + 1 })
     }
 
     /// The last place.
@@ -199,7 +201,7 @@ mod tests {
 
     fn sent(entries: &[Entry], node: &str) -> Bytes {
         let batch = Batch::encode(entries);
-        let header = format!("1700000000000000 4 3 5 {} {node}\n{}\n", entries.len(), batch.meta);
+        let header = format!("1700000000000000 4 5 {} {node} 3\n{}\n", entries.len(), batch.meta);
         Bytes::from([header.as_bytes(), &batch.parts.concat()].concat())
     }
 
@@ -226,7 +228,7 @@ mod tests {
 
     #[test]
     fn what_nobody_is_told_has_a_place() {
-        let told = Told::decode(Bytes::from_static(b"9 4 3 5 3 us\nj7,0,3;q-,0,0;d7,0,3\n\"a\"\"a\""), "us").unwrap();
+        let told = Told::decode(Bytes::from_static(b"9 4 5 3 us 3\nj7,0,3;q-,0,0;d7,0,3\n\"a\"\"a\""), "us").unwrap();
         assert_eq!((told.publications.iter().map(|p| p.n).collect::<Vec<_>>(), told.last()), (vec![5, 7], 7));
     }
 
@@ -239,11 +241,12 @@ mod tests {
         for bad in [
             "",
             "\n\n",
-            "1 2 0 3 4 us\n\n",
-            "1 2 0 3 1 us\nx1,0,0\n",
-            "1 2 0 3 1 us\ni1,0,99\n{}",
-            "1 2 0 3 1 us\nj1,0,2\n\"\"",
-            "1 2 0 3 1\ni1,0,0\n",
+            "1 2 3 4 us 0\n\n",
+            "1 2 3 1 us 0\nx1,0,0\n",
+            "1 2 3 1 us 0\ni1,0,99\n{}",
+            "1 2 3 1 us 0\nj1,0,2\n\"\"",
+            "1 2 3 1\ni1,0,0\n",
+            "1 2 3 1 us us\ni1,0,0\n",
         ] {
             assert!(Told::decode(Bytes::from_static(bad.as_bytes()), "us").is_none(), "{bad}");
         }

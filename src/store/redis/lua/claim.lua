@@ -8,9 +8,10 @@ if late then return late end
 if not is_alive() then return redis.error_reply(LOST) end
 local name, sessions, holds = NODE .. ':' .. connection, P .. 'ao:sessions', key('holds', uid)
 local checked = tonumber(ARGV[10])
-local missed = checked and tonumber(call('GET', key('revoked', uid)) or 0) > checked
+local revoked = call('GET', key('revoked', uid))
+local missed = checked and tonumber(revoked or 0) > checked
 if missed or not checked and string.sub(call('GET', P .. 'ao:user_auth') or '', 1, 1) == '1' then
-  return { 'again', call('GET', P .. 'ao:revocations') or '0' }
+  return { 'again', missed and revoked or call('GET', P .. 'ao:revocations') or '0' }
 end
 call('SREM', key('evicted', NODE), connection)
 local answer, earlier = { '' }, call('HGET', sessions, uid)

@@ -16,6 +16,18 @@ end
 
 local function key(name, room) return P .. 'ao:' .. name .. ':' .. room end
 
+-- How user authentication was switched: '0' or '1' and a serial number; nil: it was not. The flag stands alone in its key: a build that knew of no
+-- serial numbers takes anything but '1' for off.
+local function user_auth()
+  local flag = call('GET', P .. 'ao:user_auth')
+  return flag and flag .. ' ' .. (call('GET', P .. 'ao:user_auth_serial') or '0')
+end
+
+local function set_user_auth(switch)
+  local flag, serial = string.match(switch, '^([01]) (%d+)$')
+  call('MSET', P .. 'ao:user_auth', flag, P .. 'ao:user_auth_serial', serial)
+end
+
 -- Where the room's order stands. A Redis server that has just started may have lost the last moments: it begins a new epoch, which says at which
 -- place it went on (`base`), and in which epoch that place was taken (`from`). The same place may have been taken twice: once before a loss, and
 -- once behind it, which was lost again or not. Whoever has come as far compares both. `batch` is the last one of this node: it is written together
@@ -31,13 +43,18 @@ local function seq(room)
       n = clock[1] * 1000000 + clock[2]
       call('HSET', at, 'n', string.format('%d', n))
     end
+    -- What nodes of a build left behind that did not note where. Who is no node any more can't send a batch again.
+    for _, field in ipairs(call('HKEYS', at)) do
+      local node = string.match(field, '^b:(.*)$')
+      if node and node ~= NODE and not call('ZSCORE', P .. 'ao:nodes', node) then call('HDEL', at, field) end
+    end
     -- In an epoch without publications no place was taken.
     if n > tonumber(s[4] or 0) then s[7] = s[3] end
     s[3], s[4], s[7] = clock[1] .. string.format('%06d', clock[2]), string.format('%d', n), s[7] or '0'
     call('HSET', at, 'run', RUN, 'epoch', s[3], 'base', s[4], 'from', s[7])
   end
-  local epoch = s[3] .. ' ' .. s[4] .. ' ' .. (s[7] or '0')
-  return { at = at, room = room, n = n, epoch = epoch, bytes = tonumber(s[5] or 0), fresh = tonumber(s[6] or 0), batch = s[8] }
+  local begun, from = s[3] .. ' ' .. s[4], s[7] or '0'
+  return { at = at, room = room, n = n, epoch = begun .. ' ' .. from, begun = begun, from = from, bytes = tonumber(s[5] or 0), fresh = tonumber(s[6] or 0), batch = s[8] }
 end
 
 -- Gives `count` publications their places in the order, and tells them: to the nodes that listen, and to those that will have to ask.
@@ -45,7 +62,7 @@ end
 local function emit(s, count, payload, field, value)
   local first = s.n + 1
   s.n = s.n + count
-  local text = s.epoch .. ' ' .. string.format('%d', first) .. ' ' .. count .. ' ' .. NODE .. '\n' .. payload
+  local text = s.begun .. ' ' .. string.format('%d', first) .. ' ' .. count .. ' ' .. NODE .. ' ' .. s.from .. '\n' .. payload
   local replay = key('replay', s.room)
   local length = call('RPUSH', replay, text)
   s.bytes = (length == 1 and 0 or s.bytes) + #text

@@ -1,6 +1,6 @@
 -- What a node has to know within a second, also while the connection that listens is deaf: the last revocation, how user authentication was
 -- switched, and its connections whose session was taken over, and those whose credentials were revoked.
 return {
-  call('GET', P .. 'ao:revocations') or '0', call('GET', P .. 'ao:user_auth') or '',
+  call('GET', P .. 'ao:revocations') or '0', user_auth() or '',
   call('SMEMBERS', key('evicted', NODE)), call('SMEMBERS', key('expelled', NODE))
 }

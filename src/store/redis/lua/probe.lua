@@ -2,6 +2,7 @@
 -- harm these alone. The write shows whether Redis takes any: it may be out of memory, unable to save, or a replica.
 local keys = {
   { 'nodes', 'zset' }, { 'stats', 'hash' }, { 'dead', 'set' }, { 'sessions', 'hash' }, { 'rooms', 'set' }, { 'user_auth', 'string' },
+  { 'user_auth_serial', 'string' },
   { 'revocations', 'string' }, { 'conns:' .. NODE, 'set' }, { 'evicted:' .. NODE, 'set' }, { 'expelled:' .. NODE, 'set' },
   { 'batches:' .. NODE, 'set' },
 }

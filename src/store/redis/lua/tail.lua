@@ -8,7 +8,7 @@ if n >= 0 and s.n > n then
   while more do
     local texts = call('LRANGE', replay, last - 63, last)
     for i = #texts, 1, -1 do
-      local first, count = string.match(texts[i], '^%d+ %d+ %d+ (%d+) (%d+) ')
+      local first, count = string.match(texts[i], '^%d+ %d+ (%d+) (%d+) ')
       more = first and tonumber(first) + tonumber(count) - 1 > n
       if not more then break end
       found[#found + 1] = texts[i]

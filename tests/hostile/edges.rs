@@ -1,0 +1,137 @@
+//! Clients that stand just at a bound, and clients that go or change in the middle of something.
+use std::time::Duration;
+
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use crate::{
+    support::{http, soon},
+    support_wire::{
+        POLLING_3, POLLING_4,
+        bystanders::{Bystanders, said},
+        patient,
+        peer::Peer,
+        polling::encode,
+        raw, stranger, unharmed,
+    },
+    upgrades::upgraded,
+};
+
+const ROOM: &str = "hall";
+/// When a CONNECT that was passed over is said again.
+const AGAIN: Duration = Duration::from_millis(2);
+
+/// The answer to `authenticate` is what takes a client above its bound, whatever that is: the last name is each time a little longer. On a
+/// single thread, as one that waits for itself would be all there is.
+#[tokio::test]
+async fn an_answer_that_is_too_much_costs_nobody_but_its_client() {
+    const BOUND: usize = (1 << 20) + (4 << 20);
+    let server = patient().env("AO_RUNTIME__WORKERS", "1").start().await;
+    // What a refusal weighs: its text, and what a short packet costs beside.
+    let weight = |name: usize| format!(r#"44/{},{{"message":"Invalid namespace"}}"#, "x".repeat(name)).len() + 64;
+    let wanted = |name: usize| format!("40/{},", "x".repeat(name));
+    for spare in [51, 40, 20, 1, 0] {
+        let peer = Peer::connect(&server, POLLING_4).await;
+        let most = BOUND - spare;
+        let last = (0..250).find(|name| most > weight(*name) && (most - weight(*name)).is_multiple_of(weight(200))).unwrap();
+        let several = vec![wanted(200); (most - weight(last)) / weight(200)];
+        for part in several.chunks(8_000).chain([&[wanted(last)][..]]) {
+            assert_eq!(peer.polling().send(part).await.status, 200, "not yet above its bound");
+        }
+        let uid = stranger();
+        let token = server.token(&uid).await;
+        let answer = peer.polling().send(&[format!(r#"42["authenticate",{{"uid":"{uid}","token":"{token}"}}]"#)]).await;
+        assert!([200, 400].contains(&answer.status), "{answer:?}");
+        assert_eq!(soon("an answer", http::get(server.api(), "/livez")).await.status, 200);
+    }
+    unharmed(&server).await;
+}
+
+/// A page that is closed, a phone in a tunnel: what came whole counts, as on a WebSocket.
+#[tokio::test]
+async fn a_body_that_came_whole_is_handled_whole_though_its_client_has_gone() {
+    let server = patient().start().await;
+    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    for way in [POLLING_4, POLLING_3] {
+        let mut peer = Peer::sign_in(&server, way).await;
+        peer.join(ROOM).await;
+        bystanders.welcome(&mut peer).await;
+        let packets: Vec<String> = (0..2_000).map(|n| format!(r#"42["msg",{{"n":{n},"s":2}}]"#)).collect();
+        let heard: Vec<String> = (0..2_000).map(|n| said(&peer, &format!(r#""n":{n},"#), "2")).collect();
+        let body = encode(way.version, &packets);
+        let request = raw::request("POST", &peer.polling().target(), &[("content-type", "text/plain;charset=UTF-8")], body.as_bytes());
+        let mut stream = TcpStream::connect(peer.polling().address).await.unwrap();
+        stream.write_all(&request).await.unwrap();
+        stream.shutdown().await.unwrap();
+        drop(stream);
+        bystanders.hear(&heard).await;
+        peer.is_well().await;
+        peer.send("41").await;
+        bystanders.miss(&peer).await;
+    }
+    unharmed(&server).await;
+}
+
+/// Its version is the session's, whatever a request says.
+#[tokio::test]
+async fn requests_of_another_version_than_the_sessions_are_refused() {
+    let server = patient().start().await;
+    for (way, other) in [(POLLING_4, "EIO=3"), (POLLING_3, "EIO=4")] {
+        let mut peer = Peer::connect(&server, way).await;
+        let target = peer.polling().target().replacen("EIO=4", other, 1).replacen("EIO=3", other, 1);
+        let posted = http::request(server.websocket(), "POST", &target, &[("content-type", "text/plain")], "3").await;
+        assert_eq!((posted.status, http::get(server.websocket(), &target).await.status), (400, 400), "{way:?}");
+        peer.authenticate(&server).await;
+        peer.join(ROOM).await;
+    }
+    unharmed(&server).await;
+}
+
+/// The second session of an upgraded WebSocket is as much in our hands as the first one.
+#[tokio::test]
+async fn who_comes_again_on_an_upgraded_socket_is_refused_as_anybody() {
+    let server = patient().start().await;
+    for way in [POLLING_4, POLLING_3] {
+        let mut peer = upgraded(Peer::sign_in(&server, way).await).await;
+        peer.join(ROOM).await;
+        peer.send("41").await;
+        // The engine passes over a CONNECT that comes before it has forgotten the session.
+        let connected = soon("a second session", async {
+            loop {
+                peer.send("40").await;
+                if let Ok(Some(packet)) = tokio::time::timeout(AGAIN, peer.next()).await {
+                    break packet;
+                }
+            }
+        });
+        assert!(connected.await.starts_with("40"), "{way:?}");
+        peer.send(r#"42["authenticate",{"uid":"a","token":"wrong"}]"#).await;
+        assert_eq!(peer.socket().close_code().await, Some(1008), "{way:?}");
+    }
+    unharmed(&server).await;
+}
+
+#[tokio::test]
+async fn who_comes_and_goes_without_end_on_an_upgraded_socket_is_dropped() {
+    let server = patient().start().await;
+    for way in [POLLING_4, POLLING_3] {
+        let mut peer = upgraded(Peer::connect(&server, way).await).await;
+        soon("the end", async {
+            'connected: loop {
+                peer.send("41").await;
+                // The engine passes over a CONNECT that comes before it has forgotten the session.
+                loop {
+                    peer.send("40").await;
+                    match tokio::time::timeout(AGAIN, peer.next()).await {
+                        Ok(Some(_)) => continue 'connected,
+                        Ok(None) => return,
+                        Err(_) => {}
+                    }
+                }
+            }
+        })
+        .await;
+    }
+    let page = http::get(server.api(), "/metrics").await.body;
+    assert!(page.contains(r#"always_online_drops_total{reason="flood"} 2"#), "{page}");
+    unharmed(&server).await;
+}
