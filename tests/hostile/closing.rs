@@ -115,8 +115,9 @@ async fn refusals_have_the_code_of_a_policy_and_goodbyes_that_of_a_normal_end() 
 
 #[tokio::test]
 async fn who_is_late_is_told_so() {
-    let setup = Setup::new().env("AO_AUTH__TIMEOUT", "5s").env("AO_AUTH__JOIN_TIMEOUT", "4s").env("AO_STORE__DEADLINE", "2s");
-    let server = setup.env("AO_WEBSOCKET__PING_INTERVAL", "4s").env("AO_WEBSOCKET__PING_TIMEOUT", "4s").start().await;
+    let setup = Setup::new().env("AO_AUTH__TIMEOUT", "4s").env("AO_AUTH__JOIN_TIMEOUT", "4s").env("AO_STORE__DEADLINE", "2s");
+    // Pings are later than the rest: the engine has sent one that nobody answers.
+    let server = setup.env("AO_WEBSOCKET__PING_INTERVAL", "3s").env("AO_WEBSOCKET__PING_TIMEOUT", "7s").start().await;
     let late = |way, name: &'static str| {
         let server = &server;
         async move {

@@ -7,4 +7,8 @@ for i = 7, #ARGV do
     call('SREM', key('batches', NODE), ARGV[i])
   end
 end
+-- A node that has ended in order leaves nothing that others would have to reap.
+if not call('ZSCORE', P .. 'ao:nodes', NODE) and call('EXISTS', key('conns', NODE), key('batches', NODE)) == 0 then
+  call('SREM', P .. 'ao:dead', NODE)
+end
 return 0

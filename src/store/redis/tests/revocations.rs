@@ -37,7 +37,9 @@ async fn what_was_published_to_a_deaf_node_is_found() {
     until("it is evicted", || one.witness.evicted().contains(&ConnectionId(2))).await;
     until("it is confirmed", || !keys.all().iter().any(|key| key.starts_with("ao:expelled"))).await;
     assert_eq!((two.witness.expelled(), two.witness.evicted()), (vec![], vec![]));
-    redis::cmd("SET").arg(keys.key("ao:user_auth")).arg("1 7").exec(&mut keys.connection()).unwrap();
+    let mut switched = redis::cmd("MSET");
+    switched.arg(keys.key("ao:user_auth")).arg(1).arg(keys.key("ao:user_auth_serial")).arg(7);
+    switched.exec(&mut keys.connection()).unwrap();
     until("it is switched", || one.witness.user_auth().contains(&Some(true))).await;
 }
 
@@ -123,6 +125,7 @@ async fn a_redis_that_has_forgotten_that_users_must_authenticate_is_told() {
         one.store.beat_now.notify_one();
         let stored = || redis::cmd("GET").arg(keys.key("ao:user_auth")).query::<Option<String>>(&mut keys.connection()).unwrap();
         until("it is told", || stored().is_some_and(|text| text.starts_with('1'))).await;
+        assert_eq!(stored().as_deref(), Some("1"), "as a build without serial numbers writes and reads it");
         assert!(one.witness.user_auth().iter().all(|on| *on == Some(true)), "nobody was let in meanwhile");
         let two = Node::new(&keys).await;
         until("those who come know it", || two.witness.user_auth().last() == Some(&Some(true))).await;
