@@ -78,11 +78,17 @@ async fn pass(mut client: TcpStream, server: SocketAddr, certificate: PathBuf) {
         match connect(server, &certificate).await {
             Ok(server) => {
                 let (mut from_server, mut to_server) = tokio::io::split(server);
-                let up = async { copy(&mut from_client, &mut to_server).await.and(to_server.shutdown().await) };
+                let up = async {
+                    let passed = copy(&mut from_client, &mut to_server).await.and(to_server.shutdown().await);
+                    // What comes for a server that takes nothing more goes nowhere: the client, which may send before it reads, must not wait for it.
+                    if passed.is_err() {
+                        let _ = copy(&mut from_client, &mut tokio::io::sink()).await;
+                    }
+                };
                 let down = async { copy(&mut from_server, &mut to_client).await.and(to_client.shutdown().await) };
                 tokio::select! {
                     end = down => end,
-                    never = async { let _ = up.await; std::future::pending().await } => never,
+                    never = async { up.await; std::future::pending().await } => never,
                 }
             }
             Err(error) => Err(error),
