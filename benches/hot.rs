@@ -1,5 +1,5 @@
-//! The hot pieces alone: `cargo bench`, or `cargo bench -- gzip` for some. They show where a change helps; what users get is measured by
-//! `stress/run`.
+//! The hot pieces alone: `cargo bench`, or `cargo bench -- gzip` for some. They show where a change
+//! helps; what users get is measured by `stress/run`.
 use std::hint::black_box;
 
 use always_online::{
@@ -13,14 +13,20 @@ use always_online::{
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
-/// A stroke on a whiteboard, or a line in a chat; the numbers differ, or compression would look too good.
+/// A stroke on a whiteboard, or a line in a chat; the numbers differ, or compression would look too
+/// good.
 fn message(i: usize) -> String {
     let at = 1_700_000_000_000 + (i * 7919) % 1_000_003;
     if i.is_multiple_of(2) {
-        let points: Vec<String> = (0..12).map(|k| format!("[{},{}]", 400 + (i * 31 + k * 17) % 97, 300 + (i * 13 + k * 29) % 89)).collect();
+        let points: Vec<String> = (0..12)
+            .map(|k| format!("[{},{}]", 400 + (i * 31 + k * 17) % 97, 300 + (i * 13 + k * 29) % 89))
+            .collect();
         format!(r#"{{"s":0,"1":"m{i}","type":"stroke","points":[{}],"at":{at}}}"#, points.join(","))
     } else {
-        let words = ["please", "draw", "a", "circle", "around", "every", "answer", "that", "you", "think", "is", "right"];
+        let words = [
+            "please", "draw", "a", "circle", "around", "every", "answer", "that", "you", "think",
+            "is", "right",
+        ];
         let text: Vec<&str> = (0..14).map(|k| words[(i * 5 + k * k) % words.len()]).collect();
         format!(r#"{{"msgId":"m{i}","storage":"insert","text":"{}","at":{at}}}"#, text.join(" "))
     }
@@ -42,13 +48,17 @@ fn hot(c: &mut Criterion) {
     for (name, text) in [("small", &small), ("100 KB", &large)] {
         let mut group = c.benchmark_group("receive");
         group.throughput(Throughput::Bytes(text.len() as u64));
-        group.bench_function(name, |b| b.iter(|| bench::receive(black_box(text), r#""ann""#, 512_000)));
+        group.bench_function(name, |b| {
+            b.iter(|| bench::receive(black_box(text), r#""ann""#, 512_000))
+        });
     }
     for count in [1, 8, 64] {
         let publications = publications(count);
         let mut group = c.benchmark_group("encode");
         group.throughput(Throughput::Elements(count as u64));
-        group.bench_function(format!("{count} messages"), |b| b.iter(|| bench::encode(black_box(&publications))));
+        group.bench_function(format!("{count} messages"), |b| {
+            b.iter(|| bench::encode(black_box(&publications)))
+        });
     }
     let bodies: Vec<Bytes> = (0..200).map(|i| Bytes::from(message(i))).collect();
     let page = bench::page(&bodies);
@@ -58,7 +68,11 @@ fn hot(c: &mut Criterion) {
     group.bench_function("join", |b| b.iter(|| bench::page(black_box(&bodies))));
     group.bench_function("gzip, state used again", |b| b.iter(|| gzip.string(black_box(&page))));
     group.bench_function("gzip, new state", |b| {
-        b.iter_batched(bench::Gzip::default, |gzip| gzip.string(black_box(&page)), BatchSize::SmallInput);
+        b.iter_batched(
+            bench::Gzip::default,
+            |gzip| gzip.string(black_box(&page)),
+            BatchSize::SmallInput,
+        );
     });
 }
 

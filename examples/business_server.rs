@@ -1,10 +1,13 @@
 //! A business server: the part of your own backend that lets your users into always-online.
 //!
-//! Its users log in with a name and a password. It asks the token API for a token of that user, with an administrator's credentials, and answers
-//! `{url, uid, token}`: all that a client needs to connect. Tokens are made here and nowhere else, because who can make tokens can be anybody. That is why
-//! the token API (port 4000) stays in the private network and the administrator's token never gets into an app or a page.
+//! Its users log in with a name and a password. It asks the token API for a token of that user,
+//! with an administrator's credentials, and answers `{url, uid, token}`: all that a client needs to
+//! connect. Tokens are made here and nowhere else, because who can make tokens can be anybody. That
+//! is why the token API (port 4000) stays in the private network and the administrator's token
+//! never gets into an app or a page.
 //!
-//! It needs a running server (`cargo run --release`), which printed an administrator's uid and token when it was first started. In the repository's root:
+//! It needs a running server (`cargo run --release`), which printed an administrator's uid and
+//! token when it was first started. In the repository's root:
 //!
 //! ```text
 //! ADMIN_UID=admin ADMIN_TOKEN=… cargo run --example business_server
@@ -32,7 +35,8 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-/// Stands for your user table, which holds no passwords but their hashes. In a product `/login` also needs a limit on attempts.
+/// Stands for your user table, which holds no passwords but their hashes. In a product `/login`
+/// also needs a limit on attempts.
 const USERS: [(&str, &str); 2] = [("alice", "wonderland"), ("bob", "builder")];
 
 /// The token API itself gives up on its store after 8 s.
@@ -45,14 +49,18 @@ async fn main() -> anyhow::Result<()> {
         events_url: setting("EVENTS_URL", Some("http://127.0.0.1:3000"))?,
         admin_uid: setting("ADMIN_UID", None)?,
         admin_token: setting("ADMIN_TOKEN", None)?,
-        // A proxy of the environment is for the world outside, and the credentials are not for a proxy.
+        // A proxy of the environment is for the world outside, and the credentials are not for a
+        // proxy.
         http: reqwest::Client::builder().timeout(API_PATIENCE).no_proxy().build()?,
     });
     let listen = setting("LISTEN", Some("127.0.0.1:8080"))?;
-    let listener = tokio::net::TcpListener::bind(&listen).await.with_context(|| format!("can't listen on {listen}"))?;
+    let listener = tokio::net::TcpListener::bind(&listen)
+        .await
+        .with_context(|| format!("can't listen on {listen}"))?;
     println!("business server http://{}", listener.local_addr()?);
 
-    let routes = Router::new().route("/", get(page)).route("/login", post(login)).with_state(backend);
+    let routes =
+        Router::new().route("/", get(page)).route("/login", post(login)).with_state(backend);
     let interrupted = async { drop(tokio::signal::ctrl_c().await) };
     Ok(axum::serve(listener, routes).with_graceful_shutdown(interrupted).await?)
 }
@@ -64,7 +72,9 @@ fn setting(name: &str, default: Option<&str>) -> anyhow::Result<String> {
 async fn page() -> Response {
     match tokio::fs::read_to_string("examples/page.html").await {
         Ok(page) => Html(page).into_response(),
-        Err(error) => (StatusCode::NOT_FOUND, format!("examples/page.html: {error}")).into_response(),
+        Err(error) => {
+            (StatusCode::NOT_FOUND, format!("examples/page.html: {error}")).into_response()
+        }
     }
 }
 
@@ -82,11 +92,15 @@ struct Ticket {
     token: String,
 }
 
-async fn login(State(backend): State<Arc<Backend>>, Json(login): Json<Login>) -> Result<Response, Failure> {
+async fn login(
+    State(backend): State<Arc<Backend>>,
+    Json(login): Json<Login>,
+) -> Result<Response, Failure> {
     if !USERS.contains(&(login.user.as_str(), login.password.as_str())) {
         return Err(Failure::WrongPassword);
     }
-    // The uid that others in a room see. It may be any stable name of the user, the key in your table for one.
+    // The uid that others in a room see. It may be any stable name of the user, the key in your
+    // table for one.
     let uid = login.user;
     let token = backend.token(&uid).await?;
     let ticket = Ticket { url: backend.events_url.clone(), uid, token };
@@ -117,9 +131,11 @@ struct Meta {
 impl Backend {
     /// A new token for `uid`, who is made known to the server if need be.
     ///
-    /// Refreshing makes the old token dead at once: who is connected with it stays, but can't come back with it. Here that is as it should be, as a user
-    /// has one session anyway, and a new one ends the old one (`kickout`). A backend whose users change between devices without logging in again keeps
-    /// the token, as carefully as a password, and hands out the same one until it is to be revoked.
+    /// Refreshing makes the old token dead at once: who is connected with it stays, but can't come
+    /// back with it. Here that is as it should be, as a user has one session anyway, and a new
+    /// one ends the old one (`kickout`). A backend whose users change between devices without
+    /// logging in again keeps the token, as carefully as a password, and hands out the same one
+    /// until it is to be revoked.
     async fn token(&self, uid: &str) -> Result<String, Failure> {
         let mut answer = self.ask("create_token", uid).await?;
         // The text and not the number, which depends on the server's AO_COMPAT.
@@ -128,7 +144,9 @@ impl Backend {
         }
         match answer.data["token"].as_str() {
             Some(token) if answer.meta.status == 0 => Ok(token.to_owned()),
-            _ if answer.meta.msg.starts_with("server error") => Err(Failure::Unreachable(answer.meta.msg)),
+            _ if answer.meta.msg.starts_with("server error") => {
+                Err(Failure::Unreachable(answer.meta.msg))
+            }
             _ => Err(Failure::Refused(answer.meta.msg)),
         }
     }
@@ -140,7 +158,9 @@ impl Backend {
             .basic_auth(&self.admin_uid, Some(&self.admin_token))
             .json(&json!({ "uid": uid }));
         let answer = async { request.send().await?.error_for_status()?.json().await };
-        answer.await.map_err(|error: reqwest::Error| Failure::Unreachable(format!("{:#}", anyhow::Error::from(error))))
+        answer.await.map_err(|error: reqwest::Error| {
+            Failure::Unreachable(format!("{:#}", anyhow::Error::from(error)))
+        })
     }
 }
 
@@ -161,7 +181,9 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let (status, told) = match &self {
             Failure::WrongPassword => (StatusCode::UNAUTHORIZED, "user or password is wrong"),
-            Failure::Unreachable(_) => (StatusCode::SERVICE_UNAVAILABLE, "not now, try again in a moment"),
+            Failure::Unreachable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "not now, try again in a moment")
+            }
             Failure::Refused(_) => (StatusCode::INTERNAL_SERVER_ERROR, "something is wrong here"),
         };
         eprintln!("login: {self}");

@@ -50,8 +50,9 @@ pub use self::{stores::expel, tokens::Accounts};
 const FIRST_ADMIN: &str = "admin";
 /// The file in the data folder that keeps its credential.
 const CREDENTIAL_FILE: &str = "admin-credential";
-/// How often the runtime wakes although nothing happens. A timer that is set to end before all others costs tokio a wake-up of its own, and
-/// each store call sets one, of 250 ms and more; with this one always earlier, storing single messages takes a seventh less CPU.
+/// How often the runtime wakes although nothing happens. A timer that is set to end before all
+/// others costs tokio a wake-up of its own, and each store call sets one, of 250 ms and more; with
+/// this one always earlier, storing single messages takes a seventh less CPU.
 const PULSE: Duration = Duration::from_millis(200);
 /// How often the end is looked for while draining.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
@@ -61,7 +62,9 @@ const LAST_CHANCE: Duration = Duration::from_millis(500);
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("can't listen on {address} for {what}: {reason}\n  another program may use the port; choose another one with {setting}")]
+    #[error(
+        "can't listen on {address} for {what}: {reason}\n  another program may use the port; choose another one with {setting}"
+    )]
     Listen { what: &'static str, address: SocketAddr, setting: &'static str, reason: io::Error },
     #[error(transparent)]
     Store(#[from] stores::OpenError),
@@ -106,7 +109,10 @@ fn api_tls(config: &Config) -> Result<Option<Arc<Tls>>, StartError> {
     open_tls(config.api.tls(), "AO_API__TLS_CERTIFICATE and AO_API__TLS_KEY")
 }
 
-fn open_tls(files: Option<TlsFiles>, setting: &'static str) -> Result<Option<Arc<Tls>>, StartError> {
+fn open_tls(
+    files: Option<TlsFiles>,
+    setting: &'static str,
+) -> Result<Option<Arc<Tls>>, StartError> {
     files.map(Tls::open).transpose().map_err(|why| StartError::Tls { setting, why })
 }
 
@@ -118,7 +124,9 @@ pub fn check(config: &Config) -> Vec<StartError> {
 
 fn check_script(config: &Config) -> Result<(), StartError> {
     let Some(file) = &config.websocket.client_script else { return Ok(()) };
-    std::fs::read(file).map(|_| ()).map_err(|why| StartError::ClientScript { file: file.clone(), why })
+    std::fs::read(file)
+        .map(|_| ())
+        .map_err(|why| StartError::ClientScript { file: file.clone(), why })
 }
 
 /// A running server.
@@ -161,7 +169,9 @@ impl Service for Site {
             return refusal;
         }
         match &self.socket_io {
-            Some(transport) if Transport::serves(request.uri().path()) => transport.call(request, link).await,
+            Some(transport) if Transport::serves(request.uri().path()) => {
+                transport.call(request, link).await
+            }
             _ => {
                 let mut request: AxumRequest = request.map(Body::new);
                 request.extensions_mut().insert(Peer(link.peer));
@@ -174,12 +184,20 @@ impl Service for Site {
     }
 }
 
-fn listen(what: &'static str, address: SocketAddr, setting: &'static str) -> Result<Listener, StartError> {
+fn listen(
+    what: &'static str,
+    address: SocketAddr,
+    setting: &'static str,
+) -> Result<Listener, StartError> {
     Listener::bind(address).map_err(|reason| StartError::Listen { what, address, setting, reason })
 }
 
 /// Makes the first administrator, and keeps its credential in a file that only the owner reads.
-async fn first_admin(tokens: &dyn Tokens, rng: &dyn Rng, folder: &Path) -> Result<Option<FirstAdmin>, StartError> {
+async fn first_admin(
+    tokens: &dyn Tokens,
+    rng: &dyn Rng,
+    folder: &Path,
+) -> Result<Option<FirstAdmin>, StartError> {
     let uid = Uid::text(FIRST_ADMIN).map_err(|e| StartError::Admin(e.to_string()))?;
     let token = Secret::random(rng)?;
     let file = folder.join(CREDENTIAL_FILE);
@@ -211,20 +229,36 @@ impl App {
         if let Err(error) = check_script(config) {
             tracing::warn!(%error, "pages can't load their client from here until the file is there");
         }
-        let websocket = role.websocket().then(|| listen("socket.io", config.websocket.listen, "AO_WEBSOCKET__LISTEN")).transpose()?;
-        let api = role.api().then(|| listen("the token API", config.api.listen, "AO_API__LISTEN")).transpose()?;
-        let optional = |wanted: bool, address: Option<SocketAddr>, what, setting| -> Result<Option<Listener>, StartError> {
+        let websocket = role
+            .websocket()
+            .then(|| listen("socket.io", config.websocket.listen, "AO_WEBSOCKET__LISTEN"))
+            .transpose()?;
+        let api = role
+            .api()
+            .then(|| listen("the token API", config.api.listen, "AO_API__LISTEN"))
+            .transpose()?;
+        let optional = |wanted: bool,
+                        address: Option<SocketAddr>,
+                        what,
+                        setting|
+         -> Result<Option<Listener>, StartError> {
             address.filter(|_| wanted).map(|a| listen(what, a, setting)).transpose()
         };
         let demo = optional(role.demo(), config.demo.listen, "the demo pages", "AO_DEMO__LISTEN")?;
-        let admin = optional(role.websocket(), config.admin.listen, "administration", "AO_ADMIN__LISTEN")?;
+        let admin =
+            optional(role.websocket(), config.admin.listen, "administration", "AO_ADMIN__LISTEN")?;
         let metrics_page = optional(true, config.metrics.listen, "metrics", "AO_METRICS__LISTEN")?;
 
-        let (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>) = (Arc::new(SystemClock), Arc::new(SystemRng));
+        let (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>) =
+            (Arc::new(SystemClock), Arc::new(SystemRng));
         let (metrics, tasks) = (Arc::new(Metrics::default()), TaskTracker::new());
         let supervisor = Supervisor::new(tasks.clone(), metrics.clone());
         let stores = Stores::open(config, clock.clone(), rng.clone(), &supervisor).await?;
-        let first_admin = if stores.first_start { first_admin(&*stores.tokens, &*rng, &config.store.path).await? } else { None };
+        let first_admin = if stores.first_start {
+            first_admin(&*stores.tokens, &*rng, &config.store.path).await?
+        } else {
+            None
+        };
 
         let (listening, working) = (CancellationToken::new(), CancellationToken::new());
         let hub = Hub::new(Parts {
@@ -237,12 +271,17 @@ impl App {
             rng,
             metrics: metrics.clone(),
             supervisor: supervisor.clone(),
-            options: hub::Options { patience: config.store.patience, pending: config.store.pending.bytes() },
+            options: hub::Options {
+                patience: config.store.patience,
+                pending: config.store.pending.bytes(),
+            },
             force_user_auth: !config.auth.ignore,
         });
         let (dialect, transport) = AlwaysOnline::start(hub.clone(), options(config), &working);
 
-        let port = |listener: &Option<Listener>, configured: SocketAddr| listener.as_ref().map_or(configured.port(), |l| l.address.port());
+        let port = |listener: &Option<Listener>, configured: SocketAddr| {
+            listener.as_ref().map_or(configured.port(), |l| l.address.port())
+        };
         let context = Arc::new(Context {
             hub: hub.clone(),
             compat: config.compat,
@@ -264,14 +303,25 @@ impl App {
         if let Some(listener) = websocket {
             let routes = health().merge(http::tokens::elsewhere(context.clone()));
             let routes = if admin.is_none() { routes.merge(administration()) } else { routes };
-            sites.push(("websocket", listener, &websocket_tls, Site { socket_io: Some(transport), router: http::finish(routes) }));
+            sites.push((
+                "websocket",
+                listener,
+                &websocket_tls,
+                Site { socket_io: Some(transport), router: http::finish(routes) },
+            ));
         }
         if let Some(listener) = admin {
-            sites.push(("admin", listener, &websocket_tls, plain(health().merge(administration()))));
+            sites.push((
+                "admin",
+                listener,
+                &websocket_tls,
+                plain(health().merge(administration())),
+            ));
         }
         if let Some(listener) = api {
             let routes = health().merge(http::tokens::routes(context.clone()));
-            let routes = if metrics_page.is_none() { routes.merge(metrics_routes()) } else { routes };
+            let routes =
+                if metrics_page.is_none() { routes.merge(metrics_routes()) } else { routes };
             sites.push(("api", listener, &api_tls, plain(routes)));
         }
         if let Some(listener) = metrics_page {
@@ -279,7 +329,12 @@ impl App {
         }
         if let Some(listener) = demo {
             let loopback = listener.address.ip().is_loopback();
-            let routes = http::demo::routes(hub.clone(), websocket_port, config.websocket.tls().is_some(), loopback);
+            let routes = http::demo::routes(
+                hub.clone(),
+                websocket_port,
+                config.websocket.tls().is_some(),
+                loopback,
+            );
             sites.push(("demo", listener, &None, plain(health().merge(routes))));
         }
 
@@ -297,9 +352,17 @@ impl App {
         for (what, listener, tls, site) in sites {
             addresses.push(Address { what, tls: tls.is_some(), address: listener.address });
             for listener in localhost.pair(listener) {
-                let (listener, site, tls, bounds) = (Arc::new(listener), site.clone(), tls.clone(), bounds.clone());
+                let (listener, site, tls, bounds) =
+                    (Arc::new(listener), site.clone(), tls.clone(), bounds.clone());
                 let header_timeout = config.websocket.header_timeout;
-                let serve = move || listener.clone().serve(site.clone(), tls.clone(), bounds.clone(), header_timeout);
+                let serve = move || {
+                    listener.clone().serve(
+                        site.clone(),
+                        tls.clone(),
+                        bounds.clone(),
+                        header_timeout,
+                    )
+                };
                 supervisor.keep(what, &listening, serve);
             }
         }
@@ -326,7 +389,8 @@ impl App {
         })
     }
 
-    /// Ends in order: no new connections, clients dropped in batches, what they sent stored. False: the deadline came first.
+    /// Ends in order: no new connections, clients dropped in batches, what they sent stored. False:
+    /// the deadline came first.
     pub async fn drain(self) -> bool {
         let deadline = Instant::now() + self.shutdown.deadline;
         self.hub.set_ready(false);
@@ -346,7 +410,11 @@ impl App {
         };
         let in_time = tokio::time::timeout_at(deadline, orderly).await.is_ok();
         if !in_time {
-            tracing::warn!(connections = self.hub.open_connections(), rooms = self.hub.local_rooms(), "the deadline came before the end");
+            tracing::warn!(
+                connections = self.hub.open_connections(),
+                rooms = self.hub.local_rooms(),
+                "the deadline came before the end"
+            );
         }
         self.working.cancel();
         self.tasks.close();

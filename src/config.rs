@@ -1,11 +1,13 @@
-//! The configuration: built-in defaults, then a TOML file, then the environment (`AO_SECTION__KEY`), then flags
-//! (`--section-key VALUE`); each overrules the ones before.
+//! The configuration: built-in defaults, then a TOML file, then the environment
+//! (`AO_SECTION__KEY`), then flags (`--section-key VALUE`); each overrules the ones before.
 //!
-//! Every setting is declared once, in its section's file, and exists in all four forms; [`settings`] is the table from which
-//! `--help` and the reference are made. Unknown names and bad values anywhere are [`Problems`], all of them reported together:
-//! a setting that is silently ignored is worse than a server that does not start.
+//! Every setting is declared once, in its section's file, and exists in all four forms;
+//! [`settings`] is the table from which `--help` and the reference are made. Unknown names and bad
+//! values anywhere are [`Problems`], all of them reported together: a setting that is silently
+//! ignored is worse than a server that does not start.
 //!
-//! Nothing here looks at the process: the environment is an argument, and only `file::read` opens a file.
+//! Nothing here looks at the process: the environment is an argument, and only `file::read` opens a
+//! file.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -107,7 +109,11 @@ impl Config {
     ///
     /// # Errors
     /// Everything that is wrong with it, an unreadable file included.
-    pub fn load(file: Option<&Path>, environment: impl IntoIterator<Item = (OsString, OsString)>, flags: &Flags) -> Result<Self, Problems> {
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        flags: &Flags,
+    ) -> Result<Self, Problems> {
         let mut layers = Layers::default();
         if let Some(path) = file {
             match file::read(path) {
@@ -202,11 +208,22 @@ impl Config {
         if deadline >= timeout && layers.good(low) && layers.good(high) {
             let (deadline, timeout) = (duration::print(deadline), duration::print(timeout));
             let (low_source, high_source) = (layers.source(low), layers.source(high));
-            let message = format!("{low} ({deadline}, {low_source}) must be below {high} ({timeout}, {high_source})");
+            let message = format!(
+                "{low} ({deadline}, {low_source}) must be below {high} ({timeout}, {high_source})"
+            );
             layers.problems.push(Problem::new(low_source.max(high_source), message));
         }
         let (websocket, api) = (&self.websocket, &self.api);
-        TlsFiles::check(layers, [("websocket.tls_certificate", &websocket.tls_certificate), ("websocket.tls_key", &websocket.tls_key)]);
-        TlsFiles::check(layers, [("api.tls_certificate", &api.tls_certificate), ("api.tls_key", &api.tls_key)]);
+        TlsFiles::check(
+            layers,
+            [
+                ("websocket.tls_certificate", &websocket.tls_certificate),
+                ("websocket.tls_key", &websocket.tls_key),
+            ],
+        );
+        TlsFiles::check(
+            layers,
+            [("api.tls_certificate", &api.tls_certificate), ("api.tls_key", &api.tls_key)],
+        );
     }
 }

@@ -1,7 +1,8 @@
 //! What commands say to people: results on standard output, complaints on standard error.
 //!
-//! `println!` and `eprintln!` panic where nobody can be told: a closed pipe, a full disk. A result that can't be written is a failure of the command; a
-//! complaint that can't be written changes nothing.
+//! `println!` and `eprintln!` panic where nobody can be told: a closed pipe, a full disk. A result
+//! that can't be written is a failure of the command; a complaint that can't be written changes
+//! nothing.
 use std::{
     fmt::Display,
     io::{self, Write},

@@ -1,4 +1,5 @@
-//! Asks a running server whether it is ready, for health checks where there is neither curl nor a shell: containers.
+//! Asks a running server whether it is ready, for health checks where there is neither curl nor a
+//! shell: containers.
 //!
 //! Plain std: a check that starts a runtime every few seconds is work for nothing.
 use std::{
@@ -76,7 +77,8 @@ impl FromStr for Question {
 }
 
 impl Question {
-    /// Whether the server that listens there is ready. An address that means all is asked on loopback.
+    /// Whether the server that listens there is ready. An address that means all is asked on
+    /// loopback.
     ///
     /// # Errors
     /// Port 0: which one it became is not known here.
@@ -89,7 +91,11 @@ impl Question {
         if listen.port() == 0 {
             return Err(NotReady::UnknownPort);
         }
-        Ok(Self { tls, authority: SocketAddr::new(ip, listen.port()).to_string(), path: "/readyz".into() })
+        Ok(Self {
+            tls,
+            authority: SocketAddr::new(ip, listen.port()).to_string(),
+            path: "/readyz".into(),
+        })
     }
 
     /// Asks; fine is an answer of 200.
@@ -99,7 +105,9 @@ impl Question {
     pub fn ask(self) -> Result<(), NotReady> {
         match self.status_line() {
             Ok(line) if line.split(' ').nth(1) == Some("200") => Ok(()),
-            Ok(line) if !line.is_empty() && !line.starts_with("HTTP/") => Err(NotReady::Foreign(self)),
+            Ok(line) if !line.is_empty() && !line.starts_with("HTTP/") => {
+                Err(NotReady::Foreign(self))
+            }
             Ok(line) => Err(NotReady::Answers(self, line)),
             Err(error) => Err(NotReady::Silent(self, error)),
         }
@@ -114,11 +122,14 @@ impl Question {
 
     fn ask_over(&self, mut stream: impl Read + Write) -> io::Result<String> {
         // In one piece: who answers before it has read everything must not break it.
-        let request = format!("GET {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.path, self.authority);
+        let request = format!(
+            "GET {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
+            self.path, self.authority
+        );
         stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
         match stream.take(LARGEST).read_to_end(&mut answer) {
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error), // no goodbye is no matter
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error), /* no goodbye is no matter */
             _ => {}
         }
         let line = answer.split(|byte| *byte == b'\r').next().unwrap_or_default();
@@ -137,12 +148,14 @@ impl Question {
     }
 }
 
-/// A client's side of TLS, which trusts whoever answers: what is asked is no secret, the answer is believed as that of plain HTTP is, and
-/// the certificate's name is hardly ever that of loopback.
+/// A client's side of TLS, which trusts whoever answers: what is asked is no secret, the answer is
+/// believed as that of plain HTTP is, and the certificate's name is hardly ever that of loopback.
 fn session() -> io::Result<ClientConnection> {
     let provider = Arc::new(ring::default_provider());
     let anyone = Arc::new(Anyone(provider.clone()));
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(io::Error::other)?;
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?;
     let config = config.dangerous().with_custom_certificate_verifier(anyone).with_no_client_auth();
     let nobody = ServerName::from(IpAddr::from(Ipv4Addr::LOCALHOST));
     ClientConnection::new(Arc::new(config), nobody).map_err(io::Error::other)
@@ -170,7 +183,12 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -179,7 +197,12 @@ impl ServerCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -206,9 +229,17 @@ mod tests {
         ] {
             assert_eq!(url.parse::<Question>().unwrap().to_string(), asked);
         }
-        for wrong in
-            ["", "127.0.0.1:4000", "ftp://a", "https://", "http://", "http://:3000", "http://a:b", "http://a:3000/ x", "http://a\r\nb: c/"]
-        {
+        for wrong in [
+            "",
+            "127.0.0.1:4000",
+            "ftp://a",
+            "https://",
+            "http://",
+            "http://:3000",
+            "http://a:b",
+            "http://a:3000/ x",
+            "http://a\r\nb: c/",
+        ] {
             assert!(wrong.parse::<Question>().is_err(), "{wrong:?}");
         }
     }
@@ -222,7 +253,10 @@ mod tests {
         ] {
             assert_eq!(Question::of(listen.parse().unwrap(), false).unwrap().to_string(), asked);
         }
-        assert!(matches!(Question::of("0.0.0.0:0".parse().unwrap(), false), Err(NotReady::UnknownPort)));
+        assert!(matches!(
+            Question::of("0.0.0.0:0".parse().unwrap(), false),
+            Err(NotReady::UnknownPort)
+        ));
     }
 
     /// A server that answers one request with this.
@@ -243,7 +277,10 @@ mod tests {
     fn only_200_is_ready() {
         answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").ask().unwrap();
         for (answer, said) in [
-            ("HTTP/1.1 503 Service Unavailable\r\n\r\n", "answers HTTP/1.1 503 Service Unavailable"),
+            (
+                "HTTP/1.1 503 Service Unavailable\r\n\r\n",
+                "answers HTTP/1.1 503 Service Unavailable",
+            ),
             ("HTTP/1.1 404 Not Found\r\n\r\n200", "404"),
             ("SSH-2.0-200\r\n", "not in HTTP"),
             ("", "answers"),

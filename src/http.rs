@@ -42,23 +42,35 @@ pub struct Context {
     pub api_port: u16,
 }
 
-/// A router that knows what to say about what it does not know: JSON, with the right status. What it answers is for no cache: tokens, who is
-/// online, whether a server is ready. Routes of other kinds say so themselves.
+/// A router that knows what to say about what it does not know: JSON, with the right status. What
+/// it answers is for no cache: tokens, who is online, whether a server is ready. Routes of other
+/// kinds say so themselves.
 pub fn finish(router: Router) -> Router {
     router
-        .fallback(|uri: Uri| async move { error(StatusCode::NOT_FOUND, &format!("no such route: {}", uri.path())) })
-        .method_not_allowed_fallback(|| async { error(StatusCode::METHOD_NOT_ALLOWED, "method not allowed") })
+        .fallback(|uri: Uri| async move {
+            error(StatusCode::NOT_FOUND, &format!("no such route: {}", uri.path()))
+        })
+        .method_not_allowed_fallback(|| async {
+            error(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
+        })
         .layer(CatchPanicLayer::new())
         .layer(map_response(|response| async { not_for_caches(response) }))
 }
 
 fn not_for_caches(mut response: Response) -> Response {
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
 /// Adds a route of the original's API: a slash behind its path makes no other one.
-fn route<S: Clone + Send + Sync + 'static>(router: Router<S>, path: &str, method: MethodRouter<S>) -> Router<S> {
+fn route<S: Clone + Send + Sync + 'static>(
+    router: Router<S>,
+    path: &str,
+    method: MethodRouter<S>,
+) -> Router<S> {
     router.route(path, method.clone()).route(&format!("{path}/"), method)
 }
 
@@ -70,5 +82,10 @@ pub fn refuse_two_hosts<T>(request: &Request<T>) -> Option<Response> {
 
 /// An error outside the envelope of the original's routes.
 pub(crate) fn error(status: StatusCode, message: &str) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], serde_json::json!({ "error": message }).to_string()).into_response()
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/json")],
+        serde_json::json!({ "error": message }).to_string(),
+    )
+        .into_response()
 }

@@ -4,12 +4,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// Bit of SIGHUP in a mask of signals: its number less one.
 const HANGUP: u64 = 1;
 
-/// SIGTERM, SIGINT and SIGHUP. Others keep what they do by default: SIGQUIT, for one, ends the process at once with a core dump, for whoever
-/// wants that; SIGPIPE is ignored.
+/// SIGTERM, SIGINT and SIGHUP. Others keep what they do by default: SIGQUIT, for one, ends the
+/// process at once with a core dump, for whoever wants that; SIGPIPE is ignored.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// The terminal was closed. None: whoever started the process wants it to outlive that (`nohup`).
+    /// The terminal was closed. None: whoever started the process wants it to outlive that
+    /// (`nohup`).
     hangup: Option<Signal>,
 }
 
@@ -20,7 +21,11 @@ impl Signals {
     /// The operating system refuses.
     pub fn install() -> std::io::Result<Self> {
         let hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
-        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, hangup })
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup,
+        })
     }
 
     /// Waits for the first: the name of the signal that asks for the end.
@@ -32,8 +37,9 @@ impl Signals {
         }
     }
 
-    /// Waits for the second, of somebody who is impatient. A terminal that is closed may send SIGHUP more than once, by its shell and by itself, and
-    /// nobody who does that waits for anything.
+    /// Waits for the second, of somebody who is impatient. A terminal that is closed may send
+    /// SIGHUP more than once, by its shell and by itself, and nobody who does that waits for
+    /// anything.
     pub async fn second(&mut self) {
         loop {
             tokio::select! {
@@ -54,7 +60,8 @@ async fn hung_up(hangup: &mut Option<Signal>) {
     std::future::pending().await
 }
 
-/// Whether SIGHUP was ignored when the process was started. Only Linux says so; elsewhere it is taken for not ignored.
+/// Whether SIGHUP was ignored when the process was started. Only Linux says so; elsewhere it is
+/// taken for not ignored.
 fn ignores_hangup() -> bool {
     std::fs::read_to_string("/proc/self/status").is_ok_and(|status| ignored(&status) & HANGUP != 0)
 }
@@ -71,7 +78,11 @@ mod tests {
 
     #[test]
     fn the_mask_of_ignored_signals_is_read() {
-        let status = |mask: &str| format!("Name:\tx\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\nSigCgt:\t0000000000000001\n");
+        let status = |mask: &str| {
+            format!(
+                "Name:\tx\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\nSigCgt:\t0000000000000001\n"
+            )
+        };
         assert_eq!(ignored(&status("0000000000001000")) & HANGUP, 0, "SIGPIPE alone");
         assert_eq!(ignored(&status("0000000000001001")) & HANGUP, HANGUP);
         assert_eq!(ignored("Name:\tx\n"), 0);

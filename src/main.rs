@@ -1,9 +1,14 @@
 //! Command line → configuration → server → exit code.
 //!
-//! Exit codes: 0 all went well; 1 something failed while running; 2 the command line or configuration is wrong; 3 an address can't be
-//! listened on; 4 the store can't be opened; 5 the account exists already, or does not exist; 6 the deadline of the orderly end passed;
+//! Exit codes: 0 all went well; 1 something failed while running; 2 the command line or
+//! configuration is wrong; 3 an address can't be listened on; 4 the store can't be opened; 5 the
+//! account exists already, or does not exist; 6 the deadline of the orderly end passed;
 //! 7 a copy lacks something; 130 ended at once by a second signal.
-#![warn(clippy::print_stdout, clippy::print_stderr, reason = "they panic where nobody can be told: see `console`")]
+#![warn(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic where nobody can be told: see `console`"
+)]
 use std::{fmt::Display, io::Write, net::SocketAddr, path::Path, process::ExitCode};
 
 use always_online::{
@@ -105,7 +110,12 @@ fn known(error: CopyError) -> anyhow::Error {
 
 fn backup(config: &Config, file: &Path) -> anyhow::Result<u8> {
     let backup = copy::backup(config, file).map_err(known)?;
-    let lines = [("rooms", backup.rooms), ("messages", backup.messages), ("accounts", backup.accounts), ("bytes", backup.bytes)];
+    let lines = [
+        ("rooms", backup.rooms),
+        ("messages", backup.messages),
+        ("accounts", backup.accounts),
+        ("bytes", backup.bytes),
+    ];
     result(lines.map(|(what, count)| format!("{what}: {count}\n")).concat())
 }
 
@@ -126,15 +136,19 @@ fn runtime(config: &Config) -> anyhow::Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = if config.runtime.workers == 0 { cores } else { config.runtime.workers };
     // One worker needs no other threads to take work from: measured 30 % less CPU.
-    let mut builder =
-        if workers == 1 { tokio::runtime::Builder::new_current_thread() } else { tokio::runtime::Builder::new_multi_thread() };
+    let mut builder = if workers == 1 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
     if workers > 1 {
         builder.worker_threads(workers);
     }
     builder.enable_all().build().context("the runtime could not be started")
 }
 
-/// Whatever it says, and how it ends, goes through the log: standard error may be a pipe that nobody reads.
+/// Whatever it says, and how it ends, goes through the log: standard error may be a pipe that
+/// nobody reads.
 fn run(config: Config, role: Role) -> anyhow::Result<u8> {
     let log = Log::install(&config).context("the log can't be written")?;
     let code = run_server(config, role).unwrap_or_else(|error| {
@@ -168,7 +182,8 @@ async fn serve(config: Config, role: Role) -> anyhow::Result<u8> {
     }
 }
 
-/// Tells people, and scripts, where to look. That nobody reads it is no reason to end, nor to wait: it has a thread of its own.
+/// Tells people, and scripts, where to look. That nobody reads it is no reason to end, nor to wait:
+/// it has a thread of its own.
 fn announce(app: &App) {
     let mut text = Vec::new();
     let _ = announce_to(app, &mut text); // memory takes it
@@ -184,7 +199,11 @@ fn announce_to(app: &App, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(out, "{what} {}://{}", if *tls { "https" } else { "http" }, reachable(*address))?;
     }
     if let Some(admin) = &app.first_admin {
-        writeln!(out, "An administrator was made; this is shown once, and kept in {}:", admin.file.display())?;
+        writeln!(
+            out,
+            "An administrator was made; this is shown once, and kept in {}:",
+            admin.file.display()
+        )?;
         writeln!(out, "admin uid: {}", admin.uid)?;
         writeln!(out, "admin token: {}", admin.token.reveal())?;
     }
@@ -196,7 +215,11 @@ fn announce_to(app: &App, out: &mut impl Write) -> std::io::Result<()> {
 
 /// An address that can be opened: not the one that means all.
 fn reachable(address: SocketAddr) -> String {
-    if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() }
+    if address.ip().is_unspecified() {
+        format!("localhost:{}", address.port())
+    } else {
+        address.to_string()
+    }
 }
 
 /// A wrong URL is a wrong command line; everything else means not ready.
@@ -250,7 +273,12 @@ fn account(config: &Config, realm: Realm, change: Change) -> anyhow::Result<u8> 
     })
 }
 
-async fn apply(config: &Config, accounts: &Accounts, realm: Realm, change: Change) -> anyhow::Result<u8> {
+async fn apply(
+    config: &Config,
+    accounts: &Accounts,
+    realm: Realm,
+    change: Change,
+) -> anyhow::Result<u8> {
     let tokens = accounts.tokens();
     let name = |uid: &str| Uid::text(uid).with_context(|| format!("{uid:?} can't be a uid"));
     match change {
@@ -273,19 +301,28 @@ async fn apply(config: &Config, accounts: &Accounts, realm: Realm, change: Chang
             // Also when it was removed before: then this may not have worked.
             if realm == Realm::User {
                 let expelled = app::expel(config, &name(&uid)?).await;
-                match expelled.context("the token is dead, but open connections of its user could not be ended")? {
+                match expelled.context(
+                    "the token is dead, but open connections of its user could not be ended",
+                )? {
                     Expelled::Nobody => console::print_line("open connections: none")?,
                     Expelled::NoServer { path } => {
-                        console::print_line(format_args!("open connections: none, as no server runs on {}", path.display()))?;
+                        console::print_line(format_args!(
+                            "open connections: none, as no server runs on {}",
+                            path.display()
+                        ))?;
                     }
                     Expelled::Ended { server, connections } => {
-                        console::print_line(format_args!("open connections: {connections}, ended by the server {server}"))?;
+                        console::print_line(format_args!(
+                            "open connections: {connections}, ended by the server {server}"
+                        ))?;
                     }
                     Expelled::Unconfirmed { server } => {
                         console::complain(format_args!(
                             "always-online: the token is dead, but the server {server} has not confirmed that it ended the open connection"
                         ));
-                        console::complain("always-online: it ends it as soon as it learns of it; run this again to see");
+                        console::complain(
+                            "always-online: it ends it as soon as it learns of it; run this again to see",
+                        );
                         return Ok(FAILED);
                     }
                 }
@@ -300,8 +337,12 @@ async fn apply(config: &Config, accounts: &Accounts, realm: Realm, change: Chang
             }
         }
         Change::Seal => match accounts.seal().await? {
-            Some(sealed) => console::print_line(format_args!("sealed {sealed} tokens; from now on only hashes are written"))?,
-            None => console::print_line("nothing to do: the embedded store always keeps hashes alone")?,
+            Some(sealed) => console::print_line(format_args!(
+                "sealed {sealed} tokens; from now on only hashes are written"
+            ))?,
+            None => {
+                console::print_line("nothing to do: the embedded store always keeps hashes alone")?
+            }
         },
     }
     Ok(0)

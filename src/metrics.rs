@@ -75,21 +75,53 @@ impl Default for Metrics {
             registry: Registry::default(),
         };
         registry.register("connections", "Connections open now", metrics.connections.clone());
-        registry.register("connections_opened", "Connections opened", metrics.connections_opened.clone());
-        registry.register("messages", "Messages published, by storage type", metrics.messages.clone());
-        registry.register("drops", "Connections closed by the server that may come back, by reason", metrics.drops.clone());
-        registry.register("refusals", "Connections closed by the server that should stay away, by reason", metrics.refusals.clone());
+        registry.register(
+            "connections_opened",
+            "Connections opened",
+            metrics.connections_opened.clone(),
+        );
+        registry.register(
+            "messages",
+            "Messages published, by storage type",
+            metrics.messages.clone(),
+        );
+        registry.register(
+            "drops",
+            "Connections closed by the server that may come back, by reason",
+            metrics.drops.clone(),
+        );
+        registry.register(
+            "refusals",
+            "Connections closed by the server that should stay away, by reason",
+            metrics.refusals.clone(),
+        );
         registry.register(
             "refused_messages",
             "Messages that were neither stored nor delivered, by reason",
             metrics.refused_messages.clone(),
         );
-        registry.register("batch_messages", "Messages per batch of a room", metrics.batches.clone());
-        registry.register("store_failures", "Store calls that failed", metrics.store_failures.clone());
+        registry.register(
+            "batch_messages",
+            "Messages per batch of a room",
+            metrics.batches.clone(),
+        );
+        registry.register(
+            "store_failures",
+            "Store calls that failed",
+            metrics.store_failures.clone(),
+        );
         registry.register("sync_pages", "Pages of sync answered", metrics.pages.clone());
-        registry.register("task_restarts", "Tasks that must live, panicked, and were started again, by task", metrics.restarts.clone());
+        registry.register(
+            "task_restarts",
+            "Tasks that must live, panicked, and were started again, by task",
+            metrics.restarts.clone(),
+        );
         registry.register("panics", "Panics: defects of the server", process().panics.clone());
-        registry.register("log_lines_lost", "Lines of the log that could not be written", process().log_lines_lost.clone());
+        registry.register(
+            "log_lines_lost",
+            "Lines of the log that could not be written",
+            process().log_lines_lost.clone(),
+        );
         Metrics { registry, ..metrics }
     }
 }

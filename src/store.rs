@@ -1,4 +1,5 @@
-//! Stores: what keeps messages, presence, tokens and limits. Each implements traits of [`crate::domain`] and runs their contract suites.
+//! Stores: what keeps messages, presence, tokens and limits. Each implements traits of
+//! [`crate::domain`] and runs their contract suites.
 pub mod embedded;
 pub mod mongodb;
 pub mod redis;

@@ -1,5 +1,5 @@
-//! Logs: to standard error, as text for people or JSON for machines. Nobody waits for them, and nothing ends or fails because they can't be
-//! written: everything goes through a `spool`.
+//! Logs: to standard error, as text for people or JSON for machines. Nobody waits for them, and
+//! nothing ends or fails because they can't be written: everything goes through a `spool`.
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     collections::HashMap,
@@ -40,9 +40,12 @@ impl Log {
     /// # Errors
     /// There can be no thread.
     pub fn install(config: &Config) -> io::Result<Log> {
-        let tell = |lines| tracing::error!(lines, "lines of the log were lost: they could not be written");
-        let spool = Spool::start(standard_error(), BOUND, metrics::process().log_lines_lost.clone(), tell)?;
-        let filter = EnvFilter::try_new(&config.log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+        let tell =
+            |lines| tracing::error!(lines, "lines of the log were lost: they could not be written");
+        let spool =
+            Spool::start(standard_error(), BOUND, metrics::process().log_lines_lost.clone(), tell)?;
+        let filter =
+            EnvFilter::try_new(&config.log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
         let way_in = spool.clone();
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
@@ -54,7 +57,8 @@ impl Log {
             Format::Json => builder.json().init(),
             Format::Text => builder.init(),
         }
-        // At `trace`, tungstenite would log what clients send, tokens too, and the engine's session ids. It uses the crate `log`; we do not.
+        // At `trace`, tungstenite would log what clients send, tokens too, and the engine's session
+        // ids. It uses the crate `log`; we do not.
         log::set_max_level(log::max_level().min(log::LevelFilter::Debug));
         std::panic::set_hook(Box::new(panicked));
         Ok(Log(spool))
@@ -78,7 +82,8 @@ impl Drop for Log {
     }
 }
 
-/// Standard error, past the lock that `std::io::stderr` holds while it writes: whoever needs that would wait as long as a pipe that nobody reads.
+/// Standard error, past the lock that `std::io::stderr` holds while it writes: whoever needs that
+/// would wait as long as a pipe that nobody reads.
 fn standard_error() -> Box<dyn Write + Send> {
     match io::stderr().as_fd().try_clone_to_owned() {
         Ok(descriptor) => Box::new(File::from(descriptor)),
@@ -86,21 +91,35 @@ fn standard_error() -> Box<dyn Write + Send> {
     }
 }
 
-/// Counts a panic, and logs it. The hook of the standard library would write to standard error itself, and wait for a pipe that nobody reads.
+/// Counts a panic, and logs it. The hook of the standard library would write to standard error
+/// itself, and wait for a pipe that nobody reads.
 fn panicked(panic: &PanicHookInfo<'_>) {
-    /// By the line of the source: a panic that clients can cause is a repeated condition. There are no more entries than such lines.
+    /// By the line of the source: a panic that clients can cause is a repeated condition. There are
+    /// no more entries than such lines.
     static SEEN: LazyLock<Mutex<HashMap<String, Throttle>>> = LazyLock::new(Mutex::default);
     metrics::process().panics.inc();
     let at = panic.location().map(ToString::to_string).unwrap_or_default();
-    let times = SEEN.lock().unwrap_or_else(PoisonError::into_inner).entry(at.clone()).or_default().met(Instant::now());
+    let times = SEEN
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .entry(at.clone())
+        .or_default()
+        .met(Instant::now());
     let Some(times) = times else { return };
     let what = panic.payload_as_str().unwrap_or("no reason was given");
     let thread = thread::current();
     let thread = thread.name().unwrap_or("nameless");
     // Only where RUST_BACKTRACE asks for it.
     let backtrace = Backtrace::capture();
-    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(backtrace));
-    tracing::error!(at, thread, times = times.more(), backtrace, "a part of the server panicked: {what}");
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured)
+        .then(|| tracing::field::display(backtrace));
+    tracing::error!(
+        at,
+        thread,
+        times = times.more(),
+        backtrace,
+        "a part of the server panicked: {what}"
+    );
 }
 
 #[cfg(test)]
@@ -127,7 +146,8 @@ mod tests {
     fn panics_are_counted_and_logged_and_those_of_one_line_not_again_and_again() {
         let (page, before) = (Page::default(), metrics::process().panics.get());
         let way_in = page.clone();
-        let log = tracing_subscriber::fmt().with_writer(move || way_in.clone()).with_ansi(false).finish();
+        let log =
+            tracing_subscriber::fmt().with_writer(move || way_in.clone()).with_ansi(false).finish();
         std::panic::set_hook(Box::new(panicked));
         tracing::subscriber::with_default(log, || {
             for attempt in 1..=3 {
@@ -136,7 +156,11 @@ mod tests {
         });
         drop(std::panic::take_hook());
         let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
-        assert!(text.contains("a part of the server panicked: attempt 1") && text.contains("src/telemetry.rs:"), "{text}");
+        assert!(
+            text.contains("a part of the server panicked: attempt 1")
+                && text.contains("src/telemetry.rs:"),
+            "{text}"
+        );
         // One line, and its stack where one is asked for.
         assert_eq!(text.matches("a part of the server panicked").count(), 1, "{text}");
         assert!(metrics::process().panics.get() >= before + 3);

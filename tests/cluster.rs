@@ -1,7 +1,11 @@
-//! Several servers on one Redis: what clients on different nodes see of each other, while nodes and Redis itself are killed, paused, cut off
-//! and starved. Every server is a process of its own; a Redis that a test harms is the test's own.
+//! Several servers on one Redis: what clients on different nodes see of each other, while nodes and
+//! Redis itself are killed, paused, cut off and starved. Every server is a process of its own; a
+//! Redis that a test harms is the test's own.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, to fail is to panic")]
-#![allow(clippy::disallowed_methods, reason = "a test has no task tracker: what it spawns ends with it")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test has no task tracker: what it spawns ends with it"
+)]
 
 mod support;
 

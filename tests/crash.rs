@@ -1,12 +1,17 @@
 //! The central promise: what was acknowledged survives kill -9.
 //!
-//! Rounds on one data folder: senders in several rooms keep a window of inserts and updates in flight, the server is killed at a random
-//! moment, starts again, and `sync` is walked from the beginning. For each sender there has to be a message p, sent at or behind its last
-//! acknowledged one, such that the store holds what it sent up to p and nothing of what it sent later: every insert once and in order,
-//! and of each updated id the last value. That is more than the promise (what was not acknowledged has no holes either), and it
-//! leaves no stored entry without an explanation.
+//! Rounds on one data folder: senders in several rooms keep a window of inserts and updates in
+//! flight, the server is killed at a random moment, starts again, and `sync` is walked from the
+//! beginning. For each sender there has to be a message p, sent at or behind its last acknowledged
+//! one, such that the store holds what it sent up to p and nothing of what it sent later: every
+//! insert once and in order, and of each updated id the last value. That is more than the promise
+//! (what was not acknowledged has no holes either), and it leaves no stored entry without an
+//! explanation.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, to fail is to panic")]
-#![allow(clippy::disallowed_methods, reason = "a test has no task tracker: what it spawns ends with it")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test has no task tracker: what it spawns ends with it"
+)]
 
 mod support;
 
@@ -61,7 +66,13 @@ async fn rounds(count: u32, durability: &str) {
             running.push(tokio::spawn(sender.run(client, acks.clone(), Chance(chance.next()))));
         }
         let enough = ACKS.0 + chance.below(ACKS.1);
-        within(PATIENCE, format!("{enough} acknowledgements"), acks.subscribe().wait_for(|n| *n >= enough)).await.unwrap();
+        within(
+            PATIENCE,
+            format!("{enough} acknowledgements"),
+            acks.subscribe().wait_for(|n| *n >= enough),
+        )
+        .await
+        .unwrap();
         // Nothing is waited for here: the moment of the kill is to be any.
         tokio::time::sleep(Duration::from_micros(chance.below(20_000))).await;
         server.kill_9().await;
@@ -89,8 +100,14 @@ struct Room {
 
 impl Room {
     fn new(name: &'static str) -> Room {
-        let sender =
-            |i| Sender { uid: format!("sender {i} of {name}"), room: name, number: 0, sent: Vec::new(), acked: 0, seen: HashMap::new() };
+        let sender = |i| Sender {
+            uid: format!("sender {i} of {name}"),
+            room: name,
+            number: 0,
+            sent: Vec::new(),
+            acked: 0,
+            seen: HashMap::new(),
+        };
         Room { name, senders: (0..SENDERS_PER_ROOM).map(sender).collect(), log: Vec::new() }
     }
 
@@ -98,22 +115,38 @@ impl Room {
     fn check(&mut self, stored: Stored) {
         let (before, now) = (self.log.len(), stored.inserts.len());
         assert!(before <= now, "{}: {before} inserts have become {now}", self.name);
-        assert!(self.log == stored.inserts[..before], "{}: indexes of earlier rounds have changed", self.name);
+        assert!(
+            self.log == stored.inserts[..before],
+            "{}: indexes of earlier rounds have changed",
+            self.name
+        );
 
         let mut known = 0;
         for sender in &mut self.senders {
-            let of_sender = |all: &[Value]| all.iter().filter(|m| m["2"] == *sender.uid).cloned().collect::<Vec<_>>();
+            let of_sender = |all: &[Value]| {
+                all.iter().filter(|m| m["2"] == *sender.uid).cloned().collect::<Vec<_>>()
+            };
             let (inserts, updates) = (of_sender(&stored.inserts), of_sender(&stored.updates));
             known += inserts.len() + updates.len();
             sender.check(&inserts, &updates);
         }
-        assert_eq!(known, now + stored.updates.len(), "{}: stored, but sent by nobody here", self.name);
+        assert_eq!(
+            known,
+            now + stored.updates.len(),
+            "{}: stored, but sent by nobody here",
+            self.name
+        );
 
         // What a member was shown is stored: broadcasts come after the commit.
         for sender in &self.senders {
             for (uid, number) in &sender.seen {
                 let other = self.senders.iter().find(|s| s.uid == *uid).unwrap();
-                assert!(*number <= other.number_stored(), "{}: message {number} of {uid} was shown to {} and lost", self.name, sender.uid);
+                assert!(
+                    *number <= other.number_stored(),
+                    "{}: message {number} of {uid} was shown to {} and lost",
+                    self.name,
+                    sender.uid
+                );
             }
         }
         self.log = stored.inserts;
@@ -139,7 +172,12 @@ fn number(message: &Value) -> u64 {
 
 impl Sender {
     /// Sends until the server is gone.
-    async fn run(mut self, mut client: Client, acks: watch::Sender<u64>, mut chance: Chance) -> Sender {
+    async fn run(
+        mut self,
+        mut client: Client,
+        acks: watch::Sender<u64>,
+        mut chance: Chance,
+    ) -> Sender {
         let mut window = VecDeque::new();
         loop {
             while window.len() < WINDOW {
@@ -186,7 +224,12 @@ impl Sender {
     }
 
     fn acknowledged(&mut self, number: u64, ack: &Value) {
-        assert_eq!(*ack, json!({ "status": 0, "data": "msg success" }), "message {number} of {}", self.uid);
+        assert_eq!(
+            *ack,
+            json!({ "status": 0, "data": "msg success" }),
+            "message {number} of {}",
+            self.uid
+        );
         self.acked = self.acked.max(number);
     }
 
@@ -198,12 +241,23 @@ impl Sender {
     /// Forgets what is lost, which has to be what was sent last; the rest has to be what is stored.
     fn check(&mut self, inserts: &[Value], updates: &[Value]) {
         let last = inserts.iter().chain(updates).map(number).max().unwrap_or(0);
-        assert!(self.acked <= last, "{}: {} was acknowledged and is lost; the last stored is {last}", self.uid, self.acked);
+        assert!(
+            self.acked <= last,
+            "{}: {} was acknowledged and is lost; the last stored is {last}",
+            self.uid,
+            self.acked
+        );
         self.sent.retain(|m| number(m) <= last);
 
         let sent: Vec<&Value> = self.sent.iter().filter(|m| m["s"] == 0).collect();
-        if let Some((expected, stored)) = sent.iter().zip(inserts).find(|(expected, stored)| **expected != *stored) {
-            panic!("{}: insert {} is followed in the log by {stored}", self.uid, number(expected).saturating_sub(1));
+        if let Some((expected, stored)) =
+            sent.iter().zip(inserts).find(|(expected, stored)| **expected != *stored)
+        {
+            panic!(
+                "{}: insert {} is followed in the log by {stored}",
+                self.uid,
+                number(expected).saturating_sub(1)
+            );
         }
         assert_eq!(inserts.len(), sent.len(), "{}: number of stored inserts", self.uid);
 
@@ -218,7 +272,8 @@ impl Sender {
     }
 }
 
-/// Random numbers that a seed repeats: SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+/// Random numbers that a seed repeats: SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom
+/// Number Generators, 2014).
 struct Chance(u64);
 
 impl Chance {

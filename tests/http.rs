@@ -1,7 +1,11 @@
-//! Plain HTTP: the token API, administration, the demo page, health, and what pages of other origins may do. Above all what callers do
-//! wrong: bodies, parameters, credentials, routes and methods.
+//! Plain HTTP: the token API, administration, the demo page, health, and what pages of other
+//! origins may do. Above all what callers do wrong: bodies, parameters, credentials, routes and
+//! methods.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, to fail is to panic")]
-#![allow(clippy::disallowed_methods, reason = "a test has no task tracker: what it spawns ends with it")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test has no task tracker: what it spawns ends with it"
+)]
 
 mod support;
 mod support_wire;
@@ -76,7 +80,14 @@ async fn user(server: &Server, route: &str, body: &str) -> Answer {
 
 /// A request with an administrator's credentials to `/admin`; `query` begins with `&` or is empty.
 async fn administer(server: &Server, method: &str, route: &str, query: &str, body: &str) -> Answer {
-    http::request(server.websocket(), method, &format!("{route}?{}{query}", admin(server)), &[JSON], body).await
+    http::request(
+        server.websocket(),
+        method,
+        &format!("{route}?{}{query}", admin(server)),
+        &[JSON],
+        body,
+    )
+    .await
 }
 
 #[track_caller]

@@ -1,6 +1,10 @@
-//! The operator's view: commands, messages and exit codes, what listens where, what is logged. `ending` has the ways to stop.
+//! The operator's view: commands, messages and exit codes, what listens where, what is logged.
+//! `ending` has the ways to stop.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, to fail is to panic")]
-#![allow(clippy::disallowed_methods, reason = "a test has no task tracker: what it spawns ends with it")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test has no task tracker: what it spawns ends with it"
+)]
 
 #[path = "operation/accounts.rs"]
 mod accounts;
@@ -63,11 +67,21 @@ async fn a_data_folder_that_cannot_be_used_is_named_with_what_to_do() {
     let file = setup.scratch().join("letter.txt");
     fs::write(&file, "not a folder").unwrap();
     let path = file.to_str().unwrap().to_owned();
-    setup.clone().env("AO_STORE__PATH", &path).run().await.fails(NO_STORE, &[&path, "is not a folder", "AO_STORE__PATH"]);
+    setup
+        .clone()
+        .env("AO_STORE__PATH", &path)
+        .run()
+        .await
+        .fails(NO_STORE, &[&path, "is not a folder", "AO_STORE__PATH"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), "not a folder");
 
     let below = format!("{path}/data");
-    setup.clone().env("AO_STORE__PATH", &below).run().await.fails(NO_STORE, &[&below, "can't write", "AO_STORE__PATH"]);
+    setup
+        .clone()
+        .env("AO_STORE__PATH", &below)
+        .run()
+        .await
+        .fails(NO_STORE, &[&below, "can't write", "AO_STORE__PATH"]);
 
     let closed = setup.scratch().join("closed");
     fs::create_dir(&closed).unwrap();
@@ -75,7 +89,11 @@ async fn a_data_folder_that_cannot_be_used_is_named_with_what_to_do() {
     // To root no folder is closed: there the case above has to do.
     if fs::write(closed.join("probe"), "").is_err() {
         let path = closed.to_str().unwrap().to_owned();
-        setup.env("AO_STORE__PATH", &path).run().await.fails(NO_STORE, &[&path, "can't write", "AO_STORE__PATH"]);
+        setup
+            .env("AO_STORE__PATH", &path)
+            .run()
+            .await
+            .fails(NO_STORE, &[&path, "can't write", "AO_STORE__PATH"]);
     }
 }
 
@@ -91,7 +109,13 @@ async fn a_damaged_database_is_named_and_left_alone() {
     let ran = server.setup().run().await;
     ran.fails(NO_STORE, &[file.to_str().unwrap(), "is damaged", "move it away"]);
     assert_eq!(fs::read(&file).unwrap(), garbage);
-    server.setup().clone().args(["token", "create", "smith"]).run().await.fails(NO_STORE, &["is damaged"]);
+    server
+        .setup()
+        .clone()
+        .args(["token", "create", "smith"])
+        .run()
+        .await
+        .fails(NO_STORE, &["is damaged"]);
 }
 
 #[tokio::test]
@@ -100,7 +124,10 @@ async fn a_second_server_on_a_folder_is_refused_and_the_first_goes_on() {
     let anna = server.member("anna", "attic").await;
     let folder = server.setup().data();
     let ran = server.setup().run().await;
-    ran.fails(NO_STORE, &[folder.to_str().unwrap(), "in use by another always-online", "stop it", "AO_STORE__PATH"]);
+    ran.fails(
+        NO_STORE,
+        &[folder.to_str().unwrap(), "in use by another always-online", "stop it", "AO_STORE__PATH"],
+    );
     assert!(!ran.stdout.contains("admin token"), "{ran:?}");
 
     anna.send(&json!({ "1": "still here" })).await;
@@ -152,10 +179,12 @@ async fn a_client_script_that_is_not_there_is_told_and_keeps_nobody_from_startin
     server.logs(said[0]).await;
 }
 
-/// Some systems and programs take `localhost` for `::1` first, or only, and are told to connect there by documents that say `localhost`.
+/// Some systems and programs take `localhost` for `::1` first, or only, and are told to connect
+/// there by documents that say `localhost`.
 #[tokio::test]
 async fn localhost_is_both_loopback_addresses() {
-    let setup = Setup::new().env("AO_ADMIN__LISTEN", "127.0.0.1:0").env("AO_METRICS__LISTEN", "[::1]:0");
+    let setup =
+        Setup::new().env("AO_ADMIN__LISTEN", "127.0.0.1:0").env("AO_METRICS__LISTEN", "[::1]:0");
     if TcpListener::bind("[::1]:0").is_err() {
         let mut server = Server::start().await;
         server.logs("localhost is one address here").await;
@@ -164,22 +193,30 @@ async fn localhost_is_both_loopback_addresses() {
     let mut server = setup.start().await;
     let other = |what: &str| {
         let address = server.own_address(what);
-        let ip: IpAddr = if address.is_ipv4() { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
+        let ip: IpAddr =
+            if address.is_ipv4() { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
         SocketAddr::new(ip, address.port())
     };
     for what in ["websocket", "api", "demo", "admin", "metrics"] {
         assert_eq!(http::get(other(what), "/readyz").await.status, 200, "{what}");
     }
     // It is this machine there, too.
-    assert_eq!(http::post(other("api"), "/user/create_token", &json!({ "uid": "anna" })).await.json()["meta"]["status"], 0);
+    assert_eq!(
+        http::post(other("api"), "/user/create_token", &json!({ "uid": "anna" })).await.json()["meta"]
+            ["status"],
+        0
+    );
     assert_eq!(http::post(other("demo"), "/token", &json!({})).await.status, 200);
     Client::connect(other("websocket")).await;
     assert_eq!(server.terminate().await, 0);
     assert!(!server.stderr().contains("localhost"), "{}", server.stderr());
 
-    // All addresses of IPv4 are not those of IPv6, but localhost is one of both. And what is configured goes first.
+    // All addresses of IPv4 are not those of IPv6, but localhost is one of both. And what is
+    // configured goes first.
     let taken = TcpListener::bind("[::1]:0").unwrap().local_addr().unwrap().port();
-    let setup = Setup::new().env("AO_WEBSOCKET__LISTEN", "0.0.0.0:0").env("AO_API__LISTEN", format!("127.0.0.1:{taken}"));
+    let setup = Setup::new()
+        .env("AO_WEBSOCKET__LISTEN", "0.0.0.0:0")
+        .env("AO_API__LISTEN", format!("127.0.0.1:{taken}"));
     let mut server = setup.env("AO_DEMO__LISTEN", format!("[::1]:{taken}")).launch();
     let line = server.says("websocket http://localhost:").await;
     let port = line.rsplit_once(':').unwrap().1.parse().unwrap();
@@ -197,7 +234,11 @@ async fn there_need_be_no_demo() {
     let api = server.says("api http://").await.rsplit_once('/').unwrap().1.parse().unwrap();
     assert_eq!(http::get(api, "/readyz").await.status, 200);
     assert_eq!(server.terminate().await, 0);
-    assert!(!server.stdout().contains("demo") && !server.stdout().contains(" draw"), "{}", server.stdout());
+    assert!(
+        !server.stdout().contains("demo") && !server.stdout().contains(" draw"),
+        "{}",
+        server.stdout()
+    );
 }
 
 #[tokio::test]
@@ -237,15 +278,23 @@ async fn a_wrong_command_line_is_refused() {
 #[tokio::test]
 async fn a_configuration_can_be_checked_and_printed_and_used_again() {
     let setup = bare();
-    assert_eq!(setup.clone().args(["check-config"]).run().await.succeeds(), "the configuration is valid\n");
+    assert_eq!(
+        setup.clone().args(["check-config"]).run().await.succeeds(),
+        "the configuration is valid\n"
+    );
 
-    let changed = setup.clone().env("AO_SHUTDOWN__JITTER", "90s").env("AO_STORE__MESSAGES", "redis://user:s3cret@cache.example/1");
+    let changed = setup
+        .clone()
+        .env("AO_SHUTDOWN__JITTER", "90s")
+        .env("AO_STORE__MESSAGES", "redis://user:s3cret@cache.example/1");
     let ran = changed.args(["print-config", "--auth-timeout", "3s"]).run().await;
     let printed = ran.succeeds();
     assert!(!printed.contains("s3cret") && !printed.contains("user:"), "{printed}");
-    for line in
-        ["jitter = \"90s\" # environment AO_SHUTDOWN__JITTER", "timeout = \"3s\" # flag --auth-timeout", "redis://***@cache.example/1"]
-    {
+    for line in [
+        "jitter = \"90s\" # environment AO_SHUTDOWN__JITTER",
+        "timeout = \"3s\" # flag --auth-timeout",
+        "redis://***@cache.example/1",
+    ] {
         assert!(printed.contains(line), "{line} is missing in {printed}");
     }
 
@@ -254,14 +303,25 @@ async fn a_configuration_can_be_checked_and_printed_and_used_again() {
     let file = file.to_str().unwrap();
     setup.clone().args(["check-config", "--config", file]).run().await.succeeds();
     let again = setup.args(["print-config", "--config", file]).run().await;
-    let values = |text: &str| text.lines().map(|line| line.split(" # ").next().unwrap().to_owned()).collect::<Vec<_>>();
+    let values = |text: &str| {
+        text.lines().map(|line| line.split(" # ").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
     assert_eq!(values(again.succeeds()), values(printed));
 }
 
 #[tokio::test]
 async fn help_tells_a_newcomer_what_to_do() {
     let help = bare().args(["--help"]).run().await;
-    for text in ["3000", "4000", "5000", "Examples:", "always-online token create", "AO_STORE__PATH", "--store-path", "print-config"] {
+    for text in [
+        "3000",
+        "4000",
+        "5000",
+        "Examples:",
+        "always-online token create",
+        "AO_STORE__PATH",
+        "--store-path",
+        "print-config",
+    ] {
         assert!(help.succeeds().contains(text), "{text} is missing in {}", help.stdout);
     }
     assert!(bare().args(["-h"]).run().await.succeeds().contains("check-config"));
@@ -271,7 +331,9 @@ async fn help_tells_a_newcomer_what_to_do() {
 
 #[tokio::test]
 async fn each_role_serves_its_own_and_nothing_else() {
-    let found = async |server: &Server, what: &str, path: &str| http::get(server.address(what), path).await.status != 404;
+    let found = async |server: &Server, what: &str, path: &str| {
+        http::get(server.address(what), path).await.status != 404
+    };
     let socket_io = "/socket.io/?EIO=4&transport=polling";
     for (role, listener, paths) in [
         ("websocket", "websocket", [true, true, false, false]),
@@ -286,8 +348,12 @@ async fn each_role_serves_its_own_and_nothing_else() {
         assert_eq!(served, paths, "{role}");
         assert_eq!(found(&server, listener, "/always-online.js").await, role == "test");
         assert_eq!(server.terminate().await, 0);
-        let announced: Vec<_> =
-            server.stdout().lines().filter_map(|l| l.split_once(" http://127.")).map(|(what, _)| what.to_owned()).collect();
+        let announced: Vec<_> = server
+            .stdout()
+            .lines()
+            .filter_map(|l| l.split_once(" http://127."))
+            .map(|(what, _)| what.to_owned())
+            .collect();
         let expected = if role == "test" { vec!["demo", "Open"] } else { vec![listener] };
         assert_eq!(announced, expected, "{role}");
     }
@@ -295,17 +361,30 @@ async fn each_role_serves_its_own_and_nothing_else() {
 
 #[tokio::test]
 async fn administration_and_metrics_can_have_listeners_of_their_own() {
-    let server = Setup::new().env("AO_ADMIN__LISTEN", "127.0.0.1:0").env("AO_METRICS__LISTEN", "127.0.0.1:0").start().await;
+    let server = Setup::new()
+        .env("AO_ADMIN__LISTEN", "127.0.0.1:0")
+        .env("AO_METRICS__LISTEN", "127.0.0.1:0")
+        .start()
+        .await;
     for listener in ["websocket", "api", "demo", "admin", "metrics"] {
         for path in ["/livez", "/readyz"] {
-            assert_eq!(http::get(server.address(listener), path).await.status, 200, "{path} of {listener}");
+            assert_eq!(
+                http::get(server.address(listener), path).await.status,
+                200,
+                "{path} of {listener}"
+            );
         }
         for (path, only) in [("/admin/monitor/stat", "admin"), ("/metrics", "metrics")] {
             let expected = if listener == only { 200 } else { 404 };
-            assert_eq!(http::get(server.address(listener), path).await.status, expected, "{path} of {listener}");
+            assert_eq!(
+                http::get(server.address(listener), path).await.status,
+                expected,
+                "{path} of {listener}"
+            );
         }
     }
-    let elsewhere = http::post(server.websocket(), "/user/create_token", &json!({ "uid": "anna" })).await;
+    let elsewhere =
+        http::post(server.websocket(), "/user/create_token", &json!({ "uid": "anna" })).await;
     assert_eq!(elsewhere.status, 404);
     assert!(elsewhere.body.contains(&server.api().port().to_string()), "{elsewhere:?}");
 }
@@ -316,14 +395,18 @@ async fn metrics_count_what_happens() {
     let anna = server.member("anna", "attic").await;
     let value = async |name: &str| {
         let page = http::get(server.api(), "/metrics").await;
-        assert!(page.header("content-type").unwrap().starts_with("application/openmetrics-text"), "{page:?}");
+        assert!(
+            page.header("content-type").unwrap().starts_with("application/openmetrics-text"),
+            "{page:?}"
+        );
         assert!(page.body.ends_with("# EOF\n"), "{page:?}");
         // No label names a user or a room.
         assert!(!page.body.contains("anna") && !page.body.contains("attic"), "{page:?}");
         let line = page.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0, |number| number.parse::<u64>().unwrap())
     };
-    let names = ["insert", "update", "ignore"].map(|kind| format!("always_online_messages_total{{storage=\"{kind}\"}}"));
+    let names = ["insert", "update", "ignore"]
+        .map(|kind| format!("always_online_messages_total{{storage=\"{kind}\"}}"));
     let before = value(&names[0]).await;
     assert_eq!(value("always_online_connections").await, 1);
     for (storage, name) in names.iter().enumerate() {
@@ -345,15 +428,29 @@ async fn logs_hold_no_secret() {
     let credentials = format!("uid={admin}&token={token}");
     let mut secrets = vec![token.clone(), "guessed-secret".to_owned()];
 
-    let created = http::post(server.api(), &format!("/user/create_token?{credentials}"), &json!({ "uid": "anna" })).await.json();
+    let created = http::post(
+        server.api(),
+        &format!("/user/create_token?{credentials}"),
+        &json!({ "uid": "anna" }),
+    )
+    .await
+    .json();
     secrets.push(created["data"]["token"].as_str().unwrap().to_owned());
-    let refreshed = http::post(server.api(), &format!("/user/refresh_token?{credentials}"), &json!({ "uid": "anna" })).await.json();
+    let refreshed = http::post(
+        server.api(),
+        &format!("/user/refresh_token?{credentials}"),
+        &json!({ "uid": "anna" }),
+    )
+    .await
+    .json();
     let valid = refreshed["data"]["token"].as_str().unwrap().to_owned();
     for path in ["/admin/monitor/stat", "/admin/no_such_route", "/user/create_token"] {
         http::get(server.websocket(), &format!("{path}?{credentials}")).await;
     }
     http::get(server.websocket(), "/admin/monitor/stat?uid=admin&token=guessed-secret").await;
-    http::raw(server.api(), format!("BROKEN /user/create_token?{credentials}\r\n\r\n").as_bytes()).await.ok();
+    http::raw(server.api(), format!("BROKEN /user/create_token?{credentials}\r\n\r\n").as_bytes())
+        .await
+        .ok();
 
     let mut anna = server.guest().await;
     secrets.push(anna.engine_sid.clone());
@@ -376,14 +473,20 @@ async fn logs_hold_no_secret() {
 
 #[tokio::test]
 async fn logs_can_be_json() {
-    let mut server = Setup::new().env("AO_LOG__FORMAT", "json").env("AO_LOG", "debug").start().await;
+    let mut server =
+        Setup::new().env("AO_LOG__FORMAT", "json").env("AO_LOG", "debug").start().await;
     server.member("anna", "attic").await;
     assert_eq!(server.terminate().await, 0);
     let log = server.stderr();
     assert!(!log.is_empty());
     for line in log.lines() {
         let entry: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
-        assert!(entry["timestamp"].is_string() && entry["level"].is_string() && entry["fields"].is_object(), "{line}");
+        assert!(
+            entry["timestamp"].is_string()
+                && entry["level"].is_string()
+                && entry["fields"].is_object(),
+            "{line}"
+        );
     }
     // People and scripts read the addresses on stdout in any case.
     assert!(server.stdout().starts_with("always-online "), "{}", server.stdout());

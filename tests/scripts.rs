@@ -1,4 +1,5 @@
-//! How scripts/test runs its parts (`run_parts` in scripts/common.sh). The parts here are stubs: tests/scripts/stub.
+//! How scripts/test runs its parts (`run_parts` in scripts/common.sh). The parts here are stubs:
+//! tests/scripts/stub.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, to fail is to panic")]
 #![allow(clippy::disallowed_methods, reason = "the scripts know no paused time")]
 
@@ -11,7 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Starts it with these parts. Signals are as a terminal leaves them, even if whoever runs these tests ignores some.
+/// Starts it with these parts. Signals are as a terminal leaves them, even if whoever runs these
+/// tests ignores some.
 fn start(parts: &[&str]) -> Child {
     Command::new("env")
         .args([
@@ -51,7 +53,13 @@ fn sum(printed: &str) -> (Vec<(&str, &str)>, &str) {
 #[test]
 fn each_part_runs_even_if_another_failed_and_the_sum_says_which() {
     let (code, printed) = run(&["good", "bad", "killed", "slow", "good"]);
-    let rows = vec![("good", "passed"), ("bad", "failed"), ("killed", "failed"), ("slow", "failed"), ("good", "passed")];
+    let rows = vec![
+        ("good", "passed"),
+        ("bad", "failed"),
+        ("killed", "failed"),
+        ("slow", "failed"),
+        ("good", "passed"),
+    ];
     assert_eq!(sum(&printed), (rows, "2 passed, 3 failed"));
     assert_eq!(code, Some(1));
     assert_eq!(printed.matches("good ran").count(), 2);
@@ -77,7 +85,13 @@ fn a_signal_ends_all_of_it_after_the_part_has_cleaned_up() {
                 break pids.split_whitespace().map(str::to_owned).collect();
             }
         };
-        assert!(Command::new("kill").args([&format!("-{signal}"), &runner.id().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([&format!("-{signal}"), &runner.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
         let ended = runner.wait().unwrap();
         assert_eq!(ended.code(), Some(code), "by {signal}: {:?}", ended.signal());
         let mut rest = String::new();
@@ -85,7 +99,10 @@ fn a_signal_ends_all_of_it_after_the_part_has_cleaned_up() {
         assert_eq!(rest, "cleaned\n");
         for pid in pids {
             // The signal has been sent to all of them; that one ends because of it takes a moment.
-            let lives = || fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+            let lives = || {
+                fs::read_to_string(format!("/proc/{pid}/stat"))
+                    .is_ok_and(|stat| !stat.contains(") Z "))
+            };
             let begun = Instant::now();
             while lives() {
                 assert!(begun.elapsed() < Duration::from_secs(60), "{pid} outlived {signal}");

@@ -21,13 +21,16 @@ mod progress;
 
 use progress::Console;
 
-/// The least time that a server gets for an answer: a copy asks for more at once than a client does.
+/// The least time that a server gets for an answer: a copy asks for more at once than a client
+/// does.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why there is no copy, or a part of one.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
-    #[error("neither AO_STORE__MESSAGES nor AO_STORE__TOKENS is a URL: name the servers that are to be copied from or to")]
+    #[error(
+        "neither AO_STORE__MESSAGES nor AO_STORE__TOKENS is a URL: name the servers that are to be copied from or to"
+    )]
     NoServers,
     #[error(transparent)]
     Start(#[from] StartError),
@@ -70,16 +73,21 @@ pub async fn copy(config: &Config, from: End, to: End) -> Result<Copied, CopyErr
         End::Embedded => Volume::source,
         End::Servers => Volume::target,
     };
-    let volume = open(&config.store.path, Arc::new(SystemClock), Arc::new(SystemRng)).map_err(|e| StartError::Store(e.into()))?;
+    let volume = open(&config.store.path, Arc::new(SystemClock), Arc::new(SystemRng))
+        .map_err(|e| StartError::Store(e.into()))?;
     // Both before anything is copied: a wrong address should not come to light after an hour.
     let redis = match messages {
-        Backend::Url(url) => {
-            Some(RedisArchive::connect(url, &config.store.key_prefix, deadline).await.map_err(|e| StartError::Store(e.into()))?)
-        }
+        Backend::Url(url) => Some(
+            RedisArchive::connect(url, &config.store.key_prefix, deadline)
+                .await
+                .map_err(|e| StartError::Store(e.into()))?,
+        ),
         Backend::Embedded => None,
     };
     let mongodb = match tokens {
-        Backend::Url(url) => Some(MongoVault::connect(url, deadline).await.map_err(StartError::from)?),
+        Backend::Url(url) => {
+            Some(MongoVault::connect(url, deadline).await.map_err(StartError::from)?)
+        }
         Backend::Embedded => None,
     };
     let console = Console::new();
@@ -91,7 +99,8 @@ pub async fn copy(config: &Config, from: End, to: End) -> Result<Copied, CopyErr
     if let Some(mongodb) = &mongodb {
         let (source, target) = direction::<dyn Vault>(from, &volume, mongodb);
         let users = accounts::copy(source, target, Realm::User, &console).await?;
-        copied.accounts = Some([users, accounts::copy(source, target, Realm::Admin, &console).await?]);
+        copied.accounts =
+            Some([users, accounts::copy(source, target, Realm::Admin, &console).await?]);
     }
     Ok(copied)
 }
@@ -120,24 +129,39 @@ impl fmt::Display for Copied {
         };
         let mut notes = Vec::new();
         match &self.messages {
-            None => notes.push("messages were not copied: AO_STORE__MESSAGES names no server".to_owned()),
+            None => notes
+                .push("messages were not copied: AO_STORE__MESSAGES names no server".to_owned()),
             Some(report) => {
                 line("rooms", report.rooms)?;
                 line("inserts", report.inserts)?;
                 line("updates", report.updates)?;
                 let note = |count: u64, text: &str| (count > 0).then(|| format!("{count} {text}"));
-                notes.extend(note(report.kept, "updates are newer in the target, and were kept there"));
-                notes.extend(note(report.unreadable, "entries are no JSON: they keep their places and times, without a message"));
-                notes.extend(note(report.refused, "rooms, keys or updates were not copied: see above"));
+                notes.extend(note(
+                    report.kept,
+                    "updates are newer in the target, and were kept there",
+                ));
+                notes.extend(note(
+                    report.unreadable,
+                    "entries are no JSON: they keep their places and times, without a message",
+                ));
+                notes.extend(note(
+                    report.refused,
+                    "rooms, keys or updates were not copied: see above",
+                ));
             }
         }
         match &self.accounts {
-            None => notes.push("users and admins were not copied: AO_STORE__TOKENS names no server".to_owned()),
+            None => notes.push(
+                "users and admins were not copied: AO_STORE__TOKENS names no server".to_owned(),
+            ),
             Some(reports) => {
                 for (what, report) in ["users", "admins"].into_iter().zip(reports) {
                     line(what, report.accounts)?;
                     if report.kept > 0 {
-                        notes.push(format!("{} {what} have another token in the target, and kept it", report.kept));
+                        notes.push(format!(
+                            "{} {what} have another token in the target, and kept it",
+                            report.kept
+                        ));
                     }
                     if report.refused > 0 {
                         notes.push(format!("some {what} were not copied: see above"));

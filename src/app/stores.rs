@@ -57,20 +57,33 @@ impl Stores {
         match (&config.store.messages, elsewhere) {
             (Backend::Embedded, None) => {
                 let store = files()?;
-                Ok(Stores { embedded: true, first_start: store.first_start(), ..Self::of(store.clone(), store) })
+                Ok(Stores {
+                    embedded: true,
+                    first_start: store.first_start(),
+                    ..Self::of(store.clone(), store)
+                })
             }
             (Backend::Embedded, Some(tokens)) => Ok(Self::of(files()?, tokens)),
             (Backend::Url(url), None) => {
                 let store = open_redis(config, url, rng.clone(), supervisor).await?;
                 let files = files()?;
-                Ok(Stores { first_start: files.first_start(), files: Some(files.clone()), ..Self::of(store, files) })
+                Ok(Stores {
+                    first_start: files.first_start(),
+                    files: Some(files.clone()),
+                    ..Self::of(store, files)
+                })
             }
-            (Backend::Url(url), Some(tokens)) => Ok(Self::of(open_redis(config, url, rng.clone(), supervisor).await?, tokens)),
+            (Backend::Url(url), Some(tokens)) => {
+                Ok(Self::of(open_redis(config, url, rng.clone(), supervisor).await?, tokens))
+            }
         }
     }
 
     /// All but tokens in one.
-    fn of<S: Broker + Presence + Cluster + Limits + 'static>(store: Arc<S>, tokens: Arc<dyn Tokens>) -> Self {
+    fn of<S: Broker + Presence + Cluster + Limits + 'static>(
+        store: Arc<S>,
+        tokens: Arc<dyn Tokens>,
+    ) -> Self {
         Stores {
             broker: store.clone(),
             presence: store.clone(),
@@ -93,7 +106,11 @@ fn updates(config: &Config) -> UpdateLimit {
     UpdateLimit { entries: config.store.updates, bytes: config.store.update_bytes.bytes() as u64 }
 }
 
-fn open_embedded(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Result<Arc<Embedded>, OpenError> {
+fn open_embedded(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+) -> Result<Arc<Embedded>, OpenError> {
     Ok(Embedded::open(embedded::Options {
         path: config.store.path.clone(),
         durability: match config.store.durability {
@@ -109,28 +126,48 @@ fn open_embedded(config: &Config, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> R
     })?)
 }
 
-/// Refuses the session of a user whose credentials were revoked, on whatever node it is, and tells whether that was done. Where messages are in a
-/// server's own files, that is the server that has them.
+/// Refuses the session of a user whose credentials were revoked, on whatever node it is, and tells
+/// whether that was done. Where messages are in a server's own files, that is the server that has
+/// them.
 ///
 /// # Errors
 /// The store does not answer, or there are no such files here.
 pub async fn expel(config: &Config, uid: &Uid) -> Result<Expelled, StartError> {
     match &config.store.messages {
-        Backend::Url(url) => Ok(redis::expel(redis_options(config, url, Arc::new(SystemRng), &Supervisor::default()), uid).await?),
+        Backend::Url(url) => Ok(redis::expel(
+            redis_options(config, url, Arc::new(SystemRng), &Supervisor::default()),
+            uid,
+        )
+        .await?),
         Backend::Embedded => {
             let noted = matches!(config.store.tokens, Backend::Embedded);
             let (path, uid) = (config.store.path.clone(), uid.clone());
-            let expelled = tokio::task::spawn_blocking(move || embedded::expel(&path, &uid, noted, &SystemClock)).await;
-            Ok(expelled.map_err(|e| StoreError::OutcomeUnknown(e.to_string()))?.map_err(OpenError::from)?)
+            let expelled = tokio::task::spawn_blocking(move || {
+                embedded::expel(&path, &uid, noted, &SystemClock)
+            })
+            .await;
+            Ok(expelled
+                .map_err(|e| StoreError::OutcomeUnknown(e.to_string()))?
+                .map_err(OpenError::from)?)
         }
     }
 }
 
-async fn open_redis(config: &Config, url: &SecretUrl, rng: Arc<dyn Rng>, supervisor: &Supervisor) -> Result<Arc<Redis>, OpenError> {
+async fn open_redis(
+    config: &Config,
+    url: &SecretUrl,
+    rng: Arc<dyn Rng>,
+    supervisor: &Supervisor,
+) -> Result<Arc<Redis>, OpenError> {
     Ok(Redis::open(redis_options(config, url, rng, supervisor)).await?)
 }
 
-fn redis_options(config: &Config, url: &SecretUrl, rng: Arc<dyn Rng>, supervisor: &Supervisor) -> redis::Options {
+fn redis_options(
+    config: &Config,
+    url: &SecretUrl,
+    rng: Arc<dyn Rng>,
+    supervisor: &Supervisor,
+) -> redis::Options {
     redis::Options {
         url: url.expose().to_owned(),
         shown: url.to_string(),

@@ -22,8 +22,12 @@ impl Accounts {
     pub async fn open(config: &Config) -> Result<Accounts, StartError> {
         let clock = Arc::new(SystemClock);
         Ok(match &config.store.tokens {
-            Backend::Embedded => Accounts::Embedded(embedded::Accounts::open(&config.store.path, clock).map_err(OpenError::from)?),
-            Backend::Url(url) => Accounts::MongoDb(mongodb::Accounts::open(url, config.store.deadline, clock).await?),
+            Backend::Embedded => Accounts::Embedded(
+                embedded::Accounts::open(&config.store.path, clock).map_err(OpenError::from)?,
+            ),
+            Backend::Url(url) => {
+                Accounts::MongoDb(mongodb::Accounts::open(url, config.store.deadline, clock).await?)
+            }
         })
     }
 
@@ -44,7 +48,10 @@ impl Accounts {
 }
 
 /// The tokens of a server, where they are not in the embedded store.
-pub(super) async fn elsewhere(config: &Config, clock: Arc<dyn Clock>) -> Result<Option<Arc<dyn Tokens>>, StartError> {
+pub(super) async fn elsewhere(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+) -> Result<Option<Arc<dyn Tokens>>, StartError> {
     let Backend::Url(url) = &config.store.tokens else { return Ok(None) };
     let accounts = mongodb::Accounts::open(url, config.store.deadline, clock).await?;
     tracing::info!(%url, "tokens are kept in MongoDB");
@@ -55,7 +62,9 @@ pub(super) async fn elsewhere(config: &Config, clock: Arc<dyn Clock>) -> Result<
     }
     // A server that many may share gets no administrator by itself: who starts first can't be told.
     if accounts.list(Realm::Admin).await?.is_empty() {
-        tracing::warn!("there is no administrator: make one with `always-online admin create NAME`");
+        tracing::warn!(
+            "there is no administrator: make one with `always-online admin create NAME`"
+        );
     }
     Ok(Some(accounts))
 }

@@ -1,5 +1,5 @@
-//! Where data is kept: in this process's own files, or on a server named by a URL. Such a URL may hold a password, so it has
-//! no way to be printed whole but [`SecretUrl::expose`].
+//! Where data is kept: in this process's own files, or on a server named by a URL. Such a URL may
+//! hold a password, so it has no way to be printed whole but [`SecretUrl::expose`].
 
 use std::fmt;
 
@@ -39,23 +39,36 @@ impl SecretUrl {
     /// `text`, which may be a driver's complaint about this URL, without the secrets in it.
     pub fn scrub(&self, text: &str) -> String {
         let (before, query) = self.0.split_once('?').unwrap_or((&self.0, ""));
-        let userinfo = before.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map_or("", |(userinfo, _)| userinfo);
+        let userinfo = before
+            .split_once("://")
+            .and_then(|(_, rest)| rest.rsplit_once('@'))
+            .map_or("", |(userinfo, _)| userinfo);
         let password = userinfo.split_once(':').map_or("", |(_, password)| password);
-        let options = query.split('&').filter_map(|option| option.split_once('=')).filter(|(name, _)| is_secret(name));
+        let options = query
+            .split('&')
+            .filter_map(|option| option.split_once('='))
+            .filter(|(name, _)| is_secret(name));
         // A driver may quote one entry of a list, and a value as it is meant.
-        let values = options.flat_map(|(_, value)| std::iter::once(value).chain(value.split([',', ':'])));
-        let pieces = std::iter::once(password).chain(values).flat_map(|piece| [piece.to_owned(), decoded(piece)]);
+        let values =
+            options.flat_map(|(_, value)| std::iter::once(value).chain(value.split([',', ':'])));
+        let pieces = std::iter::once(password)
+            .chain(values)
+            .flat_map(|piece| [piece.to_owned(), decoded(piece)]);
         let mut pieces: Vec<String> = pieces.filter(|piece| !piece.is_empty()).collect();
         pieces.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
         pieces.into_iter().fold(text.to_owned(), |text, piece| text.replace(&piece, HIDDEN))
     }
 
-    /// The URL if its scheme is one of `schemes` and it names a host. An `@` after the host would be a password with a bare `/`,
-    /// `?` or `#` in it, and hiding would miss its end: it has to be percent-encoded.
+    /// The URL if its scheme is one of `schemes` and it names a host. An `@` after the host would
+    /// be a password with a bare `/`, `?` or `#` in it, and hiding would miss its end: it has
+    /// to be percent-encoded.
     fn parse(text: &str, schemes: &[&str]) -> Result<Self, String> {
         let (scheme, rest) = text.split_once("://").ok_or("expected embedded or a URL")?;
         if !schemes.contains(&scheme) {
-            return Err(format!("expected embedded or a URL that begins with {}", schemes.join(":// or ") + "://"));
+            return Err(format!(
+                "expected embedded or a URL that begins with {}",
+                schemes.join(":// or ") + "://"
+            ));
         }
         let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
@@ -74,7 +87,8 @@ impl SecretUrl {
 
 impl fmt::Display for SecretUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (before, query) = self.0.split_once('?').map_or((self.0.as_str(), None), |(b, q)| (b, Some(q)));
+        let (before, query) =
+            self.0.split_once('?').map_or((self.0.as_str(), None), |(b, q)| (b, Some(q)));
         match before.split_once("://") {
             Some((scheme, rest)) => match rest.rsplit_once('@') {
                 Some((_, host)) => write!(f, "{scheme}://{HIDDEN}@{host}")?,
@@ -104,7 +118,9 @@ fn decoded(part: &str) -> String {
     let mut bytes = Vec::with_capacity(part.len());
     let mut rest = part.as_bytes();
     while let [first, tail @ ..] = rest {
-        let hex = tail.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        let hex = tail
+            .get(..2)
+            .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
         match (first, hex) {
             (b'%', Some(byte)) => {
                 bytes.push(byte);
@@ -119,10 +135,13 @@ fn decoded(part: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Options of drivers that hold secrets: `tlsCertificateKeyFilePassword`, `authMechanismProperties` (an AWS session token).
+/// Options of drivers that hold secrets: `tlsCertificateKeyFilePassword`, `authMechanismProperties`
+/// (an AWS session token).
 fn is_secret(option: &str) -> bool {
     let option = option.to_ascii_lowercase();
-    ["pass", "secret", "token", "authmechanismproperties", "key"].iter().any(|part| option.contains(part))
+    ["pass", "secret", "token", "authmechanismproperties", "key"]
+        .iter()
+        .any(|part| option.contains(part))
 }
 
 /// Where messages are kept.
@@ -169,17 +188,21 @@ mod tests {
             assert_eq!(url.expose(), text);
         }
         let url = "mongodb+srv://u:s3cret@a.example,b.example/?tls=true&tlsCertificateKeyFilePassword=s3cret";
-        let shown = "mongodb+srv://***@a.example,b.example/?tls=true&tlsCertificateKeyFilePassword=***";
+        let shown =
+            "mongodb+srv://***@a.example,b.example/?tls=true&tlsCertificateKeyFilePassword=***";
         assert_eq!((TOKENS.parse)(url).unwrap().to_string(), shown);
     }
 
     #[test]
     fn a_text_about_a_url_is_told_without_its_secrets() {
-        let url = "mongodb://anna:s3cret%2F1@a.example/?tls=1&authMechanismProperties=TOKEN:abc%3D,odd";
+        let url =
+            "mongodb://anna:s3cret%2F1@a.example/?tls=1&authMechanismProperties=TOKEN:abc%3D,odd";
         let Backend::Url(url) = (TOKENS.parse)(url).unwrap() else { panic!("{url}") };
         let text = "anna at a.example gave s3cret/1 or s3cret%2F1, abc= and odd";
         assert_eq!(url.scrub(text), "anna at a.example gave *** or ***, *** and ***");
-        let Backend::Url(url) = (TOKENS.parse)("mongodb://a.example").unwrap() else { panic!("no URL") };
+        let Backend::Url(url) = (TOKENS.parse)("mongodb://a.example").unwrap() else {
+            panic!("no URL")
+        };
         assert_eq!(url.scrub("no secret"), "no secret");
     }
 

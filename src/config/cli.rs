@@ -1,16 +1,20 @@
-//! The command line of the whole binary. The commands are written down here; the flags come from the table of settings, one
-//! each, and may stand before or after the command.
+//! The command line of the whole binary. The commands are written down here; the flags come from
+//! the table of settings, one each, and may stand before or after the command.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{
+    Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    error::ErrorKind,
+};
 
 use super::setting::{find, settings};
 use super::{Config, Flags, Problems};
 
-/// A parsed command line. Its `Debug` names the flags without their values: one may be a URL with a password.
+/// A parsed command line. Its `Debug` names the flags without their values: one may be a URL with a
+/// password.
 #[derive(Clone)]
 pub struct Cli {
     /// What to do.
@@ -57,7 +61,8 @@ pub enum Command {
     PrintConfig,
     /// Print the reference of all settings.
     PrintReference,
-    /// Ask a running server whether it is ready: the one at this URL, else the one of this configuration.
+    /// Ask a running server whether it is ready: the one at this URL, else the one of this
+    /// configuration.
     Health(Option<String>),
 }
 
@@ -91,7 +96,8 @@ impl Role {
     }
 }
 
-/// One end of a copy. The configuration says where it is, so that no password stands on the command line.
+/// One end of a copy. The configuration says where it is, so that no password stands on the command
+/// line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum End {
     /// The folder `store.path`
@@ -144,12 +150,14 @@ pub enum TokenCommand {
         /// The user's id
         uid: String,
     },
-    /// Hash all tokens in MongoDB, of admins too, for good; the original service can't read them then
+    /// Hash all tokens in MongoDB, of admins too, for good; the original service can't read them
+    /// then
     Seal,
 }
 
 impl Cli {
-    /// Parses the process's command line. Prints and exits on `--help`, `--version` and mistakes (exit code 2).
+    /// Parses the process's command line. Prints and exits on `--help`, `--version` and mistakes
+    /// (exit code 2).
     pub fn parse() -> Self {
         Self::try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
     }
@@ -158,12 +166,15 @@ impl Cli {
     ///
     /// # Errors
     /// What clap has to say: mistakes, but also `--help` and `--version`.
-    pub fn try_parse_from(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+    pub fn try_parse_from(
+        arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Self, clap::Error> {
         let cli: Self = Arguments::try_parse_from(arguments)?.into();
         match cli.command {
-            Command::Copy { from, to } if from == to => {
-                Err(Self::definition().error(ErrorKind::ValueValidation, "FROM and TO are the same: one is embedded, the other servers"))
-            }
+            Command::Copy { from, to } if from == to => Err(Self::definition().error(
+                ErrorKind::ValueValidation,
+                "FROM and TO are the same: one is embedded, the other servers",
+            )),
             _ => Ok(cli),
         }
     }
@@ -177,7 +188,10 @@ impl Cli {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn config(&self, environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Config, Problems> {
+    pub fn config(
+        &self,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Config, Problems> {
         Config::load(self.file.as_deref(), environment, &self.flags)
     }
 }

@@ -70,7 +70,8 @@ fn the_named_file_is_read_below_environment_and_flags() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ao.toml");
     std::fs::write(&path, "[shutdown]\nbatch = 1\ndeadline = 1\njitter = 1\n").unwrap();
-    let line = ["ao", "check-config", "--config", path.to_str().unwrap(), "--shutdown-jitter", "3s"];
+    let line =
+        ["ao", "check-config", "--config", path.to_str().unwrap(), "--shutdown-jitter", "3s"];
     let environment = [("AO_SHUTDOWN__DEADLINE", "2s"), ("AO_SHUTDOWN__JITTER", "2s")];
     let environment = environment.map(|(name, value)| (name.into(), value.into()));
     let shutdown = Cli::try_parse_from(line).unwrap().config(environment).unwrap().shutdown;
@@ -86,16 +87,27 @@ fn an_empty_value_is_a_value() {
 
 #[test]
 fn mistakes_end_with_code_2_and_a_suggestion() {
-    for line in
-        ["ao --websoket-listen :1", "ao webbsocket", "ao token", "ao admin create", "ao --log", "ao --log a --log b", "ao admin list x"]
-    {
+    for line in [
+        "ao --websoket-listen :1",
+        "ao webbsocket",
+        "ao token",
+        "ao admin create",
+        "ao --log",
+        "ao --log a --log b",
+        "ao admin list x",
+    ] {
         assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
     }
-    assert!(parse("ao --websoket-listen :1").unwrap_err().to_string().contains("'--websocket-listen'"));
+    assert!(
+        parse("ao --websoket-listen :1").unwrap_err().to_string().contains("'--websocket-listen'")
+    );
     assert!(parse("ao webbsocket").unwrap_err().to_string().contains("'websocket'"));
     // A negative number is a bad value, reported with all others, not an unknown flag.
     let told = parse("ao --runtime-workers -1").unwrap().config([]).unwrap_err().to_string();
-    assert_eq!(told, "--runtime-workers: runtime.workers = \"-1\": expected a number from 0 to 1024");
+    assert_eq!(
+        told,
+        "--runtime-workers: runtime.workers = \"-1\": expected a number from 0 to 1024"
+    );
 }
 
 #[test]
@@ -106,12 +118,24 @@ fn help_names_every_setting_in_all_its_forms() {
     for setting in settings() {
         let default = if setting.default.is_empty() { "empty" } else { setting.default };
         let facts = format!("[default: {default}] [env: {}]", setting.env);
-        assert!(help.contains(&format!("--{} <{}>", setting.flag, setting.value_name)), "{}", setting.key);
+        assert!(
+            help.contains(&format!("--{} <{}>", setting.flag, setting.value_name)),
+            "{}",
+            setting.key
+        );
         assert!(help.contains(&facts), "{facts}");
         assert!(help.contains(setting.values), "{}", setting.values);
-        assert!(help.contains(&format!("[{}] ", if setting.section.is_empty() { "compat" } else { setting.section })));
+        assert!(help.contains(&format!(
+            "[{}] ",
+            if setting.section.is_empty() { "compat" } else { setting.section }
+        )));
     }
-    for text in ["socket.io and /admin 0.0.0.0:3000", "the token API /user 127.0.0.1:4000", "demo pages 127.0.0.1:5000", "Examples:"] {
+    for text in [
+        "socket.io and /admin 0.0.0.0:3000",
+        "the token API /user 127.0.0.1:4000",
+        "demo pages 127.0.0.1:5000",
+        "Examples:",
+    ] {
         assert!(help.contains(text), "{text}");
     }
 }
@@ -119,5 +143,8 @@ fn help_names_every_setting_in_all_its_forms() {
 #[test]
 fn the_version_is_the_crates() {
     let error = parse("ao --version").unwrap_err();
-    assert_eq!((error.exit_code(), error.to_string().trim()), (0, concat!("always-online ", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(
+        (error.exit_code(), error.to_string().trim()),
+        (0, concat!("always-online ", env!("CARGO_PKG_VERSION")))
+    );
 }

@@ -1,11 +1,13 @@
-//! Spans of time as people write them: `500ms`, `10s`, `2m`, `1h`, `1d`; a bare integer counts seconds.
+//! Spans of time as people write them: `500ms`, `10s`, `2m`, `1h`, `1d`; a bare integer counts
+//! seconds.
 
 use std::time::Duration;
 
 use super::kind::{Kind, Shape};
 
 /// Milliseconds per unit, largest first.
-const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+const UNITS: [(&str, u64); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Far beyond any use, and still far from where adding to an `Instant` overflows.
 const MAX: Duration = Duration::from_secs(3650 * 86_400);
@@ -27,7 +29,8 @@ pub const DURATION: Kind<Duration> = Kind {
 };
 
 /// A span of time that may be zero.
-pub const DURATION_OR_ZERO: Kind<Duration> = Kind { values: "a duration: 0, 500ms, 10s, 2m, 1h, 1d, or whole seconds", parse, ..DURATION };
+pub const DURATION_OR_ZERO: Kind<Duration> =
+    Kind { values: "a duration: 0, 500ms, 10s, 2m, 1h, 1d, or whole seconds", parse, ..DURATION };
 
 /// A span of time above zero, or never.
 pub const DURATION_OR_OFF: Kind<Option<Duration>> = Kind {
@@ -48,14 +51,19 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
     let (count, unit) = text.split_at(digits);
     let unit = if unit.is_empty() { "s" } else { unit.trim_start() };
     let scale = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, scale)| *scale);
-    let duration = scale.zip(count.parse::<u64>().ok()).and_then(|(scale, count)| count.checked_mul(scale));
-    duration.map(Duration::from_millis).filter(|duration| *duration <= MAX).ok_or_else(|| EXPECTED.into())
+    let duration =
+        scale.zip(count.parse::<u64>().ok()).and_then(|(scale, count)| count.checked_mul(scale));
+    duration
+        .map(Duration::from_millis)
+        .filter(|duration| *duration <= MAX)
+        .ok_or_else(|| EXPECTED.into())
 }
 
 /// In the largest unit of which there are at least two, so that `60s` stays `60s`.
 pub(super) fn print(duration: Duration) -> String {
     let millis = duration.as_millis();
-    let fits = |scale: u64| millis.is_multiple_of(u128::from(scale)) && millis >= 2 * u128::from(scale);
+    let fits =
+        |scale: u64| millis.is_multiple_of(u128::from(scale)) && millis >= 2 * u128::from(scale);
     match UNITS.iter().find(|(_, scale)| fits(*scale)) {
         _ if millis == 0 => "0s".into(),
         _ if millis == 1_000 => "1s".into(),
@@ -95,7 +103,20 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for text in ["", "s", "-1s", "+1s", "1.5s", "1m30s", "10 parsecs", "10S", "3651d", "99999999999999999999", " 1s", "1s "] {
+        for text in [
+            "",
+            "s",
+            "-1s",
+            "+1s",
+            "1.5s",
+            "1m30s",
+            "10 parsecs",
+            "10S",
+            "3651d",
+            "99999999999999999999",
+            " 1s",
+            "1s ",
+        ] {
             assert!(parse(text).is_err(), "{text:?}");
         }
         assert!((DURATION.parse)("0ms").is_err());

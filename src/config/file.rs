@@ -11,8 +11,9 @@ use super::setting::{Setting, find, settings};
 
 /// The file's text. The one place where the configuration touches the file system.
 pub(super) fn read(path: &Path) -> Result<String, Problem> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Problem::new(Place::File(path.into()), format!("the configuration cannot be read: {error}")))
+    std::fs::read_to_string(path).map_err(|error| {
+        Problem::new(Place::File(path.into()), format!("the configuration cannot be read: {error}"))
+    })
 }
 
 /// Adds the file's values to the layers. After a syntax error there are none.
@@ -68,17 +69,26 @@ impl File<'_> {
 
     /// Something at the top level that is neither a section nor a top-level key.
     fn unknown_top(&mut self, name: &str, key: Option<&Key>, item: &Item) {
-        let mut sections: Vec<_> = settings().iter().map(|setting| setting.section).filter(|s| !s.is_empty()).collect();
+        let mut sections: Vec<_> =
+            settings().iter().map(|setting| setting.section).filter(|s| !s.is_empty()).collect();
         sections.dedup();
         let place = self.at(key, item);
         if item.is_table_like() || item.is_array_of_tables() {
-            let meant = nearest(name, sections.iter().copied()).map(|section| format!("[{section}]"));
+            let meant =
+                nearest(name, sections.iter().copied()).map(|section| format!("[{section}]"));
             self.unknown(place, format!("unknown section [{name}]"), meant.as_deref(), &sections);
         } else {
             let top = settings().iter().filter(|setting| setting.section.is_empty());
             let top: Vec<_> = top.map(|setting| setting.key).collect();
-            let meant = nearest(name, top.iter().copied()).or_else(|| elsewhere(name)).or_else(|| nearest(name, sections.iter().copied()));
-            self.unknown(place, format!("unknown key {name:?} outside of any section"), meant, &top);
+            let meant = nearest(name, top.iter().copied())
+                .or_else(|| elsewhere(name))
+                .or_else(|| nearest(name, sections.iter().copied()));
+            self.unknown(
+                place,
+                format!("unknown key {name:?} outside of any section"),
+                meant,
+                &top,
+            );
         }
     }
 
@@ -99,7 +109,11 @@ impl File<'_> {
             None => {
                 let shown = start.and_then(|span| self.text.get(span)).unwrap_or("…");
                 let shown: String = shown.lines().next().unwrap_or("…").chars().take(60).collect();
-                let literals = if setting.shape == Shape::List { "a string or an array of strings" } else { "a string" };
+                let literals = if setting.shape == Shape::List {
+                    "a string or an array of strings"
+                } else {
+                    "a string"
+                };
                 let why = format!("expected {literals}: {}", setting.values);
                 self.layers.refuse(setting, place, &shown, &why);
             }
@@ -135,6 +149,13 @@ fn elsewhere(name: &str) -> Option<&'static str> {
 fn place(path: &Path, text: &str, offset: usize) -> Place {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().trim_start_matches('\u{feff}').chars().count() + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches('\u{feff}')
+        .chars()
+        .count()
+        + 1;
     Place::Line(path.into(), line, column)
 }

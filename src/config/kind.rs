@@ -1,5 +1,6 @@
-//! What a setting's value looks like: how it is read from text, written back, and described to a person. Every layer (file,
-//! environment, flags) hands over text, so that a value means the same wherever it stands.
+//! What a setting's value looks like: how it is read from text, written back, and described to a
+//! person. Every layer (file, environment, flags) hands over text, so that a value means the same
+//! wherever it stands.
 
 use std::path::PathBuf;
 
@@ -16,7 +17,8 @@ pub enum Shape {
     List,
 }
 
-/// A kind of value. `parse` answers what was expected, never repeats the text it was given: it may be a secret.
+/// A kind of value. `parse` answers what was expected, never repeats the text it was given: it may
+/// be a secret.
 pub struct Kind<T> {
     /// Stands for the value in `--help`: `DURATION`.
     pub name: &'static str,

@@ -1,5 +1,6 @@
-//! The layers of a configuration: file, environment, flags. Each adds text for known keys and problems for unknown ones; the
-//! sections then take their values. A bad value is reported in whichever layer it stands, even where a higher one overrules it.
+//! The layers of a configuration: file, environment, flags. Each adds text for known keys and
+//! problems for unknown ones; the sections then take their values. A bad value is reported in
+//! whichever layer it stands, even where a higher one overrules it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -25,8 +26,15 @@ impl Layers {
         self.given.entry(setting.key).or_default().push((place, text));
     }
 
-    /// A value that cannot be used. `shown` is how it was written, and is left out of the problem where it may be a secret.
-    pub(super) fn refuse(&mut self, setting: &'static Setting, place: Place, shown: &str, why: &str) -> &mut Problem {
+    /// A value that cannot be used. `shown` is how it was written, and is left out of the problem
+    /// where it may be a secret.
+    pub(super) fn refuse(
+        &mut self,
+        setting: &'static Setting,
+        place: Place,
+        shown: &str,
+        why: &str,
+    ) -> &mut Problem {
         let shown = if setting.secret { "(hidden)" } else { shown };
         let index = self.problems.len();
         self.bad.push(setting.key);
@@ -35,7 +43,10 @@ impl Layers {
     }
 
     /// Adds the variables that begin with `AO_`; others are none of our business.
-    pub(super) fn environment(&mut self, variables: impl IntoIterator<Item = (OsString, OsString)>) {
+    pub(super) fn environment(
+        &mut self,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) {
         for (name, value) in variables {
             let name = name.to_string_lossy().into_owned();
             let Some(rest) = name.strip_prefix("AO_") else {
@@ -57,7 +68,8 @@ impl Layers {
         }
     }
 
-    /// Adds the values of flags, by the key of their setting. Unknown flags are the command line's business.
+    /// Adds the values of flags, by the key of their setting. Unknown flags are the command line's
+    /// business.
     pub(super) fn flags(&mut self, flags: &BTreeMap<&'static str, String>) {
         for (key, text) in flags {
             if let Some(setting) = find(key) {
@@ -66,9 +78,14 @@ impl Layers {
         }
     }
 
-    /// The value in use of a setting: that of the highest layer which has a good one, else the default. `None` only when the
-    /// default itself is bad, which is a problem as well.
-    pub(super) fn take<T>(&mut self, key: &'static str, default: &'static str, kind: &Kind<T>) -> Option<T> {
+    /// The value in use of a setting: that of the highest layer which has a good one, else the
+    /// default. `None` only when the default itself is bad, which is a problem as well.
+    pub(super) fn take<T>(
+        &mut self,
+        key: &'static str,
+        default: &'static str,
+        kind: &Kind<T>,
+    ) -> Option<T> {
         let mut value = None;
         let mut source = Place::Default;
         for (place, text) in self.given.remove(key).unwrap_or_default() {
@@ -77,7 +94,8 @@ impl Layers {
                 Err(why) => {
                     let Some(setting) = find(key) else { continue };
                     let word = nearest(&text, kind.words.iter().copied());
-                    self.refuse(setting, place, &format!("{text:?}"), &why).suggestion = word.map(str::to_owned);
+                    self.refuse(setting, place, &format!("{text:?}"), &why).suggestion =
+                        word.map(str::to_owned);
                 }
             }
         }
@@ -85,7 +103,8 @@ impl Layers {
         value.or_else(|| match (kind.parse)(default) {
             Ok(good) => Some(good),
             Err(why) => {
-                self.problems.push(Problem::new(Place::Default, format!("{key} = {default:?}: {why}")));
+                self.problems
+                    .push(Problem::new(Place::Default, format!("{key} = {default:?}: {why}")));
                 None
             }
         })
@@ -102,10 +121,12 @@ impl Layers {
     }
 }
 
-/// The variable meant by `AO_{rest}`: the one the rule `AO_SECTION__KEY` leads to, though the setting has a shorter name
-/// (`AO_LOG__FILTER` is `AO_LOG`), else the closest. The common prefix would make everything look alike.
+/// The variable meant by `AO_{rest}`: the one the rule `AO_SECTION__KEY` leads to, though the
+/// setting has a shorter name (`AO_LOG__FILTER` is `AO_LOG`), else the closest. The common prefix
+/// would make everything look alike.
 fn nearest_variable(rest: &str) -> Option<&'static str> {
-    let regular = settings().iter().find(|setting| setting.key.replace('.', "__").eq_ignore_ascii_case(rest));
+    let regular =
+        settings().iter().find(|setting| setting.key.replace('.', "__").eq_ignore_ascii_case(rest));
     let closest = || {
         let rests = settings().iter().filter_map(|setting| setting.env.strip_prefix("AO_"));
         let closest = nearest(rest, rests)?;

@@ -6,7 +6,8 @@ use std::net::Ipv6Addr;
 
 use super::kind::{Kind, Shape};
 
-/// Which origins may connect. Requests without an Origin header are not from a page, and are not judged here.
+/// Which origins may connect. Requests without an Origin header are not from a page, and are not
+/// judged here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origins {
     /// Every one.
@@ -41,12 +42,14 @@ impl fmt::Display for Origins {
     }
 }
 
-/// A normalised origin: lower-case `scheme://host[:port]`, http for ws and https for wss, without the scheme's default port.
+/// A normalised origin: lower-case `scheme://host[:port]`, http for ws and https for wss, without
+/// the scheme's default port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin(String);
 
 impl Origin {
-    /// Reads and normalises an origin. `None` for anything else: a path, a user, a wildcard, `null`.
+    /// Reads and normalises an origin. `None` for anything else: a path, a user, a wildcard,
+    /// `null`.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
         let (scheme, rest) = text.split_once("://")?;
@@ -56,7 +59,8 @@ impl Origin {
             other => (other, None), // apps: capacitor://localhost
         };
         let in_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
-        if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.chars().all(in_scheme) {
+        if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.chars().all(in_scheme)
+        {
             return None;
         }
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -174,10 +178,18 @@ mod tests {
     fn lists_are_read_and_written() {
         assert_eq!(parse("*"), Ok(Origins::Any));
         assert_eq!(parse("loopback"), Ok(Origins::Loopback));
-        let list = parse("https://a.example, wss://b.example:8443/,https://A.example:443,").unwrap();
+        let list =
+            parse("https://a.example, wss://b.example:8443/,https://A.example:443,").unwrap();
         assert_eq!(list.to_string(), "https://a.example,https://b.example:8443");
         assert_eq!(parse(&list.to_string()), Ok(list));
-        for text in ["", ",", "*,https://a.example", "https://a.example,loopback", "https://*.example", "lopback"] {
+        for text in [
+            "",
+            ",",
+            "*,https://a.example",
+            "https://a.example,loopback",
+            "https://*.example",
+            "lopback",
+        ] {
             assert!(parse(text).is_err(), "{text:?}");
         }
     }
@@ -185,10 +197,18 @@ mod tests {
     #[test]
     fn pages_are_allowed_or_not() {
         assert!(Origins::Any.allow("anything"));
-        for header in ["http://localhost", "http://localhost:5000", "http://127.0.0.1:1", "http://[::1]:5000", "http://LOCALHOST"] {
+        for header in [
+            "http://localhost",
+            "http://localhost:5000",
+            "http://127.0.0.1:1",
+            "http://[::1]:5000",
+            "http://LOCALHOST",
+        ] {
             assert!(Origins::Loopback.allow(header), "{header}");
         }
-        for header in ["https://localhost", "http://localhost.evil.example", "http://127.0.0.10", "null", ""] {
+        for header in
+            ["https://localhost", "http://localhost.evil.example", "http://127.0.0.10", "null", ""]
+        {
             assert!(!Origins::Loopback.allow(header), "{header}");
         }
         let list = parse("https://a.example").unwrap();

@@ -1,4 +1,5 @@
-//! The effective configuration as a TOML file that can be used again, with the origin of each value beside it.
+//! The effective configuration as a TOML file that can be used again, with the origin of each value
+//! beside it.
 
 use std::fmt::Write as _;
 
@@ -7,10 +8,13 @@ use super::setting::{Setting, find};
 use super::{Config, Origins, Place};
 
 impl Config {
-    /// Valid TOML of every setting. Credentials in URLs are `***`, and a comment says so; reading the rest again gives the
-    /// same configuration.
+    /// Valid TOML of every setting. Credentials in URLs are `***`, and a comment says so; reading
+    /// the rest again gives the same configuration.
     pub fn print(&self) -> String {
-        let mut toml = format!("# The effective configuration of always-online {}.\n", env!("CARGO_PKG_VERSION"));
+        let mut toml = format!(
+            "# The effective configuration of always-online {}.\n",
+            env!("CARGO_PKG_VERSION")
+        );
         let mut section = "";
         for (key, text) in self.values() {
             let Some(setting) = find(key) else { continue };
@@ -18,7 +22,8 @@ impl Config {
                 section = setting.section;
                 let _ = write!(toml, "\n# {}\n[{section}]\n", setting.about);
             }
-            let (name, value, origin) = (setting.name(), literal(setting, &text), self.origin(setting, &text));
+            let (name, value, origin) =
+                (setting.name(), literal(setting, &text), self.origin(setting, &text));
             let _ = writeln!(toml, "{name} = {value} # {origin}");
         }
         toml

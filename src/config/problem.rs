@@ -1,5 +1,5 @@
-//! What is wrong with a configuration, and where. Problems are collected and shown together: nobody wants to start the server
-//! five times to learn of five typing errors.
+//! What is wrong with a configuration, and where. Problems are collected and shown together: nobody
+//! wants to start the server five times to learn of five typing errors.
 
 use std::fmt;
 use std::path::PathBuf;

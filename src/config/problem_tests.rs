@@ -6,7 +6,11 @@ use std::ffi::OsString;
 use super::tests::{config, variables};
 use super::{Config, Flags};
 
-fn problems(toml: &str, environment: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Vec<String> {
+fn problems(
+    toml: &str,
+    environment: &[(&str, &str)],
+    flags: &[(&'static str, &str)],
+) -> Vec<String> {
     let problems = config(toml, environment, flags).unwrap_err();
     problems.to_string().lines().map(str::to_owned).collect()
 }
@@ -40,7 +44,8 @@ frobnicate = true
         ("AO_AUTH__IGNORE", "yes"),
         ("HOME", "nowhere"),
     ];
-    let flags = [("message.max_size", "17 MiB"), ("store.durability", "proces"), ("shutdown.batch", "0")];
+    let flags =
+        [("message.max_size", "17 MiB"), ("store.durability", "proces"), ("shutdown.batch", "0")];
     let told = problems(toml, &environment, &flags);
     let expected = [
         "ao.toml:1:10: compat = \"deploid\": expected documented or deployed; did you mean deployed?",
@@ -76,15 +81,26 @@ frobnicate = true
 fn a_bad_value_is_reported_even_where_a_higher_layer_overrules_it() {
     let told = problems("[demo]\nlisten = 'here'", &[], &[("demo.listen", ":3")]);
     assert_eq!(told.len(), 1);
-    assert!(told[0].starts_with("ao.toml:2:10: demo.listen = \"here\": expected an IP address and a port"), "{told:?}");
+    assert!(
+        told[0]
+            .starts_with("ao.toml:2:10: demo.listen = \"here\": expected an IP address and a port"),
+        "{told:?}"
+    );
 }
 
 #[test]
 fn broken_toml_has_a_place_and_hides_neither_the_other_layers_nor_shows_the_line() {
-    let told = problems("[log]\n[store]\nmessages = \"redis://:s3cret@a\n", &[("AO_STOR__PATH", "x")], &[]);
+    let told = problems(
+        "[log]\n[store]\nmessages = \"redis://:s3cret@a\n",
+        &[("AO_STOR__PATH", "x")],
+        &[],
+    );
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[0].starts_with("ao.toml:3:30: not valid TOML: "), "{told:?}");
-    assert!(told[1].starts_with("environment AO_STOR__PATH: ") && told[1].ends_with("did you mean AO_STORE__PATH?"));
+    assert!(
+        told[1].starts_with("environment AO_STOR__PATH: ")
+            && told[1].ends_with("did you mean AO_STORE__PATH?")
+    );
     assert!(!told[0].contains("s3cret"));
     let told = problems("[log]\r\nformat = 'text'\r\nformat = 'json'\r\n", &[], &[]);
     assert!(told[0].starts_with("ao.toml:3:1: not valid TOML: duplicate key"), "{told:?}");
@@ -94,9 +110,14 @@ fn broken_toml_has_a_place_and_hides_neither_the_other_layers_nor_shows_the_line
 fn a_file_that_cannot_be_read_is_a_problem_beside_the_others() {
     let folder = tempfile::tempdir().unwrap();
     for path in [folder.path().join("missing.toml"), folder.path().to_owned()] {
-        let problems = Config::load(Some(&path), variables(&[("AO_X", "1")]), &Flags::new()).unwrap_err().to_string();
+        let problems = Config::load(Some(&path), variables(&[("AO_X", "1")]), &Flags::new())
+            .unwrap_err()
+            .to_string();
         let told: Vec<_> = problems.lines().collect();
-        assert!(told[0].starts_with(&format!("{}: the configuration cannot be read: ", path.display())), "{told:?}");
+        assert!(
+            told[0].starts_with(&format!("{}: the configuration cannot be read: ", path.display())),
+            "{told:?}"
+        );
         assert_eq!(told.len(), 2);
     }
 }
@@ -112,19 +133,33 @@ fn a_variable_that_is_no_text_is_a_problem() {
 #[test]
 fn a_store_call_has_to_end_before_a_client_counts_as_gone() {
     let told = problems("[websocket]\nping_timeout = 5", &[], &[]);
-    assert_eq!(told, ["ao.toml:2:16: store.deadline (8s, default) must be below websocket.ping_timeout (5s, ao.toml:2:16)"]);
+    assert_eq!(
+        told,
+        [
+            "ao.toml:2:16: store.deadline (8s, default) must be below websocket.ping_timeout (5s, ao.toml:2:16)"
+        ]
+    );
     let told = problems("", &[("AO_WEBSOCKET__PING_TIMEOUT", "8s")], &[("store.deadline", "8s")]);
     let expected = "--store-deadline: store.deadline (8s, --store-deadline) must be below websocket.ping_timeout";
     assert!(told.len() == 1 && told[0].starts_with(expected), "{told:?}");
-    assert!(config("", &[("AO_WEBSOCKET__PING_TIMEOUT", "8s")], &[("store.deadline", "7999ms")]).is_ok());
+    assert!(
+        config("", &[("AO_WEBSOCKET__PING_TIMEOUT", "8s")], &[("store.deadline", "7999ms")])
+            .is_ok()
+    );
     // A bad value is one problem, not two.
-    assert_eq!(problems("", &[("AO_WEBSOCKET__PING_TIMEOUT", "soon")], &[("store.deadline", "30s")]).len(), 1);
+    assert_eq!(
+        problems("", &[("AO_WEBSOCKET__PING_TIMEOUT", "soon")], &[("store.deadline", "30s")]).len(),
+        1
+    );
 }
 
 #[test]
 fn a_lease_that_any_delay_would_end_is_refused() {
     let expected = "expected a duration of 1s or more";
-    assert_eq!(problems("[store]\nlease = '999ms'", &[], &[]), [format!("ao.toml:2:9: store.lease = \"999ms\": {expected}")]);
+    assert_eq!(
+        problems("[store]\nlease = '999ms'", &[], &[]),
+        [format!("ao.toml:2:9: store.lease = \"999ms\": {expected}")]
+    );
     let told = problems("", &[("AO_STORE__LEASE", "0")], &[("store.lease", "1ms")]);
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told.iter().all(|told| told.ends_with(expected)), "{told:?}");
@@ -134,15 +169,30 @@ fn a_lease_that_any_delay_would_end_is_refused() {
 #[test]
 fn odd_toml_is_neither_taken_nor_fatal() {
     for (toml, expected) in [
-        ("'websocket.listen' = ':1'", "ao.toml:1:1: unknown key \"websocket.listen\" outside of any section"),
+        (
+            "'websocket.listen' = ':1'",
+            "ao.toml:1:1: unknown key \"websocket.listen\" outside of any section",
+        ),
         ("'' = 1", "ao.toml:1:1: unknown key \"\" outside of any section"),
         ("['']\nx = 1", "ao.toml:1:2: unknown section []"),
-        ("[store.path]\nx = 1", "ao.toml:1:1: store.path = [store.path]: expected a string: a path"),
-        ("[[log.filter]]\nx = 1", "ao.toml:1:1: log.filter = [[log.filter]]: expected a string: error, warn"),
+        (
+            "[store.path]\nx = 1",
+            "ao.toml:1:1: store.path = [store.path]: expected a string: a path",
+        ),
+        (
+            "[[log.filter]]\nx = 1",
+            "ao.toml:1:1: log.filter = [[log.filter]]: expected a string: error, warn",
+        ),
         ("[compat]", "ao.toml:1:1: compat = [compat]: expected a string: documented or deployed"),
         ("\u{feff}[lg]", "ao.toml:1:2: unknown section [lg]; did you mean [log]?"),
-        ("websocket = {listen = ''}", "ao.toml:1:23: websocket.listen = \"\": expected an IP address"),
-        ("[store]\npending = -1", "ao.toml:2:11: store.pending = \"-1\": expected bytes above zero"),
+        (
+            "websocket = {listen = ''}",
+            "ao.toml:1:23: websocket.listen = \"\": expected an IP address",
+        ),
+        (
+            "[store]\npending = -1",
+            "ao.toml:2:11: store.pending = \"-1\": expected bytes above zero",
+        ),
         ("[store]\ndeadline = 1.5", "ao.toml:2:12: store.deadline = 1.5: expected a string"),
     ] {
         let told = problems(toml, &[], &[]);

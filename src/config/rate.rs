@@ -43,7 +43,9 @@ pub const RATE: Kind<RateLimit> = Kind {
     words: &["off"],
     parse: |text| match text {
         "off" => Ok(RateLimit::OFF),
-        text => parse(text).ok_or_else(|| "expected off, or a count above zero and a duration such as 30 in 60s".into()),
+        text => parse(text).ok_or_else(|| {
+            "expected off, or a count above zero and a duration such as 30 in 60s".into()
+        }),
     },
     print: RateLimit::to_string,
 };
@@ -63,10 +65,25 @@ mod tests {
 
     #[test]
     fn rates_are_read_and_written() {
-        for (text, printed) in [("30 in 60s", "30 in 60s"), ("1 in 2m", "1 in 2m"), ("5 in 10", "5 in 10s"), ("off", "off")] {
+        for (text, printed) in [
+            ("30 in 60s", "30 in 60s"),
+            ("1 in 2m", "1 in 2m"),
+            ("5 in 10", "5 in 10s"),
+            ("off", "off"),
+        ] {
             assert_eq!((RATE.parse)(text).unwrap().to_string(), printed);
         }
-        for text in ["", "30", "0 in 60s", "30 in 0s", "30 in", "-1 in 60s", "+1 in 60s", "30 per 60s", "4294967296 in 1s"] {
+        for text in [
+            "",
+            "30",
+            "0 in 60s",
+            "30 in 0s",
+            "30 in",
+            "-1 in 60s",
+            "+1 in 60s",
+            "30 per 60s",
+            "4294967296 in 1s",
+        ] {
             assert!((RATE.parse)(text).is_err(), "{text:?}");
         }
     }

@@ -35,7 +35,11 @@ pub fn reference() -> String {
     for setting in settings() {
         if section != Some(setting.section) {
             section = Some(setting.section);
-            let title = if setting.section.is_empty() { "At the top of the file".into() } else { format!("`[{}]`", setting.section) };
+            let title = if setting.section.is_empty() {
+                "At the top of the file".into()
+            } else {
+                format!("`[{}]`", setting.section)
+            };
             let _ = write!(
                 text,
                 "\n## {title}\n\n{}\n\n| setting | environment | default | what | values |\n|---|---|---|---|---|\n",
@@ -48,7 +52,14 @@ pub fn reference() -> String {
 }
 
 fn row(setting: &Setting) -> String {
-    let default = if setting.default.is_empty() { "empty".into() } else { format!("`{}`", setting.default) };
-    let cells = [format!("`{}`", setting.name()), format!("`{}`", setting.env), default, setting.doc.to_owned(), setting.values.to_owned()];
+    let default =
+        if setting.default.is_empty() { "empty".into() } else { format!("`{}`", setting.default) };
+    let cells = [
+        format!("`{}`", setting.name()),
+        format!("`{}`", setting.env),
+        default,
+        setting.doc.to_owned(),
+        setting.values.to_owned(),
+    ];
     format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | "))
 }

@@ -1,5 +1,6 @@
-//! The table of settings. A section is declared once, with `section!`; its struct, its reading, its printing and its entries
-//! in the table come from that declaration, so that a setting cannot exist in one form and be missing in another.
+//! The table of settings. A section is declared once, with `section!`; its struct, its reading, its
+//! printing and its entries in the table come from that declaration, so that a setting cannot exist
+//! in one form and be missing in another.
 
 use std::sync::LazyLock;
 
@@ -32,7 +33,8 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// An entry of the table. The flag follows from the variable: `AO_STORE__ROOM_EXPIRY` is `--store-room-expiry`.
+    /// An entry of the table. The flag follows from the variable: `AO_STORE__ROOM_EXPIRY` is
+    /// `--store-room-expiry`.
     pub(super) fn new<T>(
         [section, about]: [&'static str; 2],
         key: &'static str,

@@ -1,12 +1,20 @@
-//! Numbers of bytes as people write them: `500 KiB`, `1MiB`, `4096`; `KB`, `MB` and `GB` count in thousands.
+//! Numbers of bytes as people write them: `500 KiB`, `1MiB`, `4096`; `KB`, `MB` and `GB` count in
+//! thousands.
 
 use std::fmt;
 
 use super::kind::{Kind, Shape};
 
 /// Units and their bytes; those that print first stand first.
-const UNITS: [(&str, usize); 7] =
-    [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000), ("B", 1)];
+const UNITS: [(&str, usize); 7] = [
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("KB", 1_000),
+    ("B", 1),
+];
 
 /// Above this, sums of sizes could overflow on small machines, and no machine has it to spare.
 const MAX: usize = 1 << 30;
@@ -29,7 +37,10 @@ impl ByteSize {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match UNITS.iter().find(|(unit, scale)| *unit != "B" && self.0 > 0 && self.0.is_multiple_of(*scale)) {
+        match UNITS
+            .iter()
+            .find(|(unit, scale)| *unit != "B" && self.0 > 0 && self.0.is_multiple_of(*scale))
+        {
             Some((unit, scale)) => write!(f, "{} {unit}", self.0 / scale),
             None => write!(f, "{}", self.0),
         }
@@ -83,7 +94,17 @@ mod tests {
 
     #[test]
     fn what_is_no_size_is_refused() {
-        for text in ["", "0", "-1", "1.5 MiB", "1 M", "KiB", "2 GiB", "99999999999999999999", "18446744073709551615 KiB"] {
+        for text in [
+            "",
+            "0",
+            "-1",
+            "1.5 MiB",
+            "1 M",
+            "KiB",
+            "2 GiB",
+            "99999999999999999999",
+            "18446744073709551615 KiB",
+        ] {
             assert!((SIZE.parse)(text).is_err(), "{text:?}");
         }
     }

@@ -28,7 +28,11 @@ const PREFIX: Kind<String> = Kind {
     words: &[],
     parse: |text| {
         let good = |c: char| c.is_ascii_alphanumeric() || ":._-".contains(c);
-        if text.len() <= 64 && text.chars().all(good) { Ok(text.into()) } else { Err(format!("expected {}", PREFIX.values)) }
+        if text.len() <= 64 && text.chars().all(good) {
+            Ok(text.into())
+        } else {
+            Err(format!("expected {}", PREFIX.values))
+        }
     },
     print: String::clone,
 };

@@ -15,7 +15,11 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("websocket.listen", ":3100", "0.0.0.0:3100"),
     ("websocket.tls_certificate", "tls/chain.pem", "tls/chain.pem"),
     ("websocket.tls_key", "tls/key.pem", "tls/key.pem"),
-    ("websocket.origins", "wss://Chat.Example/, http://b.example:81", "https://chat.example,http://b.example:81"),
+    (
+        "websocket.origins",
+        "wss://Chat.Example/, http://b.example:81",
+        "https://chat.example,http://b.example:81",
+    ),
     ("websocket.ping_interval", "26", "26s"),
     ("websocket.ping_timeout", "2m", "2m"),
     ("websocket.header_timeout", "1500ms", "1500ms"),
@@ -33,7 +37,11 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("metrics.listen", "127.0.0.1:9100", "127.0.0.1:9100"),
     ("store.path", "elsewhere with \"quotes\"", "elsewhere with \"quotes\""),
     ("store.messages", "redis://127.0.0.1:6379/3", "redis://127.0.0.1:6379/3"),
-    ("store.tokens", "mongodb://a.example,b.example/?tls=true", "mongodb://a.example,b.example/?tls=true"),
+    (
+        "store.tokens",
+        "mongodb://a.example,b.example/?tls=true",
+        "mongodb://a.example,b.example/?tls=true",
+    ),
     ("store.durability", "power", "power"),
     ("store.patience", "0", "0s"),
     ("store.pending", "20000000", "20 MB"),
@@ -63,7 +71,11 @@ pub(super) fn variables(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
 }
 
 /// The configuration from a file of this text, these variables and these flags (by key).
-pub(super) fn config(toml: &str, environment: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Result<Config, Problems> {
+pub(super) fn config(
+    toml: &str,
+    environment: &[(&str, &str)],
+    flags: &[(&'static str, &str)],
+) -> Result<Config, Problems> {
     let mut layers = Layers::default();
     file::add(&mut layers, Path::new("ao.toml"), toml);
     layers.environment(variables(environment));
@@ -99,9 +111,15 @@ fn the_defaults_are_those_of_the_design() {
     assert_eq!(config.websocket.client_script, None);
     assert_eq!((config.admin.listen, config.admin.auth_switch), (None, true));
     assert_eq!((config.api.listen, config.api.open), (address("127.0.0.1:4000"), Open::Auto));
-    assert_eq!((config.demo.listen, config.metrics.listen), (Some(address("127.0.0.1:5000")), None));
+    assert_eq!(
+        (config.demo.listen, config.metrics.listen),
+        (Some(address("127.0.0.1:5000")), None)
+    );
     assert_eq!(config.store.path, PathBuf::from("data"));
-    assert_eq!((&config.store.messages, &config.store.tokens), (&Backend::Embedded, &Backend::Embedded));
+    assert_eq!(
+        (&config.store.messages, &config.store.tokens),
+        (&Backend::Embedded, &Backend::Embedded)
+    );
     assert_eq!((config.store.durability, config.store.room_expiry), (Durability::Process, None));
     assert_eq!(config.auth.rate_limit, RateLimit { count: 30, window: Duration::from_secs(60) });
     assert_eq!((config.auth.ignore, config.message.max_size.bytes()), (false, 500 * 1024));
@@ -114,7 +132,10 @@ fn names_follow_from_the_key() {
     for setting in settings() {
         let (env, flag) = match setting.key {
             "log.filter" => ("AO_LOG".into(), "log".into()),
-            key => (format!("AO_{}", key.replace('.', "__").to_uppercase()), key.replace(['.', '_'], "-")),
+            key => (
+                format!("AO_{}", key.replace('.', "__").to_uppercase()),
+                key.replace(['.', '_'], "-"),
+            ),
         };
         assert_eq!((setting.env, &setting.flag), (env.as_str(), &flag));
         assert!(setting.doc.ends_with('.') && setting.about.ends_with('.'), "{}", setting.key);
@@ -123,14 +144,18 @@ fn names_follow_from_the_key() {
 
 #[test]
 fn every_setting_is_reached_by_file_environment_and_flag() {
-    assert_eq!(settings().iter().map(|s| s.key).collect::<Vec<_>>(), OTHER.iter().map(|(key, ..)| *key).collect::<Vec<_>>());
+    assert_eq!(
+        settings().iter().map(|s| s.key).collect::<Vec<_>>(),
+        OTHER.iter().map(|(key, ..)| *key).collect::<Vec<_>>()
+    );
     let defaults = Config::defaults().unwrap();
     for (setting, (key, text, printed)) in settings().iter().zip(OTHER) {
         let flag = format!("--{}", setting.flag);
         let cli = cli::Cli::try_parse_from(["always-online", &flag, text]).unwrap();
         // Of the two for TLS none is of use alone.
-        let other =
-            OTHER.iter().zip(settings()).find(|((other, ..), _)| other != key && other.split("tls_").next() == key.split("tls_").next());
+        let other = OTHER.iter().zip(settings()).find(|((other, ..), _)| {
+            other != key && other.split("tls_").next() == key.split("tls_").next()
+        });
         let other = other.map(|((_, text, _), setting)| (setting.env, *text));
         let beside: Vec<_> = other.into_iter().collect();
         let environment = [&beside[..], &[(setting.env, *text)]].concat();
@@ -139,15 +164,29 @@ fn every_setting_is_reached_by_file_environment_and_flag() {
             config("", &environment, &[]).unwrap(),
             cli.config(variables(&beside)).unwrap(),
         ];
-        for (config, place) in ways.iter().zip(["ao.toml:", &format!("environment {}", setting.env), &flag]) {
-            let changed: Vec<_> = config.values().into_iter().zip(defaults.values()).filter(|(new, old)| new != old).collect();
-            let mut changed: Vec<_> = changed.iter().map(|((key, text), _)| (*key, text.as_str())).collect();
+        for (config, place) in
+            ways.iter().zip(["ao.toml:", &format!("environment {}", setting.env), &flag])
+        {
+            let changed: Vec<_> = config
+                .values()
+                .into_iter()
+                .zip(defaults.values())
+                .filter(|(new, old)| new != old)
+                .collect();
+            let mut changed: Vec<_> =
+                changed.iter().map(|((key, text), _)| (*key, text.as_str())).collect();
             changed.retain(|(changed, _)| changed == key || beside.is_empty());
             match *key {
-                "auth.ignore" => assert_eq!(changed, [("websocket.origins", "loopback"), (*key, *printed)]),
+                "auth.ignore" => {
+                    assert_eq!(changed, [("websocket.origins", "loopback"), (*key, *printed)])
+                }
                 _ => assert_eq!(changed, [(*key, *printed)]),
             }
-            assert!(config.source(key).to_string().starts_with(place), "{key}: {}", config.source(key));
+            assert!(
+                config.source(key).to_string().starts_with(place),
+                "{key}: {}",
+                config.source(key)
+            );
         }
     }
 }
@@ -180,16 +219,34 @@ fn toml_may_use_its_own_literals_and_any_layout() {
 #[cfg(unix)]
 #[test]
 fn without_authentication_only_pages_of_this_machine_connect_unless_told_otherwise() {
-    let origins = |environment: &[(&str, &str)]| config("", environment, &[]).unwrap().websocket.origins;
+    let origins =
+        |environment: &[(&str, &str)]| config("", environment, &[]).unwrap().websocket.origins;
     assert_eq!(origins(&[("AO_AUTH__IGNORE", "true")]), Origins::Loopback);
-    assert_eq!(origins(&[("AO_AUTH__IGNORE", "true"), ("AO_WEBSOCKET__ORIGINS", "*")]), Origins::Any);
+    assert_eq!(
+        origins(&[("AO_AUTH__IGNORE", "true"), ("AO_WEBSOCKET__ORIGINS", "*")]),
+        Origins::Any
+    );
     assert_eq!(origins(&[("AO_AUTH__IGNORE", "false")]), Origins::Any);
     assert_eq!(origins(&[("AO_WEBSOCKET__ORIGINS", "loopback")]), Origins::Loopback);
 }
 
 /// The sections, so that all of a configuration but the origins of its values can be compared.
 fn parts(config: &Config) -> impl PartialEq + std::fmt::Debug {
-    let Config { compat, websocket, admin, api, demo, metrics, store, auth, message, log, shutdown, runtime, .. } = config.clone();
+    let Config {
+        compat,
+        websocket,
+        admin,
+        api,
+        demo,
+        metrics,
+        store,
+        auth,
+        message,
+        log,
+        shutdown,
+        runtime,
+        ..
+    } = config.clone();
     ((compat, websocket, admin, api, demo, metrics), (store, auth, message, log, shutdown, runtime))
 }
 
@@ -205,7 +262,12 @@ fn the_printed_configuration_gives_the_same_again() {
 
 #[test]
 fn the_printed_configuration_tells_where_each_value_comes_from() {
-    let config = config("[log]\nformat = 'json'", &[("AO_AUTH__IGNORE", "true")], &[("runtime.workers", "2")]).unwrap();
+    let config = config(
+        "[log]\nformat = 'json'",
+        &[("AO_AUTH__IGNORE", "true")],
+        &[("runtime.workers", "2")],
+    )
+    .unwrap();
     let printed = config.print();
     for line in [
         "compat = \"documented\" # default",
@@ -221,7 +283,8 @@ fn the_printed_configuration_tells_where_each_value_comes_from() {
 
 #[test]
 fn secrets_are_neither_printed_nor_debugged() {
-    let config = config("", &[("AO_STORE__MESSAGES", "redis://u:s3cret@a.example/1")], &[]).unwrap();
+    let config =
+        config("", &[("AO_STORE__MESSAGES", "redis://u:s3cret@a.example/1")], &[]).unwrap();
     let printed = config.print();
     assert!(printed.contains("messages = \"redis://***@a.example/1\" # environment AO_STORE__MESSAGES; *** stands for credentials"));
     assert!(!printed.contains("s3cret") && !format!("{config:?}").contains("s3cret"));

@@ -20,7 +20,10 @@ impl TlsFiles {
     }
 
     /// A problem where one of the two is missing.
-    pub(super) fn check(layers: &mut Layers, [certificate, key]: [(&'static str, &Option<PathBuf>); 2]) {
+    pub(super) fn check(
+        layers: &mut Layers,
+        [certificate, key]: [(&'static str, &Option<PathBuf>); 2],
+    ) {
         let (there, missing) = match (certificate.1, key.1) {
             (Some(_), None) => (certificate.0, key.0),
             (None, Some(_)) => (key.0, certificate.0),
@@ -28,7 +31,9 @@ impl TlsFiles {
         };
         if layers.good(missing) {
             let source = layers.source(there);
-            layers.problems.push(Problem::new(source, format!("{there} is of no use without {missing}")));
+            layers
+                .problems
+                .push(Problem::new(source, format!("{there} is of no use without {missing}")));
         }
     }
 }

@@ -1,9 +1,11 @@
-//! The always-online dialect: socket.io at `/socket.io/`, namespace `/`, engine.io 3 and 4, websocket and polling.
+//! The always-online dialect: socket.io at `/socket.io/`, namespace `/`, engine.io 3 and 4,
+//! websocket and polling.
 //!
-//! A client that begins as a `websocket` is served here; one that begins by polling by socketioxide, which `engine` wires, with the HTTP
-//! side around it in `transport`; what such a one posts is read in `posted`, and `polling` counts what it has yet to fetch. A `session` is
-//! one client, its events in order; `authenticate`, `join`, `post`, `sync` and `end` are what those events do; `lane` is the way out; `wire`
-//! the words.
+//! A client that begins as a `websocket` is served here; one that begins by polling by
+//! socketioxide, which `engine` wires, with the HTTP side around it in `transport`; what such a one
+//! posts is read in `posted`, and `polling` counts what it has yet to fetch. A `session` is
+//! one client, its events in order; `authenticate`, `join`, `post`, `sync` and `end` are what those
+//! events do; `lane` is the way out; `wire` the words.
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -75,13 +77,15 @@ pub struct Options {
 }
 
 impl Options {
-    /// Largest packet or body of the engine, bytes: a message may be escaped to six times its length.
+    /// Largest packet or body of the engine, bytes: a message may be escaped to six times its
+    /// length.
     fn max_payload(&self) -> usize {
         6 * self.max_message + (64 << 10)
     }
 }
 
-/// What hangs on an engine.io session id. The sid is a secret: who knows it can act as a polling client.
+/// What hangs on an engine.io session id. The sid is a secret: who knows it can act as a polling
+/// client.
 #[derive(Default)]
 struct Ties {
     session: Weak<Session>,
@@ -115,7 +119,11 @@ const MANY_BATCHES: usize = 10;
 
 impl AlwaysOnline {
     /// Builds the dialect and its HTTP side, and starts its deadlines, which end with `stop`.
-    pub fn start(hub: Arc<Hub>, options: Options, stop: &CancellationToken) -> (Arc<Self>, Transport) {
+    pub fn start(
+        hub: Arc<Hub>,
+        options: Options,
+        stop: &CancellationToken,
+    ) -> (Arc<Self>, Transport) {
         let dialect = Arc::new(AlwaysOnline {
             unauthenticated: Deadlines::new(options.auth_timeout),
             roomless: Deadlines::new(options.join_timeout),
@@ -132,7 +140,11 @@ impl AlwaysOnline {
         });
         let supervisor = &dialect.hub.supervisor;
         for (task, deadlines, late) in [
-            ("authentication deadlines", dialect.unauthenticated.clone(), (|| Item::LateAuthenticate) as fn() -> Item),
+            (
+                "authentication deadlines",
+                dialect.unauthenticated.clone(),
+                (|| Item::LateAuthenticate) as fn() -> Item,
+            ),
             ("join deadlines", dialect.roomless.clone(), || Item::LateJoin),
         ] {
             let here = dialect.clone();
@@ -145,7 +157,11 @@ impl AlwaysOnline {
     }
 
     /// Tells sessions that their time is over. Never ends.
-    async fn end_late(self: Arc<Self>, deadlines: Arc<Deadlines<ConnectionId>>, late: fn() -> Item) {
+    async fn end_late(
+        self: Arc<Self>,
+        deadlines: Arc<Deadlines<ConnectionId>>,
+        late: fn() -> Item,
+    ) {
         loop {
             let connection = deadlines.next().await;
             let session = lock(&self.sessions).get(&connection).and_then(Weak::upgrade);
@@ -155,15 +171,16 @@ impl AlwaysOnline {
         }
     }
 
-    /// Closes the transports of clients that have left the namespace and did not come back. Never ends.
+    /// Closes the transports of clients that have left the namespace and did not come back. Never
+    /// ends.
     async fn close_departed(self: Arc<Self>) {
         loop {
             self.departed.next().await.close(&self);
         }
     }
 
-    /// Drops everybody, `batch` clients at a time, spread over `jitter`, or less where they are few; they come back to another node, or to the next
-    /// start.
+    /// Drops everybody, `batch` clients at a time, spread over `jitter`, or less where they are
+    /// few; they come back to another node, or to the next start.
     pub async fn drain(&self, batch: usize, jitter: Duration) {
         let sessions = self.sessions();
         let pause = pause(sessions.len().div_ceil(batch.max(1)), jitter);
@@ -189,8 +206,8 @@ impl AlwaysOnline {
     }
 }
 
-/// Between two of so many batches that are dropped. `jitter` is the time for many: the fewer there are, the sooner all are gone, as few that
-/// come back together hurt nobody.
+/// Between two of so many batches that are dropped. `jitter` is the time for many: the fewer there
+/// are, the sooner all are gone, as few that come back together hurt nobody.
 fn pause(batches: usize, jitter: Duration) -> Duration {
     jitter / u32::try_from(batches.max(MANY_BATCHES)).unwrap_or(u32::MAX)
 }

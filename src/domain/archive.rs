@@ -1,7 +1,9 @@
-//! What is stored, as a whole: read from one store and written to another by the command line. No server serves from here.
+//! What is stored, as a whole: read from one store and written to another by the command line. No
+//! server serves from here.
 //!
-//! A copy is resumable by the data itself ([`messages`], [`accounts`]): what is in the target already is compared, and the copy goes on
-//! behind it. So whatever ends a copy, running it again ends with the same result.
+//! A copy is resumable by the data itself ([`messages`], [`accounts`]): what is in the target
+//! already is compared, and the copy goes on behind it. So whatever ends a copy, running it again
+//! ends with the same result.
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -60,7 +62,12 @@ pub trait Archive: Send + Sync {
     /// How much is stored of each of these; nothing of one that is unknown.
     async fn extents(&self, rooms: &[RoomId]) -> Result<Vec<Extent>, StoreError>;
     /// Inserts from log index `from` on: at least one if there is any, and no more than the limit.
-    async fn read(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Vec<Stored>, StoreError>;
+    async fn read(
+        &self,
+        room: &RoomId,
+        from: u64,
+        limit: PageLimit,
+    ) -> Result<Vec<Stored>, StoreError>;
     /// Puts inserts behind the room's log, all or none, if its length is `at`. False: it is not.
     async fn append(&self, room: &RoomId, at: u64, entries: &[Stored]) -> Result<bool, StoreError>;
     /// The room's updates, all at once.
@@ -108,12 +115,14 @@ pub struct Records {
     pub next: Option<String>,
 }
 
-/// A uid that more than one account of a store has: which of them is meant can't be told. A number counts as its text, as for clients.
+/// A uid that more than one account of a store has: which of them is meant can't be told. A number
+/// counts as its text, as for clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ambiguous {
     pub uid: String,
     pub accounts: u64,
-    /// They have it in one type, so that the store can't be told to keep uids unique, and nothing can be added.
+    /// They have it in one type, so that the store can't be told to keep uids unique, and nothing
+    /// can be added.
     pub alike: bool,
 }
 
@@ -125,7 +134,12 @@ pub trait Vault: Send + Sync {
     /// The uids that more than one account has.
     async fn ambiguous(&self, realm: Realm) -> Result<Vec<Ambiguous>, StoreError>;
     /// Accounts whose uid is behind this one.
-    async fn accounts(&self, realm: Realm, after: Option<&str>, most: usize) -> Result<Records, StoreError>;
+    async fn accounts(
+        &self,
+        realm: Realm,
+        after: Option<&str>,
+        most: usize,
+    ) -> Result<Records, StoreError>;
     /// The accounts with these uids, as far as there are any.
     async fn find(&self, realm: Realm, uids: &[String]) -> Result<Vec<Record>, StoreError>;
     /// Adds accounts. One whose uid exists stays as it is.
@@ -158,8 +172,8 @@ impl Both {
     }
 }
 
-/// A stored body if it is JSON, without space around it; nothing if it is not, or null. What one store can't read, no store can: so
-/// entries are equal on both sides.
+/// A stored body if it is JSON, without space around it; nothing if it is not, or null. What one
+/// store can't read, no store can: so entries are equal on both sides.
 pub fn readable(body: &Bytes) -> Option<Bytes> {
     let value: &RawValue = serde_json::from_slice(body).ok()?;
     (value.get() != "null").then(|| body.slice_ref(value.get().as_bytes()))

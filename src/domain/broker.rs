@@ -1,8 +1,10 @@
-//! The broker: message log and publish/subscribe behind one trait, because storing and delivering must agree.
+//! The broker: message log and publish/subscribe behind one trait, because storing and delivering
+//! must agree.
 //!
-//! A room's publications form one total order, the same on every node: each carries n, which grows by one per room where it is stored,
-//! through a clearing too. The caller keeps one `publish`, `clear` or presence call in flight per room and node, so a broker sees a room's
-//! batches one after the other.
+//! A room's publications form one total order, the same on every node: each carries n, which grows
+//! by one per room where it is stored, through a clearing too. The caller keeps one `publish`,
+//! `clear` or presence call in flight per room and node, so a broker sees a room's batches one
+//! after the other.
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -65,9 +67,11 @@ pub enum Event {
 pub trait Sink: Send + Sync {
     /// In each room's order, never twice at the same time for one room.
     fn deliver(&self, room: &RoomId, publications: Vec<Publication>);
-    /// Publications of the room may have been missed: until they have been made up for, what is known of its log may be out of date.
+    /// Publications of the room may have been missed: until they have been made up for, what is
+    /// known of its log may be out of date.
     fn doubt(&self, room: &RoomId);
-    /// Publications of the room up to this place were missed for good: its members here have to come back, and read its log.
+    /// Publications of the room up to this place were missed for good: its members here have to
+    /// come back, and read its log.
     fn lose(&self, room: &RoomId, upto: u64);
     /// Another session of this connection's user has taken over: it gets kicked out.
     fn evict(&self, connection: ConnectionId);
@@ -91,7 +95,8 @@ pub struct PageLimit {
     pub bytes: usize,
 }
 
-/// How much the updates of one room may be. They are read all at once, and whoever reads them needs memory for them.
+/// How much the updates of one room may be. They are read all at once, and whoever reads them needs
+/// memory for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UpdateLimit {
     pub entries: u64,
@@ -135,19 +140,23 @@ pub trait Broker: Send + Sync {
     /// Where to deliver from now on. Called once, before anything else.
     fn start(&self, sink: Arc<dyn Sink>);
 
-    /// Stores the entries that are to be stored, all or none, and delivers all of them, in order, to every node with members of the room;
-    /// on this node that is done when this returns.
+    /// Stores the entries that are to be stored, all or none, and delivers all of them, in order,
+    /// to every node with members of the room; on this node that is done when this returns.
     ///
-    /// But for updates that would bring the room's above their [`UpdateLimit`]: those are neither stored nor delivered, and the others are
-    /// as if they had not been there. Returns their places among the entries, growing. One that is not larger than what it replaces is
-    /// never among them.
-    async fn publish(&self, room: &RoomId, entries: Arc<[Entry]>) -> Result<Vec<usize>, StoreError>;
+    /// But for updates that would bring the room's above their [`UpdateLimit`]: those are neither
+    /// stored nor delivered, and the others are as if they had not been there. Returns their
+    /// places among the entries, growing. One that is not larger than what it replaces is never
+    /// among them.
+    async fn publish(&self, room: &RoomId, entries: Arc<[Entry]>)
+    -> Result<Vec<usize>, StoreError>;
 
     /// Inserts from log index `from` on.
     async fn page(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Page, StoreError>;
 
-    /// Names the room's log as it is now: another number than a page has that was read before means that the log may have been cleared, or lost
-    /// something, since then. The caller knows of what it was told; this is for what it was not told, as nothing tells it that it hears nothing.
+    /// Names the room's log as it is now: another number than a page has that was read before means
+    /// that the log may have been cleared, or lost something, since then. The caller knows of
+    /// what it was told; this is for what it was not told, as nothing tells it that it hears
+    /// nothing.
     async fn edition(&self, room: &RoomId) -> Result<u64, StoreError>;
 
     /// The room's updates, if they have `most` bytes at most.
@@ -168,7 +177,8 @@ pub trait Broker: Send + Sync {
     /// Whether the store answers.
     async fn check(&self) -> Result<(), StoreError>;
 
-    /// Whether a newcomer can be let in, join and have something stored: tried by a small write that nobody notices.
+    /// Whether a newcomer can be let in, join and have something stored: tried by a small write
+    /// that nobody notices.
     async fn check_writing(&self) -> Result<(), StoreError>;
 
     /// Ends after everything accepted is stored.

@@ -1,5 +1,5 @@
-//! Time and randomness are arguments of the core: this is the one home of the real ones. Durations are measured with
-//! `tokio::time::Instant`, which tests can pause.
+//! Time and randomness are arguments of the core: this is the one home of the real ones. Durations
+//! are measured with `tokio::time::Instant`, which tests can pause.
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Wall-clock time.
@@ -40,7 +40,8 @@ impl Rng for SystemRng {
     }
 }
 
-/// `length` random characters of `[A-Za-z0-9]`, each equally likely (bytes above 247 are thrown away: 248 = 4 × 62).
+/// `length` random characters of `[A-Za-z0-9]`, each equally likely (bytes above 247 are thrown
+/// away: 248 = 4 × 62).
 pub fn alphanumeric(rng: &dyn Rng, length: usize) -> Result<String, NoRandomness> {
     const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut text = String::with_capacity(length);
@@ -48,7 +49,13 @@ pub fn alphanumeric(rng: &dyn Rng, length: usize) -> Result<String, NoRandomness
     while text.len() < length {
         rng.fill(&mut bytes)?;
         let wanted = length - text.len();
-        text.extend(bytes.iter().filter(|b| **b < 248).take(wanted).map(|b| char::from(ALPHABET[usize::from(b % 62)])));
+        text.extend(
+            bytes
+                .iter()
+                .filter(|b| **b < 248)
+                .take(wanted)
+                .map(|b| char::from(ALPHABET[usize::from(b % 62)])),
+        );
     }
     Ok(text)
 }

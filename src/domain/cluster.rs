@@ -20,7 +20,8 @@ pub trait Cluster: Send + Sync {
     /// The nodes that are alive, by id.
     async fn nodes(&self) -> Result<Vec<Node>, StoreError>;
 
-    /// Switches on all nodes whether users must present a valid token ([`super::broker::Sink::force_user_auth`]). It holds as long as any
-    /// node has not ended; where that can't be told, users must authenticate, or it is as configured.
+    /// Switches on all nodes whether users must present a valid token
+    /// ([`super::broker::Sink::force_user_auth`]). It holds as long as any node has not ended;
+    /// where that can't be told, users must authenticate, or it is as configured.
     async fn force_user_auth(&self, on: bool) -> Result<(), StoreError>;
 }

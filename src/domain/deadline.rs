@@ -1,4 +1,5 @@
-//! Deadlines of many connections with one task and no timer each: all wait equally long, so the first to come is the first to end.
+//! Deadlines of many connections with one task and no timer each: all wait equally long, so the
+//! first to come is the first to end.
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
@@ -32,12 +33,18 @@ impl<T> Deadlines<T> {
     /// The next item whose time is over.
     pub async fn next(&self) -> T {
         loop {
-            let head = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).front().map(|(at, _)| *at);
+            let head = self
+                .waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .front()
+                .map(|(at, _)| *at);
             match head {
                 None => self.first.notified().await,
                 Some(at) => {
                     tokio::time::sleep_until(at).await;
-                    let front = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let front =
+                        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                     if let Some((_, item)) = front {
                         return item;
                     }

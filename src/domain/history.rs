@@ -1,9 +1,10 @@
 //! Catching up: a room's log in pages, its updates behind the last one.
 //!
-//! What is read takes memory until its reader has it, so pages are bounded together ([`Budget`]). Most are small: at most as much as a
-//! connection may leave unread anyway. So many of these are built at a time. A page with more updates is *large*, and has its share of a
-//! budget in bytes from before it is read until its last byte is gone ([`Share`]). Small pages never wait for that, and the large ones come
-//! in the order of their asking.
+//! What is read takes memory until its reader has it, so pages are bounded together ([`Budget`]).
+//! Most are small: at most as much as a connection may leave unread anyway. So many of these are
+//! built at a time. A page with more updates is *large*, and has its share of a budget in bytes
+//! from before it is read until its last byte is gone ([`Share`]). Small pages never wait for that,
+//! and the large ones come in the order of their asking.
 use std::{
     sync::{
         Arc,
@@ -31,20 +32,25 @@ pub const PAGE: PageLimit = PageLimit { entries: 200, bytes: 4 << 20 };
 const LARGE: usize = 4 << 20;
 /// Small pages that are built at the same time.
 const SMALL_AT_ONCE: usize = 8;
-/// Large pages that are built at the same time: each keeps a processor, and a reader of the store, for long.
+/// Large pages that are built at the same time: each keeps a processor, and a reader of the store,
+/// for long.
 const LARGE_AT_ONCE: usize = 2;
-/// Bytes of large pages at the same time, built or on their way. One that is larger than all of it has it for itself.
+/// Bytes of large pages at the same time, built or on their way. One that is larger than all of it
+/// has it for itself.
 const BUDGET: usize = 96 << 20;
-/// Large pages that are read from the store at the same time: another way in is left for small ones.
+/// Large pages that are read from the store at the same time: another way in is left for small
+/// ones.
 const LARGE_READS: usize = 1;
 /// A permit of the budget, bytes.
 const UNIT: usize = 1 << 10;
-/// While others wait for their large pages, who takes one has to take as much as this of it, bytes a second.
+/// While others wait for their large pages, who takes one has to take as much as this of it, bytes
+/// a second.
 const LEAST_RATE: usize = 128 << 10;
 
 /// A page as clients and administrators get it.
 pub struct History {
-    /// Inserts, and behind the last of them the updates; unreadable ones are counted but have no body.
+    /// Inserts, and behind the last of them the updates; unreadable ones are counted but have no
+    /// body.
     pub entries: Vec<Stored>,
     /// The offset asked for, and the entries here.
     pub offset: u64,
@@ -163,7 +169,10 @@ impl Default for Budget {
 
 async fn permit(of: &Arc<Semaphore>, permits: usize) -> Result<OwnedSemaphorePermit, StoreError> {
     let permits = u32::try_from(permits).unwrap_or(u32::MAX);
-    of.clone().acquire_many_owned(permits).await.map_err(|_| StoreError::Unavailable("the server is ending".into()))
+    of.clone()
+        .acquire_many_owned(permits)
+        .await
+        .map_err(|_| StoreError::Unavailable("the server is ending".into()))
 }
 
 impl Budget {
@@ -175,7 +184,8 @@ impl Budget {
         Ok(Building { _permit: Some(permit(&self.0.small, 1).await?), share: None })
     }
 
-    /// The page that begins at log index `from`. A large one waits for its turn once more. Its bytes will be there so many times at once.
+    /// The page that begins at log index `from`. A large one waits for its turn once more. Its
+    /// bytes will be there so many times at once.
     ///
     /// # Errors
     /// Those of the store.
@@ -191,7 +201,8 @@ impl Budget {
         loop {
             let reading = if most > LARGE { Some(permit(&self.0.reads, 1).await?) } else { None };
             let page = broker.page(room, from, PAGE).await?;
-            let (mut entries, full, log_length, edition) = (page.entries, page.full, page.log_length, page.edition);
+            let (mut entries, full, log_length, edition) =
+                (page.entries, page.full, page.log_length, page.edition);
             let inserts = entries.len() as u64;
             if !full {
                 match broker.updates(room, most).await? {
@@ -222,17 +233,25 @@ impl Budget {
         }
     }
 
-    /// A large page's turn and its share of the budget: for updates of this many bytes, and how many there may be when they are read.
+    /// A large page's turn and its share of the budget: for updates of this many bytes, and how
+    /// many there may be when they are read.
     async fn large(&self, bytes: usize, times: usize) -> Result<(Building, usize), StoreError> {
         let waiting = Waiting::begin(&self.0.waiting);
         // With what the log has on the page, and a little more, as they may grow meanwhile.
         let wanted = bytes.max(LARGE).saturating_add(bytes / 16).saturating_add(1);
-        let units = (wanted.saturating_add(PAGE.bytes).saturating_mul(times) / UNIT).min(BUDGET / UNIT);
+        let units =
+            (wanted.saturating_add(PAGE.bytes).saturating_mul(times) / UNIT).min(BUDGET / UNIT);
         let share = permit(&self.0.bytes, units).await?;
         drop(waiting);
         let turn = permit(&self.0.large, 1).await?;
         let most = if units == BUDGET / UNIT { usize::MAX } else { wanted };
-        Ok((Building { _permit: Some(turn), share: Some(Share { bytes: share, of: self.0.clone() }) }, most))
+        Ok((
+            Building {
+                _permit: Some(turn),
+                share: Some(Share { bytes: share, of: self.0.clone() }),
+            },
+            most,
+        ))
     }
 }
 
@@ -265,7 +284,11 @@ mod tests {
         let mut second = std::pin::pin!(share(&budget, 50 * MIB));
         assert!(poll(second.as_mut()).is_none());
         let small: Vec<Building> =
-            futures_util::future::join_all((0..SMALL_AT_ONCE).map(|_| budget.turn())).await.into_iter().flatten().collect();
+            futures_util::future::join_all((0..SMALL_AT_ONCE).map(|_| budget.turn()))
+                .await
+                .into_iter()
+                .flatten()
+                .collect();
         assert_eq!(small.len(), SMALL_AT_ONCE);
         // In order: one that would fit waits behind the one that does not.
         let mut third = std::pin::pin!(share(&budget, 8 * MIB));

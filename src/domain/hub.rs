@@ -1,4 +1,5 @@
-//! What a node has: its rooms, its connections, and the traits behind them. The way in for dialects and for HTTP.
+//! What a node has: its rooms, its connections, and the traits behind them. The way in for dialects
+//! and for HTTP.
 use std::{
     collections::HashMap,
     sync::{
@@ -199,7 +200,8 @@ impl Hub {
         self.rooms().entry(id.clone()).or_insert_with(|| Room::new(id.clone())).clone()
     }
 
-    /// Takes a room out that nothing can be added to any more. Detached first: its successor, which attaches, can be made only after.
+    /// Takes a room out that nothing can be added to any more. Detached first: its successor, which
+    /// attaches, can be made only after.
     pub(super) fn retire(&self, room: &Arc<Room>) {
         self.broker.detach(&room.id);
         self.rooms().remove(&room.id);

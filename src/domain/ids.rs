@@ -1,7 +1,8 @@
 //! Names of users, rooms and connections.
 //!
-//! Clients name users and rooms by a JSON string or number; `"1000"` and `1000` are the same user, so equality and hashing look at the
-//! canonical text alone, while the type a client used is kept, to be echoed to others.
+//! Clients name users and rooms by a JSON string or number; `"1000"` and `1000` are the same user,
+//! so equality and hashing look at the canonical text alone, while the type a client used is kept,
+//! to be echoed to others.
 use std::{
     borrow::{Borrow, Cow},
     fmt,
@@ -46,7 +47,8 @@ impl Uid {
         Ok(Uid { text: text.into(), number: false })
     }
 
-    /// A uid that its client wrote as a JSON number; `canonical` is its text as JavaScript prints it.
+    /// A uid that its client wrote as a JSON number; `canonical` is its text as JavaScript prints
+    /// it.
     pub fn number(canonical: &str) -> Result<Self, BadName> {
         check(canonical)?;
         Ok(Uid { text: canonical.into(), number: true })
@@ -58,7 +60,11 @@ impl Uid {
 
     /// The uid as JSON, in the type that its client used.
     pub fn json(&self) -> Cow<'_, str> {
-        if self.number { Cow::Borrowed(&self.text) } else { Cow::Owned(serde_json::Value::from(&*self.text).to_string()) }
+        if self.number {
+            Cow::Borrowed(&self.text)
+        } else {
+            Cow::Owned(serde_json::Value::from(&*self.text).to_string())
+        }
     }
 
     /// Whether the client wrote a number.
@@ -125,11 +131,13 @@ impl fmt::Display for RoomId {
     }
 }
 
-/// One connection of this process, never used again within it. Not shown to anybody: the public name is [`SocketId`].
+/// One connection of this process, never used again within it. Not shown to anybody: the public
+/// name is [`SocketId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
 
-/// The public name of a connection. Not the engine's sid: who knows that one can act as a polling client.
+/// The public name of a connection. Not the engine's sid: who knows that one can act as a polling
+/// client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketId(pub Arc<str>);
 

@@ -1,5 +1,6 @@
-//! JSON as JavaScript sees it: clients and the service that this one replaces are written in it, so names, ids, offsets and lengths have
-//! JavaScript's meaning. Values stay raw text; only what is looked at is parsed.
+//! JSON as JavaScript sees it: clients and the service that this one replaces are written in it, so
+//! names, ids, offsets and lengths have JavaScript's meaning. Values stay raw text; only what is
+//! looked at is parsed.
 use std::{borrow::Cow, collections::HashMap, fmt};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -35,7 +36,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// The top level of a JSON object: each key once, at its first place with its last value, as in JavaScript.
+/// The top level of a JSON object: each key once, at its first place with its last value, as in
+/// JavaScript.
 #[derive(Default)]
 pub struct Object<'a> {
     fields: Vec<(Cow<'a, str>, &'a RawValue)>,
@@ -72,9 +74,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
                 let mut index: HashMap<Cow<'de, str>, usize> = HashMap::new();
                 while let Some((Text(key), value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
                     if fields.len() == FEW && index.is_empty() {
-                        index = fields.iter().enumerate().map(|(i, (k, _))| (k.clone(), i)).collect();
+                        index =
+                            fields.iter().enumerate().map(|(i, (k, _))| (k.clone(), i)).collect();
                     }
-                    let known = if index.is_empty() { fields.iter().position(|(k, _)| *k == key) } else { index.get(&key).copied() };
+                    let known = if index.is_empty() {
+                        fields.iter().position(|(k, _)| *k == key)
+                    } else {
+                        index.get(&key).copied()
+                    };
                     match known {
                         Some(i) => fields[i].1 = value,
                         None => {
@@ -92,7 +99,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
-/// An event as socket.io sends it: `["name", first argument, …]`; arguments after the first are ignored.
+/// An event as socket.io sends it: `["name", first argument, …]`; arguments after the first are
+/// ignored.
 pub struct Call<'a> {
     pub name: Cow<'a, str>,
     pub argument: Option<&'a RawValue>,
@@ -114,7 +122,10 @@ impl<'de: 'a, 'a> Deserialize<'de> for Call<'a> {
                 f.write_str("an array that begins with a string")
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Call<'de>, A::Error> {
-                let name = seq.next_element::<Text<'de>>()?.ok_or_else(|| serde::de::Error::invalid_length(0, &self))?.0;
+                let name = seq
+                    .next_element::<Text<'de>>()?
+                    .ok_or_else(|| serde::de::Error::invalid_length(0, &self))?
+                    .0;
                 let argument = seq.next_element::<&'de RawValue>()?;
                 while seq.next_element::<serde::de::IgnoredAny>()?.is_some() {}
                 Ok(Call { name, argument })
@@ -170,7 +181,8 @@ pub fn to_js_string(raw: &RawValue) -> String {
     }
 }
 
-/// `parseInt(text)` of JavaScript, as an offset: what is not a number, or below 0, is 0; what is huge is [`u64::MAX`].
+/// `parseInt(text)` of JavaScript, as an offset: what is not a number, or below 0, is 0; what is
+/// huge is [`u64::MAX`].
 pub fn parse_int(text: &str) -> u64 {
     let text = text.trim_start();
     let (negative, text) = match text.strip_prefix('-') {
@@ -184,7 +196,10 @@ pub fn parse_int(text: &str) -> u64 {
     if negative {
         return 0;
     }
-    digits.chars().map_while(|c| c.to_digit(radix)).fold(0u64, |sum, d| sum.saturating_mul(radix.into()).saturating_add(d.into()))
+    digits
+        .chars()
+        .map_while(|c| c.to_digit(radix))
+        .fold(0u64, |sum, d| sum.saturating_mul(radix.into()).saturating_add(d.into()))
 }
 
 /// An offset that a client sent: a number or its text.

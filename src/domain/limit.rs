@@ -6,6 +6,7 @@ use super::{error::StoreError, ids::Uid};
 /// Counts successful authentications in windows that begin with the first one.
 #[async_trait]
 pub trait Limits: Send + Sync {
-    /// Counts one more for `uid`; false when the window's number is used up (then nothing is counted).
+    /// Counts one more for `uid`; false when the window's number is used up (then nothing is
+    /// counted).
     async fn admit(&self, uid: &Uid) -> Result<bool, StoreError>;
 }

@@ -1,11 +1,13 @@
-//! The way out to one connection. A dialect implements it; rooms deliver through it and know no wire.
+//! The way out to one connection. A dialect implements it; rooms deliver through it and know no
+//! wire.
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
 use super::{broker::Publication, reason::Reason};
 
-/// Connections with the same encoding get the same bytes: a room's publications are encoded once for all of them.
+/// Connections with the same encoding get the same bytes: a room's publications are encoded once
+/// for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Encoding(pub u8);
 
@@ -39,7 +41,8 @@ pub trait Outlet: Send + Sync {
     fn encode(&self, publications: &[Publication]) -> Burst;
     /// Sends encoded packets, behind all that was sent before.
     fn deliver(&self, packets: Bytes);
-    /// Messages of this connection ended, in this order. Those of a batch come in one call, so that their acknowledgements can go in one write.
+    /// Messages of this connection ended, in this order. Those of a batch come in one call, so that
+    /// their acknowledgements can go in one write.
     fn settled(&self, messages: &[Settled]);
     /// A newer session of the same user has taken over.
     fn evict(self: Arc<Self>);

@@ -1,7 +1,8 @@
 //! Who is where. Joins and departures are publications in the room's order, like messages.
 //!
-//! A session that is kicked out by a newer one of its uid leaves its rooms *held* for the uid: nobody is told, and rosters still count it,
-//! until the new session takes a room over by joining it, or gives the holds up.
+//! A session that is kicked out by a newer one of its uid leaves its rooms *held* for the uid:
+//! nobody is told, and rosters still count it, until the new session takes a room over by joining
+//! it, or gives the holds up.
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -23,14 +24,17 @@ pub struct Visitor {
 /// The answer to a join.
 #[derive(Debug, Clone, Default)]
 pub struct Roster {
-    /// Visible users of the room without the visitor itself, in the order of their joining; held ones too.
+    /// Visible users of the room without the visitor itself, in the order of their joining; held
+    /// ones too.
     pub others: Vec<Uid>,
-    /// How far the room's order had come, the visitor's own joining included: presence publications up to it are contained in `others`,
-    /// and nothing up to it concerns the visitor.
+    /// How far the room's order had come, the visitor's own joining included: presence
+    /// publications up to it are contained in `others`, and nothing up to it concerns the
+    /// visitor.
     pub n: u64,
 }
 
-/// How far the order of revocations had come that a store knows of. Credentials that are checked later are checked behind all of these.
+/// How far the order of revocations had come that a store knows of. Credentials that are checked
+/// later are checked behind all of these.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Revocations(pub u64);
 
@@ -39,7 +43,8 @@ pub struct Revocations(pub u64);
 pub enum Claim {
     /// The connection is the session of its user now; the rooms that are held for it.
     Made(Vec<RoomId>),
-    /// Nothing was changed: the credentials may have been revoked since they were checked, or were not checked and have to be.
+    /// Nothing was changed: the credentials may have been revoked since they were checked, or were
+    /// not checked and have to be.
     CheckAgain(Revocations),
 }
 
@@ -83,11 +88,14 @@ pub struct Online {
 /// Sessions and rosters.
 #[async_trait]
 pub trait Presence: Send + Sync {
-    /// Makes `connection` the session of `uid`. An earlier one is evicted ([`super::broker::Sink::evict`]) and its rooms, except where it
-    /// is hidden, become held, together with those that were held before. Atomic: of two claims at the same moment exactly one survives.
+    /// Makes `connection` the session of `uid`. An earlier one is evicted
+    /// ([`super::broker::Sink::evict`]) and its rooms, except where it is hidden, become held,
+    /// together with those that were held before. Atomic: of two claims at the same moment exactly
+    /// one survives.
     ///
-    /// `checked` is what [`Presence::revocations`] said before the user's credentials were checked; none: they were not. A revocation that
-    /// the check may have missed makes the claim fail, and one that comes later finds the session: so none falls between the two.
+    /// `checked` is what [`Presence::revocations`] said before the user's credentials were checked;
+    /// none: they were not. A revocation that the check may have missed makes the claim fail,
+    /// and one that comes later finds the session: so none falls between the two.
     async fn claim(
         &self,
         uid: &Uid,
@@ -99,19 +107,26 @@ pub trait Presence: Send + Sync {
     /// What is known of revocations now. Asks nobody.
     fn revocations(&self) -> Revocations;
 
-    /// Ends the session, if it is still that of `connection`. Its rooms are left with [`Presence::depart`] before.
+    /// Ends the session, if it is still that of `connection`. Its rooms are left with
+    /// [`Presence::depart`] before.
     async fn end(&self, uid: &Uid, connection: ConnectionId) -> Result<(), StoreError>;
 
-    /// Puts the visitor into the room and returns the roster. Delivers [`super::broker::Event::Joined`] unless it is hidden, was visible
-    /// there already, or takes over a place held for its uid. Entering again as hidden delivers `Gone`. Where the outcome is unknown, the caller
-    /// takes a visitor that was not there before out again.
+    /// Puts the visitor into the room and returns the roster. Delivers
+    /// [`super::broker::Event::Joined`] unless it is hidden, was visible there already, or
+    /// takes over a place held for its uid. Entering again as hidden delivers `Gone`. Where the
+    /// outcome is unknown, the caller takes a visitor that was not there before out again.
     async fn enter(&self, room: &RoomId, visitor: &Visitor) -> Result<Roster, StoreError>;
 
     /// Takes the connection out of the room. Delivers unless it was hidden or not there (any more).
-    async fn depart(&self, room: &RoomId, connection: ConnectionId, departure: Departure) -> Result<(), StoreError>;
+    async fn depart(
+        &self,
+        room: &RoomId,
+        connection: ConnectionId,
+        departure: Departure,
+    ) -> Result<(), StoreError>;
 
-    /// Gives up the place held for `uid`, if there is one: delivers `Gone`. Not if another connection than `by` has the session by now: then it is
-    /// that one's place.
+    /// Gives up the place held for `uid`, if there is one: delivers `Gone`. Not if another
+    /// connection than `by` has the session by now: then it is that one's place.
     async fn release(&self, room: &RoomId, uid: &Uid, by: ConnectionId) -> Result<(), StoreError>;
 
     /// Everybody in the room, in the order of their joining. Empty for an unknown room.

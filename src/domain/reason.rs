@@ -1,5 +1,6 @@
-//! Why the server ends a connection: one list, of which the metrics' labels, the logs' words and the codes of WebSocket Close frames
-//! (`close.rs` of the listener) are made, and the table in docs/PROTOCOL.md, which a test compares.
+//! Why the server ends a connection: one list, of which the metrics' labels, the logs' words and
+//! the codes of WebSocket Close frames (`close.rs` of the listener) are made, and the table in
+//! docs/PROTOCOL.md, which a test compares.
 
 /// What the end means to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

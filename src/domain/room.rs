@@ -1,13 +1,16 @@
 //! A room on this node: its members here, and what waits to be published.
 //!
-//! Rooms batch. One task drains a room's outbox, and exists only while there is something in it: what arrives while a store call is in
-//! flight forms the next batch. An idle room adds no delay, a busy one gets cheaper per message. Joins, departures and clearing go
-//! through the same outbox, one at a time, so that presence has its place in the order.
+//! Rooms batch. One task drains a room's outbox, and exists only while there is something in it:
+//! what arrives while a store call is in flight forms the next batch. An idle room adds no delay, a
+//! busy one gets cheaper per message. Joins, departures and clearing go through the same outbox,
+//! one at a time, so that presence has its place in the order.
 //!
-//! Two locks, each held for moments: `outbox` by whoever sends, `members` by joins and departures. A fan-out works on a snapshot.
+//! Two locks, each held for moments: `outbox` by whoever sends, `members` by joins and departures.
+//! A fan-out works on a snapshot.
 //!
-//! Publications come from the drain task, or, what other nodes made, from the store's own. While a join is on its way to the store those of
-//! the second kind are kept as well: which of them concern the newcomer is known when its place in the order is.
+//! Publications come from the drain task, or, what other nodes made, from the store's own. While a
+//! join is on its way to the store those of the second kind are kept as well: which of them concern
+//! the newcomer is known when its place in the order is.
 use std::{
     collections::VecDeque,
     sync::{
@@ -35,7 +38,8 @@ mod drain;
 #[cfg(test)]
 mod tests;
 
-/// Called with the outcome of an [`Room::enter`] before anything that happens in the room later is delivered to the newcomer.
+/// Called with the outcome of an [`Room::enter`] before anything that happens in the room later is
+/// delivered to the newcomer.
 pub type Answer = Box<dyn FnOnce(&Result<Roster, StoreError>) + Send>;
 
 /// A connection in the room, on this node.
@@ -60,11 +64,30 @@ struct Members {
 
 /// Something for the drain task.
 enum Job {
-    Publish { entry: Entry, bytes: usize, arrived: Instant, sender: Option<(Arc<dyn Outlet>, Option<i64>)> },
-    Enter { visitor: Visitor, outlet: Arc<dyn Outlet>, answer: Answer, done: oneshot::Sender<bool> },
-    Depart { connection: ConnectionId, departure: Departure, done: oneshot::Sender<()> },
-    Release { uid: Uid, by: ConnectionId },
-    Clear { done: oneshot::Sender<Result<(), StoreError>> },
+    Publish {
+        entry: Entry,
+        bytes: usize,
+        arrived: Instant,
+        sender: Option<(Arc<dyn Outlet>, Option<i64>)>,
+    },
+    Enter {
+        visitor: Visitor,
+        outlet: Arc<dyn Outlet>,
+        answer: Answer,
+        done: oneshot::Sender<bool>,
+    },
+    Depart {
+        connection: ConnectionId,
+        departure: Departure,
+        done: oneshot::Sender<()>,
+    },
+    Release {
+        uid: Uid,
+        by: ConnectionId,
+    },
+    Clear {
+        done: oneshot::Sender<Result<(), StoreError>>,
+    },
 }
 
 #[derive(Default)]
@@ -114,16 +137,29 @@ impl Room {
         })
     }
 
-    /// A message of `sender`, which is told by [`Outlet::settled`] what became of it, with `ack` as given here. Call it only for a
-    /// member: a room with members is never retired.
-    pub fn send(self: &Arc<Self>, hub: &Arc<Hub>, entry: Entry, bytes: usize, sender: Arc<dyn Outlet>, ack: Option<i64>) {
+    /// A message of `sender`, which is told by [`Outlet::settled`] what became of it, with `ack` as
+    /// given here. Call it only for a member: a room with members is never retired.
+    pub fn send(
+        self: &Arc<Self>,
+        hub: &Arc<Hub>,
+        entry: Entry,
+        bytes: usize,
+        sender: Arc<dyn Outlet>,
+        ack: Option<i64>,
+    ) {
         let mut outbox = lock(&self.outbox);
-        if outbox.retired || (outbox.stuck && entry.is_stored() && outbox.bytes + bytes > hub.options.pending) {
+        if outbox.retired
+            || (outbox.stuck && entry.is_stored() && outbox.bytes + bytes > hub.options.pending)
+        {
             drop(outbox);
             return sender.settled(&[Settled { ack, bytes, outcome: Outcome::Unavailable }]);
         }
         outbox.bytes += bytes;
-        self.push(outbox, hub, Job::Publish { entry, bytes, arrived: Instant::now(), sender: Some((sender, ack)) });
+        self.push(
+            outbox,
+            hub,
+            Job::Publish { entry, bytes, arrived: Instant::now(), sender: Some((sender, ack)) },
+        );
     }
 
     fn push(self: &Arc<Self>, mut outbox: MutexGuard<'_, Outbox>, hub: &Arc<Hub>, job: Job) {
@@ -147,7 +183,8 @@ impl Room {
         Ok(())
     }
 
-    /// Takes the connection off the fan-out at once; its departure is announced, if at all, by [`Hub::depart`].
+    /// Takes the connection off the fan-out at once; its departure is announced, if at all, by
+    /// [`Hub::depart`].
     pub fn silence(&self, connection: ConnectionId) {
         Arc::make_mut(&mut lock(&self.members).here).retain(|m| m.connection != connection);
     }
@@ -205,8 +242,15 @@ impl Room {
         lock(&self.members).meanwhile = None;
     }
 
-    /// Lets the newcomer in, after `answer`, with all that happened behind its place in the order, `since`.
-    fn admit(&self, Visitor { connection, uid, .. }: Visitor, outlet: Arc<dyn Outlet>, since: u64, answer: impl FnOnce()) {
+    /// Lets the newcomer in, after `answer`, with all that happened behind its place in the order,
+    /// `since`.
+    fn admit(
+        &self,
+        Visitor { connection, uid, .. }: Visitor,
+        outlet: Arc<dyn Outlet>,
+        since: u64,
+        answer: impl FnOnce(),
+    ) {
         let member = Member { connection, uid, outlet, since };
         let mut members = lock(&self.members);
         let mut missed = members.meanwhile.take().unwrap_or_default();
@@ -227,7 +271,8 @@ impl Room {
         }
     }
 
-    /// Names this room's log as it is now: what was read of full pages stays true for as long as this stays the same.
+    /// Names this room's log as it is now: what was read of full pages stays true for as long as
+    /// this stays the same.
     pub fn generation(&self) -> u64 {
         self.generation.load(Relaxed)
     }
@@ -246,8 +291,11 @@ impl Room {
 fn concerns(member: &Member, publication: &Publication) -> bool {
     publication.origin != Some(member.connection)
         && match &publication.event {
-            // Nobody is told of itself: a place held for a uid may be given up after it came back as dummy.
-            Event::Joined(uid) | Event::Left(uid) | Event::Gone(uid) => publication.n > member.since && *uid != member.uid,
+            // Nobody is told of itself: a place held for a uid may be given up after it came back
+            // as dummy.
+            Event::Joined(uid) | Event::Left(uid) | Event::Gone(uid) => {
+                publication.n > member.since && *uid != member.uid
+            }
             Event::Message { .. } | Event::Synced(_) | Event::System(_) | Event::Cleared => true,
         }
 }
@@ -263,9 +311,15 @@ fn submit(hub: &Arc<Hub>, room: &RoomId, mut job: Job) {
 }
 
 impl Hub {
-    /// Puts the visitor into the room. `answer` is called with the outcome, before the newcomer gets anything else of the room. Returns
-    /// the room when it worked.
-    pub async fn enter(self: &Arc<Self>, room: &RoomId, visitor: Visitor, outlet: Arc<dyn Outlet>, answer: Answer) -> Option<Arc<Room>> {
+    /// Puts the visitor into the room. `answer` is called with the outcome, before the newcomer
+    /// gets anything else of the room. Returns the room when it worked.
+    pub async fn enter(
+        self: &Arc<Self>,
+        room: &RoomId,
+        visitor: Visitor,
+        outlet: Arc<dyn Outlet>,
+        answer: Answer,
+    ) -> Option<Arc<Room>> {
         let (done, entered) = oneshot::channel();
         submit(self, room, Job::Enter { visitor, outlet, answer, done });
         // The room has a member now, so it is still the one in the map.
@@ -273,13 +327,19 @@ impl Hub {
     }
 
     /// Takes the connection out of the room, behind all that was sent there before.
-    pub async fn depart(self: &Arc<Self>, room: &RoomId, connection: ConnectionId, departure: Departure) {
+    pub async fn depart(
+        self: &Arc<Self>,
+        room: &RoomId,
+        connection: ConnectionId,
+        departure: Departure,
+    ) {
         let (done, departed) = oneshot::channel();
         submit(self, room, Job::Depart { connection, departure, done });
         let _ = departed.await;
     }
 
-    /// Gives up the place held for `uid`, unless another connection than `by` has its session by then.
+    /// Gives up the place held for `uid`, unless another connection than `by` has its session by
+    /// then.
     pub fn release(self: &Arc<Self>, room: &RoomId, uid: &Uid, by: ConnectionId) {
         submit(self, room, Job::Release { uid: uid.clone(), by });
     }
@@ -293,6 +353,8 @@ impl Hub {
     pub async fn clear(self: &Arc<Self>, room: &RoomId) -> Result<(), StoreError> {
         let (done, cleared) = oneshot::channel();
         submit(self, room, Job::Clear { done });
-        cleared.await.unwrap_or_else(|_| Err(StoreError::OutcomeUnknown("the server is ending".into())))
+        cleared
+            .await
+            .unwrap_or_else(|_| Err(StoreError::OutcomeUnknown("the server is ending".into())))
     }
 }

@@ -1,8 +1,9 @@
-//! What must live as long as the server: the connection to Redis, signs of life, deadlines, accepting. A task of these that panics is told,
-//! counted, and started again after a pause, and meanwhile the server is not ready: nothing is dead while everybody is told that all is well.
+//! What must live as long as the server: the connection to Redis, signs of life, deadlines,
+//! accepting. A task of these that panics is told, counted, and started again after a pause, and
+//! meanwhile the server is not ready: nothing is dead while everybody is told that all is well.
 //!
-//! Tasks that end by themselves, those of a connection or a room, are only tracked; what their panics cost is said in
-//! `docs/ARCHITECTURE.md`.
+//! Tasks that end by themselves, those of a connection or a room, are only tracked; what their
+//! panics cost is said in `docs/ARCHITECTURE.md`.
 use std::{
     future::Future,
     panic::AssertUnwindSafe,
@@ -36,12 +37,17 @@ impl Supervisor {
         Supervisor { tasks, metrics, down: Arc::default() }
     }
 
-    /// Runs what `work` gives until `stop`, and again what it gives when that panics. `task` is a name for logs and metrics. Work that ends is not
-    /// started again.
+    /// Runs what `work` gives until `stop`, and again what it gives when that panics. `task` is a
+    /// name for logs and metrics. Work that ends is not started again.
     ///
-    /// `work` is called again after a panic, so what it gives must not rely on how the one before left things.
-    pub fn keep<F>(&self, task: &'static str, stop: &CancellationToken, work: impl FnMut() -> F + Send + 'static)
-    where
+    /// `work` is called again after a panic, so what it gives must not rely on how the one before
+    /// left things.
+    pub fn keep<F>(
+        &self,
+        task: &'static str,
+        stop: &CancellationToken,
+        work: impl FnMut() -> F + Send + 'static,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
         self.tasks.spawn(stop.clone().run_until_cancelled_owned(self.clone().run(task, work)));
@@ -124,7 +130,11 @@ mod tests {
         assert_eq!(starts.recv().await, Some((0, Duration::ZERO)));
         tokio::time::advance(Duration::from_millis(50)).await;
         assert_eq!(supervisor.down(), Some("heart"));
-        assert_eq!(starts.recv().await, Some((2, 3 * PAUSES.0)), "after a pause and one of twice its length");
+        assert_eq!(
+            starts.recv().await,
+            Some((2, 3 * PAUSES.0)),
+            "after a pause and one of twice its length"
+        );
         assert_eq!(supervisor.down(), None);
         let text = metrics.text();
         assert!(text.contains(r#"always_online_task_restarts_total{task="heart"} 2"#), "{text}");
@@ -136,7 +146,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_ends_is_not_started_again_and_one_that_is_stopped_while_it_is_down_is_down_no_more() {
+    async fn a_task_that_ends_is_not_started_again_and_one_that_is_stopped_while_it_is_down_is_down_no_more()
+     {
         let (supervisor, stop) = (Supervisor::default(), CancellationToken::new());
         supervisor.keep("short", &stop, || async {});
         supervisor.keep("broken", &stop, || async { panic!("always") });

@@ -1,5 +1,6 @@
-//! A condition that lasts, or that clients can bring about again and again, is logged once, and then at most once in ten seconds with a count:
-//! a log that fills the disk, or hides the line that matters, is worse than none.
+//! A condition that lasts, or that clients can bring about again and again, is logged once, and
+//! then at most once in ten seconds with a count: a log that fills the disk, or hides the line that
+//! matters, is worse than none.
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -10,7 +11,8 @@ use tokio::time::Instant;
 /// The shortest time between two lines about the same condition.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// How often a condition was met, and when it was logged last. Each place that logs one has its own; see `throttled!` below.
+/// How often a condition was met, and when it was logged last. Each place that logs one has its
+/// own; see `throttled!` below.
 #[derive(Debug, Default)]
 pub struct Throttle(Mutex<State>);
 
@@ -57,8 +59,9 @@ impl Throttle {
     }
 }
 
-/// Logs an event, given as for `tracing`, at most once in ten seconds, with the field `times` where it was met more often; in between at `debug`,
-/// for whoever looks closely. True: it was logged in earnest.
+/// Logs an event, given as for `tracing`, at most once in ten seconds, with the field `times` where
+/// it was met more often; in between at `debug`, for whoever looks closely. True: it was logged in
+/// earnest.
 ///
 /// ```ignore
 /// throttled!(warn, %error, "a connection could not be accepted");
@@ -84,9 +87,14 @@ mod tests {
     #[test]
     fn a_condition_is_logged_once_and_then_at_most_once_in_ten_seconds_with_a_count() {
         let (throttle, begin) = (Throttle::new(), Instant::now());
-        let mut met = |seconds| throttle.met(begin + Duration::from_secs(seconds)).map(|times| times.0);
+        let mut met =
+            |seconds| throttle.met(begin + Duration::from_secs(seconds)).map(|times| times.0);
         assert_eq!([0, 1, 5, 9].map(&mut met), [Some(1), None, None, None]);
-        assert_eq!([10, 11, 19].map(&mut met), [Some(4), None, None], "the three before, and this one");
+        assert_eq!(
+            [10, 11, 19].map(&mut met),
+            [Some(4), None, None],
+            "the three before, and this one"
+        );
         assert_eq!(met(60), Some(3));
         assert_eq!(met(100), Some(1));
         assert_eq!((Times(1).more(), Times(2).more()), (None, Some(2)));

@@ -32,7 +32,8 @@ pub struct Account {
 #[async_trait]
 pub trait Tokens: Send + Sync {
     /// Of concurrent calls for one uid exactly one creates.
-    async fn create(&self, realm: Realm, uid: &Uid, token: &Secret) -> Result<Creation, StoreError>;
+    async fn create(&self, realm: Realm, uid: &Uid, token: &Secret)
+    -> Result<Creation, StoreError>;
     /// The old token is dead at once. False: no such uid.
     async fn refresh(&self, realm: Realm, uid: &Uid, token: &Secret) -> Result<bool, StoreError>;
     /// False: no such uid.

@@ -39,16 +39,22 @@ pub fn routes(context: Arc<Context>) -> Router {
         ("/admin/system/clear_room_msgs", post(clear)),
         ("/admin/system/clear_room_msg", post(clear)),
     ];
-    routes.into_iter().fold(Router::new(), |router, (path, method)| route(router, path, method)).with_state(context)
+    routes
+        .into_iter()
+        .fold(Router::new(), |router, (path, method)| route(router, path, method))
+        .with_state(context)
 }
 
-/// Reads the parameters of an administrator's request; the answer, where it is none. Its body is read once it is known to be one.
+/// Reads the parameters of an administrator's request; the answer, where it is none. Its body is
+/// read once it is known to be one.
 async fn authorized(context: &Context, request: Request) -> Result<Params, Response> {
     let (parts, body) = request.into_parts();
     let query = params::query(&parts.uri);
     match caller::admin(&context.hub, &parts.headers, &query).await {
         Ok(Presented::Admin) => Params::read(&parts.headers, query, body).await,
-        Ok(Presented::None | Presented::Wrong) => Err(Status::RequirePermission.bare(context.compat)),
+        Ok(Presented::None | Presented::Wrong) => {
+            Err(Status::RequirePermission.bare(context.compat))
+        }
         Err(status) => Err(status.bare(context.compat)),
     }
 }
@@ -87,7 +93,10 @@ async fn read_stat(context: &Context, _: &Params) -> Result<Value, Status> {
     let online = hub.presence.online().await?;
     let rooms = hub.presence.rooms().await?;
     let nodes = hub.cluster.nodes().await?;
-    let users: Vec<Value> = online.iter().map(|o| json!({ "uid": uid_json(&o.uid), "socketId": &*o.socket.0 })).collect();
+    let users: Vec<Value> = online
+        .iter()
+        .map(|o| json!({ "uid": uid_json(&o.uid), "socketId": &*o.socket.0 }))
+        .collect();
     let rooms: Vec<&str> = rooms.iter().map(|r| r.as_str()).collect();
     let mut settings = serde_json::Map::new();
     for (key, value) in &context.settings {
@@ -120,27 +129,37 @@ async fn read_room_users(context: &Context, params: &Params) -> Result<Value, St
 
 async fn room_msgs(State(context): State<Arc<Context>>, request: Request) -> Response {
     match authorized(&context, request).await {
-        Ok(params) => read_room_msgs(&context, &params).await.unwrap_or_else(|status| status.bare(context.compat)),
+        Ok(params) => read_room_msgs(&context, &params)
+            .await
+            .unwrap_or_else(|status| status.bare(context.compat)),
         Err(response) => response,
     }
 }
 
-/// A page, under the same bounds as those of `sync`: it is there as its text and, while that is written, as what was read.
+/// A page, under the same bounds as those of `sync`: it is there as its text and, while that is
+/// written, as what was read.
 async fn read_room_msgs(context: &Context, params: &Params) -> Result<Response, Status> {
     let room = params.query_room().ok_or(Status::ParamError)?;
     let from = params.query.get("offset").map_or(0, |o| js::parse_int(o));
     let (hub, compat) = (&context.hub, context.compat);
     let page = hub.pages.read(hub.pages.turn().await?, &*hub.broker, &room, from, 2).await?;
     let work = tokio::task::spawn_blocking(move || {
-        let messages: Vec<Listed<'_>> = page.entries.iter().filter_map(|e| Listed::read(e, compat)).collect();
+        let messages: Vec<Listed<'_>> =
+            page.entries.iter().filter_map(|e| Listed::read(e, compat)).collect();
         let (offset, next, share) = (page.offset, u8::from(page.next), page.building.done());
         let keep = |body| match share {
             Some(share) => share.keep(body),
             None => Bytes::from(body),
         };
         match compat {
-            Compat::Documented => Status::Success.kept(compat, &Documented { msgs: &messages, offset, next }, keep),
-            Compat::Deployed => Status::Success.kept(compat, &Deployed { msgs: Messages { data: &messages, offset, next } }, keep),
+            Compat::Documented => {
+                Status::Success.kept(compat, &Documented { msgs: &messages, offset, next }, keep)
+            }
+            Compat::Deployed => Status::Success.kept(
+                compat,
+                &Deployed { msgs: Messages { data: &messages, offset, next } },
+                keep,
+            ),
         }
     });
     work.await.map_err(|error| {

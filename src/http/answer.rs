@@ -35,7 +35,9 @@ impl Status {
             (Status::UserNotExists, Compat::Documented) => (5, "user not exists"),
             (Status::RequirePermission, Compat::Documented) => (6, "require permission"),
             (Status::RequirePermission, Compat::Deployed) => (1, "require permission"),
-            (Status::UserExists, Compat::Deployed) => (2, "user exists, please use refresh token api"),
+            (Status::UserExists, Compat::Deployed) => {
+                (2, "user exists, please use refresh token api")
+            }
             (Status::OperationFailed, Compat::Deployed) => (3, "operation failed"),
             (Status::ServerError, Compat::Deployed) => (4, "server errors"),
             (Status::ParamError, Compat::Deployed) => (5, "param error"),
@@ -50,10 +52,16 @@ impl Status {
     }
 
     /// The same, with the body as `keep` makes it of what was written.
-    pub(super) fn kept(self, compat: Compat, data: &impl Serialize, keep: impl FnOnce(Vec<u8>) -> Bytes) -> Response {
+    pub(super) fn kept(
+        self,
+        compat: Compat,
+        data: &impl Serialize,
+        keep: impl FnOnce(Vec<u8>) -> Bytes,
+    ) -> Response {
         let (status, msg) = self.wire(compat);
         match serde_json::to_vec(&Envelope { meta: Meta { status, msg }, data }) {
-            Ok(body) => ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], keep(body)).into_response(),
+            Ok(body) => ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], keep(body))
+                .into_response(),
             Err(error) => {
                 tracing::error!(%error, "an answer could not be written");
                 super::error(StatusCode::INTERNAL_SERVER_ERROR, "server error")

@@ -1,4 +1,5 @@
-//! Who calls: an administrator's credentials, and whether a request comes straight from this machine.
+//! Who calls: an administrator's credentials, and whether a request comes straight from this
+//! machine.
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::Scheme};
@@ -19,8 +20,13 @@ pub(super) enum Presented {
     Admin,
 }
 
-/// Checks an administrator's credentials: `uid` and `token` of the query, or `Authorization: Basic`.
-pub(super) async fn admin(hub: &Hub, headers: &HeaderMap, query: &Query) -> Result<Presented, Status> {
+/// Checks an administrator's credentials: `uid` and `token` of the query, or `Authorization:
+/// Basic`.
+pub(super) async fn admin(
+    hub: &Hub,
+    headers: &HeaderMap,
+    query: &Query,
+) -> Result<Presented, Status> {
     let (uid, token) = match headers.get(header::AUTHORIZATION) {
         Some(value) => match value.to_str().ok().and_then(basic) {
             Some(pair) => pair,
@@ -33,7 +39,11 @@ pub(super) async fn admin(hub: &Hub, headers: &HeaderMap, query: &Query) -> Resu
         },
     };
     let Ok(uid) = Uid::text(&uid) else { return Ok(Presented::Wrong) };
-    let right = hub.tokens.verify(Realm::Admin, &uid, &Secret::presented(token)).await.map_err(Status::from)?;
+    let right = hub
+        .tokens
+        .verify(Realm::Admin, &uid, &Secret::presented(token))
+        .await
+        .map_err(Status::from)?;
     Ok(if right { Presented::Admin } else { Presented::Wrong })
 }
 
@@ -58,16 +68,25 @@ pub(super) struct Host<'a> {
 impl<'a> Host<'a> {
     /// Nothing where the name or the port can't be one.
     fn parse(text: &'a str) -> Option<Self> {
-        let end = if text.starts_with('[') { text.find(']')? + 1 } else { text.find(':').unwrap_or(text.len()) };
+        let end = if text.starts_with('[') {
+            text.find(']')? + 1
+        } else {
+            text.find(':').unwrap_or(text.len())
+        };
         let (name, rest) = text.split_at(end);
         let port = match rest.strip_prefix(':') {
             None if rest.is_empty() => None,
-            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => Some(digits.parse().ok().filter(|port| *port > 0)?),
+            Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
+                Some(digits.parse().ok().filter(|port| *port > 0)?)
+            }
             None | Some(_) => return None,
         };
         let good = match name.strip_prefix('[') {
             Some(rest) => rest.trim_end_matches(']').parse::<Ipv6Addr>().is_ok(),
-            None => !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+            None => {
+                !name.is_empty()
+                    && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+            }
         };
         good.then_some(Host { name, port })
     }
@@ -84,25 +103,30 @@ impl<'a> Host<'a> {
     }
 
     fn is_same(self, other: Host<'_>, default_port: u16) -> bool {
-        self.name.eq_ignore_ascii_case(other.name) && self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
+        self.name.eq_ignore_ascii_case(other.name)
+            && self.port.unwrap_or(default_port) == other.port.unwrap_or(default_port)
     }
 
     /// `localhost`, or a loopback address.
     fn is_loopback(self) -> bool {
         let address: Option<IpAddr> = self.name.trim_matches(['[', ']']).parse().ok();
         let name = self.name.strip_suffix('.').unwrap_or(self.name);
-        address.map_or_else(|| name.eq_ignore_ascii_case("localhost"), |address| address.to_canonical().is_loopback())
+        address.map_or_else(
+            || name.eq_ignore_ascii_case("localhost"),
+            |address| address.to_canonical().is_loopback(),
+        )
     }
 }
 
-/// Whether a request does not name two hosts: by two headers, or by a header and a target. Of such a one a proxy in front and this server
-/// may believe different things, so nobody answers it.
+/// Whether a request does not name two hosts: by two headers, or by a header and a target. Of such
+/// a one a proxy in front and this server may believe different things, so nobody answers it.
 pub(super) fn names_one_host(headers: &HeaderMap, uri: &Uri) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next(), uri.authority()) {
         (_, Some(_), _) => false,
         (Some(host), None, Some(target)) => {
-            let (host, target) = (host.to_str().ok().and_then(Host::parse), Host::parse(target.as_str()));
+            let (host, target) =
+                (host.to_str().ok().and_then(Host::parse), Host::parse(target.as_str()));
             let port = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
             host.zip(target).is_some_and(|(host, target)| host.is_same(target, port))
         }
@@ -111,7 +135,8 @@ pub(super) fn names_one_host(headers: &HeaderMap, uri: &Uri) -> bool {
 }
 
 /// Headers that only proxies add, or the networks and platforms in front of a server.
-const PROXIES: [&str; 6] = ["via", "cdn-loop", "forwarded", "forwarded-for", "x-cloud-trace-context", "x-varnish"];
+const PROXIES: [&str; 6] =
+    ["via", "cdn-loop", "forwarded", "forwarded-for", "x-cloud-trace-context", "x-varnish"];
 /// How families of such headers begin.
 const BEGINNINGS: [&str; 15] = [
     "x-forwarded",
@@ -135,19 +160,28 @@ const ENDINGS: [&str; 2] = ["-ip", "-clientip"];
 
 /// Whether a proxy has passed a request on, and says so.
 fn is_passed_on(headers: &HeaderMap) -> bool {
-    headers
-        .keys()
-        .map(HeaderName::as_str)
-        .any(|name| PROXIES.contains(&name) || BEGINNINGS.iter().any(|b| name.starts_with(b)) || ENDINGS.iter().any(|e| name.ends_with(e)))
+    headers.keys().map(HeaderName::as_str).any(|name| {
+        PROXIES.contains(&name)
+            || BEGINNINGS.iter().any(|b| name.starts_with(b))
+            || ENDINGS.iter().any(|e| name.ends_with(e))
+    })
 }
 
-/// The header by which a browser says whether a page asks its own site. Not the others of its family: Node's fetch sends one of them.
+/// The header by which a browser says whether a page asks its own site. Not the others of its
+/// family: Node's fetch sends one of them.
 const SITE: &str = "sec-fetch-site";
 
-/// The one rule for what is local, as far as it is about the way of a request: no proxy has passed it on, and where only this machine is to be
-/// served (`loopback`) it comes from there, and by a name for it. Any other name was bound to a loopback address by somebody else, so that
-/// a page of theirs counts as one of this machine's (DNS rebinding). The host that it names; nothing where it is not so.
-fn direct<'a>(peer: Peer, headers: &'a HeaderMap, uri: &'a Uri, loopback: bool) -> Option<Host<'a>> {
+/// The one rule for what is local, as far as it is about the way of a request: no proxy has passed
+/// it on, and where only this machine is to be served (`loopback`) it comes from there, and by a
+/// name for it. Any other name was bound to a loopback address by somebody else, so that
+/// a page of theirs counts as one of this machine's (DNS rebinding). The host that it names;
+/// nothing where it is not so.
+fn direct<'a>(
+    peer: Peer,
+    headers: &'a HeaderMap,
+    uri: &'a Uri,
+    loopback: bool,
+) -> Option<Host<'a>> {
     let host = Host::of(headers, uri)?;
     let near = peer.0.ip().to_canonical().is_loopback() && host.is_loopback();
     ((near || !loopback) && !is_passed_on(headers)).then_some(host)
@@ -155,18 +189,28 @@ fn direct<'a>(peer: Peer, headers: &'a HeaderMap, uri: &'a Uri, loopback: bool) 
 
 /// Whether a request was made on this machine, and by a program: not by a page.
 pub(super) fn is_local(peer: Peer, headers: &HeaderMap, uri: &Uri) -> bool {
-    direct(peer, headers, uri, true).is_some() && !headers.contains_key(header::ORIGIN) && !headers.contains_key(SITE)
+    direct(peer, headers, uri, true).is_some()
+        && !headers.contains_key(header::ORIGIN)
+        && !headers.contains_key(SITE)
 }
 
-/// Whether a request was made directly, by a page from this same address or by a program. Then the host that it names.
-pub(super) fn own_page<'a>(peer: Peer, headers: &'a HeaderMap, uri: &'a Uri, loopback: bool) -> Option<Host<'a>> {
+/// Whether a request was made directly, by a page from this same address or by a program. Then the
+/// host that it names.
+pub(super) fn own_page<'a>(
+    peer: Peer,
+    headers: &'a HeaderMap,
+    uri: &'a Uri,
+    loopback: bool,
+) -> Option<Host<'a>> {
     let host = direct(peer, headers, uri, loopback)?;
     let from_here = |origin: &HeaderValue| {
-        let origin = origin.to_str().ok().and_then(|origin| Host::parse(origin.strip_prefix("http://")?));
+        let origin =
+            origin.to_str().ok().and_then(|origin| Host::parse(origin.strip_prefix("http://")?));
         origin.is_some_and(|origin| origin.is_same(host, 80))
     };
-    (headers.get_all(header::ORIGIN).iter().all(from_here) && headers.get_all(SITE).iter().all(|site| site == "same-origin"))
-        .then_some(host)
+    (headers.get_all(header::ORIGIN).iter().all(from_here)
+        && headers.get_all(SITE).iter().all(|site| site == "same-origin"))
+    .then_some(host)
 }
 
 #[cfg(test)]
@@ -191,10 +235,22 @@ mod tests {
 
     #[test]
     fn local_requests_come_from_and_go_to_loopback_and_passed_no_proxy() {
-        for host in ["localhost", "LOCALHOST:4000", "localhost.", "127.0.0.1:4000", "127.1.2.3", "[::1]:4000", "[::ffff:127.0.0.1]"] {
+        for host in [
+            "localhost",
+            "LOCALHOST:4000",
+            "localhost.",
+            "127.0.0.1:4000",
+            "127.1.2.3",
+            "[::1]:4000",
+            "[::ffff:127.0.0.1]",
+        ] {
             assert!(is_local(peer("127.0.0.1:9"), &headers(&[("host", host)]), &route()), "{host}");
         }
-        assert!(is_local(peer("[::ffff:127.0.0.1]:9"), &headers(&[("host", "localhost")]), &route()));
+        assert!(is_local(
+            peer("[::ffff:127.0.0.1]:9"),
+            &headers(&[("host", "localhost")]),
+            &route()
+        ));
         assert!(is_local(peer("[::1]:9"), &headers(&[("host", "localhost")]), &route()));
         assert!(!is_local(peer("10.0.0.1:9"), &headers(&[("host", "localhost")]), &route()));
         assert!(!is_local(peer("127.0.0.1:9"), &HeaderMap::new(), &route()));
@@ -218,7 +274,10 @@ mod tests {
             "localhost@evil.example",
             "évil",
         ] {
-            assert!(!is_local(peer("127.0.0.1:9"), &headers(&[("host", host)]), &route()), "{host}");
+            assert!(
+                !is_local(peer("127.0.0.1:9"), &headers(&[("host", host)]), &route()),
+                "{host}"
+            );
         }
         for foreign in [
             "forwarded",
@@ -236,11 +295,23 @@ mod tests {
             "origin",
             "sec-fetch-site",
         ] {
-            assert!(!is_local(peer("127.0.0.1:9"), &headers(&[("host", "localhost"), (foreign, "x")]), &route()), "{foreign}");
+            assert!(
+                !is_local(
+                    peer("127.0.0.1:9"),
+                    &headers(&[("host", "localhost"), (foreign, "x")]),
+                    &route()
+                ),
+                "{foreign}"
+            );
         }
         // What programs send by themselves.
-        let own =
-            [("host", "localhost"), ("user-agent", "node"), ("sec-fetch-mode", "cors"), ("accept-language", "*"), ("x-request-id", "7")];
+        let own = [
+            ("host", "localhost"),
+            ("user-agent", "node"),
+            ("sec-fetch-mode", "cors"),
+            ("accept-language", "*"),
+            ("x-request-id", "7"),
+        ];
         assert!(is_local(peer("127.0.0.1:9"), &headers(&own), &route()));
     }
 
@@ -259,14 +330,20 @@ mod tests {
             ("[::1]:4", "http://[::1]:4/x", true),
             ("a", "http://b@a/x", false),
         ] {
-            assert_eq!(names_one_host(&headers(&[("host", host)]), &Uri::from_static(uri)), one, "{host} {uri}");
+            assert_eq!(
+                names_one_host(&headers(&[("host", host)]), &Uri::from_static(uri)),
+                one,
+                "{host} {uri}"
+            );
         }
     }
 
     #[test]
     fn a_page_is_its_own_where_its_origin_is_the_host() {
         let page = Uri::from_static("/token");
-        let asks = |pairs: &[(&'static str, &str)], loopback| own_page(peer("127.0.0.1:9"), &headers(pairs), &page, loopback).map(|_| ());
+        let asks = |pairs: &[(&'static str, &str)], loopback| {
+            own_page(peer("127.0.0.1:9"), &headers(pairs), &page, loopback).map(|_| ())
+        };
         for (host, origin, own) in [
             ("localhost:5000", "http://localhost:5000", true),
             ("localhost", "http://localhost:80", true),
@@ -277,9 +354,17 @@ mod tests {
             ("localhost:5000", "http://localhost:5000/", false),
             ("localhost:5000", "null", false),
         ] {
-            assert_eq!(asks(&[("host", host), ("origin", origin)], true).is_some(), own, "{host} {origin}");
+            assert_eq!(
+                asks(&[("host", host), ("origin", origin)], true).is_some(),
+                own,
+                "{host} {origin}"
+            );
         }
-        let rebound = [("host", "a.example"), ("origin", "http://a.example"), ("sec-fetch-site", "same-origin")];
+        let rebound = [
+            ("host", "a.example"),
+            ("origin", "http://a.example"),
+            ("sec-fetch-site", "same-origin"),
+        ];
         assert_eq!((asks(&rebound, true), asks(&rebound, false)), (None, Some(())));
     }
 

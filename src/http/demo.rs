@@ -56,9 +56,18 @@ const FILES: [(&str, &str, &str); 6] = [
 
 /// The pages and their routes; `loopback`: they are for this machine only.
 pub fn routes(hub: Arc<Hub>, websocket_port: u16, tls: bool, loopback: bool) -> Router {
-    let demo = Arc::new(Demo { hub, port: websocket_port, tls, loopback, minute: AtomicU64::new(0), visitors: AtomicU32::new(0) });
+    let demo = Arc::new(Demo {
+        hub,
+        port: websocket_port,
+        tls,
+        loopback,
+        minute: AtomicU64::new(0),
+        visitors: AtomicU32::new(0),
+    });
     let router = Router::new().route("/token", post(token)).with_state(demo);
-    FILES.into_iter().fold(router, |router, (route, kind, text)| router.route(route, get(move || async move { file(kind, text) })))
+    FILES.into_iter().fold(router, |router, (route, kind, text)| {
+        router.route(route, get(move || async move { file(kind, text) }))
+    })
 }
 
 /// Nothing from elsewhere, but connections to wherever the socket server is.
@@ -75,20 +84,31 @@ fn file(kind: &'static str, text: &'static str) -> Response {
     (headers, text).into_response()
 }
 
-/// A visitor of a page gets a uid `demo-…` and its token. Not for other sites' pages, nor through a proxy.
+/// A visitor of a page gets a uid `demo-…` and its token. Not for other sites' pages, nor through a
+/// proxy.
 async fn token(State(demo): State<Arc<Demo>>, request: Request) -> Response {
     let peer = request.extensions().get::<Peer>();
-    let Some(host) = peer.and_then(|peer| caller::own_page(*peer, request.headers(), request.uri(), demo.loopback)) else {
-        return error(StatusCode::FORBIDDEN, "only for the demo's own pages, opened by the address that the server names, without a proxy");
+    let Some(host) = peer
+        .and_then(|peer| caller::own_page(*peer, request.headers(), request.uri(), demo.loopback))
+    else {
+        return error(
+            StatusCode::FORBIDDEN,
+            "only for the demo's own pages, opened by the address that the server names, without a proxy",
+        );
     };
     if !demo.welcomes_one_more() {
         return error(StatusCode::TOO_MANY_REQUESTS, "too many visitors within a minute");
     }
     match demo.visitor().await {
         Some((uid, token)) => {
-            let url = format!("{}://{}:{}", if demo.tls { "wss" } else { "ws" }, host.name, demo.port);
+            let url =
+                format!("{}://{}:{}", if demo.tls { "wss" } else { "ws" }, host.name, demo.port);
             let body = json!({ "uid": uid.as_str(), "token": token.reveal(), "url": url });
-            ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], body.to_string()).into_response()
+            (
+                [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")],
+                body.to_string(),
+            )
+                .into_response()
         }
         None => error(StatusCode::INTERNAL_SERVER_ERROR, "no token could be made"),
     }

@@ -16,7 +16,8 @@ use crate::domain::{
     throttle::throttled,
 };
 
-/// How long an answer holds: the stores are asked no more often than that, whoever asks here, and however often.
+/// How long an answer holds: the stores are asked no more often than that, whoever asks here, and
+/// however often.
 const HOLDS: Duration = Duration::from_secs(1);
 
 /// Why a server should not be sent clients, in the word of the answer.
@@ -40,7 +41,10 @@ struct Looked {
 impl Readiness {
     /// For all listeners together.
     pub fn new(hub: Arc<Hub>) -> Arc<Self> {
-        Arc::new(Readiness { hub, looked: Arc::new(Mutex::new(Looked { at: None, found: Ok(()), said: String::new() })) })
+        Arc::new(Readiness {
+            hub,
+            looked: Arc::new(Mutex::new(Looked { at: None, found: Ok(()), said: String::new() })),
+        })
     }
 
     async fn now(&self) -> Result<(), NotReady> {
@@ -65,12 +69,15 @@ impl Readiness {
     }
 }
 
-/// Asks the stores. Only what is another answer than before is logged, and the same failure, where it comes and goes, now and then.
+/// Asks the stores. Only what is another answer than before is logged, and the same failure, where
+/// it comes and goes, now and then.
 async fn look(hub: &Hub, before: &mut Looked) -> Result<(), NotReady> {
     let (broker, tokens) = tokio::join!(hub.broker.check(), hub.tokens.check());
     let (word, found) = match broker.and(tokens) {
         Ok(()) => ("store not writable", hub.broker.check_writing().await),
-        Err(StoreError::Unavailable(why)) if why == DISPLACED => (DISPLACED, Err(StoreError::Unavailable(why))),
+        Err(StoreError::Unavailable(why)) if why == DISPLACED => {
+            (DISPLACED, Err(StoreError::Unavailable(why)))
+        }
         unavailable => ("store unavailable", unavailable),
     };
     let Err(error) = found else {
@@ -100,17 +107,24 @@ pub fn routes(readiness: Arc<Readiness>) -> Router {
             Err(word) => status(StatusCode::SERVICE_UNAVAILABLE, word),
         }
     };
-    Router::new().route("/livez", get(|| async { status(StatusCode::OK, "alive") })).route("/readyz", get(ready))
+    Router::new()
+        .route("/livez", get(|| async { status(StatusCode::OK, "alive") }))
+        .route("/readyz", get(ready))
 }
 
 fn status(code: StatusCode, word: &str) -> Response {
-    (code, [(header::CONTENT_TYPE, "application/json")], json!({ "status": word }).to_string()).into_response()
+    (code, [(header::CONTENT_TYPE, "application/json")], json!({ "status": word }).to_string())
+        .into_response()
 }
 
 /// Counters in the text format of Prometheus.
 pub fn metrics(hub: Arc<Hub>) -> Router {
     let page = move || async move {
-        ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], hub.metrics.text()).into_response()
+        (
+            [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
+            hub.metrics.text(),
+        )
+            .into_response()
     };
     Router::new().route("/metrics", get(page))
 }

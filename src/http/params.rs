@@ -28,9 +28,11 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// A query's values by their names.
 pub(super) type Query = HashMap<String, String>;
 
-/// The query of a request. Of several values with one name the first counts, as a proxy in front would take it to be.
+/// The query of a request. Of several values with one name the first counts, as a proxy in front
+/// would take it to be.
 pub(super) fn query(uri: &Uri) -> Query {
-    let query: Vec<(String, String)> = serde_urlencoded::from_str(uri.query().unwrap_or("")).unwrap_or_default();
+    let query: Vec<(String, String)> =
+        serde_urlencoded::from_str(uri.query().unwrap_or("")).unwrap_or_default();
     query.into_iter().rev().collect()
 }
 
@@ -43,9 +45,14 @@ pub(super) struct Params {
 }
 
 impl Params {
-    /// Reads a request's body. One that can't be read as what it says it is, or of another type, is an empty one: what it should have held is
-    /// then missing. Only one that is too large, or packed in a way that is not known here, is an error.
-    pub(super) async fn read(headers: &HeaderMap, query: Query, body: Body) -> Result<Self, Response> {
+    /// Reads a request's body. One that can't be read as what it says it is, or of another type, is
+    /// an empty one: what it should have held is then missing. Only one that is too large, or
+    /// packed in a way that is not known here, is an error.
+    pub(super) async fn read(
+        headers: &HeaderMap,
+        query: Query,
+        body: Body,
+    ) -> Result<Self, Response> {
         let packed = is_packed(headers).ok_or_else(unknown_coding)?;
         let bytes = match tokio::time::timeout(BODY, Limited::new(body, MAX_BODY).collect()).await {
             Ok(Ok(collected)) => collected.to_bytes(),
@@ -58,11 +65,13 @@ impl Params {
         let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
         let body = match kind.as_str() {
             "application/json" => serde_json::from_slice(bytes).unwrap_or_default(),
-            "application/x-www-form-urlencoded" => serde_urlencoded::from_bytes::<Vec<(String, String)>>(bytes)
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(|(key, value)| Some((key, to_raw_value(&value).ok()?)))
-                .collect(),
+            "application/x-www-form-urlencoded" => {
+                serde_urlencoded::from_bytes::<Vec<(String, String)>>(bytes)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|(key, value)| Some((key, to_raw_value(&value).ok()?)))
+                    .collect()
+            }
             _ => HashMap::new(),
         };
         Ok(Params { query, body })
@@ -78,7 +87,8 @@ impl Params {
         json::room(self.body.get("roomId")?)
     }
 
-    /// The uid of the body: a JSON string or number, never an object that a database could take for an operator.
+    /// The uid of the body: a JSON string or number, never an object that a database could take for
+    /// an operator.
     pub(super) fn body_uid(&self) -> Option<Uid> {
         json::uid(self.body.get("uid")?)
     }
@@ -99,7 +109,8 @@ fn is_packed(headers: &HeaderMap) -> Option<bool> {
     Some(packed)
 }
 
-/// What gzip packed; nothing where it is more than a body may have, of which no more is unpacked. What is not gzip counts as empty.
+/// What gzip packed; nothing where it is more than a body may have, of which no more is unpacked.
+/// What is not gzip counts as empty.
 fn unpack(packed: &[u8]) -> Option<Bytes> {
     let mut bytes = Vec::new();
     let read = MultiGzDecoder::new(packed).take(MAX_BODY as u64 + 1).read_to_end(&mut bytes);
@@ -115,7 +126,10 @@ fn too_large() -> Response {
 }
 
 fn unknown_coding() -> Response {
-    let mut answer = error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the body's Content-Encoding is not known here: send it plain, or by gzip");
+    let mut answer = error(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "the body's Content-Encoding is not known here: send it plain, or by gzip",
+    );
     answer.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
     answer
 }

@@ -38,7 +38,9 @@ pub fn routes(context: Arc<Context>) -> Router {
 /// Where the token API is not: says where it is.
 pub fn elsewhere(context: Arc<Context>) -> Router {
     let port = context.api_port;
-    let there = move || async move { error(StatusCode::NOT_FOUND, &format!("the token API listens on port {port}")) };
+    let there = move || async move {
+        error(StatusCode::NOT_FOUND, &format!("the token API listens on port {port}"))
+    };
     Router::new().route("/user/{*rest}", any(there))
 }
 
@@ -59,12 +61,17 @@ async fn refresh(State(context): State<Arc<Context>>, request: Request) -> Respo
 async fn act(context: &Context, request: Request, action: Action) -> Response {
     let (parts, body): (_, Body) = request.into_parts();
     let query = params::query(&parts.uri);
-    let local = parts.extensions.get::<Peer>().is_some_and(|peer| caller::is_local(*peer, &parts.headers, &parts.uri));
+    let local = parts
+        .extensions
+        .get::<Peer>()
+        .is_some_and(|peer| caller::is_local(*peer, &parts.headers, &parts.uri));
     // Before the body, which strangers need not send.
     match caller::admin(&context.hub, &parts.headers, &query).await {
         Ok(Presented::Admin) => {}
         Ok(Presented::None) if is_open(context, action, local) => {}
-        Ok(Presented::None | Presented::Wrong) => return Status::RequirePermission.bare(context.compat),
+        Ok(Presented::None | Presented::Wrong) => {
+            return Status::RequirePermission.bare(context.compat);
+        }
         Err(status) => return status.bare(context.compat),
     }
     let params = match Params::read(&parts.headers, query, body).await {
@@ -73,19 +80,27 @@ async fn act(context: &Context, request: Request, action: Action) -> Response {
     };
     let Some(uid) = params.body_uid() else { return Status::ParamError.bare(context.compat) };
     match change(context, &uid, action).await {
-        Ok(token) => Status::Success.with(context.compat, &json!({ "uid": echo(&uid), "token": token.reveal() })),
-        Err(Status::UserNotExists) => Status::UserNotExists.with(context.compat, &json!({ "uid": echo(&uid) })),
+        Ok(token) => Status::Success
+            .with(context.compat, &json!({ "uid": echo(&uid), "token": token.reveal() })),
+        Err(Status::UserNotExists) => {
+            Status::UserNotExists.with(context.compat, &json!({ "uid": echo(&uid) }))
+        }
         Err(status) => status.bare(context.compat),
     }
 }
 
-/// Whether the API may be used without credentials. By itself that is so only where nobody but a program on this machine can call.
+/// Whether the API may be used without credentials. By itself that is so only where nobody but a
+/// program on this machine can call.
 fn is_open(context: &Context, action: Action, local: bool) -> bool {
     match context.open {
         Open::True => true,
         Open::False => false,
         Open::Auto => {
-            action == Action::Create && context.compat == crate::config::Compat::Documented && context.embedded && context.loopback && local
+            action == Action::Create
+                && context.compat == crate::config::Compat::Documented
+                && context.embedded
+                && context.loopback
+                && local
         }
     }
 }

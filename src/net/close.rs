@@ -3,12 +3,15 @@ use bytes::Bytes;
 
 use crate::domain::reason::Reason;
 
-/// The code that tells a client why its connection ends; nothing where no frame is sent, as the client reads nothing.
+/// The code that tells a client why its connection ends; nothing where no frame is sent, as the
+/// client reads nothing.
 ///
-/// socket.io clients look at the frame, not at its code: DISCONNECT alone keeps them away. The codes are for people and for other clients.
-/// 1001 is what the RFC has for a server that goes down, and all libraries know it. 1012, service restart, says the same in later words, but
-/// ws 1 (socket.io-client 1) takes it for an error, and so do old libraries of phones. 1013 is needed, as none of the old ones says "later";
-/// the same libraries report an error there, and come back in any case.
+/// socket.io clients look at the frame, not at its code: DISCONNECT alone keeps them away. The
+/// codes are for people and for other clients. 1001 is what the RFC has for a server that goes
+/// down, and all libraries know it. 1012, service restart, says the same in later words, but
+/// ws 1 (socket.io-client 1) takes it for an error, and so do old libraries of phones. 1013 is
+/// needed, as none of the old ones says "later"; the same libraries report an error there, and come
+/// back in any case.
 pub fn code(reason: Reason) -> Option<u16> {
     match reason {
         Reason::Leave | Reason::ClosedByClient => Some(1000),
@@ -47,8 +50,14 @@ mod tests {
     /// What it means to the client, and its code.
     #[test]
     fn every_reason_is_documented_with_its_code() {
-        let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PROTOCOL.md")).unwrap();
-        let table = document.split("### Why, and with which code").nth(1).and_then(|rest| rest.split("\n#").next()).expect("the table");
+        let document =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PROTOCOL.md"))
+                .unwrap();
+        let table = document
+            .split("### Why, and with which code")
+            .nth(1)
+            .and_then(|rest| rest.split("\n#").next())
+            .expect("the table");
         for reason in Reason::ALL {
             let kind = match reason.kind() {
                 Kind::Refused => "refused",
@@ -63,6 +72,9 @@ mod tests {
 
     #[test]
     fn a_frame_has_a_code_or_nothing() {
-        assert_eq!((frame(Some(1001)), frame(None)), (Bytes::from_static(b"\x88\x02\x03\xe9"), Bytes::from_static(b"\x88\x00")));
+        assert_eq!(
+            (frame(Some(1001)), frame(None)),
+            (Bytes::from_static(b"\x88\x02\x03\xe9"), Bytes::from_static(b"\x88\x00"))
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! The first request of a connection. A WebSocket handshake is answered here, without hyper, whose buffers and upgrade machinery every
-//! connection would pay for; anything else goes on to hyper with what was read.
+//! The first request of a connection. A WebSocket handshake is answered here, without hyper, whose
+//! buffers and upgrade machinery every connection would pay for; anything else goes on to hyper
+//! with what was read.
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -14,17 +15,23 @@ const MAX_HEADERS: usize = 64;
 
 /// What a connection began with.
 pub(super) enum First {
-    /// A handshake that `wanted` it and that has been answered with 101; the rest of what was read is back in the stream.
+    /// A handshake that `wanted` it and that has been answered with 101; the rest of what was read
+    /// is back in the stream.
     WebSocket(Box<Request<()>>, Stream),
-    /// Something else; what was read is back in the stream. `mended`: its target has bytes that hyper would refuse, and so may the targets of
-    /// the client's next requests, each of which has to come to us first.
+    /// Something else; what was read is back in the stream. `mended`: its target has bytes that
+    /// hyper would refuse, and so may the targets of the client's next requests, each of which
+    /// has to come to us first.
     Http { stream: Stream, mended: bool },
     /// Nothing, in time.
     Nothing,
 }
 
 /// Reads the head of the first request, for as long as it may be a WebSocket handshake.
-pub(super) async fn first(mut stream: Stream, patience: Duration, wanted: impl Fn(&Request<()>) -> bool) -> First {
+pub(super) async fn first(
+    mut stream: Stream,
+    patience: Duration,
+    wanted: impl Fn(&Request<()>) -> bool,
+) -> First {
     let mut head = BytesMut::with_capacity(1024);
     let mut line = Line::Partial;
     let read = async {
@@ -38,7 +45,8 @@ pub(super) async fn first(mut stream: Stream, patience: Duration, wanted: impl F
                 }
                 Ok(_) => {}
             }
-            // Who sends a head byte by byte must not have all of it looked through for each of them.
+            // Who sends a head byte by byte must not have all of it looked through for each of
+            // them.
             if !is_news(&head, before) {
                 continue;
             }
@@ -48,7 +56,9 @@ pub(super) async fn first(mut stream: Stream, patience: Duration, wanted: impl F
             match if line == Line::Partial { Head::Partial } else { handshake(&head) } {
                 Head::Partial => {}
                 Head::Other => return Some(None),
-                Head::Handshake { request, answer, length } => return Some(Some((request, answer, length))),
+                Head::Handshake { request, answer, length } => {
+                    return Some(Some((request, answer, length)));
+                }
             }
         }
     };
@@ -75,7 +85,8 @@ enum Line {
     Mended,
 }
 
-/// Encodes what a query may hold for Node's server but not for hyper: JSON in it, as some apps send it, has quotes.
+/// Encodes what a query may hold for Node's server but not for hyper: JSON in it, as some apps send
+/// it, has quotes.
 fn mend(head: &mut BytesMut) -> Line {
     let is_strange = |byte: &u8| matches!(byte, b'"' | b'<' | b'>');
     let seen = |beginning: &[u8]| head.iter().zip(beginning).all(|(a, b)| a == b);
@@ -85,7 +96,11 @@ fn mend(head: &mut BytesMut) -> Line {
     let Some(end) = head.iter().position(|byte| *byte == b'\n') else {
         return if head.len() < MAX_HEAD { Line::Partial } else { Line::Fine };
     };
-    let Some(query) = head[..end].iter().position(|byte| *byte == b'?').filter(|query| head[*query..end].iter().any(is_strange)) else {
+    let Some(query) = head[..end]
+        .iter()
+        .position(|byte| *byte == b'?')
+        .filter(|query| head[*query..end].iter().any(is_strange))
+    else {
         return Line::Fine;
     };
     let mut mended = BytesMut::with_capacity(2 * head.len());
@@ -106,8 +121,9 @@ fn mend(head: &mut BytesMut) -> Line {
 /// Where a request must begin that may be a handshake.
 const BEGINNING: &[u8] = b"GET /";
 
-/// Whether what came behind the first `before` bytes may make of a head something else than a part of one: the end of a line does, and too
-/// much of it. At most so many lines are read as there may be headers.
+/// Whether what came behind the first `before` bytes may make of a head something else than a part
+/// of one: the end of a line does, and too much of it. At most so many lines are read as there may
+/// be headers.
 fn is_news(head: &[u8], before: usize) -> bool {
     before < BEGINNING.len() || head.len() >= MAX_HEAD || head[before..].contains(&b'\n')
 }
@@ -115,7 +131,8 @@ fn is_news(head: &[u8], before: usize) -> bool {
 enum Head {
     Partial,
     Other,
-    /// The request with the headers that are of use later, and no more; its answer; the length of the head.
+    /// The request with the headers that are of use later, and no more; its answer; the length of
+    /// the head.
     Handshake {
         request: Box<Request<()>>,
         answer: String,
@@ -136,13 +153,19 @@ fn handshake(head: &[u8]) -> Head {
         Ok(httparse::Status::Partial) if head.len() < MAX_HEAD => return Head::Partial,
         Ok(httparse::Status::Partial) | Err(_) => return Head::Other,
     };
-    let value = |name: &str| parsed.headers.iter().find(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value);
+    let value = |name: &str| {
+        parsed.headers.iter().find(|h| h.name.eq_ignore_ascii_case(name)).map(|h| h.value)
+    };
     // Who names two hosts is refused, with all others of that kind.
-    let one_host = parsed.headers.iter().filter(|h| h.name.eq_ignore_ascii_case("host")).count() < 2;
+    let one_host =
+        parsed.headers.iter().filter(|h| h.name.eq_ignore_ascii_case("host")).count() < 2;
     let bodiless = value("content-length").is_none() && value("transfer-encoding").is_none();
     let uri = parsed.path.and_then(|p| Uri::try_from(p).ok());
     let offer = Offer::read(parsed.headers.iter().map(|h| (h.name, h.value)));
-    let (Some(uri), Some(1), true, Ok(offer)) = (uri, parsed.version, bodiless && one_host, offer) else { return Head::Other };
+    let (Some(uri), Some(1), true, Ok(offer)) = (uri, parsed.version, bodiless && one_host, offer)
+    else {
+        return Head::Other;
+    };
     let mut request = Box::new(Request::new(()));
     *request.uri_mut() = uri;
     for name in [header::ORIGIN, header::USER_AGENT] {
@@ -156,7 +179,10 @@ fn handshake(head: &[u8]) -> Head {
 
 /// In one piece: some clients lose what follows a head that comes in two.
 fn answer(offer: &Offer<'_>) -> String {
-    let protocol = offer.protocol.map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n")).unwrap_or_default();
+    let protocol = offer
+        .protocol
+        .map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n"))
+        .unwrap_or_default();
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n{protocol}\r\n",
         offer.accept()
@@ -172,11 +198,21 @@ mod tests {
 
     #[test]
     fn a_handshake_is_known_once_its_head_is_whole() {
-        let Head::Handshake { request, answer, length } = handshake(format!("{GOOD}\u{81}").as_bytes()) else { panic!("a handshake") };
-        assert!(answer.ends_with("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"), "{answer}");
+        let Head::Handshake { request, answer, length } =
+            handshake(format!("{GOOD}\u{81}").as_bytes())
+        else {
+            panic!("a handshake")
+        };
+        assert!(
+            answer.ends_with("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"),
+            "{answer}"
+        );
         assert_eq!(length, GOOD.len());
         assert_eq!(request.uri(), "/socket.io/?EIO=4&transport=websocket");
-        assert_eq!((request.headers().len(), &request.headers()["origin"]), (1, &HeaderValue::from_static("http://a")));
+        assert_eq!(
+            (request.headers().len(), &request.headers()["origin"]),
+            (1, &HeaderValue::from_static("http://a"))
+        );
         for end in 0..GOOD.len() {
             assert!(matches!(handshake(&GOOD.as_bytes()[..end]), Head::Partial), "{end}");
         }
@@ -185,7 +221,8 @@ mod tests {
     #[test]
     fn a_head_that_comes_byte_by_byte_is_parsed_once_a_line() {
         let head = GOOD.replace("secret", &"x".repeat(1_000));
-        let parsed: Vec<usize> = (1..=head.len()).filter(|end| is_news(&head.as_bytes()[..*end], end - 1)).collect();
+        let parsed: Vec<usize> =
+            (1..=head.len()).filter(|end| is_news(&head.as_bytes()[..*end], end - 1)).collect();
         assert_eq!(parsed.len(), BEGINNING.len() + head.lines().count());
         // And what was not parsed would have been a part of one.
         for end in (1..head.len()).filter(|end| !parsed.contains(end)) {
@@ -206,14 +243,20 @@ mod tests {
             GOOD.replace("Cookie", "Content-Length: 3\r\nCookie"),
             GOOD.replace("secret", &"x".repeat(MAX_HEAD)).trim_end().to_owned(),
         ] {
-            assert!(matches!(handshake(other.as_bytes()), Head::Other), "{}", &other[..other.len().min(80)]);
+            assert!(
+                matches!(handshake(other.as_bytes()), Head::Other),
+                "{}",
+                &other[..other.len().min(80)]
+            );
         }
     }
 
     #[test]
     fn the_answer_names_the_first_subprotocol_that_was_offered() {
         let offering = GOOD.replace("Cookie: secret", "Sec-WebSocket-Protocol: chat, superchat");
-        let Head::Handshake { answer, .. } = handshake(offering.as_bytes()) else { panic!("a handshake") };
+        let Head::Handshake { answer, .. } = handshake(offering.as_bytes()) else {
+            panic!("a handshake")
+        };
         assert!(answer.ends_with("xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n"), "{answer}");
         assert!(matches!(handshake(offering.replace("chat,", "a b,").as_bytes()), Head::Other));
     }
@@ -221,7 +264,8 @@ mod tests {
     #[test]
     fn what_hyper_refuses_in_a_query_is_encoded_however_it_comes() {
         let raw = r#"POST /socket.io/?EIO=4&user={"a":"<b>"}&transport=polling HTTP/1.1"#;
-        let mended = "POST /socket.io/?EIO=4&user={%22a%22:%22%3Cb%3E%22}&transport=polling HTTP/1.1";
+        let mended =
+            "POST /socket.io/?EIO=4&user={%22a%22:%22%3Cb%3E%22}&transport=polling HTTP/1.1";
         let rest = "\r\nX: \"<\r\n\r\n\"body\"";
         let whole = format!("{raw}{rest}");
         for end in 1..whole.len() {
@@ -232,9 +276,12 @@ mod tests {
                 assert_eq!(head, format!("{mended}{}", &rest[..end - raw.len()]));
             }
         }
-        for fine in
-            [format!("{mended}\r\n"), "GET /\"a\"/ HTTP/1.1\r\n\"?\"".to_owned(), "\u{16}\u{3}\u{1}?\"\n".to_owned(), "x".to_owned()]
-        {
+        for fine in [
+            format!("{mended}\r\n"),
+            "GET /\"a\"/ HTTP/1.1\r\n\"?\"".to_owned(),
+            "\u{16}\u{3}\u{1}?\"\n".to_owned(),
+            "x".to_owned(),
+        ] {
             let mut head = BytesMut::from(fine.as_bytes());
             assert!(mend(&mut head) == Line::Fine, "{fine}");
             assert_eq!(head, fine);

@@ -1,7 +1,8 @@
-//! What the Swift client could not POST any more when it was upgraded it sends as text behind its `5`: binary (`b…`), and the packet `6` where a
-//! POST was under way. The engine (engineioxide 0.17.9) would close the session for either. So on their way to it such frames change their
-//! kind, in place: the one becomes a binary message, the other a pong. What an attachment holds is of no use to anybody here, so it need
-//! not be decoded.
+//! What the Swift client could not POST any more when it was upgraded it sends as text behind its
+//! `5`: binary (`b…`), and the packet `6` where a POST was under way. The engine (engineioxide
+//! 0.17.9) would close the session for either. So on their way to it such frames change their kind,
+//! in place: the one becomes a binary message, the other a pong. What an attachment holds is of no
+//! use to anybody here, so it need not be decoded.
 use std::mem;
 
 use bytes::Bytes;
@@ -53,8 +54,9 @@ impl Leftovers {
     }
 }
 
-/// What the next frame's first byte should be, and the frame's length with its header; nothing, where more of it has to come. A frame of
-/// another form (RFC 6455, 5.2) is passed on as it is: the engine refuses it.
+/// What the next frame's first byte should be, and the frame's length with its header; nothing,
+/// where more of it has to come. A frame of another form (RFC 6455, 5.2) is passed on as it is: the
+/// engine refuses it.
 fn judge(bytes: &[u8]) -> Option<(u8, u64)> {
     let &[first, second, ref rest @ ..] = bytes else { return None };
     let (length, header) = match second & 0x7F {
@@ -63,7 +65,11 @@ fn judge(bytes: &[u8]) -> Option<(u8, u64)> {
         short => (u64::from(short), 6),
     };
     let masked = second & 0x80 != 0;
-    let letter = if first == TEXT && masked && length > 0 { Some(bytes.get(header)? ^ bytes[header - 4]) } else { None };
+    let letter = if first == TEXT && masked && length > 0 {
+        Some(bytes.get(header)? ^ bytes[header - 4])
+    } else {
+        None
+    };
     let kind = match letter {
         Some(b'6') if length == 1 => PONG,
         Some(b'b') => BINARY,
@@ -91,7 +97,12 @@ mod tests {
     fn leftovers_change_their_kind_and_nothing_else_does_however_they_come() {
         let long = format!("b4{}", "A".repeat(300));
         let texts = ["2probe", "5", "6", "60", "b4AQID", "", "42[\"b\"]", &long, "6", "3"];
-        let came: Vec<u8> = texts.iter().flat_map(|t| frame(TEXT, t)).chain(frame(BINARY, "6")).chain(frame(0x88, "")).collect();
+        let came: Vec<u8> = texts
+            .iter()
+            .flat_map(|t| frame(TEXT, t))
+            .chain(frame(BINARY, "6"))
+            .chain(frame(0x88, ""))
+            .collect();
         let kind = |t: &str| {
             if t == "6" {
                 PONG
@@ -101,7 +112,12 @@ mod tests {
                 TEXT
             }
         };
-        let expected: Vec<u8> = texts.iter().flat_map(|t| frame(kind(t), t)).chain(frame(BINARY, "6")).chain(frame(0x88, "")).collect();
+        let expected: Vec<u8> = texts
+            .iter()
+            .flat_map(|t| frame(kind(t), t))
+            .chain(frame(BINARY, "6"))
+            .chain(frame(0x88, ""))
+            .collect();
         for size in [1, 2, 3, 7, 100, came.len()] {
             let mut leftovers = Leftovers::default();
             let mut room = vec![0; came.len() + 1];

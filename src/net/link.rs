@@ -1,9 +1,12 @@
-//! One TCP connection, as the rest of the server may act on it: close it, hold its reading, see what it has yet to read.
+//! One TCP connection, as the rest of the server may act on it: close it, hold its reading, see
+//! what it has yet to read.
 //!
-//! While it speaks HTTP, writes go through and push back as usual. Once it is a WebSocket it takes every write whole, into a queue of its
-//! own ([`super::outbound`]), so that what a client has not read yet is known exactly, in bytes, and is the one bound on it: a client that
-//! stays above the bound is closed, never waited for, and never skipped. A queue that makes no progress for the stall time ends the connection as well;
-//! socketioxide alone would leave a client that stops reading in its rooms for ever.
+//! While it speaks HTTP, writes go through and push back as usual. Once it is a WebSocket it takes
+//! every write whole, into a queue of its own ([`super::outbound`]), so that what a client has not
+//! read yet is known exactly, in bytes, and is the one bound on it: a client that stays above the
+//! bound is closed, never waited for, and never skipped. A queue that makes no progress for the
+//! stall time ends the connection as well; socketioxide alone would leave a client that stops
+//! reading in its rooms for ever.
 use std::{
     io,
     net::SocketAddr,
@@ -25,8 +28,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{close, queue::Queue, socket::Socket};
 use crate::{domain::reason::Reason, metrics::Metrics};
 
-/// How long a connection that we close may take to say that it has read everything; and while the server ends, which waits for it. What was
-/// written is with the kernel and goes its way after the end too, unless the client still sends.
+/// How long a connection that we close may take to say that it has read everything; and while the
+/// server ends, which waits for it. What was written is with the kernel and goes its way after the
+/// end too, unless the client still sends.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_AT_THE_END: Duration = Duration::from_millis(500);
 
@@ -42,16 +46,19 @@ pub struct Bounds {
     pub connections: TaskTracker,
     /// Tasks that write what is left: they end by themselves, soon.
     pub writes: TaskTracker,
-    /// Cancelled when the server begins to end. Counted once more, as the clones of the token itself, one for each connection, would take a lock.
+    /// Cancelled when the server begins to end. Counted once more, as the clones of the token
+    /// itself, one for each connection, would take a lock.
     pub ending: Arc<CancellationToken>,
 }
 
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closing {
-    /// A WebSocket: as soon as the engine has written the socket.io DISCONNECT that it was given. Then as below.
+    /// A WebSocket: as soon as the engine has written the socket.io DISCONNECT that it was given.
+    /// Then as below.
     AfterDisconnect,
-    /// What is queued here is still written, and a WebSocket Close frame; the engine sees the end of what the client sends.
+    /// What is queued here is still written, and a WebSocket Close frame; the engine sees the end
+    /// of what the client sends.
     Graceful,
     /// At once; what is not written is lost.
     Abrupt,
@@ -126,7 +133,13 @@ impl Link {
 
     /// Answers the client's Close frame with the same (RFC 6455, 5.5.1), and closes.
     pub fn answer_close(self: &Arc<Self>, code: Option<u16>) {
-        self.close_if(|_| true, Some(&close::frame(code)), Closing::Graceful, None, "closed by the client");
+        self.close_if(
+            |_| true,
+            Some(&close::frame(code)),
+            Closing::Graceful,
+            None,
+            "closed by the client",
+        );
     }
 
     /// It is broken: closes what is left of it, at once. `why` is a word for logs.
@@ -134,9 +147,16 @@ impl Link {
         self.close_if(|_| true, None, Closing::Abrupt, None, why);
     }
 
-    /// As [`Link::close`], behind a last frame of the session's, if the link is still this session's. All in one: whatever the session or its
-    /// room still has to say comes too late for the first, and a later session's connection is not an earlier one's to close.
-    pub fn close_of(self: &Arc<Self>, session: u64, last: Option<&Bytes>, closing: Closing, why: Reason) {
+    /// As [`Link::close`], behind a last frame of the session's, if the link is still this
+    /// session's. All in one: whatever the session or its room still has to say comes too late
+    /// for the first, and a later session's connection is not an earlier one's to close.
+    pub fn close_of(
+        self: &Arc<Self>,
+        session: u64,
+        last: Option<&Bytes>,
+        closing: Closing,
+        why: Reason,
+    ) {
         self.close_if(|owner| owner == session, last, closing, close::code(why), why.label());
     }
 
@@ -181,7 +201,8 @@ impl Link {
     pub fn give_to(&self, session: u64) {
         let mut queue = self.queue();
         queue.session = session;
-        // An earlier one's page may still be on its way. No more than that: who comes and goes would be allowed more each time.
+        // An earlier one's page may still be on its way. No more than that: who comes and goes
+        // would be allowed more each time.
         self.allow(self.allowance.load(SeqCst).min(queue.len()));
     }
 
@@ -193,7 +214,8 @@ impl Link {
         }
     }
 
-    /// The Close frame, behind all that was written: whole frames only come in here, so this is between two of them.
+    /// The Close frame, behind all that was written: whole frames only come in here, so this is
+    /// between two of them.
     pub(super) fn say_goodbye(self: &Arc<Self>, queue: &mut Queue, code: Option<u16>) {
         if !self.is_killed() {
             let _ = self.append(queue, &close::frame(code));
@@ -247,8 +269,8 @@ impl Link {
         queue.len() == 0 && !queue.flushing
     }
 
-    /// After we closed: writes what is queued, then waits for the client to close too, so that the kernel does not throw away what it has
-    /// yet to read.
+    /// After we closed: writes what is queued, then waits for the client to close too, so that the
+    /// kernel does not throw away what it has yet to read.
     pub(super) async fn linger(self: Arc<Self>) {
         while !self.is_flushed() && !self.is_killed() {
             let notified = self.drained.notified();

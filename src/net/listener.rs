@@ -30,14 +30,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What answers requests.
 pub trait Service: Clone + Send + Sync + 'static {
-    /// Whether a WebSocket handshake is to be answered with 101 and handed to [`Service::websocket`]; else it comes to [`Service::call`].
+    /// Whether a WebSocket handshake is to be answered with 101 and handed to
+    /// [`Service::websocket`]; else it comes to [`Service::call`].
     fn wants(&self, handshake: &Request<()>) -> bool;
 
     /// Takes a WebSocket over.
     fn websocket(&self, handshake: Request<()>, stream: Stream, link: Arc<Link>);
 
     /// Answers a request.
-    fn call(&self, request: Request<Incoming>, link: Arc<Link>) -> impl Future<Output = Response<Body>> + Send;
+    fn call(
+        &self,
+        request: Request<Incoming>,
+        link: Arc<Link>,
+    ) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// A bound socket.
@@ -58,8 +63,9 @@ impl Listener {
         Ok(Listener { socket, address })
     }
 
-    /// The other address that `localhost` may mean, where it means this one: the loopback address of the other version of IP, with the same port.
-    /// Many clients try only the first that they find. All addresses of IPv6 include those of IPv4, unless the system is told otherwise.
+    /// The other address that `localhost` may mean, where it means this one: the loopback address
+    /// of the other version of IP, with the same port. Many clients try only the first that
+    /// they find. All addresses of IPv6 include those of IPv4, unless the system is told otherwise.
     pub fn other_loopback(&self) -> Option<SocketAddr> {
         let other: IpAddr = match self.address.ip() {
             IpAddr::V4(Ipv4Addr::LOCALHOST | Ipv4Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
@@ -69,9 +75,16 @@ impl Listener {
         Some(SocketAddr::new(other, self.address.port()))
     }
 
-    /// Serves until it is dropped; connections that are open then go on. `header_timeout` bounds the reading of a request's head, from the
-    /// connection's beginning (that of TLS, with `tls`) or the previous answer's end.
-    pub async fn serve<S: Service>(self: Arc<Self>, service: S, tls: Option<Arc<Tls>>, bounds: Bounds, header_timeout: Duration) {
+    /// Serves until it is dropped; connections that are open then go on. `header_timeout` bounds
+    /// the reading of a request's head, from the connection's beginning (that of TLS, with
+    /// `tls`) or the previous answer's end.
+    pub async fn serve<S: Service>(
+        self: Arc<Self>,
+        service: S,
+        tls: Option<Arc<Tls>>,
+        bounds: Bounds,
+        header_timeout: Duration,
+    ) {
         let mut http = hyper::server::conn::http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(header_timeout);
         loop {
@@ -88,23 +101,34 @@ impl Listener {
             let link = Link::new(Socket::new(socket, session), peer, bounds.clone());
             let (service, http) = (service.clone(), http.clone());
             bounds.connections.spawn(async move {
-                let (stream, mended) = match first(Stream::new(link.clone()), header_timeout, |handshake| service.wants(handshake)).await {
-                    First::WebSocket(handshake, stream) => return service.websocket(*handshake, stream, link.clone()),
-                    First::Http { stream, mended } => (stream, mended),
-                    First::Nothing => return,
-                };
+                let (stream, mended) =
+                    match first(Stream::new(link.clone()), header_timeout, |handshake| {
+                        service.wants(handshake)
+                    })
+                    .await
+                    {
+                        First::WebSocket(handshake, stream) => {
+                            return service.websocket(*handshake, stream, link.clone());
+                        }
+                        First::Http { stream, mended } => (stream, mended),
+                        First::Nothing => return,
+                    };
                 let answer = service_fn(|request| {
                     let (service, link) = (service.clone(), link.clone());
                     async move {
                         let mut response = service.call(request, link).await;
                         // What hyper reads by itself nobody mends.
                         if mended && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                            response
+                                .headers_mut()
+                                .insert(header::CONNECTION, HeaderValue::from_static("close"));
                         }
                         Ok::<_, Infallible>(response)
                     }
                 });
-                if let Err(error) = http.serve_connection(TokioIo::new(stream), answer).with_upgrades().await {
+                if let Err(error) =
+                    http.serve_connection(TokioIo::new(stream), answer).with_upgrades().await
+                {
                     tracing::debug!(peer = %link.peer, %error, "connection ended");
                 }
             });

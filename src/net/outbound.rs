@@ -1,10 +1,12 @@
 //! What goes out on a WebSocket: the engine's frames, and ours past the engine.
 //!
-//! The *fast lane*: finished frames go straight from a room's burst to the kernel. Most WebSockets never meet the engine. Where a polling
-//! client was upgraded, ours go past the engine's per-recipient queue and encoding, and what makes that sound is this: the engine hands
-//! over whole frames only, and all writes are taken whole, so ours always stand between two of its own; everything of ours to a WebSocket
-//! client takes this one lane, so it is in order; and what the engine was given before (CONNECT, what the client had yet to fetch) ends
-//! with a marker, until which ours are held.
+//! The *fast lane*: finished frames go straight from a room's burst to the kernel. Most WebSockets
+//! never meet the engine. Where a polling client was upgraded, ours go past the engine's
+//! per-recipient queue and encoding, and what makes that sound is this: the engine hands over whole
+//! frames only, and all writes are taken whole, so ours always stand between two of its own;
+//! everything of ours to a WebSocket client takes this one lane, so it is in order; and what the
+//! engine was given before (CONNECT, what the client had yet to fetch) ends with a marker, until
+//! which ours are held.
 use std::{
     io,
     sync::{Arc, atomic::Ordering::SeqCst},
@@ -20,19 +22,21 @@ use super::{
 };
 use crate::domain::{reason::Reason, throttle::throttled};
 
-/// The event that is the marker, and the text of its frame, which no other frame can equal: its name is no event of ours. It is given to
-/// the engine behind all else, and never written.
+/// The event that is the marker, and the text of its frame, which no other frame can equal: its
+/// name is no event of ours. It is given to the engine behind all else, and never written.
 pub const MARKER: (&str, &str) = ("~", r#"42["~",0]"#);
 
-/// Bytes beyond its backlog that a client may be behind for a moment: a burst of its room must not cost a client that reads its place.
+/// Bytes beyond its backlog that a client may be behind for a moment: a burst of its room must not
+/// cost a client that reads its place.
 pub const BURST: usize = 4 << 20;
 /// How long that moment may be.
 const CATCH_UP: Duration = Duration::from_secs(4);
 /// How often a client that takes nothing is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// A WebSocket text frame with the packet DISCONNECT of the namespace `/`. These bytes are nowhere else in what the engine writes: 0x02
-/// can't stand in JSON text, and no other packet is two bytes long and begins with `41`.
+/// A WebSocket text frame with the packet DISCONNECT of the namespace `/`. These bytes are nowhere
+/// else in what the engine writes: 0x02 can't stand in JSON text, and no other packet is two bytes
+/// long and begins with `41`.
 pub const DISCONNECT: [u8; 4] = [0x81, 2, b'4', b'1'];
 
 impl Link {
@@ -84,7 +88,8 @@ impl Link {
                 None => self.append(&mut queue, &Bytes::copy_from_slice(bytes))?,
                 Some((before, after)) => {
                     let held = queue.held.take().unwrap_or_default();
-                    let mut fits = self.append(&mut queue, &Bytes::copy_from_slice(&bytes[..before]))?;
+                    let mut fits =
+                        self.append(&mut queue, &Bytes::copy_from_slice(&bytes[..before]))?;
                     for frames in &held.frames {
                         fits = self.append(&mut queue, frames)?;
                     }
@@ -145,7 +150,8 @@ impl Link {
         if !self.is_killed() {
             throttled!(info, peer = %self.peer, why = why.label(), "client does not read what it is sent; closed");
             self.bounds.metrics.dropped(why.label());
-            // The kernel is to forget what it has for this client, too: a reset instead of an end behind megabytes that nobody reads.
+            // The kernel is to forget what it has for this client, too: a reset instead of an end
+            // behind megabytes that nobody reads.
             self.socket.forget();
         }
         self.close(Closing::Abrupt, why);
@@ -157,8 +163,14 @@ fn turn(frames: &[u8]) -> Option<(usize, usize)> {
     let mut at = 0;
     while let Some(length) = frames.get(at + 1) {
         let (header, length) = match *length {
-            126 => (4, usize::from(u16::from_be_bytes(frames.get(at + 2..at + 4)?.try_into().ok()?))),
-            127 => (10, usize::try_from(u64::from_be_bytes(frames.get(at + 2..at + 10)?.try_into().ok()?)).ok()?),
+            126 => {
+                (4, usize::from(u16::from_be_bytes(frames.get(at + 2..at + 4)?.try_into().ok()?)))
+            }
+            127 => (
+                10,
+                usize::try_from(u64::from_be_bytes(frames.get(at + 2..at + 10)?.try_into().ok()?))
+                    .ok()?,
+            ),
             short => (2, usize::from(short)),
         };
         let end = at + header + length;
@@ -228,7 +240,8 @@ mod tests {
 
     #[test]
     fn the_engines_turn_ends_around_the_marker() {
-        let (long, connect, marker) = (frame(&"x".repeat(300)), frame(r#"40{"sid":"x"}"#), frame(MARKER.1));
+        let (long, connect, marker) =
+            (frame(&"x".repeat(300)), frame(r#"40{"sid":"x"}"#), frame(MARKER.1));
         let written = [long.clone(), frame("2"), connect, frame("3")].concat();
         assert_eq!(turn(&written), None);
         let written = [long.clone(), marker.clone(), frame("3")].concat();

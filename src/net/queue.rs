@@ -20,7 +20,8 @@ pub(super) struct Queue {
     pub(super) flushing: bool,
     /// Whose frames are sent by [`super::Link::send_of`].
     pub(super) session: u64,
-    /// Frames of ours that wait until the engine has written the marker ([`super::outbound::MARKER`]), while it has not.
+    /// Frames of ours that wait until the engine has written the marker
+    /// ([`super::outbound::MARKER`]), while it has not.
     pub(super) held: Option<Held>,
 }
 
@@ -45,7 +46,8 @@ impl Queue {
     pub(super) fn write(&mut self, socket: &Socket) -> io::Result<bool> {
         while !self.pieces.is_empty() {
             let written = {
-                let slices: Vec<IoSlice<'_>> = self.pieces.iter().take(PIECES).map(|p| IoSlice::new(p)).collect();
+                let slices: Vec<IoSlice<'_>> =
+                    self.pieces.iter().take(PIECES).map(|p| IoSlice::new(p)).collect();
                 match socket.send_vectored(&slices) {
                     Ok(n) => n,
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),

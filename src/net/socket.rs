@@ -1,8 +1,10 @@
 //! A TCP connection, plain or under TLS: reads and writes that never wait.
 //!
-//! rustls is the state machine, this is its way in and out. It takes no task and no buffer of ours per connection: what is read goes through it
-//! where a plain connection is read, and what is written is made ciphertext when the kernel has taken what was written before. So at most
-//! one write's ciphertext, [`PENDING`] bytes, waits here; everything else waits in the link's queue, where it is counted.
+//! rustls is the state machine, this is its way in and out. It takes no task and no buffer of ours
+//! per connection: what is read goes through it where a plain connection is read, and what is
+//! written is made ciphertext when the kernel has taken what was written before. So at most
+//! one write's ciphertext, [`PENDING`] bytes, waits here; everything else waits in the link's
+//! queue, where it is counted.
 use std::{
     io::{self, ErrorKind, IoSlice, Read, Write},
     net::Shutdown,
@@ -44,7 +46,7 @@ impl Socket {
         for _ in 0..TURNS {
             match tls.reader().read(into) {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-                Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(0), // what goes through here tells its own ends
+                Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(0), /* what goes through here tells its own ends */
                 read => return read,
             }
             tls.read_tls(&mut Tcp(&self.tcp))?;
@@ -59,7 +61,8 @@ impl Socket {
         Err(ErrorKind::WouldBlock.into()) // the kernel has more, and says so when it is asked
     }
 
-    /// Whether [`Socket::receive`] has something that the kernel knows nothing about: what is read already, or the end.
+    /// Whether [`Socket::receive`] has something that the kernel knows nothing about: what is read
+    /// already, or the end.
     pub fn has_more(&self) -> bool {
         self.tls().is_some_and(|mut tls| !matches!(tls.reader().into_first_chunk(), Err(e) if e.kind() == ErrorKind::WouldBlock))
     }
@@ -86,7 +89,8 @@ impl Socket {
         self.tcp.writable().await
     }
 
-    /// Takes what it can of `bytes`. `WouldBlock`: nothing. Behind it, [`Socket::owes`] may be true.
+    /// Takes what it can of `bytes`. `WouldBlock`: nothing. Behind it, [`Socket::owes`] may be
+    /// true.
     pub fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         match self.tls() {
             None => self.tcp.try_write(bytes),
@@ -158,7 +162,11 @@ impl Socket {
     }
 }
 
-fn send(tls: &mut ServerConnection, tcp: &TcpStream, write: impl FnOnce(Writer<'_>) -> io::Result<usize>) -> io::Result<usize> {
+fn send(
+    tls: &mut ServerConnection,
+    tcp: &TcpStream,
+    write: impl FnOnce(Writer<'_>) -> io::Result<usize>,
+) -> io::Result<usize> {
     write_out(tls, tcp)?;
     let taken = write(tls.writer())?;
     match write_out(tls, tcp) {
@@ -174,13 +182,14 @@ fn write_out(tls: &mut ServerConnection, tcp: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads what the kernel has. Where that is less than there is room for, nothing more is there: the next read waits for news without asking
-/// the kernel again.
+/// Reads what the kernel has. Where that is less than there is room for, nothing more is there: the
+/// next read waits for news without asking the kernel again.
 fn read(tcp: &TcpStream, into: &mut [u8]) -> io::Result<usize> {
     let mut read = 0;
     let asked = tcp.try_io(Interest::READABLE, || {
         read = (&*socket2::SockRef::from(tcp)).read(into)?;
-        // Told that it would block, tokio takes the socket for drained. The end of the stream stays ready.
+        // Told that it would block, tokio takes the socket for drained. The end of the stream stays
+        // ready.
         if 0 < read && read < into.len() { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
     });
     match asked {

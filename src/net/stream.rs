@@ -77,7 +77,11 @@ impl Stream {
     }
 
     /// Writes as HTTP does: waits while the kernel takes nothing, but not for ever.
-    fn poll_write_with<T>(&mut self, cx: &mut Context<'_>, write: impl Fn(&Link) -> io::Result<T>) -> Poll<io::Result<T>> {
+    fn poll_write_with<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl Fn(&Link) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
         loop {
             match self.link.socket.poll_writable(cx)? {
                 Poll::Ready(()) => match write(&self.link) {
@@ -95,7 +99,11 @@ impl Stream {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.link.reader.register(cx.waker());
         loop {
             if self.frames.as_mut().is_some_and(|frames| frames.give(into)) {
@@ -132,7 +140,11 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if self.link.is_killed() {
             return Poll::Ready(Err(dead()));
         }

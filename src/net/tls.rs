@@ -1,6 +1,8 @@
-//! TLS 1.2 and 1.3 with a certificate and a key from PEM files, which are read again when they change.
+//! TLS 1.2 and 1.3 with a certificate and a key from PEM files, which are read again when they
+//! change.
 //!
-//! Certificates are renewed every few weeks by other programs: a server that has to be restarted for it drops its clients, or forgets.
+//! Certificates are renewed every few weeks by other programs: a server that has to be restarted
+//! for it drops its clients, or forgets.
 use std::{
     io,
     path::{Path, PathBuf},
@@ -79,7 +81,8 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(current.clone());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // A client that comes back brings what is needed for a short handshake: nothing is kept here for it.
+        // A client that comes back brings what is needed for a short handshake: nothing is kept
+        // here for it.
         config.ticketer = ring::Ticketer::new().map_err(TlsError::Setup)?;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 1;
@@ -101,7 +104,8 @@ impl Tls {
         }
     }
 
-    /// Files that can't be used are reported once, and tried again; until then what was there before goes on.
+    /// Files that can't be used are reported once, and tried again; until then what was there
+    /// before goes on.
     fn renew(&self) {
         let stamps = stamps(&self.files);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +122,10 @@ impl Tls {
             Err(error) => {
                 let trouble = error.to_string();
                 if seen.trouble != trouble {
-                    tracing::warn!(error = trouble, "the new certificate can't be used; the one before goes on");
+                    tracing::warn!(
+                        error = trouble,
+                        "the new certificate can't be used; the one before goes on"
+                    );
                     seen.trouble = trouble;
                 }
             }
@@ -127,7 +134,9 @@ impl Tls {
 }
 
 fn stamps(files: &TlsFiles) -> Stamps {
-    let stamp = |file: &Path| file.metadata().ok().and_then(|file| Some((file.modified().ok()?, file.len())));
+    let stamp = |file: &Path| {
+        file.metadata().ok().and_then(|file| Some((file.modified().ok()?, file.len())))
+    };
     [stamp(&files.certificate), stamp(&files.key)]
 }
 
@@ -140,19 +149,24 @@ fn read(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
         pem::Error::Io(why) => TlsError::Unreadable { file: files.key.clone(), why },
         _ => TlsError::NoKey(files.key.clone()),
     };
-    let chain =
-        CertificateDer::pem_file_iter(&files.certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(no_certificate)?;
+    let chain = CertificateDer::pem_file_iter(&files.certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(no_certificate)?;
     if chain.is_empty() {
         return Err(TlsError::NoCertificate(files.certificate.clone()));
     }
     let key = PrivateKeyDer::from_pem_file(&files.key).map_err(no_key)?;
-    let key = ring::sign::any_supported_type(&key).map_err(|_| TlsError::NoKey(files.key.clone()))?;
+    let key =
+        ring::sign::any_supported_type(&key).map_err(|_| TlsError::NoKey(files.key.clone()))?;
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
-        Err(rustls::Error::InconsistentKeys(_)) => {
-            Err(TlsError::Mismatch { certificate: files.certificate.clone(), key: files.key.clone() })
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
+            Ok(certified)
         }
+        Err(rustls::Error::InconsistentKeys(_)) => Err(TlsError::Mismatch {
+            certificate: files.certificate.clone(),
+            key: files.key.clone(),
+        }),
         Err(why) => Err(TlsError::Unusable { file: files.certificate.clone(), why }),
     }
 }

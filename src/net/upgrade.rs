@@ -1,4 +1,5 @@
-//! What a WebSocket handshake has to say (RFC 6455, 4.2.1), and what is answered to it. Node's server asks for the same.
+//! What a WebSocket handshake has to say (RFC 6455, 4.2.1), and what is answered to it. Node's
+//! server asks for the same.
 use tungstenite::handshake::derive_accept_key;
 
 /// The one version of the protocol that is spoken here.
@@ -7,8 +8,11 @@ pub const VERSION: &str = "13";
 /// Why a request is no WebSocket handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
-    /// Typical of a proxy that does not pass these headers on: whoever answers 101 then answers somebody who has not asked.
-    #[error("a WebSocket needs `Upgrade: websocket` and `Connection: Upgrade`, which a proxy has to pass on")]
+    /// Typical of a proxy that does not pass these headers on: whoever answers 101 then answers
+    /// somebody who has not asked.
+    #[error(
+        "a WebSocket needs `Upgrade: websocket` and `Connection: Upgrade`, which a proxy has to pass on"
+    )]
     NotAsked,
     #[error("a WebSocket needs `Sec-WebSocket-Version: {VERSION}`")]
     Version,
@@ -22,8 +26,8 @@ pub enum Flaw {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Offer<'a> {
     key: &'a [u8],
-    /// The first subprotocol that was offered: a browser that has offered some closes a socket whose answer names none of them. They have no
-    /// meaning here, so it is Node's choice.
+    /// The first subprotocol that was offered: a browser that has offered some closes a socket
+    /// whose answer names none of them. They have no meaning here, so it is Node's choice.
     pub protocol: Option<&'a str>,
 }
 
@@ -33,13 +37,14 @@ impl<'a> Offer<'a> {
     /// # Errors
     /// What is missing, or wrong.
     pub fn read(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<Self, Flaw> {
-        let (mut upgrade, mut connection, mut version, mut key, mut protocol) = (false, false, None, None, Ok(None));
+        let (mut upgrade, mut connection, mut version, mut key, mut protocol) =
+            (false, false, None, None, Ok(None));
         for (name, value) in headers {
             match name {
                 n if n.eq_ignore_ascii_case("upgrade") => upgrade |= lists(value, b"websocket"),
                 n if n.eq_ignore_ascii_case("connection") => connection |= lists(value, b"upgrade"),
                 n if n.eq_ignore_ascii_case("sec-websocket-version") => version = Some(value),
-                n if n.eq_ignore_ascii_case("sec-websocket-key") => key = key.or(Some(value)), // as the engine reads it
+                n if n.eq_ignore_ascii_case("sec-websocket-key") => key = key.or(Some(value)), /* as the engine reads it */
                 n if n.eq_ignore_ascii_case("sec-websocket-protocol") => {
                     protocol = protocol.and_then(|before| Ok(before.or(first_protocol(value)?)));
                 }
@@ -72,9 +77,11 @@ fn is_key(key: &[u8]) -> bool {
     key.strip_suffix(b"==").is_some_and(|digits| digits.len() == 22 && digits.iter().all(in_base64))
 }
 
-/// The first of a list of tokens (RFC 9110, 5.6.2), all of which have to be some; an empty list offers none.
+/// The first of a list of tokens (RFC 9110, 5.6.2), all of which have to be some; an empty list
+/// offers none.
 fn first_protocol(value: &[u8]) -> Result<Option<&str>, Flaw> {
-    let is_token_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let is_token_byte =
+        |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let value = value.trim_ascii();
     if value.is_empty() {
         return Ok(None);
@@ -106,10 +113,18 @@ mod tests {
 
     #[test]
     fn nothing_may_be_missing() {
-        assert_eq!(read(&GOOD).map(|offer| offer.accept()).as_deref(), Ok("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+        assert_eq!(
+            read(&GOOD).map(|offer| offer.accept()).as_deref(),
+            Ok("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+        );
         let flaws = [Flaw::NotAsked, Flaw::NotAsked, Flaw::Version, Flaw::Key];
         for (i, flaw) in flaws.into_iter().enumerate() {
-            let without: Vec<_> = GOOD.into_iter().enumerate().filter(|(n, _)| *n != i).map(|(_, header)| header).collect();
+            let without: Vec<_> = GOOD
+                .into_iter()
+                .enumerate()
+                .filter(|(n, _)| *n != i)
+                .map(|(_, header)| header)
+                .collect();
             assert_eq!(read(&without), Err(flaw));
             let mut wrong = GOOD;
             wrong[i].1 = "websockets upgrades 8 dGhlIHNhbXBsZSBub25jZQ=";
@@ -133,7 +148,10 @@ mod tests {
             (&["a", "b,\u{e9}"], Err(Flaw::Protocols)),
             (&["x\"y\""], Err(Flaw::Protocols)),
         ] {
-            let headers: Vec<_> = GOOD.into_iter().chain(offers.iter().map(|o| ("SEC-WebSocket-Protocol", *o))).collect();
+            let headers: Vec<_> = GOOD
+                .into_iter()
+                .chain(offers.iter().map(|o| ("SEC-WebSocket-Protocol", *o)))
+                .collect();
             assert_eq!(read(&headers).map(|offer| offer.protocol), chosen, "{offers:?}");
         }
     }

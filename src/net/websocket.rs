@@ -1,7 +1,8 @@
 //! The reading side of a WebSocket (RFC 6455), on the server. What goes out takes [`Link::send`].
 //!
-//! Most connections are silent most of the time, so one that has nothing half read keeps no buffer: bytes are read into one that belongs to
-//! the thread, and only what is there is kept, until it is handled.
+//! Most connections are silent most of the time, so one that has nothing half read keeps no buffer:
+//! bytes are read into one that belongs to the thread, and only what is there is kept, until it is
+//! handled.
 use std::{
     cell::RefCell,
     future::poll_fn,
@@ -93,7 +94,9 @@ impl WebSocket {
                 Err(broken) => return Poll::Ready(Err(End::Broken(broken))),
                 Ok(None) => {
                     let (stream, frames) = (&mut self.stream, &mut self.frames);
-                    let read = BUFFER.with_borrow_mut(|buffer| stream.take(buffer).inspect(|n| frames.add(&buffer[..*n])));
+                    let read = BUFFER.with_borrow_mut(|buffer| {
+                        stream.take(buffer).inspect(|n| frames.add(&buffer[..*n]))
+                    });
                     match read {
                         Ok(1..) => {}
                         Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -179,8 +182,12 @@ impl Frames {
     fn frame(&mut self) -> Result<Option<(u8, BytesMut)>, Broken> {
         let &[first, second, ref rest @ ..] = &*self.bytes else { return Ok(None) };
         let (short, control) = (second & 0x7F, first & 0x08 != 0);
-        // No extension has a meaning for the reserved bits, clients have to mask, control frames are whole and short.
-        if first & 0x70 != 0 || second & 0x80 == 0 || (control && (first & 0x80 == 0 || short > 125)) {
+        // No extension has a meaning for the reserved bits, clients have to mask, control frames
+        // are whole and short.
+        if first & 0x70 != 0
+            || second & 0x80 == 0
+            || (control && (first & 0x80 == 0 || short > 125))
+        {
             return Err(Broken::Frame);
         }
         let (length, header) = match short {
@@ -194,7 +201,8 @@ impl Frames {
             },
             short => (u64::from(short), 6),
         };
-        let length = usize::try_from(length).ok().filter(|l| *l <= self.most).ok_or(Broken::TooLarge)?;
+        let length =
+            usize::try_from(length).ok().filter(|l| *l <= self.most).ok_or(Broken::TooLarge)?;
         if self.bytes.len() < header + length {
             return Ok(None);
         }
@@ -223,7 +231,11 @@ fn unmask(payload: &mut [u8], key: [u8; 4]) {
 }
 
 fn message(text: bool, payload: Bytes) -> Result<Message, Broken> {
-    Ok(if text { Message::Text(Utf8Bytes::try_from(payload).map_err(|_| Broken::Text)?) } else { Message::Binary(payload) })
+    Ok(if text {
+        Message::Text(Utf8Bytes::try_from(payload).map_err(|_| Broken::Text)?)
+    } else {
+        Message::Binary(payload)
+    })
 }
 
 /// The code in a Close frame's payload (5.5.1, 7.4).

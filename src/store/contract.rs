@@ -6,8 +6,8 @@
 //! broker_contract!(embedded, DataFolder::new());
 //! ```
 //!
-//! The expression is evaluated anew for each test and implements the trait that the suite asks for ([`BrokerHome`], …). A backend whose
-//! server is not there fails; it does not skip.
+//! The expression is evaluated anew for each test and implements the trait that the suite asks for
+//! ([`BrokerHome`], …). A backend whose server is not there fails; it does not skip.
 #![allow(clippy::disallowed_methods)] // tests spawn freely
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -29,7 +29,8 @@ pub(crate) mod tokens;
 pub(crate) mod updates;
 pub(crate) mod witness;
 
-/// The bound on a room's updates that each home sets. Bytes are counted as a store keeps them, with up to 64 around each update.
+/// The bound on a room's updates that each home sets. Bytes are counted as a store keeps them, with
+/// up to 64 around each update.
 pub(crate) const UPDATES: UpdateLimit = UpdateLimit { entries: 1000, bytes: 8 << 20 };
 
 /// Where one test's log is. Opened again after [`Broker::close`] it is the same log.

@@ -1,4 +1,5 @@
-//! The embedded store: one SQLite file in a folder of this server, everything else in memory. No second program, one node.
+//! The embedded store: one SQLite file in a folder of this server, everything else in memory. No
+//! second program, one node.
 //!
 //! ```text
 //! publish, clear, tokens ──► queue ──► writer thread: one transaction for all that waits ──► answers
@@ -7,8 +8,9 @@
 //! presence, limits, what is not stored ──► memory
 //! ```
 //!
-//! A room's place in its order (n) is counted in memory while anybody is there ([`rooms`]), so what is not stored never waits for a disk.
-//! With [`Durability::Process`] an acknowledged message outlives the death of this process, with [`Durability::Power`] that of the machine.
+//! A room's place in its order (n) is counted in memory while anybody is there ([`rooms`]), so what
+//! is not stored never waits for a disk. With [`Durability::Process`] an acknowledged message
+//! outlives the death of this process, with [`Durability::Power`] that of the machine.
 mod accounts;
 mod backup;
 mod broker;
@@ -70,7 +72,8 @@ use crate::domain::{
 /// What an acknowledged message outlives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// The death of this process: nothing is lost with `kill -9`; a power cut may lose the last moments.
+    /// The death of this process: nothing is lost with `kill -9`; a power cut may lose the last
+    /// moments.
     Process,
     /// A power cut: the disk confirms every group of messages.
     Power,
@@ -83,9 +86,11 @@ pub struct Options {
     pub durability: Durability,
     /// How long a call may wait for its answer.
     pub deadline: Duration,
-    /// Rooms that nobody is in and that nothing was stored in for so long are deleted; none: they are kept.
+    /// Rooms that nobody is in and that nothing was stored in for so long are deleted; none: they
+    /// are kept.
     pub room_expiry: Option<Duration>,
-    /// Successful authentications of one uid, and the window they are counted in; none: any number.
+    /// Successful authentications of one uid, and the window they are counted in; none: any
+    /// number.
     pub rate_limit: Option<(u32, Duration)>,
     /// How much a room's updates may be.
     pub updates: UpdateLimit,
@@ -93,7 +98,8 @@ pub struct Options {
     pub rng: Arc<dyn Rng>,
 }
 
-/// The embedded store of a running server: [`Broker`], [`Presence`], [`Tokens`] and [`Limits`] in one.
+/// The embedded store of a running server: [`Broker`], [`Presence`], [`Tokens`] and [`Limits`] in
+/// one.
 pub struct Embedded {
     rooms: Arc<Rooms>,
     /// Rooms with a member here: their counters stay in memory.
@@ -121,13 +127,17 @@ impl Embedded {
     pub fn open(options: Options) -> Result<Arc<Self>, OpenError> {
         let folder = Folder::claim(&options.path)?;
         let file = folder.database()?;
-        // Half the deadline: another process that writes (the command line) is waited for, but its callers get their answer in time.
+        // Half the deadline: another process that writes (the command line) is waited for, but its
+        // callers get their answer in time.
         let db = schema::open(&file, options.durability, options.deadline / 2)?;
         revocations::clear(&db).map_err(|e| OpenError::from_sqlite(&file, &e))?;
         let first_start = accounts::no_admin(&db).map_err(|e| OpenError::from_sqlite(&file, &e))?;
         let rooms = Arc::new(Rooms::default());
-        let expiry = options.room_expiry.map(|after| Expiry::new(after, rooms.clone(), options.clock.clone()));
-        let writer = Writer::start(db, folder, options.deadline, expiry).map_err(|e| OpenError::thread(&file, &e))?;
+        let expiry = options
+            .room_expiry
+            .map(|after| Expiry::new(after, rooms.clone(), options.clock.clone()));
+        let writer = Writer::start(db, folder, options.deadline, expiry)
+            .map_err(|e| OpenError::thread(&file, &e))?;
         Ok(Arc::new(Embedded {
             rooms,
             attached: Mutex::default(),
@@ -148,8 +158,9 @@ impl Embedded {
         }))
     }
 
-    /// Whether the store answers, and its file is still the one that has its name. Somebody may have deleted it, moved it away or put back a
-    /// backup: then all that is written from now on is lost at the latest when this process ends, though every write succeeds.
+    /// Whether the store answers, and its file is still the one that has its name. Somebody may
+    /// have deleted it, moved it away or put back a backup: then all that is written from now
+    /// on is lost at the latest when this process ends, though every write succeeds.
     async fn answers(&self) -> Result<(), StoreError> {
         self.writer.run(|_| Ok(())).await?;
         let there = self.opened.is_some() && Identity::named(&self.file) == self.opened;

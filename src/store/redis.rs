@@ -1,4 +1,5 @@
-//! The store for many nodes: messages, order, presence and limits in one Redis server, on the keys of the service that this one replaces.
+//! The store for many nodes: messages, order, presence and limits in one Redis server, on the keys
+//! of the service that this one replaces.
 //!
 //! ```text
 //! publish, clear, enter, depart, … ──► one script each: stores, counts, PUBLISHes            (client: the connection for commands)
@@ -18,10 +19,12 @@
 //! | `ao:rate:{uid}`, `ao:user_auth`, `ao:user_auth_serial` | rate limits; the switch of user authentication |
 //! | `ao:probe` | written by the question whether the server is ready, for ten seconds |
 //!
-//! The epoch names a life of the Redis server for a room. A server that starts again may have lost the last moments, and counts on from what it
-//! has (`base`): nodes that had come further notice by that, and their members come back and read the log. Nodes that had come as far compare in
-//! which epoch that place was taken (`from`): after two losses the same number may mean another publication. What nobody is told, a hidden
-//! join for one, has its place in the order too, so that its loss is noticed.
+//! The epoch names a life of the Redis server for a room. A server that starts again may have lost
+//! the last moments, and counts on from what it has (`base`): nodes that had come further notice by
+//! that, and their members come back and read the log. Nodes that had come as far compare in
+//! which epoch that place was taken (`from`): after two losses the same number may mean another
+//! publication. What nobody is told, a hidden join for one, has its place in the order too, so that
+//! its loss is noticed.
 mod answer;
 mod archive;
 mod broker;
@@ -90,9 +93,11 @@ pub struct Options {
     pub lease: Duration,
     /// Whether what the original kept of replaced and ignored messages is kept here too.
     pub backups: bool,
-    /// Rooms that nobody is in and that nothing was stored in for so long are deleted; none: they are kept.
+    /// Rooms that nobody is in and that nothing was stored in for so long are deleted; none: they
+    /// are kept.
     pub room_expiry: Option<Duration>,
-    /// Successful authentications of one uid, and the window they are counted in; none: any number.
+    /// Successful authentications of one uid, and the window they are counted in; none: any
+    /// number.
     pub rate_limit: Option<(u32, Duration)>,
     /// How much a room's updates may be.
     pub updates: UpdateLimit,
@@ -155,7 +160,8 @@ impl Redis {
     pub async fn open(options: Options) -> Result<Arc<Self>, OpenError> {
         let (address, channels) = address(&options.url, &options.shown, &options.prefix)?;
         let client = Client::open(address, &options.shown).await?;
-        let node = alphanumeric(&*options.rng, NODE).map_err(|e| OpenError::Random(e.to_string()))?;
+        let node =
+            alphanumeric(&*options.rng, NODE).map_err(|e| OpenError::Random(e.to_string()))?;
         let this = Arc::new_cyclic(|me| Redis {
             me: me.clone(),
             client,
@@ -178,14 +184,22 @@ impl Redis {
             ended: CancellationToken::new(),
             options,
         });
-        this.register().await.map_err(|e| OpenError::Unsuitable { url: this.options.shown.clone(), why: e.to_string() })?;
-        let listening = this.listen_first().await.map_err(|e| OpenError::Unsuitable { url: this.options.shown.clone(), why: e })?;
+        this.register().await.map_err(|e| OpenError::Unsuitable {
+            url: this.options.shown.clone(),
+            why: e.to_string(),
+        })?;
+        let listening = this
+            .listen_first()
+            .await
+            .map_err(|e| OpenError::Unsuitable { url: this.options.shown.clone(), why: e })?;
         this.keep("connection to Redis", async |this| this.client.keep().await);
         let mut begun = Some(listening);
         this.keep("listening to Redis", move |this| this.listen(begun.take()));
         this.keep("signs of life", Self::keep_lease);
         let mut again = false;
-        this.keep("restarts of Redis", move |this| this.watch_restarts(std::mem::replace(&mut again, true)));
+        this.keep("restarts of Redis", move |this| {
+            this.watch_restarts(std::mem::replace(&mut again, true))
+        });
         this.keep("revocations", Self::keep_looking);
         Ok(this)
     }
@@ -232,8 +246,14 @@ impl Redis {
         Arguments::new(&self.options.prefix, &self.channels, node, &live.run, expiry)
     }
 
-    /// Runs a script once, if there is a connection. It has no effect after the deadline, where it looks at that.
-    async fn call(&self, script: Script, deadline: Instant, with: impl FnOnce(Arguments) -> Arguments) -> Result<Value, Failure> {
+    /// Runs a script once, if there is a connection. It has no effect after the deadline, where it
+    /// looks at that.
+    async fn call(
+        &self,
+        script: Script,
+        deadline: Instant,
+        with: impl FnOnce(Arguments) -> Arguments,
+    ) -> Result<Value, Failure> {
         self.call_as(&self.node(), script, deadline, with).await
     }
 
@@ -260,7 +280,8 @@ impl Redis {
 
 /// The server, and what channels begin with there.
 fn address(url: &str, shown: &str, prefix: &str) -> Result<(redis::Client, String), OpenError> {
-    let bad_url = |e: redis::RedisError| OpenError::Url { url: shown.to_owned(), why: e.to_string() };
+    let bad_url =
+        |e: redis::RedisError| OpenError::Url { url: shown.to_owned(), why: e.to_string() };
     let info = url.into_connection_info().map_err(bad_url)?;
     let tcp = info.tcp_settings().clone().set_nodelay(true);
     let info = info.set_tcp_settings(tcp);

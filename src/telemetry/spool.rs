@@ -1,9 +1,11 @@
-//! Lines on their way to a file, a pipe or a terminal that may be slow, full, or gone. Who has something to say never waits: lines go into a
-//! bounded buffer, and one thread writes them. What finds no room, or can't be written, is lost and counted; the count is told as soon as
+//! Lines on their way to a file, a pipe or a terminal that may be slow, full, or gone. Who has
+//! something to say never waits: lines go into a bounded buffer, and one thread writes them. What
+//! finds no room, or can't be written, is lost and counted; the count is told as soon as
 //! something can be written again.
 //!
-//! `tracing-appender` was considered. Its queue is bounded in lines and not in bytes, lines that its thread could not write are not counted, and
-//! its end waits for a second and then uses `println!`, which panics or blocks where standard output does.
+//! `tracing-appender` was considered. Its queue is bounded in lines and not in bytes, lines that
+//! its thread could not write are not counted, and its end waits for a second and then uses
+//! `println!`, which panics or blocks where standard output does.
 use std::{
     io::{self, ErrorKind, Write},
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -40,8 +42,8 @@ struct Shared {
 pub(super) struct Spool(Arc<Shared>);
 
 impl Spool {
-    /// Starts the thread that writes to `out`. It calls `tell` with the number of lines that were lost since it last did so; what that says by
-    /// this spool is never refused.
+    /// Starts the thread that writes to `out`. It calls `tell` with the number of lines that were
+    /// lost since it last did so; what that says by this spool is never refused.
     ///
     /// # Errors
     /// There can be no thread.
@@ -51,9 +53,16 @@ impl Spool {
         lost: Counter,
         tell: impl Fn(u64) + Send + 'static,
     ) -> io::Result<Self> {
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), bound, lost, writer: OnceLock::new() });
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            bound,
+            lost,
+            writer: OnceLock::new(),
+        });
         let here = shared.clone();
-        let thread = thread::Builder::new().name("log".into()).spawn(move || here.write_out(out, tell))?;
+        let thread =
+            thread::Builder::new().name("log".into()).spawn(move || here.write_out(out, tell))?;
         let _ = shared.writer.set(thread.thread().id()); // once
         Ok(Spool(shared))
     }
@@ -71,10 +80,15 @@ impl Spool {
         shared.changed.notify_all();
     }
 
-    /// Waits until everything is written or lost, but not for longer than this. False: something is left.
+    /// Waits until everything is written or lost, but not for longer than this. False: something is
+    /// left.
     pub(super) fn flush(&self, within: Duration) -> bool {
         let busy = |state: &mut State| state.writing || !state.waiting.is_empty();
-        let waited = self.0.changed.wait_timeout_while(self.0.state(), within, busy).unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .0
+            .changed
+            .wait_timeout_while(self.0.state(), within, busy)
+            .unwrap_or_else(PoisonError::into_inner);
         !waited.1.timed_out()
     }
 }
@@ -107,7 +121,8 @@ impl Shared {
         state.writing = false;
         self.changed.notify_all(); // who waits for the end of all
         let idle = |state: &mut State| state.waiting.is_empty();
-        let mut state = self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
+        let mut state =
+            self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
         state.writing = true;
         std::mem::take(&mut state.waiting)
     }
@@ -117,7 +132,8 @@ impl Shared {
         let mut torn = false;
         loop {
             let lines = self.next();
-            let written = if torn && write(&mut out, b"\n") == 0 { 0 } else { write(&mut out, &lines) };
+            let written =
+                if torn && write(&mut out, b"\n") == 0 { 0 } else { write(&mut out, &lines) };
             if written > 0 {
                 torn = lines[written - 1] != b'\n';
             }
@@ -189,7 +205,8 @@ mod tests {
 
     impl Stage {
         fn set(bound: usize) -> Stage {
-            let ((asks, asked), (answer, answers), (tells, told)) = (channel(), channel(), channel());
+            let ((asks, asked), (answer, answers), (tells, told)) =
+                (channel(), channel(), channel());
             let lost = Counter::default();
             let tell = move |lines| tells.send(lines).unwrap();
             let spool = Spool::start(Disk { asks, answers }, bound, lost.clone(), tell).unwrap();

@@ -5,7 +5,10 @@ use crate::Ctx;
 use crate::message::number;
 use crate::sys;
 use anyhow::{Result, bail};
-use fastwebsockets::{FragmentCollectorRead, Frame, OpCode, Payload, Role, WebSocketError, WebSocketWrite, after_handshake_split};
+use fastwebsockets::{
+    FragmentCollectorRead, Frame, OpCode, Payload, Role, WebSocketError, WebSocketWrite,
+    after_handshake_split,
+};
 use memchr::memmem;
 use std::io::Cursor;
 use std::net::SocketAddrV4;
@@ -143,7 +146,8 @@ pub struct Conn {
     pub rx: Rx,
     pub tx: Tx,
     pub local: SocketAddrV4,
-    /// The same socket once more, if `Manner::reset` asked for it: what reads and writes owns the first.
+    /// The same socket once more, if `Manner::reset` asked for it: what reads and writes owns the
+    /// first.
     pub socket: Option<OwnedFd>,
     pub times: Times,
 }
@@ -199,7 +203,14 @@ pub async fn join(ctx: &Arc<Ctx>, uid: &str, room: &str, how: Manner) -> Result<
     }
 }
 
-async fn steps(ctx: &Arc<Ctx>, uid: &str, token: &str, room: &str, how: Manner, stage: &AtomicU8) -> Result<Conn> {
+async fn steps(
+    ctx: &Arc<Ctx>,
+    uid: &str,
+    token: &str,
+    room: &str,
+    how: Manner,
+    stage: &AtomicU8,
+) -> Result<Conn> {
     let start = sys::now();
     let since = || sys::now() - start;
     let mut times = Times::default();

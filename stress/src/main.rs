@@ -39,7 +39,8 @@ pub struct Options {
     /// Another node of the same server; may be repeated. Crowds are spread over all of them.
     #[arg(long, global = true)]
     pub node: Vec<String>,
-    /// How a crowd is spread over the nodes: the members of a room all on one, or one after the other.
+    /// How a crowd is spread over the nodes: the members of a room all on one, or one after the
+    /// other.
     #[arg(long, global = true, value_enum, default_value_t = Spread::Member)]
     pub spread: Spread,
     #[arg(long, global = true, default_value = "/socket.io/")]
@@ -154,7 +155,8 @@ impl Ctx {
             let host = url.strip_prefix("ws://").context("--url and --node: ws://HOST:PORT")?;
             loopback(host.trim_end_matches('/'))
         };
-        let nodes = std::iter::once(&opt.url).chain(&opt.node).map(address).collect::<Result<Vec<_>>>()?;
+        let nodes =
+            std::iter::once(&opt.url).chain(&opt.node).map(address).collect::<Result<Vec<_>>>()?;
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
         let run_id = match &opt.run_id {
             Some(id) if id.chars().all(|c| c.is_ascii_alphanumeric()) => id.clone(),
@@ -272,12 +274,16 @@ fn run(Cli { opt, scenario }: Cli) -> Result<()> {
         })
     };
     let limit = Duration::from_secs_f64(ctx.opt.time_limit);
-    let (name, outcome) =
-        runtime.block_on(async { tokio::time::timeout(limit, scenario).await }).context("given up: --time-limit is over")??;
+    let (name, outcome) = runtime
+        .block_on(async { tokio::time::timeout(limit, scenario).await })
+        .context("given up: --time-limit is over")??;
 
     let Outcome { config, result, usage, mut faults, mut notes } = outcome;
     faults.push((ctx.stats.kicked.load(Relaxed), "clients were kicked out"));
-    faults.push((u64::from(usage["server"]["died"] == true), "server processes died: nothing is known of their CPU time and memory"));
+    faults.push((
+        u64::from(usage["server"]["died"] == true),
+        "server processes died: nothing is known of their CPU time and memory",
+    ));
     faults.retain(|f| f.0 > 0);
     notes.splice(0..0, faults.iter().map(|(n, what)| format!("{n} {what}")));
     let mut by_kind = serde_json::Map::new();

@@ -120,10 +120,13 @@ impl Meter {
         let own = sys::own_cpu_s() - self.own;
         let machine = sys::machine_cpu_s();
         self.task.abort();
-        let after: Vec<Proc> = sys::family(&self.ctx.opt.server_pid).into_iter().filter_map(Proc::read).collect();
+        let after: Vec<Proc> =
+            sys::family(&self.ctx.opt.server_pid).into_iter().filter_map(Proc::read).collect();
         // A process that is new counts in full, one that died through its parent.
         let was = |pid| self.before.iter().find(|p| p.pid == pid);
-        let diff = |get: fn(&Proc) -> f64| -> f64 { after.iter().map(|p| get(p) - was(p.pid).map_or(0.0, get)).sum::<f64>() + 0.0 };
+        let diff = |get: fn(&Proc) -> f64| -> f64 {
+            after.iter().map(|p| get(p) - was(p.pid).map_or(0.0, get)).sum::<f64>() + 0.0
+        };
         let sum = |procs: &[Proc]| procs.iter().map(|p| p.rss_kb).sum::<u64>();
         let (rss_before_kb, rss_after_kb) = (sum(&self.before), sum(&after));
         let given = &self.ctx.opt.server_pid;

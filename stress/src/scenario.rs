@@ -85,7 +85,11 @@ pub struct Crowd {
 
 /// Connects a whole crowd at the rate and concurrency of the options. Member
 /// i's connection is handed to `on_join(i, conn)` the moment it has joined.
-pub async fn gather(ctx: &Arc<Ctx>, crowd: Crowd, on_join: impl Fn(usize, Conn) + Send + Sync + 'static) -> Result<Joining> {
+pub async fn gather(
+    ctx: &Arc<Ctx>,
+    crowd: Crowd,
+    on_join: impl Fn(usize, Conn) + Send + Sync + 'static,
+) -> Result<Joining> {
     let Crowd { n, role, first_room, room_size, how } = crowd;
     sys::raise_nofile(n as u64 + 1024)?;
     let uid = move |ctx: &Ctx, i| ctx.uid(role, i);
@@ -97,7 +101,8 @@ pub async fn gather(ctx: &Arc<Ctx>, crowd: Crowd, on_join: impl Fn(usize, Conn) 
     let start = Instant::now();
     let mut workers = JoinSet::new();
     for _ in 0..ctx.opt.conn_concurrency.clamp(1, n.max(1)) {
-        let (ctx, joining, next, on_join) = (ctx.clone(), joining.clone(), next.clone(), on_join.clone());
+        let (ctx, joining, next, on_join) =
+            (ctx.clone(), joining.clone(), next.clone(), on_join.clone());
         workers.spawn(async move {
             loop {
                 let i = next.fetch_add(1, Relaxed);
@@ -105,7 +110,8 @@ pub async fn gather(ctx: &Arc<Ctx>, crowd: Crowd, on_join: impl Fn(usize, Conn) 
                     break;
                 }
                 if ctx.opt.conn_rate > 0.0 {
-                    sleep_until(start + Duration::from_secs_f64(i as f64 / ctx.opt.conn_rate)).await;
+                    sleep_until(start + Duration::from_secs_f64(i as f64 / ctx.opt.conn_rate))
+                        .await;
                 }
                 let room = first_room + i / room_size.max(1);
                 let how = Manner { node: Some(ctx.node(i, room)), ..how };
@@ -123,7 +129,11 @@ pub async fn gather(ctx: &Arc<Ctx>, crowd: Crowd, on_join: impl Fn(usize, Conn) 
 }
 
 /// Like `gather`, for scenarios that make no sense unless everyone is there.
-pub async fn gather_all(ctx: &Arc<Ctx>, crowd: Crowd, on_join: impl Fn(usize, Conn) + Send + Sync + 'static) -> Result<()> {
+pub async fn gather_all(
+    ctx: &Arc<Ctx>,
+    crowd: Crowd,
+    on_join: impl Fn(usize, Conn) + Send + Sync + 'static,
+) -> Result<()> {
     let joining = gather(ctx, crowd, on_join).await?;
     if joining.failures.total() > 0 {
         bail!("not everyone could join: {}", joining.failures.json());

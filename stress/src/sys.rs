@@ -13,7 +13,8 @@ use rustix::{
     process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit},
     thread::{CpuSet, sched_getaffinity, sched_setaffinity, set_current_timer_slack},
     time::{
-        ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create, timerfd_settime,
+        ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
+        clock_gettime, timerfd_create, timerfd_settime,
     },
 };
 use tokio::io::unix::AsyncFd;
@@ -38,13 +39,18 @@ pub fn secs(s: f64) -> u64 {
     (s * 1e9) as u64
 }
 
-/// A timerfd: tokio's own timers tick in whole milliseconds, too coarse to send on a schedule whose latencies are tens of microseconds.
+/// A timerfd: tokio's own timers tick in whole milliseconds, too coarse to send on a schedule whose
+/// latencies are tens of microseconds.
 pub struct Timer(AsyncFd<OwnedFd>);
 
 impl Timer {
     #[allow(deprecated)] // for an fd that changes under it, which an OwnedFd cannot; what replaces it is unsafe to call
     pub fn new() -> Result<Self> {
-        let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC).context("timerfd_create")?;
+        let fd = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+        )
+        .context("timerfd_create")?;
         Ok(Self(AsyncFd::new(fd)?))
     }
 
@@ -56,7 +62,8 @@ impl Timer {
         let at = due + *START;
         let it_value = Timespec { tv_sec: (at / SEC) as i64, tv_nsec: (at % SEC) as i64 };
         let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
-        timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::ABSTIME, &once).context("timerfd_settime")?;
+        timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::ABSTIME, &once)
+            .context("timerfd_settime")?;
         loop {
             let mut ready = self.0.readable().await?;
             if rustix::io::read(self.0.get_ref(), &mut [0u8; 8]) == Ok(8) {
@@ -85,12 +92,14 @@ pub fn pin(core: Option<usize>) -> Result<usize> {
     Ok(core)
 }
 
-/// Lets every other thread go before the calling one. Best effort: it only makes the watching cheaper for the watched.
+/// Lets every other thread go before the calling one. Best effort: it only makes the watching
+/// cheaper for the watched.
 pub fn go_last() {
     let _ = setpriority_process(None, 19);
 }
 
-/// Without this the kernel may add 50 microseconds to each sleep of the thread. Best effort, as above.
+/// Without this the kernel may add 50 microseconds to each sleep of the thread. Best effort, as
+/// above.
 pub fn exact_sleeps() {
     let _ = set_current_timer_slack(NonZeroU64::new(1));
 }

@@ -1,4 +1,5 @@
-//! A message is stored, but the answer that says so gets lost. Whatever happens next, it is there once, and nobody is told that it is not.
+//! A message is stored, but the answer that says so gets lost. Whatever happens next, it is there
+//! once, and nobody is told that it is not.
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -12,7 +13,8 @@ use crate::support::{
     stored::Stored,
 };
 
-/// A room with a sender on a node whose answers get lost, and somebody on another node whose do not.
+/// A room with a sender on a node whose answers get lost, and somebody on another node whose do
+/// not.
 struct Scene {
     redis: OwnRedis,
     way: Mute,
@@ -26,8 +28,11 @@ impl Scene {
     async fn set() -> Scene {
         let redis = OwnRedis::durable().await;
         let way = Mute::before(redis.address()).await;
-        let far = node(&format!("redis://{}/0", way.address)).env("AO_STORE__DEADLINE", "3s").env("AO_STORE__PATIENCE", "1s");
-        // A node whose answers get lost for a while is not to be taken for dead: that is another story.
+        let far = node(&format!("redis://{}/0", way.address))
+            .env("AO_STORE__DEADLINE", "3s")
+            .env("AO_STORE__PATIENCE", "1s");
+        // A node whose answers get lost for a while is not to be taken for dead: that is another
+        // story.
         let far = far.env("AO_STORE__LEASE", "1m").start().await;
         let near = node(&redis.url()).start().await;
         let mut bert = member(&near, "bert", "attic").await;
@@ -63,7 +68,8 @@ impl Scene {
                 other => panic!("bert: {other:?}"),
             }
         }
-        let log = Stored::walk(&mut member(&self.far, "reader", "attic").await, false).await.inserts;
+        let log =
+            Stored::walk(&mut member(&self.far, "reader", "attic").await, false).await.inserts;
         let log: Vec<Value> = log.into_iter().map(|m| m["1"].clone()).collect();
         assert_eq!(log, [id, "last"]);
         assert_eq!(heard, log);
@@ -121,7 +127,10 @@ async fn and_then_redis_is_full_for_a_moment() {
     let errors = scene.redis.info("stats", "total_error_replies").await;
     scene.way.cut();
     // Until the second attempt was refused.
-    eventually("a refusal", async || scene.redis.info("stats", "total_error_replies").await > errors).await;
+    eventually("a refusal", async || {
+        scene.redis.info("stats", "total_error_replies").await > errors
+    })
+    .await;
     scene.redis.run::<()>("CONFIG SET maxmemory 0").await;
     let ack = soon("an answer", ack).await.unwrap();
     assert_eq!(scene.stored("hello").await, 1, "times, and answered with {ack}");

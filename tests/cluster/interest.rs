@@ -33,12 +33,19 @@ async fn a_node_without_members_receives_nothing_of_a_room() {
         }
         // Redis has handed over all of it: nothing of it waits in a buffer.
         eventually("empty buffers", async || {
-            redis.run::<String>("CLIENT LIST TYPE pubsub").await.lines().all(|line| line.contains(" omem=0 "))
+            redis
+                .run::<String>("CLIENT LIST TYPE pubsub")
+                .await
+                .lines()
+                .all(|line| line.contains(" omem=0 "))
         })
         .await;
         let sent = redis.info("stats", "total_net_output_bytes").await - before;
         copies.push(sent / volume);
-        assert!(sent >= volume * expected && sent < volume * expected + volume / 2, "{sent} bytes for {expected} copies of {volume}");
+        assert!(
+            sent >= volume * expected && sent < volume * expected + volume / 2,
+            "{sent} bytes for {expected} copies of {volume}"
+        );
         if expected == 1 {
             let dora = member(&nodes[1], "dora", "attic").await;
             assert_eq!(listeners(&redis).await, 2);

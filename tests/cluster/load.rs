@@ -1,5 +1,6 @@
-//! Traffic over several nodes and rooms while something goes wrong: senders that want an acknowledgement for everything, and watchers, which
-//! only look on. All of them come back when their connection ends.
+//! Traffic over several nodes and rooms while something goes wrong: senders that want an
+//! acknowledgement for everything, and watchers, which only look on. All of them come back when
+//! their connection ends.
 use std::{
     collections::VecDeque,
     net::SocketAddr,
@@ -91,7 +92,8 @@ pub fn last_of(room: &str) -> String {
 }
 
 impl Load {
-    /// A watcher and two senders in each room on each node. Everybody is there before the first message.
+    /// A watcher and two senders in each room on each node. Everybody is there before the first
+    /// message.
     pub async fn begin(nodes: &[Server]) -> Load {
         let (stop, stored) = (watch::Sender::new(false), watch::Sender::new(0));
         let (mut watchers, mut waiting) = (Vec::new(), Vec::new());
@@ -100,14 +102,22 @@ impl Load {
                 let address = node.websocket();
                 let uid = format!("watcher {index} of {room}");
                 let client = come(address, &uid, room).await;
-                watchers.push(tokio::spawn(Watcher { uid, room, seen: Vec::new() }.run(client, address)));
+                watchers.push(tokio::spawn(
+                    Watcher { uid, room, seen: Vec::new() }.run(client, address),
+                ));
                 for i in 0..SENDERS {
                     let uid = format!("sender {index}.{i} of {room}");
-                    waiting.push((come(address, &uid, room).await, address, Sender { uid, room, sent: Vec::new() }));
+                    waiting.push((
+                        come(address, &uid, room).await,
+                        address,
+                        Sender { uid, room, sent: Vec::new() },
+                    ));
                 }
             }
         }
-        let run = |(client, address, sender): (_, _, Sender)| tokio::spawn(sender.run(client, address, stop.subscribe(), stored.clone()));
+        let run = |(client, address, sender): (_, _, Sender)| {
+            tokio::spawn(sender.run(client, address, stop.subscribe(), stored.clone()))
+        };
         let senders = waiting.into_iter().map(run).collect();
         Load { senders, watchers, stop, stored, address: nodes[0].websocket() }
     }
@@ -115,7 +125,12 @@ impl Load {
     /// Waits for so many more acknowledgements.
     pub async fn goes_on(&self, count: u64) {
         let enough = *self.stored.borrow() + count;
-        soon(format!("{count} acknowledgements"), self.stored.subscribe().wait_for(|n| *n >= enough)).await.unwrap();
+        soon(
+            format!("{count} acknowledgements"),
+            self.stored.subscribe().wait_for(|n| *n >= enough),
+        )
+        .await
+        .unwrap();
     }
 
     /// Lets the senders finish, and the watchers see the end.
@@ -143,8 +158,12 @@ impl Load {
             };
             let hearing = async {
                 let all = || self.watchers.iter().all(JoinHandle::is_finished);
-                // The watchers of the other room are still to be told, so at first only half of them end.
-                let half = || self.watchers.iter().filter(|w| w.is_finished()).count() >= self.watchers.len() / ROOMS.len();
+                // The watchers of the other room are still to be told, so at first only half of
+                // them end.
+                let half = || {
+                    self.watchers.iter().filter(|w| w.is_finished()).count()
+                        >= self.watchers.len() / ROOMS.len()
+                };
                 let done = || if room == ROOMS[0] { half() } else { all() };
                 eventually("the watchers' end", async || done()).await;
                 told.store(true, Relaxed);
@@ -181,7 +200,12 @@ impl Sender {
     }
 
     /// Until it is to stop, which is true, or the connection ends.
-    async fn send(&mut self, client: &Client, stop: &watch::Receiver<bool>, stored: &watch::Sender<u64>) -> bool {
+    async fn send(
+        &mut self,
+        client: &Client,
+        stop: &watch::Receiver<bool>,
+        stored: &watch::Sender<u64>,
+    ) -> bool {
         let (mut window, mut connected) = (VecDeque::new(), true);
         loop {
             while connected && !*stop.borrow() && window.len() < WINDOW {
@@ -194,7 +218,9 @@ impl Sender {
             match ack.await {
                 Ok(ack) => {
                     self.sent[index].outcome = outcome(&ack);
-                    stored.send_modify(|n| *n += u64::from(self.sent[index].outcome == Outcome::Stored));
+                    stored.send_modify(|n| {
+                        *n += u64::from(self.sent[index].outcome == Outcome::Stored)
+                    });
                 }
                 Err(_) => connected = false, // the rest of the window is settled as well
             }
@@ -204,7 +230,11 @@ impl Sender {
     /// The next message.
     fn message(&mut self, storage: u64) -> Value {
         let number = self.sent.len() as u64;
-        let id = if storage == 1 { json!(format!("{}/{}", self.uid, number % UPDATED)) } else { json!(number) };
+        let id = if storage == 1 {
+            json!(format!("{}/{}", self.uid, number % UPDATED))
+        } else {
+            json!(number)
+        };
         let message = json!({ "s": storage, "1": id, "number": number, "text": "né\"".repeat(number as usize % 40) });
         let mut as_stored = message.clone();
         as_stored["2"] = json!(self.uid);
@@ -242,7 +272,10 @@ impl Watcher {
                         }
                     }
                     Packet::Event(name, about) => {
-                        let uid = about["uid"].as_str().unwrap_or_else(|| panic!("{name} {about}")).to_owned();
+                        let uid = about["uid"]
+                            .as_str()
+                            .unwrap_or_else(|| panic!("{name} {about}"))
+                            .to_owned();
                         match name.as_str() {
                             "remote_join" => seen.joined.push(uid),
                             "remote_leave" | "remote_disconnect" => seen.gone.push(uid),

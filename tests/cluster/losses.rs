@@ -1,4 +1,5 @@
-//! Nodes are killed, paused and drained: what the others' clients are told, and what is left behind.
+//! Nodes are killed, paused and drained: what the others' clients are told, and what is left
+//! behind.
 use std::collections::BTreeSet;
 
 use redis::Value as Raw;
@@ -27,7 +28,8 @@ async fn two_and_a_name(redis: &OwnRedis, lease: &str) -> ([Server; 2], String) 
     ([first, second], name)
 }
 
-/// Where a name is found in Redis: in a key, or in what is below it. Publications that are kept for a minute name who sent them.
+/// Where a name is found in Redis: in a key, or in what is below it. Publications that are kept for
+/// a minute name who sent them.
 async fn traces(redis: &OwnRedis, name: &str) -> Vec<String> {
     let mut found = Vec::new();
     for key in redis.run::<Vec<String>>("KEYS *").await {
@@ -68,14 +70,24 @@ async fn nothing_is_left_of(redis: &OwnRedis, name: &str) {
 
 async fn users(node: &Server, room: &str) -> Vec<String> {
     let answer = ask(node, &format!("monitor/room_users?roomId={room}")).await;
-    let mut users: Vec<String> = answer["users"].as_array().unwrap().iter().map(|u| u["uid"].as_str().unwrap().to_owned()).collect();
+    let mut users: Vec<String> = answer["users"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|u| u["uid"].as_str().unwrap().to_owned())
+        .collect();
     users.sort();
     users
 }
 
 async fn online(node: &Server) -> Vec<String> {
     let stat = ask(node, "monitor/stat").await;
-    let mut users: Vec<String> = stat["online_users"].as_array().unwrap().iter().map(|u| u["uid"].as_str().unwrap().to_owned()).collect();
+    let mut users: Vec<String> = stat["online_users"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|u| u["uid"].as_str().unwrap().to_owned())
+        .collect();
     users.sort();
     users
 }
@@ -118,7 +130,11 @@ async fn a_node_that_is_killed_leaves_no_ghosts() {
     assert!(!traces(&redis, &name).await.is_empty(), "the name is known");
 
     second.kill_9().await;
-    assert_eq!(told(&mut anna, "remote_disconnect", 2).await, ["bert", "emil"], "and not dora, whom nobody saw");
+    assert_eq!(
+        told(&mut anna, "remote_disconnect", 2).await,
+        ["bert", "emil"],
+        "and not dora, whom nobody saw"
+    );
     assert_eq!(told(&mut cleo, "remote_disconnect", 1).await, ["bert"]);
     nothing_is_left_of(&redis, &name).await;
     assert_eq!(users(&first, "attic").await, ["anna"]);
@@ -174,15 +190,23 @@ async fn clients_of_a_node_that_stood_still_come_back_and_are_announced_again() 
     // His session ends behind his places.
     eventually("bert's end", async || online(&first).await == ["anna"]).await;
     assert_eq!(names(&redis).await.len(), 2);
-    assert_eq!(names(&redis).await.iter().filter(|n| **n == name).count(), 0, "the old name is dead");
+    assert_eq!(
+        names(&redis).await.iter().filter(|n| **n == name).count(),
+        0,
+        "the old name is dead"
+    );
     for node in [first, second] {
         ends_well(node).await;
     }
-    assert_eq!(redis.run::<Vec<String>>("KEYS ao:[mcade]*").await, Vec::<String>::new(), "nobody is there");
+    assert_eq!(
+        redis.run::<Vec<String>>("KEYS ao:[mcade]*").await,
+        Vec::<String>::new(),
+        "nobody is there"
+    );
 }
 
-/// Redis goes back to a moment before somebody came unseen. Nothing was told of that, so the others miss nothing; but administrators would see
-/// an empty room, and its clients listen there.
+/// Redis goes back to a moment before somebody came unseen. Nothing was told of that, so the others
+/// miss nothing; but administrators would see an empty room, and its clients listen there.
 #[tokio::test]
 async fn a_hidden_join_that_redis_has_lost_is_made_again() {
     let mut redis = OwnRedis::forgetful(&[]).await;

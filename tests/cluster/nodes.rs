@@ -13,9 +13,13 @@ use crate::support::{
 /// Between two looks at something that nobody announces.
 pub const STEP: Duration = Duration::from_millis(50);
 
-/// A node on this Redis that lets in anybody, as often as they come, and that is quick to take others for dead.
+/// A node on this Redis that lets in anybody, as often as they come, and that is quick to take
+/// others for dead.
 pub fn node(redis: &str) -> Setup {
-    let setup = Setup::new().env("AO_STORE__MESSAGES", redis).env("AO_STORE__LEASE", "2s").env("AO_AUTH__IGNORE", "true");
+    let setup = Setup::new()
+        .env("AO_STORE__MESSAGES", redis)
+        .env("AO_STORE__LEASE", "2s")
+        .env("AO_AUTH__IGNORE", "true");
     setup.env("AO_AUTH__RATE_LIMIT", "1000000 in 60s")
 }
 
@@ -33,7 +37,8 @@ pub async fn member(node: &Server, uid: &str, room: &str) -> Client {
     client
 }
 
-/// A member of a room, on a node that may not work at the moment: comes back until it is let in, as clients do.
+/// A member of a room, on a node that may not work at the moment: comes back until it is let in, as
+/// clients do.
 pub async fn come(address: SocketAddr, uid: &str, room: &str) -> Client {
     let coming = async {
         loop {
@@ -48,7 +53,10 @@ pub async fn come(address: SocketAddr, uid: &str, room: &str) -> Client {
 
 async fn try_come(address: SocketAddr, uid: &str, room: &str) -> Option<Client> {
     let mut client = Client::try_connect(address).await.ok()?;
-    for (event, payload) in [("authenticate", json!({ "uid": uid, "token": "any" })), ("join", json!({ "roomId": room }))] {
+    for (event, payload) in [
+        ("authenticate", json!({ "uid": uid, "token": "any" })),
+        ("join", json!({ "roomId": room })),
+    ] {
         client.emit(event, &payload);
         match client.next().await {
             Packet::Event(name, answer) if name == event && answer["status"] == 0 => {}
@@ -71,7 +79,10 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 /// Waits until the node says of itself that it is ready, or that it is not.
 pub async fn readiness(node: &Server, ready: bool) {
     let status = if ready { 200 } else { 503 };
-    eventually(&format!("readiness {status}"), async || http::get(node.websocket(), "/readyz").await.status == status).await;
+    eventually(&format!("readiness {status}"), async || {
+        http::get(node.websocket(), "/readyz").await.status == status
+    })
+    .await;
     assert_eq!(http::get(node.websocket(), "/livez").await.status, 200, "it lives in any case");
 }
 
@@ -79,7 +90,9 @@ pub async fn readiness(node: &Server, ready: bool) {
 pub async fn ask(node: &Server, path: &str) -> Value {
     let (uid, token) = node.admin();
     let sign = if path.contains('?') { '&' } else { '?' };
-    http::get(node.websocket(), &format!("/admin/{path}{sign}uid={uid}&token={token}")).await.json()["data"].take()
+    http::get(node.websocket(), &format!("/admin/{path}{sign}uid={uid}&token={token}")).await.json()
+        ["data"]
+        .take()
 }
 
 /// No task of it has panicked, and it ends when it is told to.

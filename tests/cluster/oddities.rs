@@ -1,4 +1,5 @@
-//! What others do to the keys, and a Redis that is full or forgets: the room concerned suffers, and nothing else.
+//! What others do to the keys, and a Redis that is full or forgets: the room concerned suffers, and
+//! nothing else.
 use serde_json::{Value, json};
 
 use super::nodes::{come, ends_well, eventually, member, node, readiness, two};
@@ -50,7 +51,11 @@ async fn a_key_of_a_wrong_type_harms_its_room_only() {
     for client in [&mut reader, &mut cleo] {
         client.emit("sync", &json!({ "offset": 0 }));
         let rest = client.rest().await;
-        assert!(!rest.iter().any(|p| matches!(p, Packet::Disconnect) || matches!(p, Packet::Event(name, _) if name == "sync")), "{rest:?}");
+        assert!(
+            !rest.iter().any(|p| matches!(p, Packet::Disconnect)
+                || matches!(p, Packet::Event(name, _) if name == "sync")),
+            "{rest:?}"
+        );
     }
     anna.send(&json!({ "s": 2, "1": "still there" })).await;
     bert.send(&json!({ "s": 2, "1": "still there" })).await;
@@ -65,7 +70,8 @@ async fn a_key_of_a_wrong_type_harms_its_room_only() {
     }
 }
 
-/// What is broken for all is told to those who send newcomers, and in the log by its name; it is over when it is mended.
+/// What is broken for all is told to those who send newcomers, and in the log by its name; it is
+/// over when it is mended.
 #[tokio::test]
 async fn a_node_is_not_ready_while_a_key_that_all_need_has_a_wrong_type() {
     let redis = OwnRedis::forgetful(&[]).await;
@@ -118,11 +124,15 @@ async fn a_redis_that_is_full_refuses_and_works_again() {
     anna.send(&json!({ "1": "before" })).await;
     redis.run::<()>("CONFIG SET maxmemory 1").await;
     for number in 0..3 {
-        assert_eq!(anna.emit_with_ack("msg", &json!({ "s": number % 2, "1": number })).await, refused());
+        assert_eq!(
+            anna.emit_with_ack("msg", &json!({ "s": number % 2, "1": number })).await,
+            refused()
+        );
     }
     for node in &nodes {
         eventually("a refusal of newcomers", async || {
-            http::get(node.websocket(), "/readyz").await.json() == json!({ "status": "store not writable" })
+            http::get(node.websocket(), "/readyz").await.json()
+                == json!({ "status": "store not writable" })
         })
         .await;
     }
@@ -155,7 +165,10 @@ async fn a_redis_that_comes_back_empty_begins_anew() {
     let [first, second] = [nodes[0].websocket(), nodes[1].websocket()];
     let anna = member(&nodes[0], "anna", "attic").await;
     let bert = member(&nodes[1], "bert", "attic").await;
-    let mut readers = [member(&nodes[0], "reader 0", "attic").await, member(&nodes[1], "reader 1", "attic").await];
+    let mut readers = [
+        member(&nodes[0], "reader 0", "attic").await,
+        member(&nodes[1], "reader 1", "attic").await,
+    ];
     for number in 0..450 {
         let from = if number % 2 == 0 { &anna } else { &bert };
         from.send(&json!({ "1": number })).await;
@@ -173,7 +186,8 @@ async fn a_redis_that_comes_back_empty_begins_anew() {
     for node in &nodes {
         readiness(node, true).await;
     }
-    // Who was there is dropped, as what is gone can't be told: or stays, and then hears what is new.
+    // Who was there is dropped, as what is gone can't be told: or stays, and then hears what is
+    // new.
     let mut mallory = come(first, "mallory", "attic").await;
     mallory.send(&json!({ "1": "new" })).await;
     for (reader, address) in readers.iter_mut().zip([first, second]) {
@@ -185,7 +199,10 @@ async fn a_redis_that_comes_back_empty_begins_anew() {
                     assert!(message["1"].as_u64() > last, "{message} after {last:?}");
                     last = message["1"].as_u64();
                 }
-                Packet::Event(name, about) => assert!(!name.starts_with("remote_disc") && name != "remote_leave", "{name} {about}"),
+                Packet::Event(name, about) => assert!(
+                    !name.starts_with("remote_disc") && name != "remote_leave",
+                    "{name} {about}"
+                ),
                 Packet::Closed => {
                     *reader = come(address, "comes back", "attic").await;
                     break;
@@ -206,13 +223,15 @@ async fn a_redis_that_comes_back_empty_begins_anew() {
     }
 }
 
-/// The connection on which a node listens is half open: it hears nothing, and does not know. Another node clears a room.
+/// The connection on which a node listens is half open: it hears nothing, and does not know.
+/// Another node clears a room.
 #[tokio::test]
 async fn what_another_node_has_cleared_is_not_shown_from_memory_by_one_that_hears_nothing() {
     let redis = OwnRedis::forgetful(&[]).await;
     let way = Mute::before(redis.address()).await;
     // So long that the silence is not noticed in this test.
-    let deaf = node(&format!("redis://{}/0", way.address)).env("AO_STORE__LEASE", "1h").start().await;
+    let deaf =
+        node(&format!("redis://{}/0", way.address)).env("AO_STORE__LEASE", "1h").start().await;
     let near = node(&redis.url()).env("AO_STORE__LEASE", "1h").start().await;
     let anna = member(&near, "anna", "attic").await;
     for number in 0..250 {
@@ -225,7 +244,10 @@ async fn what_another_node_has_cleared_is_not_shown_from_memory_by_one_that_hear
     way.mute_listeners();
     let (uid, token) = near.admin();
     let path = format!("/admin/system/clear_room_msgs?uid={uid}&token={token}");
-    assert_eq!(http::post(near.websocket(), &path, &json!({ "roomId": "attic" })).await.json()["meta"]["status"], 0);
+    assert_eq!(
+        http::post(near.websocket(), &path, &json!({ "roomId": "attic" })).await.json()["meta"]["status"],
+        0
+    );
     assert_eq!(ids(&mut reader).await, [json!(null); 0], "nothing of what was cleared");
     // As long as before, and another log.
     for number in 1000..1250 {

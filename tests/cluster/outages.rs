@@ -43,7 +43,10 @@ async fn a_redis_that_is_killed_again_and_again_loses_doubles_and_reorders_nothi
     let traffic = load.end().await;
     traffic.is_kept(&nodes).await;
     traffic.nobody_went();
-    assert!(traffic.count(Outcome::Unavailable) + traffic.count(Outcome::Unknown) > 0, "the outages were not noticed");
+    assert!(
+        traffic.count(Outcome::Unavailable) + traffic.count(Outcome::Unknown) > 0,
+        "the outages were not noticed"
+    );
     for node in nodes {
         ends_well(node).await;
     }
@@ -61,8 +64,9 @@ async fn whisper(client: Client, mut stop: oneshot::Receiver<()>) -> Client {
     client
 }
 
-/// What somebody hears of whispers: each of them once, in their order. But Redis may be half way through one when it is stopped: that one
-/// comes when Redis goes on, behind those that went around it meanwhile.
+/// What somebody hears of whispers: each of them once, in their order. But Redis may be half way
+/// through one when it is stopped: that one comes when Redis goes on, behind those that went around
+/// it meanwhile.
 #[derive(Default)]
 struct Whispers {
     heard: HashSet<u64>,
@@ -108,7 +112,8 @@ async fn a_redis_that_stands_still_costs_nobody_its_place_and_nothing_comes_twic
             for node in &nodes {
                 readiness(node, false).await;
             }
-            // What is heard from now on, was said while it stood still: members of one node hear each other.
+            // What is heard from now on, was said while it stood still: members of one node hear
+            // each other.
             while let Some(packet) = bert.arrived() {
                 let Packet::Event(name, message) = packet else { panic!("{packet:?}") };
                 assert_eq!(name, "msg", "{message}");
@@ -135,7 +140,10 @@ async fn a_redis_that_stands_still_costs_nobody_its_place_and_nothing_comes_twic
     let traffic = load.end().await;
     traffic.is_kept(&nodes).await;
     traffic.nobody_went();
-    assert!(traffic.count(Outcome::Unavailable) > 0 && traffic.count(Outcome::Unknown) > 0, "the outages were not noticed");
+    assert!(
+        traffic.count(Outcome::Unavailable) > 0 && traffic.count(Outcome::Unknown) > 0,
+        "the outages were not noticed"
+    );
     for node in nodes {
         assert!(!node.stderr().contains("taken this one for dead"), "{}", node.stderr());
         ends_well(node).await;
@@ -158,7 +166,8 @@ async fn who_signs_in_while_redis_is_gone_is_dropped_and_may_come_back() {
     ends_well(node).await;
 }
 
-/// Somebody ends the connections of the nodes to Redis, those for commands and those that listen, in turn.
+/// Somebody ends the connections of the nodes to Redis, those for commands and those that listen,
+/// in turn.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_are_cut_again_and_again_cost_nothing() {
     let redis = OwnRedis::forgetful(&[]).await;
@@ -175,7 +184,11 @@ async fn connections_that_are_cut_again_and_again_cost_nothing() {
     let traffic = load.end().await;
     traffic.is_kept(&nodes).await;
     traffic.nobody_went();
-    assert_eq!(traffic.count(Outcome::Stored), traffic.senders.iter().map(|s| s.sent.len()).sum::<usize>(), "all were told of success");
+    assert_eq!(
+        traffic.count(Outcome::Stored),
+        traffic.senders.iter().map(|s| s.sent.len()).sum::<usize>(),
+        "all were told of success"
+    );
     for node in nodes {
         ends_well(node).await;
     }

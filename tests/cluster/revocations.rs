@@ -1,4 +1,5 @@
-//! Tokens that are revoked while a node hears less than it believes, and whether they are needed at all.
+//! Tokens that are revoked while a node hears less than it believes, and whether they are needed at
+//! all.
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
@@ -18,7 +19,12 @@ fn behind(way: &Mute) -> Setup {
 
 /// The command line reaches Redis by its own way.
 async fn token(redis: &OwnRedis, node: &Server, action: &str, uid: &str) -> Ran {
-    node.setup().clone().env("AO_STORE__MESSAGES", redis.url()).args(["token", action, uid]).run().await
+    node.setup()
+        .clone()
+        .env("AO_STORE__MESSAGES", redis.url())
+        .args(["token", action, uid])
+        .run()
+        .await
 }
 
 /// Refused: a DISCONNECT and nothing behind it.
@@ -53,7 +59,9 @@ async fn a_node_that_is_cut_off_is_named_and_makes_up_for_it() {
     token(&redis, &node, "create", "anna").await.succeeds();
     let mut anna = member(&node, "anna", "attic").await;
     way.mute();
-    token(&redis, &node, "revoke", "anna").await.fails(1, &["the token is dead", "has not confirmed"]);
+    token(&redis, &node, "revoke", "anna")
+        .await
+        .fails(1, &["the token is dead", "has not confirmed"]);
     way.cut();
     is_refused(&mut anna).await;
     token(&redis, &node, "revoke", "anna").await.fails(5, &["anna does not exist"]);
@@ -63,7 +71,11 @@ async fn a_node_that_is_cut_off_is_named_and_makes_up_for_it() {
 #[tokio::test]
 async fn a_revocation_between_the_check_of_a_token_and_the_claim_is_not_missed() {
     let redis = OwnRedis::forgetful(&[]).await;
-    let node = node(&redis.url()).env("AO_STORE__LEASE", "60s").env("AO_AUTH__IGNORE", "false").start().await;
+    let node = node(&redis.url())
+        .env("AO_STORE__LEASE", "60s")
+        .env("AO_AUTH__IGNORE", "false")
+        .start()
+        .await;
     let secret = token(&redis, &node, "create", "anna").await.succeeds().trim().to_owned();
     let mut anna = node.guest().await;
     let mut aside = TcpStream::connect(redis.address()).await.unwrap();
@@ -72,8 +84,14 @@ async fn a_revocation_between_the_check_of_a_token_and_the_claim_is_not_missed()
     anna.emit("authenticate", &json!({ "uid": "anna", "token": secret }));
     let refresh = node.setup().clone().args(["token", "refresh", "anna"]).run().await;
     assert_ne!(refresh.succeeds().trim(), secret);
-    // What waits in Redis' connections when it goes on is done before what it is asked after its answers.
-    aside.write_all(b"SET ao:revocations 9000000000000000\r\nSET ao:revoked:anna 9000000000000000\r\n").await.unwrap();
+    // What waits in Redis' connections when it goes on is done before what it is asked after its
+    // answers.
+    aside
+        .write_all(
+            b"SET ao:revocations 9000000000000000\r\nSET ao:revoked:anna 9000000000000000\r\n",
+        )
+        .await
+        .unwrap();
     redis.resume();
     let answer = anna.event("authenticate").await;
     assert_eq!(answer, json!({ "status": 1, "data": "auth failed, uid or token is wrong" }));
@@ -94,7 +112,11 @@ async fn who_starts_while_no_lease_is_valid_opens_no_door() {
     assert!(lets_in_with_a_wrong_token(&first).await, "as it is configured");
     let (uid, secret) = first.admin();
     let path = format!("/admin/system/config?uid={uid}&token={secret}");
-    assert_eq!(http::post(first.websocket(), &path, &json!({ "forceUserAuth": true })).await.json()["meta"]["status"], 0);
+    assert_eq!(
+        http::post(first.websocket(), &path, &json!({ "forceUserAuth": true })).await.json()["meta"]
+            ["status"],
+        0
+    );
     assert!(!lets_in_with_a_wrong_token(&first).await);
 
     first.signal("STOP");

@@ -1,4 +1,5 @@
-//! A Redis that can't be used is told at the start: in time, with the setting, and without the password.
+//! A Redis that can't be used is told at the start: in time, with the setting, and without the
+//! password.
 use std::{net::TcpListener, time::Duration};
 
 use serde_json::json;
@@ -33,12 +34,17 @@ fn with_user(redis: &OwnRedis, user: &str) -> String {
 async fn nobody_there() {
     let deserted = Deserted::new();
     let address = deserted.address();
-    fails(&format!("redis://:{PASSWORD}@{address}/0"), &["can't be reached", &address.to_string()]).await;
+    fails(&format!("redis://:{PASSWORD}@{address}/0"), &["can't be reached", &address.to_string()])
+        .await;
     // Somebody who takes connections and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     fails(&format!("redis://:{PASSWORD}@{address}/0"), &["can't be reached"]).await;
-    fails(&format!("redis://:{PASSWORD}@no-such-host.invalid/0"), &["can't be reached", "no-such-host.invalid"]).await;
+    fails(
+        &format!("redis://:{PASSWORD}@no-such-host.invalid/0"),
+        &["can't be reached", "no-such-host.invalid"],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -48,13 +54,18 @@ async fn a_wrong_password_or_none() {
     fails(&with_user(&redis, &format!("nobody:{PASSWORD}")), &["lets nobody in"]).await;
     fails(&format!("redis://{}/0", redis.address()), &["lets nobody in"]).await;
     let server: Server = node(&redis.url()).start().await;
-    assert!(!server.stderr().contains(PASSWORD) && !server.stdout().contains(PASSWORD), "{}", server.stderr());
+    assert!(
+        !server.stderr().contains(PASSWORD) && !server.stdout().contains(PASSWORD),
+        "{}",
+        server.stderr()
+    );
 }
 
 #[tokio::test]
 async fn a_replica() {
     let primary = OwnRedis::forgetful(&[]).await;
-    let replica = OwnRedis::forgetful(&["--replicaof", "127.0.0.1", &primary.port().to_string()]).await;
+    let replica =
+        OwnRedis::forgetful(&["--replicaof", "127.0.0.1", &primary.port().to_string()]).await;
     fails(&replica.url(), &["read-only replica", "name its primary"]).await;
 }
 
@@ -93,8 +104,11 @@ async fn a_user_who_may_not_subscribe() {
 #[tokio::test]
 async fn a_user_with_no_more_rights_than_are_needed_is_enough() {
     let redis = OwnRedis::forgetful(&[]).await;
-    let rights = "-@all +@read +@write +@pubsub +@scripting +info +time +ping +hello +auth +client +select";
-    redis.run::<()>(&format!("ACL SETUSER modest on >{PASSWORD} ~msg_* ~ao:* &ao:* {rights}")).await;
+    let rights =
+        "-@all +@read +@write +@pubsub +@scripting +info +time +ping +hello +auth +client +select";
+    redis
+        .run::<()>(&format!("ACL SETUSER modest on >{PASSWORD} ~msg_* ~ao:* &ao:* {rights}"))
+        .await;
     let node = node(&with_user(&redis, &format!("modest:{PASSWORD}"))).start().await;
     let anna = member(&node, "anna", "attic").await;
     anna.send(&json!({ "1": "hello" })).await;

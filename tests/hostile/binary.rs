@@ -1,4 +1,5 @@
-//! Binary attachments, which nothing here takes: complete ones, incomplete ones, and ones that nobody announced.
+//! Binary attachments, which nothing here takes: complete ones, incomplete ones, and ones that
+//! nobody announced.
 use crate::support_wire::{
     WAYS,
     bystanders::{Bystanders, about},
@@ -11,7 +12,11 @@ const ROOM: &str = "hall";
 const PLACEHOLDER: &str = r#"{"_placeholder":true,"num":0}"#;
 
 /// In the room, and greeted by the bystanders.
-async fn guest(server: &crate::support::server::Server, bystanders: &mut Bystanders, way: crate::support_wire::Way) -> Peer {
+async fn guest(
+    server: &crate::support::server::Server,
+    bystanders: &mut Bystanders,
+    way: crate::support_wire::Way,
+) -> Peer {
     let mut peer = Peer::sign_in(server, way).await;
     peer.join(ROOM).await;
     bystanders.welcome(&mut peer).await;
@@ -48,7 +53,9 @@ async fn events_with_attachments_are_refused_and_the_client_stays() {
         peer.expect(r#"42["join",{"status":1,"data":"join failed, require roomId"}]"#).await;
         peer.expect(r#"439[{"status":1,"data":"join failed, require roomId"}]"#).await;
         // Nobody waits for this answer, and for events without a name.
-        for packet in [format!("461-3[{PLACEHOLDER}]"), format!(r#"451-["nonsense",{PLACEHOLDER}]"#)] {
+        for packet in
+            [format!("461-3[{PLACEHOLDER}]"), format!(r#"451-["nonsense",{PLACEHOLDER}]"#)]
+        {
             peer.send(packet).await;
             peer.attach(b"x").await;
         }
@@ -60,9 +67,15 @@ async fn events_with_attachments_are_refused_and_the_client_stays() {
         bystanders.hear(&[about("remote_leave", &peer), about("remote_disconnect", &peer)]).await;
 
         let mut peer = Peer::connect(&server, way).await;
-        peer.send(format!(r#"451-["authenticate",{{"uid":"{}","token":{PLACEHOLDER}}}]"#, bystanders.ann.uid)).await;
+        peer.send(format!(
+            r#"451-["authenticate",{{"uid":"{}","token":{PLACEHOLDER}}}]"#,
+            bystanders.ann.uid
+        ))
+        .await;
         peer.attach(b"x").await;
-        let answer = r#"42["authenticate",{"status":1,"data":"auth failed, uid or token is wrong"}]"#.to_owned();
+        let answer =
+            r#"42["authenticate",{"status":1,"data":"auth failed, uid or token is wrong"}]"#
+                .to_owned();
         assert_eq!(peer.end().await, End { packets: vec![answer], refused: true });
     }
     bystanders.are_well().await;
@@ -96,9 +109,20 @@ async fn attachments_that_do_not_fit_their_event_end_the_connection() {
             peer.is_dropped("an attachment too many").await;
             bystanders.miss(&peer).await;
         }
-        for packet in
-            ["45", "45-", "45[]", "45-[]", "451", "451[]", "45x-[]", "45-1-[]", "45999999-[]", "4599999999999999999999-[]", "46", "461-[]"]
-        {
+        for packet in [
+            "45",
+            "45-",
+            "45[]",
+            "45-[]",
+            "451",
+            "451[]",
+            "45x-[]",
+            "45-1-[]",
+            "45999999-[]",
+            "4599999999999999999999-[]",
+            "46",
+            "461-[]",
+        ] {
             let mut peer = guest(&server, &mut bystanders, way).await;
             peer.send(packet).await;
             peer.is_dropped(packet).await;

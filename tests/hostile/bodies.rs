@@ -1,4 +1,5 @@
-//! What one polling body may hold, and what a client may make the server say that it does not fetch.
+//! What one polling body may hold, and what a client may make the server say that it does not
+//! fetch.
 use crate::{
     support::{http, soon},
     support_wire::{
@@ -17,14 +18,19 @@ const JOINED: &str = r#"42["join",{"status":0,"data":"join success"}]"#;
 const TEXT: &str = "text/plain;charset=UTF-8";
 const BINARY: &str = "application/octet-stream";
 
-async fn guest(server: &crate::support::server::Server, bystanders: &mut Bystanders, way: Way) -> Peer {
+async fn guest(
+    server: &crate::support::server::Server,
+    bystanders: &mut Bystanders,
+    way: Way,
+) -> Peer {
     let mut peer = Peer::sign_in(server, way).await;
     peer.join(ROOM).await;
     bystanders.welcome(&mut peer).await;
     peer
 }
 
-/// A decoder whose work grows with the square of what it reads would need minutes for the larger ones, and keep a thread for that long.
+/// A decoder whose work grows with the square of what it reads would need minutes for the larger
+/// ones, and keep a thread for that long.
 #[tokio::test]
 async fn very_many_packets_in_one_body_cost_nobody_else_anything() {
     let server = patient().start().await;
@@ -41,8 +47,11 @@ async fn very_many_packets_in_one_body_cost_nobody_else_anything() {
         let mut peer = guest(&server, &mut bystanders, way).await;
         let body = packet.repeat(900_000 / packet.len());
         // Two of them, as that would hang a machine of two processors.
-        let (one, other, ()) =
-            tokio::join!(peer.polling().post_bytes(kind, &body), peer.polling().post_bytes(kind, &body), elsewhere.are_well());
+        let (one, other, ()) = tokio::join!(
+            peer.polling().post_bytes(kind, &body),
+            peer.polling().post_bytes(kind, &body),
+            elsewhere.are_well()
+        );
         for answer in [one, other].into_iter().flatten() {
             assert!([400, 413].contains(&answer.status), "{way:?}: {packet:?}: {answer:?}");
         }
@@ -63,7 +72,8 @@ async fn thousands_of_packets_in_one_body_are_handled() {
         let heartbeat = if way.version == Version::Four { "3" } else { "2" };
         let mut packets = vec![heartbeat.to_owned(); 20_000];
         packets.extend((0..2_000).map(|n| format!(r#"42["msg",{{"n":{n},"s":2}}]"#)));
-        let heard: Vec<String> = (0..2_000).map(|n| said(&peer, &format!(r#""n":{n},"#), "2")).collect();
+        let heard: Vec<String> =
+            (0..2_000).map(|n| said(&peer, &format!(r#""n":{n},"#), "2")).collect();
         let (answer, ()) = tokio::join!(peer.polling().send(&packets), bystanders.hear(&heard));
         assert_eq!((answer.status, answer.body.as_str()), (200, "ok"), "{way:?}");
         peer.is_well().await;
@@ -77,8 +87,10 @@ async fn thousands_of_packets_in_one_body_are_handled() {
 /// Three words in the room, behind signing in.
 async fn words(server: &crate::support::server::Server, uid: &str) -> Vec<String> {
     let token = server.token(uid).await;
-    let mut packets =
-        vec![format!(r#"42["authenticate",{{"uid":"{uid}","token":"{token}"}}]"#), format!(r#"42["join",{{"roomId":"{ROOM}"}}]"#)];
+    let mut packets = vec![
+        format!(r#"42["authenticate",{{"uid":"{uid}","token":"{token}"}}]"#),
+        format!(r#"42["join",{{"roomId":"{ROOM}"}}]"#),
+    ];
     packets.extend((0..3).map(|n| format!(r#"42["msg",{{"n":{n},"s":2}}]"#)));
     packets
 }
@@ -91,11 +103,14 @@ async fn events_right_behind_connect_are_handled() {
         for _ in 0..10 {
             let mut peer = Peer::open(&server, way).await;
             peer.uid = stranger();
-            // One of version 3 is connected without asking: its first body may be quicker than that.
+            // One of version 3 is connected without asking: its first body may be quicker than
+            // that.
             let connect = (way.version == Version::Four).then(|| "40".to_owned());
-            let packets: Vec<String> = connect.into_iter().chain(words(&server, &peer.uid).await).collect();
+            let packets: Vec<String> =
+                connect.into_iter().chain(words(&server, &peer.uid).await).collect();
             assert_eq!(peer.polling().send(&packets).await.status, 200);
-            let heard: Vec<String> = (0..3).map(|n| said(&peer, &format!(r#""n":{n},"#), "2")).collect();
+            let heard: Vec<String> =
+                (0..3).map(|n| said(&peer, &format!(r#""n":{n},"#), "2")).collect();
             bystanders.hear(&[about("remote_join", &peer)]).await;
             bystanders.hear(&heard).await;
             let connected = peer.next().await.unwrap_or_default();
@@ -107,10 +122,20 @@ async fn events_right_behind_connect_are_handled() {
 
             // It leaves and comes back, all in one body.
             let uid = std::mem::replace(&mut peer.uid, stranger());
-            let packets: Vec<String> = ["41", "40"].map(str::to_owned).into_iter().chain(words(&server, &peer.uid).await).collect();
+            let packets: Vec<String> = ["41", "40"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain(words(&server, &peer.uid).await)
+                .collect();
             assert_eq!(peer.polling().send(&packets).await.status, 200);
-            bystanders.hear(&[format!(r#"42["remote_disconnect",{{"uid":"{uid}"}}]"#), about("remote_join", &peer)]).await;
-            let heard: Vec<String> = (0..3).map(|n| said(&peer, &format!(r#""n":{n},"#), "2")).collect();
+            bystanders
+                .hear(&[
+                    format!(r#"42["remote_disconnect",{{"uid":"{uid}"}}]"#),
+                    about("remote_join", &peer),
+                ])
+                .await;
+            let heard: Vec<String> =
+                (0..3).map(|n| said(&peer, &format!(r#""n":{n},"#), "2")).collect();
             bystanders.hear(&heard).await;
             assert!(peer.next().await.is_some_and(|p| p.starts_with("40")));
             peer.expect(SIGNED_IN).await;
@@ -129,11 +154,20 @@ async fn an_answer_of_the_servers_own_ends_a_poll_and_nothing_is_lost_by_that() 
     for way in [POLLING_4, POLLING_3] {
         let mut peer = guest(&server, &mut bystanders, way).await;
         for n in 0..30 {
-            let asking = Polling { address: peer.polling().address, version: way.version, sid: peer.polling().sid.clone() };
+            let asking = Polling {
+                address: peer.polling().address,
+                version: way.version,
+                sid: peer.polling().sid.clone(),
+            };
             let (answer, (), ()) = tokio::join!(
                 soon("an answer", async {
                     let mut packets = Vec::new();
-                    while packets.iter().filter(|p: &&String| !p.starts_with(['2', '3', '6'])).count() < 3 {
+                    while packets
+                        .iter()
+                        .filter(|p: &&String| !p.starts_with(['2', '3', '6']))
+                        .count()
+                        < 3
+                    {
                         packets.extend(asking.receive().await.expect("a poll"));
                         if packets.iter().any(|p| p == "2") {
                             asking.send(&["3".to_owned()]).await;
@@ -150,7 +184,10 @@ async fn an_answer_of_the_servers_own_ends_a_poll_and_nothing_is_lost_by_that() 
             let refusal = format!(r#"44/{n},{{"message":"Invalid namespace"}}"#);
             assert!(answer.contains(&refusal), "{way:?}: {answer:?}");
             let heard: Vec<&String> = answer.iter().filter(|p| p.starts_with("42")).collect();
-            assert!(heard.len() == 2 && heard[0].contains(&bystanders.ann.uid), "{way:?}: {answer:?}");
+            assert!(
+                heard.len() == 2 && heard[0].contains(&bystanders.ann.uid),
+                "{way:?}: {answer:?}"
+            );
         }
         peer.send("41").await;
         bystanders.miss(&peer).await;
@@ -164,7 +201,11 @@ async fn two_bodies_at_once_are_handled_one_after_the_other() {
     let mut bystanders = Bystanders::join(&server, ROOM).await;
     for way in [POLLING_4, POLLING_3] {
         let mut peer = guest(&server, &mut bystanders, way).await;
-        let body = |who: usize| (0..500).map(|n| format!(r#"42["msg",{{"who":{who},"n":{n},"s":2}}]"#)).collect::<Vec<_>>();
+        let body = |who: usize| {
+            (0..500)
+                .map(|n| format!(r#"42["msg",{{"who":{who},"n":{n},"s":2}}]"#))
+                .collect::<Vec<_>>()
+        };
         let (one, other) = (body(1), body(2));
         let hearing = async {
             let mut heard = Vec::new();
@@ -173,7 +214,8 @@ async fn two_bodies_at_once_are_handled_one_after_the_other() {
             }
             heard
         };
-        let (one, other, heard) = tokio::join!(peer.polling().send(&one), peer.polling().send(&other), hearing);
+        let (one, other, heard) =
+            tokio::join!(peer.polling().send(&one), peer.polling().send(&other), hearing);
         assert_eq!((one.status, other.status), (200, 200));
         let first = if heard[0].contains(r#""who":1"#) { 1 } else { 2 };
         for (i, word) in heard.iter().enumerate() {
@@ -198,7 +240,11 @@ async fn who_fetches_no_answers_is_dropped_whoever_makes_them() {
     let name = "x".repeat(255);
     for way in [POLLING_4, POLLING_3] {
         for joined in [true, false] {
-            let peer = if joined { guest(&server, &mut bystanders, way).await } else { Peer::open(&server, way).await };
+            let peer = if joined {
+                guest(&server, &mut bystanders, way).await
+            } else {
+                Peer::open(&server, way).await
+            };
             let packets = vec![format!("40/{name},"); 2_000];
             // Four megabytes and a bit are some 11,000 answers.
             let mut sent = 0;
@@ -207,7 +253,10 @@ async fn who_fetches_no_answers_is_dropped_whoever_makes_them() {
                 assert!(sent < 10, "{way:?}: unbounded");
             }
             assert!(sent > 2, "{way:?}: dropped at once");
-            soon("its end", async { while http::get(server.websocket(), &peer.polling().target()).await.status == 200 {} }).await;
+            soon("its end", async {
+                while http::get(server.websocket(), &peer.polling().target()).await.status == 200 {}
+            })
+            .await;
             if joined {
                 bystanders.miss(&peer).await;
             }
@@ -245,7 +294,8 @@ async fn pings_without_a_poll_are_answered_once() {
 async fn who_comes_and_goes_without_end_is_dropped() {
     let server = patient().start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
-    let cycles = |n| (0..2 * n).map(|i| if i % 2 == 0 { "41" } else { "40" }.to_owned()).collect::<Vec<_>>();
+    let cycles =
+        |n| (0..2 * n).map(|i| if i % 2 == 0 { "41" } else { "40" }.to_owned()).collect::<Vec<_>>();
     for way in WAYS {
         let mut peer = Peer::connect(&server, way).await;
         peer.send_all(&cycles(100)).await;
@@ -256,7 +306,10 @@ async fn who_comes_and_goes_without_end_is_dropped() {
         peer.is_well().await;
         peer.send_all(&cycles(1_000)).await;
         let end = peer.end().await;
-        assert!(end.packets.iter().all(|p| p.starts_with("40")) && !end.refused, "{way:?}: {end:?}");
+        assert!(
+            end.packets.iter().all(|p| p.starts_with("40")) && !end.refused,
+            "{way:?}: {end:?}"
+        );
     }
     bystanders.are_well().await;
     unharmed(&server).await;
@@ -279,7 +332,8 @@ async fn a_name_that_is_too_long_ends_the_connection() {
     unharmed(&server).await;
 }
 
-/// A session that begins on a WebSocket inherits what the one before left unread, and no right to leave as much again.
+/// A session that begins on a WebSocket inherits what the one before left unread, and no right to
+/// leave as much again.
 #[tokio::test]
 async fn who_comes_and_goes_may_not_leave_more_unread_each_time() {
     let server = patient().env("AO_WEBSOCKET__BACKLOG", "64KiB").start().await;

@@ -58,7 +58,11 @@ async fn what_a_client_does_wrong_is_told_by_a_code_and_counted() {
             } else {
                 expected.0 += 1
             }
-            assert_eq!((dropped(&server, "malformed").await, dropped(&server, "too large").await), expected, "{way:?}: {what}");
+            assert_eq!(
+                (dropped(&server, "malformed").await, dropped(&server, "too large").await),
+                expected,
+                "{way:?}: {what}"
+            );
         }
     }
     unharmed(&server).await;
@@ -70,7 +74,9 @@ async fn a_close_frame_is_answered_with_its_own_code() {
     for way in [WEBSOCKET_4, WEBSOCKET_3] {
         for code in [1000, 1001, 1011, 3000, 4999u16] {
             let mut peer = connected(&server, way).await;
-            peer.socket().write(&frame(FINAL | CLOSE, &[&code.to_be_bytes()[..], b"bye"].concat())).await;
+            peer.socket()
+                .write(&frame(FINAL | CLOSE, &[&code.to_be_bytes()[..], b"bye"].concat()))
+                .await;
             assert_eq!(peer.socket().close_code().await, Some(code));
         }
         let mut peer = connected(&server, way).await;
@@ -89,7 +95,11 @@ async fn a_close_frame_is_answered_with_its_own_code() {
 #[tokio::test]
 async fn refusals_have_the_code_of_a_policy_and_goodbyes_that_of_a_normal_end() {
     for lane in ["true", "false"] {
-        let server = patient().env("AO_WEBSOCKET__FAST_LANE", lane).env("AO_AUTH__RATE_LIMIT", "2 in 1h").start().await;
+        let server = patient()
+            .env("AO_WEBSOCKET__FAST_LANE", lane)
+            .env("AO_AUTH__RATE_LIMIT", "2 in 1h")
+            .start()
+            .await;
         for way in [WEBSOCKET_4, WEBSOCKET_3, POLLING_4, POLLING_3] {
             let mut wrong = connected(&server, way).await;
             wrong.send(r#"42["authenticate",{"uid":"a","token":"wrong"}]"#).await;
@@ -98,7 +108,8 @@ async fn refusals_have_the_code_of_a_policy_and_goodbyes_that_of_a_normal_end() 
             let mut first = connected(&server, way).await;
             first.authenticate(&server).await;
             let token = server.token(&first.uid).await;
-            let authenticate = format!(r#"42["authenticate",{{"uid":"{}","token":"{token}"}}]"#, first.uid);
+            let authenticate =
+                format!(r#"42["authenticate",{{"uid":"{}","token":"{token}"}}]"#, first.uid);
             let mut second = connected(&server, way).await;
             second.send(authenticate.clone()).await;
             assert_eq!(first.socket().close_code().await, Some(1008), "{way:?}: kickout");
@@ -115,9 +126,16 @@ async fn refusals_have_the_code_of_a_policy_and_goodbyes_that_of_a_normal_end() 
 
 #[tokio::test]
 async fn who_is_late_is_told_so() {
-    let setup = Setup::new().env("AO_AUTH__TIMEOUT", "4s").env("AO_AUTH__JOIN_TIMEOUT", "4s").env("AO_STORE__DEADLINE", "2s");
+    let setup = Setup::new()
+        .env("AO_AUTH__TIMEOUT", "4s")
+        .env("AO_AUTH__JOIN_TIMEOUT", "4s")
+        .env("AO_STORE__DEADLINE", "2s");
     // Pings are later than the rest: the engine has sent one that nobody answers.
-    let server = setup.env("AO_WEBSOCKET__PING_INTERVAL", "3s").env("AO_WEBSOCKET__PING_TIMEOUT", "7s").start().await;
+    let server = setup
+        .env("AO_WEBSOCKET__PING_INTERVAL", "3s")
+        .env("AO_WEBSOCKET__PING_TIMEOUT", "7s")
+        .start()
+        .await;
     let late = |way, name: &'static str| {
         let server = &server;
         async move {
@@ -146,7 +164,10 @@ async fn who_is_late_is_told_so() {
         late(WEBSOCKET_4, "ping"),
         late(WEBSOCKET_3, "ping"),
     );
-    assert_eq!((dropped(&server, "not connected").await, dropped(&server, "ping timeout").await), (1, 2));
+    assert_eq!(
+        (dropped(&server, "not connected").await, dropped(&server, "ping timeout").await),
+        (1, 2)
+    );
     unharmed(&server).await;
 }
 

@@ -13,7 +13,12 @@ use crate::{
 
 /// Deadlines short enough to wait for, and long enough for bystanders on a busy machine.
 async fn impatient() -> Server {
-    Setup::new().env("AO_AUTH__TIMEOUT", "3s").env("AO_AUTH__JOIN_TIMEOUT", "3s").env("AO_WEBSOCKET__HEADER_TIMEOUT", "1s").start().await
+    Setup::new()
+        .env("AO_AUTH__TIMEOUT", "3s")
+        .env("AO_AUTH__JOIN_TIMEOUT", "3s")
+        .env("AO_WEBSOCKET__HEADER_TIMEOUT", "1s")
+        .start()
+        .await
 }
 
 #[tokio::test]
@@ -24,8 +29,13 @@ async fn who_does_not_authenticate_is_told_and_refused() {
         let server = &server;
         async move {
             let mut peer = Peer::connect(server, way).await;
-            peer.send_all(&[r#"42["join",{"roomId":"hall"}]"#.to_owned(), r#"42["nonsense"]"#.to_owned()]).await;
-            let answer = r#"42["authenticate",{"status":1,"data":"authentication timeout"}]"#.to_owned();
+            peer.send_all(&[
+                r#"42["join",{"roomId":"hall"}]"#.to_owned(),
+                r#"42["nonsense"]"#.to_owned(),
+            ])
+            .await;
+            let answer =
+                r#"42["authenticate",{"status":1,"data":"authentication timeout"}]"#.to_owned();
             assert_eq!(peer.end().await, End { packets: vec![answer], refused: true }, "{way:?}");
         }
     };
@@ -43,7 +53,8 @@ async fn who_does_not_join_is_refused_without_an_event() {
         async move {
             let mut peer = Peer::sign_in(server, way).await;
             peer.send(r#"42["join",{"roomId":null}]"#).await;
-            let answer = r#"42["join",{"status":1,"data":"join failed, require roomId"}]"#.to_owned();
+            let answer =
+                r#"42["join",{"status":1,"data":"join failed, require roomId"}]"#.to_owned();
             assert_eq!(peer.end().await, End { packets: vec![answer], refused: true }, "{way:?}");
         }
     };
@@ -67,7 +78,12 @@ async fn who_does_not_enter_the_namespace_is_dropped() {
             peer.is_dropped("it never entered").await;
         }
     };
-    tokio::join!(wait(WEBSOCKET_4, false), wait(POLLING_4, false), wait(WEBSOCKET_4, true), wait(POLLING_4, true));
+    tokio::join!(
+        wait(WEBSOCKET_4, false),
+        wait(POLLING_4, false),
+        wait(WEBSOCKET_4, true),
+        wait(POLLING_4, true)
+    );
     bystanders.are_well().await;
     unharmed(&server).await;
 }
@@ -112,7 +128,11 @@ async fn request_heads_without_end_are_cut_off() {
     bystanders.are_well().await;
     for mut connection in connections {
         let rest = connection.rest().await;
-        assert!(rest.is_empty() || rest.starts_with(b"HTTP/1.1 4"), "{:?}", String::from_utf8_lossy(&rest));
+        assert!(
+            rest.is_empty() || rest.starts_with(b"HTTP/1.1 4"),
+            "{:?}",
+            String::from_utf8_lossy(&rest)
+        );
     }
     // Nor does an idle connection last: what counts is the time since the last answer.
     let mut connection = Connection::open(server.websocket()).await;
@@ -124,7 +144,9 @@ async fn request_heads_without_end_are_cut_off() {
 
 /// A client has three seconds for a ping: one on a busy machine needs some of that.
 async fn pinging() -> Server {
-    let setup = Setup::new().env("AO_WEBSOCKET__PING_INTERVAL", "1s").env("AO_WEBSOCKET__PING_TIMEOUT", "3s");
+    let setup = Setup::new()
+        .env("AO_WEBSOCKET__PING_INTERVAL", "1s")
+        .env("AO_WEBSOCKET__PING_TIMEOUT", "3s");
     setup.env("AO_STORE__DEADLINE", "2s").start().await
 }
 
@@ -141,7 +163,9 @@ async fn who_does_not_answer_pings_is_gone() {
             watcher.expect(&about("remote_join", &silent)).await;
             // It reads nothing and writes nothing any more; the watcher answers its pings.
             watcher.expect(&about("remote_disconnect", &silent)).await;
-            if let Wire::Polling(Polling { version: Version::Three | Version::Four, .. }) = silent.wire {
+            if let Wire::Polling(Polling { version: Version::Three | Version::Four, .. }) =
+                silent.wire
+            {
                 assert_eq!(silent.polling().get().await.status, 400, "{way:?}");
             }
         }

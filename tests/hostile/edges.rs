@@ -20,33 +20,42 @@ const ROOM: &str = "hall";
 /// When a CONNECT that was passed over is said again.
 const AGAIN: Duration = Duration::from_millis(2);
 
-/// The answer to `authenticate` is what takes a client above its bound, whatever that is: the last name is each time a little longer. On a
-/// single thread, as one that waits for itself would be all there is.
+/// The answer to `authenticate` is what takes a client above its bound, whatever that is: the last
+/// name is each time a little longer. On a single thread, as one that waits for itself would be all
+/// there is.
 #[tokio::test]
 async fn an_answer_that_is_too_much_costs_nobody_but_its_client() {
     const BOUND: usize = (1 << 20) + (4 << 20);
     let server = patient().env("AO_RUNTIME__WORKERS", "1").start().await;
     // What a refusal weighs: its text, and what a short packet costs beside.
-    let weight = |name: usize| format!(r#"44/{},{{"message":"Invalid namespace"}}"#, "x".repeat(name)).len() + 64;
+    let weight = |name: usize| {
+        format!(r#"44/{},{{"message":"Invalid namespace"}}"#, "x".repeat(name)).len() + 64
+    };
     let wanted = |name: usize| format!("40/{},", "x".repeat(name));
     for spare in [51, 40, 20, 1, 0] {
         let peer = Peer::connect(&server, POLLING_4).await;
         let most = BOUND - spare;
-        let last = (0..250).find(|name| most > weight(*name) && (most - weight(*name)).is_multiple_of(weight(200))).unwrap();
+        let last = (0..250)
+            .find(|name| most > weight(*name) && (most - weight(*name)).is_multiple_of(weight(200)))
+            .unwrap();
         let several = vec![wanted(200); (most - weight(last)) / weight(200)];
         for part in several.chunks(8_000).chain([&[wanted(last)][..]]) {
             assert_eq!(peer.polling().send(part).await.status, 200, "not yet above its bound");
         }
         let uid = stranger();
         let token = server.token(&uid).await;
-        let answer = peer.polling().send(&[format!(r#"42["authenticate",{{"uid":"{uid}","token":"{token}"}}]"#)]).await;
+        let answer = peer
+            .polling()
+            .send(&[format!(r#"42["authenticate",{{"uid":"{uid}","token":"{token}"}}]"#)])
+            .await;
         assert!([200, 400].contains(&answer.status), "{answer:?}");
         assert_eq!(soon("an answer", http::get(server.api(), "/livez")).await.status, 200);
     }
     unharmed(&server).await;
 }
 
-/// A page that is closed, a phone in a tunnel: what is being handled is handled whole, as on a WebSocket.
+/// A page that is closed, a phone in a tunnel: what is being handled is handled whole, as on a
+/// WebSocket.
 #[tokio::test]
 async fn a_body_that_came_whole_is_handled_whole_though_its_client_has_gone() {
     let server = patient().start().await;
@@ -55,10 +64,17 @@ async fn a_body_that_came_whole_is_handled_whole_though_its_client_has_gone() {
         let mut peer = Peer::sign_in(&server, way).await;
         peer.join(ROOM).await;
         bystanders.welcome(&mut peer).await;
-        let packets: Vec<String> = (0..2_000).map(|n| format!(r#"42["msg",{{"n":{n},"s":0}}]"#)).collect();
-        let heard: Vec<String> = (0..2_000).map(|n| said(&peer, &format!(r#""n":{n},"#), "0")).collect();
+        let packets: Vec<String> =
+            (0..2_000).map(|n| format!(r#"42["msg",{{"n":{n},"s":0}}]"#)).collect();
+        let heard: Vec<String> =
+            (0..2_000).map(|n| said(&peer, &format!(r#""n":{n},"#), "0")).collect();
         let body = encode(way.version, &packets);
-        let request = raw::request("POST", &peer.polling().target(), &[("content-type", "text/plain;charset=UTF-8")], body.as_bytes());
+        let request = raw::request(
+            "POST",
+            &peer.polling().target(),
+            &[("content-type", "text/plain;charset=UTF-8")],
+            body.as_bytes(),
+        );
         let mut stream = TcpStream::connect(peer.polling().address).await.unwrap();
         stream.write_all(&request).await.unwrap();
         bystanders.hear(&heard[..1]).await;
@@ -77,9 +93,21 @@ async fn requests_of_another_version_than_the_sessions_are_refused() {
     let server = patient().start().await;
     for (way, other) in [(POLLING_4, "EIO=3"), (POLLING_3, "EIO=4")] {
         let mut peer = Peer::connect(&server, way).await;
-        let target = peer.polling().target().replacen("EIO=4", other, 1).replacen("EIO=3", other, 1);
-        let posted = http::request(server.websocket(), "POST", &target, &[("content-type", "text/plain")], "3").await;
-        assert_eq!((posted.status, http::get(server.websocket(), &target).await.status), (400, 400), "{way:?}");
+        let target =
+            peer.polling().target().replacen("EIO=4", other, 1).replacen("EIO=3", other, 1);
+        let posted = http::request(
+            server.websocket(),
+            "POST",
+            &target,
+            &[("content-type", "text/plain")],
+            "3",
+        )
+        .await;
+        assert_eq!(
+            (posted.status, http::get(server.websocket(), &target).await.status),
+            (400, 400),
+            "{way:?}"
+        );
         peer.authenticate(&server).await;
         peer.join(ROOM).await;
     }

@@ -1,4 +1,5 @@
-//! Every event with every kind of payload that it is not made for, at every stage of a session, every way that a client may come.
+//! Every event with every kind of payload that it is not made for, at every stage of a session,
+//! every way that a client may come.
 use crate::support_wire::{
     WAYS,
     bystanders::{Bystanders, about, said},
@@ -27,17 +28,32 @@ fn object(depth: usize) -> String {
 
 /// Arguments that are no object; the empty one is none at all.
 fn no_objects() -> Vec<String> {
-    let plain = ["", "null", r#""text""#, "7", "-0.5", "1e400", "true", "false", "[]", r#"[{"uid":"a","roomId":"b"}]"#];
+    let plain = [
+        "",
+        "null",
+        r#""text""#,
+        "7",
+        "-0.5",
+        "1e400",
+        "true",
+        "false",
+        "[]",
+        r#"[{"uid":"a","roomId":"b"}]"#,
+    ];
     plain.into_iter().map(str::to_owned).chain([array(200), array(100_000)]).collect()
 }
 
 /// Objects without any field that an event looks for.
 fn empty_objects() -> Vec<String> {
-    ["{}", r#"{"a":1,"b":{"uid":"x","roomId":"x"}}"#, r#"{"__proto__":{"uid":"x","roomId":"x"},"constructor":1}"#]
-        .into_iter()
-        .map(str::to_owned)
-        .chain([object(120), object(200), object(100_000)])
-        .collect()
+    [
+        "{}",
+        r#"{"a":1,"b":{"uid":"x","roomId":"x"}}"#,
+        r#"{"__proto__":{"uid":"x","roomId":"x"},"constructor":1}"#,
+    ]
+    .into_iter()
+    .map(str::to_owned)
+    .chain([object(120), object(200), object(100_000)])
+    .collect()
 }
 
 fn arguments() -> Vec<String> {
@@ -51,7 +67,8 @@ async fn before_authentication_events_have_no_effect_and_no_answer() {
     for way in WAYS {
         let mut peer = Peer::connect(&server, way).await;
         for name in ["join", "msg", "sync", "leave", "nonsense"] {
-            let events: Vec<String> = arguments().iter().map(|a| format!("42{}", event(name, a))).collect();
+            let events: Vec<String> =
+                arguments().iter().map(|a| format!("42{}", event(name, a))).collect();
             peer.send_all(&events).await;
             peer.ask(&event(name, "{}")).await;
         }
@@ -74,8 +91,13 @@ async fn authenticate_with_anything_but_credentials_is_refused() {
         for argument in arguments() {
             let mut peer = Peer::connect(&server, way).await;
             let id = peer.ask(&event("authenticate", &argument)).await;
-            let answers = vec![format!(r#"42["authenticate",{WRONG}]"#), format!("43{id}[{WRONG}]")];
-            assert_eq!(peer.end().await, End { packets: answers, refused: true }, "{way:?}: {argument:.100}");
+            let answers =
+                vec![format!(r#"42["authenticate",{WRONG}]"#), format!("43{id}[{WRONG}]")];
+            assert_eq!(
+                peer.end().await,
+                End { packets: answers, refused: true },
+                "{way:?}: {argument:.100}"
+            );
         }
     }
     bystanders.are_well().await;
@@ -120,14 +142,21 @@ async fn members_get_an_answer_and_the_room_hears_nothing() {
             peer.answered("join", &argument, NO_ROOM).await;
             sync_reads_from_the_start(&mut peer, &argument).await;
         }
-        for deep in [object(129), object(80_000), format!(r#"{{"a":{}}}"#, array(128)), format!(r#"{{"a":{}}}"#, array(100_000))] {
+        for deep in [
+            object(129),
+            object(80_000),
+            format!(r#"{{"a":{}}}"#, array(128)),
+            format!(r#"{{"a":{}}}"#, array(100_000)),
+        ] {
             peer.acked(&event("msg", &deep), r#"{"status":1,"data":"too deep"}"#).await;
         }
         peer.is_well().await;
         bystanders.talk(&mut peer).await;
 
         // As deep as a message may be, and brackets that are only text.
-        for fields in [format!(r#""a":{},"#, array(127)), format!(r#""a":"{}","#, "[{".repeat(5000))] {
+        for fields in
+            [format!(r#""a":{},"#, array(127)), format!(r#""a":"{}","#, "[{".repeat(5000))]
+        {
             let message = format!("{{{}}}", fields.trim_end_matches(','));
             peer.acked(&event("msg", &message), r#"{"status":0,"data":"msg success"}"#).await;
             bystanders.hear(&[said(&peer, &fields, "0")]).await;
@@ -153,15 +182,24 @@ async fn sync_reads_from_the_start(peer: &mut Peer, argument: &str) {
 async fn a_second_authenticate_with_anything_but_the_own_credentials_is_refused() {
     let server = patient().start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
-    let others = format!(r#"{{"uid":"{}","token":"{}"}}"#, bystanders.ann.uid, server.token(&bystanders.ann.uid).await);
+    let others = format!(
+        r#"{{"uid":"{}","token":"{}"}}"#,
+        bystanders.ann.uid,
+        server.token(&bystanders.ann.uid).await
+    );
     for way in WAYS {
         for argument in ["", "null", "[]", "{}", &array(100_000), &others] {
             let mut peer = Peer::sign_in(&server, way).await;
             peer.join(ROOM).await;
             bystanders.welcome(&mut peer).await;
             let id = peer.ask(&event("authenticate", argument)).await;
-            let answers = vec![format!(r#"42["authenticate",{WRONG}]"#), format!("43{id}[{WRONG}]")];
-            assert_eq!(peer.end().await, End { packets: answers, refused: true }, "{way:?}: {argument:.100}");
+            let answers =
+                vec![format!(r#"42["authenticate",{WRONG}]"#), format!("43{id}[{WRONG}]")];
+            assert_eq!(
+                peer.end().await,
+                End { packets: answers, refused: true },
+                "{way:?}: {argument:.100}"
+            );
             bystanders.miss(&peer).await;
         }
     }
@@ -174,13 +212,21 @@ async fn leave_takes_no_payload_and_minds_none() {
     let server = patient().start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
     for way in WAYS {
-        for argument in ["", "null", "7", r#""hall""#, "[]", r#"{"roomId":"elsewhere"}"#, &array(100_000)] {
+        for argument in
+            ["", "null", "7", r#""hall""#, "[]", r#"{"roomId":"elsewhere"}"#, &array(100_000)]
+        {
             let mut peer = Peer::sign_in(&server, way).await;
             peer.join(ROOM).await;
             bystanders.welcome(&mut peer).await;
             let id = peer.ask(&event("leave", argument)).await;
-            assert_eq!(peer.end().await, End { packets: vec![format!(r#"43{id}[{{"status":0}}]"#)], refused: true }, "{way:?}");
-            bystanders.hear(&[about("remote_leave", &peer), about("remote_disconnect", &peer)]).await;
+            assert_eq!(
+                peer.end().await,
+                End { packets: vec![format!(r#"43{id}[{{"status":0}}]"#)], refused: true },
+                "{way:?}"
+            );
+            bystanders
+                .hear(&[about("remote_leave", &peer), about("remote_disconnect", &peer)])
+                .await;
         }
     }
     bystanders.are_well().await;

@@ -1,4 +1,5 @@
-//! Every field of every event with every wrong type; names that are huge, empty, or mean something to JavaScript; keys given twice.
+//! Every field of every event with every wrong type; names that are huge, empty, or mean something
+//! to JavaScript; keys given twice.
 use serde_json::Value;
 
 use crate::support_wire::{
@@ -41,7 +42,8 @@ fn no_names() -> Vec<String> {
         r#""\ud800""#,
         r#""\udc00\ud800""#,
     ];
-    let long = ["x".repeat(257), "é".repeat(129), "x".repeat(100 << 10)].map(|name| format!("\"{name}\""));
+    let long =
+        ["x".repeat(257), "é".repeat(129), "x".repeat(100 << 10)].map(|name| format!("\"{name}\""));
     plain.into_iter().map(str::to_owned).chain(long).collect()
 }
 
@@ -61,10 +63,17 @@ fn odd_names() -> Vec<(String, String)> {
         "../../etc",
         "'; --",
     ];
-    let mut names: Vec<(String, String)> = words.iter().map(|w| (Value::from(*w).to_string(), (*w).to_owned())).collect();
+    let mut names: Vec<(String, String)> =
+        words.iter().map(|w| (Value::from(*w).to_string(), (*w).to_owned())).collect();
     names.push((format!("\"{}\"", "x".repeat(256)), "x".repeat(256)));
     names.push((r#""\ud83d\ude42""#.to_owned(), "🙂".to_owned()));
-    for (json, text) in [("-7", "-7"), ("1.50", "1.5"), ("9007199254740992", "9007199254740992"), ("1e3", "1000"), ("1e-7", "1e-7")] {
+    for (json, text) in [
+        ("-7", "-7"),
+        ("1.50", "1.5"),
+        ("9007199254740992", "9007199254740992"),
+        ("1e3", "1000"),
+        ("1e-7", "1e-7"),
+    ] {
         names.push((json.to_owned(), text.to_owned()));
     }
     names
@@ -77,11 +86,31 @@ async fn credentials_of_the_wrong_type_are_refused() {
     let token = server.token(&bystanders.ann.uid).await;
     let uid = stranger();
     let own = server.token(&uid).await;
-    let mut cases: Vec<String> = no_names().iter().map(|name| format!(r#"{{"uid":{name},"token":"{token}"}}"#)).collect();
-    for wrong in ["null", "true", "false", "0", "1e400", "{}", r#"{"$gt":""}"#, "[]", r#"[""]"#, r#""""#, r#""wrong""#, r#""\ud800""#] {
+    let mut cases: Vec<String> =
+        no_names().iter().map(|name| format!(r#"{{"uid":{name},"token":"{token}"}}"#)).collect();
+    for wrong in [
+        "null",
+        "true",
+        "false",
+        "0",
+        "1e400",
+        "{}",
+        r#"{"$gt":""}"#,
+        "[]",
+        r#"[""]"#,
+        r#""""#,
+        r#""wrong""#,
+        r#""\ud800""#,
+    ] {
         cases.push(format!(r#"{{"uid":"{uid}","token":{wrong}}}"#));
     }
-    for token in [format!("{own} "), own[1..].to_owned(), own.to_ascii_lowercase(), "x".repeat(100 << 10), token.clone()] {
+    for token in [
+        format!("{own} "),
+        own[1..].to_owned(),
+        own.to_ascii_lowercase(),
+        "x".repeat(100 << 10),
+        token.clone(),
+    ] {
         cases.push(format!(r#"{{"uid":"{uid}","token":"{token}"}}"#));
     }
     cases.push(format!(r#"{{"uid":"{uid}"}}"#));
@@ -95,7 +124,11 @@ async fn credentials_of_the_wrong_type_are_refused() {
             let mut peer = Peer::connect(&server, way).await;
             peer.send(format!(r#"42["authenticate",{case}]"#)).await;
             let answer = vec![format!(r#"42["authenticate",{WRONG}]"#)];
-            assert_eq!(peer.end().await, End { packets: answer, refused: true }, "{way:?}: {case:.100}");
+            assert_eq!(
+                peer.end().await,
+                End { packets: answer, refused: true },
+                "{way:?}: {case:.100}"
+            );
         }
     }
     bystanders.are_well().await; // nobody took ann's place
@@ -124,7 +157,11 @@ async fn odd_users_are_users() {
         peer.expect(r#"42["authenticate",{"status":0,"data":"auth success"}]"#).await;
         peer.join(ROOM).await;
         // Echoed in its type: a number as JavaScript prints it.
-        let echo = if json.starts_with('"') { Value::from(text.as_str()).to_string() } else { text.clone() };
+        let echo = if json.starts_with('"') {
+            Value::from(text.as_str()).to_string()
+        } else {
+            text.clone()
+        };
         bystanders.hear(&[format!(r#"42["remote_join",{{"uid":{echo}}}]"#)]).await;
         peer.send(r#"42["msg",{"uid":"ann","2":"ann","s":2}]"#).await;
         bystanders.hear(&[format!(r#"42["msg",{{"2":{echo},"s":2,"uid":{echo}}}]"#)]).await;
@@ -143,7 +180,12 @@ async fn rooms_of_the_wrong_type_are_missing() {
         let mut peer = Peer::sign_in(&server, way).await;
         for name in no_names() {
             peer.answered("join", &format!(r#"{{"roomId":{name}}}"#), NO_ROOM).await;
-            peer.answered("join", &format!(r#"{{"roomId":"{ROOM}","dummy":true,"roomId":{name}}}"#), NO_ROOM).await;
+            peer.answered(
+                "join",
+                &format!(r#"{{"roomId":"{ROOM}","dummy":true,"roomId":{name}}}"#),
+                NO_ROOM,
+            )
+            .await;
         }
         peer.answered("join", r#"{"room":"5","roomid":"5","RoomId":"5"}"#, NO_ROOM).await;
         // A number and its text are one room.
@@ -172,7 +214,8 @@ async fn odd_rooms_are_rooms() {
         let mut reader = Peer::sign_in(&server, POLLING_3).await;
         reader.answered("join", &format!(r#"{{"roomId":{}}}"#, Value::from(text)), JOINED).await;
         reader.expect(&about("remote_join", &writer)).await;
-        let page = format!(r#"{{"data":[{{"n":1,"2":"{}","s":0}}],"offset":1,"next":0}}"#, writer.uid);
+        let page =
+            format!(r#"{{"data":[{{"n":1,"2":"{}","s":0}}],"offset":1,"next":0}}"#, writer.uid);
         reader.answered("sync", "{}", &page).await;
     }
     bystanders.are_well().await;
@@ -191,7 +234,9 @@ async fn only_true_makes_a_dummy() {
         bystanders.miss(&peer).await;
     }
     let mut dummy = Peer::sign_in(&server, WEBSOCKET_4).await;
-    dummy.answered("join", &format!(r#"{{"roomId":"{ROOM}","dummy":null,"dummy":true}}"#), JOINED).await;
+    dummy
+        .answered("join", &format!(r#"{{"roomId":"{ROOM}","dummy":null,"dummy":true}}"#), JOINED)
+        .await;
     for other in [&bystanders.ann, &bystanders.ben] {
         dummy.expect(&about("remote_join", other)).await;
     }
@@ -211,30 +256,65 @@ async fn storage_types_and_ids_of_any_type_are_read_as_javascript_would() {
     bystanders.welcome(&mut peer).await;
     let uid = peer.uid.clone();
 
-    let unknown = ["null", "true", "3", "-1", "0.5", "1e400", r#""""#, r#""3""#, r#"" 1""#, r#""insert""#, "{}", "[1]", r#"[["1"]]"#];
+    let unknown = [
+        "null",
+        "true",
+        "3",
+        "-1",
+        "0.5",
+        "1e400",
+        r#""""#,
+        r#""3""#,
+        r#"" 1""#,
+        r#""insert""#,
+        "{}",
+        "[1]",
+        r#"[["1"]]"#,
+    ];
     for value in unknown {
         peer.acked(&format!(r#"["msg",{{"n":1,"s":{value}}}]"#), STORED).await;
         bystanders.hear(&[said(&peer, r#""n":1,"#, "0")]).await;
         peer.acked(&format!(r#"["msg",{{"storage":{value}}}]"#), STORED).await;
-        bystanders.hear(&[format!(r#"42["msg",{{"storage":{value},"2":"{uid}","s":0,"uid":"{uid}"}}]"#)]).await;
+        bystanders
+            .hear(&[format!(r#"42["msg",{{"storage":{value},"2":"{uid}","s":0,"uid":"{uid}"}}]"#)])
+            .await;
     }
     // The short spelling wins, the last of two counts, and a type's spelling stays.
-    for (fields, used) in
-        [(r#""s":0,"s":2"#, "2"), (r#""s":2.0"#, "2"), (r#""s":"2""#, r#""2""#), (r#""s":"0""#, r#""0""#), (r#""\u0073":2"#, "2")]
-    {
+    for (fields, used) in [
+        (r#""s":0,"s":2"#, "2"),
+        (r#""s":2.0"#, "2"),
+        (r#""s":"2""#, r#""2""#),
+        (r#""s":"0""#, r#""0""#),
+        (r#""\u0073":2"#, "2"),
+    ] {
         peer.acked(&format!(r#"["msg",{{{fields}}}]"#), STORED).await;
         bystanders.hear(&[said(&peer, "", used)]).await;
     }
     peer.acked(r#"["msg",{"storage":0,"s":2}]"#, STORED).await;
-    bystanders.hear(&[format!(r#"42["msg",{{"storage":0,"2":"{uid}","s":2,"uid":"{uid}"}}]"#)]).await;
+    bystanders
+        .hear(&[format!(r#"42["msg",{{"storage":0,"2":"{uid}","s":2,"uid":"{uid}"}}]"#)])
+        .await;
 
-    for id in
-        ["null", "true", "7", "7.0", "1e400", r#""""#, r#""__proto__""#, r#""\ud800""#, "{}", "[]", r#"[1,[null,"x"]]"#, r#""a\u0000b""#]
-    {
+    for id in [
+        "null",
+        "true",
+        "7",
+        "7.0",
+        "1e400",
+        r#""""#,
+        r#""__proto__""#,
+        r#""\ud800""#,
+        "{}",
+        "[]",
+        r#"[1,[null,"x"]]"#,
+        r#""a\u0000b""#,
+    ] {
         peer.acked(&format!(r#"["msg",{{"1":{id},"s":1}}]"#), STORED).await;
         bystanders.hear(&[said(&peer, &format!(r#""1":{id},"#), "1")]).await;
         peer.acked(&format!(r#"["msg",{{"msgId":{id},"s":1}}]"#), STORED).await;
-        bystanders.hear(&[format!(r#"42["msg",{{"msgId":{id},"2":"{uid}","s":1,"uid":"{uid}"}}]"#)]).await;
+        bystanders
+            .hear(&[format!(r#"42["msg",{{"msgId":{id},"2":"{uid}","s":1,"uid":"{uid}"}}]"#)])
+            .await;
     }
     let long = "x".repeat(100 << 10);
     peer.acked(&format!(r#"["msg",{{"1":"{long}","s":1}}]"#), STORED).await;
@@ -247,7 +327,8 @@ async fn storage_types_and_ids_of_any_type_are_read_as_javascript_would() {
         peer.acked(&format!(r#"["msg",{{"uid":{value},"2":{value}}}]"#), STORED).await;
         bystanders.hear(&[format!(r#"42["msg",{{"2":"{uid}","s":0,"uid":"{uid}"}}]"#)]).await;
     }
-    // Fields that mean nothing here travel as they are; of two, the last one at the first one's place.
+    // Fields that mean nothing here travel as they are; of two, the last one at the first one's
+    // place.
     for (fields, heard) in [
         (r#""a":1,"b":2,"a":3"#, r#""a":3,"b":2,"#),
         (r#""__proto__":{"s":1},"constructor":null"#, r#""__proto__":{"s":1},"constructor":null,"#),
@@ -270,23 +351,44 @@ async fn sync_reads_any_offset_and_any_option() {
     let mut peer = Peer::sign_in(&server, WEBSOCKET_4).await;
     peer.join(ROOM).await;
     bystanders.welcome(&mut peer).await;
-    let log = [(1, &bystanders.ann), (2, &bystanders.ben)].map(|(n, who)| format!(r#"{{"word":{n},"2":"{}","s":0}}"#, who.uid));
+    let log = [(1, &bystanders.ann), (2, &bystanders.ben)]
+        .map(|(n, who)| format!(r#"{{"word":{n},"2":"{}","s":0}}"#, who.uid));
     let page = |from: usize| format!("[{}]", log[from..].join(","));
 
-    for offset in
-        ["null", "true", "{}", "[]", "[1]", "-1", "-1e300", r#""abc""#, r#""-1""#, r#""""#, r#"".5""#, "1e400", "0.9", r#""\ud800""#]
-    {
+    for offset in [
+        "null",
+        "true",
+        "{}",
+        "[]",
+        "[1]",
+        "-1",
+        "-1e300",
+        r#""abc""#,
+        r#""-1""#,
+        r#""""#,
+        r#"".5""#,
+        "1e400",
+        "0.9",
+        r#""\ud800""#,
+    ] {
         let answer = format!(r#"{{"data":{},"offset":2,"next":0}}"#, page(0));
         peer.answered("sync", &format!(r#"{{"offset":{offset}}}"#), &answer).await;
     }
-    for (offset, from) in [("1", 1), (r#""1""#, 1), (r#"" 1x""#, 1), ("1.99", 1), ("2", 2), (r#""0x2""#, 2)] {
+    for (offset, from) in
+        [("1", 1), (r#""1""#, 1), (r#"" 1x""#, 1), ("1.99", 1), ("2", 2), (r#""0x2""#, 2)]
+    {
         let answer = format!(r#"{{"data":{},"offset":2,"next":0}}"#, page(from));
         peer.answered("sync", &format!(r#"{{"offset":99,"offset":{offset}}}"#), &answer).await;
     }
-    for offset in ["3", "1e15", "1e300", r#""99999999999999999999999999""#, "18446744073709551615"] {
+    for offset in ["3", "1e15", "1e300", r#""99999999999999999999999999""#, "18446744073709551615"]
+    {
         let id = peer.ask(&format!(r#"["sync",{{"offset":{offset}}}]"#)).await;
         let answer = peer.next().await.unwrap_or_default();
-        assert!(answer.starts_with(r#"42["sync",{"data":[],"offset":"#) && answer.ends_with(r#","next":0}]"#), "{offset}: {answer}");
+        assert!(
+            answer.starts_with(r#"42["sync",{"data":[],"offset":"#)
+                && answer.ends_with(r#","next":0}]"#),
+            "{offset}: {answer}"
+        );
         peer.expect(&format!("43{id}[{}", answer.trim_start_matches(r#"42["sync","#))).await;
     }
     // Options that are not what they should be are as if they were not there.

@@ -1,4 +1,5 @@
-//! Twenty thousand events in one go. Others still talk; the sender gets every acknowledgement in order, or is dropped.
+//! Twenty thousand events in one go. Others still talk; the sender gets every acknowledgement in
+//! order, or is dropped.
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -26,7 +27,8 @@ fn ack(n: usize) -> String {
     format!(r#"43{n}[{{"status":0,"data":"msg success"}}]"#)
 }
 
-/// What came of the flood: how many acknowledgements, in order, and whether the connection is still there.
+/// What came of the flood: how many acknowledgements, in order, and whether the connection is still
+/// there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Outcome {
     acks: usize,
@@ -49,7 +51,9 @@ async fn by_websocket(socket: crate::support_wire::socket::Socket) -> Outcome {
             match soon("an acknowledgement", from.next()).await {
                 Some(Ok(Message::Text(text))) if text.as_str() == "2" => {}
                 Some(Ok(Message::Text(text))) if text.as_str() == ack(acks) => acks += 1,
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return Outcome { acks, ended: true },
+                Some(Ok(Message::Close(_)) | Err(_)) | None => {
+                    return Outcome { acks, ended: true };
+                }
                 other => panic!("not the acknowledgement {acks}: {other:?}"),
             }
         }
@@ -66,7 +70,9 @@ async fn by_polling(polling: &Polling) -> Outcome {
     let reading = async {
         let mut acks = 0;
         while acks < EVENTS {
-            let Some(packets) = polling.receive().await else { return Outcome { acks, ended: true } };
+            let Some(packets) = polling.receive().await else {
+                return Outcome { acks, ended: true };
+            };
             for packet in packets.iter().filter(|p| !["1", "2", "6"].contains(&p.as_str())) {
                 assert_eq!(*packet, ack(acks));
                 acks += 1;
@@ -102,8 +108,10 @@ async fn a_flood_reaches_the_room_in_order_and_hurts_nobody() {
         let mut peer = Peer::sign_in(&server, way).await;
         peer.join(&room).await;
         bystanders.welcome(&mut peer).await;
-        let (words, goodbye): (Vec<String>, String) =
-            ((0..EVENTS).map(|n| said(&peer, &format!(r#""n":{n},"#), "2")).collect(), about("remote_disconnect", &peer));
+        let (words, goodbye): (Vec<String>, String) = (
+            (0..EVENTS).map(|n| said(&peer, &format!(r#""n":{n},"#), "2")).collect(),
+            about("remote_disconnect", &peer),
+        );
         let Peer { wire, .. } = peer;
         let flooding = async {
             match wire {
@@ -136,7 +144,11 @@ async fn a_flood_of_events_without_effect_changes_nothing() {
     let server = patient().start().await;
     let mut bystanders = Bystanders::join(&server, "hall").await;
     for way in WAYS {
-        for (event, stays) in [(r#"42["nonsense",{}]"#, true), (r#"42["msg",7]"#, true), (r#"42["join",{"roomId":null}]"#, false)] {
+        for (event, stays) in [
+            (r#"42["nonsense",{}]"#, true),
+            (r#"42["msg",7]"#, true),
+            (r#"42["join",{"roomId":null}]"#, false),
+        ] {
             quietly(&server, way, event, stays, &mut bystanders).await;
         }
     }
@@ -144,11 +156,18 @@ async fn a_flood_of_events_without_effect_changes_nothing() {
     unharmed(&server).await;
 }
 
-async fn quietly(server: &crate::support::server::Server, way: Way, event: &str, quiet: bool, bystanders: &mut Bystanders) {
+async fn quietly(
+    server: &crate::support::server::Server,
+    way: Way,
+    event: &str,
+    quiet: bool,
+    bystanders: &mut Bystanders,
+) {
     let mut peer = Peer::sign_in(server, way).await;
     let events = vec![event.to_owned(); EVENTS];
     if !quiet {
-        // Each is answered, and the answers are not read meanwhile: then it may be dropped, as anybody who does not read.
+        // Each is answered, and the answers are not read meanwhile: then it may be dropped, as
+        // anybody who does not read.
         let socket = matches!(way.transport, crate::support_wire::Transport::Websocket);
         if !socket {
             peer.send_all(&events[..1000]).await;

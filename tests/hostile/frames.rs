@@ -27,10 +27,19 @@ async fn member(server: &Server, bystanders: &mut Bystanders, way: Way) -> Peer 
 /// Bytes after which a connection is gone.
 fn fatal() -> Vec<(String, Vec<u8>)> {
     let mut cases: Vec<(String, Vec<u8>)> = Vec::new();
-    for packet in ["", "0", "0{}", "1", "5", "6", "7", "9", "x", "é", "\0", "b", "b4", "b!!!", "bAAAA", "b4AAAA", "2probe", "3probe"] {
+    for packet in [
+        "", "0", "0{}", "1", "5", "6", "7", "9", "x", "é", "\0", "b", "b4", "b!!!", "bAAAA",
+        "b4AAAA", "2probe", "3probe",
+    ] {
         cases.push((format!("the packet {packet:?}"), frame(FINAL | TEXT, packet.as_bytes())));
     }
-    for bytes in [&b"42[\"msg\",\"\xff\"]"[..], b"4\xc3", b"\xed\xa0\x80", b"4\xf4\x90\x80\x80", b"4\xc0\x80"] {
+    for bytes in [
+        &b"42[\"msg\",\"\xff\"]"[..],
+        b"4\xc3",
+        b"\xed\xa0\x80",
+        b"4\xf4\x90\x80\x80",
+        b"4\xc0\x80",
+    ] {
         cases.push((format!("no UTF-8: {bytes:x?}"), frame(FINAL | TEXT, bytes)));
     }
     for opcode in (3..8).chain(11..16) {
@@ -40,9 +49,15 @@ fn fatal() -> Vec<(String, Vec<u8>)> {
         cases.push((format!("the reserved bit {bit:x}"), frame(FINAL | bit | TEXT, MESSAGE)));
     }
     let plain = [
-        ("not masked", [head(FINAL | TEXT, MESSAGE.len() as u64, false), MESSAGE.to_vec()].concat()),
+        (
+            "not masked",
+            [head(FINAL | TEXT, MESSAGE.len() as u64, false), MESSAGE.to_vec()].concat(),
+        ),
         ("a continuation of nothing", frame(FINAL | CONTINUATION, MESSAGE)),
-        ("a message within another one", [frame(TEXT, b"42"), frame(FINAL | TEXT, MESSAGE)].concat()),
+        (
+            "a message within another one",
+            [frame(TEXT, b"42"), frame(FINAL | TEXT, MESSAGE)].concat(),
+        ),
         ("a ping in two frames", frame(PING, b"")),
         ("a ping of 126 bytes", frame(FINAL | PING, &[0; 126])),
         ("a close of one byte", frame(FINAL | CLOSE, &[3])),
@@ -149,7 +164,9 @@ async fn pings_of_both_levels_are_answered_however_many() {
         let mut peer = member(&server, &mut bystanders, way).await;
         for _ in 0..10 {
             peer.socket().write(&frame(FINAL | PING, &[7; 125]).repeat(500)).await;
-            peer.socket().write(&frame(FINAL | PONG, b"a pong that nobody asked for").repeat(500)).await;
+            peer.socket()
+                .write(&frame(FINAL | PONG, b"a pong that nobody asked for").repeat(500))
+                .await;
             peer.socket().write(&frame(FINAL | TEXT, b"2").repeat(500)).await;
             peer.socket().write(&frame(FINAL | TEXT, b"3").repeat(500)).await;
             peer.is_well().await;
@@ -170,7 +187,8 @@ async fn pings_of_both_levels_are_answered_however_many() {
     unharmed(&server).await;
 }
 
-/// Frames that ask for nothing, without end, on the only thread that there is: others get their turn all the same.
+/// Frames that ask for nothing, without end, on the only thread that there is: others get their
+/// turn all the same.
 #[tokio::test]
 async fn frames_without_end_keep_nobody_waiting() {
     let server = patient().env("AO_RUNTIME__WORKERS", "1").start().await;
@@ -181,7 +199,8 @@ async fn frames_without_end_keep_nobody_waiting() {
         let peer = Peer::connect(&server, WEBSOCKET_4).await;
         let crate::support_wire::peer::Wire::Socket(socket) = peer.wire else { unreachable!() };
         let (mut reader, mut writer) = socket.into_stream().into_split();
-        let reading = tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await });
+        let reading =
+            tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await });
         let writing = tokio::spawn(async move {
             let mut sent = writer.write_all(&first).await;
             while sent.is_ok() {
@@ -200,7 +219,8 @@ async fn frames_without_end_keep_nobody_waiting() {
     unharmed(&server).await;
 }
 
-/// OkHttp stops reading at a Close frame that it did not ask for, and tells nobody; its own it wants answered.
+/// OkHttp stops reading at a Close frame that it did not ask for, and tells nobody; its own it
+/// wants answered.
 #[tokio::test]
 async fn android_is_dropped_without_a_close_frame_and_answered_with_one() {
     let server = patient().start().await;
@@ -209,7 +229,11 @@ async fn android_is_dropped_without_a_close_frame_and_answered_with_one() {
         ("okhttp/3.12.12", frame(FINAL | TEXT, b"x"), None),
         ("okhttp/3.12.12", close.clone(), Some(1000)),
         ("Dart/3.0 (okhttp/3)", frame(FINAL | TEXT, b"x"), Some(1002)),
-        ("okhttp/4", frame(FINAL | TEXT, b"42[\"authenticate\",{\"uid\":\"a\",\"token\":\"wrong\"}]"), Some(1008)), // refused: behind the DISCONNECT
+        (
+            "okhttp/4",
+            frame(FINAL | TEXT, b"42[\"authenticate\",{\"uid\":\"a\",\"token\":\"wrong\"}]"),
+            Some(1008),
+        ), // refused: behind the DISCONNECT
     ] {
         let mut phone = Connection::open(server.websocket()).await;
         let request = format!(

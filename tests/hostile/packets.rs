@@ -93,9 +93,13 @@ async fn what_was_sent_before_a_broken_packet_counts() {
         let mut peer = Peer::sign_in(&server, way).await;
         peer.join(ROOM).await;
         bystanders.welcome(&mut peer).await;
-        let packets: Vec<String> = (0..100).map(|n| format!(r#"42["msg",{{"n":{n}}}]"#)).chain(["42[".to_owned()]).collect();
+        let packets: Vec<String> = (0..100)
+            .map(|n| format!(r#"42["msg",{{"n":{n}}}]"#))
+            .chain(["42[".to_owned()])
+            .collect();
         peer.send_all(&packets).await;
-        let heard: Vec<String> = (0..100).map(|n| said(&peer, &format!(r#""n":{n},"#), "0")).collect();
+        let heard: Vec<String> =
+            (0..100).map(|n| said(&peer, &format!(r#""n":{n},"#), "0")).collect();
         bystanders.hear(&heard).await;
         peer.is_dropped("broken at last").await;
         bystanders.miss(&peer).await;
@@ -112,7 +116,9 @@ async fn space_in_json_is_json() {
         let mut peer = Peer::sign_in(&server, way).await;
         peer.join(ROOM).await;
         bystanders.welcome(&mut peer).await;
-        for event in ["[ \"msg\" , { \"n\" : 1 } ]", "[\n\"msg\",\t{\"n\":1 }\r\n]", "[\"msg\",{\"n\":1}]\n"] {
+        for event in
+            ["[ \"msg\" , { \"n\" : 1 } ]", "[\n\"msg\",\t{\"n\":1 }\r\n]", "[\"msg\",{\"n\":1}]\n"]
+        {
             peer.acked(event, STORED).await;
             bystanders.hear(&[said(&peer, r#""n":1,"#, "0")]).await;
         }
@@ -128,9 +134,13 @@ async fn events_before_connect_end_the_connection() {
     let mut bystanders = Bystanders::join(&server, ROOM).await;
     let token = server.token(&bystanders.ann.uid).await;
     for way in [WEBSOCKET_4, POLLING_4] {
-        for packet in
-            [&format!(r#"42["authenticate",{{"uid":"{}","token":"{token}"}}]"#, bystanders.ann.uid), "430[]", "41", "42[", "451-[]"]
-        {
+        for packet in [
+            &format!(r#"42["authenticate",{{"uid":"{}","token":"{token}"}}]"#, bystanders.ann.uid),
+            "430[]",
+            "41",
+            "42[",
+            "451-[]",
+        ] {
             let mut peer = Peer::open(&server, way).await;
             peer.send(packet).await;
             peer.send("40").await; // too late
@@ -146,11 +156,23 @@ async fn connecting_is_possible_with_any_payload_and_once() {
     let server = patient().start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
     for way in [WEBSOCKET_4, POLLING_4] {
-        for connect in ["40", "40{}", r#"40{"token":"x","uid":{"$gt":""}}"#, "40{", "40null", "40[]", "40/", "40/,"] {
+        for connect in [
+            "40",
+            "40{}",
+            r#"40{"token":"x","uid":{"$gt":""}}"#,
+            "40{",
+            "40null",
+            "40[]",
+            "40/",
+            "40/,",
+        ] {
             let mut peer = Peer::open(&server, way).await;
             peer.send(connect).await;
             let connected = peer.next().await.unwrap_or_default();
-            assert!(connected.starts_with(r#"40{"sid":""#) || connected.starts_with(r#"40/,{"sid":""#), "{connect}: {connected}");
+            assert!(
+                connected.starts_with(r#"40{"sid":""#) || connected.starts_with(r#"40/,{"sid":""#),
+                "{connect}: {connected}"
+            );
         }
     }
     for way in WAYS {
@@ -186,9 +208,16 @@ async fn other_namespaces_do_not_exist() {
             let answer = peer.next().await.unwrap_or_default();
             assert!(answer.starts_with(&format!("44{namespace},")), "{way:?}: {answer:.100}");
             assert!(answer.contains("Invalid namespace"), "{way:?}: {answer:.100}");
-            for packet in
-                [r#"42N,["msg",{"n":1}]"#, r#"42N,7["leave"]"#, r#"42N,["authenticate",{}]"#, "43N,1[]", "41N,", "41N", "42N,[", "42N"]
-            {
+            for packet in [
+                r#"42N,["msg",{"n":1}]"#,
+                r#"42N,7["leave"]"#,
+                r#"42N,["authenticate",{}]"#,
+                "43N,1[]",
+                "41N,",
+                "41N",
+                "42N,[",
+                "42N",
+            ] {
                 peer.send(packet.replace('N', namespace)).await;
             }
         }
@@ -211,11 +240,27 @@ async fn what_was_sent_right_before_the_end_counts() {
             let mut peer = Peer::connect(&server, way).await;
             peer.uid = crate::support_wire::stranger();
             let token = server.token(&peer.uid).await;
-            let authenticate = format!(r#"42["authenticate",{{"uid":"{}","token":"{token}"}}]"#, peer.uid);
-            let packets = [authenticate.as_str(), r#"42["join",{"roomId":"hall"}]"#, r#"42["msg",{"n":1}]"#, r#"42["msg",{"n":2}]"#, end];
+            let authenticate =
+                format!(r#"42["authenticate",{{"uid":"{}","token":"{token}"}}]"#, peer.uid);
+            let packets = [
+                authenticate.as_str(),
+                r#"42["join",{"roomId":"hall"}]"#,
+                r#"42["msg",{"n":1}]"#,
+                r#"42["msg",{"n":2}]"#,
+                end,
+            ];
             peer.send_all(&packets.map(str::to_owned)).await;
             let words = [1, 2].map(|n| said(&peer, &format!(r#""n":{n},"#), "0"));
-            bystanders.hear(&[vec![about("remote_join", &peer)], words.to_vec(), vec![about("remote_disconnect", &peer)]].concat()).await;
+            bystanders
+                .hear(
+                    &[
+                        vec![about("remote_join", &peer)],
+                        words.to_vec(),
+                        vec![about("remote_disconnect", &peer)],
+                    ]
+                    .concat(),
+                )
+                .await;
         }
     }
     bystanders.are_well().await;

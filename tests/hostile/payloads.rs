@@ -1,4 +1,5 @@
-//! Events around the payload: more arguments than one, odd numbers of acknowledgements, names that no event has.
+//! Events around the payload: more arguments than one, odd numbers of acknowledgements, names that
+//! no event has.
 use crate::support_wire::{
     WAYS,
     bystanders::{Bystanders, said},
@@ -17,8 +18,12 @@ async fn further_arguments_are_ignored() {
     for way in WAYS {
         let mut peer = Peer::connect(&server, way).await;
         peer.authenticate(&server).await;
-        peer.answered("join", &format!(r#"{{"roomId":"{ROOM}"}},{{"roomId":"elsewhere"}},null"#), r#"{"status":0,"data":"join success"}"#)
-            .await;
+        peer.answered(
+            "join",
+            &format!(r#"{{"roomId":"{ROOM}"}},{{"roomId":"elsewhere"}},null"#),
+            r#"{"status":0,"data":"join success"}"#,
+        )
+        .await;
         bystanders.welcome(&mut peer).await;
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         for more in [r#"{"n":2}"#, "null,1,2,3", &format!("{}0", "0,".repeat(10_000)), &deep] {
@@ -40,15 +45,19 @@ async fn acknowledgements_have_any_number_that_fits() {
         let mut peer = Peer::sign_in(&server, way).await;
         peer.join(ROOM).await;
         bystanders.welcome(&mut peer).await;
-        for (id, echoed) in
-            [("0", "0"), ("007", "7"), ("9007199254740993", "9007199254740993"), ("9223372036854775807", "9223372036854775807")]
-        {
+        for (id, echoed) in [
+            ("0", "0"),
+            ("007", "7"),
+            ("9007199254740993", "9007199254740993"),
+            ("9223372036854775807", "9223372036854775807"),
+        ] {
             peer.send(format!(r#"42{id}["msg",{{"n":1}}]"#)).await;
             peer.expect(&format!("43{echoed}[{STORED}]")).await;
             bystanders.hear(&[said(&peer, r#""n":1,"#, "0")]).await;
         }
         // The same one twice is answered twice.
-        peer.send_all(&[r#"425["msg",{"s":2}]"#.to_owned(), r#"425["msg",{"s":2}]"#.to_owned()]).await;
+        peer.send_all(&[r#"425["msg",{"s":2}]"#.to_owned(), r#"425["msg",{"s":2}]"#.to_owned()])
+            .await;
         peer.expect(&format!("435[{STORED}]")).await;
         peer.expect(&format!("435[{STORED}]")).await;
         bystanders.hear(&[said(&peer, "", "2"), said(&peer, "", "2")]).await;
@@ -110,13 +119,16 @@ async fn events_of_any_other_name_are_ignored() {
     unharmed(&server).await;
 }
 
-/// JSON may spell a name with escapes: control characters and lone surrogates have no other spelling.
+/// JSON may spell a name with escapes: control characters and lone surrogates have no other
+/// spelling.
 #[tokio::test]
 async fn events_whose_names_have_escapes_harm_nobody_else() {
     let server = patient().start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
     for way in WAYS {
-        for name in [r"a\nb", r"\u0000", r"\ud800", r"\udc00\ud800", r"\u00e9", r#"\""#, r"\u006dsh"] {
+        for name in
+            [r"a\nb", r"\u0000", r"\ud800", r"\udc00\ud800", r"\u00e9", r#"\""#, r"\u006dsh"]
+        {
             let mut peer = Peer::sign_in(&server, way).await;
             peer.join(ROOM).await;
             bystanders.welcome(&mut peer).await;

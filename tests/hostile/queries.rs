@@ -1,4 +1,5 @@
-//! Queries as Node's server reads them: percent-encoded, with JSON in them; and what no cache may keep.
+//! Queries as Node's server reads them: percent-encoded, with JSON in them; and what no cache may
+//! keep.
 use crate::{
     support::{http, server::Server},
     support_wire::{
@@ -25,7 +26,9 @@ fn encoded(text: &str) -> String {
 async fn get(server: &Server, target: &str, close: bool) -> http::Answer {
     let close = if close { "connection: close\r\n" } else { "" };
     let request = format!("GET {target} HTTP/1.1\r\nhost: 127.0.0.1\r\n{close}\r\n");
-    raw::exchange(server.websocket(), request.as_bytes()).await.unwrap_or_else(|| panic!("no answer to {target}"))
+    raw::exchange(server.websocket(), request.as_bytes())
+        .await
+        .unwrap_or_else(|| panic!("no answer to {target}"))
 }
 
 /// Becomes a WebSocket; the frames that come right behind the answer are read up to these bytes.
@@ -42,11 +45,15 @@ async fn websocket(server: &Server, target: &str, until: &str) -> Connection {
 }
 
 fn sid(answer: &http::Answer) -> String {
-    let (_, rest) = answer.body.split_once("{\"sid\":\"").unwrap_or_else(|| panic!("no open packet: {answer:?}"));
+    let (_, rest) = answer
+        .body
+        .split_once("{\"sid\":\"")
+        .unwrap_or_else(|| panic!("no open packet: {answer:?}"));
     rest.split('"').next().unwrap().to_owned()
 }
 
-/// Polls, posts and is upgraded with these parameters before the `sid`, and begins as a WebSocket with those.
+/// Polls, posts and is upgraded with these parameters before the `sid`, and begins as a WebSocket
+/// with those.
 async fn is_served(server: &Server, version: Version, polling: &str, websocket_too: &str) {
     let answer = get(server, &format!("/socket.io/?{polling}"), true).await;
     assert_eq!(answer.status, 200, "{polling}: {answer:?}");
@@ -57,15 +64,27 @@ async fn is_served(server: &Server, version: Version, polling: &str, websocket_t
     }
     assert!(peer.next().await.is_some_and(|packet| packet.starts_with("40")));
     peer.authenticate(server).await;
-    let (query, name) = (format!("{polling}&sid={}", encoded(&peer.polling().sid)), peer.uid.clone());
-    let event = format!(r#"42["authenticate",{{"uid":"{name}","token":"{}"}}]"#, server.token(&name).await);
+    let (query, name) =
+        (format!("{polling}&sid={}", encoded(&peer.polling().sid)), peer.uid.clone());
+    let event =
+        format!(r#"42["authenticate",{{"uid":"{name}","token":"{}"}}]"#, server.token(&name).await);
     let body = crate::support_wire::polling::encode(version, &[event]);
-    let request = raw::request("POST", &format!("/socket.io/?{query}"), &[("content-type", "text/plain;charset=UTF-8")], body.as_bytes());
+    let request = raw::request(
+        "POST",
+        &format!("/socket.io/?{query}"),
+        &[("content-type", "text/plain;charset=UTF-8")],
+        body.as_bytes(),
+    );
     let answer = raw::exchange(server.websocket(), &request).await.expect("an answer");
     assert_eq!((answer.status, answer.body.as_str()), (200, "ok"), "{query}");
     let poll = get(server, &format!("/socket.io/?{query}"), true).await;
     assert!(poll.body.contains("auth success"), "{query}: {poll:?}");
-    let mut socket = websocket(server, &format!("/socket.io/?{websocket_too}&sid={}", encoded(&peer.polling().sid)), "\r\n\r\n").await;
+    let mut socket = websocket(
+        server,
+        &format!("/socket.io/?{websocket_too}&sid={}", encoded(&peer.polling().sid)),
+        "\r\n\r\n",
+    )
+    .await;
     socket.write(&frame(FINAL | TEXT, b"2probe")).await;
     socket.read_until(b"3probe").await;
     websocket(server, &format!("/socket.io/?{websocket_too}"), "0{\"sid\"").await;
@@ -86,9 +105,11 @@ async fn names_and_values_may_be_percent_encoded() {
             .await;
         }
         // A plus is a space, and a value that hides a parameter is one value.
-        for (query, code) in
-            [("EIO=4&transport=+polling", "0"), ("EIO=4&transport=polling%26sid=x", "0"), ("EIO=4%26EIO=4&transport=polling", "5")]
-        {
+        for (query, code) in [
+            ("EIO=4&transport=+polling", "0"),
+            ("EIO=4&transport=polling%26sid=x", "0"),
+            ("EIO=4%26EIO=4&transport=polling", "5"),
+        ] {
             let answer = get(&server, &format!("/socket.io/?{query}"), true).await;
             assert_eq!((answer.status, &answer.json()["code"]), (400, &code.into()), "{query}");
         }
@@ -104,11 +125,24 @@ async fn a_query_may_hold_json_as_it_is() {
     let json = r#"user={"name":"Zoë <z>","a":[1,"\\"]}"#.replace(' ', "");
     for version in VERSIONS {
         let eio = version.eio();
-        is_served(&server, version, &format!("{json}&EIO={eio}&transport=polling"), &format!("EIO={eio}&{json}&transport=websocket")).await;
-        // The next request of this client would not be read by whoever encodes its query: it gets a connection of its own.
-        let answer = get(&server, &format!("/socket.io/?EIO={eio}&transport=polling&{json}"), false).await;
-        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")), "{answer:?}");
-        let refused = get(&server, &format!("/socket.io/?EIO={eio}&transport=polling&sid=\"x\""), true).await;
+        is_served(
+            &server,
+            version,
+            &format!("{json}&EIO={eio}&transport=polling"),
+            &format!("EIO={eio}&{json}&transport=websocket"),
+        )
+        .await;
+        // The next request of this client would not be read by whoever encodes its query: it gets a
+        // connection of its own.
+        let answer =
+            get(&server, &format!("/socket.io/?EIO={eio}&transport=polling&{json}"), false).await;
+        assert_eq!(
+            (answer.status, answer.header("connection")),
+            (200, Some("close")),
+            "{answer:?}"
+        );
+        let refused =
+            get(&server, &format!("/socket.io/?EIO={eio}&transport=polling&sid=\"x\""), true).await;
         assert_eq!((refused.status, &refused.json()["code"]), (400, &"1".into()));
     }
     bystanders.are_well().await;
@@ -124,9 +158,19 @@ async fn jsonp_is_refused_by_its_name() {
         let open = format!("/socket.io/?EIO={}&transport=polling", way.version.eio());
         for target in [open, peer.polling().target()] {
             for (method, query) in [("GET", "j=0"), ("POST", "j="), ("GET", "%6A=1")] {
-                let answer = http::request(server.websocket(), method, &format!("{target}&{query}"), &[], "").await;
+                let answer = http::request(
+                    server.websocket(),
+                    method,
+                    &format!("{target}&{query}"),
+                    &[],
+                    "",
+                )
+                .await;
                 assert_eq!(answer.status, 400, "{answer:?}");
-                assert!(answer.json()["message"].as_str().is_some_and(|why| why.contains("JSONP")), "{answer:?}");
+                assert!(
+                    answer.json()["message"].as_str().is_some_and(|why| why.contains("JSONP")),
+                    "{answer:?}"
+                );
             }
         }
         peer.is_well().await;
@@ -139,7 +183,8 @@ async fn jsonp_is_refused_by_its_name() {
 async fn no_answer_may_be_kept_by_a_cache() {
     let server = patient().env("AO_WEBSOCKET__ORIGINS", "http://page.example").start().await;
     let peer = Peer::sign_in(&server, POLLING_4).await;
-    let (open, session) = ("/socket.io/?EIO=4&transport=polling".to_owned(), peer.polling().target());
+    let (open, session) =
+        ("/socket.io/?EIO=4&transport=polling".to_owned(), peer.polling().target());
     let unknown = "/socket.io/?EIO=4&transport=polling&sid=AAAAAAAAAAAAAAHs".to_owned();
     let websocket = "/socket.io/?EIO=4&transport=websocket".to_owned();
     let (ours, foreign) = (("origin", "http://page.example"), ("origin", "http://other.example"));
@@ -162,7 +207,11 @@ async fn no_answer_may_be_kept_by_a_cache() {
     ] {
         let answer = http::request(server.websocket(), method, target, &[header], body).await;
         assert_eq!(answer.status, status, "{method} {target}: {answer:?}");
-        assert_eq!(answer.header("cache-control"), Some("no-store"), "{method} {target}: {answer:?}");
+        assert_eq!(
+            answer.header("cache-control"),
+            Some("no-store"),
+            "{method} {target}: {answer:?}"
+        );
     }
     unharmed(&server).await;
 }

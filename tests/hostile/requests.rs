@@ -1,4 +1,5 @@
-//! Requests to `/socket.io/` that are wrong, polling bodies that are no payloads, and bytes on the port that are no HTTP.
+//! Requests to `/socket.io/` that are wrong, polling bodies that are no payloads, and bytes on the
+//! port that are no HTTP.
 use tokio::io::AsyncWriteExt;
 
 use crate::{
@@ -21,7 +22,8 @@ async fn wrong_requests_are_refused_with_a_reason() {
     let server = patient().start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
     let known = Polling::open(server.websocket(), Version::Four).await.sid;
-    let unknown = if known.starts_with('A') { known.replace('A', "B") } else { format!("A{}", &known[1..]) };
+    let unknown =
+        if known.starts_with('A') { known.replace('A', "B") } else { format!("A{}", &known[1..]) };
     let code = |code: &str| Some(code.to_owned());
     let mut cases = vec![
         ("GET", String::new(), code("0")),
@@ -42,13 +44,16 @@ async fn wrong_requests_are_refused_with_a_reason() {
     for eio in ["", "0", "1", "2", "5", "-4", "4.0", "04x", "x", "%35", "4%26"] {
         cases.push(("GET", format!("?EIO={eio}&transport=polling"), code("5")));
     }
-    for sid in [unknown.as_str(), "", "x", "..", "%00", &"x".repeat(2000), "__proto__", "undefined"] {
+    for sid in [unknown.as_str(), "", "x", "..", "%00", &"x".repeat(2000), "__proto__", "undefined"]
+    {
         for method in ["GET", "POST"] {
             cases.push((method, format!("?EIO=4&transport=polling&sid={sid}"), code("1")));
         }
     }
     for (method, query, code) in cases {
-        let answer = http::request(server.websocket(), method, &format!("/socket.io/{query}"), &[], "").await;
+        let answer =
+            http::request(server.websocket(), method, &format!("/socket.io/{query}"), &[], "")
+                .await;
         assert_eq!(answer.status, 400, "{method} {query}: {answer:?}");
         if let Some(code) = code {
             assert_eq!(answer.json()["code"], *code, "{method} {query}");
@@ -65,11 +70,20 @@ async fn wrong_requests_are_refused_with_a_reason() {
 #[tokio::test]
 async fn a_request_without_a_version_is_version_three() {
     let server = patient().start().await;
-    for query in ["transport=polling", "transport=polling&b64=1", "b64=1&transport=polling&t=x", "eio=4&transport=polling"] {
+    for query in [
+        "transport=polling",
+        "transport=polling&b64=1",
+        "b64=1&transport=polling&t=x",
+        "eio=4&transport=polling",
+    ] {
         let answer = http::get(server.websocket(), &format!("/socket.io/?{query}")).await;
         assert_eq!(answer.status, 200, "{query}");
         let (length, packet) = answer.body.split_once(':').expect("a length");
-        assert!(length.parse() == Ok(packet.len()) && packet.starts_with("0{"), "{query}: {}", answer.body);
+        assert!(
+            length.parse() == Ok(packet.len()) && packet.starts_with("0{"),
+            "{query}: {}",
+            answer.body
+        );
     }
     unharmed(&server).await;
 }
@@ -141,7 +155,11 @@ async fn bodies_that_are_no_payloads_end_the_session_that_sent_them() {
             let mut peer = Peer::sign_in(&server, way).await;
             peer.join(ROOM).await;
             bystanders.welcome(&mut peer).await;
-            let answer = peer.polling().post_bytes("text/plain;charset=UTF-8", body).await.expect("an answer");
+            let answer = peer
+                .polling()
+                .post_bytes("text/plain;charset=UTF-8", body)
+                .await
+                .expect("an answer");
             if *after == Lives || (*after == Either && answer.status == 200) {
                 assert_eq!(answer.status, 200, "{way:?}: {shown}");
                 peer.is_well().await;
@@ -201,7 +219,8 @@ async fn binary_bodies_of_version_three_are_read_or_end_the_session() {
     // A text packet of 23 bytes: 0, its length digit by digit, 255, the packet.
     let message = br#"42["msg",{"n":1,"s":2}]"#;
     let body = [&[0, 2, 3, 0xff][..], message].concat();
-    let answer = peer.polling().post_bytes("application/octet-stream", &body).await.expect("an answer");
+    let answer =
+        peer.polling().post_bytes("application/octet-stream", &body).await.expect("an answer");
     assert_eq!(answer.status, 200, "{answer:?}");
     bystanders.hear(&[said(&peer, r#""n":1,"#, "2")]).await;
     peer.is_well().await;
@@ -223,7 +242,8 @@ async fn binary_bodies_of_version_three_are_read_or_end_the_session() {
         let mut peer = Peer::sign_in(&server, POLLING_3).await;
         peer.join(ROOM).await;
         bystanders.welcome(&mut peer).await;
-        let answer = peer.polling().post_bytes("application/octet-stream", body).await.expect("an answer");
+        let answer =
+            peer.polling().post_bytes("application/octet-stream", body).await.expect("an answer");
         // An attachment that nobody announced is read, and its sender closed.
         assert!([200, 400].contains(&answer.status), "{body:?}: {answer:?}");
         peer.is_dropped(&format!("{body:?}")).await;
@@ -281,7 +301,11 @@ async fn two_polls_at_once_end_the_session() {
 async fn bytes_that_are_no_http_are_refused_or_cut_off() {
     let server = patient().start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
-    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".iter().copied().chain([7; 500]).collect::<Vec<u8>>();
+    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+        .iter()
+        .copied()
+        .chain([7; 500])
+        .collect::<Vec<u8>>();
     let many = (0..2000).map(|n| format!("x-{n}: y\r\n")).collect::<String>();
     let requests: Vec<(&str, Vec<u8>)> = vec![
         ("a TLS hello", hello),
@@ -306,18 +330,26 @@ async fn bytes_that_are_no_http_are_refused_or_cut_off() {
     for listener in ["websocket", "api", "demo"] {
         for (name, bytes) in &requests {
             let answer = raw::exchange(server.address(listener), bytes).await;
-            assert!(answer.as_ref().is_none_or(|a| (400..500).contains(&a.status)), "{listener}: {name}: {answer:?}");
+            assert!(
+                answer.as_ref().is_none_or(|a| (400..500).contains(&a.status)),
+                "{listener}: {name}: {answer:?}"
+            );
         }
         // Much, and not too much to be read.
-        let large = format!("GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx: {}\r\n\r\n", "y".repeat(100 << 10));
-        let answer = raw::exchange(server.address(listener), large.as_bytes()).await.expect("an answer");
+        let large = format!(
+            "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx: {}\r\n\r\n",
+            "y".repeat(100 << 10)
+        );
+        let answer =
+            raw::exchange(server.address(listener), large.as_bytes()).await.expect("an answer");
         assert!([200, 431].contains(&answer.status), "{listener}: {answer:?}");
     }
     bystanders.are_well().await;
     unharmed(&server).await;
 }
 
-/// The last of several parameters must not say something else than the first: one of them would be checked, and the other used.
+/// The last of several parameters must not say something else than the first: one of them would be
+/// checked, and the other used.
 #[tokio::test]
 async fn parameters_that_contradict_each_other_are_read_as_one() {
     let server = patient().start().await;
@@ -327,11 +359,25 @@ async fn parameters_that_contradict_each_other_are_read_as_one() {
         peer.is_well().await;
     }
     // Each says first what the engine takes it for.
-    for query in ["EIO=4&transport=polling&EIO=3", "EIO=4&transport=polling&transport=websocket", "EIO=3&EIO=4&transport=polling"] {
-        let answer =
-            http::request(server.websocket(), "GET", &format!("/socket.io/?{query}"), &[("origin", "http://page.example")], "").await;
+    for query in [
+        "EIO=4&transport=polling&EIO=3",
+        "EIO=4&transport=polling&transport=websocket",
+        "EIO=3&EIO=4&transport=polling",
+    ] {
+        let answer = http::request(
+            server.websocket(),
+            "GET",
+            &format!("/socket.io/?{query}"),
+            &[("origin", "http://page.example")],
+            "",
+        )
+        .await;
         assert_eq!(answer.status, 200, "{query}");
-        assert_eq!(answer.header("access-control-allow-origin"), Some("http://page.example"), "{query}");
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            Some("http://page.example"),
+            "{query}"
+        );
     }
     let mut socket = Peer::connect(&server, WEBSOCKET_4).await;
     socket.authenticate(&server).await;

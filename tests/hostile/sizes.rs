@@ -15,13 +15,15 @@ const TOO_LARGE: &str = r#"{"status":1,"data":"message too large"}"#;
 /// Units of `{"a":""}`.
 const AROUND: usize = 8;
 
-/// A text of this many units when written by `JSON.stringify`, made of `unit`, which stands for `units` of them, and padded.
+/// A text of this many units when written by `JSON.stringify`, made of `unit`, which stands for
+/// `units` of them, and padded.
 fn text(unit: &str, units: usize, total: usize) -> String {
     format!("{}{}", unit.repeat(total / units), "x".repeat(total % units))
 }
 
 /// How a character may be written, and how many units it counts.
-const SPELLINGS: [(&str, usize); 7] = [("x", 1), ("é", 1), ("房", 1), ("🙂", 2), (r"\u00e9", 1), (r"\u0001", 6), (r"\n", 2)];
+const SPELLINGS: [(&str, usize); 7] =
+    [("x", 1), ("é", 1), ("房", 1), ("🙂", 2), (r"\u00e9", 1), (r"\u0001", 6), (r"\n", 2)];
 
 #[tokio::test]
 async fn messages_at_the_limit_are_delivered_and_larger_ones_refused() {
@@ -78,7 +80,9 @@ async fn packets_above_the_engine_limit_end_the_connection() {
         match &mut peer.wire {
             Wire::Socket(socket) => socket.send(&above).await,
             Wire::Polling(polling) => {
-                let answer = polling.post_bytes("text/plain", encode(way.version, &[above]).as_bytes()).await;
+                let answer = polling
+                    .post_bytes("text/plain", encode(way.version, &[above]).as_bytes())
+                    .await;
                 assert!(answer.as_ref().is_none_or(|a| a.status == 413), "{answer:?}");
             }
         }

@@ -1,4 +1,5 @@
-//! Clients that do not read what they are sent. Each is dropped, the others learn that, and get everything in order.
+//! Clients that do not read what they are sent. Each is dropped, the others learn that, and get
+//! everything in order.
 use tokio::net::TcpSocket;
 
 use crate::{
@@ -19,7 +20,8 @@ const STORED: &str = r#"{"status":0,"data":"msg success"}"#;
 const WORDS: usize = 1000;
 const WORD: usize = 32 << 10;
 
-/// The room talks, one message at a time, until it hears the goodbye of the one who does not listen.
+/// The room talks, one message at a time, until it hears the goodbye of the one who does not
+/// listen.
 async fn talk_until(bystanders: &mut Bystanders, goodbye: &str) {
     let text = "x".repeat(WORD);
     let mut gone = (false, false);
@@ -30,7 +32,9 @@ async fn talk_until(bystanders: &mut Bystanders, goodbye: &str) {
         let id = bystanders.ann.ask(&format!(r#"["msg",{{"n":{n},"a":"{text}","s":2}}]"#)).await;
         let ack = format!("43{id}[{STORED}]");
         let word = said(&bystanders.ann, &format!(r#""n":{n},"a":"{text}","#), "2");
-        for (listener, wanted, gone) in [(&mut bystanders.ann, &ack, &mut gone.0), (&mut bystanders.ben, &word, &mut gone.1)] {
+        for (listener, wanted, gone) in
+            [(&mut bystanders.ann, &ack, &mut gone.0), (&mut bystanders.ben, &word, &mut gone.1)]
+        {
             loop {
                 let packet = listener.next().await.expect("who listens is not dropped");
                 if packet == *wanted {
@@ -49,7 +53,11 @@ async fn talk_until(bystanders: &mut Bystanders, goodbye: &str) {
     }
 }
 
-async fn member(server: &Server, bystanders: &mut Bystanders, way: crate::support_wire::Way) -> Peer {
+async fn member(
+    server: &Server,
+    bystanders: &mut Bystanders,
+    way: crate::support_wire::Way,
+) -> Peer {
     let mut peer = Peer::sign_in(server, way).await;
     peer.join(ROOM).await;
     bystanders.welcome(&mut peer).await;
@@ -71,7 +79,11 @@ async fn who_falls_too_far_behind_is_dropped() {
 
 #[tokio::test]
 async fn who_reads_nothing_for_too_long_is_dropped() {
-    let server = patient().env("AO_WEBSOCKET__BACKLOG", "64MiB").env("AO_WEBSOCKET__WRITE_STALL", "1s").start().await;
+    let server = patient()
+        .env("AO_WEBSOCKET__BACKLOG", "64MiB")
+        .env("AO_WEBSOCKET__WRITE_STALL", "1s")
+        .start()
+        .await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
     let slow = member(&server, &mut bystanders, WEBSOCKET_4).await;
     talk_until(&mut bystanders, &about("remote_disconnect", &slow)).await;
@@ -104,8 +116,14 @@ async fn who_asks_and_does_not_read_is_dropped() {
 async fn the_bound_holds_whatever_the_request_says() {
     let server = patient().env("AO_WEBSOCKET__BACKLOG", "64KiB").start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for query in ["EIO=4&transport=websocket&transport=polling", "transport=websocket&EIO=4&EIO=3"] {
-        let socket = crate::support_wire::socket::Socket::upgrade(server.websocket(), &format!("/socket.io/?{query}"), &[]).await;
+    for query in ["EIO=4&transport=websocket&transport=polling", "transport=websocket&EIO=4&EIO=3"]
+    {
+        let socket = crate::support_wire::socket::Socket::upgrade(
+            server.websocket(),
+            &format!("/socket.io/?{query}"),
+            &[],
+        )
+        .await;
         let Ok(mut socket) = socket else { continue }; // refused: as good
         let open = socket.receive().await.expect("an open packet");
         assert!(open.starts_with('0'), "{open}");
@@ -127,7 +145,8 @@ async fn the_bound_holds_whatever_the_request_says() {
 /// A large answer to a plain request, which is not read either.
 #[tokio::test]
 async fn who_does_not_read_an_http_answer_is_cut_off() {
-    let mut server = patient().env("AO_WEBSOCKET__WRITE_STALL", "1s").env("AO_LOG", "debug").start().await;
+    let mut server =
+        patient().env("AO_WEBSOCKET__WRITE_STALL", "1s").env("AO_LOG", "debug").start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
     let (uid, token) = server.admin();
     for n in 0..100 {
@@ -141,7 +160,9 @@ async fn who_does_not_read_an_http_answer_is_cut_off() {
     socket.set_recv_buffer_size(4096).unwrap();
     let stream = socket.connect(server.websocket()).await.unwrap();
     let mut connection = Connection::from_stream(stream);
-    let request = format!("GET /admin/monitor/room_msgs?roomId={ROOM}&uid={uid}&token={token} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n");
+    let request = format!(
+        "GET /admin/monitor/room_msgs?roomId={ROOM}&uid={uid}&token={token} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
+    );
     connection.write(request.repeat(50).as_bytes()).await;
     server.logs("error writing a body to connection").await;
     bystanders.are_well().await;

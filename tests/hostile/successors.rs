@@ -1,5 +1,8 @@
-//! Sessions that follow each other on one connection: what is left to do for the first is not the second's affair.
-use crate::support_wire::{WEBSOCKET_3, WEBSOCKET_4, Way, bystanders::Bystanders, patient, peer::Peer, stranger, unharmed};
+//! Sessions that follow each other on one connection: what is left to do for the first is not the
+//! second's affair.
+use crate::support_wire::{
+    WEBSOCKET_3, WEBSOCKET_4, Way, bystanders::Bystanders, patient, peer::Peer, stranger, unharmed,
+};
 
 /// A client, and how it authenticates, each time as the same user.
 async fn connected(server: &crate::support::server::Server, way: Way) -> (Peer, String) {
@@ -33,10 +36,11 @@ async fn who_comes_back_at_once_is_not_kicked_out_by_itself() {
         for _ in 0..20 {
             let (mut peer, authenticate) = connected(&server, way).await;
             let said = (0..50).map(|n| format!(r#"42{n}["msg",{{"n":{n}}}]"#));
-            let packets: Vec<String> = std::iter::once(r#"42["join",{"roomId":"elsewhere"}]"#.to_owned())
-                .chain(said)
-                .chain(["41".to_owned(), "40".to_owned(), authenticate])
-                .collect();
+            let packets: Vec<String> =
+                std::iter::once(r#"42["join",{"roomId":"elsewhere"}]"#.to_owned())
+                    .chain(said)
+                    .chain(["41".to_owned(), "40".to_owned(), authenticate])
+                    .collect();
             peer.send_all(&packets).await;
             stays(&mut peer).await;
             peer.send("1").await;
@@ -53,7 +57,8 @@ async fn who_is_refused_and_connects_again_is_gone_or_new() {
     for way in [WEBSOCKET_4, WEBSOCKET_3] {
         for refused in [r#"42["leave"]"#, r#"42["authenticate",{"uid":"x","token":"y"}]"#] {
             let (mut peer, authenticate) = connected(&server, way).await;
-            peer.send_all(&[refused.to_owned(), "41".to_owned(), "40".to_owned(), authenticate]).await;
+            peer.send_all(&[refused.to_owned(), "41".to_owned(), "40".to_owned(), authenticate])
+                .await;
             // The refusal may have come first, or the leaving. Who is let in again stays.
             while let Some(packet) = peer.next().await {
                 if packet.contains("auth success") {

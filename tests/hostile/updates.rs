@@ -1,4 +1,5 @@
-//! Updates in numbers and sizes: each room has so many, and what is large is read by everybody, as a whole.
+//! Updates in numbers and sizes: each room has so many, and what is large is read by everybody, as
+//! a whole.
 use serde_json::{Value, json};
 
 use crate::{
@@ -19,12 +20,16 @@ const TOO_MANY: &str = r#"{"status":1,"data":"too many updates"}"#;
 async fn refused_messages(server: &Server) -> u64 {
     let page = http::get(server.api(), "/metrics").await;
     let name = r#"always_online_refused_messages_total{reason="too many updates"} "#;
-    page.body.lines().find_map(|line| line.strip_prefix(name)).map_or(0, |number| number.parse().unwrap())
+    page.body
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .map_or(0, |number| number.parse().unwrap())
 }
 
 #[tokio::test]
 async fn an_update_too_many_is_refused_and_nobody_hears_of_it() {
-    let server = patient().env("AO_STORE__UPDATES", "3").env("AO_STORE__UPDATE_BYTES", "2KiB").start().await;
+    let server =
+        patient().env("AO_STORE__UPDATES", "3").env("AO_STORE__UPDATE_BYTES", "2KiB").start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
     for (round, way) in (0..).zip(WAYS) {
         let mut peer = Peer::sign_in(&server, way).await;
@@ -37,14 +42,23 @@ async fn an_update_too_many_is_refused_and_nobody_hears_of_it() {
         }
         peer.acked(r#"["msg",{"1":"d","s":1}]"#, TOO_MANY).await;
         peer.send(r#"42["msg",{"1":"e","s":1}]"#).await; // nobody asked: it stays, and is told nothing
-        peer.acked(&format!(r#"["msg",{{"1":"a","text":"{}","s":1}}]"#, "x".repeat(2048)), TOO_MANY).await;
+        peer.acked(
+            &format!(r#"["msg",{{"1":"a","text":"{}","s":1}}]"#, "x".repeat(2048)),
+            TOO_MANY,
+        )
+        .await;
         bystanders.talk(&mut peer).await;
         peer.send("41").await;
         bystanders.miss(&peer).await;
         assert_eq!(refused_messages(&server).await, 3 * (round + 1));
     }
     let mut reader = server.member("reader", ROOM).await;
-    let ids = Stored::walk(&mut reader, true).await.updates.iter().map(|u| u["1"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let ids = Stored::walk(&mut reader, true)
+        .await
+        .updates
+        .iter()
+        .map(|u| u["1"].as_str().unwrap().to_owned())
+        .collect::<Vec<_>>();
     assert_eq!(ids, ["a", "b", "c"]);
     unharmed(&server).await;
 }
@@ -59,7 +73,11 @@ async fn large_updates_are_read_whole_whichever_way() {
     }
     let mut reader = server.member("reader", ROOM).await;
     for gzip in [false, true] {
-        assert_eq!(Stored::walk(&mut reader, gzip).await.updates.len(), 12, "with an acknowledgement");
+        assert_eq!(
+            Stored::walk(&mut reader, gzip).await.updates.len(),
+            12,
+            "with an acknowledgement"
+        );
     }
     for way in WAYS {
         let mut peer = Peer::sign_in(&server, way).await;
@@ -71,12 +89,19 @@ async fn large_updates_are_read_whole_whichever_way() {
             peer.send(r#"42["sync",{"offset":5}]"#).await;
             let page = peer.next().await.expect("a page");
             let page: Value = serde_json::from_str(page.strip_prefix("42").unwrap()).unwrap();
-            assert_eq!((page[1]["data"].as_array().unwrap().len(), &page[1]["offset"]), (12, &json!(17)));
+            assert_eq!(
+                (page[1]["data"].as_array().unwrap().len(), &page[1]["offset"]),
+                (12, &json!(17))
+            );
         }
         peer.send("41").await;
     }
     let (uid, token) = server.admin();
-    let listed = http::get(server.websocket(), &format!("/admin/monitor/room_msgs?uid={uid}&token={token}&roomId={ROOM}")).await;
+    let listed = http::get(
+        server.websocket(),
+        &format!("/admin/monitor/room_msgs?uid={uid}&token={token}&roomId={ROOM}"),
+    )
+    .await;
     assert_eq!(listed.json()["data"]["msgs"].as_array().unwrap().len(), 12);
     unharmed(&server).await;
 }

@@ -48,7 +48,11 @@ async fn an_upgraded_session_takes_no_requests() {
     let mut bystanders = Bystanders::join(&server, ROOM).await;
     for way in [POLLING_4, POLLING_3] {
         let peer = member(&server, &mut bystanders, way).await;
-        let old = Polling { address: server.websocket(), version: way.version, sid: peer.polling().sid.clone() };
+        let old = Polling {
+            address: server.websocket(),
+            version: way.version,
+            sid: peer.polling().sid.clone(),
+        };
         let mut peer = upgraded(peer).await;
         peer.is_well().await;
         let (get, post) = (old.get().await, old.send(&[r#"42["leave"]"#.to_owned()]).await);
@@ -75,7 +79,12 @@ async fn garbage_instead_of_a_probe_ends_the_session() {
         .into_iter()
         .map(|text| frame(FINAL | TEXT, text.as_bytes()))
         .collect();
-    let junk = [frame(FINAL | 2, b"2probe"), vec![0xff; 50], frame(FINAL | TEXT, b"2probe\xff"), frame(FINAL | 8, b"")];
+    let junk = [
+        frame(FINAL | 2, b"2probe"),
+        vec![0xff; 50],
+        frame(FINAL | TEXT, b"2probe\xff"),
+        frame(FINAL | 8, b""),
+    ];
     for way in [POLLING_4, POLLING_3] {
         for bytes in frames.iter().chain(&junk) {
             let mut peer = member(&server, &mut bystanders, way).await;
@@ -148,8 +157,14 @@ async fn sockets_for_sessions_that_are_none_are_refused() {
     for sid in ["AAAAAAAAAAAAAAHs", "x", "", "%00", "__proto__", &left.polling().sid] {
         for version in [3, 4] {
             let target = format!("/socket.io/?EIO={version}&transport=websocket&sid={sid}");
-            let answer = raw::exchange(server.websocket(), &asking(&target, ASKING)).await.expect("an answer");
-            assert_eq!((answer.status, &answer.json()["code"]), (400, &"1".into()), "{target}: {answer:?}");
+            let answer = raw::exchange(server.websocket(), &asking(&target, ASKING))
+                .await
+                .expect("an answer");
+            assert_eq!(
+                (answer.status, &answer.json()["code"]),
+                (400, &"1".into()),
+                "{target}: {answer:?}"
+            );
         }
     }
     bystanders.are_well().await;
@@ -157,20 +172,22 @@ async fn sockets_for_sessions_that_are_none_are_refused() {
 }
 
 /// The headers of a handshake that is to be answered.
-const ASKING: &str =
-    "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+const ASKING: &str = "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 fn asking(target: &str, headers: &str) -> Vec<u8> {
     format!("GET {target} HTTP/1.1\r\nhost: 127.0.0.1\r\n{headers}\r\n").into_bytes()
 }
 
-/// A proxy that does not know of WebSockets takes `Upgrade` and `Connection` away, and would pass nothing on behind a 101.
+/// A proxy that does not know of WebSockets takes `Upgrade` and `Connection` away, and would pass
+/// nothing on behind a 101.
 #[tokio::test]
 async fn nobody_becomes_a_websocket_without_asking() {
     let server = patient().start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
     let close = "connection: close\r\n";
-    let without = |header: &str| ASKING.split_inclusive("\r\n").filter(|line| !line.starts_with(header)).collect::<String>();
+    let without = |header: &str| {
+        ASKING.split_inclusive("\r\n").filter(|line| !line.starts_with(header)).collect::<String>()
+    };
     let flawed = [
         without("upgrade") + close,
         without("connection") + close,
@@ -186,16 +203,29 @@ async fn nobody_becomes_a_websocket_without_asking() {
     ];
     for way in [POLLING_4, POLLING_3] {
         let mut peer = member(&server, &mut bystanders, way).await;
-        let targets = [target(peer.polling()), target(peer.polling()).split("&sid").next().unwrap().to_owned()];
+        let targets = [
+            target(peer.polling()),
+            target(peer.polling()).split("&sid").next().unwrap().to_owned(),
+        ];
         for target in &targets {
             for headers in &flawed {
-                let answer = raw::exchange(server.websocket(), &asking(target, headers)).await.expect("an answer");
-                assert_eq!((answer.status, &answer.json()["code"]), (400, &3.into()), "{target}: {headers}: {answer:?}");
+                let answer = raw::exchange(server.websocket(), &asking(target, headers))
+                    .await
+                    .expect("an answer");
+                assert_eq!(
+                    (answer.status, &answer.json()["code"]),
+                    (400, &3.into()),
+                    "{target}: {headers}: {answer:?}"
+                );
                 let version = if headers.contains("version: 13") { None } else { Some("13") };
                 assert_eq!(answer.header("sec-websocket-version"), version, "{headers}");
             }
-            let old = String::from_utf8(asking(target, ASKING)).unwrap().replace("HTTP/1.1", "HTTP/1.0");
-            assert_eq!(raw::exchange(server.websocket(), old.as_bytes()).await.expect("an answer").status, 400);
+            let old =
+                String::from_utf8(asking(target, ASKING)).unwrap().replace("HTTP/1.1", "HTTP/1.0");
+            assert_eq!(
+                raw::exchange(server.websocket(), old.as_bytes()).await.expect("an answer").status,
+                400
+            );
         }
         // The session that they named polls on, and may still be upgraded.
         peer.is_well().await;
@@ -214,7 +244,8 @@ async fn polling_is_polling_whatever_is_offered() {
     let server = patient().start().await;
     for version in [3, 4] {
         let target = format!("/socket.io/?EIO={version}&transport=polling");
-        let answer = raw::exchange(server.websocket(), &asking(&target, ASKING)).await.expect("an answer");
+        let answer =
+            raw::exchange(server.websocket(), &asking(&target, ASKING)).await.expect("an answer");
         assert_eq!(answer.status, 200, "{answer:?}");
         assert!(answer.body.contains("0{\"sid\""), "{answer:?}");
     }
@@ -226,32 +257,59 @@ async fn polling_is_polling_whatever_is_offered() {
 async fn the_first_subprotocol_is_answered() {
     for lane in ["true", "false"] {
         let server = patient().env("AO_WEBSOCKET__FAST_LANE", lane).start().await;
-        for (version, polls) in [(Version::Four, false), (Version::Three, false), (Version::Four, true), (Version::Three, true)] {
-            for (offered, answered) in
-                [("chat, superchat", Some("chat")), ("b\r\nsec-websocket-protocol: a", Some("b")), ("", None), (" ", None)]
-            {
+        for (version, polls) in [
+            (Version::Four, false),
+            (Version::Three, false),
+            (Version::Four, true),
+            (Version::Three, true),
+        ] {
+            for (offered, answered) in [
+                ("chat, superchat", Some("chat")),
+                ("b\r\nsec-websocket-protocol: a", Some("b")),
+                ("", None),
+                (" ", None),
+            ] {
                 let session = Polling::open(server.websocket(), version).await;
-                let target = if polls { target(&session) } else { target(&session).split("&sid").next().unwrap().to_owned() };
+                let target = if polls {
+                    target(&session)
+                } else {
+                    target(&session).split("&sid").next().unwrap().to_owned()
+                };
                 let mut connection = Connection::open(server.websocket()).await;
-                connection.write(&asking(&target, &format!("{ASKING}sec-websocket-protocol: {offered}\r\n"))).await;
+                connection
+                    .write(&asking(
+                        &target,
+                        &format!("{ASKING}sec-websocket-protocol: {offered}\r\n"),
+                    ))
+                    .await;
                 let head = connection.read_until(b"\r\n\r\n").await.to_ascii_lowercase();
                 assert!(head.starts_with("http/1.1 101"), "{head}");
-                let named: Vec<&str> = head.lines().filter_map(|line| line.strip_prefix("sec-websocket-protocol: ")).collect();
+                let named: Vec<&str> = head
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("sec-websocket-protocol: "))
+                    .collect();
                 assert_eq!(named, Vec::from_iter(answered), "{target}: {offered:?}");
             }
         }
-        let request = asking("/socket.io/?EIO=4&transport=websocket", &format!("{ASKING}sec-websocket-protocol: a b\r\n"));
+        let request = asking(
+            "/socket.io/?EIO=4&transport=websocket",
+            &format!("{ASKING}sec-websocket-protocol: a b\r\n"),
+        );
         let answer = raw::exchange(server.websocket(), &request).await.expect("an answer");
         assert_eq!((answer.status, &answer.json()["code"]), (400, &3.into()), "{answer:?}");
         // A library that checks the answer, as browsers do.
         let offer = [("sec-websocket-protocol", "v2.chat, v1.chat")];
-        let mut socket = Socket::upgrade(server.websocket(), "/socket.io/?EIO=4&transport=websocket", &offer).await.unwrap();
+        let mut socket =
+            Socket::upgrade(server.websocket(), "/socket.io/?EIO=4&transport=websocket", &offer)
+                .await
+                .unwrap();
         assert!(socket.receive().await.is_some_and(|open| open.starts_with("0{")));
         unharmed(&server).await;
     }
 }
 
-/// A proxy may carry requests of several clients on one connection: one client's refused upgrade must not change it for the others.
+/// A proxy may carry requests of several clients on one connection: one client's refused upgrade
+/// must not change it for the others.
 #[tokio::test]
 async fn a_request_that_is_no_upgrade_leaves_its_connection_alone() {
     let server = patient().start().await;
@@ -287,7 +345,8 @@ async fn frames_right_behind_an_upgrade_request_are_read() {
     let mut connection = Connection::open(server.websocket()).await;
     connection.write(&bytes).await;
     connection.read_until(b"40{\"sid\"").await;
-    for packet in [authenticate.as_str(), r#"42["join",{"roomId":"hall"}]"#, r#"42["msg",{"n":1}]"#] {
+    for packet in [authenticate.as_str(), r#"42["join",{"roomId":"hall"}]"#, r#"42["msg",{"n":1}]"#]
+    {
         connection.write(&frame(FINAL | TEXT, packet.as_bytes())).await;
     }
     let mut peer = Peer::open(&server, WEBSOCKET_4).await;

@@ -16,9 +16,23 @@ async fn answers(server: &Server) -> Vec<(u64, String)> {
         meta(&user(server, USER[1], r#"{"uid":"judy"}"#).await),
         meta(&user(server, USER[0], "{}").await),
         meta(&http::get(server.websocket(), "/admin/monitor/stat").await),
-        meta(&administer(server, "POST", "/admin/system/push", "", r#"{"roomId":"nowhere","content":1}"#).await),
-        meta(&administer(server, "POST", "/admin/system/config", "", r#"{"forceUserAuth":false}"#).await),
-        meta(&administer(server, "POST", "/admin/system/config", "", r#"{"forceUserAuth":7}"#).await),
+        meta(
+            &administer(
+                server,
+                "POST",
+                "/admin/system/push",
+                "",
+                r#"{"roomId":"nowhere","content":1}"#,
+            )
+            .await,
+        ),
+        meta(
+            &administer(server, "POST", "/admin/system/config", "", r#"{"forceUserAuth":false}"#)
+                .await,
+        ),
+        meta(
+            &administer(server, "POST", "/admin/system/config", "", r#"{"forceUserAuth":7}"#).await,
+        ),
     ]
 }
 
@@ -45,8 +59,16 @@ async fn numbers_are_those_of_the_readme_or_of_the_code() {
         (5, "param error"),
     ];
     for (compat, expected) in [("documented", documented), ("deployed", deployed)] {
-        let server = Setup::new().env("AO_COMPAT", compat).env("AO_ADMIN__AUTH_SWITCH", "false").start().await;
-        assert_eq!(answers(&server).await, expected.map(|(number, text)| (number, text.to_owned())), "{compat}");
+        let server = Setup::new()
+            .env("AO_COMPAT", compat)
+            .env("AO_ADMIN__AUTH_SWITCH", "false")
+            .start()
+            .await;
+        assert_eq!(
+            answers(&server).await,
+            expected.map(|(number, text)| (number, text.to_owned())),
+            "{compat}"
+        );
         unharmed(&server).await;
     }
 }

@@ -22,10 +22,21 @@ fn nested(depth: usize) -> String {
 
 /// JSON bodies without a uid that could be one.
 fn no_uids() -> Vec<String> {
-    let mut bodies: Vec<String> =
-        ["", " ", "null", "7", "true", r#""uid""#, "[]", r#"[{"uid":"a"}]"#, r#"["uid","a"]"#, "{}", r#"{"UID":"a"}"#]
-            .map(str::to_owned)
-            .into();
+    let mut bodies: Vec<String> = [
+        "",
+        " ",
+        "null",
+        "7",
+        "true",
+        r#""uid""#,
+        "[]",
+        r#"[{"uid":"a"}]"#,
+        r#"["uid","a"]"#,
+        "{}",
+        r#"{"UID":"a"}"#,
+    ]
+    .map(str::to_owned)
+    .into();
     let broken = [
         r#"{"uid":"a""#,
         r#"{"uid":"a"}x"#,
@@ -63,7 +74,10 @@ fn no_uids() -> Vec<String> {
         r#""\ud800""#,
     ];
     bodies.extend(values.map(|value| format!(r#"{{"uid":{value}}}"#)));
-    bodies.extend(["x".repeat(257), "é".repeat(129), "x".repeat(100 << 10)].map(|uid| format!(r#"{{"uid":"{uid}"}}"#)));
+    bodies.extend(
+        ["x".repeat(257), "é".repeat(129), "x".repeat(100 << 10)]
+            .map(|uid| format!(r#"{{"uid":"{uid}"}}"#)),
+    );
     bodies.extend([127, 200, 100_000].map(|depth| format!(r#"{{"uid":{}}}"#, nested(depth))));
     bodies.push(nested(100_000));
     bodies.push(r#"{"uid":"a","uid":null}"#.to_owned()); // the last of two counts
@@ -75,7 +89,11 @@ async fn a_uid_that_can_be_none_is_a_param_error() {
     let server = Server::start().await;
     for route in USER {
         for body in no_uids() {
-            assert_eq!(meta(&user(&server, route, &body).await), param_error(), "{route}: {body:.100}");
+            assert_eq!(
+                meta(&user(&server, route, &body).await),
+                param_error(),
+                "{route}: {body:.100}"
+            );
         }
     }
     unharmed(&server).await;
@@ -99,12 +117,25 @@ async fn only_json_and_forms_are_read() {
     ];
     for route in USER {
         for kind in unread {
-            let answer = http::request(server.api(), "POST", &target(route), &[("content-type", kind)], json).await;
+            let answer = http::request(
+                server.api(),
+                "POST",
+                &target(route),
+                &[("content-type", kind)],
+                json,
+            )
+            .await;
             assert_eq!(meta(&answer), param_error(), "{route}: {kind}");
         }
-        assert_eq!(meta(&http::request(server.api(), "POST", &target(route), &[], json).await), param_error());
+        assert_eq!(
+            meta(&http::request(server.api(), "POST", &target(route), &[], json).await),
+            param_error()
+        );
         let bytes = raw::request("POST", &target(route), &[JSON], b"{\"uid\":\"\xff\"}");
-        assert_eq!(meta(&raw::exchange(server.api(), &bytes).await.expect("an answer")), param_error());
+        assert_eq!(
+            meta(&raw::exchange(server.api(), &bytes).await.expect("an answer")),
+            param_error()
+        );
         for form in [
             "",
             "uid",
@@ -123,13 +154,31 @@ async fn only_json_and_forms_are_read() {
             assert_eq!(meta(&answer), param_error(), "{route}: {form}");
         }
     }
-    for (n, kind) in ["application/json;charset=utf-8", "APPLICATION/JSON", " application/json ; x=y"].into_iter().enumerate() {
-        let answer =
-            http::request(server.api(), "POST", &target(USER[0]), &[("content-type", kind)], &format!(r#"{{"uid":"json-{n}"}}"#)).await;
+    for (n, kind) in
+        ["application/json;charset=utf-8", "APPLICATION/JSON", " application/json ; x=y"]
+            .into_iter()
+            .enumerate()
+    {
+        let answer = http::request(
+            server.api(),
+            "POST",
+            &target(USER[0]),
+            &[("content-type", kind)],
+            &format!(r#"{{"uid":"json-{n}"}}"#),
+        )
+        .await;
         assert_eq!(data(&answer)["uid"], format!("json-{n}"), "{kind}");
     }
-    for (form, uid) in [("uid=form", "form"), ("uid=a%20b", "a b"), ("x=1&uid=%E6%88%BF&y=2", "房"), ("uid=a%2Bb", "a+b")] {
-        assert_eq!(data(&http::request(server.api(), "POST", &target(USER[0]), &[FORM], form).await)["uid"], uid);
+    for (form, uid) in [
+        ("uid=form", "form"),
+        ("uid=a%20b", "a b"),
+        ("x=1&uid=%E6%88%BF&y=2", "房"),
+        ("uid=a%2Bb", "a+b"),
+    ] {
+        assert_eq!(
+            data(&http::request(server.api(), "POST", &target(USER[0]), &[FORM], form).await)["uid"],
+            uid
+        );
     }
     unharmed(&server).await;
 }
@@ -138,10 +187,22 @@ async fn only_json_and_forms_are_read() {
 #[tokio::test]
 async fn a_byte_order_mark_is_no_part_of_a_body() {
     let server = Server::start().await;
-    assert_eq!(data(&user(&server, USER[0], "\u{feff}{\"uid\":\"marked\"}").await)["uid"], "marked");
-    let form = http::request(server.api(), "POST", &format!("{}?{}", USER[0], admin(&server)), &[FORM], "\u{feff}uid=form").await;
+    assert_eq!(
+        data(&user(&server, USER[0], "\u{feff}{\"uid\":\"marked\"}").await)["uid"],
+        "marked"
+    );
+    let form = http::request(
+        server.api(),
+        "POST",
+        &format!("{}?{}", USER[0], admin(&server)),
+        &[FORM],
+        "\u{feff}uid=form",
+    )
+    .await;
     assert_eq!(data(&form)["uid"], "form");
-    let switched = administer(&server, "POST", "/admin/system/config", "", "\u{feff}{\"forceUserAuth\":7}").await;
+    let switched =
+        administer(&server, "POST", "/admin/system/config", "", "\u{feff}{\"forceUserAuth\":7}")
+            .await;
     assert_eq!(meta(&switched), param_error(), "it was read");
     unharmed(&server).await;
 }
@@ -161,23 +222,37 @@ async fn coded(server: &Server, coding: &str, kind: (&str, &str), body: &[u8]) -
 #[tokio::test]
 async fn bodies_may_be_packed_by_gzip() {
     let server = Server::start().await;
-    for (n, coding) in ["gzip", "GZIP", "x-gzip", " gzip ", "identity, gzip"].into_iter().enumerate() {
+    for (n, coding) in
+        ["gzip", "GZIP", "x-gzip", " gzip ", "identity, gzip"].into_iter().enumerate()
+    {
         let body = gzip(format!(r#"{{"uid":"packed-{n}"}}"#).as_bytes());
-        assert_eq!(data(&coded(&server, coding, JSON, &body).await)["uid"], format!("packed-{n}"), "{coding:?}");
+        assert_eq!(
+            data(&coded(&server, coding, JSON, &body).await)["uid"],
+            format!("packed-{n}"),
+            "{coding:?}"
+        );
     }
     assert_eq!(data(&coded(&server, "gzip", FORM, &gzip(b"uid=form")).await)["uid"], "form");
     let two_members = [gzip(br#"{"uid":"#), gzip(br#""two"}"#)].concat();
     assert_eq!(data(&coded(&server, "gzip", JSON, &two_members).await)["uid"], "two");
     for plain in ["", "identity"] {
         let body = format!(r#"{{"uid":"plain-{plain}"}}"#);
-        assert_eq!(data(&coded(&server, plain, JSON, body.as_bytes()).await)["uid"], format!("plain-{plain}"));
+        assert_eq!(
+            data(&coded(&server, plain, JSON, body.as_bytes()).await)["uid"],
+            format!("plain-{plain}")
+        );
     }
     // What is not what it says counts as empty, as any body does.
     let whole = gzip(br#"{"uid":"broken"}"#);
-    for broken in [&b"{\"uid\":\"broken\"}"[..], &whole[..whole.len() / 2], &whole[..whole.len() - 8], b""] {
+    for broken in
+        [&b"{\"uid\":\"broken\"}"[..], &whole[..whole.len() / 2], &whole[..whole.len() - 8], b""]
+    {
         assert_eq!(meta(&coded(&server, "gzip", JSON, broken).await), param_error());
     }
-    assert_eq!(meta(&coded(&server, "gzip", JSON, &[whole, b"junk".to_vec()].concat()).await), param_error());
+    assert_eq!(
+        meta(&coded(&server, "gzip", JSON, &[whole, b"junk".to_vec()].concat()).await),
+        param_error()
+    );
 
     for other in ["deflate", "br", "zstd", "compress", "gzip, gzip", "gzip;q=1", "nonsense"] {
         let answer = coded(&server, other, JSON, br#"{"uid":"other"}"#).await;
@@ -211,13 +286,20 @@ async fn a_packed_body_has_at_most_a_mebibyte_unpacked() {
     unharmed(&server).await;
 }
 
-/// Credentials are in the head: who has none is told before a byte of the body has come, and keeps nothing waiting.
+/// Credentials are in the head: who has none is told before a byte of the body has come, and keeps
+/// nothing waiting.
 #[tokio::test]
 async fn strangers_are_answered_before_their_bodies() {
     let server = Server::start().await;
-    let routes = ADMIN.iter().filter(|(m, _)| *m == "POST").map(|(_, r)| (server.websocket(), *r)).chain([(server.api(), USER[1])]);
+    let routes = ADMIN
+        .iter()
+        .filter(|(m, _)| *m == "POST")
+        .map(|(_, r)| (server.websocket(), *r))
+        .chain([(server.api(), USER[1])]);
     for (address, route) in routes {
-        for (target, coding) in [(route.to_owned(), "br"), (format!("{route}?uid=admin&token=wrong"), "gzip")] {
+        for (target, coding) in
+            [(route.to_owned(), "br"), (format!("{route}?uid=admin&token=wrong"), "gzip")]
+        {
             let mut connection = raw::Connection::open(address).await;
             let head = format!(
                 "POST {target} HTTP/1.1\r\nhost: evil.example\r\ncontent-type: application/json\r\ncontent-encoding: {coding}\r\n\
@@ -234,8 +316,18 @@ async fn strangers_are_answered_before_their_bodies() {
 async fn a_number_and_its_text_are_one_user() {
     let server = Server::start().await;
     assert_eq!(data(&user(&server, USER[0], r#"{"uid":1000}"#).await)["uid"], json!(1000));
-    for same in [r#"{"uid":"1000"}"#, r#"{"uid":1000.0}"#, r#"{"uid":1e3}"#, r#"{"uid":1000}"#, r#"{"uid":"a","uid":1000}"#] {
-        assert_eq!(meta(&user(&server, USER[0], same).await), (1, "user exists".to_owned()), "{same}");
+    for same in [
+        r#"{"uid":"1000"}"#,
+        r#"{"uid":1000.0}"#,
+        r#"{"uid":1e3}"#,
+        r#"{"uid":1000}"#,
+        r#"{"uid":"a","uid":1000}"#,
+    ] {
+        assert_eq!(
+            meta(&user(&server, USER[0], same).await),
+            (1, "user exists".to_owned()),
+            "{same}"
+        );
         let refreshed = user(&server, USER[1], same).await;
         assert_eq!(data(&refreshed)["token"].as_str().map(str::len), Some(24), "{same}");
     }
@@ -250,7 +342,12 @@ async fn a_number_and_its_text_are_one_user() {
     ] {
         let created = data(&user(&server, USER[0], body).await);
         assert_eq!(created["uid"], uid, "{body}");
-        assert!(created["token"].as_str().is_some_and(|t| t.len() == 24 && t.bytes().all(|b| b.is_ascii_alphanumeric())), "{created}");
+        assert!(
+            created["token"]
+                .as_str()
+                .is_some_and(|t| t.len() == 24 && t.bytes().all(|b| b.is_ascii_alphanumeric())),
+            "{created}"
+        );
     }
     unharmed(&server).await;
 }
@@ -259,8 +356,10 @@ async fn a_number_and_its_text_are_one_user() {
 async fn bodies_above_a_mebibyte_are_too_large() {
     let server = Server::start().await;
     let query = admin(&server);
-    let routes =
-        USER.iter().map(|r| (server.api(), *r)).chain(ADMIN.iter().filter(|(m, _)| *m == "POST").map(|(_, r)| (server.websocket(), *r)));
+    let routes = USER
+        .iter()
+        .map(|r| (server.api(), *r))
+        .chain(ADMIN.iter().filter(|(m, _)| *m == "POST").map(|(_, r)| (server.websocket(), *r)));
     for (address, route) in routes {
         let body = vec![b' '; 2 << 20];
         let whole = raw::request("POST", &format!("{route}?{query}"), &[JSON], &body);
@@ -310,34 +409,84 @@ async fn administration_says_what_is_missing() {
         ("POST", "/admin/system/clear_room_msg", "", "7"),
     ];
     for (method, route, query, body) in cases {
-        assert_eq!(meta(&administer(&server, method, route, query, body).await), param_error(), "{method} {route}{query} {body}");
+        assert_eq!(
+            meta(&administer(&server, method, route, query, body).await),
+            param_error(),
+            "{method} {route}{query} {body}"
+        );
     }
     let long = "x".repeat(257);
-    assert_eq!(meta(&administer(&server, "GET", "/admin/monitor/room_users", &format!("&roomId={long}"), "").await), param_error());
+    assert_eq!(
+        meta(
+            &administer(
+                &server,
+                "GET",
+                "/admin/monitor/room_users",
+                &format!("&roomId={long}"),
+                ""
+            )
+            .await
+        ),
+        param_error()
+    );
     unharmed(&server).await;
 }
 
 #[tokio::test]
 async fn user_authentication_is_switched_by_true_and_false_only() {
     let server = Server::start().await;
-    let forced = async || administer(&server, "GET", "/admin/monitor/stat", "", "").await.json()["data"]["force_user_auth"].clone();
-    let switch = async |body: &str| meta(&administer(&server, "POST", "/admin/system/config", "", body).await);
-    for wrong in ["null", "0", "1", r#""""#, r#""TRUE""#, r#""yes""#, r#"" true""#, "{}", "[]", "[true]", r#"{"$ne":true}"#] {
-        assert_eq!(switch(&format!(r#"{{"forceUserAuth":{wrong}}}"#)).await, param_error(), "{wrong}");
+    let forced = async || {
+        administer(&server, "GET", "/admin/monitor/stat", "", "").await.json()["data"]["force_user_auth"].clone()
+    };
+    let switch = async |body: &str| {
+        meta(&administer(&server, "POST", "/admin/system/config", "", body).await)
+    };
+    for wrong in [
+        "null",
+        "0",
+        "1",
+        r#""""#,
+        r#""TRUE""#,
+        r#""yes""#,
+        r#"" true""#,
+        "{}",
+        "[]",
+        "[true]",
+        r#"{"$ne":true}"#,
+    ] {
+        assert_eq!(
+            switch(&format!(r#"{{"forceUserAuth":{wrong}}}"#)).await,
+            param_error(),
+            "{wrong}"
+        );
         assert_eq!(forced().await, true, "{wrong}");
     }
     for nothing in ["", "{}", "null", "[]", "{", r#"{"forceuserauth":false}"#] {
         assert_eq!(switch(nothing).await, (0, "success".to_owned()), "{nothing}");
         assert_eq!(forced().await, true, "{nothing}");
     }
-    for (value, on) in
-        [("false", false), ("true", true), (r#""false""#, false), (r#""true""#, true), ("true,\"forceUserAuth\":false", false)]
-    {
-        assert_eq!(switch(&format!(r#"{{"forceUserAuth":{value}}}"#)).await, (0, "success".to_owned()), "{value}");
+    for (value, on) in [
+        ("false", false),
+        ("true", true),
+        (r#""false""#, false),
+        (r#""true""#, true),
+        ("true,\"forceUserAuth\":false", false),
+    ] {
+        assert_eq!(
+            switch(&format!(r#"{{"forceUserAuth":{value}}}"#)).await,
+            (0, "success".to_owned()),
+            "{value}"
+        );
         assert_eq!(forced().await, on, "{value}");
     }
-    let form =
-        http::request(server.websocket(), "POST", &format!("/admin/system/config?{}", admin(&server)), &[FORM], "forceUserAuth=true").await;
+    let form = http::request(
+        server.websocket(),
+        "POST",
+        &format!("/admin/system/config?{}", admin(&server)),
+        &[FORM],
+        "forceUserAuth=true",
+    )
+    .await;
     assert_eq!((meta(&form).0, forced().await), (0, json!(true)));
     unharmed(&server).await;
 }

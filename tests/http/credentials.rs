@@ -1,4 +1,5 @@
-//! Who may: an administrator's credentials in every position, whole, half and wrong; and when the token API needs none.
+//! Who may: an administrator's credentials in every position, whole, half and wrong; and when the
+//! token API needs none.
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{ADMIN, FORM, JSON, USER, data, meta};
@@ -65,44 +66,75 @@ async fn credentials_that_are_wrong_or_half_or_elsewhere_are_refused() {
         format!("Digest {}", STANDARD.encode(format!("{uid}:{token}"))),
         format!("Basic {}", STANDARD.encode([0xff, b':', 0xfe])),
     ];
-    let routes: Vec<_> = ADMIN.iter().map(|(m, r)| (server.websocket(), *m, *r)).chain(USER.map(|r| (server.api(), "POST", r))).collect();
+    let routes: Vec<_> = ADMIN
+        .iter()
+        .map(|(m, r)| (server.websocket(), *m, *r))
+        .chain(USER.map(|r| (server.api(), "POST", r)))
+        .collect();
     let body = r#"{"uid":"dave","roomId":"hall","content":1,"forceUserAuth":false}"#;
     for (address, method, route) in &routes {
         for query in &queries {
-            let answer = http::request(*address, method, &format!("{route}?{query}"), &[JSON], body).await;
-            // A query that holds no credentials at all is a caller without any, and the API may be open for it.
+            let answer =
+                http::request(*address, method, &format!("{route}?{query}"), &[JSON], body).await;
+            // A query that holds no credentials at all is a caller without any, and the API may be
+            // open for it.
             let none = ["UID", "uid[", "%%%"].iter().any(|start| query.starts_with(start));
             if !(none && *route == USER[0]) {
                 assert_eq!(meta(&answer), permission(), "{method} {route}?{query:.100}");
             }
         }
         for header in &headers {
-            let answer = http::request(*address, method, route, &[JSON, ("authorization", header)], body).await;
+            let answer =
+                http::request(*address, method, route, &[JSON, ("authorization", header)], body)
+                    .await;
             assert_eq!(meta(&answer), permission(), "{method} {route}: {header}");
             // Right ones beside wrong ones do not help.
-            let both =
-                http::request(*address, method, &format!("{route}?uid={uid}&token={token}"), &[JSON, ("authorization", header)], body)
-                    .await;
+            let both = http::request(
+                *address,
+                method,
+                &format!("{route}?uid={uid}&token={token}"),
+                &[JSON, ("authorization", header)],
+                body,
+            )
+            .await;
             assert_eq!(meta(&both), permission(), "{method} {route}: {header}");
         }
         if *route != USER[0] {
             let in_body = format!(r#"{{"uid":"{uid}","token":"{token}","roomId":"hall"}}"#);
-            assert_eq!(meta(&http::request(*address, method, route, &[JSON], &in_body).await), permission(), "{route}");
+            assert_eq!(
+                meta(&http::request(*address, method, route, &[JSON], &in_body).await),
+                permission(),
+                "{route}"
+            );
             let in_form = format!("uid={uid}&token={token}&roomId=hall");
-            assert_eq!(meta(&http::request(*address, method, route, &[FORM], &in_form).await), permission(), "{route}");
+            assert_eq!(
+                meta(&http::request(*address, method, route, &[FORM], &in_form).await),
+                permission(),
+                "{route}"
+            );
         }
     }
-    let stat = http::get(server.websocket(), &format!("/admin/monitor/stat?uid={uid}&token={token}")).await;
+    let stat =
+        http::get(server.websocket(), &format!("/admin/monitor/stat?uid={uid}&token={token}"))
+            .await;
     assert_eq!(data(&stat)["force_user_auth"], true, "nobody changed it");
     for scheme in ["Basic", "basic", "BASIC"] {
         let header = basic(&format!("{uid}:{token}")).replace("Basic", scheme);
-        let answer = http::request(server.websocket(), "GET", "/admin/monitor/stat", &[("authorization", &header)], "").await;
+        let answer = http::request(
+            server.websocket(),
+            "GET",
+            "/admin/monitor/stat",
+            &[("authorization", &header)],
+            "",
+        )
+        .await;
         assert_eq!(meta(&answer).0, 0, "{scheme}");
     }
     unharmed(&server).await;
 }
 
-/// What shows that a request may come from elsewhere: a proxy, a page, a name that is not this machine's.
+/// What shows that a request may come from elsewhere: a proxy, a page, a name that is not this
+/// machine's.
 fn foreign(route: &str, body: &str) -> Vec<(String, Vec<u8>)> {
     let headers = [
         "forwarded: for=127.0.0.1",
@@ -136,10 +168,18 @@ fn foreign(route: &str, body: &str) -> Vec<(String, Vec<u8>)> {
         "Origin:",
     ];
     let length = body.len();
-    let rest = format!("connection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}");
+    let rest = format!(
+        "connection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
     let mut cases: Vec<(String, Vec<u8>)> = headers
         .iter()
-        .map(|header| ((*header).to_owned(), format!("POST {route} HTTP/1.1\r\nhost: localhost\r\n{header}\r\n{rest}").into_bytes()))
+        .map(|header| {
+            (
+                (*header).to_owned(),
+                format!("POST {route} HTTP/1.1\r\nhost: localhost\r\n{header}\r\n{rest}")
+                    .into_bytes(),
+            )
+        })
         .collect();
     for host in [
         "evil.example",
@@ -169,12 +209,16 @@ fn foreign(route: &str, body: &str) -> Vec<(String, Vec<u8>)> {
         "",
         " ",
     ] {
-        cases.push((format!("host {host:?}"), format!("POST {route} HTTP/1.1\r\nhost: {host}\r\n{rest}").into_bytes()));
+        cases.push((
+            format!("host {host:?}"),
+            format!("POST {route} HTTP/1.1\r\nhost: {host}\r\n{rest}").into_bytes(),
+        ));
     }
     cases.push(("no host".to_owned(), format!("POST {route} HTTP/1.0\r\n{rest}").into_bytes()));
     cases.push((
         "another host in the target".to_owned(),
-        format!("POST http://evil.example{route} HTTP/1.1\r\nhost: evil.example\r\n{rest}").into_bytes(),
+        format!("POST http://evil.example{route} HTTP/1.1\r\nhost: evil.example\r\n{rest}")
+            .into_bytes(),
     ));
     cases
 }
@@ -191,12 +235,25 @@ async fn an_open_api_is_open_for_this_machine_only() {
     }
     // The same with an administrator's credentials.
     let (uid, token) = server.admin();
-    for (n, (case, bytes)) in foreign(&format!("{}?uid={uid}&token={token}", USER[0]), r#"{"uid":"erin-00"}"#).into_iter().enumerate() {
+    for (n, (case, bytes)) in
+        foreign(&format!("{}?uid={uid}&token={token}", USER[0]), r#"{"uid":"erin-00"}"#)
+            .into_iter()
+            .enumerate()
+    {
         let bytes = String::from_utf8(bytes).unwrap().replace("erin-00", &format!("erin-{n:02}"));
         assert_eq!(status(&server, bytes.as_bytes()).await.0, 0, "{case}");
     }
-    for (n, host) in
-        ["localhost", "LOCALHOST:4000", "localhost.", "127.0.0.1", "127.9.9.9:1", "[::1]", "[::1]:4000"].into_iter().enumerate()
+    for (n, host) in [
+        "localhost",
+        "LOCALHOST:4000",
+        "localhost.",
+        "127.0.0.1",
+        "127.9.9.9:1",
+        "[::1]",
+        "[::1]:4000",
+    ]
+    .into_iter()
+    .enumerate()
     {
         let body = format!(r#"{{"uid":"local-{n}"}}"#);
         let request = format!(
@@ -215,7 +272,8 @@ async fn an_open_api_is_open_for_this_machine_only() {
 #[tokio::test]
 async fn an_open_api_knows_a_loopback_address_in_brackets_from_what_begins_with_one() {
     let server = Server::start().await;
-    for host in ["[::1", "[::1].evil.example", "[::1]evil.example:4000", "[127.0.0.1].evil.example"] {
+    for host in ["[::1", "[::1].evil.example", "[::1]evil.example:4000", "[127.0.0.1].evil.example"]
+    {
         let body = r#"{"uid":"mallory"}"#;
         let request = format!(
             "POST {} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
@@ -232,11 +290,16 @@ async fn an_api_that_is_said_to_be_open_is_open() {
     for (n, (case, bytes)) in foreign(USER[0], r#"{"uid":"frank-00"}"#).into_iter().enumerate() {
         let bytes = String::from_utf8(bytes).unwrap().replace("frank-00", &format!("frank-{n:02}"));
         assert_eq!(status(&server, bytes.as_bytes()).await.0, 0, "{case}");
-        assert_eq!(status(&server, bytes.replace(USER[0], USER[1]).as_bytes()).await.0, 0, "{case}");
+        assert_eq!(
+            status(&server, bytes.replace(USER[0], USER[1]).as_bytes()).await.0,
+            0,
+            "{case}"
+        );
     }
     // Wrong credentials are refused in any case.
     for query in ["uid=admin&token=wrong", "uid=admin", "token=x", "uid=&token="] {
-        let answer = super::post(server.api(), &format!("{}?{query}", USER[0]), r#"{"uid":"grace"}"#).await;
+        let answer =
+            super::post(server.api(), &format!("{}?{query}", USER[0]), r#"{"uid":"grace"}"#).await;
         assert_eq!(meta(&answer), permission(), "{query}");
     }
     unharmed(&server).await;
@@ -244,14 +307,18 @@ async fn an_api_that_is_said_to_be_open_is_open() {
 
 #[tokio::test]
 async fn an_api_that_is_said_to_be_closed_is_closed() {
-    for setup in [Setup::new().env("AO_API__OPEN", "false"), Setup::new().env("AO_COMPAT", "deployed")] {
+    for setup in
+        [Setup::new().env("AO_API__OPEN", "false"), Setup::new().env("AO_COMPAT", "deployed")]
+    {
         let server = setup.start().await;
         let credentials = super::admin(&server);
         for route in USER {
             let answer = super::post(server.api(), route, r#"{"uid":"heidi"}"#).await;
             assert_eq!(meta(&answer).1, "require permission");
         }
-        let answer = super::post(server.api(), &format!("{}?{credentials}", USER[0]), r#"{"uid":"heidi"}"#).await;
+        let answer =
+            super::post(server.api(), &format!("{}?{credentials}", USER[0]), r#"{"uid":"heidi"}"#)
+                .await;
         assert_eq!(data(&answer)["uid"], "heidi");
         unharmed(&server).await;
     }

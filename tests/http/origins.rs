@@ -17,16 +17,22 @@ const PAGE: &str = "https://page.example";
 fn allows(answer: &Answer, origin: &str) {
     assert_eq!(answer.header("access-control-allow-origin"), Some(origin), "{answer:?}");
     assert_eq!(answer.header("access-control-allow-credentials"), Some("true"), "{answer:?}");
-    let vary = answer
-        .head
-        .lines()
-        .filter_map(|l| l.split_once(": "))
-        .any(|(n, v)| n.eq_ignore_ascii_case("vary") && v.to_ascii_lowercase().contains("origin"));
+    let vary =
+        answer.head.lines().filter_map(|l| l.split_once(": ")).any(|(n, v)| {
+            n.eq_ignore_ascii_case("vary") && v.to_ascii_lowercase().contains("origin")
+        });
     assert!(vary, "{answer:?}");
 }
 
 async fn poll(server: &Server, query: &str, headers: &[(&str, &str)]) -> Answer {
-    http::request(server.websocket(), "GET", &format!("/socket.io/?{query}&transport=polling"), headers, "").await
+    http::request(
+        server.websocket(),
+        "GET",
+        &format!("/socket.io/?{query}&transport=polling"),
+        headers,
+        "",
+    )
+    .await
 }
 
 async fn preflight(server: &Server, target: &str, headers: &[(&str, &str)]) -> Answer {
@@ -36,7 +42,9 @@ async fn preflight(server: &Server, target: &str, headers: &[(&str, &str)]) -> A
 #[tokio::test]
 async fn by_default_every_page_may_connect() {
     let server = Server::start().await;
-    for origin in [PAGE, "http://localhost:5000", "null", "file://", "capacitor://localhost", "weird"] {
+    for origin in
+        [PAGE, "http://localhost:5000", "null", "file://", "capacitor://localhost", "weird"]
+    {
         for query in ["EIO=4", "EIO=3", "x=y"] {
             let answer = poll(&server, query, &[("origin", origin)]).await;
             assert_eq!(answer.status, 200);
@@ -46,22 +54,37 @@ async fn by_default_every_page_may_connect() {
         let answer = poll(&server, "EIO=4&sid=unknown", &[("origin", origin)]).await;
         assert_eq!(answer.status, 400);
         allows(&answer, origin);
-        let asked =
-            [("origin", origin), ("access-control-request-method", "POST"), ("access-control-request-headers", "content-type,x-own")];
+        let asked = [
+            ("origin", origin),
+            ("access-control-request-method", "POST"),
+            ("access-control-request-headers", "content-type,x-own"),
+        ];
         let answer = preflight(&server, "/socket.io/?EIO=4&transport=polling", &asked).await;
         assert!(answer.status == 200 || answer.status == 204, "{answer:?}");
         allows(&answer, origin);
         let allowed = |name: &str| answer.header(name).unwrap_or("").to_ascii_lowercase();
         assert!(
-            allowed("access-control-allow-methods").contains("post") && allowed("access-control-allow-methods").contains("get"),
+            allowed("access-control-allow-methods").contains("post")
+                && allowed("access-control-allow-methods").contains("get"),
             "{answer:?}"
         );
-        let socket = Socket::upgrade(server.websocket(), "/socket.io/?EIO=4&transport=websocket", &[("origin", origin)]).await;
+        let socket = Socket::upgrade(
+            server.websocket(),
+            "/socket.io/?EIO=4&transport=websocket",
+            &[("origin", origin)],
+        )
+        .await;
         assert!(socket.unwrap().receive().await.is_some(), "{origin}");
     }
     let session = Polling::open(server.websocket(), Version::Four).await;
-    let answer =
-        http::request(server.websocket(), "POST", &session.target(), &[("origin", PAGE), ("content-type", "text/plain")], "40").await;
+    let answer = http::request(
+        server.websocket(),
+        "POST",
+        &session.target(),
+        &[("origin", PAGE), ("content-type", "text/plain")],
+        "40",
+    )
+    .await;
     assert_eq!(answer.status, 200);
     allows(&answer, PAGE);
     // Nobody asked: no word about origins.
@@ -73,7 +96,11 @@ async fn by_default_every_page_may_connect() {
 #[tokio::test]
 async fn a_preflight_allows_the_headers_that_it_asks_for() {
     let server = Server::start().await;
-    let asked = [("origin", PAGE), ("access-control-request-method", "POST"), ("access-control-request-headers", "content-type,x-own")];
+    let asked = [
+        ("origin", PAGE),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "content-type,x-own"),
+    ];
     let answer = preflight(&server, "/socket.io/?EIO=4&transport=polling", &asked).await;
     let allowed = answer.header("access-control-allow-headers").unwrap_or("").to_ascii_lowercase();
     assert!(["content-type", "x-own"].iter().all(|header| allowed.contains(header)), "{answer:?}");
@@ -81,9 +108,18 @@ async fn a_preflight_allows_the_headers_that_it_asks_for() {
 
 #[tokio::test]
 async fn a_list_of_origins_is_a_list_for_both_transports() {
-    let server = Setup::new().env("AO_WEBSOCKET__ORIGINS", "https://page.example, ws://other.example:8080").start().await;
+    let server = Setup::new()
+        .env("AO_WEBSOCKET__ORIGINS", "https://page.example, ws://other.example:8080")
+        .start()
+        .await;
     let session = Polling::open(server.websocket(), Version::Four).await; // no page: no origin
-    let good = [PAGE, "wss://page.example", "HTTPS://Page.Example:443", "http://other.example:8080", "ws://other.example:8080"];
+    let good = [
+        PAGE,
+        "wss://page.example",
+        "HTTPS://Page.Example:443",
+        "http://other.example:8080",
+        "ws://other.example:8080",
+    ];
     let bad = [
         "http://page.example",
         "https://page.example:8443",
@@ -104,7 +140,12 @@ async fn a_list_of_origins_is_a_list_for_both_transports() {
         let answer = poll(&server, "EIO=4", &[("origin", origin)]).await;
         assert_eq!(answer.status, 200, "{origin}");
         allows(&answer, origin);
-        let socket = Socket::upgrade(server.websocket(), "/socket.io/?EIO=4&transport=websocket", &[("origin", origin)]).await;
+        let socket = Socket::upgrade(
+            server.websocket(),
+            "/socket.io/?EIO=4&transport=websocket",
+            &[("origin", origin)],
+        )
+        .await;
         assert!(socket.unwrap().receive().await.is_some(), "{origin}");
     }
     for origin in bad {
@@ -115,7 +156,9 @@ async fn a_list_of_origins_is_a_list_for_both_transports() {
             ("POST", session.target()),
             ("OPTIONS", session.target()),
         ] {
-            let answer = http::request(server.websocket(), method, &target, &[("origin", origin)], "40").await;
+            let answer =
+                http::request(server.websocket(), method, &target, &[("origin", origin)], "40")
+                    .await;
             assert_eq!(answer.status, 403, "{origin} {method} {target}: {answer:?}");
             assert_eq!(answer.header("access-control-allow-origin"), None, "{origin}");
             assert!(answer.json()["message"].is_string());
@@ -127,7 +170,10 @@ async fn a_list_of_origins_is_a_list_for_both_transports() {
         ] {
             match Socket::upgrade(server.websocket(), target, &[("origin", origin)]).await {
                 Err(Error::Http(answer)) => assert_eq!(answer.status(), 403, "{origin} {target}"),
-                other => panic!("{origin} {target}: {}", other.map_or_else(|e| e.to_string(), |_| "upgraded".to_owned())),
+                other => panic!(
+                    "{origin} {target}: {}",
+                    other.map_or_else(|e| e.to_string(), |_| "upgraded".to_owned())
+                ),
             }
         }
     }
@@ -150,7 +196,8 @@ async fn without_authentication_pages_are_those_of_this_machine() {
         assert_eq!(poll(&server, "EIO=4", &[("origin", origin)]).await.status, status, "{origin}");
     }
     assert_eq!(poll(&server, "EIO=4", &[]).await.status, 200);
-    let server = Setup::new().env("AO_AUTH__IGNORE", "true").env("AO_WEBSOCKET__ORIGINS", "*").start().await;
+    let server =
+        Setup::new().env("AO_AUTH__IGNORE", "true").env("AO_WEBSOCKET__ORIGINS", "*").start().await;
     assert_eq!(poll(&server, "EIO=4", &[("origin", PAGE)]).await.status, 200);
     unharmed(&server).await;
 }
@@ -159,8 +206,15 @@ async fn without_authentication_pages_are_those_of_this_machine() {
 async fn other_routes_have_no_word_for_pages() {
     let server = Server::start().await;
     let query = admin(&server);
-    let asked = [("origin", PAGE), ("access-control-request-method", "POST"), ("access-control-request-headers", "authorization")];
-    let mut targets = vec![(server.websocket(), format!("/admin/monitor/stat?{query}")), (server.websocket(), "/livez".to_owned())];
+    let asked = [
+        ("origin", PAGE),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "authorization"),
+    ];
+    let mut targets = vec![
+        (server.websocket(), format!("/admin/monitor/stat?{query}")),
+        (server.websocket(), "/livez".to_owned()),
+    ];
     targets.push((server.websocket(), format!("/admin/system/push?{query}")));
     targets.extend(USER.map(|route| (server.api(), format!("{route}?{query}"))));
     targets.extend(
@@ -171,7 +225,10 @@ async fn other_routes_have_no_word_for_pages() {
     for (address, target) in targets {
         for method in ["GET", "POST", "OPTIONS"] {
             let answer = http::request(address, method, &target, &asked, "").await;
-            assert!(!answer.head.to_ascii_lowercase().contains("access-control"), "{method} {target}: {answer:?}");
+            assert!(
+                !answer.head.to_ascii_lowercase().contains("access-control"),
+                "{method} {target}: {answer:?}"
+            );
             assert!(method != "OPTIONS" || answer.status == 405, "{target}: {answer:?}");
         }
     }

@@ -52,7 +52,14 @@ async fn any_json_can_be_pushed_to_everybody_in_a_room() {
         &large,
     ];
     for content in contents {
-        let answer = administer(&server, "POST", PUSH, "", &format!(r#"{{"roomId":"{ROOM}","content":{content}}}"#)).await;
+        let answer = administer(
+            &server,
+            "POST",
+            PUSH,
+            "",
+            &format!(r#"{{"roomId":"{ROOM}","content":{content}}}"#),
+        )
+        .await;
         assert_eq!(data(&answer), json!({}), "{content:.100}");
         let wanted: Value = serde_json::from_str(content).unwrap();
         for peer in [&mut bystanders.ann, &mut bystanders.ben, &mut dummy] {
@@ -60,16 +67,37 @@ async fn any_json_can_be_pushed_to_everybody_in_a_room() {
         }
     }
     // The room of the body wins over that of the query, and a form is text.
-    let answer = administer(&server, "POST", PUSH, "&roomId=nowhere", &format!(r#"{{"roomId":"{ROOM}","content":1}}"#)).await;
+    let answer = administer(
+        &server,
+        "POST",
+        PUSH,
+        "&roomId=nowhere",
+        &format!(r#"{{"roomId":"{ROOM}","content":1}}"#),
+    )
+    .await;
     assert_eq!(meta(&answer).0, 0);
     let target = format!("{PUSH}?{}&roomId={ROOM}", admin(&server));
-    assert_eq!(meta(&http::request(server.websocket(), "POST", &target, &[FORM], "content=a%22b%00").await).0, 0);
+    assert_eq!(
+        meta(
+            &http::request(server.websocket(), "POST", &target, &[FORM], "content=a%22b%00").await
+        )
+        .0,
+        0
+    );
     for peer in [&mut bystanders.ann, &mut bystanders.ben, &mut dummy] {
         assert_eq!((system(peer).await, system(peer).await), (json!(1), json!("a\"b\0")));
     }
-    // What is beyond what a JSON library reads is delivered as it is, or refused and reaches nobody.
+    // What is beyond what a JSON library reads is delivered as it is, or refused and reaches
+    // nobody.
     for content in [format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)), "1e400".to_owned()] {
-        let answer = administer(&server, "POST", PUSH, "", &format!(r#"{{"roomId":"{ROOM}","content":{content}}}"#)).await;
+        let answer = administer(
+            &server,
+            "POST",
+            PUSH,
+            "",
+            &format!(r#"{{"roomId":"{ROOM}","content":{content}}}"#),
+        )
+        .await;
         if meta(&answer).0 == 0 {
             for peer in [&mut bystanders.ann, &mut bystanders.ben, &mut dummy] {
                 peer.expect(&format!(r#"42["system",{content}]"#)).await;
@@ -77,11 +105,20 @@ async fn any_json_can_be_pushed_to_everybody_in_a_room() {
         }
     }
     for content in ["undefined", "{", "NaN", ""] {
-        let answer = administer(&server, "POST", PUSH, "", &format!(r#"{{"roomId":"{ROOM}","content":{content}}}"#)).await;
+        let answer = administer(
+            &server,
+            "POST",
+            PUSH,
+            "",
+            &format!(r#"{{"roomId":"{ROOM}","content":{content}}}"#),
+        )
+        .await;
         assert_eq!(meta(&answer).1, "param error", "{content}");
     }
     for room in [r#""nowhere""#, r#""Hall""#, r#""hall ""#, "7", r#""__proto__""#] {
-        let answer = administer(&server, "POST", PUSH, "", &format!(r#"{{"roomId":{room},"content":1}}"#)).await;
+        let answer =
+            administer(&server, "POST", PUSH, "", &format!(r#"{{"roomId":{room},"content":1}}"#))
+                .await;
         assert_eq!(meta(&answer), (7, "room not exists".to_owned()), "{room}");
     }
     bystanders.talk(&mut dummy).await;
@@ -92,14 +129,20 @@ async fn any_json_can_be_pushed_to_everybody_in_a_room() {
 #[tokio::test]
 async fn logs_are_read_from_any_offset() {
     for (compat, documented) in [("documented", true), ("deployed", false)] {
-        let server = Setup::new().env("AO_COMPAT", compat).env("AO_API__OPEN", "true").start().await;
+        let server =
+            Setup::new().env("AO_COMPAT", compat).env("AO_API__OPEN", "true").start().await;
         let mut writer = Peer::sign_in(&server, WEBSOCKET_4).await;
         writer.join(ROOM).await;
         for n in 0..205 {
-            writer.acked(&format!(r#"["msg",{{"n":{n}}}]"#), r#"{"status":0,"data":"msg success"}"#).await;
+            writer
+                .acked(&format!(r#"["msg",{{"n":{n}}}]"#), r#"{"status":0,"data":"msg success"}"#)
+                .await;
         }
-        writer.acked(r#"["msg",{"n":"u","s":1,"1":"id"}]"#, r#"{"status":0,"data":"msg success"}"#).await;
-        let numbers = |from: usize| (from..205).map(|n| json!(n)).chain([json!("u")]).collect::<Vec<Value>>();
+        writer
+            .acked(r#"["msg",{"n":"u","s":1,"1":"id"}]"#, r#"{"status":0,"data":"msg success"}"#)
+            .await;
+        let numbers =
+            |from: usize| (from..205).map(|n| json!(n)).chain([json!("u")]).collect::<Vec<Value>>();
         for (offset, first, count, end, next) in [
             ("", 0, 200, 200, 1),
             ("&offset=0", 0, 200, 200, 1),
@@ -114,9 +157,23 @@ async fn logs_are_read_from_any_offset() {
             ("&offset=200.9", 200, 6, 206, 0),
             ("&offset=205", 205, 1, 206, 0),
         ] {
-            let page = data(&administer(&server, "GET", "/admin/monitor/room_msgs", &format!("&roomId={ROOM}{offset}"), "").await);
-            let (page, msgs) = if documented { (&page, &page["msgs"]) } else { (&page["msgs"], &page["msgs"]["data"]) };
-            let read: Vec<Value> = msgs.as_array().unwrap().iter().map(|m| m["data"]["n"].clone()).collect();
+            let page = data(
+                &administer(
+                    &server,
+                    "GET",
+                    "/admin/monitor/room_msgs",
+                    &format!("&roomId={ROOM}{offset}"),
+                    "",
+                )
+                .await,
+            );
+            let (page, msgs) = if documented {
+                (&page, &page["msgs"])
+            } else {
+                (&page["msgs"], &page["msgs"]["data"])
+            };
+            let read: Vec<Value> =
+                msgs.as_array().unwrap().iter().map(|m| m["data"]["n"].clone()).collect();
             assert_eq!(read, numbers(first)[..count], "{offset}");
             assert_eq!((&page["offset"], &page["next"]), (&json!(end), &json!(next)), "{offset}");
             for message in msgs.as_array().unwrap() {
@@ -125,7 +182,16 @@ async fn logs_are_read_from_any_offset() {
             }
         }
         for offset in ["99999999999999999999999", "18446744073709551615", "1000"] {
-            let page = data(&administer(&server, "GET", "/admin/monitor/room_msgs", &format!("&roomId={ROOM}&offset={offset}"), "").await);
+            let page = data(
+                &administer(
+                    &server,
+                    "GET",
+                    "/admin/monitor/room_msgs",
+                    &format!("&roomId={ROOM}&offset={offset}"),
+                    "",
+                )
+                .await,
+            );
             let msgs = if documented { &page["msgs"] } else { &page["msgs"]["data"] };
             assert_eq!(msgs.as_array().map(Vec::len), Some(1), "{offset}: only the update");
         }
@@ -150,11 +216,16 @@ async fn every_message_that_was_accepted_is_in_the_log() {
         array(127),
     ];
     for value in &odd {
-        writer.acked(&format!(r#"["msg",{{"a":{value}}}]"#), r#"{"status":0,"data":"msg success"}"#).await;
+        writer
+            .acked(&format!(r#"["msg",{{"a":{value}}}]"#), r#"{"status":0,"data":"msg success"}"#)
+            .await;
     }
-    let answer = administer(&server, "GET", "/admin/monitor/room_msgs", &format!("&roomId={ROOM}"), "").await;
+    let answer =
+        administer(&server, "GET", "/admin/monitor/room_msgs", &format!("&roomId={ROOM}"), "")
+            .await;
     assert_eq!(answer.status, 200);
-    let found: Vec<bool> = odd.iter().map(|value| answer.body.contains(&format!(r#""a":{value},"#))).collect();
+    let found: Vec<bool> =
+        odd.iter().map(|value| answer.body.contains(&format!(r#""a":{value},"#))).collect();
     assert_eq!(found, vec![true; odd.len()], "{:.2000}", answer.body);
     unharmed(&server).await;
 }
@@ -163,11 +234,30 @@ async fn every_message_that_was_accepted_is_in_the_log() {
 async fn rooms_that_nobody_knows_are_empty() {
     let server = Server::start().await;
     for room in ["nowhere", "%E6%88%BF", "__proto__", "..%2F..", "'%20OR%201=1"] {
-        let users = data(&administer(&server, "GET", "/admin/monitor/room_users", &format!("&roomId={room}"), "").await);
+        let users = data(
+            &administer(
+                &server,
+                "GET",
+                "/admin/monitor/room_users",
+                &format!("&roomId={room}"),
+                "",
+            )
+            .await,
+        );
         assert_eq!(users, json!({ "users": [] }), "{room}");
-        let log = data(&administer(&server, "GET", "/admin/monitor/room_msgs", &format!("&roomId={room}"), "").await);
+        let log = data(
+            &administer(&server, "GET", "/admin/monitor/room_msgs", &format!("&roomId={room}"), "")
+                .await,
+        );
         assert_eq!(log, json!({ "msgs": [], "offset": 0, "next": 0 }), "{room}");
-        let cleared = administer(&server, "POST", "/admin/system/clear_room_msgs", &format!("&roomId={room}"), "").await;
+        let cleared = administer(
+            &server,
+            "POST",
+            "/admin/system/clear_room_msgs",
+            &format!("&roomId={room}"),
+            "",
+        )
+        .await;
         assert_eq!(data(&cleared), json!({}), "{room}");
     }
     unharmed(&server).await;
@@ -178,23 +268,35 @@ async fn a_cleared_room_is_empty_and_goes_on() {
     let server = Server::start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
     let log = async |room: &str| {
-        let page = data(&administer(&server, "GET", "/admin/monitor/room_msgs", &format!("&roomId={room}"), "").await);
+        let page = data(
+            &administer(&server, "GET", "/admin/monitor/room_msgs", &format!("&roomId={room}"), "")
+                .await,
+        );
         page["msgs"].as_array().map(Vec::len)
     };
     for (route, query, body) in [
         ("/admin/system/clear_room_msgs", "&roomId=hall", ""),
         ("/admin/system/clear_room_msg", "", r#"{"roomId":"hall"}"#),
-        ("/admin/system/clear_room_msgs", "&roomId=hall", r#"{"roomId":"elsewhere"}"#), // the query's wins
+        ("/admin/system/clear_room_msgs", "&roomId=hall", r#"{"roomId":"elsewhere"}"#), /* the query's wins */
     ] {
         bystanders.are_well().await;
         assert_eq!(log(ROOM).await, Some(2));
-        let elsewhere = administer(&server, "POST", route, "&roomId=elsewhere", r#"{"roomId":"hall"}"#).await;
-        assert_eq!((data(&elsewhere), log(ROOM).await), (json!({}), Some(2)), "another room was cleared");
+        let elsewhere =
+            administer(&server, "POST", route, "&roomId=elsewhere", r#"{"roomId":"hall"}"#).await;
+        assert_eq!(
+            (data(&elsewhere), log(ROOM).await),
+            (json!({}), Some(2)),
+            "another room was cleared"
+        );
         assert_eq!(data(&administer(&server, "POST", route, query, body).await), json!({}));
         assert_eq!(log(ROOM).await, Some(0), "{route} {query} {body}");
     }
     bystanders.are_well().await;
-    let users = data(&administer(&server, "GET", "/admin/monitor/room_users", "&roomId=hall", "").await);
-    assert_eq!(users, json!({ "users": [{ "uid": bystanders.ann.uid }, { "uid": bystanders.ben.uid }] }));
+    let users =
+        data(&administer(&server, "GET", "/admin/monitor/room_users", "&roomId=hall", "").await);
+    assert_eq!(
+        users,
+        json!({ "users": [{ "uid": bystanders.ann.uid }, { "uid": bystanders.ben.uid }] })
+    );
     unharmed(&server).await;
 }

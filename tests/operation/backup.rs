@@ -33,8 +33,13 @@ async fn what_was_acknowledged_before_a_backup_is_in_it() {
         () = write => unreachable!(),
     };
     let said = ran.succeeds();
-    let number =
-        |what: &str| said.lines().find_map(|l| l.strip_prefix(what)).unwrap_or_else(|| panic!("{what} {said}")).parse::<u64>().unwrap();
+    let number = |what: &str| {
+        said.lines()
+            .find_map(|l| l.strip_prefix(what))
+            .unwrap_or_else(|| panic!("{what} {said}"))
+            .parse::<u64>()
+            .unwrap()
+    };
     assert_eq!((number("rooms: "), number("bytes: ")), (1, fs::metadata(&file).unwrap().len()));
     assert!(number("messages: ") >= 301, "{said}");
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
@@ -58,7 +63,12 @@ async fn what_was_acknowledged_before_a_backup_is_in_it() {
 #[tokio::test]
 async fn without_a_store_there_is_no_backup() {
     let setup = Setup::new();
-    setup.clone().args(["backup", "kept.sqlite3"]).run().await.fails(NO_STORE, &["there is no", "AO_STORE__PATH"]);
+    setup
+        .clone()
+        .args(["backup", "kept.sqlite3"])
+        .run()
+        .await
+        .fails(NO_STORE, &["there is no", "AO_STORE__PATH"]);
     assert!(!setup.data().exists() && !setup.scratch().join("kept.sqlite3").exists());
 }
 
@@ -71,9 +81,17 @@ async fn a_backup_that_is_put_back_under_a_running_server_is_noticed() {
     readiness(&server, 503).await;
     for _ in 0..3 {
         let answer = http::get(server.api(), "/readyz").await;
-        assert_eq!((answer.status, answer.json()), (503, json!({ "status": "database file replaced" })));
+        assert_eq!(
+            (answer.status, answer.json()),
+            (503, json!({ "status": "database file replaced" }))
+        );
     }
     server.logs("the database file was moved, deleted or replaced").await;
     assert_eq!(server.terminate().await, 0);
-    assert_eq!(server.stderr().matches("the database file was moved").count(), 1, "{}", server.stderr());
+    assert_eq!(
+        server.stderr().matches("the database file was moved").count(),
+        1,
+        "{}",
+        server.stderr()
+    );
 }

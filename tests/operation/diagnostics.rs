@@ -1,4 +1,5 @@
-//! The log, where it can't be written: nothing that the server does depends on that. And conditions that last, which are logged now and then.
+//! The log, where it can't be written: nothing that the server does depends on that. And conditions
+//! that last, which are logged now and then.
 use std::{
     fs::{File, OpenOptions},
     io::{BufRead, BufReader, PipeReader, PipeWriter, Write},
@@ -48,7 +49,10 @@ async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 }
 
 pub(crate) async fn readiness(server: &Server, status: u16) {
-    eventually(&format!("readiness {status}"), async || http::get(server.api(), "/readyz").await.status == status).await;
+    eventually(&format!("readiness {status}"), async || {
+        http::get(server.api(), "/readyz").await.status == status
+    })
+    .await;
 }
 
 /// A member of the room, as soon as it is let in.
@@ -67,7 +71,10 @@ async fn come(server: &Server, uid: &str) -> Client {
 }
 
 async fn enter(mut client: Client, uid: &str) -> Option<Client> {
-    for (event, payload) in [("authenticate", json!({ "uid": uid, "token": "any" })), ("join", json!({ "roomId": "attic" }))] {
+    for (event, payload) in [
+        ("authenticate", json!({ "uid": uid, "token": "any" })),
+        ("join", json!({ "roomId": "attic" })),
+    ] {
         client.emit(event, &payload);
         match client.next().await {
             Packet::Event(name, answer) if name == event && answer["status"] == 0 => {}
@@ -88,11 +95,15 @@ async fn chat(anna: &Client, bert: &mut Client) {
 }
 
 fn on(redis: &OwnRedis, filter: &str) -> Setup {
-    let setup = Setup::new().env("AO_STORE__MESSAGES", redis.url()).env("AO_STORE__LEASE", "2s").env("AO_AUTH__IGNORE", "true");
+    let setup = Setup::new()
+        .env("AO_STORE__MESSAGES", redis.url())
+        .env("AO_STORE__LEASE", "2s")
+        .env("AO_AUTH__IGNORE", "true");
     setup.env("AO_AUTH__RATE_LIMIT", "1000000 in 60s").env("AO_LOG", filter)
 }
 
-/// The server works, loses its Redis and finds it again, and ends in order, whatever becomes of its log.
+/// The server works, loses its Redis and finds it again, and ends in order, whatever becomes of its
+/// log.
 async fn lives(filter: &str, stderr: impl Into<Stdio>) {
     let mut redis = OwnRedis::durable().await;
     let mut server = on(&redis, filter).start_logging_to(stderr).await;
@@ -145,7 +156,9 @@ fn named_pipe(path: &Path) -> File {
 
 async fn metric(server: &Server, name: &str) -> u64 {
     let page = http::get(server.api(), "/metrics").await.body;
-    page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).map_or(0, |number| number.parse().unwrap())
+    page.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+        .map_or(0, |number| number.parse().unwrap())
 }
 
 #[tokio::test]
@@ -154,14 +167,24 @@ async fn lines_that_were_lost_are_counted_and_told_once_the_log_can_be_written_a
     let path = setup.scratch().join("log");
     let mut server = setup.start_logging_to(named_pipe(&path)).await;
     drop(server.guest().await);
-    eventually("lost lines", async || metric(&server, "always_online_log_lines_lost_total").await > 0).await;
+    eventually("lost lines", async || {
+        metric(&server, "always_online_log_lines_lost_total").await > 0
+    })
+    .await;
 
     let reader = OpenOptions::new().read(true).open(&path).unwrap();
     let told = std::thread::spawn(move || {
         let lines = BufReader::new(reader).lines().map_while(Result::ok);
         lines
-            .map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap_or_else(|e| panic!("{e}: {line}")))
-            .find(|line| line["fields"]["message"].as_str().is_some_and(|message| message.contains("lines of the log were lost")))
+            .map(|line| {
+                serde_json::from_str::<serde_json::Value>(&line)
+                    .unwrap_or_else(|e| panic!("{e}: {line}"))
+            })
+            .find(|line| {
+                line["fields"]["message"]
+                    .as_str()
+                    .is_some_and(|message| message.contains("lines of the log were lost"))
+            })
     });
     eventually("the news", async || {
         drop(server.guest().await); // something to log
@@ -171,21 +194,33 @@ async fn lines_that_were_lost_are_counted_and_told_once_the_log_can_be_written_a
     let told = told.join().unwrap().expect("the news");
     assert_eq!(told["level"], "ERROR");
     let lost = told["fields"]["lines"].as_u64().unwrap();
-    assert!(lost > 0 && lost <= metric(&server, "always_online_log_lines_lost_total").await, "{told}");
+    assert!(
+        lost > 0 && lost <= metric(&server, "always_online_log_lines_lost_total").await,
+        "{told}"
+    );
     assert_eq!(server.terminate().await, 0, "with a log whose reader has gone again");
 }
 
 #[tokio::test]
 async fn a_command_whose_output_nobody_takes_fails_and_does_not_panic() {
     let setup = Setup::new();
-    for arguments in [vec!["print-config"], vec!["check-config"], vec!["token", "create", "anna"], vec!["token", "refresh", "anna"]] {
+    for arguments in [
+        vec!["print-config"],
+        vec!["check-config"],
+        vec!["token", "create", "anna"],
+        vec!["token", "refresh", "anna"],
+    ] {
         let run = async |out: Stdio| {
             let mut command = setup.clone().args(arguments.clone()).command();
             let child = command.stdout(out).stderr(Stdio::piped()).spawn().unwrap();
             soon("the end", child.wait_with_output()).await.unwrap()
         };
         let ended = run(unread_pipe().0.into()).await;
-        assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(1), ""), "{arguments:?}");
+        assert_eq!(
+            (ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()),
+            (Some(1), ""),
+            "{arguments:?}"
+        );
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let ended = run(full.into()).await;
         let said = String::from_utf8_lossy(&ended.stderr);
@@ -195,7 +230,13 @@ async fn a_command_whose_output_nobody_takes_fails_and_does_not_panic() {
         assert_eq!(ended.status.code(), Some(code), "{arguments:?}: {said}");
     }
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let mut wrong = setup.env("AO_AUTH__TIMEOUT", "soon").args(["check-config"]).command().stderr(full).spawn().unwrap();
+    let mut wrong = setup
+        .env("AO_AUTH__TIMEOUT", "soon")
+        .args(["check-config"])
+        .command()
+        .stderr(full)
+        .spawn()
+        .unwrap();
     let code = soon("the end", wrong.wait()).await.unwrap().code();
     assert_eq!(code, Some(2), "the complaint can't be written, and changes nothing");
 }
@@ -226,10 +267,19 @@ async fn an_outage_is_logged_once_and_then_now_and_then() {
         };
         eventually(&format!("five times {what:?}"), often).await;
         let [lines, _] = count(&server, what);
-        assert!((1..=at_most(begin)).contains(&lines), "{what}: {lines} lines in {:?}: {}", begin.elapsed(), server.stderr());
+        assert!(
+            (1..=at_most(begin)).contains(&lines),
+            "{what}: {lines} lines in {:?}: {}",
+            begin.elapsed(),
+            server.stderr()
+        );
     }
     let [lines, _] = count(&server, "not ready");
-    assert!((1..=at_most(begin)).contains(&lines), "{lines} lines, however often it was asked: {}", server.stderr());
+    assert!(
+        (1..=at_most(begin)).contains(&lines),
+        "{lines} lines, however often it was asked: {}",
+        server.stderr()
+    );
     redis.restart().await;
     readiness(&server, 200).await;
     server.logs("connected to Redis again").await;
@@ -241,7 +291,8 @@ async fn an_outage_is_logged_once_and_then_now_and_then() {
 #[tokio::test]
 async fn that_no_connection_can_be_accepted_is_logged_once_and_then_now_and_then() {
     const DESCRIPTORS: usize = 100;
-    let (setup, said) = (Setup::new().env("AO_LOG", "info,always_online=debug"), "could not be accepted");
+    let (setup, said) =
+        (Setup::new().env("AO_LOG", "info,always_online=debug"), "could not be accepted");
     let server = setup.limited_to(DESCRIPTORS).start().await;
     let begin = Instant::now();
     let mut crowd = Vec::new();

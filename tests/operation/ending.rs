@@ -27,10 +27,14 @@ use crate::support::{
 const DEADLINE: i32 = 6;
 const INTERRUPTED: i32 = 130;
 
-/// A server whose clients leave one by one, over minutes: a test can look on, however slow the machine. No test waits for that end.
+/// A server whose clients leave one by one, over minutes: a test can look on, however slow the
+/// machine. No test waits for that end.
 fn slow() -> Setup {
     let setup = Setup::new().env("AO_AUTH__TIMEOUT", "1h");
-    setup.env("AO_SHUTDOWN__BATCH", "1").env("AO_SHUTDOWN__JITTER", "10m").env("AO_SHUTDOWN__DEADLINE", "20m")
+    setup
+        .env("AO_SHUTDOWN__BATCH", "1")
+        .env("AO_SHUTDOWN__JITTER", "10m")
+        .env("AO_SHUTDOWN__DEADLINE", "20m")
 }
 
 async fn guests(server: &Server, count: usize) -> Vec<Client> {
@@ -43,11 +47,15 @@ async fn guests(server: &Server, count: usize) -> Vec<Client> {
 
 /// Sends until the connection ends; gives what was acknowledged, in order, and what else came.
 async fn flood(mut client: Client, acks: watch::Sender<u64>) -> (Vec<Value>, Vec<Packet>) {
-    let (mut acknowledged, mut under_way, mut number) = (Vec::new(), std::collections::VecDeque::new(), 0);
+    let (mut acknowledged, mut under_way, mut number) =
+        (Vec::new(), std::collections::VecDeque::new(), 0);
     loop {
         while under_way.len() < 32 {
             number += 1;
-            under_way.push_back((json!(number), client.sender().request("msg", &json!({ "s": 0, "1": number }))));
+            under_way.push_back((
+                json!(number),
+                client.sender().request("msg", &json!({ "s": 0, "1": number })),
+            ));
         }
         let (number, ack) = under_way.pop_front().unwrap();
         let Ok(ack) = ack.await else { break };
@@ -81,13 +89,20 @@ async fn an_orderly_end_keeps_what_was_acknowledged_and_lets_clients_come_back()
         let stored = Stored::walk(&mut server.member("dora", "attic").await, false).await.inserts;
         for (uid, sender) in senders {
             let (acknowledged, packets) = soon("a sender's end", sender).await.unwrap();
-            let sent: Vec<&Value> = stored.iter().filter(|m| m["2"] == uid).map(|m| &m["1"]).collect();
-            assert!(acknowledged.len() <= sent.len(), "{uid}: {} acknowledged, {} stored", acknowledged.len(), sent.len());
+            let sent: Vec<&Value> =
+                stored.iter().filter(|m| m["2"] == uid).map(|m| &m["1"]).collect();
+            assert!(
+                acknowledged.len() <= sent.len(),
+                "{uid}: {} acknowledged, {} stored",
+                acknowledged.len(),
+                sent.len()
+            );
             for (number, stored) in (1..).zip(&sent) {
                 assert_eq!(**stored, json!(number), "{uid}: in order, once, without a hole");
             }
             // DISCONNECT would make clients stay away.
-            let others: Vec<_> = packets.iter().filter(|p| !matches!(p, Packet::Event(..))).collect();
+            let others: Vec<_> =
+                packets.iter().filter(|p| !matches!(p, Packet::Event(..))).collect();
             assert_eq!(others, [&Packet::Closed], "{uid}");
         }
     }
@@ -128,10 +143,18 @@ async fn while_it_ends_nobody_is_sent_there() {
         }
     }
     for listener in ["websocket", "api", "demo"] {
-        assert!(http::raw(server.address(listener), b"GET /readyz HTTP/1.0\r\nhost: x\r\n\r\n").await.is_err(), "{listener}");
+        assert!(
+            http::raw(server.address(listener), b"GET /readyz HTTP/1.0\r\nhost: x\r\n\r\n")
+                .await
+                .is_err(),
+            "{listener}"
+        );
     }
     assert!(Client::try_connect(server.websocket()).await.is_err());
-    assert!(guests.iter_mut().any(|guest| guest.arrived().is_none()), "all are gone already: this was not seen while it ended");
+    assert!(
+        guests.iter_mut().any(|guest| guest.arrived().is_none()),
+        "all are gone already: this was not seen while it ended"
+    );
 }
 
 #[tokio::test]
@@ -154,7 +177,8 @@ async fn a_second_signal_ends_it_at_once() {
     }
 }
 
-/// Another program holds the database: the message can't be stored before the deadline. Its sender never hears that it was.
+/// Another program holds the database: the message can't be stored before the deadline. Its sender
+/// never hears that it was.
 #[tokio::test]
 async fn a_deadline_that_passes_has_a_code_of_its_own() {
     let setup = Setup::new().env("AO_SHUTDOWN__DEADLINE", "1s").env("AO_SHUTDOWN__JITTER", "0");
@@ -162,11 +186,13 @@ async fn a_deadline_that_passes_has_a_code_of_its_own() {
     let mut anna = server.member("anna", "attic").await;
     anna.send(&json!({ "1": "stored" })).await;
 
-    let database = rusqlite::Connection::open(server.setup().data().join("always-online.sqlite3")).unwrap();
+    let database =
+        rusqlite::Connection::open(server.setup().data().join("always-online.sqlite3")).unwrap();
     database.busy_timeout(Duration::from_secs(5)).unwrap();
     database.execute_batch("BEGIN IMMEDIATE").unwrap();
     let ack = anna.sender().request("msg", &json!({ "1": "in vain" }));
-    // Events of a connection are handled in order: with this answer the message is on its way to the store.
+    // Events of a connection are handled in order: with this answer the message is on its way to
+    // the store.
     let token = server.token("anna").await;
     anna.sign_in("anna", &token).await;
     let code = server.terminate().await;
@@ -200,10 +226,16 @@ async fn a_second_sighup_does_not_end_it_at_once() {
 #[tokio::test]
 async fn sighup_stays_ignored_where_it_was() {
     let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
-    let setup = Setup::new().without("AO_WEBSOCKET__TLS_CERTIFICATE").without("AO_WEBSOCKET__TLS_KEY");
+    let setup =
+        Setup::new().without("AO_WEBSOCKET__TLS_CERTIFICATE").without("AO_WEBSOCKET__TLS_KEY");
     let bare = setup.env("AO_WEBSOCKET__LISTEN", address.to_string()).command();
     let mut command = Command::new("nohup");
-    command.arg(bare.as_std().get_program()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    command
+        .arg(bare.as_std().get_program())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
     for (name, value) in bare.as_std().get_envs() {
         match value {
             Some(value) => command.env(name, value),
@@ -213,7 +245,13 @@ async fn sighup_stays_ignored_where_it_was() {
     let mut server = command.spawn().unwrap();
     let kill = |name: &str| {
         let pid = server.id().expect("it runs");
-        assert!(std::process::Command::new("sh").args(["-c", &format!("kill -s {name} {pid}")]).status().unwrap().success());
+        assert!(
+            std::process::Command::new("sh")
+                .args(["-c", &format!("kill -s {name} {pid}")])
+                .status()
+                .unwrap()
+                .success()
+        );
     };
     listens(address).await;
     kill("HUP");
@@ -245,9 +283,11 @@ async fn that_nobody_reads_the_announcement_is_no_reason_to_end() {
 async fn serves_without_a_reader((writer, _reader): (PipeWriter, Option<PipeReader>)) {
     // The address has to be known without it.
     let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
-    let setup = Setup::new().without("AO_WEBSOCKET__TLS_CERTIFICATE").without("AO_WEBSOCKET__TLS_KEY");
+    let setup =
+        Setup::new().without("AO_WEBSOCKET__TLS_CERTIFICATE").without("AO_WEBSOCKET__TLS_KEY");
     let setup = setup.env("AO_WEBSOCKET__LISTEN", address.to_string()).env("AO_LOG", "debug");
-    let mut server = setup.command().stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
+    let mut server =
+        setup.command().stdout(writer.try_clone().unwrap()).stderr(writer).spawn().unwrap();
     listens(address).await;
     let token = setup.clone().args(["token", "create", "anna"]).run().await;
     let mut anna = soon("a connection", Client::connect(address)).await;
@@ -257,6 +297,12 @@ async fn serves_without_a_reader((writer, _reader): (PipeWriter, Option<PipeRead
     assert_eq!(http::get(address, "/readyz").await.status, 200);
     assert_eq!(server.try_wait().unwrap(), None, "it has ended");
     let pid = server.id().expect("it runs");
-    assert!(std::process::Command::new("sh").args(["-c", &format!("kill -s TERM {pid}")]).status().unwrap().success());
+    assert!(
+        std::process::Command::new("sh")
+            .args(["-c", &format!("kill -s TERM {pid}")])
+            .status()
+            .unwrap()
+            .success()
+    );
     assert_eq!(soon("the end", server.wait()).await.unwrap().code(), Some(0));
 }

@@ -42,9 +42,13 @@ async fn tokens_in_mongodb_are_made_revoked_and_sealed_beside_a_running_server()
     let mut server = with_tokens_in(&scratch).start().await;
     server.logs("there is no administrator").await;
     server.logs("plain text").await;
-    assert!(!server.stdout().contains("admin token") && !server.setup().data().join("admin-credential").exists());
+    assert!(
+        !server.stdout().contains("admin token")
+            && !server.setup().data().join("admin-credential").exists()
+    );
     // What is open on a machine's own store is not open on one that others share.
-    let open = http::post(server.api(), "/user/create_token", &json!({ "uid": "anna" })).await.json();
+    let open =
+        http::post(server.api(), "/user/create_token", &json!({ "uid": "anna" })).await.json();
     assert_eq!(open["meta"]["msg"], "require permission", "{open}");
 
     let ops = ran(&server, &["admin", "create", "ops"]).await.succeeds().trim().to_owned();
@@ -54,7 +58,10 @@ async fn tokens_in_mongodb_are_made_revoked_and_sealed_beside_a_running_server()
     let mut signed_in = server.guest().await;
     signed_in.sign_in("bert", &bert).await;
     let said = ran(&server, &["token", "revoke", "bert"]).await;
-    assert!(said.succeeds().starts_with("open connections: 1, ended by the server on "), "{said:?}");
+    assert!(
+        said.succeeds().starts_with("open connections: 1, ended by the server on "),
+        "{said:?}"
+    );
     let rest = signed_in.rest().await;
     assert!(rest.iter().any(|packet| matches!(packet, Packet::Disconnect)), "{rest:?}");
     assert!(!lets_in(&server, "bert", &bert).await);
@@ -76,7 +83,11 @@ async fn tokens_in_mongodb_are_made_revoked_and_sealed_beside_a_running_server()
     server.restart().await;
     assert!(lets_in(&server, "anna", &anna).await);
     assert_eq!(server.terminate().await, 0);
-    assert!(!server.stderr().contains("plain text") && !server.stderr().contains("no administrator"), "{}", server.stderr());
+    assert!(
+        !server.stderr().contains("plain text") && !server.stderr().contains("no administrator"),
+        "{}",
+        server.stderr()
+    );
 }
 
 #[tokio::test]
@@ -84,13 +95,22 @@ async fn a_mongodb_that_cannot_be_used_is_told_in_time() {
     let scratch = Scratch::new();
     let deserted = Deserted::new();
     let unreachable = format!("mongodb://anna:s3cret@{}/", deserted.address());
-    for (url, said) in [(scratch.url_with("nobody:s3cret@", ""), "refuses this user or password"), (unreachable, "no MongoDB answers")] {
-        for arguments in [&["all"][..], &["token", "create", "anna"], &["admin", "list"], &["token", "seal"]] {
+    for (url, said) in [
+        (scratch.url_with("nobody:s3cret@", ""), "refuses this user or password"),
+        (unreachable, "no MongoDB answers"),
+    ] {
+        for arguments in
+            [&["all"][..], &["token", "create", "anna"], &["admin", "list"], &["token", "seal"]]
+        {
             let begin = Instant::now();
             let setup = Setup::new().env("AO_STORE__TOKENS", &url).env("AO_STORE__DEADLINE", "2s");
             let ran = setup.args(arguments.iter().copied()).run().await;
             ran.fails(NO_STORE, &[said, "AO_STORE__TOKENS", "://***@"]);
-            assert!(begin.elapsed() < Duration::from_secs(60), "{arguments:?} took {:?}", begin.elapsed()); // not for ever
+            assert!(
+                begin.elapsed() < Duration::from_secs(60),
+                "{arguments:?} took {:?}",
+                begin.elapsed()
+            ); // not for ever
             assert!(!format!("{ran:?}").contains("s3cret"), "{ran:?}");
         }
     }
@@ -106,32 +126,59 @@ struct Guarded {
 
 impl Guarded {
     async fn start() -> Guarded {
-        let program =
-            std::env::var_os("MONGOD_BIN").expect("MONGOD_BIN names no mongod: run the tests with scripts/test, which installs one");
+        let program = std::env::var_os("MONGOD_BIN").expect(
+            "MONGOD_BIN names no mongod: run the tests with scripts/test, which installs one",
+        );
         let folder = tempfile::tempdir().unwrap();
         let port = ports::free();
         let process = tokio::process::Command::new(program)
-            .args(["--auth", "--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--port", &port.to_string()])
+            .args([
+                "--auth",
+                "--bind_ip",
+                "127.0.0.1",
+                "--nounixsocket",
+                "--wiredTigerCacheSizeGB",
+                "0.25",
+                "--port",
+                &port.to_string(),
+            ])
             .arg("--dbpath")
             .arg(folder.path())
             .stdout(std::process::Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        // The first user may be made from the same machine; the driver waits until the server is there.
-        let nobody = ::mongodb::Client::with_uri_str(format!("mongodb://127.0.0.1:{port}/?directConnection=true")).await.unwrap();
+        // The first user may be made from the same machine; the driver waits until the server is
+        // there.
+        let nobody = ::mongodb::Client::with_uri_str(format!(
+            "mongodb://127.0.0.1:{port}/?directConnection=true"
+        ))
+        .await
+        .unwrap();
         let root = doc! { "createUser": "root", "pwd": "r00t", "roles": [{ "role": "root", "db": "admin" }] };
         nobody.database("admin").run_command(root).await.unwrap();
-        let admin = ::mongodb::Client::with_uri_str(format!("mongodb://root:r00t@127.0.0.1:{port}/?directConnection=true")).await.unwrap();
+        let admin = ::mongodb::Client::with_uri_str(format!(
+            "mongodb://root:r00t@127.0.0.1:{port}/?directConnection=true"
+        ))
+        .await
+        .unwrap();
         Guarded { _process: process, _folder: folder, port, admin }
     }
 
     /// A user who may do these things in `account`, and the URL for it.
     async fn user(&self, name: &str, actions: &[&str]) -> String {
         let database = self.admin.database("admin");
-        let privileges = vec![doc! { "resource": { "db": "account", "collection": "" }, "actions": actions.to_vec() }];
-        database.run_command(doc! { "createRole": name, "privileges": privileges, "roles": [] }).await.unwrap();
-        database.run_command(doc! { "createUser": name, "pwd": "s3cret", "roles": [name] }).await.unwrap();
+        let privileges = vec![
+            doc! { "resource": { "db": "account", "collection": "" }, "actions": actions.to_vec() },
+        ];
+        database
+            .run_command(doc! { "createRole": name, "privileges": privileges, "roles": [] })
+            .await
+            .unwrap();
+        database
+            .run_command(doc! { "createUser": name, "pwd": "s3cret", "roles": [name] })
+            .await
+            .unwrap();
         format!("mongodb://{name}:s3cret@127.0.0.1:{}/?authSource=admin", self.port)
     }
 }
@@ -140,12 +187,16 @@ impl Guarded {
 async fn without_the_right_to_make_an_index_there_has_to_be_one() {
     let mongo = Guarded::start().await;
     let writer = mongo.user("writer", &["find", "insert", "update", "remove", "listIndexes"]).await;
-    let create = |url: &str, uid: &str| Setup::new().env("AO_STORE__TOKENS", url).args(["token", "create", uid]);
+    let create = |url: &str, uid: &str| {
+        Setup::new().env("AO_STORE__TOKENS", url).args(["token", "create", uid])
+    };
     let refused = create(&writer, "anna").run().await;
     refused.fails(NO_STORE, &["index", "users", "://***@"]);
     assert!(!format!("{refused:?}").contains("s3cret"), "{refused:?}");
 
-    let owner = mongo.user("owner", &["find", "insert", "update", "remove", "listIndexes", "createIndex"]).await;
+    let owner = mongo
+        .user("owner", &["find", "insert", "update", "remove", "listIndexes", "createIndex"])
+        .await;
     create(&owner, "anna").run().await.succeeds();
     create(&writer, "bert").run().await.succeeds();
 }

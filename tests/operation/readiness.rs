@@ -31,7 +31,10 @@ async fn stores(client: &Client, id: &str) -> bool {
 #[tokio::test]
 async fn a_server_on_a_full_disk_is_not_ready_and_is_again_when_there_is_room() {
     for durability in ["process", "power"] {
-        let setup = Setup::new().env("AO_STORE__PATIENCE", "1s").env("AO_STORE__DURABILITY", durability).may_be_limited();
+        let setup = Setup::new()
+            .env("AO_STORE__PATIENCE", "1s")
+            .env("AO_STORE__DURABILITY", durability)
+            .may_be_limited();
         let mut server = setup.start().await;
         let anna = server.member("anna", "attic").await;
         assert!(stores(&anna, "before").await);

@@ -1,5 +1,6 @@
-//! TLS by certificate and key files: what operators do and get wrong, and what strangers send. That clients find everything as without it
-//! is shown by the tests of bad input, which run once more with TLS in between, and by real clients.
+//! TLS by certificate and key files: what operators do and get wrong, and what strangers send. That
+//! clients find everything as without it is shown by the tests of bad input, which run once more
+//! with TLS in between, and by real clients.
 use std::{fs, path::Path};
 
 use tokio::{
@@ -19,7 +20,8 @@ use crate::{
 /// The answer to a request under TLS.
 async fn ask(server: &Server, what: &str, certificate: &Path, path: &str) -> String {
     let mut stream = tls::connect(server.own_address(what), certificate).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", tls::NAME);
+    let request =
+        format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", tls::NAME);
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     // Without the goodbye of TLS this is an error.
@@ -29,12 +31,16 @@ async fn ask(server: &Server, what: &str, certificate: &Path, path: &str) -> Str
 
 #[tokio::test]
 async fn socket_io_and_administration_have_one_certificate_and_the_api_its_own() {
-    let setup = Setup::new().env("AO_ADMIN__LISTEN", "127.0.0.1:0").under_tls("websocket").under_tls("api");
+    let setup =
+        Setup::new().env("AO_ADMIN__LISTEN", "127.0.0.1:0").under_tls("websocket").under_tls("api");
     let server = setup.start().await;
     let certificate = |what| server.setup().certificate(what);
     for (what, other) in [("websocket", "api"), ("admin", "api"), ("api", "websocket")] {
         assert!(server.stdout().contains(&format!("{what} https://")), "{what}");
-        assert!(ask(&server, what, &certificate(what), "/livez").await.starts_with("HTTP/1.1 200 "), "{what}");
+        assert!(
+            ask(&server, what, &certificate(what), "/livez").await.starts_with("HTTP/1.1 200 "),
+            "{what}"
+        );
         tls::connect(server.own_address(what), &certificate(other)).await.unwrap_err();
     }
     assert!(server.stdout().contains("demo http://"), "only for visitors of this machine");
@@ -55,7 +61,10 @@ async fn files_that_cannot_be_used_are_named() {
     let other_key = good.scratch().join("other-key.pem").to_str().unwrap().to_owned();
     let certificate = good.certificate("websocket").to_str().unwrap().to_owned();
     let absent = good.scratch().join("absent.pem").to_str().unwrap().to_owned();
-    let (empty, garbage) = (file("empty.pem", ""), file("garbage.pem", "-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n"));
+    let (empty, garbage) = (
+        file("empty.pem", ""),
+        file("garbage.pem", "-----BEGIN CERTIFICATE-----\nbm8=\n-----END CERTIFICATE-----\n"),
+    );
     for (setting, path, said) in [
         ("AO_WEBSOCKET__TLS_CERTIFICATE", &absent, "No such file"),
         ("AO_WEBSOCKET__TLS_KEY", &absent, "No such file"),
@@ -66,13 +75,25 @@ async fn files_that_cannot_be_used_are_named() {
         ("AO_WEBSOCKET__TLS_KEY", &other_key, "is not that of the first certificate"),
     ] {
         let setup = good.clone().env(setting, path.as_str());
-        setup.clone().args(["check-config"]).run().await.fails(WRONG_CONFIGURATION, &[path, said, setting]);
+        setup
+            .clone()
+            .args(["check-config"])
+            .run()
+            .await
+            .fails(WRONG_CONFIGURATION, &[path, said, setting]);
         let ran = setup.run().await;
         ran.fails(WRONG_CONFIGURATION, &[path, said, setting]);
         assert_eq!(ran.stdout, "", "nothing is announced");
     }
-    let said = ["AO_WEBSOCKET__TLS_KEY", "websocket.tls_key is of no use without websocket.tls_certificate"];
-    good.clone().without("AO_WEBSOCKET__TLS_CERTIFICATE").run().await.fails(WRONG_CONFIGURATION, &said);
+    let said = [
+        "AO_WEBSOCKET__TLS_KEY",
+        "websocket.tls_key is of no use without websocket.tls_certificate",
+    ];
+    good.clone()
+        .without("AO_WEBSOCKET__TLS_CERTIFICATE")
+        .run()
+        .await
+        .fails(WRONG_CONFIGURATION, &said);
     good.args(["check-config"]).run().await.succeeds();
 }
 
@@ -80,7 +101,10 @@ async fn files_that_cannot_be_used_are_named() {
 #[tokio::test]
 async fn a_renewed_certificate_is_taken_in_while_clients_stay() {
     let mut server = Setup::new().under_tls("websocket").start().await;
-    let (certificate, key) = (server.setup().certificate("websocket"), server.setup().scratch().join("websocket-key.pem"));
+    let (certificate, key) = (
+        server.setup().certificate("websocket"),
+        server.setup().scratch().join("websocket-key.pem"),
+    );
     let old = server.setup().scratch().join("old.pem");
     fs::copy(&certificate, &old).unwrap();
     let ann = server.member("ann", "hall").await;
@@ -112,7 +136,8 @@ async fn health_asks_under_tls() {
 /// Plain HTTP, half a handshake, nothing at all: each loses its own connection and nothing else.
 #[tokio::test]
 async fn who_does_not_speak_tls_is_turned_away() {
-    let server = Setup::new().under_tls("websocket").env("AO_WEBSOCKET__HEADER_TIMEOUT", "1s").start().await;
+    let server =
+        Setup::new().under_tls("websocket").env("AO_WEBSOCKET__HEADER_TIMEOUT", "1s").start().await;
     let ann = server.member("ann", "hall").await;
     let hello_without_end = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC, 3, 3];
     for bytes in [&b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n"[..], &hello_without_end, b"\0", b""] {
@@ -123,7 +148,10 @@ async fn who_does_not_speak_tls_is_turned_away() {
         assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
     }
     // Under TLS, but then no request.
-    let mut stream = tls::connect(server.own_address("websocket"), &server.setup().certificate("websocket")).await.unwrap();
+    let mut stream =
+        tls::connect(server.own_address("websocket"), &server.setup().certificate("websocket"))
+            .await
+            .unwrap();
     let mut answer = Vec::new();
     let _ = soon("the end of the connection", stream.read_to_end(&mut answer)).await;
     assert_eq!(answer, b"");

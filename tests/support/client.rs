@@ -1,5 +1,6 @@
-//! A socket.io client made by hand (engine.io 4, websocket only), which shows every packet: the wire is what is tested, so nothing may
-//! hide it. One task reads, answers pings and hands acknowledgements to those who wait for them.
+//! A socket.io client made by hand (engine.io 4, websocket only), which shows every packet: the
+//! wire is what is tested, so nothing may hide it. One task reads, answers pings and hands
+//! acknowledgements to those who wait for them.
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -56,12 +57,14 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// An event without an acknowledgement. On a closed connection it is lost, as it would be with any client.
+    /// An event without an acknowledgement. On a closed connection it is lost, as it would be with
+    /// any client.
     pub fn emit(&self, event: &str, payload: &Value) {
         self.raw(format!("42{}", json!([event, payload])));
     }
 
-    /// An event; the answer's first argument arrives later, or an error when the connection ends before.
+    /// An event; the answer's first argument arrives later, or an error when the connection ends
+    /// before.
     pub fn request(&self, event: &str, payload: &Value) -> oneshot::Receiver<Value> {
         let (answer, answered) = oneshot::channel();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -86,15 +89,19 @@ impl Sender {
 impl Client {
     /// Connects, and enters the main namespace.
     pub async fn connect(address: SocketAddr) -> Client {
-        soon("a socket.io connection", Client::try_connect(address)).await.unwrap_or_else(|e| panic!("{address}: {e}"))
+        soon("a socket.io connection", Client::try_connect(address))
+            .await
+            .unwrap_or_else(|e| panic!("{address}: {e}"))
     }
 
     /// As [`Client::connect`], for a server that may refuse.
     pub async fn try_connect(address: SocketAddr) -> Result<Client, String> {
         let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
-        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.map_err(|e| e.to_string())?;
+        let (mut socket, _) =
+            tokio_tungstenite::connect_async(url).await.map_err(|e| e.to_string())?;
         let open = text(&mut socket).await?;
-        let open = open.strip_prefix('0').ok_or_else(|| format!("no engine.io open packet: {open}"))?;
+        let open =
+            open.strip_prefix('0').ok_or_else(|| format!("no engine.io open packet: {open}"))?;
         let sid_of = |json: &str| -> Result<String, String> {
             let object: Value = serde_json::from_str(json).map_err(|e| e.to_string())?;
             object["sid"].as_str().map(str::to_owned).ok_or_else(|| format!("no sid: {json}"))
@@ -102,14 +109,21 @@ impl Client {
         let engine_sid = sid_of(open)?;
         socket.send(Message::text("40")).await.map_err(|e| e.to_string())?;
         let connected = text(&mut socket).await?;
-        let connected = connected.strip_prefix("40").ok_or_else(|| format!("no connect packet: {connected}"))?;
+        let connected = connected
+            .strip_prefix("40")
+            .ok_or_else(|| format!("no connect packet: {connected}"))?;
         let sid = sid_of(connected)?;
 
         let (frames, outgoing) = mpsc::unbounded_channel();
         let (packet, packets) = mpsc::unbounded_channel();
         let pending: Pending = Arc::new(Mutex::new(Some(HashMap::new())));
         tokio::spawn(drive(socket, frames.downgrade(), outgoing, packet, pending.clone()));
-        Ok(Client { sender: Sender { frames, pending, next: Arc::default() }, packets, sid, engine_sid })
+        Ok(Client {
+            sender: Sender { frames, pending, next: Arc::default() },
+            packets,
+            sid,
+            engine_sid,
+        })
     }
 
     /// The sending half.
@@ -125,7 +139,9 @@ impl Client {
     /// An event; the value that acknowledges it.
     pub async fn emit_with_ack(&self, event: &str, payload: &Value) -> Value {
         let answer = self.sender.request(event, payload);
-        soon(format!("the acknowledgement of {event}"), answer).await.unwrap_or_else(|_| panic!("{event}: the connection ended"))
+        soon(format!("the acknowledgement of {event}"), answer)
+            .await
+            .unwrap_or_else(|_| panic!("{event}: the connection ended"))
     }
 
     /// Any text frame, as it is.
@@ -200,7 +216,10 @@ impl Client {
     pub async fn close(self) {
         let Client { sender, mut packets, .. } = self;
         sender.frame(Message::Close(None));
-        soon("the end of the connection", async { while packets.recv().await.is_some_and(|p| p != Packet::Closed) {} }).await;
+        soon("the end of the connection", async {
+            while packets.recv().await.is_some_and(|p| p != Packet::Closed) {}
+        })
+        .await;
     }
 }
 
@@ -208,7 +227,9 @@ impl Client {
 async fn text(socket: &mut Socket) -> Result<String, String> {
     loop {
         match socket.next().await {
-            Some(Ok(Message::Text(text))) if text.as_str() == "2" => socket.send(Message::text("3")).await.map_err(|e| e.to_string())?,
+            Some(Ok(Message::Text(text))) if text.as_str() == "2" => {
+                socket.send(Message::text("3")).await.map_err(|e| e.to_string())?
+            }
             Some(Ok(Message::Text(text))) => return Ok(text.to_string()),
             Some(Ok(other)) => return Err(format!("no text frame: {other:?}")),
             Some(Err(error)) => return Err(error.to_string()),
@@ -258,7 +279,10 @@ async fn drive(
 }
 
 fn receive(text: &str, packets: &mpsc::UnboundedSender<Packet>, pending: &Pending) {
-    let parse = |json: &str| serde_json::from_str::<Value>(json).unwrap_or_else(|e| panic!("the server sent {text:?}: {e}"));
+    let parse = |json: &str| {
+        serde_json::from_str::<Value>(json)
+            .unwrap_or_else(|e| panic!("the server sent {text:?}: {e}"))
+    };
     let packet = if let Some(rest) = text.strip_prefix("43") {
         let (id, json) = rest.split_at(rest.find('[').expect("an acknowledgement with arguments"));
         let id = id.parse().expect("the number of an acknowledgement");
@@ -272,7 +296,10 @@ fn receive(text: &str, packets: &mpsc::UnboundedSender<Packet>, pending: &Pendin
         }
     } else if let Some(json) = text.strip_prefix("42") {
         let mut event = parse(json);
-        Packet::Event(event[0].as_str().expect("the name of an event").to_owned(), event.get_mut(1).map_or(Value::Null, Value::take))
+        Packet::Event(
+            event[0].as_str().expect("the name of an event").to_owned(),
+            event.get_mut(1).map_or(Value::Null, Value::take),
+        )
     } else if text == "41" {
         Packet::Disconnect
     } else {

@@ -1,4 +1,5 @@
-//! A MongoDB database that ends with the test. Shared with the store's own tests, so it knows nothing of the rest.
+//! A MongoDB database that ends with the test. Shared with the store's own tests, so it knows
+//! nothing of the rest.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use mongodb::{
@@ -15,7 +16,9 @@ pub struct Scratch {
 
 impl Scratch {
     pub fn new() -> Scratch {
-        let server = std::env::var("MONGODB_URL").expect("MONGODB_URL names no MongoDB: run the tests with scripts/test, which starts one");
+        let server = std::env::var("MONGODB_URL").expect(
+            "MONGODB_URL names no MongoDB: run the tests with scripts/test, which starts one",
+        );
         let name = format!("ao_test_{}", ObjectId::new().to_hex());
         Scratch { url: with_database(&server, &name), name }
     }
@@ -42,7 +45,11 @@ fn with_database(server: &str, name: &str) -> String {
     let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
     let (host, database) = place.split_once('/').unwrap_or((place, ""));
     let source = if database.is_empty() { "admin" } else { database };
-    let source = if host.contains('@') && !options.contains("authSource=") { format!("&authSource={source}") } else { String::new() };
+    let source = if host.contains('@') && !options.contains("authSource=") {
+        format!("&authSource={source}")
+    } else {
+        String::new()
+    };
     format!("{scheme}://{host}/{name}?{options}{source}").replace("?&", "?")
 }
 
@@ -51,10 +58,16 @@ impl Drop for Scratch {
         // A test's own runtime can't be waited on here.
         let (url, name) = (self.url.clone(), self.name.clone());
         let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async { Client::with_uri_str(&url).await?.database(&name).drop().await })
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime
+                .block_on(async { Client::with_uri_str(&url).await?.database(&name).drop().await })
         });
         let dropped = dropped.join();
-        assert!(std::thread::panicking() || matches!(dropped, Ok(Ok(()))), "the database {} is left behind", self.name);
+        assert!(
+            std::thread::panicking() || matches!(dropped, Ok(Ok(()))),
+            "the database {} is left behind",
+            self.name
+        );
     }
 }

@@ -21,13 +21,18 @@ pub struct Answer {
 impl Answer {
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().filter_map(|line| line.split_once(": ")).find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     /// The body as JSON.
     #[track_caller]
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("no JSON ({e}): {:?}", self.body))
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|e| panic!("no JSON ({e}): {:?}", self.body))
     }
 }
 
@@ -42,15 +47,24 @@ pub async fn post(address: SocketAddr, path: &str, body: &Value) -> Answer {
 }
 
 /// Any request.
-pub async fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+pub async fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let headers: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let length = body.len();
-    let text =
-        format!("{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}");
+    let text = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+    );
     raw(address, text.as_bytes()).await.unwrap_or_else(|e| panic!("{method} {path}: {e}"))
 }
 
-/// Sends bytes as they are, and reads until the server closes. An error where the connection fails or the answer is no HTTP.
+/// Sends bytes as they are, and reads until the server closes. An error where the connection fails
+/// or the answer is no HTTP.
 pub async fn raw(address: SocketAddr, bytes: &[u8]) -> std::io::Result<Answer> {
     soon(format!("an answer of {address}"), async {
         let mut stream = TcpStream::connect(address).await?;
@@ -62,7 +76,11 @@ pub async fn raw(address: SocketAddr, bytes: &[u8]) -> std::io::Result<Answer> {
         let (head, body) = text.split_once("\r\n\r\n").ok_or_else(broken)?;
         let status = head.split(' ').nth(1).and_then(|s| s.parse().ok()).ok_or_else(broken)?;
         let head = head.to_owned();
-        let body = if head.to_ascii_lowercase().contains("\r\ntransfer-encoding: chunked") { unchunk(body) } else { body.to_owned() };
+        let body = if head.to_ascii_lowercase().contains("\r\ntransfer-encoding: chunked") {
+            unchunk(body)
+        } else {
+            body.to_owned()
+        };
         Ok(Answer { status, head, body })
     })
     .await

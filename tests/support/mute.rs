@@ -1,4 +1,5 @@
-//! A way to a server on which answers can get lost: what clients send arrives, what comes back does not.
+//! A way to a server on which answers can get lost: what clients send arrives, what comes back does
+//! not.
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering::SeqCst},
@@ -28,13 +29,18 @@ impl Mute {
     pub async fn before(server: String) -> Mute {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let (muted, deaf, cut) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)), watch::Sender::new(0));
+        let (muted, deaf, cut) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicBool::new(false)),
+            watch::Sender::new(0),
+        );
         let this = Mute { address, muted: muted.clone(), deaf: deaf.clone(), cut: cut.clone() };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 // Without a server the client is let go at once.
                 let Ok(server) = TcpStream::connect(&server).await else { continue };
-                let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+                let ((from_client, to_client), (from_server, to_server)) =
+                    (client.into_split(), server.into_split());
                 let (muted, deaf, mut cut) = (muted.clone(), deaf.clone(), cut.subscribe());
                 let listens = Arc::new(AtomicBool::new(false));
                 cut.borrow_and_update();
@@ -62,7 +68,8 @@ impl Mute {
         self.muted.store(true, SeqCst);
     }
 
-    /// From now on nothing comes through to those who listen, who don't notice: their connections are half open.
+    /// From now on nothing comes through to those who listen, who don't notice: their connections
+    /// are half open.
     pub fn mute_listeners(&self) {
         self.deaf.store(true, SeqCst);
     }

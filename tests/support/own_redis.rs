@@ -1,5 +1,5 @@
-//! A Redis server of one test alone, which may be killed, paused, starved and started again. The program is the one that `REDIS_SERVER_BIN`
-//! names, or the one on PATH.
+//! A Redis server of one test alone, which may be killed, paused, starved and started again. The
+//! program is the one that `REDIS_SERVER_BIN` names, or the one on PATH.
 use std::{path::Path, process::Stdio, time::Duration};
 
 use redis::{Cmd, FromRedisValue, aio::MultiplexedConnection};
@@ -8,7 +8,8 @@ use tokio::process::{Child, Command};
 
 use super::{ports, soon};
 
-/// Ports that are tried: nobody can promise that a free one stays free until somebody listens there.
+/// Ports that are tried: nobody can promise that a free one stays free until somebody listens
+/// there.
 const PORTS: u32 = 20;
 
 /// A Redis server and its scratch folder. Both end with the test.
@@ -33,12 +34,22 @@ impl OwnRedis {
 
     /// Lets in whoever has this password.
     pub async fn locked(password: &'static str) -> OwnRedis {
-        Self::start(Some(password), &["--save", "", "--appendonly", "no", "--requirepass", password]).await
+        Self::start(
+            Some(password),
+            &["--save", "", "--appendonly", "no", "--requirepass", password],
+        )
+        .await
     }
 
     async fn start(password: Option<&'static str>, options: &[&str]) -> OwnRedis {
         let options = options.iter().map(|&option| option.to_owned()).collect();
-        let mut this = OwnRedis { folder: tempfile::tempdir().unwrap(), options, password, port: 0, process: None };
+        let mut this = OwnRedis {
+            folder: tempfile::tempdir().unwrap(),
+            options,
+            password,
+            port: 0,
+            process: None,
+        };
         for _ in 0..PORTS {
             this.port = ports::free();
             if this.listens().await {
@@ -55,12 +66,27 @@ impl OwnRedis {
     fn spawn(&self) -> Child {
         let program = std::env::var_os("REDIS_SERVER_BIN").unwrap_or_else(|| "redis-server".into());
         let mut command = Command::new(&program);
-        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no"]);
-        command.arg("--dir").arg(self.folder.path()).arg("--logfile").arg(self.folder.path().join("log")).args(&self.options);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        command.args([
+            "--port",
+            &self.port.to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--daemonize",
+            "no",
+        ]);
         command
-            .spawn()
-            .unwrap_or_else(|e| panic!("{}: {e}; run the tests with scripts/test, which installs it", Path::new(&program).display()))
+            .arg("--dir")
+            .arg(self.folder.path())
+            .arg("--logfile")
+            .arg(self.folder.path().join("log"))
+            .args(&self.options);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        command.spawn().unwrap_or_else(|e| {
+            panic!(
+                "{}: {e}; run the tests with scripts/test, which installs it",
+                Path::new(&program).display()
+            )
+        })
     }
 
     /// Starts it, and waits until it answers. False: it ended instead.
@@ -118,7 +144,9 @@ impl OwnRedis {
     pub async fn send<T: FromRedisValue>(&self, words: &[&str]) -> T {
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
-        soon(format!("the answer of Redis to {words:?}"), self.try_run(&command)).await.unwrap_or_else(|e| panic!("{words:?}: {e}"))
+        soon(format!("the answer of Redis to {words:?}"), self.try_run(&command))
+            .await
+            .unwrap_or_else(|e| panic!("{words:?}: {e}"))
     }
 
     /// A number out of INFO.
@@ -130,7 +158,10 @@ impl OwnRedis {
 
     fn signal(&self, name: &str) {
         let pid = self.process.as_ref().and_then(Child::id).expect("redis-server runs");
-        let sent = std::process::Command::new("sh").args(["-c", &format!("kill -s {name} {pid}")]).status().unwrap();
+        let sent = std::process::Command::new("sh")
+            .args(["-c", &format!("kill -s {name} {pid}")])
+            .status()
+            .unwrap();
         assert!(sent.success(), "kill -s {name}");
     }
 

@@ -1,5 +1,5 @@
-//! The binary under test as a process of its own, on free ports and a fresh data folder. When a test fails, what the server said is
-//! printed.
+//! The binary under test as a process of its own, on free ports and a fresh data folder. When a
+//! test fails, what the server said is printed.
 use std::{
     collections::HashMap,
     ffi::OsString,
@@ -46,19 +46,25 @@ impl Setup {
     pub fn new() -> Setup {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let data = folder.path().join("data").to_str().unwrap().to_owned();
-        let mut setup = Setup { folder, environment: Vec::new(), arguments: Vec::new(), beforehand: None };
+        let mut setup =
+            Setup { folder, environment: Vec::new(), arguments: Vec::new(), beforehand: None };
         for listener in ["AO_WEBSOCKET__LISTEN", "AO_API__LISTEN", "AO_DEMO__LISTEN"] {
             setup = setup.env(listener, "127.0.0.1:0");
         }
         let setup = setup.env("AO_STORE__PATH", data);
         // The same tests once more, with TLS in between.
-        if std::env::var_os("TEST_UNDER_TLS").is_some() { setup.under_tls("websocket") } else { setup }
+        if std::env::var_os("TEST_UNDER_TLS").is_some() {
+            setup.under_tls("websocket")
+        } else {
+            setup
+        }
     }
 
-    /// With a fresh certificate of its own for the listener `websocket` (and for `admin`) or `api`. Clients get there through a tunnel and
-    /// notice nothing.
+    /// With a fresh certificate of its own for the listener `websocket` (and for `admin`) or `api`.
+    /// Clients get there through a tunnel and notice nothing.
     pub fn under_tls(self, what: &str) -> Setup {
-        let [certificate, key] = ["certificate", "key"].map(|name| self.folder.path().join(format!("{what}-{name}.pem")));
+        let [certificate, key] = ["certificate", "key"]
+            .map(|name| self.folder.path().join(format!("{what}-{name}.pem")));
         tls::issue(&certificate, &key);
         let section = what.to_uppercase();
         self.env(&format!("AO_{section}__TLS_CERTIFICATE"), certificate.to_str().unwrap())
@@ -67,7 +73,8 @@ impl Setup {
 
     /// The certificate of a listener.
     pub fn certificate(&self, what: &str) -> PathBuf {
-        let setting = if what == "api" { "AO_API__TLS_CERTIFICATE" } else { "AO_WEBSOCKET__TLS_CERTIFICATE" };
+        let setting =
+            if what == "api" { "AO_API__TLS_CERTIFICATE" } else { "AO_WEBSOCKET__TLS_CERTIFICATE" };
         PathBuf::from(self.value(setting).expect("a certificate"))
     }
 
@@ -95,7 +102,8 @@ impl Setup {
         Setup { beforehand: Some(format!("ulimit -n {descriptors}")), ..self }
     }
 
-    /// A process whose files may be kept from growing ([`Server::limit_files`]): the kernel would end any other for that.
+    /// A process whose files may be kept from growing ([`Server::limit_files`]): the kernel would
+    /// end any other for that.
     pub fn may_be_limited(self) -> Setup {
         Setup { beforehand: Some("trap '' XFSZ".to_owned()), ..self }
     }
@@ -121,20 +129,33 @@ impl Setup {
         if let Some(shell) = &self.beforehand {
             command.args(["-c", &format!("{shell} && exec \"$0\" \"$@\""), BINARY]);
         }
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AO_")) {
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AO_"))
+        {
             command.env_remove(name);
         }
         command.env_remove("NODE_ENV").env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
         command.envs(self.environment.iter().map(|(n, v)| (n, v)));
-        command.args(&self.arguments).current_dir(self.folder.path()).stdin(Stdio::null()).kill_on_drop(true);
+        command
+            .args(&self.arguments)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
         command
     }
 
     /// Runs a command to its end.
     pub async fn run(&self) -> Ran {
-        let output: Output = soon(format!("the end of {:?}", self.arguments), self.command().output()).await.unwrap();
+        let output: Output =
+            soon(format!("the end of {:?}", self.arguments), self.command().output())
+                .await
+                .unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        Ran { code: output.status.code().expect("an exit code"), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Ran {
+            code: output.status.code().expect("an exit code"),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
     }
 
     /// Starts a server, and waits until it is ready.
@@ -158,7 +179,13 @@ impl Setup {
 
     fn launch_as(self, spawn: impl FnOnce(&Setup) -> Process) -> Server {
         let process = spawn(&self);
-        Server { setup: self, process, addresses: HashMap::new(), tunnels: HashMap::new(), tokens: Mutex::default() }
+        Server {
+            setup: self,
+            process,
+            addresses: HashMap::new(),
+            tunnels: HashMap::new(),
+            tokens: Mutex::default(),
+        }
     }
 
     /// The listeners that this command line asks for.
@@ -206,7 +233,8 @@ impl Ran {
     }
 }
 
-/// Lines that a process writes, as far as they came. Read by a thread, so none is lost when a test fails and its runtime stops.
+/// Lines that a process writes, as far as they came. Read by a thread, so none is lost when a test
+/// fails and its runtime stops.
 struct Lines {
     seen: watch::Receiver<Vec<String>>,
     reader: Option<JoinHandle<()>>,
@@ -250,13 +278,15 @@ impl Process {
     fn spawn(setup: &Setup) -> Process {
         let ((out, stdout), (err, stderr)) = (std::io::pipe().unwrap(), std::io::pipe().unwrap());
         // The command owns the writing ends: it must be gone for the reading ones to see the end.
-        let child = setup.command().stdout(stdout).stderr(stderr).spawn().expect("the binary starts");
+        let child =
+            setup.command().stdout(stdout).stderr(stderr).spawn().expect("the binary starts");
         Process { child, stdout: Lines::read(out), stderr: Lines::read(err) }
     }
 
     fn spawn_logging_to(setup: &Setup, stderr: impl Into<Stdio>) -> Process {
         let (out, stdout) = std::io::pipe().unwrap();
-        let child = setup.command().stdout(stdout).stderr(stderr).spawn().expect("the binary starts");
+        let child =
+            setup.command().stdout(stdout).stderr(stderr).spawn().expect("the binary starts");
         Process { child, stdout: Lines::read(out), stderr: Lines::none() }
     }
 }
@@ -270,7 +300,11 @@ impl Drop for Process {
             }
         }
         if std::thread::panicking() {
-            eprintln!("---- the server's stdout\n{}\n---- the server's stderr\n{}\n----", self.stdout.text(), self.stderr.text());
+            eprintln!(
+                "---- the server's stdout\n{}\n---- the server's stderr\n{}\n----",
+                self.stdout.text(),
+                self.stderr.text()
+            );
         }
     }
 }
@@ -301,12 +335,18 @@ impl Server {
             let address = address.parse().unwrap_or_else(|e| panic!("{line}: {e}"));
             self.addresses.insert(what, address);
             if scheme == "https" {
-                self.tunnels.insert(what, tls::Tunnel::to(address, &self.setup.certificate(what)).await);
+                self.tunnels
+                    .insert(what, tls::Tunnel::to(address, &self.setup.certificate(what)).await);
             }
         }
-        // What is announced is ready, by promise of the server; this is where it would be found out.
+        // What is announced is ready, by promise of the server; this is where it would be found
+        // out.
         for what in self.addresses.keys() {
-            assert_eq!(http::get(self.address(what), "/readyz").await.status, 200, "readiness of {what}");
+            assert_eq!(
+                http::get(self.address(what), "/readyz").await.status,
+                200,
+                "readiness of {what}"
+            );
         }
     }
 
@@ -361,8 +401,11 @@ impl Server {
 
     /// Uid and token of the administrator of the first start.
     pub fn admin(&self) -> (String, String) {
-        let text = std::fs::read_to_string(self.setup.data().join("admin-credential")).expect("the first administrator's credential");
-        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).expect(name).to_owned();
+        let text = std::fs::read_to_string(self.setup.data().join("admin-credential"))
+            .expect("the first administrator's credential");
+        let field = |name: &str| {
+            text.lines().find_map(|line| line.strip_prefix(name)).expect(name).to_owned()
+        };
         (field("uid: "), field("token: "))
     }
 
@@ -379,7 +422,10 @@ impl Server {
     /// Makes a token over the API.
     pub async fn create_token(&self, uid: &str) -> String {
         let answer = http::post(self.api(), "/user/create_token", &json!({ "uid": uid })).await;
-        answer.json()["data"]["token"].as_str().unwrap_or_else(|| panic!("no token: {}", answer.body)).to_owned()
+        answer.json()["data"]["token"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no token: {}", answer.body))
+            .to_owned()
     }
 
     /// A connected client that is nobody yet.
@@ -408,15 +454,23 @@ impl Server {
 
     /// Sends a signal by its name, as an operator would.
     pub fn signal(&self, name: &str) {
-        // The shell's kill, because the crate forbids unsafe code and a crate for one call is too much.
-        let sent = std::process::Command::new("sh").args(["-c", &format!("kill -s {name} {}", self.pid())]).status().unwrap();
+        // The shell's kill, because the crate forbids unsafe code and a crate for one call is too
+        // much.
+        let sent = std::process::Command::new("sh")
+            .args(["-c", &format!("kill -s {name} {}", self.pid())])
+            .status()
+            .unwrap();
         assert!(sent.success(), "kill -s {name}");
     }
 
-    /// None of its files may be written beyond so many bytes; `unlimited`: as much as it likes. What a full disk is like, without one.
+    /// None of its files may be written beyond so many bytes; `unlimited`: as much as it likes.
+    /// What a full disk is like, without one.
     pub fn limit_files(&self, most: &str) {
         let pid = self.pid().to_string();
-        let done = std::process::Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={most}:unlimited")]).status().unwrap();
+        let done = std::process::Command::new("prlimit")
+            .args(["--pid", &pid, &format!("--fsize={most}:unlimited")])
+            .status()
+            .unwrap();
         assert!(done.success(), "prlimit --fsize={most}");
     }
 

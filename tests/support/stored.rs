@@ -23,18 +23,34 @@ impl Stored {
             let offset = inserts.len();
             let encoding = if gzip { json!("gzip") } else { Value::Null };
             let page = reader.sync(&json!({ "offset": offset, "encoding": encoding })).await;
-            let entries = if gzip { unzip(&page) } else { page["data"].as_array().expect("an array").clone() };
-            assert_eq!(page["offset"], offset + entries.len(), "the offset counts what is in the page");
+            let entries = if gzip {
+                unzip(&page)
+            } else {
+                page["data"].as_array().expect("an array").clone()
+            };
+            assert_eq!(
+                page["offset"],
+                offset + entries.len(),
+                "the offset counts what is in the page"
+            );
             gzip = !gzip;
             let (new, rest): (Vec<_>, Vec<_>) = entries.iter().cloned().partition(|m| m["s"] == 0);
-            assert_eq!(entries, [new.clone(), rest.clone()].concat(), "inserts come before updates");
+            assert_eq!(
+                entries,
+                [new.clone(), rest.clone()].concat(),
+                "inserts come before updates"
+            );
             inserts.extend(new);
             updates.extend(rest);
             if page["next"] == 0 {
                 assert!(entries.len() < PAGE + updates.len(), "a full page has a next one");
                 return Stored { inserts, updates };
             }
-            assert_eq!((entries.len(), updates.len()), (PAGE, 0), "a page before the last is full, and of inserts only");
+            assert_eq!(
+                (entries.len(), updates.len()),
+                (PAGE, 0),
+                "a page before the last is full, and of inserts only"
+            );
         }
     }
 }

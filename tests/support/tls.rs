@@ -1,4 +1,5 @@
-//! TLS for tests that know nothing of it: a way in that speaks plain TCP on this side and TLS to the server.
+//! TLS for tests that know nothing of it: a way in that speaks plain TCP on this side and TLS to
+//! the server.
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -32,7 +33,10 @@ pub fn issue(certificate: &Path, key: &Path) {
 }
 
 /// Connects, and trusts this certificate alone.
-pub async fn connect(address: SocketAddr, certificate: &Path) -> std::io::Result<TlsStream<TcpStream>> {
+pub async fn connect(
+    address: SocketAddr,
+    certificate: &Path,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -71,7 +75,8 @@ impl Drop for Tunnel {
     }
 }
 
-/// What one side does, its end and its resets too, the other one sees. A server that reads no more may have something to say.
+/// What one side does, its end and its resets too, the other one sees. A server that reads no more
+/// may have something to say.
 async fn pass(mut client: TcpStream, server: SocketAddr, certificate: PathBuf) {
     let passed = {
         let (mut from_client, mut to_client) = client.split();
@@ -79,13 +84,18 @@ async fn pass(mut client: TcpStream, server: SocketAddr, certificate: PathBuf) {
             Ok(server) => {
                 let (mut from_server, mut to_server) = tokio::io::split(server);
                 let up = async {
-                    let passed = copy(&mut from_client, &mut to_server).await.and(to_server.shutdown().await);
-                    // What comes for a server that takes nothing more goes nowhere: the client, which may send before it reads, must not wait for it.
+                    let passed = copy(&mut from_client, &mut to_server)
+                        .await
+                        .and(to_server.shutdown().await);
+                    // What comes for a server that takes nothing more goes nowhere: the client,
+                    // which may send before it reads, must not wait for it.
                     if passed.is_err() {
                         let _ = copy(&mut from_client, &mut tokio::io::sink()).await;
                     }
                 };
-                let down = async { copy(&mut from_server, &mut to_client).await.and(to_client.shutdown().await) };
+                let down = async {
+                    copy(&mut from_server, &mut to_client).await.and(to_client.shutdown().await)
+                };
                 tokio::select! {
                     end = down => end,
                     never = async { up.await; std::future::pending().await } => never,

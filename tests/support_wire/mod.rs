@@ -1,5 +1,6 @@
-//! What the tests of bad input need beyond `support`: clients of both engine.io versions by both transports that show every packet as
-//! text, frames and bodies byte by byte, and bystanders who notice whatever goes wrong for others.
+//! What the tests of bad input need beyond `support`: clients of both engine.io versions by both
+//! transports that show every packet as text, frames and bodies byte by byte, and bystanders who
+//! notice whatever goes wrong for others.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, to fail is to panic")]
 
@@ -58,7 +59,8 @@ pub fn stranger() -> String {
     format!("mallory-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A server that has patience with clients who take their time between two steps: the tests of its deadlines set their own.
+/// A server that has patience with clients who take their time between two steps: the tests of its
+/// deadlines set their own.
 pub fn patient() -> Setup {
     Setup::new().env("AO_AUTH__TIMEOUT", "120s").env("AO_AUTH__JOIN_TIMEOUT", "120s")
 }

@@ -14,7 +14,8 @@ pub enum Wire {
 pub struct End {
     /// What came before, without the DISCONNECT.
     pub packets: Vec<String>,
-    /// Whether a DISCONNECT was the last packet: the client stays away. Else it comes back by itself.
+    /// Whether a DISCONNECT was the last packet: the client stays away. Else it comes back by
+    /// itself.
     pub refused: bool,
 }
 
@@ -36,7 +37,9 @@ impl Peer {
                 assert!(open.starts_with("0{"), "{open}");
                 Wire::Socket(Box::new(socket))
             }
-            Transport::Polling => Wire::Polling(Polling::open(server.websocket(), way.version).await),
+            Transport::Polling => {
+                Wire::Polling(Polling::open(server.websocket(), way.version).await)
+            }
         };
         Peer::of(way, wire)
     }
@@ -67,7 +70,8 @@ impl Peer {
     pub async fn authenticate(&mut self, server: &Server) {
         self.uid = super::stranger();
         let token = server.token(&self.uid).await;
-        self.send(format!(r#"42["authenticate",{{"uid":"{}","token":"{token}"}}]"#, self.uid)).await;
+        self.send(format!(r#"42["authenticate",{{"uid":"{}","token":"{token}"}}]"#, self.uid))
+            .await;
         self.expect(r#"42["authenticate",{"status":0,"data":"auth success"}]"#).await;
     }
 
@@ -81,7 +85,8 @@ impl Peer {
         self.send_all(&[packet.into()]).await;
     }
 
-    /// Sends packets in one go. On an ended connection they are lost: that it ended is what its reader learns.
+    /// Sends packets in one go. On an ended connection they are lost: that it ended is what its
+    /// reader learns.
     pub async fn send_all(&mut self, packets: &[String]) {
         match &mut self.wire {
             Wire::Socket(socket) => socket.send_all(packets).await,
@@ -104,7 +109,8 @@ impl Peer {
         self.expect(&format!("43{id}[{payload}]")).await;
     }
 
-    /// Sends an event that is answered by one of the same name and by the acknowledgement, both with this payload.
+    /// Sends an event that is answered by one of the same name and by the acknowledgement, both
+    /// with this payload.
     pub async fn answered(&mut self, name: &str, argument: &str, payload: &str) {
         let id = self.ask(&event(name, argument)).await;
         self.expect(&format!(r#"42["{name}",{payload}]"#)).await;
@@ -141,7 +147,12 @@ impl Peer {
             let packet = self.next().await;
             let short = |text: &str| text.chars().take(300).collect::<String>();
             if packet.as_deref() != Some(wanted) {
-                panic!("{caller}: {:?}: expected {:?}, got {:?}", self.way, short(wanted), packet.as_deref().map(short));
+                panic!(
+                    "{caller}: {:?}: expected {:?}, got {:?}",
+                    self.way,
+                    short(wanted),
+                    packet.as_deref().map(short)
+                );
             }
         }
     }
@@ -175,12 +186,17 @@ impl Peer {
         }
     }
 
-    /// Signed in and connected: the server answers, and nothing it said before is left unread. Others are not told.
+    /// Signed in and connected: the server answers, and nothing it said before is left unread.
+    /// Others are not told.
     pub async fn is_well(&mut self) {
         let id = self.ask(r#"["sync",{"offset":1e15}]"#).await;
         for start in [r#"42["sync",{"data":"#.to_owned(), format!(r#"43{id}[{{"data":"#)] {
             let packet = self.next().await;
-            assert!(packet.as_ref().is_some_and(|p| p.starts_with(&start)), "{:?}: expected {start}, got {packet:?}", self.way);
+            assert!(
+                packet.as_ref().is_some_and(|p| p.starts_with(&start)),
+                "{:?}: expected {start}, got {packet:?}",
+                self.way
+            );
         }
     }
 
@@ -190,7 +206,9 @@ impl Peer {
         let in_text = STANDARD.encode(bytes);
         match (&mut self.wire, self.way.version) {
             (Wire::Socket(socket), Version::Four) => socket.send_binary(bytes).await,
-            (Wire::Socket(socket), Version::Three) => socket.send_binary(&[&[4], bytes].concat()).await,
+            (Wire::Socket(socket), Version::Three) => {
+                socket.send_binary(&[&[4], bytes].concat()).await
+            }
             (Wire::Polling(_), Version::Four) => self.send(format!("b{in_text}")).await,
             (Wire::Polling(_), Version::Three) => self.send(format!("b4{in_text}")).await,
         }

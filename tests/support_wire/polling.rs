@@ -17,10 +17,16 @@ pub struct Polling {
 impl Polling {
     pub async fn open(address: SocketAddr, version: Version) -> Polling {
         let mut polling = Polling { address, version, sid: String::new() };
-        let answer = http::get(address, &format!("/socket.io/?EIO={}&transport=polling", version.eio())).await;
+        let answer =
+            http::get(address, &format!("/socket.io/?EIO={}&transport=polling", version.eio()))
+                .await;
         let packets = decode(version, &answer.body);
-        let open: Value = packets.first().and_then(|p| p.strip_prefix('0')).map_or(Value::Null, |o| serde_json::from_str(o).unwrap());
-        polling.sid = open["sid"].as_str().unwrap_or_else(|| panic!("no open packet: {answer:?}")).to_owned();
+        let open: Value = packets
+            .first()
+            .and_then(|p| p.strip_prefix('0'))
+            .map_or(Value::Null, |o| serde_json::from_str(o).unwrap());
+        polling.sid =
+            open["sid"].as_str().unwrap_or_else(|| panic!("no open packet: {answer:?}")).to_owned();
         polling
     }
 
@@ -35,12 +41,23 @@ impl Polling {
 
     /// Posts a body as it is.
     pub async fn post(&self, body: &str) -> Answer {
-        http::request(self.address, "POST", &self.target(), &[("content-type", "text/plain;charset=UTF-8")], body).await
+        http::request(
+            self.address,
+            "POST",
+            &self.target(),
+            &[("content-type", "text/plain;charset=UTF-8")],
+            body,
+        )
+        .await
     }
 
     /// Posts bytes of a content type; nothing where the server closes without an answer.
     pub async fn post_bytes(&self, kind: &str, body: &[u8]) -> Option<Answer> {
-        raw::exchange(self.address, &raw::request("POST", &self.target(), &[("content-type", kind)], body)).await
+        raw::exchange(
+            self.address,
+            &raw::request("POST", &self.target(), &[("content-type", kind)], body),
+        )
+        .await
     }
 
     pub async fn send(&self, packets: &[String]) -> Answer {
@@ -54,22 +71,28 @@ impl Polling {
     }
 }
 
-/// A payload: packets separated by 0x1e in version 4, each behind its length in UTF-16 units in version 3.
+/// A payload: packets separated by 0x1e in version 4, each behind its length in UTF-16 units in
+/// version 3.
 pub fn encode(version: Version, packets: &[String]) -> String {
     match version {
         Version::Four => packets.join("\u{1e}"),
-        Version::Three => packets.iter().map(|p| format!("{}:{p}", p.encode_utf16().count())).collect(),
+        Version::Three => {
+            packets.iter().map(|p| format!("{}:{p}", p.encode_utf16().count())).collect()
+        }
     }
 }
 
 pub fn decode(version: Version, body: &str) -> Vec<String> {
     match version {
-        Version::Four => body.split('\u{1e}').filter(|p| !p.is_empty()).map(str::to_owned).collect(),
+        Version::Four => {
+            body.split('\u{1e}').filter(|p| !p.is_empty()).map(str::to_owned).collect()
+        }
         Version::Three => {
             let mut packets = Vec::new();
             let mut rest = body;
             while let Some((length, after)) = rest.split_once(':') {
-                let mut units = length.parse::<usize>().unwrap_or_else(|_| panic!("no length: {length:?}"));
+                let mut units =
+                    length.parse::<usize>().unwrap_or_else(|_| panic!("no length: {length:?}"));
                 let end = after
                     .char_indices()
                     .find(|(_, c)| {

@@ -1,4 +1,5 @@
-//! HTTP as bytes: requests that no library would write, and answers that come before the request has ended.
+//! HTTP as bytes: requests that no library would write, and answers that come before the request
+//! has ended.
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
@@ -33,16 +34,23 @@ pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> Option<Answer> {
 
 /// A request with a body of this length.
 pub fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let head =
-        format!("{method} {target} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+    let headers: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n",
+        body.len()
+    );
     [head.as_bytes(), body].concat()
 }
 
 fn parse(answer: &[u8]) -> Option<Answer> {
     let text = String::from_utf8_lossy(answer);
     let (head, body) = text.split_once("\r\n\r\n")?;
-    Some(Answer { status: head.split(' ').nth(1)?.parse().ok()?, head: head.to_owned(), body: body.to_owned() })
+    Some(Answer {
+        status: head.split(' ').nth(1)?.parse().ok()?,
+        head: head.to_owned(),
+        body: body.to_owned(),
+    })
 }
 
 /// A connection that carries several requests.
@@ -71,7 +79,9 @@ impl Connection {
             let mut bytes = Vec::new();
             loop {
                 if let Some(answer) = parse(&bytes)
-                    && answer.header("content-length").is_some_and(|l| l.parse() == Ok(answer.body.len()))
+                    && answer
+                        .header("content-length")
+                        .is_some_and(|l| l.parse() == Ok(answer.body.len()))
                 {
                     return Some(answer);
                 }
@@ -103,16 +113,23 @@ impl Connection {
         let mut bytes = Vec::new();
         soon(format!("{:?}", String::from_utf8_lossy(wanted)), async {
             while !bytes.windows(wanted.len()).any(|w| w == wanted) {
-                assert!(self.stream.read_buf(&mut bytes).await.unwrap() > 0, "{:?}", String::from_utf8_lossy(&bytes));
+                assert!(
+                    self.stream.read_buf(&mut bytes).await.unwrap() > 0,
+                    "{:?}",
+                    String::from_utf8_lossy(&bytes)
+                );
             }
         })
         .await;
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Waits, without reading, until the server has given the connection up: then nothing can be written any more.
+    /// Waits, without reading, until the server has given the connection up: then nothing can be
+    /// written any more.
     pub async fn closed_by_the_other_side(&mut self) {
-        soon("the end of a connection that is not read", self.stream.ready(Interest::ERROR)).await.unwrap();
+        soon("the end of a connection that is not read", self.stream.ready(Interest::ERROR))
+            .await
+            .unwrap();
     }
 
     pub fn into_stream(self) -> TcpStream {

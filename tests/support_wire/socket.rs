@@ -31,18 +31,30 @@ pub struct Socket {
 impl Socket {
     /// A new engine session; its open packet is still to be read.
     pub async fn open(address: SocketAddr, version: Version) -> Socket {
-        Self::upgrade(address, &format!("/socket.io/?EIO={}&transport=websocket", version.eio()), &[]).await.unwrap()
+        Self::upgrade(
+            address,
+            &format!("/socket.io/?EIO={}&transport=websocket", version.eio()),
+            &[],
+        )
+        .await
+        .unwrap()
     }
 
     /// Any upgrade request. The error is an [`Error::Http`] where the server answers that it won't.
-    pub async fn upgrade(address: SocketAddr, target: &str, headers: &[(&'static str, &str)]) -> Result<Socket, Error> {
+    pub async fn upgrade(
+        address: SocketAddr,
+        target: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Socket, Error> {
         let mut request = format!("ws://{address}{target}").into_client_request()?;
         for (name, value) in headers {
             request.headers_mut().insert(HeaderName::from_static(name), value.parse().unwrap());
         }
         let stream = TcpStream::connect(address).await?;
         let _ = stream.set_nodelay(true); // as clients have it
-        let (stream, _) = soon("an answer to an upgrade", tokio_tungstenite::client_async(request, stream)).await?;
+        let (stream, _) =
+            soon("an answer to an upgrade", tokio_tungstenite::client_async(request, stream))
+                .await?;
         Ok(Socket { stream })
     }
 
@@ -77,7 +89,9 @@ impl Socket {
             match soon("a frame", self.stream.next()).await {
                 Some(Ok(Message::Text(text))) => return Some(text.to_string()),
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Ok(Message::Binary(bytes))) => panic!("a binary frame of {} bytes", bytes.len()),
+                Some(Ok(Message::Binary(bytes))) => {
+                    panic!("a binary frame of {} bytes", bytes.len())
+                }
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
             }
         }
@@ -95,7 +109,10 @@ impl Socket {
     }
 
     /// Both directions, each on its own.
-    pub fn split(self) -> (SplitSink<WebSocketStream<TcpStream>, Message>, SplitStream<WebSocketStream<TcpStream>>) {
+    pub fn split(
+        self,
+    ) -> (SplitSink<WebSocketStream<TcpStream>, Message>, SplitStream<WebSocketStream<TcpStream>>)
+    {
         self.stream.split()
     }
 
@@ -105,7 +122,8 @@ impl Socket {
     }
 }
 
-/// A frame (RFC 6455, 5.2): `first` holds its bits and opcode. Clients mask, and the mask may be zero.
+/// A frame (RFC 6455, 5.2): `first` holds its bits and opcode. Clients mask, and the mask may be
+/// zero.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = head(first, payload.len() as u64, true);
     frame.extend_from_slice(payload);

@@ -34,16 +34,21 @@ impl Console {
 
 impl Progress for Console {
     fn begin(&self, what: &str, total: u64) {
-        let target = if self.terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let target =
+            if self.terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(Some(total), target).with_prefix(what.to_owned());
         // The template is right; were it not, the bar would look otherwise.
-        if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:40} {human_pos}/{human_len} {per_sec}, {eta} left") {
+        if let Ok(style) = ProgressStyle::with_template(
+            "{prefix} {bar:40} {human_pos}/{human_len} {per_sec}, {eta} left",
+        ) {
             bar.set_style(style);
         }
         if !self.terminal {
             complain(format_args!("{what}: {total} to copy"));
         }
-        self.running(|running| *running = Some(Running { what: what.to_owned(), total, done: 0, bar }));
+        self.running(|running| {
+            *running = Some(Running { what: what.to_owned(), total, done: 0, bar })
+        });
     }
 
     fn advance(&self, by: u64) {

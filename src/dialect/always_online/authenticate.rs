@@ -22,7 +22,8 @@ use crate::domain::{
     token::Realm,
 };
 
-/// How often credentials are checked for one claim. Each further time takes another revocation of the same user's.
+/// How often credentials are checked for one claim. Each further time takes another revocation of
+/// the same user's.
 const CHECKS: usize = 4;
 
 /// Who a client says it is.
@@ -56,7 +57,11 @@ pub(super) struct Authenticated {
 
 impl Guest {
     /// Makes this connection the user's session; an earlier one is kicked out.
-    async fn authenticate(self, session: &Arc<Session>, credentials: Credentials) -> Result<Authenticated, AuthRefusal> {
+    async fn authenticate(
+        self,
+        session: &Arc<Session>,
+        credentials: Credentials,
+    ) -> Result<Authenticated, AuthRefusal> {
         let hub = &session.dialect.hub;
         let mut checked = session.admit(&credentials).await?;
         let _ = session.uid.set(credentials.uid.clone());
@@ -71,7 +76,9 @@ impl Guest {
                 Err(error) => return Err(failed(&error)),
             }
         }
-        tracing::warn!("an authentication failed: the user's credentials are revoked again and again");
+        tracing::warn!(
+            "an authentication failed: the user's credentials are revoked again and again"
+        );
         Err(AuthRefusal::Server)
     }
 }
@@ -92,7 +99,8 @@ impl Session {
         }
     }
 
-    /// Checks token and rate; returns what was known of revocations before, or nothing where no token is needed.
+    /// Checks token and rate; returns what was known of revocations before, or nothing where no
+    /// token is needed.
     async fn admit(&self, credentials: &Credentials) -> Result<Option<Revocations>, AuthRefusal> {
         let hub = &self.dialect.hub;
         let checked = hub.force_user_auth().then(|| hub.presence.revocations());
@@ -106,7 +114,12 @@ impl Session {
         }
     }
 
-    pub(super) async fn authenticate(self: &Arc<Self>, guest: Guest, argument: Option<&RawValue>, ack: Option<i64>) -> Phase {
+    pub(super) async fn authenticate(
+        self: &Arc<Self>,
+        guest: Guest,
+        argument: Option<&RawValue>,
+        ack: Option<i64>,
+    ) -> Phase {
         let Some(credentials) = Credentials::parse(argument) else {
             return self.refuse_authentication(ack, AuthRefusal::Wrong);
         };
@@ -116,7 +129,8 @@ impl Session {
                 let mut fits = true;
                 {
                     let mut desk = lock(&self.desk);
-                    // Unless the next session of the uid has kicked this one out already; who does that now waits for the desk, and tells it behind
+                    // Unless the next session of the uid has kicked this one out already; who does
+                    // that now waits for the desk, and tells it behind
                     // this answer.
                     if !self.evicted.load(SeqCst) && !self.closing.load(SeqCst) {
                         *desk = Desk::Lobby;
@@ -133,8 +147,14 @@ impl Session {
         }
     }
 
-    /// The same uid is checked and answered again, and nothing else changes; another one is refused.
-    pub(super) async fn authenticate_again(self: &Arc<Self>, phase: Phase, argument: Option<&RawValue>, ack: Option<i64>) -> Phase {
+    /// The same uid is checked and answered again, and nothing else changes; another one is
+    /// refused.
+    pub(super) async fn authenticate_again(
+        self: &Arc<Self>,
+        phase: Phase,
+        argument: Option<&RawValue>,
+        ack: Option<i64>,
+    ) -> Phase {
         let uid = match &phase {
             Phase::Authenticated(who) => Some(&who.uid),
             Phase::Member(member) => Some(&member.uid),
@@ -157,14 +177,19 @@ impl Session {
         }
     }
 
-    pub(super) fn refuse_authentication(self: &Arc<Self>, ack: Option<i64>, refusal: AuthRefusal) -> Phase {
+    pub(super) fn refuse_authentication(
+        self: &Arc<Self>,
+        ack: Option<i64>,
+        refusal: AuthRefusal,
+    ) -> Phase {
         self.answer("authenticate", ack, &wire::failure(&refusal));
         self.dialect.hub.unregister(self.id);
         self.turn_away(refusal);
         Phase::Ended
     }
 
-    /// Refuses, but for a fault of ours: a client that is refused stays away for good, and a store that is out comes back.
+    /// Refuses, but for a fault of ours: a client that is refused stays away for good, and a store
+    /// that is out comes back.
     fn turn_away(self: &Arc<Self>, refusal: AuthRefusal) {
         self.refuse(match refusal {
             AuthRefusal::Wrong => Reason::WrongCredentials,

@@ -7,7 +7,8 @@ use crate::domain::{
     json::Call,
 };
 
-/// Reads a socket.io packet with a `msg` in it, and completes the message: its body's length. Nothing, where it is none.
+/// Reads a socket.io packet with a `msg` in it, and completes the message: its body's length.
+/// Nothing, where it is none.
 #[must_use]
 pub fn receive(text: &str, uid: &str, max_units: usize) -> Option<usize> {
     let call = Call::parse(Packet::parse(text)?.data)?;

@@ -1,4 +1,5 @@
-//! `leave`, and every other end of a session. It happens once, behind all messages that the client sent.
+//! `leave`, and every other end of a session. It happens once, behind all messages that the client
+//! sent.
 use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 use super::{
@@ -13,7 +14,8 @@ use crate::domain::{
 };
 
 impl Session {
-    /// The client says goodbye to its current room: the others there are told so, those of its other rooms that it is gone. It is refused.
+    /// The client says goodbye to its current room: the others there are told so, those of its
+    /// other rooms that it is gone. It is refused.
     pub(super) async fn leave(self: &Arc<Self>, phase: Phase, ack: Option<i64>) -> Phase {
         let phase = match phase {
             Phase::Member(member) => {
@@ -36,7 +38,8 @@ impl Session {
         match phase {
             Phase::Guest(_) | Phase::Ended => {}
             Phase::Authenticated(who) => {
-                // After a kick the holds are the next session's. The store looks again, as a kick may not have been heard of here.
+                // After a kick the holds are the next session's. The store looks again, as a kick
+                // may not have been heard of here.
                 if !self.evicted.load(SeqCst) {
                     for room in &who.held {
                         self.dialect.hub.release(room, &who.uid, self.id);

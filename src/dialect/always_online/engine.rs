@@ -1,7 +1,9 @@
-//! socketioxide, which carries engine.io and socket.io: handlers that only put events into inboxes, and the way to close a session.
+//! socketioxide, which carries engine.io and socket.io: handlers that only put events into inboxes,
+//! and the way to close a session.
 //!
-//! Handlers are registered in a connect *middleware*: the connect handler runs after CONNECT was sent, and an event that comes with it
-//! would be lost. Its adapter, rooms and broadcasts are not used.
+//! Handlers are registered in a connect *middleware*: the connect handler runs after CONNECT was
+//! sent, and an event that comes with it would be lost. Its adapter, rooms and broadcasts are not
+//! used.
 use std::{
     convert::Infallible,
     future::{Ready, ready},
@@ -44,7 +46,8 @@ use crate::{
 /// The engine's HTTP service.
 pub(super) type Engine = SocketIoService<engineioxide::service::NotFoundService>;
 
-/// Packets that the engine queues for a client. A bound in bytes of ours acts first ([`super::lane`]).
+/// Packets that the engine queues for a client. A bound in bytes of ours acts first
+/// ([`super::lane`]).
 const ENGINE_QUEUE: usize = 65_536;
 /// Bytes read from a WebSocket at once.
 const READ_BUFFER: usize = 1024;
@@ -59,8 +62,8 @@ impl FromConnectParts<LocalAdapter> for Connecting {
     }
 }
 
-/// Puts events into the session's inbox, where socketioxide would spawn a task for each. Dropped with its socket, and so once the engine has
-/// forgotten that in the namespace.
+/// Puts events into the session's inbox, where socketioxide would spawn a task for each. Dropped
+/// with its socket, and so once the engine has forgotten that in the namespace.
 struct Inlet(Arc<Session>);
 
 impl Drop for Inlet {
@@ -74,7 +77,9 @@ impl Drop for Inlet {
 impl MessageHandler<LocalAdapter, Inlet> for Inlet {
     fn call(&self, _: Arc<Socket>, value: Value, ack: Option<i64>) {
         match value {
-            Value::Str(text, attachments) => self.0.receive(text.as_str(), ack, attachments.is_some_and(|a| !a.is_empty())),
+            Value::Str(text, attachments) => {
+                self.0.receive(text.as_str(), ack, attachments.is_some_and(|a| !a.is_empty()))
+            }
             Value::Bytes(_) => self.0.receive(r#"[""]"#, ack, true),
         }
     }
@@ -101,7 +106,9 @@ pub(super) fn build(dialect: &Arc<AlwaysOnline>) -> Engine {
         .connect_timeout(options.auth_timeout)
         .build_svc();
     let (weak, connected) = (Arc::downgrade(dialect), Arc::downgrade(dialect));
-    let middleware = move |Connecting(socket): Connecting| -> Ready<Result<(), Refused>> { ready(admit(&weak, &socket)) };
+    let middleware = move |Connecting(socket): Connecting| -> Ready<Result<(), Refused>> {
+        ready(admit(&weak, &socket))
+    };
     let handler = move |Connecting(socket): Connecting| -> Ready<()> {
         if let Some(session) = connected.upgrade().and_then(|d| d.session(socket.id)) {
             session.connected();
@@ -120,20 +127,31 @@ pub(super) fn build(dialect: &Arc<AlwaysOnline>) -> Engine {
 #[error("server error")]
 struct Refused;
 
-/// A client connects to the namespace: its session begins, and takes what hangs on its engine session.
+/// A client connects to the namespace: its session begins, and takes what hangs on its engine
+/// session.
 fn admit(dialect: &Weak<AlwaysOnline>, socket: &Arc<Socket>) -> Result<(), Refused> {
     let dialect = dialect.upgrade().ok_or(Refused)?;
     let polling = socket.req_parts().extensions.get::<Arc<Polling>>().cloned().ok_or(Refused)?;
     // What polls is counted where it posts.
-    let connects = if socket.transport_type() == TransportType::Websocket { polling.connects.fetch_add(1, SeqCst) } else { 0 };
+    let connects = if socket.transport_type() == TransportType::Websocket {
+        polling.connects.fetch_add(1, SeqCst)
+    } else {
+        0
+    };
     if connects >= MOST_CONNECTS {
         if connects == MOST_CONNECTS {
             dialect.hub.metrics.dropped(Reason::Flood.label());
         }
-        dialect.links(socket).iter().filter_map(Weak::upgrade).for_each(|link| link.close(Closing::Graceful, Reason::Flood));
+        dialect
+            .links(socket)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .for_each(|link| link.close(Closing::Graceful, Reason::Flood));
         return Err(Refused);
     }
-    let Ok(session) = Session::begin(&dialect, Lane::Engine(Box::new(Engined::new(socket, polling.clone())))) else {
+    let Ok(session) =
+        Session::begin(&dialect, Lane::Engine(Box::new(Engined::new(socket, polling.clone()))))
+    else {
         polling.move_to(Place::Absent);
         return Err(Refused);
     };
@@ -171,8 +189,10 @@ impl AlwaysOnline {
 
     /// Connections that are, or may become, the WebSocket of an engine session.
     fn links(&self, socket: &Socket) -> Vec<Weak<Link>> {
-        let mut links = self.ties().get(&socket.id).map(|tie| tie.links.clone()).unwrap_or_default();
-        // The link of the handshake is the session's own only where the handshake was a WebSocket's: a polling one may be a proxy's.
+        let mut links =
+            self.ties().get(&socket.id).map(|tie| tie.links.clone()).unwrap_or_default();
+        // The link of the handshake is the session's own only where the handshake was a
+        // WebSocket's: a polling one may be a proxy's.
         let handshake = socket.req_parts();
         if Query::read(&handshake.uri).websocket {
             links.extend(handshake.extensions.get::<Weak<Link>>().cloned());
@@ -184,7 +204,9 @@ impl AlwaysOnline {
     pub(super) fn tie(&self, sid: Sid, link: &Arc<Link>) {
         let mut ties = self.ties();
         if ties.len() >= self.sweep_at.load(Relaxed) {
-            ties.retain(|_, t| t.session.strong_count() > 0 || t.links.iter().any(|l| l.strong_count() > 0));
+            ties.retain(|_, t| {
+                t.session.strong_count() > 0 || t.links.iter().any(|l| l.strong_count() > 0)
+            });
             self.sweep_at.store((2 * ties.len()).max(SWEEP), Relaxed);
         }
         let tie = ties.entry(sid).or_default();
@@ -201,10 +223,15 @@ impl AlwaysOnline {
         }
     }
 
-    /// Forgets the session of an engine session, unless another session has taken its place. A WebSocket that is still open may be the next one's.
+    /// Forgets the session of an engine session, unless another session has taken its place. A
+    /// WebSocket that is still open may be the next one's.
     pub(super) fn untie(&self, session: &Session, sid: Sid) {
         let mut ties = self.ties();
-        let Some(tie) = ties.get_mut(&sid).filter(|tie| std::ptr::eq(tie.session.as_ptr(), session)) else { return };
+        let Some(tie) =
+            ties.get_mut(&sid).filter(|tie| std::ptr::eq(tie.session.as_ptr(), session))
+        else {
+            return;
+        };
         if tie.links.iter().any(|link| link.strong_count() > 0) {
             tie.session = Weak::new();
         } else {
@@ -215,7 +242,11 @@ impl AlwaysOnline {
     /// What the engine answers.
     pub(super) async fn ask<B>(&self, request: Request<B>) -> Response<Body>
     where
-        B: hyper::body::Body<Data = Bytes, Error: std::fmt::Debug> + std::fmt::Debug + Send + Unpin + 'static,
+        B: hyper::body::Body<Data = Bytes, Error: std::fmt::Debug>
+            + std::fmt::Debug
+            + Send
+            + Unpin
+            + 'static,
     {
         let Some(engine) = self.engine.get() else {
             return error(StatusCode::SERVICE_UNAVAILABLE, "starting");
@@ -227,14 +258,20 @@ impl AlwaysOnline {
     }
 
     /// Posts a packet of ASCII to the engine, as if the client had.
-    pub(super) async fn post_for(&self, sid: Sid, protocol: ProtocolVersion, packet: &str) -> Response<Body> {
+    pub(super) async fn post_for(
+        &self,
+        sid: Sid,
+        protocol: ProtocolVersion,
+        packet: &str,
+    ) -> Response<Body> {
         let (version, body) = match protocol {
-            ProtocolVersion::V4 => (3, format!("{}:{packet}", packet.len())), // socket.io 2 and its engine.io 3
+            ProtocolVersion::V4 => (3, format!("{}:{packet}", packet.len())), /* socket.io 2 and its engine.io 3 */
             ProtocolVersion::V5 => (4, packet.to_owned()),
         };
-        let request = Request::post(format!("/socket.io/?EIO={version}&transport=polling&sid={sid}"))
-            .header(http::header::CONTENT_TYPE, "text/plain;charset=UTF-8")
-            .body(Full::new(Bytes::from(body)));
+        let request =
+            Request::post(format!("/socket.io/?EIO={version}&transport=polling&sid={sid}"))
+                .header(http::header::CONTENT_TYPE, "text/plain;charset=UTF-8")
+                .body(Full::new(Bytes::from(body)));
         match request {
             Ok(request) => self.ask(request).await,
             Err(problem) => {
@@ -244,7 +281,8 @@ impl AlwaysOnline {
         }
     }
 
-    /// Ends a polling client's engine session, with the engine's own close packet posted on its behalf: socketioxide offers no other way.
+    /// Ends a polling client's engine session, with the engine's own close packet posted on its
+    /// behalf: socketioxide offers no other way.
     pub(super) fn close_polling(self: &Arc<Self>, sid: Sid, protocol: ProtocolVersion) {
         let dialect = self.clone();
         self.hub.tasks.spawn(async move {

@@ -1,7 +1,7 @@
 //! The way out to a client that the engine carries.
 //!
-//! A polling client's packets go through the engine. Once it is upgraded to a WebSocket, finished frames go past the engine, on the link: one
-//! way at a time, and in order at the change.
+//! A polling client's packets go through the engine. Once it is upgraded to a WebSocket, finished
+//! frames go past the engine, on the link: one way at a time, and in order at the change.
 use std::{
     sync::{
         Arc, Mutex, OnceLock, Weak,
@@ -54,7 +54,8 @@ pub(super) struct Engined {
     changing_over: Mutex<()>,
     /// Connections that are, or may become, its WebSocket.
     pub(super) links: Mutex<Vec<Weak<Link>>>,
-    /// What hangs on its engine session, and stays when it leaves: what it has yet to fetch, above all.
+    /// What hangs on its engine session, and stays when it leaves: what it has yet to fetch, above
+    /// all.
     pub(super) polling: Arc<Polling>,
     /// Bytes of packets that a WebSocket client was sent by the engine.
     by_engine: AtomicUsize,
@@ -78,7 +79,8 @@ impl Engined {
         lock(&self.links).iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Sends finished frames: into its WebSocket, or through the engine. False: the client is too far behind.
+    /// Sends finished frames: into its WebSocket, or through the engine. False: the client is too
+    /// far behind.
     pub(super) fn emit(&self, frames: &Bytes, options: &Options) -> bool {
         if let Some(link) = self.direct.get() {
             link.send(frames);
@@ -95,12 +97,14 @@ impl Engined {
         }
     }
 
-    /// A client that has become a WebSocket: behind a marker, which goes the engine's way, its frames go past the engine.
+    /// A client that has become a WebSocket: behind a marker, which goes the engine's way, its
+    /// frames go past the engine.
     fn change_over(&self, socket: &Arc<Socket>, options: &Options) -> Option<&Arc<Link>> {
         if !options.fast_lane || socket.transport_type() != TransportType::Websocket {
             return None;
         }
-        // Of several connections that asked to become its WebSocket only the engine knows which one did.
+        // Of several connections that asked to become its WebSocket only the engine knows which one
+        // did.
         let mut candidates = self.live_links();
         candidates.retain(|l| !l.is_ended());
         let [link] = candidates.as_slice() else { return None };
@@ -125,13 +129,17 @@ impl Engined {
             }
             match emit_text(socket, text) {
                 Ok(()) => {}
-                Err(SendError::Socket(SocketError::Closed)) if polling => self.polling.forgive(payload::weight(text)),
+                Err(SendError::Socket(SocketError::Closed)) if polling => {
+                    self.polling.forgive(payload::weight(text))
+                }
                 Err(SendError::Socket(SocketError::Closed)) => {
                     self.by_engine.fetch_sub(text.len(), SeqCst);
                 }
                 // Never skipped: a client that misses a packet is closed.
                 Err(SendError::Socket(SocketError::InternalChannelFull)) => return false,
-                Err(SendError::Serialize(error)) => tracing::error!(%error, "a packet of ours could not be encoded"),
+                Err(SendError::Serialize(error)) => {
+                    tracing::error!(%error, "a packet of ours could not be encoded")
+                }
             }
         }
         if polling {
@@ -143,7 +151,8 @@ impl Engined {
 
     /// Bytes that the engine has handed to the client's WebSockets.
     pub(super) fn accepted(&self) -> usize {
-        usize::try_from(self.live_links().iter().map(|l| l.accepted()).sum::<u64>()).unwrap_or(usize::MAX)
+        usize::try_from(self.live_links().iter().map(|l| l.accepted()).sum::<u64>())
+            .unwrap_or(usize::MAX)
     }
 
     /// Lets the client be this many bytes further behind.
@@ -152,7 +161,8 @@ impl Engined {
         self.polling.allowance.store(bytes, SeqCst);
     }
 
-    /// Returns when the client has what it was sent, nearly, or is `over`. `most`: what the engine must have handed over by then, bytes.
+    /// Returns when the client has what it was sent, nearly, or is `over`. `most`: what the engine
+    /// must have handed over by then, bytes.
     pub(super) async fn written(&self, most: usize, over: impl Fn() -> bool) {
         let written = || {
             let Some(socket) = self.socket.upgrade() else { return true };
@@ -162,9 +172,11 @@ impl Engined {
             if self.direct.get().is_none() && socket.transport_type() == TransportType::Polling {
                 return self.polling.unfetched() <= NEARLY_WRITTEN;
             }
-            // Past the engine it is in the link's queue by now; otherwise the engine has to hand it over first.
+            // Past the engine it is in the link's queue by now; otherwise the engine has to hand it
+            // over first.
             let handed_over = self.direct.get().is_some() || self.accepted() >= most;
-            handed_over && self.live_links().iter().all(|l| l.is_ended() || l.backlog() <= NEARLY_WRITTEN)
+            handed_over
+                && self.live_links().iter().all(|l| l.is_ended() || l.backlog() <= NEARLY_WRITTEN)
         };
         loop {
             let (fetched, link) = (self.polling.fetched.notified(), self.live_links().pop());
@@ -195,7 +207,9 @@ impl Engined {
         loop {
             let fetched = self.polling.fetched.notified();
             let polling = socket.transport_type() == TransportType::Polling;
-            if (polling && self.polling.unfetched() == 0) || (!polling && self.live_links().iter().all(|l| l.is_ended())) {
+            if (polling && self.polling.unfetched() == 0)
+                || (!polling && self.live_links().iter().all(|l| l.is_ended()))
+            {
                 return;
             }
             let _ = tokio::time::timeout(LOOK, fetched).await;
@@ -209,7 +223,8 @@ impl Engined {
             if socket.transport_type() == TransportType::Polling {
                 dialect.close_polling(self.sid, self.protocol);
             }
-            // The polling client's connections are not its own behind a proxy; these asked to be its WebSocket.
+            // The polling client's connections are not its own behind a proxy; these asked to be
+            // its WebSocket.
             self.live_links().iter().for_each(|l| l.close(closing, why));
         }
     }
@@ -242,7 +257,8 @@ impl Session {
     }
 }
 
-/// A client that has left the namespace, and not closed its transport. It has as long to come back as a new one has to authenticate.
+/// A client that has left the namespace, and not closed its transport. It has as long to come back
+/// as a new one has to authenticate.
 pub(super) struct Departed {
     sid: Sid,
     protocol: ProtocolVersion,
@@ -254,7 +270,10 @@ impl Departed {
     pub(super) fn close(self, dialect: &Arc<AlwaysOnline>) {
         if dialect.session(self.sid).is_none() {
             dialect.close_polling(self.sid, self.protocol);
-            self.links.iter().filter_map(Weak::upgrade).for_each(|l| l.close(Closing::Graceful, Reason::NotConnected));
+            self.links
+                .iter()
+                .filter_map(Weak::upgrade)
+                .for_each(|l| l.close(Closing::Graceful, Reason::NotConnected));
         }
     }
 }
@@ -263,14 +282,18 @@ impl Departed {
 fn emit_text(socket: &Arc<Socket>, text: &str) -> Result<(), SendError> {
     let raw = |json| serde_json::from_str::<&RawValue>(json);
     if let Some((name, rest)) = text.strip_prefix("42[\"").and_then(|t| t.split_once('"')) {
-        if let Some(Ok(payload)) = rest.strip_prefix(',').and_then(|r| r.strip_suffix(']')).map(raw) {
+        if let Some(Ok(payload)) = rest.strip_prefix(',').and_then(|r| r.strip_suffix(']')).map(raw)
+        {
             return socket.emit(name, payload);
         }
     } else if let Some((id, rest)) = text.strip_prefix("43").and_then(|t| t.split_once('['))
         && let (Ok(id), Some(Ok(payload))) = (id.parse(), rest.strip_suffix(']').map(raw))
     {
-        let Ok(ack) =
-            <AckSender as FromMessageParts<LocalAdapter>>::from_message_parts(socket, &mut Value::Str(Str::from(""), None), &Some(id));
+        let Ok(ack) = <AckSender as FromMessageParts<LocalAdapter>>::from_message_parts(
+            socket,
+            &mut Value::Str(Str::from(""), None),
+            &Some(id),
+        );
         return ack.send(payload);
     }
     tracing::error!(bytes = text.len(), "a frame of ours is no event");

@@ -5,8 +5,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress, Status};
 
-/// The original's is 6. At 3 a page takes less than half the time to compress and is a tenth larger; at 1 it is half as large again, which
-/// clients on bad networks would pay for (docs/PERFORMANCE.md).
+/// The original's is 6. At 3 a page takes less than half the time to compress and is a tenth
+/// larger; at 1 it is half as large again, which clients on bad networks would pay for
+/// (docs/PERFORMANCE.md).
 const LEVEL: Compression = Compression::new(3);
 /// log2 of the window, bytes.
 const WINDOW: u8 = 15;
@@ -32,9 +33,13 @@ impl Zipping {
         while last || !text.is_empty() {
             let before = self.state.total_in();
             let status = self.state.compress_vec(text, &mut self.zipped, flush);
-            text = text.get(usize::try_from(self.state.total_in() - before).unwrap_or(usize::MAX)..).unwrap_or_default();
+            text = text
+                .get(usize::try_from(self.state.total_in() - before).unwrap_or(usize::MAX)..)
+                .unwrap_or_default();
             match status {
-                Ok(Status::Ok | Status::BufError) if last || !text.is_empty() => self.zipped.reserve(self.zipped.len().max(64)),
+                Ok(Status::Ok | Status::BufError) if last || !text.is_empty() => {
+                    self.zipped.reserve(self.zipped.len().max(64))
+                }
                 // Errors are for streams that are misused.
                 Ok(_) | Err(_) => break,
             }
@@ -72,9 +77,13 @@ impl Gzip {
 
     fn begin(&self, length: usize) -> Zipping {
         let kept = self.states().pop();
-        // Of very much text most is repetition, or else there is more memory needed as it turns out.
+        // Of very much text most is repetition, or else there is more memory needed as it turns
+        // out.
         let expected = (length / 2).min(1 << 20) + 64;
-        Zipping { state: kept.unwrap_or_else(|| Compress::new_gzip(LEVEL, WINDOW)), zipped: Vec::with_capacity(expected) }
+        Zipping {
+            state: kept.unwrap_or_else(|| Compress::new_gzip(LEVEL, WINDOW)),
+            zipped: Vec::with_capacity(expected),
+        }
     }
 
     fn finish(&self, mut zipping: Zipping, rest: &[u8]) -> String {
@@ -115,16 +124,26 @@ mod tests {
         .take(300_000)
         .collect();
         let read = |string: &str| {
-            let (string, mut read): (String, _) = (serde_json::from_str(string).unwrap(), String::new());
-            flate2::read::GzDecoder::new(&*STANDARD.decode(string).unwrap()).read_to_string(&mut read).unwrap();
+            let (string, mut read): (String, _) =
+                (serde_json::from_str(string).unwrap(), String::new());
+            flate2::read::GzDecoder::new(&*STANDARD.decode(string).unwrap())
+                .read_to_string(&mut read)
+                .unwrap();
             read
         };
         for text in ["", "[]", &"é".repeat(200_000), &random, "[1]"] {
             assert!(read(&gzip.string(text)) == text, "{} bytes", text.len());
         }
         let (long, small) = (format!("\"{}\"", "x".repeat(100_000)), "{}".to_owned());
-        for texts in [vec![], vec![&*small], vec![&*long], vec![&*small, &*long, &*random, &*small], vec![&*small; 70_000]] {
-            let zipped = gzip.array(texts.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())).collect());
+        for texts in [
+            vec![],
+            vec![&*small],
+            vec![&*long],
+            vec![&*small, &*long, &*random, &*small],
+            vec![&*small; 70_000],
+        ] {
+            let zipped = gzip
+                .array(texts.iter().map(|text| Bytes::copy_from_slice(text.as_bytes())).collect());
             assert!(read(&zipped) == format!("[{}]", texts.join(",")), "{} texts", texts.len());
         }
     }

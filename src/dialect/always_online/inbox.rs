@@ -1,7 +1,8 @@
 //! A connection's events, in order, and how much it may have in flight.
 //!
-//! socketioxide calls a handler in order, but spawns a task for its asynchronous part; 5,000 events of one socket came with hundreds of
-//! inversions. So its handler only puts the event in here, where one task takes them out, which exists only while there are any.
+//! socketioxide calls a handler in order, but spawns a task for its asynchronous part; 5,000 events
+//! of one socket came with hundreds of inversions. So its handler only puts the event in here,
+//! where one task takes them out, which exists only while there are any.
 use std::{
     collections::VecDeque,
     sync::{
@@ -14,7 +15,8 @@ use tokio::sync::Notify;
 
 use super::session::Phase;
 
-/// In flight (waiting here, or handed to a room and not yet stored) above which nothing more is read from the client.
+/// In flight (waiting here, or handed to a room and not yet stored) above which nothing more is
+/// read from the client.
 const MOST: Load = Load { events: 256, bytes: 1 << 20 };
 
 /// Events in flight that no client reaches which heeds the answers to its POSTs.
@@ -114,7 +116,8 @@ impl Inbox {
     pub(super) fn replace(&self, item: Item) -> Put {
         let dropped: Vec<Item> = {
             let mut queue = self.queue();
-            let (dropped, kept) = queue.items.drain(..).partition(|i| matches!(i, Item::Event { .. }));
+            let (dropped, kept) =
+                queue.items.drain(..).partition(|i| matches!(i, Item::Event { .. }));
             queue.items = VecDeque::from_iter::<Vec<Item>>(kept);
             dropped
         };

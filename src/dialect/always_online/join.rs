@@ -46,10 +46,17 @@ impl Wish {
 }
 
 impl Authenticated {
-    /// The first join decides what becomes of held rooms: the one joined, not as dummy, is taken over in silence, the others are told.
-    async fn join(self, session: &Arc<Session>, wish: Wish, ack: Option<i64>) -> Result<Member, Self> {
+    /// The first join decides what becomes of held rooms: the one joined, not as dummy, is taken
+    /// over in silence, the others are told.
+    async fn join(
+        self,
+        session: &Arc<Session>,
+        wish: Wish,
+        ack: Option<i64>,
+    ) -> Result<Member, Self> {
         let Some(room) = session.enter(&self.uid, &wish, ack).await else { return Err(self) };
-        // After a kick the holds are the next session's. The store looks again, as a kick may not have been heard of here.
+        // After a kick the holds are the next session's. The store looks again, as a kick may not
+        // have been heard of here.
         if !session.evicted.load(SeqCst) {
             for held in self.held.iter().filter(|held| wish.dummy || **held != wish.room) {
                 session.dialect.hub.release(held, &self.uid, session.id);
@@ -72,7 +79,12 @@ impl Member {
 }
 
 impl Session {
-    pub(super) async fn first_join(self: &Arc<Self>, who: Authenticated, argument: Option<&RawValue>, ack: Option<i64>) -> Phase {
+    pub(super) async fn first_join(
+        self: &Arc<Self>,
+        who: Authenticated,
+        argument: Option<&RawValue>,
+        ack: Option<i64>,
+    ) -> Phase {
         let Some(wish) = self.wish(argument, ack) else { return Phase::Authenticated(who) };
         match who.join(self, wish, ack).await {
             Ok(member) => Phase::Member(member),
@@ -80,7 +92,12 @@ impl Session {
         }
     }
 
-    pub(super) async fn next_join(self: &Arc<Self>, mut member: Member, argument: Option<&RawValue>, ack: Option<i64>) -> Phase {
+    pub(super) async fn next_join(
+        self: &Arc<Self>,
+        mut member: Member,
+        argument: Option<&RawValue>,
+        ack: Option<i64>,
+    ) -> Phase {
         self.inbox.quiet().await;
         if let Some(wish) = self.wish(argument, ack) {
             if member.rooms.len() < MAX_ROOMS || member.rooms.contains(&wish.room) {
@@ -101,7 +118,12 @@ impl Session {
     }
 
     /// Enters the room, answers, and opens the desk there. Nothing changes when it fails.
-    async fn enter(self: &Arc<Self>, uid: &Uid, wish: &Wish, ack: Option<i64>) -> Option<Arc<Room>> {
+    async fn enter(
+        self: &Arc<Self>,
+        uid: &Uid,
+        wish: &Wish,
+        ack: Option<i64>,
+    ) -> Option<Arc<Room>> {
         let visitor = Visitor { connection: self.id, uid: uid.clone(), hidden: wish.dummy };
         let session = self.clone();
         let answer = Box::new(move |roster: &Result<_, _>| match roster {
@@ -116,15 +138,21 @@ impl Session {
         }
         let mut desk = lock(&self.desk);
         if self.evicted.load(SeqCst) {
-            // Kicked out while it was entering: whoever did that saw neither this room nor the desk.
+            // Kicked out while it was entering: whoever did that saw neither this room nor the
+            // desk.
             room.silence(self.id);
         } else if !self.closing.load(SeqCst) {
-            *desk = if wish.dummy { Desk::Silent } else { Desk::Open { uid: uid.json().into(), room: room.clone() } };
+            *desk = if wish.dummy {
+                Desk::Silent
+            } else {
+                Desk::Open { uid: uid.json().into(), room: room.clone() }
+            };
         }
         Some(room)
     }
 
-    /// The answer, and one `remote_join` for each who is there, in the order of their joining, as one burst.
+    /// The answer, and one `remote_join` for each who is there, in the order of their joining, as
+    /// one burst.
     fn welcome(&self, roster: &crate::domain::presence::Roster, ack: Option<i64>) {
         let mut frames = BytesMut::with_capacity(64 + 64 * roster.others.len());
         wire::event(&mut frames, "join", wire::JOIN_SUCCESS);

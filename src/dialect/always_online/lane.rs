@@ -1,7 +1,8 @@
 //! The way out to one client, and the ways to close it.
 //!
-//! Everything goes through `deliver` as finished frames. Whoever began as a WebSocket gets them on its link ([`crate::net::outbound`]), the
-//! others by the engine ([`super::engined`]). What a client has not read is bounded in bytes either way.
+//! Everything goes through `deliver` as finished frames. Whoever began as a WebSocket gets them on
+//! its link ([`crate::net::outbound`]), the others by the engine ([`super::engined`]). What a
+//! client has not read is bounded in bytes either way.
 use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 use bytes::{Bytes, BytesMut};
@@ -23,21 +24,24 @@ pub(super) const NEARLY_WRITTEN: usize = 64 << 10;
 
 /// What carries a session.
 pub(super) enum Lane {
-    /// It began on this WebSocket, and never meets the engine ([`super::websocket`]). The link may outlive it, and be another session's.
+    /// It began on this WebSocket, and never meets the engine ([`super::websocket`]). The link may
+    /// outlive it, and be another session's.
     WebSocket(Arc<Link>),
     /// The engine: polling, or a WebSocket that polling was upgraded to.
     Engine(Box<Engined>),
 }
 
 impl Session {
-    /// Sends finished frames. Not with the desk locked: who is too far behind is closed, and leaves it.
+    /// Sends finished frames. Not with the desk locked: who is too far behind is closed, and leaves
+    /// it.
     pub(super) fn emit(&self, frames: &Bytes) {
         if !self.try_emit(frames) {
             self.fall_behind();
         }
     }
 
-    /// As [`Session::emit`]. False: the client is too far behind, and the caller is to call [`Session::fall_behind`].
+    /// As [`Session::emit`]. False: the client is too far behind, and the caller is to call
+    /// [`Session::fall_behind`].
     pub(super) fn try_emit(&self, frames: &Bytes) -> bool {
         match &self.lane {
             Lane::WebSocket(link) => {
@@ -75,7 +79,8 @@ impl Session {
         self.emit(&frames.freeze());
     }
 
-    /// Answers a request: the event of the same name, and the same as acknowledgement where one was asked for.
+    /// Answers a request: the event of the same name, and the same as acknowledgement where one was
+    /// asked for.
     pub(super) fn answer(&self, event: &str, ack: Option<i64>, payload: &str) {
         self.emit(&wire::answer(event, ack, payload));
     }
@@ -119,8 +124,8 @@ impl Session {
         }
     }
 
-    /// *Refuse*: what was sent, then DISCONNECT, then the transport closes; the client stays away. The session ends when the transport
-    /// has.
+    /// *Refuse*: what was sent, then DISCONNECT, then the transport closes; the client stays away.
+    /// The session ends when the transport has.
     pub(super) fn refuse(self: &Arc<Self>, why: Reason) {
         if self.closing.swap(true, SeqCst) {
             return;
@@ -128,7 +133,12 @@ impl Session {
         self.dialect.hub.metrics.refused(why.label());
         self.leave_desk();
         match &self.lane {
-            Lane::WebSocket(link) => link.close_of(self.id.0, Some(&Bytes::from_static(&DISCONNECT)), Closing::Graceful, why),
+            Lane::WebSocket(link) => link.close_of(
+                self.id.0,
+                Some(&Bytes::from_static(&DISCONNECT)),
+                Closing::Graceful,
+                why,
+            ),
             Lane::Engine(_) => self.clone().refuse_by_engine(why),
         }
     }
@@ -155,7 +165,8 @@ impl Session {
         *lock(&self.desk) = Desk::Closed;
     }
 
-    /// Stops, or resumes, reading from a WebSocket client; a polling one waits for the answer to its POST.
+    /// Stops, or resumes, reading from a WebSocket client; a polling one waits for the answer to
+    /// its POST.
     pub(super) fn hold_reading(&self, hold: bool) {
         match &self.lane {
             Lane::WebSocket(link) => link.hold_reading(hold),

@@ -1,15 +1,18 @@
-//! A socket.io packet as it comes in: `TYPE[ATTACHMENTS-][/NAMESPACE,][ACK]DATA`, the same in protocol 4 (socket.io 2) and 5.
+//! A socket.io packet as it comes in: `TYPE[ATTACHMENTS-][/NAMESPACE,][ACK]DATA`, the same in
+//! protocol 4 (socket.io 2) and 5.
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 /// Most bytes of a namespace's name. It is said again in the answer to who asks for it.
 const MOST_NAMESPACE: usize = 256;
-/// Most attachments of one packet. No client of ours has a use for any; the engine's work grows with their square.
+/// Most attachments of one packet. No client of ours has a use for any; the engine's work grows
+/// with their square.
 pub(super) const MOST_ATTACHMENTS: usize = 1_000;
 /// Time that the attachments of a packet may take, as the engine has it.
 pub(super) const ATTACHMENTS_WITHIN: Duration = Duration::from_secs(60);
-/// Most times that one connection may connect to the namespace, so that sessions can't come and go without end in a few bytes each.
+/// Most times that one connection may connect to the namespace, so that sessions can't come and go
+/// without end in a few bytes each.
 pub(super) const MOST_CONNECTS: usize = 1_000;
 
 /// What a packet is.
@@ -74,7 +77,8 @@ pub(super) fn no_such_namespace(name: &str) -> String {
     format!(r#"44{name},{{"message":"Invalid namespace"}}"#)
 }
 
-/// A packet whose attachments are on their way. What is in them is of no use to anybody here, so they are only counted.
+/// A packet whose attachments are on their way. What is in them is of no use to anybody here, so
+/// they are only counted.
 pub(super) struct Partial {
     /// Its JSON and acknowledgement, if it is an event for us.
     event: Option<(Box<str>, Option<i64>)>,
@@ -95,7 +99,8 @@ impl Partial {
         })
     }
 
-    /// Counts an attachment. Returns `None` where it makes all of them larger than `most` bytes, or comes too late; else whether it was the last.
+    /// Counts an attachment. Returns `None` where it makes all of them larger than `most` bytes, or
+    /// comes too late; else whether it was the last.
     pub fn attach(&mut self, bytes: usize, most: usize) -> Option<bool> {
         self.bytes += bytes;
         self.missing -= 1;
@@ -128,7 +133,9 @@ mod tests {
 
     #[test]
     fn packets_of_every_kind_are_read() {
-        let packet = |kind, attachments, namespace, ack, data| Some(Packet { kind, attachments, namespace, ack, data });
+        let packet = |kind, attachments, namespace, ack, data| {
+            Some(Packet { kind, attachments, namespace, ack, data })
+        };
         for (text, expected) in [
             ("0", packet(Kind::Connect, 0, "/", None, "")),
             (r#"0{"token":1}"#, packet(Kind::Connect, 0, "/", None, r#"{"token":1}"#)),
@@ -152,7 +159,22 @@ mod tests {
 
     #[test]
     fn what_is_no_packet_is_known() {
-        for text in ["", "4", "7", "é", "3[]", "3", "5", "5[]", "5-[]", "5x-[]", "51", "51é", "6-1[]", "599999999999999999999-[]"] {
+        for text in [
+            "",
+            "4",
+            "7",
+            "é",
+            "3[]",
+            "3",
+            "5",
+            "5[]",
+            "5-[]",
+            "5x-[]",
+            "51",
+            "51é",
+            "6-1[]",
+            "599999999999999999999-[]",
+        ] {
             assert_eq!(Packet::parse(text), None, "{text}");
         }
     }
@@ -160,10 +182,17 @@ mod tests {
     #[test]
     fn names_of_namespaces_are_bounded() {
         let name = format!("/{}", "x".repeat(MOST_NAMESPACE - 1));
-        for (text, named) in
-            [(format!("0{name},"), true), (format!("1{name}"), true), (format!("0{name}x,"), false), (format!("2{name}x,[]"), false)]
-        {
-            assert_eq!(Packet::parse(&text).map(|p| p.namespace), named.then_some(name.as_str()), "{text:.20}");
+        for (text, named) in [
+            (format!("0{name},"), true),
+            (format!("1{name}"), true),
+            (format!("0{name}x,"), false),
+            (format!("2{name}x,[]"), false),
+        ] {
+            assert_eq!(
+                Packet::parse(&text).map(|p| p.namespace),
+                named.then_some(name.as_str()),
+                "{text:.20}"
+            );
         }
     }
 }

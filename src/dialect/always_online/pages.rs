@@ -1,8 +1,10 @@
-//! Full pages never change while a room's log is not cleared, so they are kept, finished, in bounded memory: a thousand clients that come
-//! back at once cost few reads and compressions per page.
+//! Full pages never change while a room's log is not cleared, so they are kept, finished, in
+//! bounded memory: a thousand clients that come back at once cost few reads and compressions per
+//! page.
 //!
-//! A clearing that this node was told of changes the room's generation, which is part of the key. One that it was not told of, because it was
-//! done by another node and the news is late or lost, changes the log's edition, which is kept with the page and asked for anew each time.
+//! A clearing that this node was told of changes the room's generation, which is part of the key.
+//! One that it was not told of, because it was done by another node and the news is late or lost,
+//! changes the log's edition, which is kept with the page and asked for anew each time.
 use bytes::Bytes;
 use quick_cache::{Weighter, sync::Cache};
 

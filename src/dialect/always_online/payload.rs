@@ -1,15 +1,18 @@
-//! Bodies of polling requests: what a client posts, and what it fetches. Pure, and linear in a body's length.
+//! Bodies of polling requests: what a client posts, and what it fetches. Pure, and linear in a
+//! body's length.
 //!
-//! Version 4 separates packets by 0x1e. Version 3 puts a packet's length in UTF-16 units before each, `5:42[1]`; or, in a body that is
-//! binary, a byte (0 for text, 1 for a binary message), the digits of its length in bytes, each as a byte of its own, and 0xff.
-//! <https://socket.io/docs/v4/engine-io-protocol/>, <https://github.com/socketio/engine.io-protocol/tree/v3#payload>
+//! Version 4 separates packets by 0x1e. Version 3 puts a packet's length in UTF-16 units before
+//! each, `5:42[1]`; or, in a body that is binary, a byte (0 for text, 1 for a binary message), the
+//! digits of its length in bytes, each as a byte of its own, and 0xff. <https://socket.io/docs/v4/engine-io-protocol/>, <https://github.com/socketio/engine.io-protocol/tree/v3#payload>
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-/// Most packets of one body: as many events as a client may have in flight at all. A client that was offline may well post thousands.
+/// Most packets of one body: as many events as a client may have in flight at all. A client that
+/// was offline may well post thousands.
 const MOST_PACKETS: usize = 65_536;
 /// Most digits of a length.
 const MOST_DIGITS: usize = 8;
-/// What an answer to CONNECT costs in memory beside its text, bytes. A client makes as many of them as it likes by a few bytes each.
+/// What an answer to CONNECT costs in memory beside its text, bytes. A client makes as many of them
+/// as it likes by a few bytes each.
 const ANSWER: usize = 64;
 
 /// How a body is written.
@@ -41,7 +44,8 @@ pub(super) enum Fault {
     TooMany,
 }
 
-/// The packets of a body, up to its end or its fault: what came before that counts, as in the servers for Node.js.
+/// The packets of a body, up to its end or its fault: what came before that counts, as in the
+/// servers for Node.js.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Decoded<'a> {
     pub packets: Vec<Packet<'a>>,
@@ -67,7 +71,9 @@ pub(super) fn decode(body: &[u8], format: Format) -> Decoded<'_> {
             Format::V3 => three(rest),
             Format::V3Binary => three_binary(rest),
         };
-        let Some((packet, behind)) = next else { return Decoded { packets, fault: Some(Fault::Malformed) } };
+        let Some((packet, behind)) = next else {
+            return Decoded { packets, fault: Some(Fault::Malformed) };
+        };
         packets.extend(packet);
         rest = behind;
         read += 1;
@@ -97,7 +103,8 @@ fn three(body: &[u8]) -> Next<'_> {
     Some((Some(packet_of(std::str::from_utf8(&rest[..end]).ok()?, Format::V3)?), &rest[end..]))
 }
 
-/// Where this many UTF-16 units of a text end. Nothing where that is within a character, or behind the end.
+/// Where this many UTF-16 units of a text end. Nothing where that is within a character, or behind
+/// the end.
 fn end_of(text: &[u8], mut units: usize) -> Option<usize> {
     let mut at = 0;
     while units > 0 {
@@ -155,8 +162,8 @@ fn packet_of(text: &str, format: Format) -> Option<Packet<'_>> {
     })
 }
 
-/// What a packet that the server says counts while a client has not fetched it, bytes. Pings and noops, which the engine says of itself and
-/// seldom, count nothing.
+/// What a packet that the server says counts while a client has not fetched it, bytes. Pings and
+/// noops, which the engine says of itself and seldom, count nothing.
 pub(super) fn weight(packet: &str) -> usize {
     match packet.as_bytes() {
         [b'4', b'0' | b'4', ..] => packet.len() + ANSWER,
@@ -189,7 +196,10 @@ impl Fetched {
         }
         let mut rest = text;
         while let Some((length, behind)) = rest.split_once(':') {
-            let Some(end) = length.parse().ok().and_then(|units| end_of(behind.as_bytes(), units)) else { break };
+            let Some(end) = length.parse().ok().and_then(|units| end_of(behind.as_bytes(), units))
+            else {
+                break;
+            };
             see(&behind[..end]);
             rest = &behind[end..];
         }

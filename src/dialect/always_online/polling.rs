@@ -1,9 +1,12 @@
-//! What hangs on an engine session that polls, beside the engine: where it stands with the namespace, and all that waits to be fetched.
+//! What hangs on an engine session that polls, beside the engine: where it stands with the
+//! namespace, and all that waits to be fetched.
 //!
-//! The engine's queue takes whatever it is told to say, and can't be looked into. So what waits there is counted here, whoever made it, and
-//! what a client makes *us* say without being in the namespace waits here, *aside*, where it needs no more than its text. The next answer
-//! to a poll takes it along; it also ends a poll that is under way, whose future at the engine may be dropped while it waits: the engine
-//! takes nothing out of its queue before it has an answer (engineioxide 0.17.9).
+//! The engine's queue takes whatever it is told to say, and can't be looked into. So what waits
+//! there is counted here, whoever made it, and what a client makes *us* say without being in the
+//! namespace waits here, *aside*, where it needs no more than its text. The next answer
+//! to a poll takes it along; it also ends a poll that is under way, whose future at the engine may
+//! be dropped while it waits: the engine takes nothing out of its queue before it has an answer
+//! (engineioxide 0.17.9).
 use std::{
     sync::{
         Arc, Mutex, OnceLock, Weak,
@@ -50,7 +53,8 @@ pub(super) struct Polling {
     pub v4: bool,
     place: Mutex<Place>,
     moved: Notify,
-    /// Handling one POST at a time keeps their order; what it needs of the one before is a packet whose attachments are missing.
+    /// Handling one POST at a time keeps their order; what it needs of the one before is a packet
+    /// whose attachments are missing.
     pub turn: Arc<tokio::sync::Mutex<Option<Partial>>>,
     /// How often it has connected to the namespace.
     pub connects: AtomicUsize,
@@ -95,8 +99,13 @@ impl Polling {
         if let Place::Connected(session) = &*lock(&self.place) { session.upgrade() } else { None }
     }
 
-    /// Its place, once `ready` says so, which it does when the engine has done what it was told. Returns `None` where it does not within `patience`.
-    pub(super) async fn place(&self, patience: Duration, ready: impl Fn(&Place) -> bool) -> Option<Place> {
+    /// Its place, once `ready` says so, which it does when the engine has done what it was told.
+    /// Returns `None` where it does not within `patience`.
+    pub(super) async fn place(
+        &self,
+        patience: Duration,
+        ready: impl Fn(&Place) -> bool,
+    ) -> Option<Place> {
         let look = || Some(lock(&self.place).clone()).filter(&ready);
         if let Some(place) = look() {
             return Some(place);
@@ -113,7 +122,8 @@ impl Polling {
         tokio::time::timeout(patience, settled).await.ok()
     }
 
-    /// It is to fetch this packet. Counted before it is sent, so that a fetch that comes at once finds it counted.
+    /// It is to fetch this packet. Counted before it is sent, so that a fetch that comes at once
+    /// finds it counted.
     pub(super) fn owe(&self, packet: &str) {
         self.unfetched.fetch_add(payload::weight(packet), SeqCst);
     }
@@ -200,7 +210,9 @@ impl Drop for Polling {
 /// An answer as the engine gives it.
 fn plain(body: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
     response
 }
 
@@ -211,14 +223,20 @@ impl AlwaysOnline {
     }
 
     /// Answers a polling client's handshake or poll, or a request that is none.
-    pub(super) async fn poll(self: &Arc<Self>, request: Request<Incoming>, query: &Query) -> Response<Body> {
+    pub(super) async fn poll(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        query: &Query,
+    ) -> Response<Body> {
         if *request.method() != Method::GET {
             return self.ask(request).await;
         }
         let v4 = query.eio == Some(4);
         let response = match query.sid {
             Some(sid) => match self.polling(sid) {
-                Some(polling) if polling.v4 != v4 => error(StatusCode::BAD_REQUEST, "not the version of the session"),
+                Some(polling) if polling.v4 != v4 => {
+                    error(StatusCode::BAD_REQUEST, "not the version of the session")
+                }
                 Some(polling) => polling.answer(self, request).await,
                 None => self.ask(request).await,
             },
@@ -252,9 +270,12 @@ fn opened(body: &[u8]) -> Option<Sid> {
     std::str::from_utf8(body).ok()?.split_once(r#""sid":""#)?.1.split('"').next()?.parse().ok()
 }
 
-/// A poll whose session ends is answered by the engine with nothing, which to the Swift client of version 16 is an error: with a noop instead.
+/// A poll whose session ends is answered by the engine with nothing, which to the Swift client of
+/// version 16 is an error: with a noop instead.
 fn never_empty(response: Response<Body>, v4: bool) -> Response<Body> {
-    if response.status() != StatusCode::OK || hyper::body::Body::size_hint(response.body()).exact() != Some(0) {
+    if response.status() != StatusCode::OK
+        || hyper::body::Body::size_hint(response.body()).exact() != Some(0)
+    {
         return response;
     }
     let (mut parts, _) = response.into_parts();

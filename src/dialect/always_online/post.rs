@@ -35,7 +35,8 @@ pub(super) enum Desk {
 }
 
 impl Session {
-    /// Takes a message. It is acknowledged, where that was asked for, after it is stored; what is refused without being asked is dropped.
+    /// Takes a message. It is acknowledged, where that was asked for, after it is stored; what is
+    /// refused without being asked is dropped.
     pub(super) fn post(self: &Arc<Self>, argument: Option<&RawValue>, ack: Option<i64>) {
         let desk = lock(&self.desk).clone();
         let accepted = match desk {
@@ -51,7 +52,13 @@ impl Session {
             Ok((room, message)) => {
                 let bytes = message.body.len();
                 self.inbox.sent(bytes);
-                room.send(&self.dialect.hub, Entry::Message { from: self.id, message }, bytes, self.clone(), ack);
+                room.send(
+                    &self.dialect.hub,
+                    Entry::Message { from: self.id, message },
+                    bytes,
+                    self.clone(),
+                    ack,
+                );
             }
             Err(failure) => {
                 self.dialect.hub.metrics.message_refused(failure.reason());
@@ -63,8 +70,8 @@ impl Session {
     }
 }
 
-/// The message as the others get it: all fields, the sender's uid (`2`, and `uid` where a documented key is used), and the storage type
-/// used (`s`). `uid` is JSON.
+/// The message as the others get it: all fields, the sender's uid (`2`, and `uid` where a
+/// documented key is used), and the storage type used (`s`). `uid` is JSON.
 pub(super) fn complete(json: &str, uid: &str, max_units: usize) -> Result<Message, MsgFailure> {
     if !json.starts_with('{') {
         return Err(MsgFailure::NotAnObject);
@@ -105,7 +112,9 @@ pub(super) fn complete(json: &str, uid: &str, max_units: usize) -> Result<Messag
         Storage::Ignore => Kind::Ignore,
         Storage::Update => {
             let id = object.get("1").or_else(|| object.get("msgId"));
-            Kind::Update { id: id.map_or_else(|| "undefined".to_owned(), json::to_js_string).into() }
+            Kind::Update {
+                id: id.map_or_else(|| "undefined".to_owned(), json::to_js_string).into(),
+            }
         }
     };
     Ok(Message { kind, body: Bytes::from(body) })
@@ -117,7 +126,8 @@ enum Storage {
     Ignore,
 }
 
-/// The storage type, and how it is written in the message: as the client did, a number or its text; what is missing or unknown is 0.
+/// The storage type, and how it is written in the message: as the client did, a number or its text;
+/// what is missing or unknown is 0.
 fn storage(raw: Option<&RawValue>) -> (Storage, &'static str) {
     let Some(raw) = raw else { return (Storage::Insert, "0") };
     match (raw.get(), json::number(raw)) {

@@ -1,7 +1,9 @@
-//! What a polling client posts. The engine gets none of it: its decoders (engineioxide-core 0.2.3) take time that grows with the square of a
-//! body's packets, it answers whatever it is asked without end, and it loses events that come right behind a CONNECT. Here a body is read
-//! within bounds, and its packets are handled one after the other, as those of a WebSocket are in [`super::websocket`]. The engine is told,
-//! by packets of our own, what it has to know: that the client lives, connects to the namespace, leaves it, or goes.
+//! What a polling client posts. The engine gets none of it: its decoders (engineioxide-core 0.2.3)
+//! take time that grows with the square of a body's packets, it answers whatever it is asked
+//! without end, and it loses events that come right behind a CONNECT. Here a body is read
+//! within bounds, and its packets are handled one after the other, as those of a WebSocket are in
+//! [`super::websocket`]. The engine is told, by packets of our own, what it has to know: that the
+//! client lives, connects to the namespace, leaves it, or goes.
 use std::{
     sync::{Arc, atomic::Ordering::SeqCst},
     time::Duration,
@@ -30,7 +32,8 @@ use crate::domain::reason::Reason;
 /// Time that the body of a POST may take.
 const BODY: Duration = Duration::from_secs(60);
 
-/// Time that the engine may take to connect a client to the namespace, or to forget it there: it needs none.
+/// Time that the engine may take to connect a client to the namespace, or to forget it there: it
+/// needs none.
 const SETTLED: Duration = Duration::from_secs(10);
 /// Time after which a CONNECT that has had no effect is said again.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -60,8 +63,15 @@ struct Post {
 
 impl AlwaysOnline {
     /// Answers a POST. It waits, before and after, until its client may send more.
-    pub(super) async fn post(self: &Arc<Self>, request: Request<Incoming>, query: &Query) -> Response<Body> {
-        let binary = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/octet-stream");
+    pub(super) async fn post(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        query: &Query,
+    ) -> Response<Body> {
+        let binary = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind == "application/octet-stream");
         let (parts, body) = request.into_parts();
         // The engine judges the head: whether there is such a session, and it polls.
         let verdict = self.ask(Request::from_parts(parts, Full::<Bytes>::default())).await;
@@ -78,16 +88,28 @@ impl AlwaysOnline {
         if let Some(session) = polling.session() {
             session.inbox.room().await;
         }
-        let body = match tokio::time::timeout(BODY, Limited::new(body, self.options.max_payload()).collect()).await {
+        let body = match tokio::time::timeout(
+            BODY,
+            Limited::new(body, self.options.max_payload()).collect(),
+        )
+        .await
+        {
             Ok(Ok(body)) => Ok(body.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(TOO_MUCH),
             Ok(Err(_)) => Err(MALFORMED),
             Err(_) => return error(StatusCode::REQUEST_TIMEOUT, "the body did not come"),
         };
         let partial = polling.turn.clone().lock_owned().await;
-        let post = Post { dialect: self.clone(), polling: polling.clone(), sid, protocol, partial, beaten: false };
-        // In a task of its own: what has come whole is handled whole, also if its client goes away meanwhile. The turn bounds that to one POST of a
-        // session.
+        let post = Post {
+            dialect: self.clone(),
+            polling: polling.clone(),
+            sid,
+            protocol,
+            partial,
+            beaten: false,
+        };
+        // In a task of its own: what has come whole is handled whole, also if its client goes away
+        // meanwhile. The turn bounds that to one POST of a session.
         match self.hub.tasks.spawn(post.handle(body, format)).await {
             Ok(Ok(())) => {}
             Ok(Err(answer)) => return answer,
@@ -102,7 +124,11 @@ impl AlwaysOnline {
 
 impl Post {
     /// Handles a body; the answer, where it is another one than the engine's.
-    async fn handle(mut self, body: Result<Bytes, Stop>, format: Format) -> Result<(), Response<Body>> {
+    async fn handle(
+        mut self,
+        body: Result<Bytes, Stop>,
+        format: Format,
+    ) -> Result<(), Response<Body>> {
         let handled = match body {
             Ok(body) => self.body(&body, format).await,
             Err(stop) => Err(stop),
@@ -125,8 +151,13 @@ impl Post {
 
     async fn body(&mut self, body: &[u8], format: Format) -> Result<(), Stop> {
         let decoded = payload::decode(body, format);
-        // First: the events before it may have to wait for the store, for longer than a client may be silent.
-        if decoded.packets.iter().any(|packet| matches!(packet, payload::Packet::Ping | payload::Packet::Pong)) {
+        // First: the events before it may have to wait for the store, for longer than a client may
+        // be silent.
+        if decoded
+            .packets
+            .iter()
+            .any(|packet| matches!(packet, payload::Packet::Ping | payload::Packet::Pong))
+        {
             self.beat().await?;
         }
         for packet in &decoded.packets {
@@ -163,13 +194,18 @@ impl Post {
         }
     }
 
-    /// A sign of life. To one of version 3 the engine says a pong, and one that is still to be fetched is enough.
+    /// A sign of life. To one of version 3 the engine says a pong, and one that is still to be
+    /// fetched is enough.
     async fn beat(&mut self) -> Result<(), Stop> {
         let known = match self.protocol {
             ProtocolVersion::V4 => self.polling.pong.swap(true, SeqCst),
             ProtocolVersion::V5 => std::mem::replace(&mut self.beaten, true),
         };
-        if known { Ok(()) } else { self.tell(if self.protocol == ProtocolVersion::V4 { "2" } else { "3" }).await }
+        if known {
+            Ok(())
+        } else {
+            self.tell(if self.protocol == ProtocolVersion::V4 { "2" } else { "3" }).await
+        }
     }
 
     /// A socket.io packet.
@@ -238,9 +274,15 @@ impl Post {
         if before == 0 && self.protocol == ProtocolVersion::V5 {
             return Ok(()); // whoever needs the session waits for it
         }
-        // The engine passes over a CONNECT while its task for the one before has not quite ended, and says nothing of that.
+        // The engine passes over a CONNECT while its task for the one before has not quite ended,
+        // and says nothing of that.
         let repeating = async {
-            while self.polling.place(AGAIN, |place| !matches!(place, Place::Connecting)).await.is_none() {
+            while self
+                .polling
+                .place(AGAIN, |place| !matches!(place, Place::Connecting))
+                .await
+                .is_none()
+            {
                 self.tell("40").await?;
             }
             Ok(())

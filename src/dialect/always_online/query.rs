@@ -1,4 +1,5 @@
-//! The query of a request to `/socket.io/`, read as Node's server reads it: percent-encoded or not, and any client may add more to it.
+//! The query of a request to `/socket.io/`, read as Node's server reads it: percent-encoded or not,
+//! and any client may add more to it.
 use std::borrow::Cow;
 
 use http::Uri;
@@ -40,17 +41,27 @@ impl Query {
     }
 }
 
-/// Path and query as the engine should see them. It keeps them for as long as the session lives, compares values as they come, and so gets
-/// those that it reads, decoded; and with an `EIO`: without one it is 3, as old iOS apps mean it.
+/// Path and query as the engine should see them. It keeps them for as long as the session lives,
+/// compares values as they come, and so gets those that it reads, decoded; and with an `EIO`:
+/// without one it is 3, as old iOS apps mean it.
 pub(super) fn for_engine(uri: &Uri) -> String {
     let mut text = format!("{}?", uri.path());
     let mut said = [false; ENGINE.len()];
     for (name, value) in pairs(uri) {
-        let Some(which) = ENGINE.iter().position(|known| *known == name).filter(|which| !said[*which]) else { continue };
+        let Some(which) =
+            ENGINE.iter().position(|known| *known == name).filter(|which| !said[*which])
+        else {
+            continue;
+        };
         said[which] = true;
         text.extend([ENGINE[which], "="]);
-        // Anything else would be none of the engine's values, and might look like one parameter more.
-        text.extend(value.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '!' }));
+        // Anything else would be none of the engine's values, and might look like one parameter
+        // more.
+        text.extend(
+            value
+                .chars()
+                .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '!' }),
+        );
         text.push('&');
     }
     text.push_str(if said[0] { "" } else { "EIO=3" });
@@ -60,7 +71,9 @@ pub(super) fn for_engine(uri: &Uri) -> String {
 /// Names and values, decoded.
 fn pairs(uri: &Uri) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     let pairs = uri.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(name, value)| (decoded(name), decoded(value)))
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (decoded(name), decoded(value)))
 }
 
 /// `%41` is `A`, `+` is a space. A `%` with something else behind it means itself.
@@ -114,9 +127,15 @@ mod tests {
         let encoded: String = sid.to_string().bytes().map(|byte| format!("%{byte:02x}")).collect();
         let read = query(&format!("%45IO=%34&transport=web%73ocket&sid={encoded}"));
         assert_eq!((read.eio, read.websocket, read.sid), (Some(4), true, Some(sid)));
-        for (text, plain) in
-            [("a+b", "a b"), ("%", "%"), ("%4", "%4"), ("%zz%41", "%zzA"), ("100%25", "100%"), ("%F0%9F%99%82", "🙂"), ("%ff", "\u{fffd}")]
-        {
+        for (text, plain) in [
+            ("a+b", "a b"),
+            ("%", "%"),
+            ("%4", "%4"),
+            ("%zz%41", "%zzA"),
+            ("100%25", "100%"),
+            ("%F0%9F%99%82", "🙂"),
+            ("%ff", "\u{fffd}"),
+        ] {
             assert_eq!(decoded(text), plain);
         }
     }
@@ -126,7 +145,10 @@ mod tests {
         for (given, seen) in [
             ("EIO=%34&transport=poll%69ng&t=x&user={%22a%22:1}", "EIO=4&transport=polling&"),
             ("b64=1&transport=polling", "b64=1&transport=polling&EIO=3"),
-            ("transport=websocket&EIO=4&transport=polling&sid=a%26EIO=3", "transport=websocket&EIO=4&sid=a!EIO!3&"),
+            (
+                "transport=websocket&EIO=4&transport=polling&sid=a%26EIO=3",
+                "transport=websocket&EIO=4&sid=a!EIO!3&",
+            ),
             ("EIO&transport=+polling", "EIO=&transport=!polling&"),
             ("", "EIO=3"),
         ] {
@@ -137,7 +159,9 @@ mod tests {
 
     #[test]
     fn jsonp_is_asked_for_by_an_index() {
-        for (text, jsonp) in [("j=0", true), ("EIO=3&j=", true), ("j", true), ("json=1&tj=2&J=3", false)] {
+        for (text, jsonp) in
+            [("j=0", true), ("EIO=3&j=", true), ("j", true), ("json=1&tj=2&J=3", false)]
+        {
             assert_eq!(query(text).jsonp, jsonp, "{text}");
         }
     }

@@ -1,7 +1,8 @@
 //! One client.
 //!
-//! What it may do depends on its phase, a type of its own: a [`Guest`] can only authenticate, only an [`Authenticated`] one can join, only
-//! a [`Member`] can sync or leave. The phase belongs to the one task that handles the connection's events.
+//! What it may do depends on its phase, a type of its own: a [`Guest`] can only authenticate, only
+//! an [`Authenticated`] one can join, only a [`Member`] can sync or leave. The phase belongs to the
+//! one task that handles the connection's events.
 use std::{
     panic::AssertUnwindSafe,
     sync::{
@@ -72,9 +73,12 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Session {
-    /// A client has connected to the namespace. It is to be told so, and then [`Session::connected`] called. Fails where the operating
-    /// system has no random numbers.
-    pub(super) fn begin(dialect: &Arc<AlwaysOnline>, lane: Lane) -> Result<Arc<Self>, NoRandomness> {
+    /// A client has connected to the namespace. It is to be told so, and then
+    /// [`Session::connected`] called. Fails where the operating system has no random numbers.
+    pub(super) fn begin(
+        dialect: &Arc<AlwaysOnline>,
+        lane: Lane,
+    ) -> Result<Arc<Self>, NoRandomness> {
         let public = alphanumeric(&*dialect.hub.rng, SOCKET_ID).inspect_err(|error| {
             throttled!(error, %error, "a connection had to be refused");
         })?;
@@ -156,8 +160,12 @@ impl Session {
     async fn handle(self: &Arc<Self>, phase: Phase, item: Item) -> Phase {
         match (item, phase) {
             (Item::Event { .. }, phase) if self.evicted.load(SeqCst) => phase,
-            (Item::Event { text, ack, binary }, phase) => self.event(phase, &text, ack, binary).await,
-            (Item::LateAuthenticate, Phase::Guest(_)) => self.refuse_authentication(None, wire::AuthRefusal::Timeout),
+            (Item::Event { text, ack, binary }, phase) => {
+                self.event(phase, &text, ack, binary).await
+            }
+            (Item::LateAuthenticate, Phase::Guest(_)) => {
+                self.refuse_authentication(None, wire::AuthRefusal::Timeout)
+            }
             (Item::LateJoin, Phase::Authenticated(who)) => {
                 self.refuse(Reason::JoinTimeout);
                 self.end(Phase::Authenticated(who)).await
@@ -167,7 +175,13 @@ impl Session {
         }
     }
 
-    async fn event(self: &Arc<Self>, phase: Phase, text: &str, ack: Option<i64>, binary: bool) -> Phase {
+    async fn event(
+        self: &Arc<Self>,
+        phase: Phase,
+        text: &str,
+        ack: Option<i64>,
+        binary: bool,
+    ) -> Phase {
         let Some(call) = json::Call::parse(text) else {
             self.drop_connection(Reason::Malformed);
             return phase;
@@ -175,7 +189,9 @@ impl Session {
         let argument = call.argument.filter(|_| !binary);
         match (call.name.as_ref(), phase) {
             ("authenticate", Phase::Guest(guest)) => self.authenticate(guest, argument, ack).await,
-            ("authenticate", phase @ (Phase::Authenticated(_) | Phase::Member(_))) => self.authenticate_again(phase, argument, ack).await,
+            ("authenticate", phase @ (Phase::Authenticated(_) | Phase::Member(_))) => {
+                self.authenticate_again(phase, argument, ack).await
+            }
             ("join", Phase::Authenticated(who)) => self.first_join(who, argument, ack).await,
             ("join", Phase::Member(member)) => self.next_join(member, argument, ack).await,
             ("msg", phase) => {
@@ -190,7 +206,9 @@ impl Session {
                 self.sync(&member, argument, ack).await;
                 Phase::Member(member)
             }
-            ("leave", phase @ (Phase::Authenticated(_) | Phase::Member(_))) => self.leave(phase, ack).await,
+            ("leave", phase @ (Phase::Authenticated(_) | Phase::Member(_))) => {
+                self.leave(phase, ack).await
+            }
             // Unknown events, and any event before authentication: no effect, no answer.
             (_, phase) => phase,
         }
@@ -238,7 +256,8 @@ impl Outlet for Session {
                 (None, Some(id)) => wire::ack(&mut acks, *id, wire::MSG_SUCCESS),
                 (None, None) => {}
                 (Some(failure), Some(id)) => wire::ack(&mut acks, *id, &wire::failure(&failure)),
-                // It would lose a message without a word; of an update that the room has no place for nothing is learnt by coming back.
+                // It would lose a message without a word; of an update that the room has no place
+                // for nothing is learnt by coming back.
                 (Some(_), None) => lost |= *outcome != Outcome::Full,
             }
             if let Some(failure) = failure {
@@ -246,7 +265,8 @@ impl Outlet for Session {
             }
         }
         // Before they count as settled: what waits for that is answered behind.
-        // But not to who was kicked out: what it had on its way may have been left out of what was stored.
+        // But not to who was kicked out: what it had on its way may have been left out of what was
+        // stored.
         if !acks.is_empty() && !self.evicted.load(SeqCst) {
             self.emit(&acks.freeze());
         }
@@ -276,7 +296,8 @@ impl Outlet for Session {
 
     fn expel(self: Arc<Self>) {
         self.refuse(Reason::Revoked);
-        // Behind what it sent before. What it may send until its transport has closed has no effect.
+        // Behind what it sent before. What it may send until its transport has closed has no
+        // effect.
         self.put(Item::Closed);
     }
 

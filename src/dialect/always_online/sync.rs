@@ -19,7 +19,8 @@ use crate::domain::{
     reason::Reason,
 };
 
-/// Pages are put together off the runtime's threads above this many bytes: compressed ones, and plain ones.
+/// Pages are put together off the runtime's threads above this many bytes: compressed ones, and
+/// plain ones.
 const COSTLY: (usize, usize) = (64 << 10, 1 << 20);
 
 /// A page on its way.
@@ -43,7 +44,9 @@ struct Request {
 
 impl Request {
     fn parse(argument: Option<&RawValue>) -> Self {
-        let Some(object) = argument.and_then(|a| Object::parse(a.get())) else { return Request::default() };
+        let Some(object) = argument.and_then(|a| Object::parse(a.get())) else {
+            return Request::default();
+        };
         let offset = object.get("offset");
         Request {
             offset: offset.map_or(0, json::offset),
@@ -56,7 +59,12 @@ impl Request {
 
 impl Session {
     /// One page. Returns when the client has it: one is in flight per connection.
-    pub(super) async fn sync(self: &Arc<Self>, member: &Member, argument: Option<&RawValue>, ack: Option<i64>) {
+    pub(super) async fn sync(
+        self: &Arc<Self>,
+        member: &Member,
+        argument: Option<&RawValue>,
+        ack: Option<i64>,
+    ) {
         self.inbox.quiet().await;
         if !self.is_open() {
             return; // nobody is there to read it
@@ -77,8 +85,14 @@ impl Session {
     /// A page: from the cache, or from the store, then into the cache.
     async fn page(&self, member: &Member, request: &Request, ack: Option<i64>) -> Option<Page> {
         let hub = &self.dialect.hub;
-        let key = pages::Key::new(member.room.generation(), request.offset, request.gzip, request.resume);
-        let kept = async || Some(Page { frames: wire::with_ack(self.kept(member, key).await?, ack), patience: None });
+        let key =
+            pages::Key::new(member.room.generation(), request.offset, request.gzip, request.resume);
+        let kept = async || {
+            Some(Page {
+                frames: wire::with_ack(self.kept(member, key).await?, ack),
+                patience: None,
+            })
+        };
         if let Some(page) = kept().await {
             return Some(page);
         }
@@ -91,7 +105,12 @@ impl Session {
             return Some(page);
         }
         let times = if ack.is_some() { 2 } else { 1 }; // the acknowledgement has the same in it
-        let page = hub.pages.read(turn, &*hub.broker, &member.room.id, request.offset, times).await.map_err(failed).ok()?;
+        let page = hub
+            .pages
+            .read(turn, &*hub.broker, &member.room.id, request.offset, times)
+            .await
+            .map_err(failed)
+            .ok()?;
         if let Some(key) = key.filter(|_| page.next) {
             let edition = page.edition;
             let (frame, _) = self.put_together(page, request, None).await?;
@@ -102,7 +121,8 @@ impl Session {
         Some(Page { frames, patience })
     }
 
-    /// A page that was kept, and is still what the log says. Where that can't be learnt it is none, and reading it will fail as well.
+    /// A page that was kept, and is still what the log says. Where that can't be learnt it is none,
+    /// and reading it will fail as well.
     async fn kept(&self, member: &Member, key: Option<pages::Key>) -> Option<Bytes> {
         let kept = self.dialect.pages.get(&key?)?;
         let now = self.dialect.hub.broker.edition(&member.room.id).await.ok()?;
@@ -110,24 +130,38 @@ impl Session {
     }
 
     /// The finished frames of a page that was read; nothing, where a defect of ours is in the way.
-    async fn put_together(&self, page: History, request: &Request, ack: Option<i64>) -> Option<(Bytes, Option<Patience>)> {
+    async fn put_together(
+        &self,
+        page: History,
+        request: &Request,
+        ack: Option<i64>,
+    ) -> Option<(Bytes, Option<Patience>)> {
         let History { entries, offset, next, log, building, edition: _ } = page;
         let bodies = readable(entries);
-        let (gzip, tail) = (request.gzip, tail(offset, next, request.gzip, request.resume.then_some(log)));
+        let (gzip, tail) =
+            (request.gzip, tail(offset, next, request.gzip, request.resume.then_some(log)));
         let length = array_length(&bodies);
         if length < if gzip { COSTLY.0 } else { COSTLY.1 } {
             return Some(frames(bodies, gzip.then_some(&self.dialect.gzip), &tail, ack, building));
         }
         let dialect = self.dialect.clone();
-        let work = tokio::task::spawn_blocking(move || frames(bodies, gzip.then_some(&dialect.gzip), &tail, ack, building));
-        work.await.inspect_err(|error| tracing::error!(%error, "a page could not be put together")).ok()
+        let work = tokio::task::spawn_blocking(move || {
+            frames(bodies, gzip.then_some(&dialect.gzip), &tail, ack, building)
+        });
+        work.await
+            .inspect_err(|error| tracing::error!(%error, "a page could not be put together"))
+            .ok()
     }
 
     /// Not in a room: nothing to catch up with.
     pub(super) fn sync_nowhere(&self, argument: Option<&RawValue>, ack: Option<i64>) {
         let request = Request::parse(argument);
         let data = if request.gzip { self.dialect.gzip.string("[]") } else { "[]".to_owned() };
-        self.answer("sync", ack, &answer(&data, 0, false, request.gzip, request.resume.then_some(0)));
+        self.answer(
+            "sync",
+            ack,
+            &answer(&data, 0, false, request.gzip, request.resume.then_some(0)),
+        );
     }
 }
 
@@ -148,7 +182,11 @@ fn tail(offset: u64, next: bool, gzip: bool, log: Option<u64>) -> String {
 
 /// The messages that can be read.
 pub(super) fn readable(entries: Vec<Stored>) -> Vec<Bytes> {
-    entries.into_iter().filter_map(|entry| entry.body).filter(|body| std::str::from_utf8(body).is_ok()).collect()
+    entries
+        .into_iter()
+        .filter_map(|entry| entry.body)
+        .filter(|body| std::str::from_utf8(body).is_ok())
+        .collect()
 }
 
 /// The length of a JSON array of these.
@@ -156,7 +194,8 @@ fn array_length(bodies: &[Bytes]) -> usize {
     bodies.iter().map(Bytes::len).sum::<usize>() + bodies.len().saturating_sub(1) + 2
 }
 
-/// Appends a JSON array of these. Each is let go as soon as it is written: of a large page there is one copy, not two.
+/// Appends a JSON array of these. Each is let go as soon as it is written: of a large page there is
+/// one copy, not two.
 pub(super) fn write_array(into: &mut Vec<u8>, bodies: Vec<Bytes>) {
     into.reserve(array_length(&bodies));
     into.push(b'[');
@@ -169,14 +208,22 @@ pub(super) fn write_array(into: &mut Vec<u8>, bodies: Vec<Bytes>) {
     into.push(b']');
 }
 
-/// A page's finished frames: the event, and behind it the acknowledgement with the same payload, where one was asked for. What a large page
-/// has of the budget goes with the last of its bytes.
-fn frames(bodies: Vec<Bytes>, gzip: Option<&Gzip>, tail: &str, ack: Option<i64>, building: Building) -> (Bytes, Option<Patience>) {
+/// A page's finished frames: the event, and behind it the acknowledgement with the same payload,
+/// where one was asked for. What a large page has of the budget goes with the last of its bytes.
+fn frames(
+    bodies: Vec<Bytes>,
+    gzip: Option<&Gzip>,
+    tail: &str,
+    ack: Option<i64>,
+    building: Building,
+) -> (Bytes, Option<Patience>) {
     let (zipped, bodies) = match gzip {
         Some(gzip) => (Some(gzip.array(bodies)), Vec::new()),
         None => (None, bodies),
     };
-    let payload = DATA.len() + zipped.as_ref().map_or_else(|| array_length(&bodies), String::len) + tail.len();
+    let payload = DATA.len()
+        + zipped.as_ref().map_or_else(|| array_length(&bodies), String::len)
+        + tail.len();
     let (event, ack) = (r#"42["sync","#, ack.map(|id| format!("43{id}[")));
     let times = 1 + usize::from(ack.is_some());
     let mut frames = Vec::with_capacity(times * (payload + wire::HEAD + 32));
@@ -219,7 +266,9 @@ mod tests {
         for json in [r#"{"offset":0}"#, r#"{"offset":"0"}"#, r#"{"offset":-0.0}"#] {
             assert!(request(json).from_start, "{json}");
         }
-        for json in ["{}", r#"{"offset":"abc"}"#, r#"{"offset":-1}"#, r#"{"offset":null}"#, "null", "[]"] {
+        for json in
+            ["{}", r#"{"offset":"abc"}"#, r#"{"offset":-1}"#, r#"{"offset":null}"#, "null", "[]"]
+        {
             let r = request(json);
             assert_eq!((r.offset, r.from_start), (0, false), "{json}");
         }
@@ -229,20 +278,31 @@ mod tests {
     #[test]
     fn answers_have_only_the_fields_that_were_asked_for() {
         assert_eq!(answer("[1]", 1, false, false, None), r#"{"data":[1],"offset":1,"next":0}"#);
-        assert_eq!(answer("\"x\"", 200, true, true, Some(7)), r#"{"data":"x","offset":200,"next":1,"encoding":"gzip","log":7}"#);
+        assert_eq!(
+            answer("\"x\"", 200, true, true, Some(7)),
+            r#"{"data":"x","offset":200,"next":1,"encoding":"gzip","log":7}"#
+        );
     }
 
     #[test]
     fn a_page_is_put_together_as_any_other_answer_is() {
         let gzip = Gzip::default();
         for bodies in [vec![], vec!["{}"], vec!["{\"a\":\"é\"}", "{}", "[1]"]] {
-            let bytes = || bodies.iter().map(|body| Bytes::from_static(body.as_bytes())).collect::<Vec<_>>();
+            let bytes = || {
+                bodies.iter().map(|body| Bytes::from_static(body.as_bytes())).collect::<Vec<_>>()
+            };
             let array = format!("[{}]", bodies.join(","));
             for (zip, ack) in [(false, None), (false, Some(12)), (true, None), (true, Some(7))] {
                 let data = if zip { gzip.string(&array) } else { array.clone() };
                 let mut event = bytes::BytesMut::new();
                 wire::event(&mut event, "sync", &answer(&data, 5, false, zip, Some(3)));
-                let (frames, _) = frames(bytes(), zip.then_some(&gzip), &tail(5, false, zip, Some(3)), ack, Building::default());
+                let (frames, _) = frames(
+                    bytes(),
+                    zip.then_some(&gzip),
+                    &tail(5, false, zip, Some(3)),
+                    ack,
+                    Building::default(),
+                );
                 assert_eq!(frames, wire::with_ack(event.freeze(), ack));
             }
         }

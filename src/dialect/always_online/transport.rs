@@ -1,5 +1,6 @@
-//! The HTTP side of `/socket.io/`, around the engine: origins, requests as old clients send them, and which TCP connection carries whose
-//! WebSocket. What polling clients post is handled in [`super::posted`], what they fetch in [`super::polling`].
+//! The HTTP side of `/socket.io/`, around the engine: origins, requests as old clients send them,
+//! and which TCP connection carries whose WebSocket. What polling clients post is handled in
+//! [`super::posted`], what they fetch in [`super::polling`].
 use std::{convert::Infallible, path::Path, sync::Arc};
 
 use axum::body::Body;
@@ -31,9 +32,15 @@ use crate::{
     },
 };
 
-/// Headers that the engine, or the session, has a use for; the rest is not kept for a connection's whole life.
-const KEPT: [HeaderName; 5] =
-    [header::SEC_WEBSOCKET_KEY, header::ORIGIN, header::CONTENT_TYPE, header::CONTENT_LENGTH, header::ACCESS_CONTROL_REQUEST_HEADERS];
+/// Headers that the engine, or the session, has a use for; the rest is not kept for a connection's
+/// whole life.
+const KEPT: [HeaderName; 5] = [
+    header::SEC_WEBSOCKET_KEY,
+    header::ORIGIN,
+    header::CONTENT_TYPE,
+    header::CONTENT_LENGTH,
+    header::ACCESS_CONTROL_REQUEST_HEADERS,
+];
 
 /// The client script that old pages load from here; its source map is at the same with `.map`.
 const SCRIPT: &str = "/socket.io/socket.io.js";
@@ -67,16 +74,22 @@ impl Transport {
         path == "/socket.io" || path.starts_with("/socket.io/")
     }
 
-    /// Answers one request that came in on `link`. Where an upgrade is refused the connection is closed: some clients wait for that. No cache
-    /// may keep an answer but the script's.
+    /// Answers one request that came in on `link`. Where an upgrade is refused the connection is
+    /// closed: some clients wait for that. No cache may keep an answer but the script's.
     pub async fn call(&self, request: Request<Incoming>, link: Arc<Link>) -> Response<Body> {
-        let upgrade = request.headers().get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        let upgrade = request
+            .headers()
+            .get(header::UPGRADE)
+            .is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
         let mut response = self.answer(request, link).await;
         if upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+            response
+                .headers_mut()
+                .entry(header::CACHE_CONTROL)
+                .or_insert(HeaderValue::from_static("no-store"));
         }
         response
     }
@@ -99,24 +112,38 @@ impl Transport {
             return self.upgrade(request, &query, &link).await;
         }
         if query.jsonp {
-            return error(StatusCode::BAD_REQUEST, "JSONP is not supported: poll by XMLHttpRequest or fetch, without the parameter j");
+            return error(
+                StatusCode::BAD_REQUEST,
+                "JSONP is not supported: poll by XMLHttpRequest or fetch, without the parameter j",
+            );
         }
-        // An upgrade that is offered with it is not taken. The engine would keep the offer, and with it the connection, as long as the session.
+        // An upgrade that is offered with it is not taken. The engine would keep the offer, and
+        // with it the connection, as long as the session.
         request.extensions_mut().clear();
         let request = compact(request, &link);
-        let answer = tower::service_fn(|request| async { Ok::<_, Infallible>(self.poll(request, &query).await) });
+        let answer = tower::service_fn(|request| async {
+            Ok::<_, Infallible>(self.poll(request, &query).await)
+        });
         match self.cors.layer(answer).oneshot(request).await {
             Ok(response) => response.map(Body::new),
             Err(never) => match never {},
         }
     }
 
-    /// A request that asks for a WebSocket, and was not [`Transport::wants`]-ed: mostly an upgrade from polling. The engine (0.17.9) looks at
-    /// nothing but the key, and says 101 for sessions that are none; so both are looked at before.
-    async fn upgrade(&self, request: Request<Incoming>, query: &Query, link: &Arc<Link>) -> Response<Body> {
+    /// A request that asks for a WebSocket, and was not [`Transport::wants`]-ed: mostly an upgrade
+    /// from polling. The engine (0.17.9) looks at nothing but the key, and says 101 for
+    /// sessions that are none; so both are looked at before.
+    async fn upgrade(
+        &self,
+        request: Request<Incoming>,
+        query: &Query,
+        link: &Arc<Link>,
+    ) -> Response<Body> {
         let mut protocol = None;
         if request.method() == Method::GET {
-            match Offer::read(request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()))) {
+            match Offer::read(
+                request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())),
+            ) {
                 Ok(offer) if request.version() == Version::HTTP_11 => {
                     protocol = offer.protocol.and_then(|name| HeaderValue::from_str(name).ok());
                 }
@@ -134,7 +161,11 @@ impl Transport {
         }
         let mut request = compact(request, link);
         if query.sid.is_none() {
-            request.extensions_mut().insert(Polling::new(&self.dialect, query.eio == Some(4), Place::Absent));
+            request.extensions_mut().insert(Polling::new(
+                &self.dialect,
+                query.eio == Some(4),
+                Place::Absent,
+            ));
         }
         let mut response = self.dialect.ask(request).await;
         // Only what the engine agreed to; it begins after this answer.
@@ -150,22 +181,28 @@ impl Transport {
         response
     }
 
-    /// The engine's refusal where it has no session of this name. It can be asked only by a request: a POST of nothing does nothing.
+    /// The engine's refusal where it has no session of this name. It can be asked only by a
+    /// request: a POST of nothing does nothing.
     async fn unknown(&self, sid: Sid, query: &Query) -> Option<Response<Body>> {
         let version = if query.eio == Some(4) { 4 } else { 3 };
         let target = format!("/socket.io/?EIO={version}&transport=polling&sid={sid}");
-        let answer = self.dialect.ask(Request::post(target).body(Full::<Bytes>::default()).ok()?).await;
+        let answer =
+            self.dialect.ask(Request::post(target).body(Full::<Bytes>::default()).ok()?).await;
         if answer.status().is_success() {
             return None;
         }
-        // A session that is a WebSocket already is refused as well: the engine judges that, and tells its second socket.
+        // A session that is a WebSocket already is refused as well: the engine judges that, and
+        // tells its second socket.
         let (parts, body) = answer.into_parts();
         let body = body.collect().await.ok()?.to_bytes();
-        body.windows(UNKNOWN.len()).any(|w| w == UNKNOWN).then(|| Response::from_parts(parts, Body::from(body)))
+        body.windows(UNKNOWN.len())
+            .any(|w| w == UNKNOWN)
+            .then(|| Response::from_parts(parts, Body::from(body)))
     }
 
-    /// Whether a WebSocket handshake needs no other answer than 101. One that names a session, an upgrade from polling, goes through HTTP:
-    /// only there does the engine end the session when the upgrade fails.
+    /// Whether a WebSocket handshake needs no other answer than 101. One that names a session, an
+    /// upgrade from polling, goes through HTTP: only there does the engine end the session when
+    /// the upgrade fails.
     pub fn wants(&self, handshake: &Request<()>) -> bool {
         let (uri, origin) = (handshake.uri(), handshake.headers().get(header::ORIGIN));
         let query = Query::read(uri);
@@ -184,13 +221,18 @@ impl Transport {
             link.close_without_a_word();
         }
         if self.dialect.options.fast_lane {
-            let version = if query.eio == Some(4) { websocket::Version::V4 } else { websocket::Version::V3 };
+            let version =
+                if query.eio == Some(4) { websocket::Version::V4 } else { websocket::Version::V3 };
             self.dialect.hub.tasks.spawn(websocket::serve(self.dialect.clone(), version, stream));
             return;
         }
         link.become_websocket();
         let mut request = compact(handshake, link);
-        request.extensions_mut().insert(Polling::new(&self.dialect, query.eio == Some(4), Place::Absent));
+        request.extensions_mut().insert(Polling::new(
+            &self.dialect,
+            query.eio == Some(4),
+            Place::Absent,
+        ));
         if let Some(engine) = self.dialect.engine.get() {
             // It reads the query as `wants` did.
             let _ = engine.call((stream, request)).into_inner();
@@ -209,7 +251,8 @@ impl Transport {
     async fn script(&self, mut request: Request<Incoming>) -> Response<Body> {
         let suffix = request.uri().path().strip_prefix(SCRIPT).unwrap_or_default();
         // Whatever the file is called.
-        let kind = if suffix.is_empty() { "text/javascript; charset=utf-8" } else { "application/json" };
+        let kind =
+            if suffix.is_empty() { "text/javascript; charset=utf-8" } else { "application/json" };
         let file = match (&self.dialect.options.client_script, suffix) {
             (Some(file), "") => file.clone(),
             (Some(file), ".map") => {
@@ -240,7 +283,10 @@ impl Transport {
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         }
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        if response.status() == StatusCode::OK && had.is_some() && had.as_ref() == response.headers().get(header::LAST_MODIFIED) {
+        if response.status() == StatusCode::OK
+            && had.is_some()
+            && had.as_ref() == response.headers().get(header::LAST_MODIFIED)
+        {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response.headers_mut().remove(header::CONTENT_LENGTH);
             *response.body_mut() = Body::empty();
@@ -249,8 +295,8 @@ impl Transport {
     }
 }
 
-/// The request as the engine should keep it: few headers, deeply copied, so that hyper's read buffer is freed (measured: 9 KB a
-/// connection), and of the query what it reads.
+/// The request as the engine should keep it: few headers, deeply copied, so that hyper's read
+/// buffer is freed (measured: 9 KB a connection), and of the query what it reads.
 fn compact<B>(request: Request<B>, link: &Arc<Link>) -> Request<B> {
     let (mut parts, body) = request.into_parts();
     let mut headers = HeaderMap::with_capacity(1);
@@ -265,7 +311,8 @@ fn compact<B>(request: Request<B>, link: &Arc<Link>) -> Request<B> {
     if let Ok(uri) = Uri::try_from(query::for_engine(&parts.uri)) {
         parts.uri = uri;
     }
-    // Weak: the engine keeps this for as long as the session lives, which a polling connection need not.
+    // Weak: the engine keeps this for as long as the session lives, which a polling connection need
+    // not.
     parts.extensions.insert(Arc::downgrade(link));
     Request::from_parts(parts, body)
 }
@@ -276,10 +323,13 @@ fn permits(origins: &Origins, origin: &HeaderValue) -> bool {
 
 /// The answer to a request that is no WebSocket handshake, with Node's code for a bad request.
 fn flawed(flaw: Flaw) -> Response<Body> {
-    let body = serde_json::json!({ "code": 3, "message": format!("Bad request: {flaw}") }).to_string();
+    let body =
+        serde_json::json!({ "code": 3, "message": format!("Bad request: {flaw}") }).to_string();
     let mut response = json(StatusCode::BAD_REQUEST, body);
     if flaw == Flaw::Version {
-        response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(upgrade::VERSION));
+        response
+            .headers_mut()
+            .insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(upgrade::VERSION));
     }
     response
 }
@@ -292,12 +342,15 @@ pub(super) fn error(status: StatusCode, message: &str) -> Response<Body> {
 fn json(status: StatusCode, body: String) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-/// Whether the client is one of OkHttp's, as Android's is: at a Close frame that stops reading and tells nobody, so the client would notice only
-/// when its next ping stays unanswered, up to 45 s later. At the end of the stream it comes back at once. (Swift 16.0 needs the frame.)
+/// Whether the client is one of OkHttp's, as Android's is: at a Close frame that stops reading and
+/// tells nobody, so the client would notice only when its next ping stays unanswered, up to 45 s
+/// later. At the end of the stream it comes back at once. (Swift 16.0 needs the frame.)
 fn stops_at_close(headers: &HeaderMap) -> bool {
     headers.get(header::USER_AGENT).is_some_and(|agent| agent.as_bytes().starts_with(b"okhttp/"))
 }

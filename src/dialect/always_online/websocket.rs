@@ -1,5 +1,6 @@
-//! A client that begins as a WebSocket: engine.io 3 and 4 and socket.io over it, without socketioxide, whose queue, tasks and timers are
-//! most of what a connection costs (docs/PERFORMANCE.md). One small task reads; what goes out takes the link.
+//! A client that begins as a WebSocket: engine.io 3 and 4 and socket.io over it, without
+//! socketioxide, whose queue, tasks and timers are most of what a connection costs
+//! (docs/PERFORMANCE.md). One small task reads; what goes out takes the link.
 //!
 //! engine.io: <https://socket.io/docs/v4/engine-io-protocol/>; version 3 differs here in who pings, and in the first byte of a binary
 //! message. socket.io: <https://socket.io/docs/v4/socket-io-protocol/>; its protocol 4 (socket.io 2) connects without being asked.
@@ -106,7 +107,8 @@ pub(super) async fn serve(dialect: Arc<AlwaysOnline>, version: Version, stream: 
     let mut over = client.open();
     let mut timer = pin!(sleep_until(client.due()));
     while over.is_ok() {
-        // In no order: neither a client that never pauses nor one that is silent keeps the other from its turn.
+        // In no order: neither a client that never pauses nor one that is silent keeps the other
+        // from its turn.
         over = tokio::select! {
             message = websocket.next() => client.message(message),
             () = &mut timer => {
@@ -211,8 +213,12 @@ impl Client {
         let held = self.link.is_held();
         match self.version {
             Version::V3 if held => self.beat = now + self.patience(),
-            Version::V3 if now < self.heard + self.patience() => self.beat = self.heard + self.patience(),
-            Version::V4 if held && self.pinged => self.beat = now + self.dialect.options.ping_timeout,
+            Version::V3 if now < self.heard + self.patience() => {
+                self.beat = self.heard + self.patience()
+            }
+            Version::V4 if held && self.pinged => {
+                self.beat = now + self.dialect.options.ping_timeout
+            }
             Version::V4 if !self.pinged => {
                 self.pinged = true;
                 self.beat = now + self.dialect.options.ping_timeout;
@@ -259,7 +265,8 @@ impl Client {
                 Ok(())
             }
             Kind::Event | Kind::Ack if packet.attachments > 0 => {
-                self.partial = Some(Box::new(Partial::of(&packet).ok_or(Over::Because(Reason::TooLarge))?));
+                self.partial =
+                    Some(Box::new(Partial::of(&packet).ok_or(Over::Because(Reason::TooLarge))?));
                 Ok(())
             }
             Kind::Disconnect | Kind::Event | Kind::Ack if !ours => Ok(()),
@@ -278,7 +285,10 @@ impl Client {
     /// An attachment.
     fn binary(&mut self, bytes: &Bytes) -> Result<(), Over> {
         let partial = self.partial.as_mut().ok_or(MALFORMED)?;
-        if !partial.attach(bytes.len(), self.dialect.options.max_payload()).ok_or(Over::Because(Reason::TooLarge))? {
+        if !partial
+            .attach(bytes.len(), self.dialect.options.max_payload())
+            .ok_or(Over::Because(Reason::TooLarge))?
+        {
             return Ok(());
         }
         match self.partial.take().and_then(|p| p.into_event()) {

@@ -1,7 +1,8 @@
 //! The words of the wire: answers, refusals, and publications as finished WebSocket text frames.
 //!
-//! A frame's text is an engine.io message packet (`4`) with a socket.io event (`2["name",payload]`) or acknowledgement (`3id[payload]`) in
-//! it, the same in engine.io 3 and 4. Server frames are not masked.
+//! A frame's text is an engine.io message packet (`4`) with a socket.io event (`2["name",payload]`)
+//! or acknowledgement (`3id[payload]`) in it, the same in engine.io 3 and 4. Server frames are not
+//! masked.
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::domain::{
@@ -123,14 +124,19 @@ pub(super) fn ack(into: &mut BytesMut, id: i64, payload: &str) {
 /// An event's frame, and where it was asked for an acknowledgement with the same payload behind it.
 pub(super) fn with_ack(event: Bytes, id: Option<i64>) -> Bytes {
     let Some(id) = id else { return event };
-    let payload = texts(&event).next().and_then(|t| t.split_once(',')).and_then(|(_, rest)| rest.strip_suffix(']')).unwrap_or("null");
+    let payload = texts(&event)
+        .next()
+        .and_then(|t| t.split_once(','))
+        .and_then(|(_, rest)| rest.strip_suffix(']'))
+        .unwrap_or("null");
     let mut both = BytesMut::with_capacity(2 * event.len() + 32);
     both.extend_from_slice(&event);
     ack(&mut both, id, payload);
     both.freeze()
 }
 
-/// The answer to a request: an event's frame, and where one was asked for an acknowledgement with the same payload. `payload` is JSON.
+/// The answer to a request: an event's frame, and where one was asked for an acknowledgement with
+/// the same payload. `payload` is JSON.
 pub(super) fn answer(name: &str, ack_id: Option<i64>, payload: &str) -> Bytes {
     let mut frames = BytesMut::new();
     event(&mut frames, name, payload);
@@ -147,7 +153,10 @@ pub(super) fn about(into: &mut BytesMut, name: &str, uid: &Uid) {
 
 /// A room's publications, one part each.
 pub(super) fn burst(publications: &[Publication]) -> Burst {
-    let room: usize = publications.iter().map(|p| if let Event::Message { body, .. } = &p.event { body.len() + 24 } else { 80 }).sum();
+    let room: usize = publications
+        .iter()
+        .map(|p| if let Event::Message { body, .. } = &p.event { body.len() + 24 } else { 80 })
+        .sum();
     let mut frames = BytesMut::with_capacity(room);
     let mut ends = Vec::with_capacity(publications.len());
     for publication in publications {
@@ -174,7 +183,9 @@ pub(super) fn texts(frames: &Bytes) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
         let (header, length) = match *rest.get(1)? {
             126 => (4, usize::from(u16::from_be_bytes(rest.get(2..4)?.try_into().ok()?))),
-            127 => (10, usize::try_from(u64::from_be_bytes(rest.get(2..10)?.try_into().ok()?)).ok()?),
+            127 => {
+                (10, usize::try_from(u64::from_be_bytes(rest.get(2..10)?.try_into().ok()?)).ok()?)
+            }
             short => (2, usize::from(short)),
         };
         let text = std::str::from_utf8(rest.get(header..header + length)?).ok()?;
@@ -194,7 +205,10 @@ mod tests {
         let publication = |event| Publication { n: 1, origin: Some(ConnectionId(1)), event };
         let burst = burst(&[
             publication(Event::Joined(ann.clone())),
-            publication(Event::Message { kind: Kind::Insert, body: Bytes::from_static(br#"{"s":0,"2":"ann"}"#) }),
+            publication(Event::Message {
+                kind: Kind::Insert,
+                body: Bytes::from_static(br#"{"s":0,"2":"ann"}"#),
+            }),
             publication(Event::Cleared),
             publication(Event::Left(seven)),
         ]);

@@ -1,5 +1,6 @@
-//! Copies all accounts. An account that the target has already stays as it is; if its token is another one it is counted as *kept*. A uid that
-//! more than one account has, on either side, is named and left alone: which of them is meant can't be told.
+//! Copies all accounts. An account that the target has already stays as it is; if its token is
+//! another one it is counted as *kept*. A uid that more than one account has, on either side, is
+//! named and left alone: which of them is meant can't be told.
 use std::collections::{HashMap, HashSet};
 
 use super::{Ambiguous, Both, Progress, Record, Vault};
@@ -29,8 +30,14 @@ impl Report {
 ///
 /// # Errors
 /// A store failed. What was copied so far stays, and another run goes on from there.
-pub async fn copy(from: &dyn Vault, to: &dyn Vault, realm: Realm, progress: &dyn Progress) -> Result<Report, StoreError> {
-    let mut copy = Copy { from, to, realm, progress, left: HashSet::new(), report: Report::default() };
+pub async fn copy(
+    from: &dyn Vault,
+    to: &dyn Vault,
+    realm: Realm,
+    progress: &dyn Progress,
+) -> Result<Report, StoreError> {
+    let mut copy =
+        Copy { from, to, realm, progress, left: HashSet::new(), report: Report::default() };
     let (ours, theirs) = (from.ambiguous(realm).await?, to.ambiguous(realm).await?);
     for found in ours {
         copy.refuse(&found, "");
@@ -72,7 +79,9 @@ impl Copy<'_> {
     fn refuse(&mut self, found: &Ambiguous, place: &str) {
         let (what, Ambiguous { uid, accounts, alike }) = (plural(self.realm), found);
         let types = if *alike { "" } else { ", as text and as a number" };
-        self.progress.warn(&format!("not copied: {uid:?} of {what}: {accounts} accounts{place} have this uid{types}"));
+        self.progress.warn(&format!(
+            "not copied: {uid:?} of {what}: {accounts} accounts{place} have this uid{types}"
+        ));
         self.report.refused += 1;
     }
 
@@ -100,13 +109,18 @@ impl Copy<'_> {
         }
     }
 
-    /// The accounts that the target does not have, and how many have another token there. Those that are left are neither.
+    /// The accounts that the target does not have, and how many have another token there. Those
+    /// that are left are neither.
     async fn compare(&self, records: &[Record]) -> Result<(Vec<Record>, u64), StoreError> {
         let records: Vec<&Record> = self.copied(records).collect();
         let uids: Vec<String> = records.iter().map(|r| r.uid.clone()).collect();
         let held = self.to.find(self.realm, &uids).await?;
-        let held: HashMap<String, [u8; 32]> = held.into_iter().map(|r| (r.uid, r.proof.digest())).collect();
-        let other = records.iter().filter(|r| held.get(&r.uid).is_some_and(|digest| *digest != r.proof.digest())).count();
+        let held: HashMap<String, [u8; 32]> =
+            held.into_iter().map(|r| (r.uid, r.proof.digest())).collect();
+        let other = records
+            .iter()
+            .filter(|r| held.get(&r.uid).is_some_and(|digest| *digest != r.proof.digest()))
+            .count();
         let new = records.into_iter().filter(|r| !held.contains_key(&r.uid)).cloned().collect();
         Ok((new, other as u64))
     }
@@ -122,7 +136,8 @@ impl Copy<'_> {
         loop {
             let stretch = self.from.accounts(self.realm, after.as_deref(), STRETCH).await?;
             let (missing, kept) = self.compare(&stretch.records).await?;
-            self.report.accounts.to += (self.copied(&stretch.records).count() - missing.len()) as u64;
+            self.report.accounts.to +=
+                (self.copied(&stretch.records).count() - missing.len()) as u64;
             self.report.kept += kept;
             let Some(next) = stretch.next else { return Ok(()) };
             after = Some(next);

@@ -1,7 +1,9 @@
-//! Copies all messages. The target's log of a room has to be the beginning of the source's: all of it is compared, then the copy goes on
-//! behind it. Where it differs nothing is written: two histories can't be one.
+//! Copies all messages. The target's log of a room has to be the beginning of the source's: all of
+//! it is compared, then the copy goes on behind it. Where it differs nothing is written: two
+//! histories can't be one.
 //!
-//! An update is overwritten unless the target's is newer and differs; that one is *kept*. Those that are written stand in the source's order.
+//! An update is overwritten unless the target's is newer and differs; that one is *kept*. Those
+//! that are written stand in the source's order.
 use std::collections::{HashMap, HashSet};
 
 use super::{Archive, Both, Extent, Progress, Update, Updates};
@@ -26,7 +28,8 @@ pub struct Report {
     pub unreadable: u64,
     /// Updates that are newer in the target.
     pub kept: u64,
-    /// Rooms that the target has another history of, keys that can't be a room's, and updates that can't be one. Each was told.
+    /// Rooms that the target has another history of, keys that can't be a room's, and updates that
+    /// can't be one. Each was told.
     pub refused: u64,
 }
 
@@ -41,7 +44,11 @@ impl Report {
 ///
 /// # Errors
 /// A store failed. What was copied so far stays, and another run goes on from there.
-pub async fn copy(from: &dyn Archive, to: &dyn Archive, progress: &dyn Progress) -> Result<Report, StoreError> {
+pub async fn copy(
+    from: &dyn Archive,
+    to: &dyn Archive,
+    progress: &dyn Progress,
+) -> Result<Report, StoreError> {
     let mut report = Report::default();
     let found = from.rooms().await?;
     for skipped in &found.skipped {
@@ -96,7 +103,8 @@ async fn copy_room(
             to.put_updates(room, wanted.as_slice()).await?;
         }
         if !wanted.is_empty() && held.updates > 0 {
-            // What stands there already may be in order by its time alone, which clocks that were put back have mixed up: then all is written anew.
+            // What stands there already may be in order by its time alone, which clocks that were
+            // put back have mixed up: then all is written anew.
             let (wanted, _) = merge(&updates, &to.updates(room).await?.updates);
             if !wanted.is_empty() {
                 to.put_updates(room, wanted.as_slice()).await?;
@@ -116,12 +124,21 @@ struct Log<'a> {
 }
 
 impl Log<'_> {
-    /// Compares the `held` inserts of the target, and appends the others, up to the `length` that the source had when it was counted: a
-    /// source that grows is not chased. The error is the first index that differs.
-    async fn copy(&self, length: u64, held: u64, report: &mut Report) -> Result<Result<(), u64>, StoreError> {
+    /// Compares the `held` inserts of the target, and appends the others, up to the `length` that
+    /// the source had when it was counted: a source that grows is not chased. The error is the
+    /// first index that differs.
+    async fn copy(
+        &self,
+        length: u64,
+        held: u64,
+        report: &mut Report,
+    ) -> Result<Result<(), u64>, StoreError> {
         let mut at = 0;
         while at < held {
-            let (ours, theirs) = tokio::join!(self.from.read(self.room, at, STRETCH), self.to.read(self.room, at, STRETCH));
+            let (ours, theirs) = tokio::join!(
+                self.from.read(self.room, at, STRETCH),
+                self.to.read(self.room, at, STRETCH)
+            );
             let (ours, theirs) = (ours?, theirs?);
             let same = ours.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
             at += self.passed(&ours[..same], report);
@@ -159,24 +176,41 @@ impl Log<'_> {
     }
 }
 
-/// The updates to write, in their order, so that the target has those of the source in the source's order; and the ids of those that the target
-/// keeps.
+/// The updates to write, in their order, so that the target has those of the source in the source's
+/// order; and the ids of those that the target keeps.
 fn merge<'a>(source: &'a [Update], target: &[Update]) -> (Vec<Update>, Vec<&'a str>) {
     let held: HashMap<&str, &Stored> = target.iter().map(|u| (&*u.id, &u.entry)).collect();
-    let is_kept = |u: &Update| held.get(&*u.id).is_some_and(|t| t.body != u.entry.body && t.unix > u.entry.unix);
+    let is_kept = |u: &Update| {
+        held.get(&*u.id).is_some_and(|t| t.body != u.entry.body && t.unix > u.entry.unix)
+    };
     let (kept, wanted): (Vec<&Update>, Vec<&Update>) = source.iter().partition(|u| is_kept(u));
     let ids: HashSet<&str> = wanted.iter().map(|u| &*u.id).collect();
     let there = target.iter().filter(|u| ids.contains(&*u.id));
-    let same = wanted.iter().zip(there).take_while(|(w, t)| w.id == t.id && w.entry.body == t.entry.body).count();
+    let same = wanted
+        .iter()
+        .zip(there)
+        .take_while(|(w, t)| w.id == t.id && w.entry.body == t.entry.body)
+        .count();
     (wanted[same..].iter().map(|u| (*u).clone()).collect(), kept.iter().map(|u| &*u.id).collect())
 }
 
-/// Counts both sides anew: the source as it is now, so that a writer that was not stopped is found out.
-async fn count(from: &dyn Archive, to: &dyn Archive, report: &mut Report) -> Result<(), StoreError> {
+/// Counts both sides anew: the source as it is now, so that a writer that was not stopped is found
+/// out.
+async fn count(
+    from: &dyn Archive,
+    to: &dyn Archive,
+    report: &mut Report,
+) -> Result<(), StoreError> {
     for rooms in from.rooms().await?.rooms.chunks(ROOMS) {
-        for (room, (ours, theirs)) in rooms.iter().zip(from.extents(rooms).await?.into_iter().zip(to.extents(rooms).await?)) {
+        for (room, (ours, theirs)) in
+            rooms.iter().zip(from.extents(rooms).await?.into_iter().zip(to.extents(rooms).await?))
+        {
             // The target may have further updates of its own.
-            let updates = if theirs.updates == ours.updates { ours.updates } else { common(from, to, room).await? };
+            let updates = if theirs.updates == ours.updates {
+                ours.updates
+            } else {
+                common(from, to, room).await?
+            };
             report.rooms.from += 1;
             report.rooms.to += u64::from(theirs.inserts == ours.inserts && updates == ours.updates);
             report.inserts.from += ours.inserts;
@@ -201,7 +235,10 @@ mod tests {
 
     fn updates(texts: &[(&str, &str, u64)]) -> Vec<Update> {
         let entry = |body: &str, unix| Stored { body: Some(body.to_owned().into()), unix };
-        texts.iter().map(|(id, body, unix)| Update { id: (*id).into(), entry: entry(body, *unix) }).collect()
+        texts
+            .iter()
+            .map(|(id, body, unix)| Update { id: (*id).into(), entry: entry(body, *unix) })
+            .collect()
     }
 
     fn ids(updates: &[Update]) -> String {

@@ -25,7 +25,8 @@ pub fn nested_deeper_than(json: &str, limit: usize) -> bool {
     false
 }
 
-/// The length in UTF-16 units that `JSON.stringify` would give the value. `json` is valid JSON; keys that occur twice count twice.
+/// The length in UTF-16 units that `JSON.stringify` would give the value. `json` is valid JSON;
+/// keys that occur twice count twice.
 pub fn stringified_length(json: &str) -> usize {
     let mut length = 0;
     let mut rest = json;
@@ -38,7 +39,9 @@ pub fn stringified_length(json: &str) -> usize {
                 rest = after;
             }
             '-' | '0'..='9' => {
-                let end = rest.find(|c: char| !matches!(c, '-' | '+' | '.' | 'e' | 'E' | '0'..='9')).unwrap_or(rest.len());
+                let end = rest
+                    .find(|c: char| !matches!(c, '-' | '+' | '.' | 'e' | 'E' | '0'..='9'))
+                    .unwrap_or(rest.len());
                 length += rest[..end].parse::<f64>().map_or(end, |n| {
                     // JSON.stringify writes what is no finite number as null.
                     if n.is_finite() { ryu_js::Buffer::new().format(n).len() } else { 4 }
@@ -64,7 +67,10 @@ fn string_length(inside: &str) -> (usize, &str) {
             '"' => return (units + if pending_high { 5 } else { 0 }, &inside[i + 1..]),
             '\\' => match chars.next() {
                 Some((at, 'u')) => {
-                    let unit = inside.get(at + 1..at + 5).and_then(|hex| u32::from_str_radix(hex, 16).ok()).unwrap_or(0xFFFD);
+                    let unit = inside
+                        .get(at + 1..at + 5)
+                        .and_then(|hex| u32::from_str_radix(hex, 16).ok())
+                        .unwrap_or(0xFFFD);
                     for _ in 0..4 {
                         chars.next();
                     }

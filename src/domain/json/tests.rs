@@ -14,7 +14,8 @@ fn names_follow_the_rules_of_the_original() {
     assert_eq!(text("-7").as_deref(), Some("-7"));
     assert_eq!(text(r#""0""#).as_deref(), Some("0"));
     assert_eq!(text("9007199254740992").as_deref(), Some("9007199254740992"));
-    for missing in ["0", "-0", "0.0", r#""""#, "null", "true", "[]", "{}", "1e300", r#""a\u0000b""#] {
+    for missing in ["0", "-0", "0.0", r#""""#, "null", "true", "[]", "{}", "1e300", r#""a\u0000b""#]
+    {
         assert_eq!(text(missing), None, "{missing}");
     }
 }

@@ -17,7 +17,8 @@ use super::{
 use crate::domain::message::Kind;
 use crate::domain::throttle::throttled;
 
-/// Most messages in one batch, most bytes of them (one more message may exceed it), and most deliveries on this node.
+/// Most messages in one batch, most bytes of them (one more message may exceed it), and most
+/// deliveries on this node.
 const BATCH: usize = 1024;
 const BATCH_BYTES: usize = 1 << 20;
 const BATCH_DELIVERIES: usize = 50_000;
@@ -43,7 +44,9 @@ enum Work {
 pub(super) async fn run(room: Arc<Room>, hub: Arc<Hub>) {
     while let Some(work) = next(&room, &hub) {
         let done = match work {
-            Work::Batch(entries, sent, arrived) => AssertUnwindSafe(publish(&room, &hub, entries, sent, arrived)).catch_unwind().await,
+            Work::Batch(entries, sent, arrived) => {
+                AssertUnwindSafe(publish(&room, &hub, entries, sent, arrived)).catch_unwind().await
+            }
             Work::One(job) => AssertUnwindSafe(single(&room, &hub, job)).catch_unwind().await,
         };
         if done.is_err() {
@@ -56,8 +59,8 @@ pub(super) async fn run(room: Arc<Room>, hub: Arc<Hub>) {
     }
 }
 
-/// The longest run of messages at the head of the outbox, or the one other job there. With nothing left, the task ends, and a room
-/// without members leaves the hub.
+/// The longest run of messages at the head of the outbox, or the one other job there. With nothing
+/// left, the task ends, and a room without members leaves the hub.
 fn next(room: &Arc<Room>, hub: &Arc<Hub>) -> Option<Work> {
     let mut outbox = lock(&room.outbox);
     let Some(head) = outbox.jobs.pop_front() else {
@@ -77,7 +80,10 @@ fn next(room: &Arc<Room>, hub: &Arc<Hub>) -> Option<Work> {
         entries.push(entry);
         sent.push(Sent { bytes, sender });
         total += bytes;
-        if entries.len() < most && total < BATCH_BYTES && matches!(outbox.jobs.front(), Some(Job::Publish { .. })) {
+        if entries.len() < most
+            && total < BATCH_BYTES
+            && matches!(outbox.jobs.front(), Some(Job::Publish { .. }))
+        {
             job = outbox.jobs.pop_front();
         }
     }
@@ -85,7 +91,13 @@ fn next(room: &Arc<Room>, hub: &Arc<Hub>) -> Option<Work> {
     Some(Work::Batch(entries, sent, oldest))
 }
 
-async fn publish(room: &Arc<Room>, hub: &Arc<Hub>, entries: Vec<Entry>, sent: Vec<Sent>, arrived: Instant) {
+async fn publish(
+    room: &Arc<Room>,
+    hub: &Arc<Hub>,
+    entries: Vec<Entry>,
+    sent: Vec<Sent>,
+    arrived: Instant,
+) {
     hub.metrics.batches.observe(entries.len() as f64);
     let entries: Arc<[Entry]> = entries.into();
     let stored = async {
@@ -95,7 +107,8 @@ async fn publish(room: &Arc<Room>, hub: &Arc<Hub>, entries: Vec<Entry>, sent: Ve
         }
     };
     // Whatever happens, senders are told: they wait for it.
-    let (outcome, refused) = AssertUnwindSafe(stored).catch_unwind().await.unwrap_or((Outcome::Unknown, Vec::new()));
+    let (outcome, refused) =
+        AssertUnwindSafe(stored).catch_unwind().await.unwrap_or((Outcome::Unknown, Vec::new()));
     if outcome == Outcome::Done {
         count(hub, &entries, &refused);
     }
@@ -104,14 +117,16 @@ async fn publish(room: &Arc<Room>, hub: &Arc<Hub>, entries: Vec<Entry>, sent: Ve
         if let Some((sender, ack)) = sent.sender {
             let outcome = match (entry.is_stored(), outcome) {
                 (_, Outcome::Done) if refused.binary_search(&at).is_ok() => Outcome::Full,
-                // What needs no store was delivered to this node's members even while the store was out.
+                // What needs no store was delivered to this node's members even while the store was
+                // out.
                 (false, Outcome::Unavailable) => Outcome::Done,
                 // Nobody is closed for a message that may get lost.
                 (false, Outcome::Unknown) if ack.is_none() => Outcome::Done,
                 (_, outcome) => outcome,
             };
             let message = Settled { ack, bytes: sent.bytes, outcome };
-            // Looked for among the last few only: one that is told twice loses nothing but a little time.
+            // Looked for among the last few only: one that is told twice loses nothing but a little
+            // time.
             match settled.iter_mut().rev().take(SENDERS).find(|(s, _)| Arc::ptr_eq(s, &sender)) {
                 Some((_, messages)) => messages.push(message),
                 None => settled.push((sender, vec![message])),
@@ -122,7 +137,11 @@ async fn publish(room: &Arc<Room>, hub: &Arc<Hub>, entries: Vec<Entry>, sent: Ve
 }
 
 /// One call of the store. While it takes long, what comes and needs no store passes it.
-async fn attempt(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>) -> Result<Vec<usize>, StoreError> {
+async fn attempt(
+    room: &Arc<Room>,
+    hub: &Arc<Hub>,
+    entries: &Arc<[Entry]>,
+) -> Result<Vec<usize>, StoreError> {
     let mut call = hub.broker.publish(&room.id, entries.clone());
     if !entries.iter().any(Entry::is_stored) {
         return call.await;
@@ -157,9 +176,15 @@ fn count(hub: &Hub, entries: &[Entry], refused: &[usize]) {
     hub.metrics.published(inserts, updates - refused.len() as u64, ignores);
 }
 
-/// The store is out: what is not to be stored reaches this node's members at once, the rest waits, for the configured time from its
-/// arrival and the end of the attempt that is made then.
-async fn retry(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>, first: StoreError, arrived: Instant) -> (Outcome, Vec<usize>) {
+/// The store is out: what is not to be stored reaches this node's members at once, the rest waits,
+/// for the configured time from its arrival and the end of the attempt that is made then.
+async fn retry(
+    room: &Arc<Room>,
+    hub: &Arc<Hub>,
+    entries: &Arc<[Entry]>,
+    first: StoreError,
+    arrived: Instant,
+) -> (Outcome, Vec<usize>) {
     let (mut error, mut pause) = (first, PAUSES.0);
     hub.metrics.store_failures.inc();
     throttled!(warn, room = %room.id, %error, "messages can't be stored");
@@ -167,7 +192,12 @@ async fn retry(room: &Arc<Room>, hub: &Arc<Hub>, entries: &Arc<[Entry]>, first: 
         return (Outcome::Unknown, Vec::new()); // should it be stored after all, all of it is delivered then
     }
     deliver_unstored(room, entries.iter());
-    let places: Vec<usize> = entries.iter().enumerate().filter(|(_, entry)| entry.is_stored()).map(|(at, _)| at).collect();
+    let places: Vec<usize> = entries
+        .iter()
+        .enumerate()
+        .filter(|(_, entry)| entry.is_stored())
+        .map(|(at, _)| at)
+        .collect();
     let stored: Arc<[Entry]> = places.iter().map(|at| entries[*at].clone()).collect();
     if stored.is_empty() {
         return (Outcome::Done, Vec::new());
@@ -208,9 +238,15 @@ fn pass_unstored(room: &Arc<Room>) {
     let (passed, kept) = {
         let mut outbox = lock(&room.outbox);
         // Not past a join or departure: those who come and go keep their order.
-        let end = outbox.jobs.iter().position(|j| !matches!(j, Job::Publish { .. })).unwrap_or(outbox.jobs.len());
-        let (passed, kept): (Vec<_>, Vec<_>) =
-            outbox.jobs.drain(..end).partition(|j| matches!(j, Job::Publish { entry, .. } if !entry.is_stored()));
+        let end = outbox
+            .jobs
+            .iter()
+            .position(|j| !matches!(j, Job::Publish { .. }))
+            .unwrap_or(outbox.jobs.len());
+        let (passed, kept): (Vec<_>, Vec<_>) = outbox
+            .jobs
+            .drain(..end)
+            .partition(|j| matches!(j, Job::Publish { entry, .. } if !entry.is_stored()));
         for job in &passed {
             if let Job::Publish { bytes, .. } = job {
                 outbox.bytes -= bytes;
@@ -242,7 +278,9 @@ fn deliver_unstored<'a>(room: &Room, entries: impl Iterator<Item = &'a Entry>) {
         .filter(|e| !e.is_stored())
         .map(|entry| {
             let (origin, event) = match entry {
-                Entry::Message { from, message } => (Some(*from), Event::Message { kind: Kind::Ignore, body: message.body.clone() }),
+                Entry::Message { from, message } => {
+                    (Some(*from), Event::Message { kind: Kind::Ignore, body: message.body.clone() })
+                }
                 Entry::Synced { by, uid } => (Some(*by), Event::Synced(uid.clone())),
                 Entry::System { content } => (None, Event::System(content.clone())),
             };
@@ -272,8 +310,12 @@ async fn single(room: &Arc<Room>, hub: &Arc<Hub>, job: Job) {
                 Err(error) => {
                     room.expect_nobody();
                     // Whoever is told that it failed is not there. Who was there before stays.
-                    let depart = matches!(error, StoreError::OutcomeUnknown(_)) && !room.has(visitor.connection);
-                    if depart && let Err(error) = hub.presence.depart(&room.id, visitor.connection, Departure::Gone).await {
+                    let depart = matches!(error, StoreError::OutcomeUnknown(_))
+                        && !room.has(visitor.connection);
+                    if depart
+                        && let Err(error) =
+                            hub.presence.depart(&room.id, visitor.connection, Departure::Gone).await
+                    {
                         tracing::debug!(room = %room.id, %error, "a join that may have worked is undone later");
                     }
                     throttled!(warn, room = %room.id, %error, "a join failed");

@@ -59,7 +59,9 @@ fn what_comes_while_a_join_is_on_its_way_is_told_if_it_is_behind_it() {
     room.deliver(&[message(2), message(3)]);
     room.deliver(&[happened(5, Event::Joined(Uid::text("ann").unwrap())), message(6)]);
     let told = newcomer.clone();
-    room.admit(visitor(1, "ben"), newcomer.clone(), 4, move || assert!(told.told.lock().unwrap().is_empty(), "the answer comes first"));
+    room.admit(visitor(1, "ben"), newcomer.clone(), 4, move || {
+        assert!(told.told.lock().unwrap().is_empty(), "the answer comes first")
+    });
     room.deliver(&[message(7)]);
     assert_eq!(*newcomer.told.lock().unwrap(), [5, 6, 7]);
 }

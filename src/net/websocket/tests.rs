@@ -49,7 +49,10 @@ fn messages_of_every_length_are_read_in_one_piece_or_byte_by_byte() {
         whole.add(&bytes);
         whole.add(&frame(0x82, &[1, 2]));
         assert_eq!(whole.next(), Ok(Some(text(&payload))), "{length}");
-        assert_eq!(whole.next(), Ok(Some(Frame::Message(Message::Binary(Bytes::from_static(&[1, 2]))))));
+        assert_eq!(
+            whole.next(),
+            Ok(Some(Frame::Message(Message::Binary(Bytes::from_static(&[1, 2])))))
+        );
         assert_eq!((whole.next(), whole.bytes.capacity()), (Ok(None), 0), "nothing is kept");
         let mut pieces = frames(100_000);
         for byte in &bytes[..bytes.len() - 1] {
@@ -64,14 +67,23 @@ fn messages_of_every_length_are_read_in_one_piece_or_byte_by_byte() {
 #[test]
 fn a_message_in_frames_is_whole_with_the_last_and_control_frames_pass_it() {
     let mut read = frames(100);
-    for bytes in [frame(0x01, b"a\xc3"), frame(0x89, b"?"), frame(0x00, b""), frame(0x8A, b""), frame(0x80, b"\xa9b")] {
+    for bytes in [
+        frame(0x01, b"a\xc3"),
+        frame(0x89, b"?"),
+        frame(0x00, b""),
+        frame(0x8A, b""),
+        frame(0x80, b"\xa9b"),
+    ] {
         read.add(&bytes);
     }
     let mut seen = Vec::new();
     while let Ok(Some(frame)) = read.next() {
         seen.push(frame);
     }
-    assert_eq!(seen, [Frame::Part, Frame::Ping(Bytes::from_static(b"?")), Frame::Part, Frame::Pong, text("aéb")]);
+    assert_eq!(
+        seen,
+        [Frame::Part, Frame::Ping(Bytes::from_static(b"?")), Frame::Part, Frame::Pong, text("aéb")]
+    );
 }
 
 #[test]
@@ -86,8 +98,16 @@ fn what_breaks_the_protocol_is_known_as_soon_as_it_is_there() {
         ("too long", Broken::TooLarge, vec![0x81, 0xFE, 0, 101]),
         ("much too long", Broken::TooLarge, vec![0x82, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0]),
         ("a continuation of nothing", Broken::Frame, frame(0x80, b"")),
-        ("a message within a message", Broken::Frame, [frame(0x01, b""), frame(0x81, b"")].concat()),
-        ("too long together", Broken::TooLarge, [frame(0x01, &[b' '; 60]), frame(0x80, &[b' '; 41])].concat()),
+        (
+            "a message within a message",
+            Broken::Frame,
+            [frame(0x01, b""), frame(0x81, b"")].concat(),
+        ),
+        (
+            "too long together",
+            Broken::TooLarge,
+            [frame(0x01, &[b' '; 60]), frame(0x80, &[b' '; 41])].concat(),
+        ),
         ("no text", Broken::Text, frame(0x81, b"\xff")),
         ("no text together", Broken::Text, [frame(0x01, b"\xc3"), frame(0x80, b"x")].concat()),
         ("half a code", Broken::Frame, frame(0x88, b"\x03")),
@@ -104,7 +124,12 @@ fn what_breaks_the_protocol_is_known_as_soon_as_it_is_there() {
         }
         assert_eq!(end, Err(kind), "{what}");
     }
-    for (payload, code) in [(&b""[..], None), (b"\x03\xe8", Some(1000)), (b"\x03\xe9bye", Some(1001)), (b"\x0f\xa0", Some(4000))] {
+    for (payload, code) in [
+        (&b""[..], None),
+        (b"\x03\xe8", Some(1000)),
+        (b"\x03\xe9bye", Some(1001)),
+        (b"\x0f\xa0", Some(4000)),
+    ] {
         let mut read = frames(100);
         read.add(&frame(0x88, payload));
         assert_eq!(read.next(), Ok(Some(Frame::Close(code))));
@@ -158,7 +183,9 @@ async fn frames_that_are_no_message_yet_are_read_in_many_turns() {
             turns += 1;
             socket.poll_next(cx)
         });
-        let message = tokio::time::timeout(Duration::from_secs(10), message).await.expect("it goes on by itself");
+        let message = tokio::time::timeout(Duration::from_secs(10), message)
+            .await
+            .expect("it goes on by itself");
         assert_eq!(message, Ok(Message::Text("ab".into())));
         assert!(turns >= 100, "{turns} turns for 10,000 frames");
     }

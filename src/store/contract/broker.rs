@@ -9,17 +9,25 @@ pub(crate) async fn inserts_are_read_back_in_order(home: &impl BrokerHome) {
     publish(&broker, &room, [insert("1"), insert("2")]).await;
     publish(&broker, &room, [insert("3")]).await;
     let page = broker.page(&room, 0, PAGE).await.unwrap();
-    assert_eq!((bodies(&page.entries), page.full, page.log_length), (vec!["1".into(), "2".into(), "3".into()], false, 3));
-    assert!(page.entries.iter().all(|e| e.unix > 1_600_000_000), "entries know when they were stored");
+    assert_eq!(
+        (bodies(&page.entries), page.full, page.log_length),
+        (vec!["1".into(), "2".into(), "3".into()], false, 3)
+    );
+    assert!(
+        page.entries.iter().all(|e| e.unix > 1_600_000_000),
+        "entries know when they were stored"
+    );
     assert_eq!(bodies(&broker.page(&room, 2, PAGE).await.unwrap().entries), ["3"]);
 }
 
 pub(crate) async fn updates_replace_and_are_read_in_order_of_last_writing(home: &impl BrokerHome) {
     let (broker, room) = (home.open().await, room("board"));
-    publish(&broker, &room, [update("line", "l1"), update("circle", "c1"), update("text", "t1")]).await;
+    publish(&broker, &room, [update("line", "l1"), update("circle", "c1"), update("text", "t1")])
+        .await;
     publish(&broker, &room, [update("line", "l2")]).await;
     assert_eq!(updates(&broker, &room).await, ["c1", "t1", "l2"]);
-    publish(&broker, &room, [update("text", "t2"), update("circle", "c2"), update("text", "t3")]).await;
+    publish(&broker, &room, [update("text", "t2"), update("circle", "c2"), update("text", "t3")])
+        .await;
     assert_eq!(updates(&broker, &room).await, ["l2", "c2", "t3"]);
     assert_eq!(log(&broker, &room).await, [""; 0], "updates are not in the log");
 }
@@ -28,7 +36,10 @@ pub(crate) async fn what_is_ignored_is_not_stored(home: &impl BrokerHome) {
     let (broker, room) = (home.open().await, room("lesson"));
     publish(&broker, &room, [ignore("a"), insert("b"), ignore("c")]).await;
     publish(&broker, &room, [ignore("d")]).await;
-    assert_eq!((log(&broker, &room).await, updates(&broker, &room).await), (vec!["b".into()], vec![]));
+    assert_eq!(
+        (log(&broker, &room).await, updates(&broker, &room).await),
+        (vec!["b".into()], vec![])
+    );
 }
 
 pub(crate) async fn a_page_ends_at_its_entries(home: &impl BrokerHome) {
@@ -78,7 +89,18 @@ pub(crate) async fn an_unknown_room_is_empty(home: &impl BrokerHome) {
 pub(crate) async fn bodies_and_ids_come_back_as_they_were(home: &impl BrokerHome) {
     let (broker, room) = (home.open().await, room("ünïcode 房间 'quoted\" _insert %"));
     let (odd, long) = (r#"{"1":"\u0000","s":0,"é":"\"'\\","n":1e400}"#, "字".repeat(100_000));
-    publish(&broker, &room, [insert(odd), insert(&long), update("a\0b", "with"), update("a", "without"), update("", "empty")]).await;
+    publish(
+        &broker,
+        &room,
+        [
+            insert(odd),
+            insert(&long),
+            update("a\0b", "with"),
+            update("a", "without"),
+            update("", "empty"),
+        ],
+    )
+    .await;
     assert_eq!(log(&broker, &room).await, [odd, &long]);
     assert_eq!(updates(&broker, &room).await, ["with", "without", "empty"]);
 }
@@ -89,7 +111,10 @@ pub(crate) async fn rooms_are_apart(home: &impl BrokerHome) {
     publish(&broker, &other, [insert("2"), update("x", "u2")]).await;
     broker.clear(&one).await.unwrap();
     assert_eq!((log(&broker, &one).await.len(), updates(&broker, &one).await.len()), (0, 0));
-    assert_eq!((log(&broker, &other).await, updates(&broker, &other).await), (vec!["2".into()], vec!["u2".into()]));
+    assert_eq!(
+        (log(&broker, &other).await, updates(&broker, &other).await),
+        (vec!["2".into()], vec!["u2".into()])
+    );
 }
 
 pub(crate) async fn a_cleared_room_begins_anew(home: &impl BrokerHome) {
@@ -97,9 +122,15 @@ pub(crate) async fn a_cleared_room_begins_anew(home: &impl BrokerHome) {
     publish(&broker, &room, [insert("old"), update("x", "old"), insert("older")]).await;
     broker.clear(&room).await.unwrap();
     let page = broker.page(&room, 0, PAGE).await.unwrap();
-    assert_eq!((page.entries.len(), page.log_length, updates(&broker, &room).await.len()), (0, 0, 0));
+    assert_eq!(
+        (page.entries.len(), page.log_length, updates(&broker, &room).await.len()),
+        (0, 0, 0)
+    );
     publish(&broker, &room, [insert("new"), update("y", "newer")]).await;
-    assert_eq!((log(&broker, &room).await, updates(&broker, &room).await), (vec!["new".into()], vec!["newer".into()]));
+    assert_eq!(
+        (log(&broker, &room).await, updates(&broker, &room).await),
+        (vec!["new".into()], vec!["newer".into()])
+    );
 }
 
 pub(crate) async fn stored_entries_outlive_a_restart(home: &impl BrokerHome) {
@@ -119,7 +150,12 @@ pub(crate) async fn stored_entries_outlive_a_restart(home: &impl BrokerHome) {
 pub(crate) async fn a_large_batch_is_stored_whole(home: &impl BrokerHome) {
     let (broker, room) = (home.open().await, room("storm"));
     let body = "y".repeat(10_000);
-    publish(&broker, &room, (0..1000).map(|i| if i % 2 == 0 { insert(&body) } else { update(&i.to_string(), &body) })).await;
+    publish(
+        &broker,
+        &room,
+        (0..1000).map(|i| if i % 2 == 0 { insert(&body) } else { update(&i.to_string(), &body) }),
+    )
+    .await;
     assert_eq!((log(&broker, &room).await.len(), updates(&broker, &room).await.len()), (500, 500));
 }
 

@@ -26,12 +26,22 @@ impl Story {
     }
 }
 
-pub(crate) async fn a_second_session_evicts_the_first_and_its_rooms_are_held(home: &impl PresenceHome) {
+pub(crate) async fn a_second_session_evicts_the_first_and_its_rooms_are_held(
+    home: &impl PresenceHome,
+) {
     let story = Story::with_ann_and_ben(home).await;
     assert_eq!(story.claim("ann", 11).await, std::slice::from_ref(&story.room));
     assert_eq!(story.witness.evicted(), [ConnectionId(1)]);
-    assert_eq!((story.told(), story.members().await), (vec![], vec!["ann (held)".into(), "ben".into()]), "nobody is told");
-    assert_eq!(names(&story.enter(visitor(3, "cat")).await.others), ["ann", "ben"], "and rosters count it");
+    assert_eq!(
+        (story.told(), story.members().await),
+        (vec![], vec!["ann (held)".into(), "ben".into()]),
+        "nobody is told"
+    );
+    assert_eq!(
+        names(&story.enter(visitor(3, "cat")).await.others),
+        ["ann", "ben"],
+        "and rosters count it"
+    );
 }
 
 pub(crate) async fn a_held_place_is_taken_over_silently_in_its_order(home: &impl PresenceHome) {
@@ -65,18 +75,31 @@ pub(crate) async fn who_was_kicked_gives_up_no_place_of_its_successor(home: &imp
     story.presence.release(&story.room, &uid("ann"), ConnectionId(11)).await.unwrap();
     story.presence.end(&uid("ann"), ConnectionId(11)).await.unwrap();
     story.presence.release(&story.room, &uid("ann"), ConnectionId(11)).await.unwrap();
-    assert_eq!((story.told(), story.members().await), (vec![], vec!["ann (held)".into(), "ben".into()]));
+    assert_eq!(
+        (story.told(), story.members().await),
+        (vec![], vec!["ann (held)".into(), "ben".into()])
+    );
     story.presence.release(&story.room, &uid("ann"), ConnectionId(12)).await.unwrap();
-    assert_eq!((story.told(), story.members().await), (vec!["gone ann".into()], vec!["ben".into()]));
+    assert_eq!(
+        (story.told(), story.members().await),
+        (vec!["gone ann".into()], vec!["ben".into()])
+    );
 }
 
 pub(crate) async fn entering_hidden_leaves_the_place_held(home: &impl PresenceHome) {
     let story = Story::with_ann_and_ben(home).await;
     story.claim("ann", 11).await;
     story.enter(hidden(11, "ann")).await;
-    assert_eq!((story.told(), story.members().await), (vec![], vec!["ann (held)".into(), "ben".into(), "ann (hidden)".into()]));
+    assert_eq!(
+        (story.told(), story.members().await),
+        (vec![], vec!["ann (held)".into(), "ben".into(), "ann (hidden)".into()])
+    );
     story.enter(visitor(11, "ann")).await;
-    assert_eq!((story.told(), story.members().await), (vec![], vec!["ann".into(), "ben".into()]), "it shows up where it was");
+    assert_eq!(
+        (story.told(), story.members().await),
+        (vec![], vec!["ann".into(), "ben".into()]),
+        "it shows up where it was"
+    );
 }
 
 pub(crate) async fn the_rooms_of_the_hidden_are_not_held(home: &impl PresenceHome) {
@@ -101,7 +124,10 @@ pub(crate) async fn a_kick_of_a_kick_inherits_the_holds(home: &impl PresenceHome
     assert_eq!(story.witness.evicted(), [ConnectionId(1), ConnectionId(11)]);
     story.presence.enter(&first, &visitor(12, "ann")).await.unwrap();
     story.presence.release(&second, &uid("ann"), ConnectionId(12)).await.unwrap();
-    assert_eq!((story.told(), story.witness.events(&second)), (vec![], vec!["joined ann".into(), "gone ann".into()]));
+    assert_eq!(
+        (story.told(), story.witness.events(&second)),
+        (vec![], vec!["joined ann".into(), "gone ann".into()])
+    );
 }
 
 pub(crate) async fn claiming_again_changes_nothing(home: &impl PresenceHome) {
@@ -115,7 +141,10 @@ pub(crate) async fn the_evicted_depart_unnoticed(home: &impl PresenceHome) {
     let story = Story::with_ann_and_ben(home).await;
     story.claim("ann", 11).await;
     story.presence.depart(&story.room, ConnectionId(1), Gone).await.unwrap();
-    assert_eq!((story.told(), story.members().await), (vec![], vec!["ann (held)".into(), "ben".into()]));
+    assert_eq!(
+        (story.told(), story.members().await),
+        (vec![], vec!["ann (held)".into(), "ben".into()])
+    );
     story.enter(visitor(11, "ann")).await;
     story.presence.depart(&story.room, ConnectionId(1), Gone).await.unwrap();
     assert_eq!((story.told(), story.members().await), (vec![], vec!["ann".into(), "ben".into()]));
@@ -126,7 +155,10 @@ pub(crate) async fn an_end_is_for_the_session_of_that_connection(home: &impl Pre
     story.claim("ann", 1).await;
     story.claim("ann", 2).await;
     story.presence.end(&uid("ann"), ConnectionId(1)).await.unwrap();
-    assert_eq!(story.presence.online().await.unwrap(), [Online { uid: uid("ann"), socket: socket(2) }]);
+    assert_eq!(
+        story.presence.online().await.unwrap(),
+        [Online { uid: uid("ann"), socket: socket(2) }]
+    );
     story.presence.end(&uid("ann"), ConnectionId(2)).await.unwrap();
     assert_eq!(story.presence.online().await.unwrap(), []);
     story.claim("ann", 3).await;
@@ -137,8 +169,15 @@ pub(crate) async fn number_and_text_are_one_uid(home: &impl PresenceHome) {
     let story = Story::begin(home).await;
     story.claim("1000", 1).await;
     story.enter(visitor(1, "1000")).await;
-    let held = story.presence.claim(&Uid::number("1000").unwrap(), ConnectionId(2), &socket(2), None).await.unwrap();
-    assert_eq!((held, story.witness.evicted()), (Claim::Made(vec![story.room.clone()]), vec![ConnectionId(1)]));
+    let held = story
+        .presence
+        .claim(&Uid::number("1000").unwrap(), ConnectionId(2), &socket(2), None)
+        .await
+        .unwrap();
+    assert_eq!(
+        (held, story.witness.evicted()),
+        (Claim::Made(vec![story.room.clone()]), vec![ConnectionId(1)])
+    );
 }
 
 pub(crate) async fn of_fifty_claims_one_survives(home: &impl PresenceHome) {
@@ -155,7 +194,9 @@ pub(crate) async fn of_fifty_claims_one_survives(home: &impl PresenceHome) {
     let mut evicted = story.witness.evicted();
     evicted.sort();
     evicted.dedup();
-    let survivors: Vec<_> = (1..=50).filter(|c| !evicted.contains(&ConnectionId(*c))).map(socket).collect();
-    let online: Vec<_> = story.presence.online().await.unwrap().into_iter().map(|o| o.socket).collect();
+    let survivors: Vec<_> =
+        (1..=50).filter(|c| !evicted.contains(&ConnectionId(*c))).map(socket).collect();
+    let online: Vec<_> =
+        story.presence.online().await.unwrap().into_iter().map(|o| o.socket).collect();
     assert_eq!((evicted.len(), survivors), (49, online));
 }

@@ -17,7 +17,11 @@ async fn opened(home: &impl BrokerHome, name: &str) -> (Arc<dyn Broker>, Arc<Wit
 pub(crate) async fn members_are_told_in_order_and_n_grows_by_one(home: &impl BrokerHome) {
     let (broker, witness, room) = opened(home, "lesson").await;
     publish(&broker, &room, [ignore("a"), insert("b"), update("x", "c")]).await;
-    assert_eq!(witness.heard(&room), ["1 ignore a", "2 insert b", "3 update x c"], "told before it is acknowledged");
+    assert_eq!(
+        witness.heard(&room),
+        ["1 ignore a", "2 insert b", "3 update x c"],
+        "told before it is acknowledged"
+    );
     publish(&broker, &room, [ignore("d")]).await;
     publish(&broker, &room, [Entry::System { content: "\"hi\"".into() }, insert("e")]).await;
     assert_eq!(witness.heard(&room), ["4 ignore d", "5 system hi", "6 insert e"]);
@@ -77,7 +81,12 @@ pub(crate) async fn fifty_rooms_at_once(home: &impl BrokerHome) {
         tokio::spawn(async move {
             broker.attach(&room).await.unwrap();
             for k in 0..20 {
-                publish(&broker, &room, [insert(&format!("{k}a")), ignore("-"), insert(&format!("{k}b"))]).await;
+                publish(
+                    &broker,
+                    &room,
+                    [insert(&format!("{k}a")), ignore("-"), insert(&format!("{k}b"))],
+                )
+                .await;
             }
             room
         })

@@ -40,19 +40,30 @@ impl Story {
     pub(super) async fn members(&self) -> Vec<String> {
         let members = self.presence.members(&self.room).await.unwrap();
         let mark = |on: bool, text: &str| if on { format!(" ({text})") } else { String::new() };
-        members.iter().map(|m| format!("{}{}{}", m.uid, mark(m.hidden, "hidden"), mark(m.held, "held"))).collect()
+        members
+            .iter()
+            .map(|m| format!("{}{}{}", m.uid, mark(m.hidden, "hidden"), mark(m.held, "held")))
+            .collect()
     }
 }
 
-pub(crate) async fn newcomers_are_told_to_the_others_and_get_the_roster_in_join_order(home: &impl PresenceHome) {
+pub(crate) async fn newcomers_are_told_to_the_others_and_get_the_roster_in_join_order(
+    home: &impl PresenceHome,
+) {
     let story = Story::begin(home).await;
     let zoe = story.enter(visitor(1, "zoe")).await;
     let ann = story.enter(visitor(2, "ann")).await;
     let mia = story.enter(visitor(3, "mia")).await;
-    assert_eq!((names(&zoe.others), names(&ann.others), names(&mia.others)), (vec![], vec!["zoe"], vec!["zoe", "ann"]));
+    assert_eq!(
+        (names(&zoe.others), names(&ann.others), names(&mia.others)),
+        (vec![], vec!["zoe"], vec!["zoe", "ann"])
+    );
     assert_eq!([zoe.n, ann.n, mia.n], [1, 2, 3], "the newcomer's own place");
     let told = story.witness.take(&story.room);
-    assert_eq!(told.iter().map(|p| p.origin).collect::<Vec<_>>(), [1, 2, 3].map(|c| Some(ConnectionId(c))));
+    assert_eq!(
+        told.iter().map(|p| p.origin).collect::<Vec<_>>(),
+        [1, 2, 3].map(|c| Some(ConnectionId(c)))
+    );
     assert_eq!(story.members().await, ["zoe", "ann", "mia"]);
 }
 
@@ -65,7 +76,10 @@ pub(crate) async fn departures_are_told_as_they_were(home: &impl PresenceHome) {
     story.presence.depart(&story.room, ConnectionId(2), Left).await.unwrap();
     story.presence.depart(&story.room, ConnectionId(1), Gone).await.unwrap();
     let told = story.witness.take(&story.room);
-    assert_eq!(told.iter().map(|p| (p.n, p.origin)).collect::<Vec<_>>(), [(4, Some(ConnectionId(2))), (5, Some(ConnectionId(1)))]);
+    assert_eq!(
+        told.iter().map(|p| (p.n, p.origin)).collect::<Vec<_>>(),
+        [(4, Some(ConnectionId(2))), (5, Some(ConnectionId(1)))]
+    );
     story.enter(visitor(4, "ann")).await;
     assert_eq!(story.members().await, ["cat", "ann"], "who comes back is last");
     assert_eq!(story.told(), ["joined ann"]);
@@ -77,7 +91,11 @@ pub(crate) async fn entering_again_is_not_announced(home: &impl PresenceHome) {
     story.enter(visitor(2, "ben")).await;
     story.told();
     let again = story.enter(visitor(1, "ann")).await;
-    assert_eq!((names(&again.others), again.n, story.told()), (vec!["ben"], 2, vec![]), "a roster, and nothing else");
+    assert_eq!(
+        (names(&again.others), again.n, story.told()),
+        (vec!["ben"], 2, vec![]),
+        "a roster, and nothing else"
+    );
     assert_eq!(story.members().await, ["ann", "ben"]);
 }
 
@@ -87,7 +105,11 @@ pub(crate) async fn the_hidden_see_and_are_not_seen(home: &impl PresenceHome) {
     let spy = story.enter(hidden(2, "spy")).await;
     let ben = story.enter(visitor(3, "ben")).await;
     assert_eq!((names(&spy.others), names(&ben.others)), (vec!["ann"], vec!["ann"]));
-    assert_eq!(story.members().await, ["ann", "spy (hidden)", "ben"], "administrators see everybody");
+    assert_eq!(
+        story.members().await,
+        ["ann", "spy (hidden)", "ben"],
+        "administrators see everybody"
+    );
     story.presence.depart(&story.room, ConnectionId(2), Left).await.unwrap();
     assert_eq!(story.told(), ["joined ann", "joined ben"]);
 }
@@ -131,13 +153,17 @@ pub(crate) async fn presence_and_messages_share_one_order(home: &impl PresenceHo
     story.enter(visitor(1, "ann")).await;
     publish(&story.broker, &story.room, [insert("hello"), ignore("…")]).await;
     // Whether what nobody is told has a place of its own is the store's affair.
-    let (spy, ben) = (story.enter(hidden(2, "spy")).await.n, story.enter(visitor(3, "ben")).await.n);
+    let (spy, ben) =
+        (story.enter(hidden(2, "spy")).await.n, story.enter(visitor(3, "ben")).await.n);
     assert!(spy == 3 || spy == 4, "what it has missed: {spy}");
     assert_eq!(ben, spy + 1);
     publish(&story.broker, &story.room, [insert("hi")]).await;
     story.presence.depart(&story.room, ConnectionId(1), Left).await.unwrap();
     let heard = story.witness.heard(&story.room);
-    let later = ["joined ben", "insert hi", "left ann"].into_iter().zip(ben..).map(|(event, n)| format!("{n} {event}"));
+    let later = ["joined ben", "insert hi", "left ann"]
+        .into_iter()
+        .zip(ben..)
+        .map(|(event, n)| format!("{n} {event}"));
     assert_eq!(heard[..3], ["1 joined ann", "2 insert hello", "3 ignore …"]);
     assert_eq!(heard[3..], later.collect::<Vec<_>>());
 }

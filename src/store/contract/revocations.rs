@@ -20,17 +20,29 @@ pub(crate) async fn the_session_of_a_revoked_user_is_refused(home: &impl Presenc
     assert_eq!(story.witness.expelled(), []);
 }
 
-pub(crate) async fn a_claim_whose_check_may_have_missed_a_revocation_fails(home: &impl PresenceHome) {
+pub(crate) async fn a_claim_whose_check_may_have_missed_a_revocation_fails(
+    home: &impl PresenceHome,
+) {
     let story = Story::begin(home).await;
     let before = story.presence.revocations();
     let signs_in = async |name: &str, connection, checked| {
-        story.presence.claim(&uid(name), ConnectionId(connection), &socket(connection), Some(checked)).await.unwrap()
+        story
+            .presence
+            .claim(&uid(name), ConnectionId(connection), &socket(connection), Some(checked))
+            .await
+            .unwrap()
     };
     assert_eq!(home.revoke(&uid("ann")).await, Expelled::Nobody);
-    let Claim::CheckAgain(now) = signs_in("ann", 1, before).await else { panic!("it was not seen") };
+    let Claim::CheckAgain(now) = signs_in("ann", 1, before).await else {
+        panic!("it was not seen")
+    };
     assert!(now > before, "{now:?}");
     assert_eq!(story.presence.online().await.unwrap(), [], "nothing was changed");
     assert_eq!(signs_in("ben", 2, before).await, Claim::Made(vec![]), "it does not concern others");
-    assert_eq!(signs_in("ann", 1, now).await, Claim::Made(vec![]), "what was checked behind it counts");
+    assert_eq!(
+        signs_in("ann", 1, now).await,
+        Claim::Made(vec![]),
+        "what was checked behind it counts"
+    );
     assert_eq!(story.presence.online().await.unwrap().len(), 2);
 }

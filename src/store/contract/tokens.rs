@@ -19,7 +19,10 @@ pub(crate) async fn a_token_is_its_owners_alone(home: &impl TokensHome) {
     assert!(!tokens.verify(User, &uid("ann"), &token("of ben")).await.unwrap());
     assert!(!tokens.verify(User, &uid("ann"), &token("of an")).await.unwrap());
     assert!(!tokens.verify(User, &uid("ann"), &token("")).await.unwrap());
-    assert!(!tokens.verify(Admin, &uid("ann"), &token("of ann")).await.unwrap(), "a user is no administrator");
+    assert!(
+        !tokens.verify(Admin, &uid("ann"), &token("of ann")).await.unwrap(),
+        "a user is no administrator"
+    );
     assert_eq!(tokens.create(User, &uid("ann"), &token("other")).await.unwrap(), Exists);
     assert!(tokens.verify(User, &uid("ann"), &token("of ann")).await.unwrap(), "it stays as it is");
     assert!(!tokens.verify(User, &uid("ann"), &token("other")).await.unwrap());
@@ -31,7 +34,10 @@ pub(crate) async fn the_unknown_are_refused(home: &impl TokensHome) {
     assert!(!tokens.verify(Admin, &uid("nobody"), &token("")).await.unwrap());
     assert!(!tokens.refresh(User, &uid("nobody"), &token("new")).await.unwrap());
     assert!(!tokens.revoke(User, &uid("nobody")).await.unwrap());
-    assert!(!tokens.verify(User, &uid("nobody"), &token("new")).await.unwrap(), "a refresh creates nobody");
+    assert!(
+        !tokens.verify(User, &uid("nobody"), &token("new")).await.unwrap(),
+        "a refresh creates nobody"
+    );
 }
 
 pub(crate) async fn of_fifty_creations_one_creates(home: &impl TokensHome) {
@@ -39,7 +45,9 @@ pub(crate) async fn of_fifty_creations_one_creates(home: &impl TokensHome) {
     let races: Vec<_> = (0..50)
         .map(|i| {
             let tokens = tokens.clone();
-            tokio::spawn(async move { tokens.create(User, &uid("ann"), &token(&format!("try {i}"))).await.unwrap() })
+            tokio::spawn(async move {
+                tokens.create(User, &uid("ann"), &token(&format!("try {i}"))).await.unwrap()
+            })
         })
         .collect();
     let mut winners = Vec::new();
@@ -49,7 +57,9 @@ pub(crate) async fn of_fifty_creations_one_creates(home: &impl TokensHome) {
         }
     }
     assert_eq!(winners.len(), 1);
-    assert!(tokens.verify(User, &uid("ann"), &token(&format!("try {}", winners[0]))).await.unwrap());
+    assert!(
+        tokens.verify(User, &uid("ann"), &token(&format!("try {}", winners[0]))).await.unwrap()
+    );
 }
 
 pub(crate) async fn a_refresh_kills_the_old_token(home: &impl TokensHome) {
@@ -59,7 +69,10 @@ pub(crate) async fn a_refresh_kills_the_old_token(home: &impl TokensHome) {
     assert!(tokens.refresh(User, &uid("ann"), &token("new")).await.unwrap());
     assert!(!tokens.verify(User, &uid("ann"), &token("old")).await.unwrap());
     assert!(tokens.verify(User, &uid("ann"), &token("new")).await.unwrap());
-    assert!(tokens.verify(Admin, &uid("ann"), &token("old")).await.unwrap(), "the administrator is another account");
+    assert!(
+        tokens.verify(Admin, &uid("ann"), &token("old")).await.unwrap(),
+        "the administrator is another account"
+    );
 }
 
 pub(crate) async fn a_revoked_token_is_dead(home: &impl TokensHome) {

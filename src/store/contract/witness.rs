@@ -131,13 +131,15 @@ fn story(event: &Event) -> String {
     }
 }
 
-pub(crate) const EVERYTHING: PageLimit = PageLimit { entries: usize::MAX >> 1, bytes: usize::MAX >> 1 };
+pub(crate) const EVERYTHING: PageLimit =
+    PageLimit { entries: usize::MAX >> 1, bytes: usize::MAX >> 1 };
 
 /// A room whose name no other test has: backends may share a server.
 pub(crate) fn room(name: &str) -> RoomId {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    RoomId::new(&format!("{name} {}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))).unwrap()
+    RoomId::new(&format!("{name} {}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
+        .unwrap()
 }
 
 pub(crate) fn uid(text: &str) -> Uid {
@@ -152,9 +154,18 @@ pub(crate) fn socket(connection: u64) -> SocketId {
     SocketId(format!("socket of {connection}").into())
 }
 
-/// The connection becomes the session of the user, whose credentials nobody checks; returns the rooms that are held for it.
-pub(crate) async fn claim(presence: &Arc<dyn Presence>, name: &str, connection: u64) -> Vec<RoomId> {
-    match presence.claim(&uid(name), ConnectionId(connection), &socket(connection), None).await.unwrap() {
+/// The connection becomes the session of the user, whose credentials nobody checks; returns the
+/// rooms that are held for it.
+pub(crate) async fn claim(
+    presence: &Arc<dyn Presence>,
+    name: &str,
+    connection: u64,
+) -> Vec<RoomId> {
+    match presence
+        .claim(&uid(name), ConnectionId(connection), &socket(connection), None)
+        .await
+        .unwrap()
+    {
         Claim::Made(held) => held,
         again => panic!("{again:?}"),
     }
@@ -196,7 +207,11 @@ pub(crate) fn ignore(body: &str) -> Entry {
 }
 
 /// Publishes a batch that must succeed.
-pub(crate) async fn publish(broker: &Arc<dyn Broker>, room: &RoomId, entries: impl IntoIterator<Item = Entry>) {
+pub(crate) async fn publish(
+    broker: &Arc<dyn Broker>,
+    room: &RoomId,
+    entries: impl IntoIterator<Item = Entry>,
+) {
     let refused = broker.publish(room, entries.into_iter().collect()).await.unwrap();
     assert!(refused.is_empty(), "{refused:?}");
 }
@@ -208,7 +223,9 @@ pub(crate) async fn log(broker: &Arc<dyn Broker>, room: &RoomId) -> Vec<String> 
 
 /// All updates of a room.
 pub(crate) async fn updates(broker: &Arc<dyn Broker>, room: &RoomId) -> Vec<String> {
-    let Updates::All(updates) = broker.updates(room, usize::MAX).await.unwrap() else { panic!("more than everything") };
+    let Updates::All(updates) = broker.updates(room, usize::MAX).await.unwrap() else {
+        panic!("more than everything")
+    };
     bodies(&updates)
 }
 

@@ -1,6 +1,8 @@
-//! A copy of the database, complete and in one piece, also while a server writes: what was acknowledged before it began is in it.
+//! A copy of the database, complete and in one piece, also while a server writes: what was
+//! acknowledged before it began is in it.
 //!
-//! `VACUUM INTO` reads one snapshot. The copy appears under its name when it is whole and on the disk, never before.
+//! `VACUUM INTO` reads one snapshot. The copy appears under its name when it is whole and on the
+//! disk, never before.
 use std::{
     fs::{self, File},
     io,
@@ -71,10 +73,15 @@ pub fn backup(path: &Path, file: &Path) -> Result<Backup, BackupError> {
 }
 
 fn count(db: &Connection) -> rusqlite::Result<Backup> {
-    let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs);
+    let number =
+        |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs);
     Ok(Backup {
-        rooms: number("SELECT count(*) FROM (SELECT pos >> 32 FROM log WHERE pos & 0xffffffff = 0 UNION SELECT room FROM updates)")?,
-        messages: number("SELECT coalesce((SELECT sum(count) FROM log), 0) + (SELECT count(*) FROM updates)")?,
+        rooms: number(
+            "SELECT count(*) FROM (SELECT pos >> 32 FROM log WHERE pos & 0xffffffff = 0 UNION SELECT room FROM updates)",
+        )?,
+        messages: number(
+            "SELECT coalesce((SELECT sum(count) FROM log), 0) + (SELECT count(*) FROM updates)",
+        )?,
         accounts: number("SELECT count(*) FROM accounts")?,
         bytes: 0,
     })

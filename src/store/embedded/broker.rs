@@ -1,4 +1,5 @@
-//! Log and publish/subscribe of one node: an order per room, kept by its [`Turn`], and delivery within the process.
+//! Log and publish/subscribe of one node: an order per room, kept by its [`Turn`], and delivery
+//! within the process.
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,15 +24,17 @@ impl Embedded {
         self.rooms.turn(room, &self.readers, Some(self.deadline)).await
     }
 
-    /// What a room's updates take is counted when the first one is written since the room is in memory. That may be much to read, so it is
-    /// done where pages are read, not on the writer's thread.
+    /// What a room's updates take is counted when the first one is written since the room is in
+    /// memory. That may be much to read, so it is done where pages are read, not on the
+    /// writer's thread.
     async fn count_updates(&self, turn: &mut Turn, entries: &[Entry]) -> Result<(), StoreError> {
         let is_update = |entry: &Entry| matches!(entry, Entry::Message { message, .. } if matches!(message.kind, Kind::Update { .. }));
         let mut counters = turn.counters();
         let (None, Some(row)) = (counters.updates, counters.row) else { return Ok(()) };
         if entries.iter().any(is_update) {
             let limit = self.updates;
-            counters.updates = Some(self.readers.pages.read(move |db| updates::count(db, row, limit)).await?);
+            counters.updates =
+                Some(self.readers.pages.read(move |db| updates::count(db, row, limit)).await?);
             turn.set(counters);
         }
         Ok(())
@@ -45,16 +48,23 @@ impl Broker for Embedded {
         self.watch_revocations();
     }
 
-    async fn publish(&self, room: &RoomId, entries: Arc<[Entry]>) -> Result<Vec<usize>, StoreError> {
+    async fn publish(
+        &self,
+        room: &RoomId,
+        entries: Arc<[Entry]>,
+    ) -> Result<Vec<usize>, StoreError> {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
         let mut turn = self.turn(room).await?;
         let (delivery, refused) = if entries.iter().any(Entry::is_stored) {
-            let epoch = if turn.counters().row.is_none() { super::new_epoch(&*self.rng)? } else { 0 };
+            let epoch =
+                if turn.counters().row.is_none() { super::new_epoch(&*self.rng)? } else { 0 };
             let (outlet, unix) = (self.outlet.clone(), self.clock.unix());
             self.count_updates(&mut turn, &entries).await?;
-            self.writer.write(Append { turn, entries, outlet, unix, epoch, updates: self.updates }).await?
+            self.writer
+                .write(Append { turn, entries, outlet, unix, epoch, updates: self.updates })
+                .await?
         } else {
             let mut counters = turn.counters();
             counters.n += entries.len() as u64;
@@ -107,7 +117,8 @@ impl Broker for Embedded {
     }
 
     async fn check_writing(&self) -> Result<(), StoreError> {
-        // The version as it is: SQLite writes the page all the same, and nobody has to read past it later.
+        // The version as it is: SQLite writes the page all the same, and nobody has to read past it
+        // later.
         let rewrite = |db: &rusqlite::Connection| {
             let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
             db.pragma_update(None, "user_version", version)

@@ -6,8 +6,8 @@ use rusqlite::{Connection, params, types::ValueRef};
 
 use super::{column, rooms::Counters};
 
-/// Most messages of a chunk, and most bytes with their lengths, where they are several: the row stays in its page of the database, and
-/// whoever reads one of them reads all.
+/// Most messages of a chunk, and most bytes with their lengths, where they are several: the row
+/// stays in its page of the database, and whoever reads one of them reads all.
 const MOST: u64 = 100;
 const MOST_BYTES: usize = 3600;
 /// Indexes have 32 bits in `pos`.
@@ -26,7 +26,8 @@ pub(super) struct Chunk {
 impl Chunk {
     /// Whether it has to be written before a message of this length can be added.
     pub(super) fn is_full(&self, length: usize) -> bool {
-        self.count == MOST || (self.count > 0 && self.bodies.len() + self.lengths.len() + length > MOST_BYTES)
+        self.count == MOST
+            || (self.count > 0 && self.bodies.len() + self.lengths.len() + length > MOST_BYTES)
     }
 
     pub(super) fn add(&mut self, body: &[u8], n: u64) {
@@ -41,7 +42,13 @@ impl Chunk {
     }
 
     /// Writes what is in it, if anything is, and is empty then.
-    pub(super) fn write(&mut self, db: &Connection, row: i64, counters: &mut Counters, unix: u64) -> rusqlite::Result<()> {
+    pub(super) fn write(
+        &mut self,
+        db: &Connection,
+        row: i64,
+        counters: &mut Counters,
+        unix: u64,
+    ) -> rusqlite::Result<()> {
         if self.count == 0 {
             return Ok(());
         }
@@ -55,7 +62,12 @@ impl Chunk {
 }
 
 /// Writes an entry that could not be read where it comes from: it keeps its place, and has no body.
-pub(super) fn write_unreadable(db: &Connection, row: i64, counters: &mut Counters, unix: u64) -> rusqlite::Result<()> {
+pub(super) fn write_unreadable(
+    db: &Connection,
+    row: i64,
+    counters: &mut Counters,
+    unix: u64,
+) -> rusqlite::Result<()> {
     insert(db, row, counters, (1, counters.n), unix, (None, None))
 }
 
@@ -77,8 +89,13 @@ fn insert(
     Ok(())
 }
 
-/// The bodies in a row, as many as it counts; nothing in place of one that can't be read: somebody else wrote it.
-pub(super) fn read(count: u64, lengths: ValueRef, bodies: ValueRef) -> impl Iterator<Item = Option<Bytes>> {
+/// The bodies in a row, as many as it counts; nothing in place of one that can't be read: somebody
+/// else wrote it.
+pub(super) fn read(
+    count: u64,
+    lengths: ValueRef,
+    bodies: ValueRef,
+) -> impl Iterator<Item = Option<Bytes>> {
     let whole = match bodies {
         ValueRef::Blob(bytes) | ValueRef::Text(bytes) => Some(Bytes::copy_from_slice(bytes)),
         ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => None,
@@ -110,8 +127,11 @@ mod tests {
     use super::*;
 
     fn bodies(count: u64, lengths: &str, body: &[u8]) -> Vec<Option<String>> {
-        let lengths = if lengths.is_empty() { ValueRef::Null } else { ValueRef::Text(lengths.as_bytes()) };
-        read(count, lengths, ValueRef::Blob(body)).map(|b| b.map(|b| String::from_utf8(b.to_vec()).unwrap())).collect()
+        let lengths =
+            if lengths.is_empty() { ValueRef::Null } else { ValueRef::Text(lengths.as_bytes()) };
+        read(count, lengths, ValueRef::Blob(body))
+            .map(|b| b.map(|b| String::from_utf8(b.to_vec()).unwrap()))
+            .collect()
     }
 
     #[test]

@@ -49,8 +49,9 @@ impl Outlet {
 
 /// Publications that have their places in a room's order and are to be told.
 ///
-/// Told when it is dropped, whoever drops it: the caller as a rule, on its own thread; the writer, where the caller gave up between
-/// the storing and the answer. What is stored is told in any case, and the room's turn ends after that.
+/// Told when it is dropped, whoever drops it: the caller as a rule, on its own thread; the writer,
+/// where the caller gave up between the storing and the answer. What is stored is told in any case,
+/// and the room's turn ends after that.
 pub(super) struct Delivery {
     outlet: Outlet,
     turn: Turn,
@@ -72,7 +73,12 @@ impl Delivery {
     }
 
     /// Of one event, which has the n that the turn's counters say.
-    pub(super) fn one(outlet: &Outlet, turn: Turn, origin: Option<ConnectionId>, event: Event) -> Self {
+    pub(super) fn one(
+        outlet: &Outlet,
+        turn: Turn,
+        origin: Option<ConnectionId>,
+        event: Event,
+    ) -> Self {
         let first = turn.counters().n;
         Delivery { outlet: outlet.clone(), turn, first, what: What::One(origin, event) }
     }
@@ -83,8 +89,12 @@ impl Drop for Delivery {
         let Some(Open { sink, runtime }) = self.outlet.opened() else { return };
         let _runtime = runtime.as_ref().map(Handle::enter);
         let publications = match &self.what {
-            What::Entries(entries) => (self.first..).zip(entries.iter()).map(|(n, entry)| publication(n, entry)).collect(),
-            What::One(origin, event) => vec![Publication { n: self.first, origin: *origin, event: event.clone() }],
+            What::Entries(entries) => {
+                (self.first..).zip(entries.iter()).map(|(n, entry)| publication(n, entry)).collect()
+            }
+            What::One(origin, event) => {
+                vec![Publication { n: self.first, origin: *origin, event: event.clone() }]
+            }
         };
         sink.deliver(self.turn.room(), publications);
     }
@@ -92,10 +102,16 @@ impl Drop for Delivery {
 
 fn publication(n: u64, entry: &Entry) -> Publication {
     match entry {
-        Entry::Message { from, message } => {
-            Publication { n, origin: Some(*from), event: Event::Message { kind: message.kind.clone(), body: message.body.clone() } }
+        Entry::Message { from, message } => Publication {
+            n,
+            origin: Some(*from),
+            event: Event::Message { kind: message.kind.clone(), body: message.body.clone() },
+        },
+        Entry::Synced { by, uid } => {
+            Publication { n, origin: Some(*by), event: Event::Synced(uid.clone()) }
         }
-        Entry::Synced { by, uid } => Publication { n, origin: Some(*by), event: Event::Synced(uid.clone()) },
-        Entry::System { content } => Publication { n, origin: None, event: Event::System(content.clone()) },
+        Entry::System { content } => {
+            Publication { n, origin: None, event: Event::System(content.clone()) }
+        }
     }
 }

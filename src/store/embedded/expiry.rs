@@ -1,7 +1,9 @@
-//! The end of forgotten rooms: those that nobody is in and that nothing was stored in for the configured time.
+//! The end of forgotten rooms: those that nobody is in and that nothing was stored in for the
+//! configured time.
 //!
-//! Runs on the writer's thread, between groups, a small step at a time: a stretch of rooms is looked at, one expired room is deleted. Rooms
-//! are walked by row rather than by an index on the time, which every message would have to write.
+//! Runs on the writer's thread, between groups, a small step at a time: a stretch of rooms is
+//! looked at, one expired room is deleted. Rooms are walked by row rather than by an index on the
+//! time, which every message would have to write.
 use std::{sync::Arc, time::Duration};
 
 use rusqlite::{Connection, params};
@@ -46,7 +48,8 @@ impl Expiry {
         (self.after / 10).clamp(Duration::from_secs(1), Duration::from_secs(3600))
     }
 
-    /// Does a little, if it is time. A failure is logged and ends the walk; the next one tries again.
+    /// Does a little, if it is time. A failure is logged and ends the walk; the next one tries
+    /// again.
     pub(super) fn step(&mut self, db: &Connection) {
         let now = self.clock.unix();
         let Some(last) = self.walk.or((now >= self.next).then_some(i64::MIN)) else { return };
@@ -86,11 +89,13 @@ impl Expiry {
         Ok((seen == STRETCH).then_some(at))
     }
 
-    /// Deletes the room, unless somebody is there. Who comes meanwhile waits for the turn, and finds a new room.
+    /// Deletes the room, unless somebody is there. Who comes meanwhile waits for the turn, and
+    /// finds a new room.
     fn delete(&self, db: &Connection, row: i64, room: &RoomId) -> rusqlite::Result<()> {
         let Some(turn) = self.rooms.turn_if_unused(room) else { return Ok(()) };
         db.execute_batch("BEGIN IMMEDIATE")?;
-        let deleted = log::forget(db, row).and_then(|()| db.execute("DELETE FROM rooms WHERE id = ?1", [row]));
+        let deleted = log::forget(db, row)
+            .and_then(|()| db.execute("DELETE FROM rooms WHERE id = ?1", [row]));
         deleted.and_then(|_| db.execute_batch("COMMIT"))?;
         drop(turn);
         Ok(())

@@ -1,4 +1,5 @@
-//! The data folder. A server holds its `lock` file while it runs, so that a second one is refused instead of counting on its own.
+//! The data folder. A server holds its `lock` file while it runs, so that a second one is refused
+//! instead of counting on its own.
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
@@ -9,33 +10,46 @@ use std::{
 /// The database in the folder.
 const DATABASE: &str = "always-online.sqlite3";
 
-/// Somebody may only be asking whether the folder is free: so it is tried again, so often and after such pauses.
+/// Somebody may only be asking whether the folder is free: so it is tried again, so often and after
+/// such pauses.
 const ATTEMPTS: usize = 3;
 const AGAIN: Duration = Duration::from_millis(10);
 
 /// Why the store can't be opened, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("the data folder {path} is in use by another always-online{by}: stop it, or give this one its own folder with AO_STORE__PATH")]
+    #[error(
+        "the data folder {path} is in use by another always-online{by}: stop it, or give this one its own folder with AO_STORE__PATH"
+    )]
     InUse {
         path: PathBuf,
         /// ` (pid 123)`, where it is known.
         by: String,
     },
-    #[error("the data folder {path} is not a folder: move that file away, or name another folder with AO_STORE__PATH")]
+    #[error(
+        "the data folder {path} is not a folder: move that file away, or name another folder with AO_STORE__PATH"
+    )]
     NotAFolder { path: PathBuf },
-    #[error("can't write to the data folder {path} ({error}): make it writable for this user, or name another folder with AO_STORE__PATH")]
+    #[error(
+        "can't write to the data folder {path} ({error}): make it writable for this user, or name another folder with AO_STORE__PATH"
+    )]
     NotWritable { path: PathBuf, error: String },
-    #[error("{file} is damaged ({error}): put back a copy of it, or move it away to start with an empty store")]
+    #[error(
+        "{file} is damaged ({error}): put back a copy of it, or move it away to start with an empty store"
+    )]
     Damaged { file: PathBuf, error: String },
-    #[error("{file} was written by a newer always-online (format {found}, this one knows {known}): use that version")]
+    #[error(
+        "{file} was written by a newer always-online (format {found}, this one knows {known}): use that version"
+    )]
     Newer { file: PathBuf, found: i64, known: i64 },
     #[error(
         "{file} was written by an earlier always-online (format {found}, this one knows {known}): use that version; or stop it where it runs, \
          and start this one there once, which brings the file up to date"
     )]
     Older { file: PathBuf, found: i64, known: i64 },
-    #[error("there is no {file}: nothing was stored there yet, or the data folder is another one (AO_STORE__PATH)")]
+    #[error(
+        "there is no {file}: nothing was stored there yet, or the data folder is another one (AO_STORE__PATH)"
+    )]
     Missing { file: PathBuf },
     #[error("{file} is a link, or no file: remove it, the server makes its own")]
     Foreign { file: PathBuf },
@@ -46,17 +60,24 @@ pub enum OpenError {
 impl OpenError {
     /// What SQLite's refusal means for the owner of `file`.
     pub(super) fn from_sqlite(file: &Path, error: &rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{CannotOpen, DatabaseCorrupt, NotADatabase, PermissionDenied, ReadOnly};
+        use rusqlite::ErrorCode::{
+            CannotOpen, DatabaseCorrupt, NotADatabase, PermissionDenied, ReadOnly,
+        };
         let (file, text) = (file.to_path_buf(), error.to_string());
         match error.sqlite_error_code() {
             Some(DatabaseCorrupt | NotADatabase) => OpenError::Damaged { file, error: text },
-            Some(CannotOpen | PermissionDenied | ReadOnly) => OpenError::NotWritable { path: file, error: text },
+            Some(CannotOpen | PermissionDenied | ReadOnly) => {
+                OpenError::NotWritable { path: file, error: text }
+            }
             _ => OpenError::Failed { file, error: text },
         }
     }
 
     pub(super) fn thread(file: &Path, error: &io::Error) -> Self {
-        OpenError::Failed { file: file.to_path_buf(), error: format!("no thread to write with: {error}") }
+        OpenError::Failed {
+            file: file.to_path_buf(),
+            error: format!("no thread to write with: {error}"),
+        }
     }
 
     fn not_writable(path: &Path, error: &io::Error) -> Self {
@@ -87,7 +108,8 @@ impl Folder {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
-                let known = lock.read_to_string(&mut pid).is_ok() && pid.trim().parse::<u32>().is_ok();
+                let known =
+                    lock.read_to_string(&mut pid).is_ok() && pid.trim().parse::<u32>().is_ok();
                 let by = if known { format!(" (pid {})", pid.trim()) } else { String::new() };
                 return Err(OpenError::InUse { path: path.to_path_buf(), by });
             }
@@ -107,7 +129,8 @@ impl Folder {
 /// Whether a server has this folder.
 pub(super) fn is_claimed(path: &Path) -> bool {
     // For as short as it takes to ask. Who claims the folder in that moment asks again.
-    File::open(path.join("lock")).is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    File::open(path.join("lock"))
+        .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// The database file of a folder that a server may be using. Both are made where they do not exist.
@@ -140,12 +163,14 @@ fn make(path: &Path) -> Result<(), OpenError> {
     builder.create(path).map_err(|e| OpenError::not_writable(path, &e))
 }
 
-/// Opens a file of the folder that is written over, and so must be the folder's own: a link there would have another file lose what is in
-/// it. (`O_NOFOLLOW` would say it in one, but its value is each platform's own, and no crate of ours has it; comparing what was opened with
-/// what stands there leaves no gap either, as nothing is written before.)
+/// Opens a file of the folder that is written over, and so must be the folder's own: a link there
+/// would have another file lose what is in it. (`O_NOFOLLOW` would say it in one, but its value is
+/// each platform's own, and no crate of ours has it; comparing what was opened with what stands
+/// there leaves no gap either, as nothing is written before.)
 ///
-/// Of the others: the credential's file and a backup are removed and made anew, which follows no link. The database may be a link, to
-/// another disk, and SQLite puts its side files beside where that leads. What is only read (configuration, certificates, keys) may be one too, as
+/// Of the others: the credential's file and a backup are removed and made anew, which follows no
+/// link. The database may be a link, to another disk, and SQLite puts its side files beside where
+/// that leads. What is only read (configuration, certificates, keys) may be one too, as
 /// it often is.
 fn own(file: &Path) -> Result<File, OpenError> {
     let failed = |error: io::Error| OpenError::not_writable(file, &error);
@@ -154,7 +179,8 @@ fn own(file: &Path) -> Result<File, OpenError> {
         return Err(foreign());
     }
     let opened = private(file).map_err(failed)?;
-    let same = Identity::of(&fs::symlink_metadata(file).map_err(failed)?) == Identity::of(&opened.metadata().map_err(failed)?);
+    let same = Identity::of(&fs::symlink_metadata(file).map_err(failed)?)
+        == Identity::of(&opened.metadata().map_err(failed)?);
     if same { Ok(opened) } else { Err(foreign()) }
 }
 

@@ -32,7 +32,8 @@ impl Windows {
 
     fn admit(&self, uid: &Uid, now: Instant) -> bool {
         let mut counts = lock(&self.counts);
-        // Once per window: what is kept are the windows of two lengths at most, and a sweep costs each of its entries a moment.
+        // Once per window: what is kept are the windows of two lengths at most, and a sweep costs
+        // each of its entries a moment.
         if now.duration_since(*counts.swept.get_or_insert(now)) >= self.length {
             counts.open.retain(|_, window| now.duration_since(window.since) < self.length);
             counts.swept = Some(now);

@@ -36,7 +36,9 @@ impl Change for Append {
     type Answer = (Delivery, Vec<usize>);
 
     fn weight(&self) -> usize {
-        let body = |entry: &Entry| if let Entry::Message { message, .. } = entry { message.body.len() } else { 0 };
+        let body = |entry: &Entry| {
+            if let Entry::Message { message, .. } = entry { message.body.len() } else { 0 }
+        };
         self.entries.iter().map(body).sum::<usize>() + 100
     }
 
@@ -79,15 +81,28 @@ impl Change for Append {
 
 /// The entries without those at these places, which grow.
 fn without(entries: &[Entry], refused: &[usize]) -> Arc<[Entry]> {
-    entries.iter().enumerate().filter(|(at, _)| refused.binary_search(at).is_err()).map(|(_, entry)| entry.clone()).collect()
+    entries
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| refused.binary_search(at).is_err())
+        .map(|(_, entry)| entry.clone())
+        .collect()
 }
 
 /// The room's row; made, with this epoch, where there is none.
-pub(super) fn row(db: &Connection, room: &RoomId, counters: &mut Counters, epoch: i64, unix: u64) -> rusqlite::Result<i64> {
+pub(super) fn row(
+    db: &Connection,
+    room: &RoomId,
+    counters: &mut Counters,
+    epoch: i64,
+    unix: u64,
+) -> rusqlite::Result<i64> {
     let row = match counters.row {
         Some(row) => row,
         None => {
-            let mut insert = db.prepare_cached("INSERT INTO rooms (name, epoch, n, touched) VALUES (?1, ?2, 0, ?3)")?;
+            let mut insert = db.prepare_cached(
+                "INSERT INTO rooms (name, epoch, n, touched) VALUES (?1, ?2, 0, ?3)",
+            )?;
             insert.insert(params![room.as_str(), epoch, column(unix)])?
         }
     };
@@ -114,11 +129,10 @@ impl Change for Clear {
     fn apply(&self, db: &Connection) -> rusqlite::Result<()> {
         let Some(row) = self.turn.counters().row else { return Ok(()) };
         forget(db, row)?;
-        db.prepare_cached("UPDATE rooms SET epoch = epoch + 1, n = ?3, touched = ?2 WHERE id = ?1")?.execute(params![
-            row,
-            column(self.unix),
-            column(self.turn.counters().n + 1)
-        ])?;
+        db.prepare_cached(
+            "UPDATE rooms SET epoch = epoch + 1, n = ?3, touched = ?2 WHERE id = ?1",
+        )?
+        .execute(params![row, column(self.unix), column(self.turn.counters().n + 1)])?;
         Ok(())
     }
 
@@ -131,7 +145,8 @@ impl Change for Clear {
 
 /// Deletes a room's inserts and updates.
 pub(super) fn forget(db: &Connection, row: i64) -> rusqlite::Result<()> {
-    db.prepare_cached("DELETE FROM log WHERE pos BETWEEN ?1 << 32 AND ?1 << 32 | 0xffffffff")?.execute([row])?;
+    db.prepare_cached("DELETE FROM log WHERE pos BETWEEN ?1 << 32 AND ?1 << 32 | 0xffffffff")?
+        .execute([row])?;
     db.prepare_cached("DELETE FROM updates WHERE room = ?1")?.execute([row])?;
     Ok(())
 }
@@ -162,7 +177,12 @@ pub(super) const PAGE: &str = "SELECT pos & 0xffffffff, count, lengths, body, un
          AND ?1 << 32 | 0xffffffff
      ORDER BY pos";
 
-pub(super) fn page(db: &Connection, room: &RoomId, from: u64, limit: PageLimit) -> rusqlite::Result<Page> {
+pub(super) fn page(
+    db: &Connection,
+    room: &RoomId,
+    from: u64,
+    limit: PageLimit,
+) -> rusqlite::Result<Page> {
     let tx = db.unchecked_transaction()?; // one view of the database: entries and length belong together
     let counters = counters(&tx, room)?;
     let (mut page, mut bytes) = (Page { log_length: counters.inserts, ..Page::default() }, 0);
@@ -174,7 +194,8 @@ pub(super) fn page(db: &Connection, room: &RoomId, from: u64, limit: PageLimit) 
     while page.entries.len() < limit.entries.max(1)
         && let Some(row) = rows.next()?
     {
-        let (first, count) = (row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs());
+        let (first, count) =
+            (row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs());
         let unix = row.get::<_, i64>(4)?.unsigned_abs();
         let bodies = chunk::read(count, row.get_ref(2)?, row.get_ref(3)?);
         let before = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
@@ -192,7 +213,8 @@ pub(super) fn page(db: &Connection, room: &RoomId, from: u64, limit: PageLimit) 
 }
 
 /// Reads the room's updates in the order of their last writing.
-pub(super) const UPDATES: &str = "SELECT body, unix FROM updates WHERE room = (SELECT id FROM rooms WHERE name = ?1) ORDER BY n";
+pub(super) const UPDATES: &str =
+    "SELECT body, unix FROM updates WHERE room = (SELECT id FROM rooms WHERE name = ?1) ORDER BY n";
 
 pub(super) fn updates(db: &Connection, room: &RoomId, most: usize) -> rusqlite::Result<Updates> {
     let (mut entries, mut bytes, mut slab) = (Vec::new(), 0, BytesMut::new());
@@ -216,8 +238,9 @@ pub(super) fn updates(db: &Connection, room: &RoomId, most: usize) -> rusqlite::
     Ok(Updates::All(entries))
 }
 
-/// Of very many updates the bodies lie in pieces of memory of this size: what is larger than 32 MiB the allocator gives back when it is
-/// freed, while of small ones it would keep hundreds of megabytes for the thread that has read them.
+/// Of very many updates the bodies lie in pieces of memory of this size: what is larger than 32 MiB
+/// the allocator gives back when it is freed, while of small ones it would keep hundreds of
+/// megabytes for the thread that has read them.
 const SLAB: usize = 33 << 20;
 
 /// The entry in a row of body and unix.

@@ -1,7 +1,8 @@
 //! Presence in memory: who is where is known to this process alone, and ends with it.
 //!
-//! All of it is behind one lock, so that a claim, which touches many rooms, is atomic; whoever is told is told after the lock is released.
-//! Joins and departures take the room's [`Turn`](super::rooms::Turn), and so have their place among its messages.
+//! All of it is behind one lock, so that a claim, which touches many rooms, is atomic; whoever is
+//! told is told after the lock is released. Joins and departures take the room's
+//! [`Turn`](super::rooms::Turn), and so have their place among its messages.
 mod people;
 mod roster;
 
@@ -17,8 +18,8 @@ use crate::domain::{
 };
 
 impl Embedded {
-    /// The turn for a departure. It waits as long as it takes: a departure that gave up would leave a ghost. Of a room that somebody is in the
-    /// counters are loaded, so no disk is asked.
+    /// The turn for a departure. It waits as long as it takes: a departure that gave up would leave
+    /// a ghost. Of a room that somebody is in the counters are loaded, so no disk is asked.
     async fn departing(&self, room: &RoomId) -> Result<Turn, StoreError> {
         self.rooms.turn(room, &self.readers, None).await
     }
@@ -70,7 +71,12 @@ impl Presence for Embedded {
         Ok(Roster { others, n })
     }
 
-    async fn depart(&self, room: &RoomId, connection: ConnectionId, departure: Departure) -> Result<(), StoreError> {
+    async fn depart(
+        &self,
+        room: &RoomId,
+        connection: ConnectionId,
+        departure: Departure,
+    ) -> Result<(), StoreError> {
         if !lock(&self.people).is_there(room, connection) {
             return Ok(());
         }

@@ -1,5 +1,6 @@
-//! Revocations of users' credentials. Whoever removes an account notes it in the same transaction, as a rule the command line, which is another
-//! process; the server that has the sessions looks for that four times a second, refuses the user's connection, and notes that it did.
+//! Revocations of users' credentials. Whoever removes an account notes it in the same transaction,
+//! as a rule the command line, which is another process; the server that has the sessions looks for
+//! that four times a second, refuses the user's connection, and notes that it did.
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -40,7 +41,11 @@ const KEPT: u64 = 3600;
 /// Notes a revocation, for the server.
 pub(super) fn note(db: &Connection, uid: &Uid, unix: u64) -> rusqlite::Result<()> {
     db.execute("DELETE FROM revocations WHERE unix < ?1", [column(unix.saturating_sub(KEPT))])?;
-    db.execute("INSERT INTO revocations (uid, unix) VALUES (?1, ?2)", params![uid.as_str(), column(unix)]).map(|_| ())
+    db.execute(
+        "INSERT INTO revocations (uid, unix) VALUES (?1, ?2)",
+        params![uid.as_str(), column(unix)],
+    )
+    .map(|_| ())
 }
 
 /// A server that opens the store has no sessions that they could concern.
@@ -75,10 +80,18 @@ impl Embedded {
     pub(super) fn watch_revocations(&self) {
         let Watch { file, patience, thread } = &self.revocations;
         let (stop, stopped) = sync_channel(0);
-        let (looker, patience) = (Looker { people: self.people.clone(), outlet: self.outlet.clone(), file: file.clone() }, *patience);
-        match thread::Builder::new().name("store-revocations".into()).spawn(move || looker.look_on(&stopped, patience)) {
+        let (looker, patience) = (
+            Looker { people: self.people.clone(), outlet: self.outlet.clone(), file: file.clone() },
+            *patience,
+        );
+        match thread::Builder::new()
+            .name("store-revocations".into())
+            .spawn(move || looker.look_on(&stopped, patience))
+        {
             Ok(handle) => *lock(thread) = Some((stop, handle)),
-            Err(error) => tracing::error!(%error, "there is no thread to look for revocations with: open connections outlive them"),
+            Err(error) => {
+                tracing::error!(%error, "there is no thread to look for revocations with: open connections outlive them")
+            }
         }
     }
 }
@@ -106,11 +119,19 @@ impl Looker {
         }
     }
 
-    /// Nothing is read while nobody has written: that is seen in memory that is shared with whoever writes. Returns how often that was.
-    fn look(&self, db: &mut Option<Connection>, version: Option<i64>, patience: Duration) -> Result<i64, String> {
+    /// Nothing is read while nobody has written: that is seen in memory that is shared with whoever
+    /// writes. Returns how often that was.
+    fn look(
+        &self,
+        db: &mut Option<Connection>,
+        version: Option<i64>,
+        patience: Duration,
+    ) -> Result<i64, String> {
         let db = match db {
             Some(db) => db,
-            None => db.insert(schema::open_second(&self.file, patience).map_err(|e| e.to_string())?),
+            None => {
+                db.insert(schema::open_second(&self.file, patience).map_err(|e| e.to_string())?)
+            }
         };
         self.look_with(db, version).map_err(|e| e.to_string())
     }
@@ -121,29 +142,40 @@ impl Looker {
             return Ok(now);
         }
         let revoked: Vec<(i64, String)> = db
-            .prepare_cached("SELECT serial, uid FROM revocations WHERE ended IS NULL ORDER BY serial")?
+            .prepare_cached(
+                "SELECT serial, uid FROM revocations WHERE ended IS NULL ORDER BY serial",
+            )?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
         for (serial, uid) in revoked {
             let mut ended = 0;
             // The lock is free before the connection is ended.
-            let connection = Uid::text(&uid).ok().and_then(|uid| lock(&self.people).revoke(&uid, Revocations(serial.unsigned_abs())));
+            let connection = Uid::text(&uid).ok().and_then(|uid| {
+                lock(&self.people).revoke(&uid, Revocations(serial.unsigned_abs()))
+            });
             if let Some(connection) = connection {
                 self.outlet.tell(|sink| sink.expel(connection));
                 ended = 1;
             }
-            db.prepare_cached("UPDATE revocations SET ended = ?2 WHERE serial = ?1")?.execute([serial, ended])?;
+            db.prepare_cached("UPDATE revocations SET ended = ?2 WHERE serial = ?1")?
+                .execute([serial, ended])?;
         }
         Ok(now)
     }
 }
 
-/// Has a user's connection refused by the server that has this folder, if there is one, and waits until it has. `noted`: the revocation was noted when
-/// the account was removed, in the same file. Blocks.
+/// Has a user's connection refused by the server that has this folder, if there is one, and waits
+/// until it has. `noted`: the revocation was noted when the account was removed, in the same file.
+/// Blocks.
 ///
 /// # Errors
 /// There is no such store, or it can't be read.
-pub fn expel(path: &Path, uid: &Uid, noted: bool, clock: &dyn Clock) -> Result<Expelled, OpenError> {
+pub fn expel(
+    path: &Path,
+    uid: &Uid,
+    noted: bool,
+    clock: &dyn Clock,
+) -> Result<Expelled, OpenError> {
     let file = existing_database(path)?;
     if !is_claimed(path) {
         return Ok(Expelled::NoServer { path: path.to_path_buf() });
@@ -152,7 +184,9 @@ pub fn expel(path: &Path, uid: &Uid, noted: bool, clock: &dyn Clock) -> Result<E
     let db = schema::open_second(&file, CONFIRMATION)?;
     let server = format!("on {}", path.display());
     if !schema::has_revocations(&db).map_err(failed)? {
-        return Ok(Expelled::Unconfirmed { server: format!("{server}, which is of an earlier version and has to be restarted") });
+        return Ok(Expelled::Unconfirmed {
+            server: format!("{server}, which is of an earlier version and has to be restarted"),
+        });
     }
     if !noted {
         note(&db, uid, clock.unix()).map_err(failed)?;
@@ -168,9 +202,11 @@ pub fn expel(path: &Path, uid: &Uid, noted: bool, clock: &dyn Clock) -> Result<E
     }
 }
 
-/// What the server did at the last revocation; nothing yet: none. One that is gone was before the server began, which has no sessions from then.
+/// What the server did at the last revocation; nothing yet: none. One that is gone was before the
+/// server began, which has no sessions from then.
 fn answer(db: &Connection, uid: &Uid) -> rusqlite::Result<Option<u64>> {
     let last = "SELECT ended FROM revocations WHERE uid = ?1 ORDER BY serial DESC LIMIT 1";
-    let ended = db.query_row(last, [uid.as_str()], |row| row.get::<_, Option<i64>>(0)).optional()?;
+    let ended =
+        db.query_row(last, [uid.as_str()], |row| row.get::<_, Option<i64>>(0)).optional()?;
     Ok(ended.unwrap_or(Some(0)).map(i64::unsigned_abs))
 }

@@ -1,11 +1,13 @@
 //! Rooms in use: how far each one's order and log have come.
 //!
-//! A room's counters are loaded when they are first needed and live as long as anybody holds its [`Live`]: a member, a held place, a call in
-//! progress. A room that nobody is in costs nothing. Because only stored entries write n down, n may go back to the last stored one when a
+//! A room's counters are loaded when they are first needed and live as long as anybody holds its
+//! [`Live`]: a member, a held place, a call in progress. A room that nobody is in costs nothing.
+//! Because only stored entries write n down, n may go back to the last stored one when a
 //! room is loaded again; there is nobody left then who could compare.
 //!
-//! A [`Turn`] is the right to be the next in a room's order. Callers keep one call in flight per room anyway; what the turn adds is the rest
-//! of a call that was given up at its deadline and is still in the writer's queue: it keeps the turn with it.
+//! A [`Turn`] is the right to be the next in a room's order. Callers keep one call in flight per
+//! room anyway; what the turn adds is the rest of a call that was given up at its deadline and is
+//! still in the writer's queue: it keeps the turn with it.
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, Weak},
@@ -57,17 +59,24 @@ impl Drop for Live {
 }
 
 impl Rooms {
-    /// The room's turn, with its counters loaded, waited for until `deadline` or as long as it takes. Free and loaded, it is had without
-    /// suspending.
-    pub(super) async fn turn(self: &Arc<Self>, room: &RoomId, readers: &Readers, deadline: Option<Duration>) -> Result<Turn, StoreError> {
+    /// The room's turn, with its counters loaded, waited for until `deadline` or as long as it
+    /// takes. Free and loaded, it is had without suspending.
+    pub(super) async fn turn(
+        self: &Arc<Self>,
+        room: &RoomId,
+        readers: &Readers,
+        deadline: Option<Duration>,
+    ) -> Result<Turn, StoreError> {
         let live = self.live(room);
         let line = live.counters.clone();
         let mut counters = match (line.clone().try_lock_owned(), deadline) {
             (Ok(counters), _) => counters,
             (Err(_), None) => line.lock_owned().await,
-            (Err(_), Some(deadline)) => timeout(deadline, line.lock_owned())
-                .await
-                .map_err(|_| StoreError::Unavailable("an earlier change of the room has not ended".into()))?,
+            (Err(_), Some(deadline)) => {
+                timeout(deadline, line.lock_owned()).await.map_err(|_| {
+                    StoreError::Unavailable("an earlier change of the room has not ended".into())
+                })?
+            }
         };
         if counters.is_none() {
             let name = room.clone();
@@ -82,7 +91,8 @@ impl Rooms {
         if live.get(room).is_some_and(|l| l.strong_count() > 0) {
             return None;
         }
-        let new = Arc::new(Live { room: room.clone(), rooms: self.clone(), counters: Arc::default() });
+        let new =
+            Arc::new(Live { room: room.clone(), rooms: self.clone(), counters: Arc::default() });
         live.insert(room.clone(), Arc::downgrade(&new));
         drop(live);
         Some(Turn { counters: new.counters.clone().try_lock_owned().ok()?, live: new })
@@ -93,7 +103,8 @@ impl Rooms {
         if let Some(known) = live.get(room).and_then(Weak::upgrade) {
             return known;
         }
-        let new = Arc::new(Live { room: room.clone(), rooms: self.clone(), counters: Arc::default() });
+        let new =
+            Arc::new(Live { room: room.clone(), rooms: self.clone(), counters: Arc::default() });
         live.insert(room.clone(), Arc::downgrade(&new));
         new
     }

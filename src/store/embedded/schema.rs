@@ -11,8 +11,8 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Step i leads from version i to i + 1. A released step is never edited: append.
 const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] = &[first, second, third, fourth];
 
-/// A room's log and updates lie side by side on disk, so a page is one range. `idx` counts a log's inserts from 0 without a gap, within an
-/// epoch. Times are seconds since 1970.
+/// A room's log and updates lie side by side on disk, so a page is one range. `idx` counts a log's
+/// inserts from 0 without a gap, within an epoch. Times are seconds since 1970.
 fn first(db: &Transaction) -> rusqlite::Result<()> {
     db.execute_batch(
         "CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch INTEGER NOT NULL, n INTEGER NOT NULL,
@@ -27,15 +27,18 @@ fn first(db: &Transaction) -> rusqlite::Result<()> {
     )
 }
 
-/// How far a room has come is seen in its last rows, so that a message writes one page of the database and not two: `rooms.n` and
-/// `rooms.touched` are what they were when the row was made or the room cleared.
+/// How far a room has come is seen in its last rows, so that a message writes one page of the
+/// database and not two: `rooms.n` and `rooms.touched` are what they were when the row was made or
+/// the room cleared.
 fn second(db: &Transaction) -> rusqlite::Result<()> {
     db.execute_batch("ALTER TABLE rooms DROP COLUMN inserts")
 }
 
-/// The log anew. A row is a *chunk*: inserts of one room that were stored together, `count` of them. `pos` is the room's row, times 2^32, plus
-/// the first one's index: a room's log lies side by side, in a table that keeps up to 4 KB of a row in its page. `body` has the bodies in
-/// lines, `lengths` their lengths in bytes, between commas, or nothing for a single one. `n` is the last one's.
+/// The log anew. A row is a *chunk*: inserts of one room that were stored together, `count` of
+/// them. `pos` is the room's row, times 2^32, plus the first one's index: a room's log lies side by
+/// side, in a table that keeps up to 4 KB of a row in its page. `body` has the bodies in
+/// lines, `lengths` their lengths in bytes, between commas, or nothing for a single one. `n` is the
+/// last one's.
 fn third(db: &Transaction) -> rusqlite::Result<()> {
     db.execute_batch(
         "CREATE TABLE log (pos INTEGER PRIMARY KEY, count INTEGER NOT NULL, n INTEGER NOT NULL, unix INTEGER NOT NULL, lengths TEXT,
@@ -45,29 +48,43 @@ fn third(db: &Transaction) -> rusqlite::Result<()> {
     )
 }
 
-/// Revocations of users' credentials, for the server that has their sessions: `ended` is how many connections it has refused then, nothing until it has
-/// looked. Serial numbers are never given twice.
+/// Revocations of users' credentials, for the server that has their sessions: `ended` is how many
+/// connections it has refused then, nothing until it has looked. Serial numbers are never given
+/// twice.
 fn fourth(db: &Transaction) -> rusqlite::Result<()> {
     db.execute_batch(
         "CREATE TABLE revocations (serial INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL, unix INTEGER NOT NULL, ended INTEGER)",
     )
 }
 
-/// A connection that writes; brings the tables up to date. `patience`: how long it waits for another process that writes.
-pub(super) fn open(file: &Path, durability: Durability, patience: Duration) -> Result<Connection, OpenError> {
+/// A connection that writes; brings the tables up to date. `patience`: how long it waits for
+/// another process that writes.
+pub(super) fn open(
+    file: &Path,
+    durability: Durability,
+    patience: Duration,
+) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| OpenError::from_sqlite(file, &e);
     let mut db = connect(file, durability, patience)?;
     migrate(&mut db, file)?;
     // Reads the head of each table: a damaged file is met now rather than by the first message.
     for table in ["rooms", "log", "updates", "accounts"] {
-        db.query_row(&format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)"), [], |_| Ok(())).map_err(failed)?;
+        db.query_row(&format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)"), [], |_| {
+            Ok(())
+        })
+        .map_err(failed)?;
     }
     Ok(db)
 }
 
-/// A connection for the accounts alone, beside a server that may be running, and may be of an earlier version: then its tables are left as
-/// they are, as `accounts` is the same since the first. `claim` says whether there is no server.
-pub(super) fn open_accounts<T>(file: &Path, patience: Duration, claim: impl Fn() -> Result<T, OpenError>) -> Result<Connection, OpenError> {
+/// A connection for the accounts alone, beside a server that may be running, and may be of an
+/// earlier version: then its tables are left as they are, as `accounts` is the same since the
+/// first. `claim` says whether there is no server.
+pub(super) fn open_accounts<T>(
+    file: &Path,
+    patience: Duration,
+    claim: impl Fn() -> Result<T, OpenError>,
+) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| OpenError::from_sqlite(file, &e);
     let mut db = connect(file, Durability::Power, patience)?;
     let mut left = patience;
@@ -82,7 +99,11 @@ pub(super) fn open_accounts<T>(file: &Path, patience: Duration, claim: impl Fn()
                 drop(claimed);
                 return Ok(db);
             }
-            Err(OpenError::InUse { .. }) if (1..super::column(STEPS.len() as u64)).contains(&found) => return Ok(db),
+            Err(OpenError::InUse { .. })
+                if (1..super::column(STEPS.len() as u64)).contains(&found) =>
+            {
+                return Ok(db);
+            }
             // Who has it is making the tables just now.
             Err(OpenError::InUse { .. }) if found == 0 && !left.is_zero() => {
                 std::thread::sleep(LOOK);
@@ -103,16 +124,27 @@ pub(super) fn open_second(file: &Path, patience: Duration) -> Result<Connection,
     connect(file, Durability::Process, patience)
 }
 
-fn connect(file: &Path, durability: Durability, patience: Duration) -> Result<Connection, OpenError> {
+fn connect(
+    file: &Path,
+    durability: Durability,
+    patience: Duration,
+) -> Result<Connection, OpenError> {
     let failed = |e: rusqlite::Error| OpenError::from_sqlite(file, &e);
-    let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
+    let db = Connection::open_with_flags(
+        file,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(failed)?;
     set_up(&db, durability, patience).map_err(failed)?;
     Ok(db)
 }
 
 /// A connection that reads, beside one of [`open`].
 pub(super) fn open_reader(file: &Path, patience: Duration) -> rusqlite::Result<Connection> {
-    let db = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let db = Connection::open_with_flags(
+        file,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
     db.busy_timeout(patience)?;
     Ok(db)
 }
@@ -120,7 +152,10 @@ pub(super) fn open_reader(file: &Path, patience: Duration) -> rusqlite::Result<C
 /// A connection that reads, beside a server that may be of another version.
 pub(super) fn open_beside(file: &Path, patience: Duration) -> Result<Connection, OpenError> {
     let db = open_reader(file, patience).map_err(|e| OpenError::from_sqlite(file, &e))?;
-    let (found, known) = (version(&db).map_err(|e| OpenError::from_sqlite(file, &e))?, super::column(STEPS.len() as u64));
+    let (found, known) = (
+        version(&db).map_err(|e| OpenError::from_sqlite(file, &e))?,
+        super::column(STEPS.len() as u64),
+    );
     let file = file.to_path_buf();
     match found.cmp(&known) {
         Ordering::Less => Err(OpenError::Older { file, found, known }),
@@ -132,10 +167,16 @@ pub(super) fn open_beside(file: &Path, patience: Duration) -> Result<Connection,
 fn set_up(db: &Connection, durability: Durability, patience: Duration) -> rusqlite::Result<()> {
     db.busy_timeout(patience)?;
     db.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
-    // In WAL mode NORMAL leaves commits to the operating system and FULL waits for the disk, once per transaction.
-    db.pragma_update(None, "synchronous", if durability == Durability::Power { "FULL" } else { "NORMAL" })?;
+    // In WAL mode NORMAL leaves commits to the operating system and FULL waits for the disk, once
+    // per transaction.
+    db.pragma_update(
+        None,
+        "synchronous",
+        if durability == Durability::Power { "FULL" } else { "NORMAL" },
+    )?;
     db.pragma_update(None, "cache_size", -8192)?; // KiB
-    // 16 MiB of WAL rather than 4: the last page of a busy room, written again and again, is carried over less often.
+    // 16 MiB of WAL rather than 4: the last page of a busy room, written again and again, is
+    // carried over less often.
     db.query_row("PRAGMA wal_autocheckpoint = 4000", [], |_| Ok(()))?;
     db.query_row("PRAGMA journal_size_limit = 67108864", [], |_| Ok(()))?; // a WAL that a large clear blew up is cut back
     db.set_prepared_statement_cache_capacity(32);
@@ -153,7 +194,11 @@ fn migrate(db: &mut Connection, file: &Path) -> Result<(), OpenError> {
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let found = version(&tx).map_err(failed)?;
     let Some(steps) = usize::try_from(found).ok().and_then(|v| STEPS.get(v..)) else {
-        return Err(OpenError::Newer { file: file.to_path_buf(), found, known: super::column(known as u64) });
+        return Err(OpenError::Newer {
+            file: file.to_path_buf(),
+            found,
+            known: super::column(known as u64),
+        });
     };
     steps.iter().try_for_each(|step| step(&tx)).map_err(failed)?;
     tx.pragma_update(None, "user_version", super::column(known as u64)).map_err(failed)?;

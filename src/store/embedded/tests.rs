@@ -21,7 +21,8 @@ use crate::{
         token::{Realm, Tokens},
     },
     store::contract::{
-        BrokerHome, LimitsHome, PresenceHome, TokensHome, UPDATES, broker_contract, limits_contract, presence_contract, tokens_contract,
+        BrokerHome, LimitsHome, PresenceHome, TokensHome, UPDATES, broker_contract,
+        limits_contract, presence_contract, tokens_contract,
     },
 };
 
@@ -71,7 +72,10 @@ struct DataFolder {
 
 impl DataFolder {
     fn new() -> Self {
-        DataFolder { folder: tempfile::tempdir().unwrap(), watch: Arc::new(Watch(AtomicU64::new(1_700_000_000))) }
+        DataFolder {
+            folder: tempfile::tempdir().unwrap(),
+            watch: Arc::new(Watch(AtomicU64::new(1_700_000_000))),
+        }
     }
 
     fn options(&self) -> Options {
@@ -117,7 +121,10 @@ impl PresenceHome for DataFolder {
         let accounts = Accounts::open(&path, self.watch.clone()).unwrap();
         accounts.revoke(Realm::User, uid).await.unwrap();
         let (uid, watch) = (uid.clone(), self.watch.clone());
-        tokio::task::spawn_blocking(move || expel(&path, &uid, true, &*watch)).await.unwrap().unwrap()
+        tokio::task::spawn_blocking(move || expel(&path, &uid, true, &*watch))
+            .await
+            .unwrap()
+            .unwrap()
     }
 }
 

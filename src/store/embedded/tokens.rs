@@ -1,4 +1,5 @@
-//! Credentials of a running server: changes go through the writer, checks through the readers, so both see what the command line did.
+//! Credentials of a running server: changes go through the writer, checks through the readers, so
+//! both see what the command line did.
 use async_trait::async_trait;
 
 use super::{
@@ -14,7 +15,12 @@ use crate::domain::{
 
 #[async_trait]
 impl Tokens for Embedded {
-    async fn create(&self, realm: Realm, uid: &Uid, token: &Secret) -> Result<Creation, StoreError> {
+    async fn create(
+        &self,
+        realm: Realm,
+        uid: &Uid,
+        token: &Secret,
+    ) -> Result<Creation, StoreError> {
         let (uid, token, unix) = (uid.clone(), digest(token), self.clock.unix());
         self.writer.run(move |db| accounts::create(db, realm, &uid, &token, unix)).await
     }
@@ -40,6 +46,15 @@ impl Tokens for Embedded {
 
     async fn check(&self) -> Result<(), StoreError> {
         self.answers().await?;
-        self.readers.quick.read(|db| db.query_row("SELECT count(*) FROM (SELECT 1 FROM accounts LIMIT 1)", [], |_| Ok(()))).await
+        self.readers
+            .quick
+            .read(|db| {
+                db.query_row(
+                    "SELECT count(*) FROM (SELECT 1 FROM accounts LIMIT 1)",
+                    [],
+                    |_| Ok(()),
+                )
+            })
+            .await
     }
 }

@@ -1,5 +1,6 @@
-//! The whole content of a data folder, for the command line: [`Archive`] and [`Vault`]. No server runs from here, so nothing is kept in
-//! memory; what is written keeps the rules of the tables (`schema.rs`) by the same code.
+//! The whole content of a data folder, for the command line: [`Archive`] and [`Vault`]. No server
+//! runs from here, so nothing is kept in memory; what is written keeps the rules of the tables
+//! (`schema.rs`) by the same code.
 use std::{
     path::Path,
     sync::{Arc, Mutex},
@@ -18,7 +19,9 @@ use super::{
     writer::unavailable,
 };
 use crate::domain::{
-    archive::{Ambiguous, Archive, Extent, Proof, Record, Records, Rooms, Update, Updates, Vault, readable},
+    archive::{
+        Ambiguous, Archive, Extent, Proof, Record, Records, Rooms, Update, Updates, Vault, readable,
+    },
     broker::{PageLimit, Stored},
     clock::{Clock, Rng},
     error::StoreError,
@@ -29,7 +32,8 @@ use crate::domain::{
 /// How long a server that writes is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A data folder, opened to be copied from or to. What was written outlives a loss of power once it is dropped.
+/// A data folder, opened to be copied from or to. What was written outlives a loss of power once it
+/// is dropped.
 pub struct Volume {
     db: Arc<Mutex<Connection>>,
     clock: Arc<dyn Clock>,
@@ -40,7 +44,11 @@ pub struct Volume {
 
 impl Volume {
     /// Opens a folder to be read. A server may be using it; if not, none starts meanwhile. Blocks.
-    pub fn source(path: &Path, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Result<Self, OpenError> {
+    pub fn source(
+        path: &Path,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+    ) -> Result<Self, OpenError> {
         let file = existing_database(path)?;
         let (db, folder) = match Folder::claim(path) {
             Ok(folder) => (schema::open(&file, Durability::Process, PATIENCE)?, Some(folder)),
@@ -51,14 +59,22 @@ impl Volume {
     }
 
     /// Opens a folder to be written, for this process alone; made where it does not exist. Blocks.
-    pub fn target(path: &Path, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Result<Self, OpenError> {
+    pub fn target(
+        path: &Path,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+    ) -> Result<Self, OpenError> {
         let folder = Folder::claim(path)?;
-        // Commits need not wait for the disk: SQLite does once, when the connection is closed, and a copy that was cut short is resumed.
+        // Commits need not wait for the disk: SQLite does once, when the connection is closed, and
+        // a copy that was cut short is resumed.
         let db = schema::open(&folder.database()?, Durability::Process, PATIENCE)?;
         Ok(Volume { db: Arc::new(Mutex::new(db)), clock, rng, _folder: Some(folder) })
     }
 
-    async fn run<T: Send + 'static>(&self, f: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static) -> Result<T, StoreError> {
+    async fn run<T: Send + 'static>(
+        &self,
+        f: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let db = self.db.clone();
         let done = tokio::task::spawn_blocking(move || f(&lock(&db))).await;
         done.map_err(|e| StoreError::OutcomeUnknown(e.to_string()))?.map_err(|e| unavailable(&e))
@@ -95,7 +111,14 @@ fn extent(db: &Connection, room: &RoomId) -> rusqlite::Result<Extent> {
     Ok(Extent { inserts: counters.inserts, updates: updates.unsigned_abs() })
 }
 
-fn append(db: &Connection, room: &RoomId, at: u64, entries: &[Stored], epoch: i64, now: u64) -> rusqlite::Result<bool> {
+fn append(
+    db: &Connection,
+    room: &RoomId,
+    at: u64,
+    entries: &[Stored],
+    epoch: i64,
+    now: u64,
+) -> rusqlite::Result<bool> {
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     let mut counters = log::counters(&tx, room)?;
     if counters.inserts != at {
@@ -105,7 +128,8 @@ fn append(db: &Connection, room: &RoomId, at: u64, entries: &[Stored], epoch: i6
     let (mut chunk, mut unix) = (Chunk::default(), 0);
     for entry in entries {
         // A chunk has one time.
-        let full = entry.unix != unix || entry.body.as_ref().is_none_or(|body| chunk.is_full(body.len()));
+        let full =
+            entry.unix != unix || entry.body.as_ref().is_none_or(|body| chunk.is_full(body.len()));
         if full {
             chunk.write(&tx, row, &mut counters, unix)?;
         }
@@ -125,13 +149,22 @@ fn updates(db: &Connection, room: &RoomId) -> rusqlite::Result<Vec<Update>> {
     let mut select =
         db.prepare_cached("SELECT id, body, unix FROM updates WHERE room = (SELECT id FROM rooms WHERE name = ?1) ORDER BY n")?;
     let update = |row: &rusqlite::Row| {
-        let entry = Stored { body: chunk::text(row.get_ref(1)?), unix: row.get::<_, i64>(2)?.unsigned_abs() };
+        let entry = Stored {
+            body: chunk::text(row.get_ref(1)?),
+            unix: row.get::<_, i64>(2)?.unsigned_abs(),
+        };
         Ok(Update { id: row.get::<_, String>(0)?.into(), entry: same_everywhere(entry) })
     };
     select.query_map([room.as_str()], update)?.collect()
 }
 
-fn put_updates(db: &Connection, room: &RoomId, updates: &[Update], epoch: i64, now: u64) -> rusqlite::Result<()> {
+fn put_updates(
+    db: &Connection,
+    room: &RoomId,
+    updates: &[Update],
+    epoch: i64,
+    now: u64,
+) -> rusqlite::Result<()> {
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     let mut counters = log::counters(&tx, room)?;
     let row = log::row(&tx, room, &mut counters, epoch, now)?;
@@ -153,7 +186,12 @@ impl Archive for Volume {
         self.run(move |db| rooms.iter().map(|room| extent(db, room)).collect()).await
     }
 
-    async fn read(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Vec<Stored>, StoreError> {
+    async fn read(
+        &self,
+        room: &RoomId,
+        from: u64,
+        limit: PageLimit,
+    ) -> Result<Vec<Stored>, StoreError> {
         let room = room.clone();
         let page = self.run(move |db| log::page(db, &room, from, limit)).await?;
         Ok(page.entries.into_iter().map(same_everywhere).collect())
@@ -183,16 +221,26 @@ const ACCOUNT: &str = "SELECT uid, created, updated, token_hash FROM accounts WH
 /// A row of [`ACCOUNT`]: its uid, and the record if it can be read.
 fn record(row: &rusqlite::Row) -> rusqlite::Result<(String, Option<Record>)> {
     let (uid, hash): (String, Vec<u8>) = (row.get(0)?, row.get(3)?);
-    let (created, updated) = (row.get::<_, i64>(1)?.unsigned_abs(), row.get::<_, i64>(2)?.unsigned_abs());
-    let record = <[u8; 32]>::try_from(hash).ok().map(|hash| Record { uid: uid.clone(), created, updated, proof: Proof::Sha256(hash) });
+    let (created, updated) =
+        (row.get::<_, i64>(1)?.unsigned_abs(), row.get::<_, i64>(2)?.unsigned_abs());
+    let record = <[u8; 32]>::try_from(hash).ok().map(|hash| Record {
+        uid: uid.clone(),
+        created,
+        updated,
+        proof: Proof::Sha256(hash),
+    });
     Ok((uid, record))
 }
 
 fn records(db: &Connection, realm: Realm, after: &str, most: usize) -> rusqlite::Result<Records> {
     let mut select = db.prepare_cached(&format!("{ACCOUNT} AND uid > ?2 ORDER BY uid LIMIT ?3"))?;
-    let rows = select.query_map(params![accounts::name(realm), after, column(most as u64)], record)?;
+    let rows =
+        select.query_map(params![accounts::name(realm), after, column(most as u64)], record)?;
     let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut found = Records { next: (rows.len() == most).then(|| rows.last().map(|(uid, _)| uid.clone())).flatten(), ..Records::default() };
+    let mut found = Records {
+        next: (rows.len() == most).then(|| rows.last().map(|(uid, _)| uid.clone())).flatten(),
+        ..Records::default()
+    };
     for (uid, record) in rows {
         match record {
             Some(record) => found.records.push(record),
@@ -206,7 +254,9 @@ fn records(db: &Connection, realm: Realm, after: &str, most: usize) -> rusqlite:
 impl Vault for Volume {
     async fn count(&self, realm: Realm) -> Result<u64, StoreError> {
         let count = "SELECT count(*) FROM accounts WHERE realm = ?1";
-        self.run(move |db| db.query_row(count, [accounts::name(realm)], |row| row.get::<_, i64>(0))).await.map(i64::unsigned_abs)
+        self.run(move |db| db.query_row(count, [accounts::name(realm)], |row| row.get::<_, i64>(0)))
+            .await
+            .map(i64::unsigned_abs)
     }
 
     /// There are none: realm and uid are the key of the table, and a uid is a text.
@@ -214,7 +264,12 @@ impl Vault for Volume {
         Ok(vec![])
     }
 
-    async fn accounts(&self, realm: Realm, after: Option<&str>, most: usize) -> Result<Records, StoreError> {
+    async fn accounts(
+        &self,
+        realm: Realm,
+        after: Option<&str>,
+        most: usize,
+    ) -> Result<Records, StoreError> {
         let after = after.unwrap_or_default().to_owned();
         self.run(move |db| records(db, realm, &after, most)).await
     }
@@ -225,7 +280,9 @@ impl Vault for Volume {
             let mut select = db.prepare_cached(&format!("{ACCOUNT} AND uid = ?2"))?;
             let mut found = Vec::new();
             for uid in &uids {
-                let rows = select.query_map(params![accounts::name(realm), uid], record)?.collect::<rusqlite::Result<Vec<_>>>()?;
+                let rows = select
+                    .query_map(params![accounts::name(realm), uid], record)?
+                    .collect::<rusqlite::Result<Vec<_>>>()?;
                 found.extend(rows.into_iter().filter_map(|(_, record)| record));
             }
             Ok(found)
@@ -238,7 +295,14 @@ impl Vault for Volume {
         self.run(move |db| {
             let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
             for record in &records {
-                accounts::insert(&tx, realm, &record.uid, &record.proof.digest(), record.created, record.updated)?;
+                accounts::insert(
+                    &tx,
+                    realm,
+                    &record.uid,
+                    &record.proof.digest(),
+                    record.created,
+                    record.updated,
+                )?;
             }
             tx.commit()
         })

@@ -1,8 +1,9 @@
-//! The one thread that writes. What waits, of all rooms, goes into one transaction, so a busy server pays for a commit once per group, and
-//! an idle one waits for nothing but its queue.
+//! The one thread that writes. What waits, of all rooms, goes into one transaction, so a busy
+//! server pays for a commit once per group, and an idle one waits for nothing but its queue.
 //!
-//! A change answers after its commit. If a group fails it is rolled back and each change is tried alone, so that a bad one fails alone; the
-//! thread outlives every failure, and a disk that has room again is written to again.
+//! A change answers after its commit. If a group fails it is rolled back and each change is tried
+//! alone, so that a bad one fails alone; the thread outlives every failure, and a disk that has
+//! room again is written to again.
 use std::{
     io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -46,7 +47,9 @@ pub(super) trait Change: Send + 'static {
 /// A change that is a function: its result is the answer.
 struct Simply<F>(F);
 
-impl<T: Send + 'static, F: Fn(&Connection) -> rusqlite::Result<T> + Send + 'static> Change for Simply<F> {
+impl<T: Send + 'static, F: Fn(&Connection) -> rusqlite::Result<T> + Send + 'static> Change
+    for Simply<F>
+{
     type Made = T;
     type Answer = T;
 
@@ -109,8 +112,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. It owns the folder, which is free for another server once everything is written.
-    pub(super) fn start(db: Connection, folder: Folder, deadline: Duration, expiry: Option<Expiry>) -> io::Result<Self> {
+    /// Starts the thread. It owns the folder, which is free for another server once everything is
+    /// written.
+    pub(super) fn start(
+        db: Connection,
+        folder: Folder,
+        deadline: Duration,
+        expiry: Option<Expiry>,
+    ) -> io::Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
         let (end, ended) = watch::channel(());
         let thread = thread::Builder::new().name("store-writer".into()).spawn(move || {
@@ -119,7 +128,12 @@ impl Writer {
             drop(folder);
             drop(end);
         })?;
-        Ok(Writer { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), ended, deadline })
+        Ok(Writer {
+            queue: Mutex::new(Some(queue)),
+            thread: Mutex::new(Some(thread)),
+            ended,
+            deadline,
+        })
     }
 
     /// Has the change written and waits for it, within the deadline.
@@ -137,7 +151,9 @@ impl Writer {
         match tokio::time::timeout(self.deadline, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(StoreError::OutcomeUnknown("the writer gave no answer".into())),
-            Err(_) => Err(StoreError::OutcomeUnknown(format!("no answer within {:?}", self.deadline))),
+            Err(_) => {
+                Err(StoreError::OutcomeUnknown(format!("no answer within {:?}", self.deadline)))
+            }
         }
     }
 
@@ -169,7 +185,8 @@ impl Drop for Writer {
     }
 }
 
-/// Until the queue is closed. Nothing that panics ends it: all messages of the server go through here.
+/// Until the queue is closed. Nothing that panics ends it: all messages of the server go through
+/// here.
 fn serve(db: &Connection, queue: &Receiver<Box<dyn Job>>, mut expiry: Option<Expiry>) {
     loop {
         let first = match &expiry {
@@ -213,8 +230,11 @@ fn commit(db: &Connection, mut jobs: Vec<Box<dyn Job>>) {
     let (alone, mut begun) = (jobs.len() == 1, false);
     match transact(db, &mut jobs, &mut begun) {
         Ok(()) => jobs.into_iter().for_each(|job| job.answer(Ok(()))),
-        // Where not even a transaction begins (another process writes), trying one by one would only wait again, for each.
-        Err(error) if alone || !begun => jobs.into_iter().for_each(|job| job.answer(Err(unavailable(&error)))),
+        // Where not even a transaction begins (another process writes), trying one by one would
+        // only wait again, for each.
+        Err(error) if alone || !begun => {
+            jobs.into_iter().for_each(|job| job.answer(Err(unavailable(&error))))
+        }
         Err(error) => {
             tracing::debug!(%error, changes = jobs.len(), "a group of changes failed; trying each alone");
             for job in mem::take(&mut jobs) {
@@ -230,7 +250,10 @@ fn transact(db: &Connection, jobs: &mut [Box<dyn Job>], begun: &mut bool) -> rus
     }
     db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     *begun = true;
-    let done = jobs.iter_mut().try_for_each(|job| job.apply(db)).and_then(|()| db.prepare_cached("COMMIT")?.execute([]));
+    let done = jobs
+        .iter_mut()
+        .try_for_each(|job| job.apply(db))
+        .and_then(|()| db.prepare_cached("COMMIT")?.execute([]));
     if done.is_err() {
         roll_back(db);
     }

@@ -1,7 +1,8 @@
 //! Calls that end in time, and what their failures mean.
 //!
-//! The driver's futures must not be dropped half way (its documentation says so), and it has no timeout for an answer. So each call is a
-//! task, which is waited for until its deadline and left alone then: the driver ends it when its monitor finds the server gone.
+//! The driver's futures must not be dropped half way (its documentation says so), and it has no
+//! timeout for an answer. So each call is a task, which is waited for until its deadline and left
+//! alone then: the driver ends it when its monitor finds the server gone.
 use std::{future::Future, sync::Arc, time::Duration};
 
 use mongodb::error::{Error, ErrorKind, WriteFailure};
@@ -10,8 +11,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::domain::error::StoreError;
 
-/// Calls under way at a time, abandoned ones too: a server that hangs must not gather tasks. Each waits for one of the driver's
-/// connections, of which there are fewer.
+/// Calls under way at a time, abandoned ones too: a server that hangs must not gather tasks. Each
+/// waits for one of the driver's connections, of which there are fewer.
 const MOST: usize = 256;
 
 /// Codes of commands that the server broke off: what they wrote may be there.
@@ -44,7 +45,8 @@ impl Calls {
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        let place = match tokio::time::timeout_at(until, self.places.clone().acquire_owned()).await {
+        let place = match tokio::time::timeout_at(until, self.places.clone().acquire_owned()).await
+        {
             Ok(Ok(place)) => place,
             Ok(Err(_)) | Err(_) => return Err(Failure::Unsent),
         };
@@ -87,7 +89,9 @@ impl Failure {
         match &self {
             Failure::Unsent => StoreError::Unavailable(self.to_string()),
             Failure::Late => StoreError::OutcomeUnknown(self.to_string()),
-            Failure::Driver(error) if may_be_done(error) => StoreError::OutcomeUnknown(self.to_string()),
+            Failure::Driver(error) if may_be_done(error) => {
+                StoreError::OutcomeUnknown(self.to_string())
+            }
             Failure::Driver(_) => StoreError::Unavailable(self.to_string()),
         }
     }
@@ -112,17 +116,26 @@ pub(super) fn code(error: &Error) -> Option<i32> {
     }
 }
 
-/// What may be told of an error. Texts of the server are left out: they may quote a document, and with it a token.
+/// What may be told of an error. Texts of the server are left out: they may quote a document, and
+/// with it a token.
 pub(super) fn told(error: &Error) -> String {
     match &*error.kind {
         ErrorKind::Command(e) => format!("MongoDB refused with code {} {}", e.code, e.code_name),
-        ErrorKind::Write(WriteFailure::WriteError(e)) => format!("MongoDB refused with code {}", e.code),
-        ErrorKind::Write(WriteFailure::WriteConcernError(e)) => format!("MongoDB could not confirm, code {} {}", e.code, e.code_name),
-        ErrorKind::InsertMany(e) => match (e.write_errors.iter().flatten().next(), &e.write_concern_error) {
-            (Some(e), _) => format!("MongoDB refused with code {}", e.code),
-            (None, Some(e)) => format!("MongoDB could not confirm, code {} {}", e.code, e.code_name),
-            (None, None) => "the driver failed".into(),
-        },
+        ErrorKind::Write(WriteFailure::WriteError(e)) => {
+            format!("MongoDB refused with code {}", e.code)
+        }
+        ErrorKind::Write(WriteFailure::WriteConcernError(e)) => {
+            format!("MongoDB could not confirm, code {} {}", e.code, e.code_name)
+        }
+        ErrorKind::InsertMany(e) => {
+            match (e.write_errors.iter().flatten().next(), &e.write_concern_error) {
+                (Some(e), _) => format!("MongoDB refused with code {}", e.code),
+                (None, Some(e)) => {
+                    format!("MongoDB could not confirm, code {} {}", e.code, e.code_name)
+                }
+                (None, None) => "the driver failed".into(),
+            }
+        }
         ErrorKind::ServerSelection { message, .. } => gist(message),
         ErrorKind::Io(e) => e.to_string(),
         ErrorKind::DnsResolve { message, .. }
@@ -137,12 +150,18 @@ pub(super) fn told(error: &Error) -> String {
     }
 }
 
-/// The reasons in the driver's description of all servers, which is for people only; how it begins where there are none.
+/// The reasons in the driver's description of all servers, which is for people only; how it begins
+/// where there are none.
 fn gist(description: &str) -> String {
-    let parts = description.split("Kind: ").skip(1).filter_map(|part| part.split(", labels: ").next());
+    let parts =
+        description.split("Kind: ").skip(1).filter_map(|part| part.split(", labels: ").next());
     let mut reasons: Vec<&str> = parts.collect();
     reasons.dedup();
-    if reasons.is_empty() { description.split(". Topology: ").next().unwrap_or_default().to_owned() } else { reasons.join("; ") }
+    if reasons.is_empty() {
+        description.split(". Topology: ").next().unwrap_or_default().to_owned()
+    } else {
+        reasons.join("; ")
+    }
 }
 
 /// Whether a write that failed like this may have been done all the same.
@@ -173,7 +192,10 @@ mod tests {
                            Type: Unknown, Error: Kind: I/O error: Connection refused (os error 111), labels: {\"a\"}, source: None, \
                            server response: None } ] }";
         assert_eq!(gist(description), "I/O error: Connection refused (os error 111)");
-        assert_eq!(gist("No available servers. Topology: { Type: Unknown }"), "No available servers");
+        assert_eq!(
+            gist("No available servers. Topology: { Type: Unknown }"),
+            "No available servers"
+        );
     }
 
     #[tokio::test(start_paused = true)]

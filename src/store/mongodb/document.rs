@@ -1,4 +1,5 @@
-//! Documents as the original writes them, and as they may be found: written by it, by hand, or sealed.
+//! Documents as the original writes them, and as they may be found: written by it, by hand, or
+//! sealed.
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 use sha2::{Digest, Sha256};
 
@@ -25,7 +26,8 @@ impl Form {
         }
     }
 
-    /// The update that writes a token in this form and leaves no other; `updated` where the token is a new one.
+    /// The update that writes a token in this form and leaves no other; `updated` where the token
+    /// is a new one.
     pub(super) fn change(self, token: &str, updated: Option<u64>) -> Document {
         let (field, value) = self.field(token);
         let mut set = doc! { field: value };
@@ -60,12 +62,16 @@ pub(super) fn hex(hash: &[u8]) -> String {
     })
 }
 
-/// Whether this token is the document's. One with a hash has no other token, whatever else stands there.
+/// Whether this token is the document's. One with a hash has no other token, whatever else stands
+/// there.
 pub(super) fn opens(document: &Document, token: &Secret) -> bool {
     match document.get("tokenHash") {
         Some(Bson::String(hash)) => equal(hash.as_bytes(), digest(token.reveal()).as_bytes()),
         Some(_) => false,
-        None => document.get("token").and_then(plain).is_some_and(|kept| equal(kept.as_bytes(), token.reveal().as_bytes())),
+        None => document
+            .get("token")
+            .and_then(plain)
+            .is_some_and(|kept| equal(kept.as_bytes(), token.reveal().as_bytes())),
     }
 }
 
@@ -75,7 +81,9 @@ pub(super) fn plain(token: &Bson) -> Option<String> {
         Bson::String(text) if !text.is_empty() => Some(text.clone()),
         Bson::Int32(number) => Some(number.to_string()),
         Bson::Int64(number) => Some(number.to_string()),
-        Bson::Double(number) if number.is_finite() => Some(ryu_js::Buffer::new().format(*number).to_owned()),
+        Bson::Double(number) if number.is_finite() => {
+            Some(ryu_js::Buffer::new().format(*number).to_owned())
+        }
         _ => None,
     }
 }
@@ -83,7 +91,11 @@ pub(super) fn plain(token: &Bson) -> Option<String> {
 /// A document as an account; none without a uid.
 pub(super) fn without_secret(document: &Document) -> Option<Account> {
     let uid = document.get_str("uid").ok()?.to_owned();
-    Some(Account { uid, created: unix(document.get("createTime")), updated: unix(document.get("updateTime")) })
+    Some(Account {
+        uid,
+        created: unix(document.get("createTime")),
+        updated: unix(document.get("updateTime")),
+    })
 }
 
 /// Seconds since 1970 in any type that they were written in; 0 where there are none.
@@ -91,7 +103,8 @@ pub(super) fn unix(value: Option<&Bson>) -> u64 {
     match value {
         Some(Bson::Int32(seconds)) => u64::try_from(*seconds).unwrap_or(0),
         Some(Bson::Int64(seconds)) => u64::try_from(*seconds).unwrap_or(0),
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // it saturates, which is what is wanted
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        // it saturates, which is what is wanted
         Some(Bson::Double(seconds)) => *seconds as u64,
         _ => 0,
     }
@@ -99,7 +112,8 @@ pub(super) fn unix(value: Option<&Bson>) -> u64 {
 
 /// A number in the type that the original's driver gives it.
 pub(super) fn number(unix: u64) -> Bson {
-    i32::try_from(unix).map_or_else(|_| Bson::Int64(i64::try_from(unix).unwrap_or(i64::MAX)), Bson::Int32)
+    i32::try_from(unix)
+        .map_or_else(|_| Bson::Int64(i64::try_from(unix).unwrap_or(i64::MAX)), Bson::Int32)
 }
 
 #[cfg(test)]
@@ -133,9 +147,14 @@ mod tests {
         ] {
             assert!(opens(&doc! { "token": kept }, &token(presented)), "{presented}");
         }
-        for none in [Bson::Null, Bson::String(String::new()), Bson::Double(f64::NAN), Bson::Boolean(true)] {
+        for none in
+            [Bson::Null, Bson::String(String::new()), Bson::Double(f64::NAN), Bson::Boolean(true)]
+        {
             for presented in ["", "null", "NaN", "true"] {
-                assert!(!opens(&doc! { "token": none.clone() }, &token(presented)), "{none} {presented}");
+                assert!(
+                    !opens(&doc! { "token": none.clone() }, &token(presented)),
+                    "{none} {presented}"
+                );
             }
         }
         assert!(!opens(&doc! {}, &token("")));
@@ -159,6 +178,9 @@ mod tests {
 
     #[test]
     fn the_digest_is_lower_case_sha_256() {
-        assert_eq!(digest("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            digest("abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 }

@@ -32,7 +32,9 @@ pub enum OpenError {
     Refused { url: SecretUrl },
     #[error("{url} is no MongoDB that this version can use ({reason})")]
     Unsupported { url: SecretUrl, reason: String },
-    #[error("the user of {url} may not {what}: grant it the role readWrite on the database {database}")]
+    #[error(
+        "the user of {url} may not {what}: grant it the role readWrite on the database {database}"
+    )]
     Forbidden { url: SecretUrl, database: String, what: String },
     #[error(
         "some documents of the collection {database}.{collection} share one uid, or have none, so who owns it can't be told: find them with \
@@ -71,7 +73,11 @@ impl<'a> Opening<'a> {
     }
 
     pub(super) fn forbidden(&self, database: &Database, what: impl Into<String>) -> OpenError {
-        OpenError::Forbidden { url: self.url.clone(), database: database.name().to_owned(), what: what.into() }
+        OpenError::Forbidden {
+            url: self.url.clone(),
+            database: database.name().to_owned(),
+            what: what.into(),
+        }
     }
 
     /// The database, once its server answers. Nothing is changed there.
@@ -80,14 +86,23 @@ impl<'a> Opening<'a> {
         // Names of mongodb+srv are looked up here.
         let text = self.url.expose().to_owned();
         let parsed = self.run(async move { ClientOptions::parse(&text).await }).await;
-        let options = completed(parsed.map_err(|failure| self.failed(failure))?, self.calls.deadline);
-        if options.write_concern.as_ref().is_some_and(|concern| concern.w == Some(Acknowledgment::Nodes(0))) {
+        let options =
+            completed(parsed.map_err(|failure| self.failed(failure))?, self.calls.deadline);
+        if options
+            .write_concern
+            .as_ref()
+            .is_some_and(|concern| concern.w == Some(Acknowledgment::Nodes(0)))
+        {
             return Err(unusable("w=0 would lose tokens unnoticed".into()));
         }
         let name = database_name(&options).to_owned();
-        let database = Client::with_options(options).map_err(|error| unusable(self.url.scrub(&told(&error))))?.database(&name);
+        let database = Client::with_options(options)
+            .map_err(|error| unusable(self.url.scrub(&told(&error))))?
+            .database(&name);
         let (pinged, ping) = (database.clone(), doc! { "ping": 1 });
-        self.run(async move { pinged.run_command(ping).await }).await.map_err(|failure| self.failed(failure))?;
+        self.run(async move { pinged.run_command(ping).await })
+            .await
+            .map_err(|failure| self.failed(failure))?;
         Ok(database)
     }
 
@@ -98,12 +113,16 @@ impl<'a> Opening<'a> {
             Failure::Late | Failure::Unsent => OpenError::Unreachable { url, reason },
             Failure::Driver(error) => match &*error.kind {
                 ErrorKind::Authentication { .. } => OpenError::Refused { url },
-                ErrorKind::InvalidArgument { .. } | ErrorKind::InvalidTlsConfig { .. } => OpenError::Url { url, reason },
-                ErrorKind::ServerSelection { .. } | ErrorKind::Io(_) | ErrorKind::DnsResolve { .. } => {
-                    OpenError::Unreachable { url, reason }
+                ErrorKind::InvalidArgument { .. } | ErrorKind::InvalidTlsConfig { .. } => {
+                    OpenError::Url { url, reason }
                 }
+                ErrorKind::ServerSelection { .. }
+                | ErrorKind::Io(_)
+                | ErrorKind::DnsResolve { .. } => OpenError::Unreachable { url, reason },
                 ErrorKind::ConnectionPoolCleared { .. } => OpenError::Unreachable { url, reason },
-                ErrorKind::IncompatibleServer { .. } | ErrorKind::InvalidResponse { .. } => OpenError::Unsupported { url, reason },
+                ErrorKind::IncompatibleServer { .. } | ErrorKind::InvalidResponse { .. } => {
+                    OpenError::Unsupported { url, reason }
+                }
                 _ => OpenError::Failed { url, reason },
             },
         }
@@ -118,10 +137,14 @@ pub(super) async fn open(url: &SecretUrl, calls: &Calls) -> Result<(Database, bo
         index::ensure(&opening, &database, name(realm)).await?;
     }
     let marked = database.clone();
-    let sealed = opening.run(async move { seal::is_marked(&marked).await }).await.map_err(|failure| match failure.code() {
-        Some(UNAUTHORIZED) => opening.forbidden(&database, format!("read its collection {}", seal::COLLECTION)),
-        _ => opening.failed(failure),
-    })?;
+    let sealed =
+        opening.run(async move { seal::is_marked(&marked).await }).await.map_err(|failure| {
+            match failure.code() {
+                Some(UNAUTHORIZED) => opening
+                    .forbidden(&database, format!("read its collection {}", seal::COLLECTION)),
+                _ => opening.failed(failure),
+            }
+        })?;
     Ok((database, sealed))
 }
 
@@ -130,9 +153,11 @@ pub(super) fn database_name(options: &ClientOptions) -> &str {
     options.default_database.as_deref().filter(|name| !name.is_empty()).unwrap_or(DATABASE)
 }
 
-/// Fills in what the URL leaves open. What it says about waiting is cut so that a call fails with its reason before its deadline.
+/// Fills in what the URL leaves open. What it says about waiting is cut so that a call fails with
+/// its reason before its deadline.
 fn completed(mut options: ClientOptions, deadline: Duration) -> ClientOptions {
-    let least = |given: Option<Duration>, most: Duration| Some(given.map_or(most, |given| given.min(most)));
+    let least =
+        |given: Option<Duration>, most: Duration| Some(given.map_or(most, |given| given.min(most)));
     options.app_name.get_or_insert_with(|| "always-online".into());
     options.server_selection_timeout = least(options.server_selection_timeout, deadline / 2);
     options.connect_timeout = least(options.connect_timeout, deadline * 3 / 8); // its reason is to be known by then

@@ -91,7 +91,8 @@ fn token(text: &str) -> Secret {
 
 /// A document without its `_id`.
 async fn document(scratch: &Scratch, collection: &str, uid: &str) -> Document {
-    let mut found = scratch.collection(collection).await.find_one(doc! { "uid": uid }).await.unwrap().unwrap();
+    let mut found =
+        scratch.collection(collection).await.find_one(doc! { "uid": uid }).await.unwrap().unwrap();
     found.remove("_id");
     found
 }
@@ -106,7 +107,8 @@ async fn documents_are_those_of_the_original() {
     let time = Bson::Int32(1_700_000_000);
     let expected = doc! { "uid": "ann", "token": "of ann", "createTime": time.clone(), "updateTime": time.clone() };
     assert_eq!(document(&scratch, "users", "ann").await, expected);
-    let expected = doc! { "uid": "7", "token": "of 7", "createTime": time.clone(), "updateTime": time };
+    let expected =
+        doc! { "uid": "7", "token": "of 7", "createTime": time.clone(), "updateTime": time };
     assert_eq!(document(&scratch, "admins", "7").await, expected);
 }
 

@@ -1,6 +1,6 @@
-//! All accounts of a MongoDB, in the original's places: the collections `users` and `admins`, of documents {uid, createTime, updateTime} with
-//! a plain `token` or with `tokenHash`, its SHA-256 in lower-case hex; where there is a hash the plain one does not count. For the command
-//! line.
+//! All accounts of a MongoDB, in the original's places: the collections `users` and `admins`, of
+//! documents {uid, createTime, updateTime} with a plain `token` or with `tokenHash`, its SHA-256 in
+//! lower-case hex; where there is a hash the plain one does not count. For the command line.
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -45,12 +45,26 @@ impl MongoVault {
     /// What was copied outlives the loss of a primary, whatever the URL says.
     fn collection(&self, realm: Realm) -> Collection<Document> {
         let concern = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build();
-        self.database.collection_with_options(name(realm), CollectionOptions::builder().write_concern(concern).build())
+        self.database.collection_with_options(
+            name(realm),
+            CollectionOptions::builder().write_concern(concern).build(),
+        )
     }
 
-    async fn documents(&self, realm: Realm, filter: Document, most: Option<usize>) -> Result<Vec<Document>, StoreError> {
+    async fn documents(
+        &self,
+        realm: Realm,
+        filter: Document,
+        most: Option<usize>,
+    ) -> Result<Vec<Document>, StoreError> {
         let most = i64::try_from(most.unwrap_or(0)).unwrap_or(0); // 0: all
-        let mut cursor = self.collection(realm).find(filter).sort(doc! { "uid": 1 }).limit(most).await.map_err(failed)?;
+        let mut cursor = self
+            .collection(realm)
+            .find(filter)
+            .sort(doc! { "uid": 1 })
+            .limit(most)
+            .await
+            .map_err(failed)?;
         let mut found = Vec::new();
         while cursor.advance().await.map_err(failed)? {
             found.push(cursor.deserialize_current().map_err(failed)?);
@@ -67,7 +81,8 @@ fn failed(error: Error) -> StoreError {
 fn shared() -> [Document; 4] {
     let is_text = doc! { "$eq": [{ "$type": "$uid" }, "string"] };
     // Large whole numbers are kept as doubles, which MongoDB would write with an exponent.
-    let whole = doc! { "$convert": { "input": "$uid", "to": "long", "onError": null, "onNull": null } };
+    let whole =
+        doc! { "$convert": { "input": "$uid", "to": "long", "onError": null, "onNull": null } };
     let whole = doc! { "$cond": [{ "$eq": ["$uid", &whole] }, &whole, "$uid"] };
     let uid = doc! { "$cond": [&is_text, "$uid", whole] };
     let text = doc! { "$convert": { "input": uid, "to": "string", "onError": "", "onNull": "" } };
@@ -87,7 +102,12 @@ impl Vault for MongoVault {
     }
 
     async fn ambiguous(&self, realm: Realm) -> Result<Vec<Ambiguous>, StoreError> {
-        let mut cursor = self.collection(realm).aggregate(shared()).allow_disk_use(true).await.map_err(failed)?;
+        let mut cursor = self
+            .collection(realm)
+            .aggregate(shared())
+            .allow_disk_use(true)
+            .await
+            .map_err(failed)?;
         let mut found = Vec::new();
         while cursor.advance().await.map_err(failed)? {
             let group: Document = cursor.deserialize_current().map_err(failed)?;
@@ -98,11 +118,22 @@ impl Vault for MongoVault {
         Ok(found)
     }
 
-    async fn accounts(&self, realm: Realm, after: Option<&str>, most: usize) -> Result<Records, StoreError> {
+    async fn accounts(
+        &self,
+        realm: Realm,
+        after: Option<&str>,
+        most: usize,
+    ) -> Result<Records, StoreError> {
         let mut found = Records::default();
         if after.is_none() {
-            let odd = self.collection(realm).count_documents(doc! { "uid": { "$not": { "$type": "string" } } }).await.map_err(failed)?;
-            found.skipped.extend((odd > 0).then(|| format!("{odd} of {}: their uid is no text", name(realm))));
+            let odd = self
+                .collection(realm)
+                .count_documents(doc! { "uid": { "$not": { "$type": "string" } } })
+                .await
+                .map_err(failed)?;
+            found.skipped.extend(
+                (odd > 0).then(|| format!("{odd} of {}: their uid is no text", name(realm))),
+            );
         }
         let behind = doc! { "uid": { "$type": "string", "$gt": after.unwrap_or_default() } };
         let documents = self.documents(realm, behind, Some(most)).await?;
@@ -112,7 +143,11 @@ impl Vault for MongoVault {
         for document in documents {
             match read(&document) {
                 Ok(record) => found.records.push(record),
-                Err(why) => found.skipped.push(format!("{:?} of {}: {why}", document.get_str("uid").unwrap_or_default(), name(realm))),
+                Err(why) => found.skipped.push(format!(
+                    "{:?} of {}: {why}",
+                    document.get_str("uid").unwrap_or_default(),
+                    name(realm)
+                )),
             }
         }
         Ok(found)
@@ -123,14 +158,21 @@ impl Vault for MongoVault {
             return Ok(vec![]);
         }
         let documents = self.documents(realm, doc! { "uid": { "$in": uids } }, None).await?;
-        // One whose token can't be read is there all the same: it is not overwritten, and no token is equal to its own.
-        let unknown = |d: &Document| Record { uid: d.get_str("uid").unwrap_or_default().into(), created: 0, updated: 0, proof: NONE };
+        // One whose token can't be read is there all the same: it is not overwritten, and no token
+        // is equal to its own.
+        let unknown = |d: &Document| Record {
+            uid: d.get_str("uid").unwrap_or_default().into(),
+            created: 0,
+            updated: 0,
+            proof: NONE,
+        };
         Ok(documents.iter().map(|d| read(d).unwrap_or_else(|_| unknown(d))).collect())
     }
 
     async fn add(&self, realm: Realm, records: &[Record]) -> Result<(), StoreError> {
         // As the server does: of two who add one uid exactly one succeeds.
-        let ensured = index::ensure(&Opening::new(&self.url, &self.calls), &self.database, name(realm)).await;
+        let ensured =
+            index::ensure(&Opening::new(&self.url, &self.calls), &self.database, name(realm)).await;
         ensured.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         self.collection(realm).insert_many(records.iter().map(write)).await.map_err(failed)?;
         Ok(())
@@ -145,9 +187,16 @@ fn read(document: &Document) -> Result<Record, &'static str> {
     let proof = match (document.get("tokenHash"), document.get("token")) {
         (Some(Bson::String(hash)), _) => Proof::Sha256(unhex(hash).ok_or("its tokenHash is none")?),
         (Some(_), _) => return Err("its tokenHash is none"),
-        (None, token) => Proof::Plain(Secret::presented(token.and_then(plain).ok_or("it has no token")?)),
+        (None, token) => {
+            Proof::Plain(Secret::presented(token.and_then(plain).ok_or("it has no token")?))
+        }
     };
-    Ok(Record { uid, created: unix(document.get("createTime")), updated: unix(document.get("updateTime")), proof })
+    Ok(Record {
+        uid,
+        created: unix(document.get("createTime")),
+        updated: unix(document.get("updateTime")),
+        proof,
+    })
 }
 
 fn write(record: &Record) -> Document {

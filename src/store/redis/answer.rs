@@ -1,4 +1,5 @@
-//! Reading what Redis answers. What can't be read is an error of the call, whose effect is then unknown.
+//! Reading what Redis answers. What can't be read is an error of the call, whose effect is then
+//! unknown.
 use bytes::Bytes;
 use redis::Value;
 

@@ -49,14 +49,21 @@ impl Rest {
     }
 
     fn leave_out(&mut self, out: impl Fn(usize, &Entry) -> bool) {
-        let kept: Vec<usize> = self.entries.iter().enumerate().filter(|(at, entry)| !out(*at, entry)).map(|(at, _)| at).collect();
+        let kept: Vec<usize> = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(at, entry)| !out(*at, entry))
+            .map(|(at, _)| at)
+            .collect();
         self.places = Some(kept.iter().map(|at| self.place(*at)).collect());
         self.entries = kept.iter().map(|at| self.entries[*at].clone()).collect();
     }
 
     /// The room has no place for these.
     fn refuse(&mut self, full: &[usize]) {
-        let places: Vec<usize> = full.iter().filter(|at| **at < self.entries.len()).map(|at| self.place(*at)).collect();
+        let places: Vec<usize> =
+            full.iter().filter(|at| **at < self.entries.len()).map(|at| self.place(*at)).collect();
         self.refused.extend(places);
         self.refused.sort_unstable();
         self.leave_out(|at, _| full.contains(&at));
@@ -64,7 +71,8 @@ impl Rest {
 }
 
 impl Redis {
-    /// Delivers what this node's own call has told, when its turn has come. What precedes it is on its way.
+    /// Delivers what this node's own call has told, when its turn has come. What precedes it is on
+    /// its way.
     pub(super) async fn settle(self: &Arc<Self>, room: &RoomId, told: Told, deadline: Instant) {
         let Some(followed) = self.rooms.get(room.as_str()) else { return };
         let last = told.last();
@@ -73,15 +81,23 @@ impl Redis {
         }
     }
 
-    /// Waits until a room has come to `n`. What precedes it is on its way as a rule; if it does not come, it is asked for.
-    pub(super) async fn catch_up(self: &Arc<Self>, room: &RoomId, followed: &Arc<Followed>, n: u64, deadline: Instant) {
+    /// Waits until a room has come to `n`. What precedes it is on its way as a rule; if it does not
+    /// come, it is asked for.
+    pub(super) async fn catch_up(
+        self: &Arc<Self>,
+        room: &RoomId,
+        followed: &Arc<Followed>,
+        n: u64,
+        deadline: Instant,
+    ) {
         if !followed.reach(n, deadline.min(Instant::now() + ON_ITS_WAY)).await {
             self.heal_later(room, followed);
             followed.reach(n, deadline).await;
         }
     }
 
-    /// One publication of this node, from the answer of a script: epoch, place, and about whom it is.
+    /// One publication of this node, from the answer of a script: epoch, place, and about whom it
+    /// is.
     pub(super) async fn settle_one(
         self: &Arc<Self>,
         room: &RoomId,
@@ -92,15 +108,19 @@ impl Redis {
     ) -> Result<(), StoreError> {
         let Some(epoch) = answer.next() else { return Ok(()) };
         let (epoch, n) = (answer::epoch(Some(epoch))?, answer::number(answer.next())?);
-        let Some(event) = event(&answer::text(answer.next()).unwrap_or_default()) else { return Ok(()) };
+        let Some(event) = event(&answer::text(answer.next()).unwrap_or_default()) else {
+            return Ok(());
+        };
         self.settle(room, Told::one(epoch, n, origin, Some(event)), deadline).await;
         Ok(())
     }
 
-    /// Leaves out what is of connections that this node had when it was taken for dead. False: there is no such.
+    /// Leaves out what is of connections that this node had when it was taken for dead. False:
+    /// there is no such.
     fn leave_out_lost(&self, rest: &mut Rest) -> bool {
         let lost = lock(&self.lost);
-        let of_lost = |entry: &Entry| matches!(entry, Entry::Message { from, .. } if lost.contains(from));
+        let of_lost =
+            |entry: &Entry| matches!(entry, Entry::Message { from, .. } if lost.contains(from));
         let any = rest.entries.iter().any(of_lost);
         if any {
             rest.leave_out(|_, entry| of_lost(entry));
@@ -108,14 +128,21 @@ impl Redis {
         any
     }
 
-    /// Tries until there is an answer or the time is over; returns what was stored and told, and the answer, none if that is nothing. What is
-    /// sent again carries the same number, and is not applied twice. What connections sent whose session was taken over meanwhile is left out,
+    /// Tries until there is an answer or the time is over; returns what was stored and told, and
+    /// the answer, none if that is nothing. What is sent again carries the same number, and is
+    /// not applied twice. What connections sent whose session was taken over meanwhile is left out,
     /// and so are updates that the room has no room for.
-    async fn store(&self, room: &RoomId, entries: Arc<[Entry]>, deadline: Instant) -> Result<(Rest, Option<Value>), StoreError> {
+    async fn store(
+        &self,
+        room: &RoomId,
+        entries: Arc<[Entry]>,
+        deadline: Instant,
+    ) -> Result<(Rest, Option<Value>), StoreError> {
         if self.ended.is_cancelled() {
             return Err(StoreError::Unavailable("the store is closed".into()));
         }
-        let (mut batch, number, node) = (Batch::encode(&entries), self.batches.fetch_add(1, Relaxed), self.node());
+        let (mut batch, number, node) =
+            (Batch::encode(&entries), self.batches.fetch_add(1, Relaxed), self.node());
         let mut rest = Rest { entries, places: None, refused: Vec::new() };
         let mut unanswered = None;
         loop {
@@ -126,11 +153,17 @@ impl Redis {
                 return Ok((rest, None));
             }
             if rest.entries.is_empty() {
-                return Err(StoreError::OutcomeUnknown("the sessions of those who sent it are over".into()));
+                return Err(StoreError::OutcomeUnknown(
+                    "the sessions of those who sent it are over".into(),
+                ));
             }
             let live = match &unanswered {
                 None => self.client.live()?,
-                Some(why) => self.client.live_by(deadline).await.map_err(|_| StoreError::OutcomeUnknown(String::clone(why)))?,
+                Some(why) => self
+                    .client
+                    .live_by(deadline)
+                    .await
+                    .map_err(|_| StoreError::OutcomeUnknown(String::clone(why)))?,
             };
             let arguments = self
                 .arguments(&node, &live, Some(deadline))
@@ -144,13 +177,16 @@ impl Redis {
                 .text(&batch.kinds)
                 .bodies(batch.parts.clone());
             match self.client.run(&live, Script::Publish, &arguments, deadline).await {
-                Err(Failure::Unanswered(why)) if Instant::now() < deadline => unanswered = Some(why),
+                Err(Failure::Unanswered(why)) if Instant::now() < deadline => {
+                    unanswered = Some(why)
+                }
                 Err(Failure::Evicted(connections)) => {
                     rest.leave_out(|_, entry| matches!(entry, Entry::Message { from, .. } if connections.contains(from)));
                     batch = Batch::encode(&rest.entries);
                     connections.into_iter().for_each(|connection| self.sink().evict(connection));
                 }
-                // Nothing of it was applied. The others are one batch again, which may meet the same again: other nodes write as well.
+                // Nothing of it was applied. The others are one batch again, which may meet the
+                // same again: other nodes write as well.
                 Err(Failure::Full(full)) if !full.is_empty() => {
                     rest.refuse(&full);
                     batch = Batch::encode(&rest.entries);
@@ -159,14 +195,16 @@ impl Redis {
                 Err(failure @ (Failure::Refused(_) | Failure::Lost)) if unanswered.is_some() => {
                     return Err(StoreError::OutcomeUnknown(failure.to_string()));
                 }
-                // Asked too late: then nor was what went before, or its number would have been known.
+                // Asked too late: then nor was what went before, or its number would have been
+                // known.
                 done => return Ok((rest, Some(done?))),
             }
         }
     }
 }
 
-/// The name of a room's log, from that of the server's start, the room's epoch, and the place of its last clearing.
+/// The name of a room's log, from that of the server's start, the room's epoch, and the place of
+/// its last clearing.
 fn edition(run: &str, fields: Vec<Value>) -> u64 {
     let mut hasher = DefaultHasher::new();
     run.hash(&mut hasher);
@@ -181,7 +219,11 @@ impl Broker for Redis {
         sink.force_user_auth(self.switch().map(|switch| switch.on));
     }
 
-    async fn publish(&self, room: &RoomId, entries: Arc<[Entry]>) -> Result<Vec<usize>, StoreError> {
+    async fn publish(
+        &self,
+        room: &RoomId,
+        entries: Arc<[Entry]>,
+    ) -> Result<Vec<usize>, StoreError> {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
@@ -190,10 +232,12 @@ impl Broker for Redis {
         let (Rest { entries, refused, .. }, answer) = self.store(room, entries, deadline).await?;
         let Some(answer) = answer else { return Ok(refused) };
         let mut answer = answer::list(answer)?.into_iter();
-        let told = Batch::told(&entries, answer::epoch(answer.next())?, answer::number(answer.next())?);
+        let told =
+            Batch::told(&entries, answer::epoch(answer.next())?, answer::number(answer.next())?);
         this.settle(room, told, deadline).await;
         if self.rooms.get(room.as_str()).is_none() {
-            // The server's own word into a room that nobody here is in: there is nobody whose going would make this node forget it.
+            // The server's own word into a room that nobody here is in: there is nobody whose going
+            // would make this node forget it.
             let (room, upto) = (room.clone(), self.batches.load(Relaxed));
             let forgetting = this.clone();
             this.spawn(async move { forgetting.forget(vec![room], upto).await });
@@ -206,8 +250,9 @@ impl Broker for Redis {
         let bytes = limit.bytes.saturating_add(limit.entries.min(1000) * FRAME).min(1 << 40) as u64;
         // Named before: should the server be another one by now, the page is read once more.
         let run = self.client.live()?.run;
-        let answer =
-            self.call(Script::Page, self.deadline(), |a| a.text(room.as_str()).number(from.min(FARTHEST)).number(most).number(bytes));
+        let answer = self.call(Script::Page, self.deadline(), |a| {
+            a.text(room.as_str()).number(from.min(FARTHEST)).number(most).number(bytes)
+        });
         let mut answer = answer::list(answer.await?)?.into_iter();
         let log_length = answer::number(answer.next())?;
         let edition = edition(&run, answer::list(answer.next().unwrap_or_default())?);
@@ -236,20 +281,31 @@ impl Broker for Redis {
 
     async fn updates(&self, room: &RoomId, most: usize) -> Result<Updates, StoreError> {
         let few = most.min(FEW);
-        let answer = self.call(Script::Updates, self.deadline(), |a| a.text(room.as_str()).number(few as u64)).await?;
+        let answer = self
+            .call(Script::Updates, self.deadline(), |a| a.text(room.as_str()).number(few as u64))
+            .await?;
         let mut answer = answer::list(answer)?.into_iter();
         let values = match usize::try_from(answer::number(answer.next())?).unwrap_or(usize::MAX) {
             bytes if bytes <= few => answer.collect(),
             bytes if bytes > most => return Ok(Updates::Larger),
             _ => self.ask("HVALS", &format!("msg_{room}_update")).await?,
         };
-        let entries: Vec<_> = values.into_iter().filter_map(answer::bytes).map(|entry| StoredEntry::read(&entry)).collect();
-        Ok(Updates::All(in_order(entries, |entry| entry).into_iter().map(|entry| entry.stored).collect()))
+        let entries: Vec<_> = values
+            .into_iter()
+            .filter_map(answer::bytes)
+            .map(|entry| StoredEntry::read(&entry))
+            .collect();
+        Ok(Updates::All(
+            in_order(entries, |entry| entry).into_iter().map(|entry| entry.stored).collect(),
+        ))
     }
 
     async fn update_bytes(&self, room: &RoomId) -> Result<usize, StoreError> {
-        let answer = self.call(Script::Updates, self.deadline(), |a| a.text(room.as_str()).number(0)).await?;
-        Ok(usize::try_from(answer::number(answer::list(answer)?.into_iter().next())?).unwrap_or(usize::MAX))
+        let answer = self
+            .call(Script::Updates, self.deadline(), |a| a.text(room.as_str()).number(0))
+            .await?;
+        Ok(usize::try_from(answer::number(answer::list(answer)?.into_iter().next())?)
+            .unwrap_or(usize::MAX))
     }
 
     async fn clear(&self, room: &RoomId) -> Result<(), StoreError> {
@@ -272,7 +328,9 @@ impl Broker for Redis {
             return Err(StoreError::Unavailable("the store is closed".into()));
         }
         if !*self.listening.borrow() {
-            return Err(StoreError::Unavailable("there is no connection to Redis to listen on".into()));
+            return Err(StoreError::Unavailable(
+                "there is no connection to Redis to listen on".into(),
+            ));
         }
         let live = self.client.live()?;
         self.client.send(&live, &redis::cmd("PING"), self.deadline()).await?;
@@ -293,9 +351,13 @@ impl Broker for Redis {
         let mut rooms: Vec<_> = self.rooms.all().into_iter().map(|(room, _)| room).collect();
         rooms.iter().for_each(|room| self.rooms.remove(room));
         rooms.extend(lock(&self.left).drain());
-        // First: from then on nothing is stored for this node, and what may still be sent again need not be known.
+        // First: from then on nothing is stored for this node, and what may still be sent again
+        // need not be known.
         if let Err(error) = self.call(Script::Resign, self.deadline(), |a| a).await {
-            tracing::warn!(?error, "the other nodes will notice by themselves that this one has ended");
+            tracing::warn!(
+                ?error,
+                "the other nodes will notice by themselves that this one has ended"
+            );
         }
         self.forget(rooms, self.batches.load(Relaxed)).await;
         self.ended.cancel();

@@ -1,8 +1,9 @@
 //! The connection for commands: one, shared, kept up by [`Client::keep`].
 //!
-//! A call either has its answer, or failed before anything was sent, or was refused by Redis, which then changed nothing, or its outcome is
-//! not known. While there is no connection every call fails at once. A change without an answer in time ends the connection for all that come
-//! later; what only reads may take long without that.
+//! A call either has its answer, or failed before anything was sent, or was refused by Redis, which
+//! then changed nothing, or its outcome is not known. While there is no connection every call fails
+//! at once. A change without an answer in time ends the connection for all that come later; what
+//! only reads may take long without that.
 use std::{
     sync::{
         Arc,
@@ -11,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use redis::{AsyncConnectionConfig, Cmd, ErrorKind, RedisError, ServerErrorKind, Value, aio::MultiplexedConnection};
+use redis::{
+    AsyncConnectionConfig, Cmd, ErrorKind, RedisError, ServerErrorKind, Value,
+    aio::MultiplexedConnection,
+};
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, timeout_at},
@@ -64,9 +68,12 @@ pub(super) enum Failure {
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Unsent(_) | Failure::Refused(_) | Failure::Expired | Failure::Lost | Failure::Evicted(_) | Failure::Full(_) => {
-                StoreError::Unavailable(failure.to_string())
-            }
+            Failure::Unsent(_)
+            | Failure::Refused(_)
+            | Failure::Expired
+            | Failure::Lost
+            | Failure::Evicted(_)
+            | Failure::Full(_) => StoreError::Unavailable(failure.to_string()),
             Failure::Unanswered(why) => StoreError::OutcomeUnknown(why),
         }
     }
@@ -123,19 +130,36 @@ impl Client {
         let deadline = Instant::now() + CONNECT;
         let work = async {
             // Deadlines are the callers' own.
-            let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(Some(CONNECT));
-            let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+            let config = AsyncConnectionConfig::new()
+                .set_response_timeout(None)
+                .set_connection_timeout(Some(CONNECT));
+            let mut connection =
+                self.client.get_multiplexed_async_connection_with_config(&config).await?;
             let info: String = redis::cmd("INFO").query_async(&mut connection).await?;
             let run = check(&info)?;
             let mut shas = Vec::with_capacity(SOURCES.len());
             for source in SOURCES {
-                shas.push(redis::cmd("SCRIPT").arg("LOAD").arg(source).query_async(&mut connection).await?);
+                shas.push(
+                    redis::cmd("SCRIPT")
+                        .arg("LOAD")
+                        .arg(source)
+                        .query_async(&mut connection)
+                        .await?,
+                );
             }
-            let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut connection).await?;
+            let (seconds, micros): (u64, u64) =
+                redis::cmd("TIME").query_async(&mut connection).await?;
             self.set_clock(seconds * 1000 + micros / 1000);
-            Ok(Live { connection, run, shas: shas.into(), serial: self.serials.fetch_add(1, Relaxed) })
+            Ok(Live {
+                connection,
+                run,
+                shas: shas.into(),
+                serial: self.serials.fetch_add(1, Relaxed),
+            })
         };
-        timeout_at(deadline, work).await.unwrap_or_else(|_| Err(Refusal::Unreachable(format!("no answer within {CONNECT:?}"))))
+        timeout_at(deadline, work)
+            .await
+            .unwrap_or_else(|_| Err(Refusal::Unreachable(format!("no answer within {CONNECT:?}"))))
     }
 
     /// To be told of new connections.
@@ -154,7 +178,9 @@ impl Client {
             let live = loop {
                 match self.connect().await {
                     Ok(live) => break live,
-                    Err(why) => told |= throttled!(error, %why, "Redis can't be used; trying again until it can"),
+                    Err(why) => {
+                        told |= throttled!(error, %why, "Redis can't be used; trying again until it can")
+                    }
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSES.1);
@@ -170,7 +196,10 @@ impl Client {
 
     /// The connection, if there is one.
     pub(super) fn live(&self) -> Result<Live, Failure> {
-        self.live.borrow().clone().ok_or_else(|| Failure::Unsent("there is no connection to Redis".into()))
+        self.live
+            .borrow()
+            .clone()
+            .ok_or_else(|| Failure::Unsent("there is no connection to Redis".into()))
     }
 
     /// The connection, waited for.
@@ -198,24 +227,37 @@ impl Client {
         }
     }
 
-    /// Redis' clock said this just now, or a little while ago: of what was said lately the latest counts.
+    /// Redis' clock said this just now, or a little while ago: of what was said lately the latest
+    /// counts.
     pub(super) fn set_clock(&self, ms: u64) {
         let at = Instant::now();
-        // A lead melts away, should Redis' clock be the slower one; a single late answer changes little.
-        let age = self.clock.borrow().map_or(0, |clock| at.saturating_duration_since(clock.at).as_millis() as u64);
+        // A lead melts away, should Redis' clock be the slower one; a single late answer changes
+        // little.
+        let age = self
+            .clock
+            .borrow()
+            .map_or(0, |clock| at.saturating_duration_since(clock.at).as_millis() as u64);
         let known = self.redis_ms(at).saturating_sub(age / 10);
-        let ms = if known.saturating_sub(ms) < SKEW.as_millis() as u64 { ms.max(known) } else { ms };
+        let ms =
+            if known.saturating_sub(ms) < SKEW.as_millis() as u64 { ms.max(known) } else { ms };
         self.clock.send_replace(Some(RedisClock { ms, at }));
     }
 
     /// What Redis' clock will say at that moment, rather less than more.
     pub(super) fn redis_ms(&self, at: Instant) -> u64 {
         let clock = *self.clock.borrow();
-        clock.map_or(0, |clock| clock.ms + at.saturating_duration_since(clock.at).as_millis() as u64)
+        clock
+            .map_or(0, |clock| clock.ms + at.saturating_duration_since(clock.at).as_millis() as u64)
     }
 
     /// Runs a script on this connection; `arguments` are all of its.
-    pub(super) async fn run(&self, live: &Live, script: Script, arguments: &Arguments, deadline: Instant) -> Result<Value, Failure> {
+    pub(super) async fn run(
+        &self,
+        live: &Live,
+        script: Script,
+        arguments: &Arguments,
+        deadline: Instant,
+    ) -> Result<Value, Failure> {
         let command = arguments.command(&live.shas[script as usize]);
         let done = self.send(live, &command, deadline).await;
         if matches!(done, Err(Failure::Unanswered(_))) && !script.reads() {
@@ -234,7 +276,12 @@ impl Client {
     }
 
     /// Sends a command on this connection.
-    pub(super) async fn send(&self, live: &Live, command: &Cmd, deadline: Instant) -> Result<Value, Failure> {
+    pub(super) async fn send(
+        &self,
+        live: &Live,
+        command: &Cmd,
+        deadline: Instant,
+    ) -> Result<Value, Failure> {
         let mut connection = live.connection.clone();
         let answer = match timeout_at(deadline, connection.send_packed_command(command)).await {
             Ok(answer) => answer.and_then(Value::extract_error),
@@ -242,7 +289,9 @@ impl Client {
         };
         answer.map_err(|error| {
             let failure = failure(&error);
-            if matches!(failure, Failure::Unanswered(_)) || matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly)) {
+            if matches!(failure, Failure::Unanswered(_))
+                || matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly))
+            {
                 self.broke(live); // a server that has become a replica: the new one may be found by connecting again
             }
             failure
@@ -257,12 +306,17 @@ fn failure(error: &RedisError) -> Failure {
     match error.kind() {
         _ if code == "AOEXPIRED" => Failure::Expired,
         _ if code == "AOLOST" => Failure::Lost,
-        _ if code == "AOEVICTED" => Failure::Evicted(detail.split(' ').filter_map(|c| c.parse().ok().map(ConnectionId)).collect()),
+        _ if code == "AOEVICTED" => Failure::Evicted(
+            detail.split(' ').filter_map(|c| c.parse().ok().map(ConnectionId)).collect(),
+        ),
         // Counted from one in Lua.
-        _ if code == "AOFULL" => Failure::Full(detail.split(' ').filter_map(|p| p.parse::<usize>().ok()?.checked_sub(1)).collect()),
-        _ if RIGHTS.iter().any(|words| detail.contains(words)) => {
-            Failure::Refused(format!("its user lacks a right that is needed, see the README ({})", text()))
-        }
+        _ if code == "AOFULL" => Failure::Full(
+            detail.split(' ').filter_map(|p| p.parse::<usize>().ok()?.checked_sub(1)).collect(),
+        ),
+        _ if RIGHTS.iter().any(|words| detail.contains(words)) => Failure::Refused(format!(
+            "its user lacks a right that is needed, see the README ({})",
+            text()
+        )),
         ErrorKind::Server(_) | ErrorKind::Extension => Failure::Refused(text()),
         _ => Failure::Unanswered(error.to_string()),
     }
@@ -270,7 +324,9 @@ fn failure(error: &RedisError) -> Failure {
 
 /// Whether what Redis refuses now may be done later.
 pub(super) fn passes(why: &str) -> bool {
-    ["BUSY", "LOADING", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "NOREPLICAS"].iter().any(|word| why.contains(word))
+    ["BUSY", "LOADING", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "NOREPLICAS"]
+        .iter()
+        .any(|word| why.contains(word))
 }
 
 /// Why a Redis can't be used.
@@ -289,10 +345,12 @@ impl From<RedisError> for Refusal {
         let text = error.to_string();
         match error.kind() {
             ErrorKind::AuthenticationFailed => Refusal::Credentials(text),
-            ErrorKind::Server(ServerErrorKind::NoPerm) => {
-                Refusal::Unsuitable(format!("its user lacks a right that is needed: INFO, SCRIPT LOAD, EVALSHA, TIME, SUBSCRIBE ({text})"))
+            ErrorKind::Server(ServerErrorKind::NoPerm) => Refusal::Unsuitable(format!(
+                "its user lacks a right that is needed: INFO, SCRIPT LOAD, EVALSHA, TIME, SUBSCRIBE ({text})"
+            )),
+            ErrorKind::Server(ServerErrorKind::BusyLoading) => {
+                Refusal::Unreachable("it is still loading its data".into())
             }
-            ErrorKind::Server(ServerErrorKind::BusyLoading) => Refusal::Unreachable("it is still loading its data".into()),
             _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => Refusal::Credentials(text),
             _ => Refusal::Unreachable(text),
         }
@@ -312,13 +370,24 @@ impl Refusal {
 
 /// Looks whether this Redis will do; returns the name of its start.
 fn check(info: &str) -> Result<Arc<str>, Refusal> {
-    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let field = |name: &str| {
+        info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+    };
     let version = field("redis_version").unwrap_or("0");
-    if version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_none_or(|major| major < OLDEST) {
-        return Err(Refusal::Unsuitable(format!("it is Redis {version}; {OLDEST}.0 or newer is needed")));
+    if version
+        .split('.')
+        .next()
+        .and_then(|major| major.parse::<u32>().ok())
+        .is_none_or(|major| major < OLDEST)
+    {
+        return Err(Refusal::Unsuitable(format!(
+            "it is Redis {version}; {OLDEST}.0 or newer is needed"
+        )));
     }
     if field("cluster_enabled") == Some("1") {
-        return Err(Refusal::Unsuitable("it is a Redis Cluster; a single server, or a primary with replicas, is needed".into()));
+        return Err(Refusal::Unsuitable(
+            "it is a Redis Cluster; a single server, or a primary with replicas, is needed".into(),
+        ));
     }
     if field("role").is_some_and(|role| role != "master") {
         return Err(Refusal::Unsuitable("it is a read-only replica; name its primary".into()));
@@ -335,7 +404,10 @@ pub(super) struct Arguments {
 impl Arguments {
     /// Those that all scripts are given.
     pub(super) fn new(prefix: &str, channels: &str, node: &str, run: &str, expiry: u64) -> Self {
-        let parts = [prefix, channels, node, run].map(|part| part.as_bytes().to_vec()).into_iter().chain([expiry.to_string().into_bytes()]);
+        let parts = [prefix, channels, node, run]
+            .map(|part| part.as_bytes().to_vec())
+            .into_iter()
+            .chain([expiry.to_string().into_bytes()]);
         Arguments { parts: parts.collect(), shared: Vec::new() }
     }
 
@@ -356,7 +428,8 @@ impl Arguments {
     }
 
     fn command(&self, sha: &str) -> Cmd {
-        let size = self.parts.iter().map(Vec::len).sum::<usize>() + self.shared.iter().map(bytes::Bytes::len).sum::<usize>();
+        let size = self.parts.iter().map(Vec::len).sum::<usize>()
+            + self.shared.iter().map(bytes::Bytes::len).sum::<usize>();
         let mut command = Cmd::with_capacity(3 + self.parts.len() + self.shared.len(), size + 128);
         command.arg("EVALSHA").arg(sha).arg(0);
         self.parts.iter().for_each(|part| {
@@ -376,7 +449,9 @@ mod tests {
     #[test]
     fn a_redis_that_will_not_do_is_told_apart() {
         let info = |version: &str, cluster: u8, role: &str| {
-            format!("# Server\r\nredis_version:{version}\r\nrun_id:abc\r\n# Replication\r\nrole:{role}\r\ncluster_enabled:{cluster}\r\n")
+            format!(
+                "# Server\r\nredis_version:{version}\r\nrun_id:abc\r\n# Replication\r\nrole:{role}\r\ncluster_enabled:{cluster}\r\n"
+            )
         };
         assert_eq!(&*check(&info("6.0.0", 0, "master")).unwrap(), "abc");
         assert_eq!(&*check(&info("7.0.15", 0, "master")).unwrap(), "abc");

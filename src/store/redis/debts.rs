@@ -1,5 +1,5 @@
-//! What is owed to others while Redis is out. A departure that was never told would leave a ghost, so it is told when Redis is back: it is
-//! for those who stay, and they wait for nothing.
+//! What is owed to others while Redis is out. A departure that was never told would leave a ghost,
+//! so it is told when Redis is back: it is for those who stay, and they wait for nothing.
 use std::{
     collections::HashSet,
     sync::{
@@ -47,8 +47,12 @@ impl Debt {
 
     fn arguments(&self, arguments: Arguments, room_expiry: u64) -> Arguments {
         match self {
-            Debt::Depart(room, connection, how) => arguments.text(room.as_str()).number(connection.0).text(how),
-            Debt::Release(room, uid, by) => arguments.text(room.as_str()).text(uid.as_str()).number(by.0),
+            Debt::Depart(room, connection, how) => {
+                arguments.text(room.as_str()).number(connection.0).text(how)
+            }
+            Debt::Release(room, uid, by) => {
+                arguments.text(room.as_str()).text(uid.as_str()).number(by.0)
+            }
             Debt::End(uid, connection) => arguments.text(uid.as_str()).number(connection.0),
         }
         .number(room_expiry)
@@ -63,8 +67,8 @@ struct Owed {
     debt: Debt,
 }
 
-/// In the order in which they were made. There are at most as many as there were members of rooms and sessions
-/// on this node, so what bounds those bounds them.
+/// In the order in which they were made. There are at most as many as there were members of rooms
+/// and sessions on this node, so what bounds those bounds them.
 #[derive(Default)]
 pub(super) struct Debts {
     owed: Mutex<Vec<Owed>>,
@@ -84,7 +88,11 @@ impl Debts {
 
 impl Redis {
     /// Does it now, or later: then the failure is returned.
-    pub(super) async fn owe(&self, debt: Debt, deadline: Instant) -> Result<redis::Value, StoreError> {
+    pub(super) async fn owe(
+        &self,
+        debt: Debt,
+        deadline: Instant,
+    ) -> Result<redis::Value, StoreError> {
         let node = self.node();
         match self.settle_debt(&debt, deadline).await {
             Ok(answer) => Ok(answer),
@@ -101,7 +109,8 @@ impl Redis {
         self.call(debt.script(), deadline, |a| debt.arguments(a, self.room_expiry())).await
     }
 
-    /// Makes up for all of it, if Redis answers. A debt is forgotten when it is settled: until then it can be forgiven.
+    /// Makes up for all of it, if Redis answers. A debt is forgotten when it is settled: until then
+    /// it can be forgiven.
     pub(super) async fn settle_debts(&self) {
         let Ok(_turn) = self.debts.settling.try_lock() else { return };
         loop {
@@ -111,14 +120,22 @@ impl Redis {
             }
             let (node, deadline) = (self.node(), self.deadline());
             let settled = join_all(some.iter().map(async |owed| {
-                // Under another name this node knows nothing of it any more, and others have done it.
-                if *owed.node == *node { self.settle_debt(&owed.debt, deadline).await.map(|_| ()) } else { Ok(()) }
+                // Under another name this node knows nothing of it any more, and others have done
+                // it.
+                if *owed.node == *node {
+                    self.settle_debt(&owed.debt, deadline).await.map(|_| ())
+                } else {
+                    Ok(())
+                }
             }));
             let mut done = HashSet::new();
             for (owed, result) in some.iter().zip(settled.await) {
                 match result {
                     Ok(()) => {}
-                    Err(Failure::Refused(why)) if !passes(&why) && (why.starts_with("WRONGTYPE") || why.starts_with("ERR")) => {
+                    Err(Failure::Refused(why))
+                        if !passes(&why)
+                            && (why.starts_with("WRONGTYPE") || why.starts_with("ERR")) =>
+                    {
                         throttled!(error, why, debt = ?owed.debt, "Redis refuses what is owed to others; it is given up");
                     }
                     Err(_) => continue,

@@ -1,4 +1,5 @@
-//! Entries: `{"data":<message>,"ts":<unix seconds>}`; updates that we wrote have `n` as well, which grows with each writing.
+//! Entries: `{"data":<message>,"ts":<unix seconds>}`; updates that we wrote have `n` as well, which
+//! grows with each writing.
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -25,15 +26,18 @@ pub(super) struct Entry {
 impl Entry {
     /// What can't be read has no body, but is an entry: it has a place in the log.
     pub(super) fn read(text: &Bytes) -> Self {
-        let Ok(wire) = serde_json::from_slice::<Wire>(text) else { return Entry { stored: Stored { body: None, unix: 0 }, n: 0 } };
+        let Ok(wire) = serde_json::from_slice::<Wire>(text) else {
+            return Entry { stored: Stored { body: None, unix: 0 }, n: 0 };
+        };
         let body = wire.data.map(|data| text.slice_ref(data.get().as_bytes()));
         Entry { stored: Stored { body, unix: number(wire.ts) }, n: number(wire.n) }
     }
 }
 
-/// Puts updates into the order of their last writing. Among ours that is the order of their numbers, whatever clocks said meanwhile. The
-/// original's have none: they come by their time, before ours of the same second; after a clock was put back, one of ours is as late as
-/// the latest before it.
+/// Puts updates into the order of their last writing. Among ours that is the order of their
+/// numbers, whatever clocks said meanwhile. The original's have none: they come by their time,
+/// before ours of the same second; after a clock was put back, one of ours is as late as the latest
+/// before it.
 pub(super) fn in_order<T>(updates: Vec<T>, entry: impl Fn(&T) -> &Entry) -> Vec<T> {
     let mut updates = updates;
     updates.sort_by_key(|update| entry(update).n);
@@ -52,12 +56,14 @@ pub(super) fn in_order<T>(updates: Vec<T>, entry: impl Fn(&T) -> &Entry) -> Vec<
 /// A number, its fraction cut off; 0 where there is none.
 fn number(value: Option<&RawValue>) -> u64 {
     let Some(value) = value else { return 0 };
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // it saturates, which is what is wanted
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    // it saturates, which is what is wanted
     let rounded = |text: &str| text.parse::<f64>().map_or(0, |n| n as u64);
     value.get().parse().unwrap_or_else(|_| rounded(value.get()))
 }
 
-/// The text of an entry. One that could not be read keeps its place and time, with null for a message.
+/// The text of an entry. One that could not be read keeps its place and time, with null for a
+/// message.
 pub(super) fn write(entry: &Stored, n: Option<u64>) -> Vec<u8> {
     let body = entry.body.as_deref().unwrap_or(b"null");
     let n = n.map_or_else(String::new, |n| format!(",\"n\":{n}"));
@@ -70,14 +76,24 @@ mod tests {
 
     fn read(text: &'static str) -> (Option<String>, u64, u64) {
         let entry = Entry::read(&Bytes::from(text));
-        (entry.stored.body.map(|b| String::from_utf8(b.to_vec()).unwrap()), entry.stored.unix, entry.n)
+        (
+            entry.stored.body.map(|b| String::from_utf8(b.to_vec()).unwrap()),
+            entry.stored.unix,
+            entry.n,
+        )
     }
 
     #[test]
     fn entries_are_read_as_written_by_whomever() {
         let body = |text: &str| Some(text.to_owned());
-        assert_eq!(read(r#"{"data":{"a" : 1},"ts":1700000000}"#), (body(r#"{"a" : 1}"#), 1_700_000_000, 0));
-        assert_eq!(read(r#"{"x":[],"n":7,"ts":1.7e9,"data":"é"}"#), (body("\"é\""), 1_700_000_000, 7));
+        assert_eq!(
+            read(r#"{"data":{"a" : 1},"ts":1700000000}"#),
+            (body(r#"{"a" : 1}"#), 1_700_000_000, 0)
+        );
+        assert_eq!(
+            read(r#"{"x":[],"n":7,"ts":1.7e9,"data":"é"}"#),
+            (body("\"é\""), 1_700_000_000, 7)
+        );
         assert_eq!(read(r#"{"data":{},"ts":"soon"}"#), (body("{}"), 0, 0));
         assert_eq!(read(r#"{"data":null,"ts":5}"#), (None, 5, 0));
         assert_eq!(read(r#"{"ts":-5}"#), (None, 0, 0));
@@ -93,11 +109,18 @@ mod tests {
             (vec![(3, 90), (1, 100), (2, 101)], vec![(1, 100), (2, 101), (3, 90)]),
             (vec![(1, 50), (2, 40), (3, 30)], vec![(1, 50), (2, 40), (3, 30)]),
             // The original's are where their time is, also when it came back in between.
-            (vec![(1, 100), (2, 200), (0, 100), (0, 150), (0, 300)], vec![(0, 100), (1, 100), (0, 150), (2, 200), (0, 300)]),
-            (vec![(2, 90), (0, 95), (1, 100), (0, 101)], vec![(0, 95), (1, 100), (2, 90), (0, 101)]),
+            (
+                vec![(1, 100), (2, 200), (0, 100), (0, 150), (0, 300)],
+                vec![(0, 100), (1, 100), (0, 150), (2, 200), (0, 300)],
+            ),
+            (
+                vec![(2, 90), (0, 95), (1, 100), (0, 101)],
+                vec![(0, 95), (1, 100), (2, 90), (0, 101)],
+            ),
         ] {
             let entries: Vec<_> = given.iter().map(|(n, unix)| entry(*n, *unix)).collect();
-            let found: Vec<_> = in_order(entries, |e| e).iter().map(|e| (e.n, e.stored.unix)).collect();
+            let found: Vec<_> =
+                in_order(entries, |e| e).iter().map(|e| (e.n, e.stored.unix)).collect();
             assert_eq!(found, ordered, "{given:?}");
         }
     }

@@ -1,8 +1,9 @@
 //! Rooms that this node has members of: how far each one's order has come here.
 //!
-//! Publications reach a room by three ways: as the answer to this node's own call, from the channel (this node's own among them, again), and
-//! out of the replay list. [`Followed::apply`] lets each one through once, and in order, whichever comes first; what is ahead of its
-//! turn waits, and what is missing before it either is on its way or has to be asked for.
+//! Publications reach a room by three ways: as the answer to this node's own call, from the channel
+//! (this node's own among them, again), and out of the replay list. [`Followed::apply`] lets each
+//! one through once, and in order, whichever comes first; what is ahead of its turn waits, and what
+//! is missing before it either is on its way or has to be asked for.
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +28,8 @@ use crate::domain::{broker::Sink, ids::RoomId};
 
 /// Publications of a room that wait for those before them; more are asked for again.
 const AHEAD: usize = 256;
-/// Bytes from the channel that a room may have before it: more are thrown away, and asked for when it has caught up.
+/// Bytes from the channel that a room may have before it: more are thrown away, and asked for when
+/// it has caught up.
 const INCOMING: usize = 8 << 20;
 
 /// What became of publications that came in.
@@ -54,8 +56,8 @@ impl At {
         At { epoch: epoch.name, n, taken: if n > epoch.base { epoch.name } else { epoch.from } }
     }
 
-    /// Whether what was told up to here is what Redis knew when that epoch began. The same number says nothing: the place may have been lost, and
-    /// taken anew.
+    /// Whether what was told up to here is what Redis knew when that epoch began. The same number
+    /// says nothing: the place may have been lost, and taken anew.
     fn leads_to(&self, epoch: &Epoch) -> bool {
         self.n == epoch.base && (self.n == 0 || self.taken == epoch.from)
     }
@@ -148,8 +150,9 @@ impl Followed {
         tail.step()
     }
 
-    /// Delivers publications if it is their turn. The lock is held meanwhile: a room's deliveries follow each other. A gap is told for those that
-    /// are ahead of their turn; what waits for others that are just coming is none.
+    /// Delivers publications if it is their turn. The lock is held meanwhile: a room's deliveries
+    /// follow each other. A gap is told for those that are ahead of their turn; what waits for
+    /// others that are just coming is none.
     pub(super) fn apply(&self, room: &RoomId, told: Told, sink: &dyn Sink) -> Step {
         let mut tail = lock(&self.tail);
         let step = tail.advance(room, told, sink);
@@ -184,8 +187,9 @@ impl Followed {
         lock(&self.tail).asking = false;
     }
 
-    /// Redis said where the order stands, and what it still has of the way there from where it stood here when it was `asked`. What it has no more
-    /// is lost. True when nothing is missing now: then the asking has ended.
+    /// Redis said where the order stands, and what it still has of the way there from where it
+    /// stood here when it was `asked`. What it has no more is lost. True when nothing is
+    /// missing now: then the asking has ended.
     pub(super) fn repair(&self, room: &RoomId, asked: At, answer: Answer, sink: &dyn Sink) -> bool {
         let Answer { epoch, n, kept } = answer;
         let now = At::of(&epoch, n);
@@ -229,7 +233,8 @@ impl Followed {
         sink.lose(room, u64::MAX);
     }
 
-    /// A task of this room has panicked, and does nothing any more; what it was handing out is lost.
+    /// A task of this room has panicked, and does nothing any more; what it was handing out is
+    /// lost.
     pub(super) fn failed(&self, room: &RoomId, sink: &dyn Sink) {
         lock(&self.incoming).draining = false;
         self.give_up(room, sink);
@@ -237,7 +242,9 @@ impl Followed {
 
     /// Waits until publications up to `n` were delivered; false: not in time.
     pub(super) async fn reach(&self, n: u64, deadline: Instant) -> bool {
-        timeout_at(deadline, self.reached.subscribe().wait_for(|reached| *reached >= n)).await.is_ok()
+        timeout_at(deadline, self.reached.subscribe().wait_for(|reached| *reached >= n))
+            .await
+            .is_ok()
     }
 }
 
@@ -303,7 +310,8 @@ impl Tail {
                 epochs.push(told.epoch)
             }
         });
-        ahead.sort_by_key(|told| (epochs.iter().position(|epoch| *epoch == told.epoch), told.first));
+        ahead
+            .sort_by_key(|told| (epochs.iter().position(|epoch| *epoch == told.epoch), told.first));
         for told in ahead {
             self.advance(room, told, sink);
         }
@@ -341,7 +349,8 @@ impl Rooms {
 
     pub(super) fn add(&self, room: &RoomId) -> Arc<Followed> {
         let followed = Arc::new(Followed::default());
-        lock(&self.0).insert(room.clone(), Entry { followed: followed.clone(), open: false, idle: None });
+        lock(&self.0)
+            .insert(room.clone(), Entry { followed: followed.clone(), open: false, idle: None });
         followed
     }
 
@@ -370,7 +379,9 @@ impl Rooms {
 
     /// Takes out what nobody was in for so long.
     pub(super) fn sweep(&self, after: Duration) -> Vec<RoomId> {
-        let swept = |_: &RoomId, entry: &mut Entry| entry.idle.is_some_and(|since| since.elapsed() >= after);
+        let swept = |_: &RoomId, entry: &mut Entry| {
+            entry.idle.is_some_and(|since| since.elapsed() >= after)
+        };
         lock(&self.0).extract_if(swept).map(|(room, _)| room).collect()
     }
 

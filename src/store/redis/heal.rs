@@ -19,9 +19,15 @@ pub(super) const HEAL: Duration = Duration::from_millis(200);
 
 impl Redis {
     /// Where a room's order stands, and what Redis keeps of the way there from `n` on.
-    pub(super) async fn tail(&self, room: &RoomId, n: Option<u64>, deadline: Instant) -> Result<Answer, Failure> {
+    pub(super) async fn tail(
+        &self,
+        room: &RoomId,
+        n: Option<u64>,
+        deadline: Instant,
+    ) -> Result<Answer, Failure> {
         let wanted = n.map_or("-1".into(), |n| n.to_string());
-        let answer = self.call(Script::Tail, deadline, |a| a.text(room.as_str()).text(&wanted)).await?;
+        let answer =
+            self.call(Script::Tail, deadline, |a| a.text(room.as_str()).text(&wanted)).await?;
         self.read_tail(answer).map_err(|error| Failure::Refused(error.to_string()))
     }
 
@@ -41,7 +47,8 @@ impl Redis {
         }
     }
 
-    /// Until nothing is missing. One at a time does this for a room; a panic there costs the room's clients, and no other room.
+    /// Until nothing is missing. One at a time does this for a room; a panic there costs the room's
+    /// clients, and no other room.
     pub(super) async fn heal(self: &Arc<Self>, room: &RoomId, followed: &Arc<Followed>) {
         if AssertUnwindSafe(self.make_up(room, followed)).catch_unwind().await.is_err() {
             followed.failed(room, &*self.sink());
@@ -72,7 +79,8 @@ impl Redis {
         followed.end_asking();
     }
 
-    /// Hands out what came from the channel, as long as there is any. After a panic the next that comes is handed out again.
+    /// Hands out what came from the channel, as long as there is any. After a panic the next that
+    /// comes is handed out again.
     pub(super) async fn drain(self: Arc<Self>, room: RoomId, followed: Arc<Followed>) {
         if AssertUnwindSafe(self.hand_out(&room, &followed)).catch_unwind().await.is_err() {
             followed.failed(&room, &*self.sink());

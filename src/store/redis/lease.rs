@@ -1,8 +1,9 @@
-//! Who is alive. Each node gives a sign of life every third of its lease. Who gives none for a lease is declared dead by any other, which then
-//! tells the rooms that its clients are gone.
+//! Who is alive. Each node gives a sign of life every third of its lease. Who gives none for a
+//! lease is declared dead by any other, which then tells the rooms that its clients are gone.
 //!
-//! Nobody declares others dead before its own signs have been heard for a whole lease: after an outage of Redis all leases are over, and all
-//! nodes register again, silently. A node that was declared dead while Redis was up finds its name missing: its clients are gone as far as
+//! Nobody declares others dead before its own signs have been heard for a whole lease: after an
+//! outage of Redis all leases are over, and all nodes register again, silently. A node that was
+//! declared dead while Redis was up finds its name missing: its clients are gone as far as
 //! the others know, so they have to come back, to a node under a new name.
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -40,7 +41,11 @@ impl Redis {
         let deadline = Instant::now() + self.options.lease / 3;
         let kept = self.switch_kept();
         let answer = self.call(Script::Beat, deadline, |a| {
-            a.number(lease).number(connections).number(u64::from(registers)).number(u64::from(may_reap)).text(&kept)
+            a.number(lease)
+                .number(connections)
+                .number(u64::from(registers))
+                .number(u64::from(may_reap))
+                .text(&kept)
         });
         let mut answer = answer::list(answer.await?)?.into_iter();
         let late = match answer::number(answer.next())? {
@@ -49,7 +54,8 @@ impl Redis {
         };
         self.client.set_clock(answer::number(answer.next())?);
         let user_auth = Switch::read(&answer::text(answer.next())?);
-        let mut dead = answer.map(|node| answer::text(Some(node))).collect::<Result<Vec<_>, _>>()?;
+        let mut dead =
+            answer.map(|node| answer::text(Some(node))).collect::<Result<Vec<_>, _>>()?;
         dead.sort_unstable();
         dead.dedup();
         Ok(Reply::Alive { user_auth, dead, late })
@@ -92,10 +98,18 @@ impl Redis {
                     }
                 }
                 Ok(Reply::TakenForDead) => {
-                    throttled!(error, "the other nodes have taken this one for dead; its clients come back");
+                    throttled!(
+                        error,
+                        "the other nodes have taken this one for dead; its clients come back"
+                    );
                     // What they have on their way is not said behind the news that they are gone.
                     let claiming = lock(&self.claiming).clone();
-                    let lost: HashSet<_> = self.sink().sessions().into_iter().filter(|c| !claiming.contains(c)).collect();
+                    let lost: HashSet<_> = self
+                        .sink()
+                        .sessions()
+                        .into_iter()
+                        .filter(|c| !claiming.contains(c))
+                        .collect();
                     lost.iter().for_each(|connection| self.sink().send_back(*connection));
                     *lock(&self.lost) = lost;
                     self.rename();
@@ -115,14 +129,20 @@ impl Redis {
     /// A new name, so that nobody reaps what is new.
     fn rename(&self) {
         let mut node = lock(&self.node);
-        let (name, life) = node.split_once('.').map_or((&**node, 1), |(name, life)| (name, life.parse().unwrap_or(1_u64)));
+        let (name, life) = node
+            .split_once('.')
+            .map_or((&**node, 1), |(name, life)| (name, life.parse().unwrap_or(1_u64)));
         let next = format!("{name}.{}", life + 1);
         *node = next.into();
     }
 
     async fn reap(&self, dead: &str) {
         loop {
-            let answer = self.call(Script::Reap, self.deadline(), |a| a.text(dead).number(REAPED_AT_ONCE).number(self.room_expiry())).await;
+            let answer = self
+                .call(Script::Reap, self.deadline(), |a| {
+                    a.text(dead).number(REAPED_AT_ONCE).number(self.room_expiry())
+                })
+                .await;
             match answer.map_err(StoreError::from).and_then(|left| answer::number(Some(left))) {
                 Ok(0) => break,
                 Ok(_) => {}
@@ -135,8 +155,9 @@ impl Redis {
         tracing::warn!(node = dead, "a node is dead; its rooms were told");
     }
 
-    /// A Redis that has started again may have lost the last moments: sessions that ended are back, others were never begun. `again`: whoever
-    /// watched before has failed, and may have missed one.
+    /// A Redis that has started again may have lost the last moments: sessions that ended are back,
+    /// others were never begun. `again`: whoever watched before has failed, and may have missed
+    /// one.
     pub(super) async fn watch_restarts(self: Arc<Self>, again: bool) {
         let mut connections = self.client.watch();
         let mut run = self.client.live().ok().map(|live| live.run).filter(|_| !again);
@@ -144,7 +165,10 @@ impl Redis {
             connections.mark_changed();
         }
         while connections.changed().await.is_ok() {
-            let Some(now) = connections.borrow_and_update().as_ref().map(|live| live.run.clone()) else { continue };
+            let Some(now) = connections.borrow_and_update().as_ref().map(|live| live.run.clone())
+            else {
+                continue;
+            };
             if run.replace(now.clone()) != Some(now) {
                 while let Err(error) = self.compare_notes().await {
                     tracing::debug!(%error, "sessions can't be compared with Redis yet");
@@ -165,17 +189,24 @@ impl Redis {
         // Looked at before Redis is asked: who is noted meanwhile is not missing there.
         let claiming = lock(&self.claiming).clone();
         let noted = answer::list(self.call(Script::Notes, self.deadline(), |a| a).await?)?;
-        // And this behind it: whoever is noted was here then, so who is not here now has ended. The other way round, who signed in between the two
-        // would be ended in Redis, and stay here.
+        // And this behind it: whoever is noted was here then, so who is not here now has ended. The
+        // other way round, who signed in between the two would be ended in Redis, and stay
+        // here.
         let here: HashSet<ConnectionId> = self.sink().sessions().into_iter().collect();
-        let missing = |connection: &ConnectionId| here.contains(connection) && !claiming.contains(connection);
+        let missing =
+            |connection: &ConnectionId| here.contains(connection) && !claiming.contains(connection);
         let mut unknown: HashSet<ConnectionId> = before.into_iter().filter(missing).collect();
         for entry in noted {
             let entry = answer::text(Some(entry))?;
-            let Some((known, (connection, uid))) = entry.split_at_checked(1).and_then(|(k, rest)| Some((k, rest.split_once('\n')?))) else {
+            let Some((known, (connection, uid))) =
+                entry.split_at_checked(1).and_then(|(k, rest)| Some((k, rest.split_once('\n')?)))
+            else {
                 continue;
             };
-            let (Ok(connection), Ok(uid)) = (connection.parse().map(ConnectionId), Uid::text(uid)) else { continue };
+            let (Ok(connection), Ok(uid)) = (connection.parse().map(ConnectionId), Uid::text(uid))
+            else {
+                continue;
+            };
             if known == "1" {
                 unknown.remove(&connection);
             }
@@ -190,7 +221,10 @@ impl Redis {
     /// Connections of this node whose session was taken over, and that have not ended yet.
     pub(super) async fn evicted_here(&self) -> Result<Vec<ConnectionId>, StoreError> {
         let evicted = self.ask("SMEMBERS", &format!("ao:evicted:{}", self.node())).await?;
-        evicted.into_iter().map(|connection| answer::number(Some(connection)).map(ConnectionId)).collect()
+        evicted
+            .into_iter()
+            .map(|connection| answer::number(Some(connection)).map(ConnectionId))
+            .collect()
     }
 }
 
@@ -213,7 +247,11 @@ impl Cluster for Redis {
             let (id, connections) = (answer::text(Some(id))?, answer::number(answer.next())?);
             let this = *id == *this;
             // Its own it knows better than its last sign of life said.
-            nodes.push(Node { connections: if this { self.sink().open_connections() } else { connections }, id, this });
+            nodes.push(Node {
+                connections: if this { self.sink().open_connections() } else { connections },
+                id,
+                this,
+            });
         }
         nodes.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(nodes)

@@ -4,10 +4,14 @@ use redis::Value;
 use super::{answer, wire};
 use crate::domain::{ids::Uid, presence::Present};
 
-/// Everybody in the room, in the order of their joining. What can't be read is left out: somebody else wrote it.
+/// Everybody in the room, in the order of their joining. What can't be read is left out: somebody
+/// else wrote it.
 pub(super) fn read(values: Vec<Value>) -> Vec<Present> {
-    let mut places: Vec<(u64, Present)> =
-        values.into_iter().filter_map(answer::bytes).filter_map(|text| place(std::str::from_utf8(&text).ok()?)).collect();
+    let mut places: Vec<(u64, Present)> = values
+        .into_iter()
+        .filter_map(answer::bytes)
+        .filter_map(|text| place(std::str::from_utf8(&text).ok()?))
+        .collect();
     places.sort_by_key(|(number, _)| *number);
     places.into_iter().map(|(_, present)| present).collect()
 }
@@ -19,7 +23,8 @@ pub(super) fn others(places: Vec<Present>, uid: &Uid) -> Vec<Uid> {
 
 fn place(text: &str) -> Option<(u64, Present)> {
     let mut parts = text.splitn(3, ' ');
-    let (number, flag, uid) = (parts.next()?.parse().ok()?, parts.next()?, wire::uid(parts.next()?)?);
+    let (number, flag, uid) =
+        (parts.next()?.parse().ok()?, parts.next()?, wire::uid(parts.next()?)?);
     Some((number, Present { uid, hidden: flag == "d", held: flag == "h" }))
 }
 
@@ -31,8 +36,16 @@ mod tests {
     fn places_are_in_the_order_of_joining_and_what_is_none_is_left_out() {
         let texts = ["10 v \"zoe\"", "9 h 1000", "x v \"a\"", "11 d \"a b\"", "12 v", ""];
         let read = read(texts.map(|text| Value::BulkString(text.into())).to_vec());
-        let shown: Vec<_> = read.iter().map(|p| (p.uid.json().into_owned(), p.hidden, p.held)).collect();
-        assert_eq!(shown, [("1000".into(), false, true), ("\"zoe\"".into(), false, false), ("\"a b\"".into(), true, false)]);
+        let shown: Vec<_> =
+            read.iter().map(|p| (p.uid.json().into_owned(), p.hidden, p.held)).collect();
+        assert_eq!(
+            shown,
+            [
+                ("1000".into(), false, true),
+                ("\"zoe\"".into(), false, false),
+                ("\"a b\"".into(), true, false)
+            ]
+        );
         assert_eq!(others(read, &Uid::text("1000").unwrap()), [Uid::text("zoe").unwrap()]);
     }
 }

@@ -35,13 +35,20 @@ impl Presence for Redis {
         let deadline = self.deadline();
         lock(&self.claiming).insert(connection);
         let checked = checked.map(|at| at.0.to_string()).unwrap_or_default();
-        let claim = |a: Arguments| a.text(uid.as_str()).text(&uid.json()).number(connection.0).text(&socket.0).text(&checked);
+        let claim = |a: Arguments| {
+            a.text(uid.as_str())
+                .text(&uid.json())
+                .number(connection.0)
+                .text(&socket.0)
+                .text(&checked)
+        };
         let answer = self.try_claim(claim, deadline).await;
         lock(&self.claiming).remove(&connection);
         let answer = match answer.map_err(StoreError::from) {
             Ok(answer) => answer,
             Err(error) => {
-                // Whoever is told that it failed is no session; and the earlier one may have been evicted by it.
+                // Whoever is told that it failed is no session; and the earlier one may have been
+                // evicted by it.
                 if matches!(error, StoreError::OutcomeUnknown(_)) {
                     let _ = self.owe(Debt::End(uid.clone(), connection), self.deadline()).await;
                     let this = self.this()?;
@@ -58,7 +65,11 @@ impl Presence for Redis {
         if let Ok(evicted) = first.parse() {
             self.sink().evict(ConnectionId(evicted));
         }
-        answer.filter_map(answer::bytes).map(|room| room_id(&room)).collect::<Result<_, _>>().map(Claim::Made)
+        answer
+            .filter_map(answer::bytes)
+            .map(|room| room_id(&room))
+            .collect::<Result<_, _>>()
+            .map(Claim::Made)
     }
 
     fn revocations(&self) -> Revocations {
@@ -71,20 +82,28 @@ impl Presence for Redis {
     }
 
     async fn enter(&self, room: &RoomId, visitor: &Visitor) -> Result<Roster, StoreError> {
-        let (this, deadline, Visitor { connection, uid, hidden }) = (self.this()?, self.deadline(), visitor);
+        let (this, deadline, Visitor { connection, uid, hidden }) =
+            (self.this()?, self.deadline(), visitor);
         // It comes again: whatever was to be undone for it is not.
         self.debts.forgive(room, *connection);
-        // Of those that this node had when it was taken for dead nobody enters under its next name: their places are others' by now.
+        // Of those that this node had when it was taken for dead nobody enters under its next name:
+        // their places are others' by now.
         let node = self.node();
         if lock(&self.lost).contains(connection) {
-            return Err(StoreError::Unavailable("this node was taken for dead by the others".into()));
+            return Err(StoreError::Unavailable(
+                "this node was taken for dead by the others".into(),
+            ));
         }
         let answer = self.call_as(&node, Script::Enter, deadline, |a| {
             let a = a.text(room.as_str()).number(connection.0).text(uid.as_str()).text(&uid.json());
             a.number(u64::from(*hidden))
         });
         let mut answer = answer::list(answer.await?)?.into_iter();
-        let (epoch, n, told) = (answer::epoch(answer.next())?, answer::number(answer.next())?, answer::text(answer.next())?);
+        let (epoch, n, told) = (
+            answer::epoch(answer.next())?,
+            answer::number(answer.next())?,
+            answer::text(answer.next())?,
+        );
         let members = answer::list(answer.next().unwrap_or_default())?;
         if !told.is_empty() {
             let event = match told.as_str() {
@@ -100,7 +119,12 @@ impl Presence for Redis {
         Ok(Roster { others: places::others(places::read(members), uid), n })
     }
 
-    async fn depart(&self, room: &RoomId, connection: ConnectionId, departure: Departure) -> Result<(), StoreError> {
+    async fn depart(
+        &self,
+        room: &RoomId,
+        connection: ConnectionId,
+        departure: Departure,
+    ) -> Result<(), StoreError> {
         let deadline = self.deadline();
         let how = match departure {
             Departure::Left => "l",
@@ -114,14 +138,24 @@ impl Presence for Redis {
                 Departure::Gone => Event::Gone(uid),
             })
         };
-        self.this()?.settle_one(room, &mut answer::list(answer)?.into_iter(), Some(connection), event, deadline).await
+        self.this()?
+            .settle_one(
+                room,
+                &mut answer::list(answer)?.into_iter(),
+                Some(connection),
+                event,
+                deadline,
+            )
+            .await
     }
 
     async fn release(&self, room: &RoomId, uid: &Uid, by: ConnectionId) -> Result<(), StoreError> {
         let deadline = self.deadline();
         let answer = self.owe(Debt::Release(room.clone(), uid.clone(), by), deadline).await?;
         let event = |uid: &str| Some(Event::Gone(wire::uid(uid)?));
-        self.this()?.settle_one(room, &mut answer::list(answer)?.into_iter(), None, event, deadline).await
+        self.this()?
+            .settle_one(room, &mut answer::list(answer)?.into_iter(), None, event, deadline)
+            .await
     }
 
     async fn members(&self, room: &RoomId) -> Result<Vec<Present>, StoreError> {
@@ -130,20 +164,33 @@ impl Presence for Redis {
 
     async fn rooms(&self) -> Result<Vec<RoomId>, StoreError> {
         let rooms = self.ask("SMEMBERS", "ao:rooms").await?;
-        let mut rooms = rooms.into_iter().filter_map(answer::bytes).map(|room| room_id(&room)).collect::<Result<Vec<_>, _>>()?;
+        let mut rooms = rooms
+            .into_iter()
+            .filter_map(answer::bytes)
+            .map(|room| room_id(&room))
+            .collect::<Result<Vec<_>, _>>()?;
         rooms.sort_unstable();
         Ok(rooms)
     }
 
     async fn online(&self) -> Result<Vec<Online>, StoreError> {
         let sessions = self.ask("HVALS", "ao:sessions").await?;
-        Ok(sessions.into_iter().filter_map(answer::bytes).filter_map(|session| online(std::str::from_utf8(&session).ok()?)).collect())
+        Ok(sessions
+            .into_iter()
+            .filter_map(answer::bytes)
+            .filter_map(|session| online(std::str::from_utf8(&session).ok()?))
+            .collect())
     }
 }
 
 impl Redis {
-    /// A node that was taken for dead has another name in a moment, and who signs in just now is not of those who are lost.
-    async fn try_claim(&self, claim: impl Fn(Arguments) -> Arguments, deadline: Instant) -> Result<Value, Failure> {
+    /// A node that was taken for dead has another name in a moment, and who signs in just now is
+    /// not of those who are lost.
+    async fn try_claim(
+        &self,
+        claim: impl Fn(Arguments) -> Arguments,
+        deadline: Instant,
+    ) -> Result<Value, Failure> {
         loop {
             match self.call(Script::Claim, deadline, &claim).await {
                 Err(Failure::Lost) if Instant::now() + RENAMING < deadline => sleep(RENAMING).await,

@@ -1,7 +1,8 @@
 //! Credentials that were revoked, and what else a node has to know within a second.
 //!
-//! A revocation is published to the node of the user's session, and kept in a set until that node has refused the connection: the connection that
-//! listens may be deaf without knowing. So each node also looks, twice a second, by its connection for commands. A mark for the uid, kept for a
+//! A revocation is published to the node of the user's session, and kept in a set until that node
+//! has refused the connection: the connection that listens may be deaf without knowing. So each
+//! node also looks, twice a second, by its connection for commands. A mark for the uid, kept for a
 //! while, tells claims whose check may have been before the revocation.
 use std::{
     collections::HashSet,
@@ -48,7 +49,9 @@ impl Redis {
     /// Does what was not heard of. `told` are those that were evicted when this was last asked.
     pub(super) async fn look(&self, told: &mut HashSet<ConnectionId>) -> Result<(), StoreError> {
         let known = self.switch();
-        let seen = answer::list(self.call(Script::Look, Instant::now() + self.options.lease / 3, |a| a).await?)?;
+        let seen = answer::list(
+            self.call(Script::Look, Instant::now() + self.options.lease / 3, |a| a).await?,
+        )?;
         let mut seen = seen.into_iter();
         self.revocations.store(answer::number(seen.next())?, SeqCst);
         self.learn_switch(known, Switch::read(&answer::text(seen.next())?));
@@ -61,7 +64,8 @@ impl Redis {
         Ok(())
     }
 
-    /// Refuses a connection whose credentials were revoked, and says so. What can't be said now is said at one of the next looks.
+    /// Refuses a connection whose credentials were revoked, and says so. What can't be said now is
+    /// said at one of the next looks.
     pub(super) async fn expel(&self, connection: ConnectionId) {
         self.sink().expel(connection);
         let Ok(live) = self.client.live() else { return };
@@ -80,18 +84,24 @@ fn connections(answer: Option<Value>) -> Result<HashSet<ConnectionId>, StoreErro
     numbers.into_iter().map(|number| answer::number(Some(number)).map(ConnectionId)).collect()
 }
 
-/// Refuses the session of a user whose credentials were revoked, on whatever node it is, without being a node.
+/// Refuses the session of a user whose credentials were revoked, on whatever node it is, without
+/// being a node.
 ///
 /// # Errors
-/// Redis does not answer: whether the user has a session, and who would sign in just now, is not known then.
+/// Redis does not answer: whether the user has a session, and who would sign in just now, is not
+/// known then.
 pub async fn expel(options: Options, uid: &Uid) -> Result<Expelled, StoreError> {
     let unavailable = |error: OpenError| StoreError::Unavailable(error.to_string());
-    let (address, channels) = address(&options.url, &options.shown, &options.prefix).map_err(unavailable)?;
+    let (address, channels) =
+        address(&options.url, &options.shown, &options.prefix).map_err(unavailable)?;
     let client = Client::open(address, &options.shown).await.map_err(unavailable)?;
     let (live, deadline) = (client.live()?, Instant::now() + options.deadline);
     let kept = KEPT.max(options.lease * 4).max(options.deadline * 4).as_millis() as u64;
-    let arguments = Arguments::new(&options.prefix, &channels, "", &live.run, 0).text(uid.as_str()).number(kept);
-    let mut session = answer::list(client.run(&live, Script::Expel, &arguments, deadline).await?)?.into_iter();
+    let arguments = Arguments::new(&options.prefix, &channels, "", &live.run, 0)
+        .text(uid.as_str())
+        .number(kept);
+    let mut session =
+        answer::list(client.run(&live, Script::Expel, &arguments, deadline).await?)?.into_iter();
     let Some(node) = session.next() else { return Ok(Expelled::Nobody) };
     let (node, connection) = (answer::text(Some(node))?, answer::number(session.next())?);
     let set = expelled(&options.prefix, &node);

@@ -1,7 +1,8 @@
-//! The scripts. Each does one thing to Redis as a whole: nothing comes between its steps, and it is applied entirely or not at all.
+//! The scripts. Each does one thing to Redis as a whole: nothing comes between its steps, and it is
+//! applied entirely or not at all.
 //!
-//! They name their keys themselves, as a claim or a reaping touches rooms that only Redis knows; so they need one Redis server, or a primary
-//! with replicas, not Redis Cluster.
+//! They name their keys themselves, as a claim or a reaping touches rooms that only Redis knows; so
+//! they need one Redis server, or a primary with replicas, not Redis Cluster.
 
 /// A script, by its place in the list of those that are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,15 @@ pub(super) enum Script {
 impl Script {
     /// Whether it only reads. One that takes long says nothing about the connection.
     pub(super) fn reads(self) -> bool {
-        matches!(self, Script::Page | Script::Updates | Script::Tail | Script::Nodes | Script::Look | Script::Notes)
+        matches!(
+            self,
+            Script::Page
+                | Script::Updates
+                | Script::Tail
+                | Script::Nodes
+                | Script::Look
+                | Script::Notes
+        )
     }
 }
 

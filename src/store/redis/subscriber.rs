@@ -1,7 +1,9 @@
-//! The connection that listens: to the rooms that this node has members of, to what concerns this node, and to what concerns all.
+//! The connection that listens: to the rooms that this node has members of, to what concerns this
+//! node, and to what concerns all.
 //!
-//! Commands on it must be sent in the order in which the list of rooms changes, or a late UNSUBSCRIBE would end a new subscription: the
-//! lock around the way out sees to that. It is held until a command was handed over, not until it was answered.
+//! Commands on it must be sent in the order in which the list of rooms changes, or a late
+//! UNSUBSCRIBE would end a new subscription: the lock around the way out sees to that. It is held
+//! until a command was handed over, not until it was answered.
 use std::{
     future::Future,
     panic::AssertUnwindSafe,
@@ -45,7 +47,8 @@ const TICK: Duration = Duration::from_secs(1);
 const INTERRUPTION: Duration = Duration::from_secs(2);
 /// How long connecting, and subscribing to everything again, may take.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Rooms that are subscribed to in one command, and that are looked at at the same time after an interruption.
+/// Rooms that are subscribed to in one command, and that are looked at at the same time after an
+/// interruption.
 const AT_ONCE: (usize, usize) = (500, 32);
 /// First and longest pause between two attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -99,7 +102,9 @@ impl Redis {
                 break followed;
             }
             if Instant::now() + HEAL > patience {
-                return Err(StoreError::Unavailable("there is no connection to Redis to listen on".into()));
+                return Err(StoreError::Unavailable(
+                    "there is no connection to Redis to listen on".into(),
+                ));
             }
             tokio::time::sleep(HEAL).await;
         };
@@ -109,7 +114,8 @@ impl Redis {
                 if self.listeners.load(SeqCst) != listener {
                     followed.miss();
                 }
-                let gap = followed.open(room, At::of(&answer.epoch, answer.n), &*self.sink()) == Step::Gap;
+                let gap = followed.open(room, At::of(&answer.epoch, answer.n), &*self.sink())
+                    == Step::Gap;
                 self.rooms.opened(room);
                 if gap {
                     self.heal_later(room, &followed);
@@ -157,15 +163,21 @@ impl Redis {
                 self.listening.send_replace(true);
                 Ok(listening)
             }
-            Ok(Err(error)) if matches!(error.kind(), ErrorKind::Server(ServerErrorKind::NoPerm)) => {
-                Err(format!("its user lacks the right to SUBSCRIBE to the channels {}* ({error})", self.channels))
+            Ok(Err(error))
+                if matches!(error.kind(), ErrorKind::Server(ServerErrorKind::NoPerm)) =>
+            {
+                Err(format!(
+                    "its user lacks the right to SUBSCRIBE to the channels {}* ({error})",
+                    self.channels
+                ))
             }
             Ok(Err(error)) => Err(format!("there is no listening to it ({error})")),
             Err(_) => Err("it does not confirm subscriptions".into()),
         }
     }
 
-    /// Keeps the listening connection up, for ever. None `begun`: whoever did this before has failed.
+    /// Keeps the listening connection up, for ever. None `begun`: whoever did this before has
+    /// failed.
     pub(super) async fn listen(self: Arc<Self>, mut begun: Option<Listening>) {
         let (mut pause, mut told) = (PAUSES.0, begun.is_none());
         if told {
@@ -186,8 +198,15 @@ impl Redis {
                     self.hear(stream, &own).await;
                     told = throttled!(error, "the connection that listens to Redis has ended");
                 }
-                Ok(Err(error)) => told |= throttled!(error, %error, "can't listen to Redis; trying again until it works"),
-                Err(_) => told |= throttled!(error, "can't listen to Redis: no answer within {CONNECT:?}; trying again until it works"),
+                Ok(Err(error)) => {
+                    told |= throttled!(error, %error, "can't listen to Redis; trying again until it works")
+                }
+                Err(_) => {
+                    told |= throttled!(
+                        error,
+                        "can't listen to Redis: no answer within {CONNECT:?}; trying again until it works"
+                    )
+                }
             }
             self.hear_nothing().await;
             tokio::time::sleep(pause).await;
@@ -210,7 +229,11 @@ impl Redis {
             let rooms = self.rooms.all();
             self.listeners.fetch_add(1, SeqCst);
             let mut channels = vec![vec![format!("{}all", self.channels), own.clone()]];
-            channels.extend(rooms.chunks(AT_ONCE.0).map(|rooms| rooms.iter().map(|(room, _)| self.room_channel(room)).collect()));
+            channels.extend(
+                rooms
+                    .chunks(AT_ONCE.0)
+                    .map(|rooms| rooms.iter().map(|(room, _)| self.room_channel(room)).collect()),
+            );
             let mut commands = Vec::new();
             for channels in channels {
                 let mut command = subscribe(&sink, channels);
@@ -271,10 +294,15 @@ impl Redis {
         let way = self.subscriptions.0.lock().await;
         let rooms = self.rooms.sweep(LINGER);
         if let Some(sink) = way.as_ref().filter(|_| !rooms.is_empty()) {
-            hand_over(&mut unsubscribe(sink, rooms.iter().map(|room| self.room_channel(room)).collect())).await;
+            hand_over(&mut unsubscribe(
+                sink,
+                rooms.iter().map(|room| self.room_channel(room)).collect(),
+            ))
+            .await;
         }
         drop(way);
-        // That nobody is in a room does not mean that nothing of this node is on its way there: until that has ended, its last batch must be known.
+        // That nobody is in a room does not mean that nothing of this node is on its way there:
+        // until that has ended, its last batch must be known.
         lock(&self.left).extend(rooms.iter().cloned());
         let (upto, ended) = (self.batches.load(SeqCst), self.deadline());
         tokio::time::sleep_until(ended).await;
@@ -287,11 +315,13 @@ impl Redis {
         self.forget(rooms, upto).await;
     }
 
-    /// This node's last batches in these rooms, before the one of this number, need not be known any more.
+    /// This node's last batches in these rooms, before the one of this number, need not be known
+    /// any more.
     pub(super) async fn forget(&self, rooms: Vec<RoomId>, upto: u64) {
         for rooms in rooms.chunks(AT_ONCE.0) {
-            let forgotten =
-                self.call(Script::Forget, self.deadline(), |a| rooms.iter().fold(a.number(upto), |a, room| a.text(room.as_str())));
+            let forgotten = self.call(Script::Forget, self.deadline(), |a| {
+                rooms.iter().fold(a.number(upto), |a, room| a.text(room.as_str()))
+            });
             if let Err(error) = forgotten.await {
                 tracing::debug!(%error, "a few bytes stay in Redis until it starts again");
             }
@@ -314,7 +344,11 @@ impl Redis {
     pub(super) async fn evict_missed(&self) {
         loop {
             match self.evicted_here().await {
-                Ok(evicted) => return evicted.into_iter().for_each(|connection| self.sink().evict(connection)),
+                Ok(evicted) => {
+                    return evicted
+                        .into_iter()
+                        .for_each(|connection| self.sink().evict(connection));
+                }
                 Err(error) => tracing::debug!(%error, "kicks may have been missed"),
             }
             tokio::time::sleep(HEAL).await;
@@ -327,8 +361,11 @@ impl Redis {
         if let Some(room) = name.strip_prefix("room:") {
             let Some((room, followed)) = self.rooms.id(room) else { return Heard::Other };
             // This node's own come back as well.
-            let known = Header::decode(payload)
-                .is_some_and(|told| followed.at_now().is_some_and(|at| at.epoch == told.epoch.name && told.last() <= at.n));
+            let known = Header::decode(payload).is_some_and(|told| {
+                followed
+                    .at_now()
+                    .is_some_and(|at| at.epoch == told.epoch.name && told.last() <= at.n)
+            });
             if !known && followed.receive(Bytes::copy_from_slice(payload)) {
                 self.spawn(self.clone().drain(room, followed));
             }
@@ -336,19 +373,27 @@ impl Redis {
         }
         let text = std::str::from_utf8(payload).unwrap_or_default();
         let (word, argument) = text.split_once(' ').unwrap_or((text, ""));
-        if let Some(switch) = Switch::read(argument).filter(|_| matches!(word, "auth" | "switch") && name == "all") {
+        if let Some(switch) =
+            Switch::read(argument).filter(|_| matches!(word, "auth" | "switch") && name == "all")
+        {
             self.learn_switch(None, Some(switch));
             return Heard::Other;
         }
         match (word, argument.parse::<u64>()) {
-            ("evict", Ok(connection)) if channel == own => self.sink().evict(ConnectionId(connection)),
+            ("evict", Ok(connection)) if channel == own => {
+                self.sink().evict(ConnectionId(connection))
+            }
             ("expel", Ok(connection)) if channel == own => {
                 let this = self.clone();
                 self.spawn(async move { this.expel(ConnectionId(connection)).await });
             }
             ("beat", Ok(at_ms)) if channel == own => return Heard::Beat { at_ms },
             _ => {
-                throttled!(warn, channel, "an unknown word was published in a channel of this server");
+                throttled!(
+                    warn,
+                    channel,
+                    "an unknown word was published in a channel of this server"
+                );
             }
         }
         Heard::Other

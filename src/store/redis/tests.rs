@@ -1,5 +1,5 @@
-//! The store on Redis against the contracts, and what only it does. The server is the one that `REDIS_URL` names; each test has a prefix of
-//! its own there.
+//! The store on Redis against the contracts, and what only it does. The server is the one that
+//! `REDIS_URL` names; each test has a prefix of its own there.
 #![allow(clippy::disallowed_methods)] // tests spawn freely
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,10 @@ use crate::{
         presence::{Expelled, Presence},
         supervise::Supervisor,
     },
-    store::contract::{BrokerHome, LimitsHome, PresenceHome, UPDATES, broker_contract, limits_contract, presence_contract},
+    store::contract::{
+        BrokerHome, LimitsHome, PresenceHome, UPDATES, broker_contract, limits_contract,
+        presence_contract,
+    },
 };
 
 mod cluster;
@@ -33,7 +36,9 @@ pub(super) struct Keys {
 
 impl Keys {
     pub(super) fn new() -> Self {
-        let url = std::env::var("REDIS_URL").expect("REDIS_URL names no Redis server: run the tests by scripts/test, which starts one");
+        let url = std::env::var("REDIS_URL").expect(
+            "REDIS_URL names no Redis server: run the tests by scripts/test, which starts one",
+        );
         Keys { url, prefix: format!("test{}:", alphanumeric(&SystemRng, 10).unwrap()) }
     }
 
@@ -68,7 +73,8 @@ impl Keys {
     /// All keys that are there, without the prefix.
     pub(super) fn all(&self) -> Vec<String> {
         let keys: Vec<String> = self.connection().keys(format!("{}*", self.prefix)).unwrap();
-        let mut keys: Vec<String> = keys.into_iter().map(|key| key[self.prefix.len()..].to_owned()).collect();
+        let mut keys: Vec<String> =
+            keys.into_iter().map(|key| key[self.prefix.len()..].to_owned()).collect();
         keys.sort();
         keys
     }
@@ -146,10 +152,21 @@ async fn refused(options: Options) -> OpenError {
 async fn a_server_that_can_not_be_used_is_told_with_the_setting_and_without_the_password() {
     let keys = Keys::new();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let unreachable = refused(Options { url: format!("redis://:s3cret@127.0.0.1:{port}"), ..keys.options() }).await.to_string();
-    assert!(unreachable.contains("can't be reached") && unreachable.contains("AO_STORE__MESSAGES"), "{unreachable}");
+    let unreachable =
+        refused(Options { url: format!("redis://:s3cret@127.0.0.1:{port}"), ..keys.options() })
+            .await
+            .to_string();
+    assert!(
+        unreachable.contains("can't be reached") && unreachable.contains("AO_STORE__MESSAGES"),
+        "{unreachable}"
+    );
     assert!(!unreachable.contains("s3cret"), "{unreachable}");
-    let stranger = refused(Options { url: keys.url.replace("redis://", "redis://nobody:s3cret@"), ..keys.options() }).await.to_string();
+    let stranger = refused(Options {
+        url: keys.url.replace("redis://", "redis://nobody:s3cret@"),
+        ..keys.options()
+    })
+    .await
+    .to_string();
     assert!(stranger.contains("lets nobody in") && !stranger.contains("s3cret"), "{stranger}");
     let nonsense = refused(Options { url: "redis://127.0.0.1:x/".into(), ..keys.options() }).await;
     assert!(matches!(nonsense, OpenError::Url { .. }), "{nonsense}");

@@ -64,7 +64,8 @@ impl<'a> Header<'a> {
         let mut number = || words.next()?.parse::<u64>().ok();
         let (name, base, first, count) = (number()?, number()?, number()?, number()?);
         let node = words.next()?;
-        // Behind the node, where a build that does not know of it stops reading; one that did not write it may be on the same Redis.
+        // Behind the node, where a build that does not know of it stops reading; one that did not
+        // write it may be on the same Redis.
         let from = words.next().map_or(Some(0), |from| from.parse().ok())?;
         Some(Header { epoch: Epoch { name, base, from }, first, count, node, end: line + 1 })
     }
@@ -77,8 +78,14 @@ impl<'a> Header<'a> {
 
 impl Told {
     /// One place, and what is told there.
-    pub(super) fn one(epoch: Epoch, n: u64, origin: Option<ConnectionId>, event: Option<Event>) -> Self {
-        let publications = event.map(|event| Publication { n, origin, event }).into_iter().collect();
+    pub(super) fn one(
+        epoch: Epoch,
+        n: u64,
+        origin: Option<ConnectionId>,
+        event: Option<Event>,
+    ) -> Self {
+        let publications =
+            event.map(|event| Publication { n, origin, event }).into_iter().collect();
         Told { epoch, first: n, count: 1, publications }
     }
 
@@ -87,7 +94,8 @@ impl Told {
         self.first.saturating_add(self.count).saturating_sub(1)
     }
 
-    /// From the channel or the replay list. Nothing, where it can't be read: somebody else wrote it.
+    /// From the channel or the replay list. Nothing, where it can't be read: somebody else wrote
+    /// it.
     pub(super) fn decode(text: Bytes, this_node: &str) -> Option<Self> {
         let Header { epoch, first, count, node, end } = Header::decode(&text)?;
         let ours = node == this_node;
@@ -105,11 +113,14 @@ impl Told {
             let mut numbers = one.get(1..)?.split(',');
             // Connections of other nodes are nobody here.
             let origin = numbers.next()?.parse().ok().filter(|_| ours).map(ConnectionId);
-            let (id, body) = (take(numbers.next()?.parse().ok()?)?, take(numbers.next()?.parse().ok()?)?);
+            let (id, body) =
+                (take(numbers.next()?.parse().ok()?)?, take(numbers.next()?.parse().ok()?)?);
             places += 1;
             match one.as_bytes()[0] {
                 b'q' => {}
-                kind => publications.push(Publication { n, origin, event: event(kind, &id, body)? }),
+                kind => {
+                    publications.push(Publication { n, origin, event: event(kind, &id, body)? })
+                }
             }
         }
         (places == count).then_some(Told { epoch, first, count, publications })
@@ -120,7 +131,9 @@ fn event(kind: u8, id: &Bytes, body: Bytes) -> Option<Event> {
     let user = |body: &Bytes| uid(std::str::from_utf8(body).ok()?);
     Some(match kind {
         b'i' => Event::Message { kind: Kind::Insert, body },
-        b'u' => Event::Message { kind: Kind::Update { id: std::str::from_utf8(id).ok()?.into() }, body },
+        b'u' => {
+            Event::Message { kind: Kind::Update { id: std::str::from_utf8(id).ok()?.into() }, body }
+        }
         b'g' => Event::Message { kind: Kind::Ignore, body },
         b'y' => Event::System(body),
         b's' => Event::Synced(user(&body)?),
@@ -134,7 +147,11 @@ fn event(kind: u8, id: &Bytes, body: Bytes) -> Option<Event> {
 
 /// A uid from its JSON.
 pub(super) fn uid(json: &str) -> Option<Uid> {
-    if json.starts_with('"') { Uid::text(&serde_json::from_str::<String>(json).ok()?).ok() } else { Uid::number(json).ok() }
+    if json.starts_with('"') {
+        Uid::text(&serde_json::from_str::<String>(json).ok()?).ok()
+    } else {
+        Uid::number(json).ok()
+    }
 }
 
 /// What a batch looks like to the script that publishes it.
@@ -149,15 +166,23 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn encode(entries: &[Entry]) -> Self {
-        let mut batch = Batch { meta: String::with_capacity(entries.len() * 12), kinds: String::new(), parts: Vec::new() };
+        let mut batch = Batch {
+            meta: String::with_capacity(entries.len() * 12),
+            kinds: String::new(),
+            parts: Vec::new(),
+        };
         for entry in entries {
             match entry {
                 Entry::Message { from, message } => match &message.kind {
                     Kind::Insert => batch.add('i', Some(*from), None, message.body.clone()),
-                    Kind::Update { id } => batch.add('u', Some(*from), Some(id), message.body.clone()),
+                    Kind::Update { id } => {
+                        batch.add('u', Some(*from), Some(id), message.body.clone())
+                    }
                     Kind::Ignore => batch.add('g', Some(*from), None, message.body.clone()),
                 },
-                Entry::Synced { by, uid } => batch.add('s', Some(*by), None, Bytes::from(uid.json().into_owned())),
+                Entry::Synced { by, uid } => {
+                    batch.add('s', Some(*by), None, Bytes::from(uid.json().into_owned()))
+                }
                 Entry::System { content } => batch.add('y', None, None, content.clone()),
             }
         }
@@ -168,7 +193,8 @@ impl Batch {
         let separator = if self.kinds.is_empty() { "" } else { ";" };
         let from = from.map_or_else(|| "-".into(), |c| c.0.to_string());
         // Writing to a string never fails.
-        let _ = write!(self.meta, "{separator}{kind}{from},{},{}", id.map_or(0, str::len), body.len());
+        let _ =
+            write!(self.meta, "{separator}{kind}{from},{},{}", id.map_or(0, str::len), body.len());
         self.kinds.push(kind);
         self.parts.extend(id.map(|id| Bytes::copy_from_slice(id.as_bytes())));
         self.parts.push(body);
@@ -178,15 +204,21 @@ impl Batch {
     pub(super) fn told(entries: &[Entry], epoch: Epoch, first: u64) -> Told {
         let publication = |(n, entry): (u64, &Entry)| {
             let (origin, event) = match entry {
-                Entry::Message { from, message } => {
-                    (Some(*from), Event::Message { kind: message.kind.clone(), body: message.body.clone() })
-                }
+                Entry::Message { from, message } => (
+                    Some(*from),
+                    Event::Message { kind: message.kind.clone(), body: message.body.clone() },
+                ),
                 Entry::Synced { by, uid } => (Some(*by), Event::Synced(uid.clone())),
                 Entry::System { content } => (None, Event::System(content.clone())),
             };
             Publication { n, origin, event }
         };
-        Told { epoch, first, count: entries.len() as u64, publications: (first..).zip(entries).map(publication).collect() }
+        Told {
+            epoch,
+            first,
+            count: entries.len() as u64,
+            publications: (first..).zip(entries).map(publication).collect(),
+        }
     }
 }
 
@@ -196,7 +228,10 @@ mod tests {
     use crate::domain::message::Message;
 
     fn message(kind: Kind, body: &'static str) -> Entry {
-        Entry::Message { from: ConnectionId(7), message: Message { kind, body: Bytes::from_static(body.as_bytes()) } }
+        Entry::Message {
+            from: ConnectionId(7),
+            message: Message { kind, body: Bytes::from_static(body.as_bytes()) },
+        }
     }
 
     fn sent(entries: &[Entry], node: &str) -> Bytes {
@@ -217,19 +252,31 @@ mod tests {
         ];
         for (node, ours) in [("us", true), ("them", false)] {
             let told = Told::decode(sent(&entries, node), "us").unwrap();
-            let direct = Batch::told(&entries, Epoch { name: 1_700_000_000_000_000, base: 4, from: 3 }, 5);
+            let direct =
+                Batch::told(&entries, Epoch { name: 1_700_000_000_000_000, base: 4, from: 3 }, 5);
             assert_eq!((told.epoch, told.first, told.last()), (direct.epoch, 5, 10));
             for (a, b) in told.publications.iter().zip(&direct.publications) {
                 assert_eq!((a.n, format!("{:?}", a.event)), (b.n, format!("{:?}", b.event)));
-                assert_eq!(a.origin, b.origin.filter(|_| ours), "connections of others are nobody here");
+                assert_eq!(
+                    a.origin,
+                    b.origin.filter(|_| ours),
+                    "connections of others are nobody here"
+                );
             }
         }
     }
 
     #[test]
     fn what_nobody_is_told_has_a_place() {
-        let told = Told::decode(Bytes::from_static(b"9 4 5 3 us 3\nj7,0,3;q-,0,0;d7,0,3\n\"a\"\"a\""), "us").unwrap();
-        assert_eq!((told.publications.iter().map(|p| p.n).collect::<Vec<_>>(), told.last()), (vec![5, 7], 7));
+        let told = Told::decode(
+            Bytes::from_static(b"9 4 5 3 us 3\nj7,0,3;q-,0,0;d7,0,3\n\"a\"\"a\""),
+            "us",
+        )
+        .unwrap();
+        assert_eq!(
+            (told.publications.iter().map(|p| p.n).collect::<Vec<_>>(), told.last()),
+            (vec![5, 7], 7)
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The cheapest server conceivable on one core, to measure others against: one prepared frame and one write per delivery. It checks
-//! nothing, stores nothing, forgets who is slow, and believes every client. Not a real server: it exists for the load generator.
+//! The cheapest server conceivable on one core, to measure others against: one prepared frame and
+//! one write per delivery. It checks nothing, stores nothing, forgets who is slow, and believes
+//! every client. Not a real server: it exists for the load generator.
 //!
 //!     floor [PORT]      prints where it listens, like the server: `websocket http://127.0.0.1:PORT`
 
@@ -22,8 +23,10 @@ use tokio::{
 /// Members of each room, by the number of their connection.
 type Rooms = Rc<RefCell<HashMap<String, Vec<(usize, Rc<OwnedWriteHalf>)>>>>;
 
-/// The load generator's every connection uses the key of RFC 6455's own example, so the answer is always the same.
-const UPGRADE: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+/// The load generator's every connection uses the key of RFC 6455's own example, so the answer is
+/// always the same.
+const UPGRADE: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 const OPEN: &[u8] = br#"0{"sid":"x","upgrades":[],"pingInterval":25000,"pingTimeout":20000}"#;
 const AUTHENTICATED: &[u8] = br#"42["authenticate",{"status":0,"data":"auth success"}]"#;
@@ -52,7 +55,11 @@ fn frame(text: &[u8]) -> Vec<u8> {
 struct Nowhere;
 
 impl AsyncWrite for Nowhere {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -89,7 +96,9 @@ async fn serve(id: usize, mut stream: TcpStream, rooms: Rooms) -> Result<(), Web
         let packet = &f.payload[..];
         if packet.starts_with(b"42[\"msg\"") {
             let frame = frame(packet);
-            for (_, member) in rooms.borrow().get(&room).into_iter().flatten().filter(|(i, _)| *i != id) {
+            for (_, member) in
+                rooms.borrow().get(&room).into_iter().flatten().filter(|(i, _)| *i != id)
+            {
                 let _ = member.try_write(&frame);
             }
         } else if packet == b"40" {

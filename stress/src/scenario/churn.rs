@@ -58,7 +58,13 @@ struct Tally {
 }
 
 /// Says one thing and goes; true if a clean goodbye was not answered in time.
-async fn say_and_go(ctx: &Ctx, mut conn: Conn, packet: &mut [u8], linger: f64, way: usize) -> Result<bool> {
+async fn say_and_go(
+    ctx: &Ctx,
+    mut conn: Conn,
+    packet: &mut [u8],
+    linger: f64,
+    way: usize,
+) -> Result<bool> {
     conn.tx.text(packet).await?;
     if linger > 0.0 {
         sleep(Duration::from_secs_f64(linger)).await;
@@ -84,7 +90,8 @@ pub async fn run(ctx: Arc<Ctx>, a: Churn) -> Result<Outcome> {
     let tally = Arc::new(Tally::default());
     // One client stays in each room, to hear what is said.
     let t = tally.clone();
-    let crowd = Crowd { n: a.rooms, role: "o", first_room: 0, room_size: 1, how: Manner::default() };
+    let crowd =
+        Crowd { n: a.rooms, role: "o", first_room: 0, room_size: 1, how: Manner::default() };
     let joins_heard = Arc::new(AtomicU64::new(0));
     let j = joins_heard.clone();
     gather_all(&ctx, crowd, move |_, conn| {
@@ -118,8 +125,13 @@ pub async fn run(ctx: Arc<Ctx>, a: Churn) -> Result<Outcome> {
                 let room = rng.below(rooms);
                 let way = 2 * (rng.unit() < abrupt) as usize + rng.below(2) as usize;
                 let uid = ctx.uid("c", i);
-                let outcome =
-                    client::join(&ctx, &uid, &ctx.room(room as usize), Manner { reset: WAYS[way] == "rst", ..Manner::default() }).await;
+                let outcome = client::join(
+                    &ctx,
+                    &uid,
+                    &ctx.room(room as usize),
+                    Manner { reset: WAYS[way] == "rst", ..Manner::default() },
+                )
+                .await;
                 tally.joining.lock().add(&outcome);
                 let Ok(conn) = outcome else {
                     sleep(Duration::from_millis(10)).await; // do not spin on a dead server
@@ -148,7 +160,8 @@ pub async fn run(ctx: Arc<Ctx>, a: Churn) -> Result<Outcome> {
     // Whoever joins a room is told of each member: only the observer should be left.
     let ghosts = Arc::new(AtomicU64::new(0));
     let g = ghosts.clone();
-    let crowd = Crowd { n: a.rooms, role: "p", first_room: 0, room_size: 1, how: Manner::default() };
+    let crowd =
+        Crowd { n: a.rooms, role: "p", first_room: 0, room_size: 1, how: Manner::default() };
     let settled = Meter::start(&ctx);
     gather_all(&ctx, crowd, move |_, conn| {
         let g = g.clone();
@@ -164,7 +177,9 @@ pub async fn run(ctx: Arc<Ctx>, a: Churn) -> Result<Outcome> {
 
     let joining = std::mem::take(&mut *tally.joining.lock());
     let load = |n: &AtomicU64| n.load(Relaxed);
-    let by_way = |n: &[AtomicU64; 4]| Map::from_iter(WAYS.iter().zip(n).map(|(w, n)| (w.to_string(), json!(load(n)))));
+    let by_way = |n: &[AtomicU64; 4]| {
+        Map::from_iter(WAYS.iter().zip(n).map(|(w, n)| (w.to_string(), json!(load(n)))))
+    };
     let ghosts = load(&ghosts) as i64 - a.rooms as i64;
     let mut result = joining.json(usage.wall_s);
     result["sent"] = by_way(&tally.sent).into();
@@ -180,7 +195,8 @@ pub async fn run(ctx: Arc<Ctx>, a: Churn) -> Result<Outcome> {
         result["server_rss_end_kb"] = json!(usage.rss_after_kb);
         result["server_rss_settled_kb"] = json!(settled.rss_before_kb);
         result["server_rss_drift_kb"] = json!(drift);
-        result["server_rss_drift_bytes_per_client"] = json!(round(drift * 1024.0 / (joining.ok as f64).max(1.0)));
+        result["server_rss_drift_bytes_per_client"] =
+            json!(round(drift * 1024.0 / (joining.ok as f64).max(1.0)));
         // Still rising in the second half? That is a leak rather than a warm-up.
         let at = |share: f64| {
             let t = usage.wall_s * share;

@@ -43,7 +43,10 @@ fn crowd(n: usize, room_size: usize) -> Crowd {
 }
 
 fn faults(ctx: &Ctx, joined: u64, n: usize) -> Vec<(u64, &'static str)> {
-    vec![(n as u64 - joined, "connections did not join"), (ctx.stats.closed.load(Relaxed), "connections lost")]
+    vec![
+        (n as u64 - joined, "connections did not join"),
+        (ctx.stats.closed.load(Relaxed), "connections lost"),
+    ]
 }
 
 pub async fn connect(ctx: Arc<Ctx>, a: Connect) -> Result<Outcome> {

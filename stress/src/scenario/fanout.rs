@@ -31,7 +31,13 @@ pub async fn run(ctx: Arc<Ctx>, a: Fanout) -> Result<Outcome> {
     let talk = &a.talk;
     let hall = Hall::open(&ctx, a.rooms, a.members, talk, a.saturate).await?;
     if a.idle > 0 {
-        let crowd = Crowd { n: a.idle, role: "i", first_room: a.rooms, room_size: 10, how: Manner::default() };
+        let crowd = Crowd {
+            n: a.idle,
+            role: "i",
+            first_room: a.rooms,
+            room_size: 10,
+            how: Manner::default(),
+        };
         gather_all(&ctx, crowd, |_, conn| conn.rx.spawn(|_| {})).await?;
         quiet(&ctx).await;
     }

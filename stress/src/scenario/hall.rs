@@ -1,4 +1,5 @@
-//! Rooms full of members who talk, with every delivery accounted for; common to `fanout` and `slow`.
+//! Rooms full of members who talk, with every delivery accounted for; common to `fanout` and
+//! `slow`.
 
 use super::{Crowd, gather_all, quiet};
 use crate::Ctx;
@@ -102,7 +103,13 @@ pub struct Phase {
 }
 
 impl Hall {
-    pub async fn open(ctx: &Arc<Ctx>, rooms: usize, members: usize, talk: &Talk, window: Option<usize>) -> Result<Arc<Hall>> {
+    pub async fn open(
+        ctx: &Arc<Ctx>,
+        rooms: usize,
+        members: usize,
+        talk: &Talk,
+        window: Option<usize>,
+    ) -> Result<Arc<Hall>> {
         let senders = talk.senders;
         if members < 2 || senders < 1 || senders > members || rooms < 1 {
             bail!("needs a room, 2 members in each, and senders among them");
@@ -125,7 +132,13 @@ impl Hall {
             departures: Mutex::default(),
             windows: (0..rooms * senders).map(|_| Semaphore::new(0)).collect(),
         });
-        let crowd = Crowd { n: rooms * members, role: "m", first_room: 0, room_size: members, how: Manner::default() };
+        let crowd = Crowd {
+            n: rooms * members,
+            role: "m",
+            first_room: 0,
+            room_size: members,
+            how: Manner::default(),
+        };
         let h = hall.clone();
         gather_all(ctx, crowd, move |i, conn| {
             let (room, member) = (i / members, i % members);
@@ -164,7 +177,8 @@ impl Hall {
             tally.stale += 1;
         } else if mark.room as usize != room {
             tally.leaked += 1;
-        } else if self.template.check(&mark, rest).is_none() || mark.sender as usize >= self.senders {
+        } else if self.template.check(&mark, rest).is_none() || mark.sender as usize >= self.senders
+        {
             tally.corrupt += 1;
         } else if mark.sender as usize == member {
             tally.echoed += 1;
@@ -190,7 +204,11 @@ impl Hall {
     /// Talks for `seconds`, waits for stragglers, and counts.
     pub async fn phase(self: &Arc<Self>, ctx: &Arc<Ctx>, no: u8, seconds: f64) -> Phase {
         let fresh = || Ledger::new(self.senders);
-        *self.tally.lock() = Tally { phase: no, ledgers: (0..self.rooms * self.members).map(|_| fresh()).collect(), ..Tally::default() };
+        *self.tally.lock() = Tally {
+            phase: no,
+            ledgers: (0..self.rooms * self.members).map(|_| fresh()).collect(),
+            ..Tally::default()
+        };
         for w in &self.windows {
             w.forget_permits(usize::MAX >> 4);
             w.add_permits(self.window.unwrap_or(0));
@@ -242,11 +260,30 @@ impl Hall {
             span = span.max(seconds); // nothing was due after the last message
         }
         let send_lag = std::mem::take(&mut *lag.lock());
-        Phase { sent: total, unsent, expected, lost, tally, seconds: span, send_lag, ack_timeouts, broken, usage }
+        Phase {
+            sent: total,
+            unsent,
+            expected,
+            lost,
+            tally,
+            seconds: span,
+            send_lag,
+            ack_timeouts,
+            broken,
+            usage,
+        }
     }
 
     /// One sender's part of a phase.
-    async fn talk(&self, s: usize, phase: u8, start: u64, end: u64, lag: &Mutex<Lat>, said: &mut Said) -> Result<()> {
+    async fn talk(
+        &self,
+        s: usize,
+        phase: u8,
+        start: u64,
+        end: u64,
+        lag: &Mutex<Lat>,
+        said: &mut Said,
+    ) -> Result<()> {
         let talk = &self.talk;
         let tx = self.txs.lock()[s].clone().context("a sender never joined")?;
         let (room, sender) = ((s / self.senders) as u16, (s % self.senders) as u16);
@@ -334,7 +371,8 @@ impl Phase {
         })
     }
 
-    /// What must never happen: nothing lost, nothing twice, nothing out of order, damaged or astray.
+    /// What must never happen: nothing lost, nothing twice, nothing out of order, damaged or
+    /// astray.
     pub fn faults(&self, ctx: &Ctx) -> Vec<(u64, &'static str)> {
         let t = &self.tally;
         vec![
@@ -349,12 +387,17 @@ impl Phase {
             (self.ack_timeouts, "times that a sender gave up waiting for a message in flight"),
             (self.broken, "senders lost their connection while sending"),
             (ctx.stats.closed.load(Relaxed), "connections lost"),
-            (self.expected.abs_diff(t.delivered + self.lost), "deliveries more or less than expected"),
+            (
+                self.expected.abs_diff(t.delivered + self.lost),
+                "deliveries more or less than expected",
+            ),
         ]
     }
 
     pub fn notes(&self) -> Vec<String> {
         let late = self.send_lag.max_ms() > 50.0;
-        late.then(|| "some messages went out over 50 ms late (see send_lag_ms)".into()).into_iter().collect()
+        late.then(|| "some messages went out over 50 ms late (see send_lag_ms)".into())
+            .into_iter()
+            .collect()
     }
 }

@@ -128,7 +128,8 @@ pub async fn run(ctx: Arc<Ctx>, a: Slow) -> Result<Outcome> {
     let rss_read = rss_kb(&sys::family(&ctx.opt.server_pid));
 
     let usage = phase.usage.json.clone();
-    let growth = |kb: &str| usage["server"][kb].as_i64().map(|v| v - baseline.usage.rss_after_kb as i64);
+    let growth =
+        |kb: &str| usage["server"][kb].as_i64().map(|v| v - baseline.usage.rss_after_kb as i64);
     let offered = phase.sent as f64 * hall.template.payload_bytes as f64 / 1e6;
     Ok(Outcome {
         config: json!({

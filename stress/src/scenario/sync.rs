@@ -57,7 +57,8 @@ pub struct Sync {
     /// Messages in flight while filling.
     #[arg(long, default_value_t = 64)]
     fill_window: usize,
-    /// Only fill the room, or only read what an earlier run with the same --run-id, --messages, --bytes, --shape and --seed filled.
+    /// Only fill the room, or only read what an earlier run with the same --run-id, --messages,
+    /// --bytes, --shape and --seed filled.
     #[arg(long, value_enum, default_value_t = Part::All)]
     part: Part,
     /// Measure the very first walk too, instead of one beforehand that is not.
@@ -117,7 +118,8 @@ impl Reading {
                 Encoding::None => "",
             };
             conn.tx.send(format!(r#"42["sync",{{"offset":{offset}{encoding}}}]"#)).await?;
-            let body = timeout(self.page_timeout, conn.rx.wait(SYNC)).await.context("page timeout")??;
+            let body =
+                timeout(self.page_timeout, conn.rx.wait(SYNC)).await.context("page timeout")??;
             let took = now() - start;
 
             let known = self.pages.lock().get(&offset).cloned();
@@ -257,7 +259,13 @@ pub async fn run(ctx: Arc<Ctx>, a: Sync) -> Result<Outcome> {
         usage = meter.stop().json;
     }
     if a.part == Part::Fill {
-        return Ok(Outcome { config, result: json!({ "fill": fill }), usage, faults: Vec::new(), notes: Vec::new() });
+        return Ok(Outcome {
+            config,
+            result: json!({ "fill": fill }),
+            usage,
+            faults: Vec::new(),
+            notes: Vec::new(),
+        });
     }
     let how = Manner::default();
     let conns: Arc<Mutex<Vec<Conn>>> = Arc::default();
@@ -275,7 +283,8 @@ pub async fn run(ctx: Arc<Ctx>, a: Sync) -> Result<Outcome> {
         pages: Mutex::default(),
         tally: Mutex::default(),
     });
-    // A first walk, not measured: the store may lag behind the broadcasts, and every page gets decoded once.
+    // A first walk, not measured: the store may lag behind the broadcasts, and every page gets
+    // decoded once.
     for _ in 0..if a.cold { 0 } else { 50 } {
         *reading.tally.lock() = Tally::default();
         reading.walk(&mut conns[0]).await?;

@@ -1,4 +1,5 @@
-//! Loopback sockets: where they come from, how they break, and what the kernel says of their other ends.
+//! Loopback sockets: where they come from, how they break, and what the kernel says of their other
+//! ends.
 
 use std::{
     collections::HashMap,
@@ -12,7 +13,11 @@ use tokio::net::{TcpSocket, TcpStream};
 
 /// Opens a TCP connection from `source` (the kernel picks the port at connect
 /// time, so that only the whole 4-tuple has to be unused).
-pub async fn dial(to: SocketAddrV4, source: Option<Ipv4Addr>, rcvbuf: Option<u32>) -> io::Result<TcpStream> {
+pub async fn dial(
+    to: SocketAddrV4,
+    source: Option<Ipv4Addr>,
+    rcvbuf: Option<u32>,
+) -> io::Result<TcpStream> {
     let sock = TcpSocket::new_v4()?;
     if let Some(source) = source {
         setsockopt(&sock, IpBindAddressNoPort, &true)?;
@@ -26,8 +31,8 @@ pub async fn dial(to: SocketAddrV4, source: Option<Ipv4Addr>, rcvbuf: Option<u32
     Ok(stream)
 }
 
-/// Drops a connection with a RST: connecting a TCP socket to "no address" dissolves its association at once, whatever is still
-/// in its buffers. `socket` may be a duplicate.
+/// Drops a connection with a RST: connecting a TCP socket to "no address" dissolves its association
+/// at once, whatever is still in its buffers. `socket` may be a duplicate.
 pub fn reset(socket: &OwnedFd) -> io::Result<()> {
     Ok(rustix::net::connect_unspec(socket)?)
 }
@@ -55,11 +60,14 @@ pub fn peers(server: SocketAddrV4) -> HashMap<SocketAddrV4, Peer> {
     for file in ["/proc/net/tcp", "/proc/net/tcp6"] {
         for line in fs::read_to_string(file).unwrap_or_default().lines().skip(1) {
             let f: Vec<&str> = line.split_whitespace().collect();
-            let (Some(local), Some(remote)) = (f.get(1).and_then(|s| addr(s)), f.get(2).and_then(|s| addr(s))) else {
+            let (Some(local), Some(remote)) =
+                (f.get(1).and_then(|s| addr(s)), f.get(2).and_then(|s| addr(s)))
+            else {
                 continue;
             };
             if local.port() == server.port() && remote.port() != 0 {
-                let queued = f.get(4).and_then(|q| u64::from_str_radix(q.split(':').next()?, 16).ok());
+                let queued =
+                    f.get(4).and_then(|q| u64::from_str_radix(q.split(':').next()?, 16).ok());
                 // Established, and some process still holds it (its inode).
                 let open = f[3] == "01" && f.get(9) != Some(&"0");
                 all.insert(remote, Peer { open, unsent: queued.unwrap_or(0) });

@@ -93,7 +93,8 @@ pub fn own_cpu_s() -> f64 {
 /// Seconds that all cores together were busy, and were taken by the host.
 pub fn machine_cpu_s() -> (f64, f64) {
     let text = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let f: Vec<f64> = text.lines().next().unwrap_or("").split_whitespace().skip(1).map(ticks).collect();
+    let f: Vec<f64> =
+        text.lines().next().unwrap_or("").split_whitespace().skip(1).map(ticks).collect();
     let get = |i: usize| f.get(i).copied().unwrap_or(0.0);
     (get(0) + get(1) + get(2) + get(5) + get(6), get(7))
 }

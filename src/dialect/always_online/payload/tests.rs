@@ -1,6 +1,7 @@
 use super::*;
 
-/// Random numbers that a seed repeats: SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+/// Random numbers that a seed repeats: SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom
+/// Number Generators, 2014).
 struct Chance(u64);
 
 impl Chance {
@@ -30,7 +31,8 @@ fn plainly(body: &[u8], format: Format) -> (Vec<Plain>, bool) {
         let mut rest = body.to_vec();
         while !rest.is_empty() {
             let Some(end) = rest.iter().position(|b| *b == 0xFF) else { return (packets, false) };
-            let digits: Option<String> = rest[1.min(end)..end].iter().map(|d| char::from_digit(u32::from(*d), 10)).collect();
+            let digits: Option<String> =
+                rest[1.min(end)..end].iter().map(|d| char::from_digit(u32::from(*d), 10)).collect();
             let length: usize = match digits.filter(|d| d.len() <= 8).map(|d| d.parse()) {
                 Some(Ok(length)) if length > 0 && end > 0 => length,
                 _ => return (packets, false),
@@ -53,7 +55,9 @@ fn plainly(body: &[u8], format: Format) -> (Vec<Plain>, bool) {
     }
     let (text, whole) = match String::from_utf8(body.to_vec()) {
         Ok(text) => (text, true),
-        Err(error) => (String::from_utf8_lossy(&body[..error.utf8_error().valid_up_to()]).into_owned(), false),
+        Err(error) => {
+            (String::from_utf8_lossy(&body[..error.utf8_error().valid_up_to()]).into_owned(), false)
+        }
     };
     if format == Format::V4 {
         let mut parts: Vec<String> = text.split('\u{1e}').map(str::to_owned).collect();
@@ -65,10 +69,15 @@ fn plainly(body: &[u8], format: Format) -> (Vec<Plain>, bool) {
     }
     let mut units: Vec<u16> = text.encode_utf16().collect();
     while !units.is_empty() {
-        let Some(colon) = units.iter().position(|u| *u == u16::from(b':')) else { return (packets, false) };
+        let Some(colon) = units.iter().position(|u| *u == u16::from(b':')) else {
+            return (packets, false);
+        };
         let length = String::from_utf16_lossy(&units[..colon]);
-        let digits = !length.is_empty() && length.len() <= 8 && length.chars().all(|c| c.is_ascii_digit());
-        let Some(length) = length.parse::<usize>().ok().filter(|_| digits) else { return (packets, false) };
+        let digits =
+            !length.is_empty() && length.len() <= 8 && length.chars().all(|c| c.is_ascii_digit());
+        let Some(length) = length.parse::<usize>().ok().filter(|_| digits) else {
+            return (packets, false);
+        };
         if units.len() < colon + 1 + length {
             return (packets, false);
         }
@@ -94,7 +103,9 @@ fn expected(body: &[u8], format: Format) -> (Vec<String>, bool) {
             }
             Plain::Text(text) => text,
         };
-        let base64 = text.strip_prefix(if format == Format::V4 { "b" } else { "b4" }).map(|t| STANDARD.decode(t));
+        let base64 = text
+            .strip_prefix(if format == Format::V4 { "b" } else { "b4" })
+            .map(|t| STANDARD.decode(t));
         words.push(match (text.chars().next(), base64) {
             (_, Some(Ok(bytes))) => format!("{} bytes", bytes.len()),
             (Some('1'), _) => "close".to_owned(),
@@ -125,16 +136,38 @@ fn words(decoded: &Decoded) -> Vec<String> {
 fn body(chance: &mut Chance, format: Format) -> Vec<u8> {
     let mut body = Vec::new();
     for n in 0..chance.below(6) {
-        let mut packet = chance.of(&["4", "2", "3", "1", "6", "2probe", "42[\"msg\",{}]", "b4AQIe/w==", "bAQID", "40/é,", ""]).to_owned();
+        let mut packet = chance
+            .of(&[
+                "4",
+                "2",
+                "3",
+                "1",
+                "6",
+                "2probe",
+                "42[\"msg\",{}]",
+                "b4AQIe/w==",
+                "bAQID",
+                "40/é,",
+                "",
+            ])
+            .to_owned();
         for _ in 0..chance.of(&[0, 0, 1, 3]) {
             packet.push(chance.of(&['x', 'é', '房', '🙂', ':', '\u{1e}', '0', '\u{ff}']));
         }
         match format {
-            Format::V4 => body.extend(if n == 0 { packet } else { format!("\u{1e}{packet}") }.bytes()),
-            Format::V3 => body.extend(format!("{}:{packet}", packet.encode_utf16().count()).bytes()),
+            Format::V4 => {
+                body.extend(if n == 0 { packet } else { format!("\u{1e}{packet}") }.bytes())
+            }
+            Format::V3 => {
+                body.extend(format!("{}:{packet}", packet.encode_utf16().count()).bytes())
+            }
             Format::V3Binary => {
                 let attached = chance.below(3) == 0;
-                let content = if attached { [&[4][..], packet.as_bytes()].concat() } else { packet.into_bytes() };
+                let content = if attached {
+                    [&[4][..], packet.as_bytes()].concat()
+                } else {
+                    packet.into_bytes()
+                };
                 body.push(u8::from(attached));
                 body.extend(content.len().to_string().bytes().map(|d| d - b'0'));
                 body.push(0xFF);
@@ -169,19 +202,38 @@ fn every_body_is_read_as_a_plain_reader_reads_it() {
         mutate(&mut chance, &mut body);
         let decoded = decode(&body, format);
         let found = (words(&decoded), decoded.fault.is_none());
-        assert_eq!(found, expected(&body, format), "seed {seed:#x}, {format:?}: {:?}", String::from_utf8_lossy(&body));
+        assert_eq!(
+            found,
+            expected(&body, format),
+            "seed {seed:#x}, {format:?}: {:?}",
+            String::from_utf8_lossy(&body)
+        );
     }
 }
 
 #[test]
 fn packets_of_every_kind_are_read() {
-    let packets = [Packet::Message("2[\"é🙂\"]"), Packet::Ping, Packet::Pong, Packet::Binary(3), Packet::Misplaced, Packet::Close];
-    let read = |body: &[u8], format| decode(body, format).packets.iter().map(|p| format!("{p:?}")).collect::<Vec<_>>();
+    let packets = [
+        Packet::Message("2[\"é🙂\"]"),
+        Packet::Ping,
+        Packet::Pong,
+        Packet::Binary(3),
+        Packet::Misplaced,
+        Packet::Close,
+    ];
+    let read = |body: &[u8], format| {
+        decode(body, format).packets.iter().map(|p| format!("{p:?}")).collect::<Vec<_>>()
+    };
     let expected: Vec<String> = packets.iter().map(|p| format!("{p:?}")).collect();
-    assert_eq!(read("42[\"é🙂\"]\u{1e}2\u{1e}3\u{1e}bAQID\u{1e}5\u{1e}1".as_bytes(), Format::V4), expected);
+    assert_eq!(
+        read("42[\"é🙂\"]\u{1e}2\u{1e}3\u{1e}bAQID\u{1e}5\u{1e}1".as_bytes(), Format::V4),
+        expected
+    );
     assert_eq!(read("9:42[\"é🙂\"]1:21:36:b4AQID1:60:1:1".as_bytes(), Format::V3), expected);
     let mut binary = [&[0, 1, 2, 0xFF], "42[\"é🙂\"]".as_bytes()].concat();
-    binary.extend(b"\x00\x01\xff2\x00\x01\xff3\x01\x04\xff\x04\x00\x01\x02\x00\x06\xff2probe\x00\x01\xff1");
+    binary.extend(
+        b"\x00\x01\xff2\x00\x01\xff3\x01\x04\xff\x04\x00\x01\x02\x00\x06\xff2probe\x00\x01\xff1",
+    );
     assert_eq!(read(&binary, Format::V3Binary), expected);
     for format in [Format::V4, Format::V3, Format::V3Binary] {
         assert_eq!(decode(b"", format), Decoded { packets: vec![], fault: None });
@@ -203,7 +255,11 @@ fn what_came_before_a_fault_is_read() {
         ("\0\u{0}", Format::V3Binary, 0),
     ] {
         let decoded = decode(body.as_bytes(), format);
-        assert_eq!((decoded.packets.len(), decoded.fault), (before, Some(Fault::Malformed)), "{body:?}");
+        assert_eq!(
+            (decoded.packets.len(), decoded.fault),
+            (before, Some(Fault::Malformed)),
+            "{body:?}"
+        );
     }
     let broken = decode(b"2\x1e\xff", Format::V4);
     assert_eq!((broken.packets.len(), broken.fault), (1, Some(Fault::Malformed)));
@@ -211,8 +267,17 @@ fn what_came_before_a_fault_is_read() {
 
 #[test]
 fn packets_of_one_body_are_bounded() {
-    for (packet, format) in [("1:3", Format::V3), ("0:", Format::V3), ("3\u{1e}", Format::V4), ("\0\u{1}\u{ff}3", Format::V3Binary)] {
-        let packet: Vec<u8> = if format == Format::V3Binary { vec![0, 1, 0xFF, b'3'] } else { packet.bytes().collect() };
+    for (packet, format) in [
+        ("1:3", Format::V3),
+        ("0:", Format::V3),
+        ("3\u{1e}", Format::V4),
+        ("\0\u{1}\u{ff}3", Format::V3Binary),
+    ] {
+        let packet: Vec<u8> = if format == Format::V3Binary {
+            vec![0, 1, 0xFF, b'3']
+        } else {
+            packet.bytes().collect()
+        };
         assert_eq!(decode(&packet.repeat(MOST_PACKETS), format).fault, None, "{packet:?}");
         let body = packet.repeat(MOST_PACKETS + 1);
         let above = decode(&body, format);
@@ -224,7 +289,13 @@ fn packets_of_one_body_are_bounded() {
 #[test]
 fn what_is_fetched_is_weighed_in_both_versions() {
     let packets = ["42[\"msg\",\"é😀\"]", "2", "40{\"sid\":\"x\"}", "430[1]", "41", "44/a,{}"];
-    let weight = packets[0].len() + packets[3].len() + 2 + packets[2].len() + ANSWER + packets[5].len() + ANSWER;
+    let weight = packets[0].len()
+        + packets[3].len()
+        + 2
+        + packets[2].len()
+        + ANSWER
+        + packets[5].len()
+        + ANSWER;
     for v4 in [true, false] {
         let mut body = Vec::new();
         packets.iter().for_each(|p| append(&mut body, p, v4));

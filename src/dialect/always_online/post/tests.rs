@@ -11,9 +11,14 @@ fn completed(json: &str) -> (Kind, Value) {
 
 #[test]
 fn all_fields_are_kept_and_the_senders_uid_is_the_servers() {
-    let (kind, body) = completed(r#"{"1":"id","2":"mallory","s":0,"data":{"x":[1,"é",null,true,1.5]},"extra":"kept"}"#);
+    let (kind, body) = completed(
+        r#"{"1":"id","2":"mallory","s":0,"data":{"x":[1,"é",null,true,1.5]},"extra":"kept"}"#,
+    );
     assert_eq!(kind, Kind::Insert);
-    assert_eq!(body, json!({"1":"id","2":"ann","s":0,"data":{"x":[1,"é",null,true,1.5]},"extra":"kept"}));
+    assert_eq!(
+        body,
+        json!({"1":"id","2":"ann","s":0,"data":{"x":[1,"é",null,true,1.5]},"extra":"kept"})
+    );
 }
 
 #[test]
@@ -49,9 +54,16 @@ fn storage_types_are_numbers_or_their_text() {
 #[test]
 fn odd_keys_and_values_travel_unharmed() {
     let (_, body) =
-        completed(r#"{"__proto__":{"a":1},"a\"b\\\u0000":1,"k":1,"k":2,"n":1e400,"t":[1,2 , 3]}"#.replace("1e400", "1e40").as_str());
+        completed(
+            r#"{"__proto__":{"a":1},"a\"b\\\u0000":1,"k":1,"k":2,"n":1e400,"t":[1,2 , 3]}"#
+                .replace("1e400", "1e40")
+                .as_str(),
+        );
     assert_eq!(body["__proto__"], json!({"a":1}));
-    assert_eq!((&body["a\"b\\\u{0}"], &body["k"], &body["t"]), (&json!(1), &json!(2), &json!([1, 2, 3])));
+    assert_eq!(
+        (&body["a\"b\\\u{0}"], &body["k"], &body["t"]),
+        (&json!(1), &json!(2), &json!([1, 2, 3]))
+    );
     // A lone surrogate in a value is legal JSON text and goes on as it came.
     let message = complete(r#"{"x":"\ud83d"}"#, "7", LIMIT).unwrap();
     assert!(std::str::from_utf8(&message.body).unwrap().contains(r#""\ud83d""#));
@@ -63,9 +75,17 @@ fn what_is_too_large_too_deep_or_no_object_is_refused() {
     for json in ["null", "1", "\"x\"", "[]", "[{}]"] {
         assert_eq!(refused(json), MsgFailure::NotAnObject);
     }
-    assert_eq!(refused(&format!(r#"{{"x":{}1{}}}"#, "[".repeat(128), "]".repeat(128))), MsgFailure::TooDeep);
-    assert!(complete(&format!(r#"{{"x":{}1{}}}"#, "[".repeat(127), "]".repeat(127)), "7", LIMIT).is_ok());
-    let exactly = |units: usize, with: &str| format!(r#"{{"x":"{}"}}"#, with.repeat(units - r#"{"x":""}"#.len()));
+    assert_eq!(
+        refused(&format!(r#"{{"x":{}1{}}}"#, "[".repeat(128), "]".repeat(128))),
+        MsgFailure::TooDeep
+    );
+    assert!(
+        complete(&format!(r#"{{"x":{}1{}}}"#, "[".repeat(127), "]".repeat(127)), "7", LIMIT)
+            .is_ok()
+    );
+    let exactly = |units: usize, with: &str| {
+        format!(r#"{{"x":"{}"}}"#, with.repeat(units - r#"{"x":""}"#.len()))
+    };
     assert!(complete(&exactly(LIMIT, "a"), "7", LIMIT).is_ok());
     assert_eq!(refused(&exactly(LIMIT + 1, "a")), MsgFailure::TooLarge);
     // It is units that count, not bytes.

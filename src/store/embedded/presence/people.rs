@@ -23,9 +23,11 @@ pub(in super::super) struct People {
     whereabouts: HashMap<ConnectionId, BTreeSet<RoomId>>,
     /// The rooms held for each uid.
     holds: HashMap<Uid, BTreeSet<RoomId>>,
-    /// Connections whose session was taken over and that have not ended yet. What they had on its way must not put them anywhere.
+    /// Connections whose session was taken over and that have not ended yet. What they had on its
+    /// way must not put them anywhere.
     evicted: HashSet<ConnectionId>,
-    /// The last revocation of a uid's credentials, and when it was seen; kept for longer than a check of credentials and a claim take.
+    /// The last revocation of a uid's credentials, and when it was seen; kept for longer than a
+    /// check of credentials and a claim take.
     revoked: HashMap<Uid, (Revocations, Instant)>,
     /// The last revocation of all.
     revocations: Revocations,
@@ -54,12 +56,18 @@ impl People {
         socket: &SocketId,
         checked: Option<Revocations>,
     ) -> (Option<ConnectionId>, Claim) {
-        if checked.is_some_and(|checked| self.revoked.get(uid).is_some_and(|(revoked, _)| *revoked > checked)) {
+        if checked.is_some_and(|checked| {
+            self.revoked.get(uid).is_some_and(|(revoked, _)| *revoked > checked)
+        }) {
             return (None, Claim::CheckAgain(self.revocations));
         }
         self.evicted.remove(&connection);
         let session = Session { connection, socket: socket.clone() };
-        let earlier = self.sessions.insert(uid.clone(), session).map(|s| s.connection).filter(|c| *c != connection);
+        let earlier = self
+            .sessions
+            .insert(uid.clone(), session)
+            .map(|s| s.connection)
+            .filter(|c| *c != connection);
         if let Some(earlier) = earlier {
             self.evicted.insert(earlier);
             self.hold(uid, earlier);
@@ -81,9 +89,13 @@ impl People {
 
     /// Holds the places of a connection, but for those where it is hidden.
     fn hold(&mut self, uid: &Uid, connection: ConnectionId) {
-        let hash_map::Entry::Occupied(mut whereabouts) = self.whereabouts.entry(connection) else { return };
+        let hash_map::Entry::Occupied(mut whereabouts) = self.whereabouts.entry(connection) else {
+            return;
+        };
         let rooms = &mut self.rooms;
-        let held = whereabouts.get_mut().extract_if(.., |room| rooms.get_mut(room).is_some_and(|r| r.roster.hold(connection)));
+        let held = whereabouts
+            .get_mut()
+            .extract_if(.., |room| rooms.get_mut(room).is_some_and(|r| r.roster.hold(connection)));
         let held: Vec<RoomId> = held.collect();
         if whereabouts.get().is_empty() {
             whereabouts.remove();
@@ -101,12 +113,20 @@ impl People {
     }
 
     /// Returns what the others are told.
-    pub(super) fn enter(&mut self, room: &RoomId, visitor: &Visitor, live: Arc<Live>) -> Option<Event> {
+    pub(super) fn enter(
+        &mut self,
+        room: &RoomId,
+        visitor: &Visitor,
+        live: Arc<Live>,
+    ) -> Option<Event> {
         if self.evicted.contains(&visitor.connection) {
             return None;
         }
         self.whereabouts.entry(visitor.connection).or_default().insert(room.clone());
-        let occupied = self.rooms.entry(room.clone()).or_insert_with(|| Occupied { roster: Roster::default(), _live: live });
+        let occupied = self
+            .rooms
+            .entry(room.clone())
+            .or_insert_with(|| Occupied { roster: Roster::default(), _live: live });
         let event = occupied.roster.enter(visitor);
         if !visitor.hidden {
             forget(&mut self.holds, &visitor.uid, room); // a held place is taken over now
@@ -122,7 +142,8 @@ impl People {
         gone
     }
 
-    /// Returns whom the others will miss: nobody, if another connection has the uid's session by now.
+    /// Returns whom the others will miss: nobody, if another connection has the uid's session by
+    /// now.
     pub(super) fn release(&mut self, room: &RoomId, uid: &Uid, by: ConnectionId) -> Option<Uid> {
         if !self.may_release(uid, by) {
             return None;
@@ -164,19 +185,31 @@ impl People {
     }
 
     pub(super) fn online(&self) -> Vec<Online> {
-        self.sessions.iter().map(|(uid, session)| Online { uid: uid.clone(), socket: session.socket.clone() }).collect()
+        self.sessions
+            .iter()
+            .map(|(uid, session)| Online { uid: uid.clone(), socket: session.socket.clone() })
+            .collect()
     }
 
     /// Whether nothing is remembered of anybody.
     #[cfg(test)]
     pub(in super::super) fn is_empty(&self) -> bool {
-        let People { sessions, rooms, whereabouts, holds, evicted, revoked: _, revocations: _ } = self;
-        sessions.is_empty() && rooms.is_empty() && whereabouts.is_empty() && holds.is_empty() && evicted.is_empty()
+        let People { sessions, rooms, whereabouts, holds, evicted, revoked: _, revocations: _ } =
+            self;
+        sessions.is_empty()
+            && rooms.is_empty()
+            && whereabouts.is_empty()
+            && holds.is_empty()
+            && evicted.is_empty()
     }
 }
 
 /// Takes the room out of the set of `key`, and the set away with its last room.
-fn forget<K: Eq + std::hash::Hash>(sets: &mut HashMap<K, BTreeSet<RoomId>>, key: &K, room: &RoomId) {
+fn forget<K: Eq + std::hash::Hash>(
+    sets: &mut HashMap<K, BTreeSet<RoomId>>,
+    key: &K,
+    room: &RoomId,
+) {
     if let Some(set) = sets.get_mut(key) {
         set.remove(room);
         if set.is_empty() {

@@ -59,7 +59,10 @@ impl Roster {
     }
 
     fn join(&mut self, visitor: &Visitor) {
-        self.places.insert(self.next, Place { uid: visitor.uid.clone(), hidden: visitor.hidden, held: false });
+        self.places.insert(
+            self.next,
+            Place { uid: visitor.uid.clone(), hidden: visitor.hidden, held: false },
+        );
         self.connections.insert(visitor.connection, self.next);
         self.next += 1;
     }
@@ -72,12 +75,15 @@ impl Roster {
 
     /// Holds the connection's place for its uid; false if it has none that the others see.
     pub(super) fn hold(&mut self, connection: ConnectionId) -> bool {
-        let hash_map::Entry::Occupied(entry) = self.connections.entry(connection) else { return false };
+        let hash_map::Entry::Occupied(entry) = self.connections.entry(connection) else {
+            return false;
+        };
         let at = *entry.get();
         let Some(place) = self.places.get_mut(&at).filter(|p| !p.hidden) else { return false };
         entry.remove();
         place.held = true;
-        // A second connection of a uid that never claimed the session can leave a second place: one is enough.
+        // A second connection of a uid that never claimed the session can leave a second place: one
+        // is enough.
         if let Some(earlier) = self.held.insert(place.uid.clone(), at) {
             self.places.remove(&earlier);
         }
@@ -95,7 +101,10 @@ impl Roster {
     }
 
     pub(super) fn present(&self) -> Vec<Present> {
-        self.places.values().map(|p| Present { uid: p.uid.clone(), hidden: p.hidden, held: p.held }).collect()
+        self.places
+            .values()
+            .map(|p| Present { uid: p.uid.clone(), hidden: p.hidden, held: p.held })
+            .collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {

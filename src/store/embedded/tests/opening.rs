@@ -21,7 +21,10 @@ async fn a_second_server_is_refused_while_the_first_lives() {
     let home = DataFolder::new();
     let first = home.open();
     let text = home.refused().to_string();
-    assert!(text.contains(&format!("is in use by another always-online (pid {})", std::process::id())), "{text}");
+    assert!(
+        text.contains(&format!("is in use by another always-online (pid {})", std::process::id())),
+        "{text}"
+    );
     assert!(text.contains("AO_STORE__PATH"), "{text}");
     drop(first);
     drop(home.open());
@@ -45,7 +48,10 @@ async fn the_command_line_works_beside_a_server() {
     assert!(server.first_start());
     let accounts = Accounts::open(&home.options().path, home.watch.clone()).unwrap();
     assert_eq!(accounts.create(Admin, &uid("root"), &token("a")).await.unwrap(), Created);
-    assert!(server.tokens().verify(Admin, &uid("root"), &token("a")).await.unwrap(), "the server sees it at once");
+    assert!(
+        server.tokens().verify(Admin, &uid("root"), &token("a")).await.unwrap(),
+        "the server sees it at once"
+    );
     server.tokens().create(User, &uid("ann"), &token("b")).await.unwrap();
     accounts.refresh(User, &uid("ann"), &token("c")).await.unwrap();
     assert!(!server.tokens().verify(User, &uid("ann"), &token("b")).await.unwrap());
@@ -92,7 +98,10 @@ async fn a_file_with_broken_tables_is_damaged() {
 fn a_file_of_a_newer_version_is_left_alone() {
     let home = DataFolder::new();
     drop(home.open());
-    rusqlite::Connection::open(home.database()).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    rusqlite::Connection::open(home.database())
+        .unwrap()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
     let error = home.refused();
     assert!(matches!(error, OpenError::Newer { found: 99, known: 4, .. }), "{error:?}");
 }
@@ -116,18 +125,31 @@ async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
     assert_eq!(accounts.create(User, &uid("ann"), &token("a")).await.unwrap(), Created);
     assert!(!accounts.revoke(User, &uid("bob")).await.unwrap());
     let expelled = expel(&home.options().path, &uid("bob"), true, &*home.watch).unwrap();
-    assert!(matches!(&expelled, Expelled::Unconfirmed { server } if server.contains("earlier version")), "{expelled:?}");
-    // A copy is refused, and so is a backup, with that server and without it: the same is true and to be done.
+    assert!(
+        matches!(&expelled, Expelled::Unconfirmed { server } if server.contains("earlier version")),
+        "{expelled:?}"
+    );
+    // A copy is refused, and so is a backup, with that server and without it: the same is true and
+    // to be done.
     let (folder, file) = (home.options().path, home.database().with_extension("backup"));
     let source = Volume::source(&folder, home.watch.clone(), home.options().rng).err().unwrap();
     let beside = backup(&folder, &file).unwrap_err();
     drop((accounts, lock));
-    for error in [source.to_string(), beside.to_string(), backup(&folder, &file).unwrap_err().to_string()] {
-        assert!(error.contains("was written by an earlier always-online (format 1, this one knows 4)"), "{error}");
+    for error in
+        [source.to_string(), beside.to_string(), backup(&folder, &file).unwrap_err().to_string()]
+    {
+        assert!(
+            error.contains("was written by an earlier always-online (format 1, this one knows 4)"),
+            "{error}"
+        );
         assert!(error.contains("start this one there once"), "{error}");
     }
     assert!(!file.exists());
-    let version = rusqlite::Connection::open(home.database()).unwrap().query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+    let version = rusqlite::Connection::open(home.database()).unwrap().query_row(
+        "PRAGMA user_version",
+        [],
+        |row| row.get::<_, i64>(0),
+    );
     assert_eq!(version.unwrap(), 1);
     let store = home.open();
     assert!(store.tokens().verify(User, &uid("ann"), &token("a")).await.unwrap());
@@ -193,7 +215,11 @@ fn a_backup_follows_no_link_that_waits_for_it() {
     drop(home.open());
     let (file, elsewhere) = (home.folder.path().join("kept"), home.folder.path().join("diary"));
     fs::write(&elsewhere, "dear diary").unwrap();
-    std::os::unix::fs::symlink(&elsewhere, file.with_file_name(format!("kept.{}.part", std::process::id()))).unwrap();
+    std::os::unix::fs::symlink(
+        &elsewhere,
+        file.with_file_name(format!("kept.{}.part", std::process::id())),
+    )
+    .unwrap();
     backup(&home.options().path, &file).unwrap();
     assert_eq!(fs::read(&elsewhere).unwrap(), b"dear diary");
     assert!(fs::symlink_metadata(&file).unwrap().is_file());

@@ -8,7 +8,10 @@ use crate::{
         token::Realm,
     },
     store::{
-        contract::witness::{EVERYTHING, Witness, ignore, insert, log, publish, room, socket, token, uid, update, updates, visitor},
+        contract::witness::{
+            EVERYTHING, Witness, ignore, insert, log, publish, room, socket, token, uid, update,
+            updates, visitor,
+        },
         embedded::{lock, log::COUNTERS, log::PAGE, log::UPDATES},
     },
 };
@@ -35,7 +38,8 @@ async fn nothing_of_a_room_stays_in_memory_when_nobody_is_there() {
     assert!(lock(&store.people).is_empty());
 }
 
-/// A join that was under way when its session was taken over must not bring the user back as a ghost.
+/// A join that was under way when its session was taken over must not bring the user back as a
+/// ghost.
 #[tokio::test]
 async fn the_evicted_get_nowhere() {
     let (home, room) = (DataFolder::new(), room("lesson"));
@@ -53,7 +57,9 @@ async fn the_evicted_get_nowhere() {
 #[tokio::test]
 async fn rooms_that_nobody_uses_expire() {
     let home = DataFolder::new();
-    let store = Embedded::open(Options { room_expiry: Some(Duration::from_secs(100)), ..home.options() }).unwrap();
+    let store =
+        Embedded::open(Options { room_expiry: Some(Duration::from_secs(100)), ..home.options() })
+            .unwrap();
     let (broker, old, used, fresh) = (store.broker(), room("old"), room("used"), room("fresh"));
     store.attach(&used).await.unwrap();
     for room in [&old, &used] {
@@ -67,22 +73,35 @@ async fn rooms_that_nobody_uses_expire() {
         broker.check().await.unwrap();
     }
     assert_eq!((log(&broker, &old).await, updates(&broker, &old).await), (vec![], vec![]));
-    assert_eq!((log(&broker, &used).await, log(&broker, &fresh).await), (vec!["a".into()], vec!["c".into()]));
+    assert_eq!(
+        (log(&broker, &used).await, log(&broker, &fresh).await),
+        (vec!["a".into()], vec!["c".into()])
+    );
     publish(&broker, &old, [insert("new")]).await;
     publish(&broker, &used, [insert("b")]).await;
-    assert_eq!((log(&broker, &old).await, log(&broker, &used).await), (vec!["new".into()], vec!["a".into(), "b".into()]));
+    assert_eq!(
+        (log(&broker, &old).await, log(&broker, &used).await),
+        (vec!["new".into()], vec!["a".into(), "b".into()])
+    );
 }
 
 #[tokio::test]
 async fn expiry_walks_on_by_itself() {
     let home = DataFolder::new();
-    let store = Embedded::open(Options { room_expiry: Some(Duration::from_secs(100)), ..home.options() }).unwrap();
+    let store =
+        Embedded::open(Options { room_expiry: Some(Duration::from_secs(100)), ..home.options() })
+            .unwrap();
     let rooms: Vec<_> = (0..1200).map(|i| room(&format!("class {i}"))).collect();
     for room in &rooms {
         publish(&store.broker(), room, [insert("a")]).await;
     }
     home.watch.advance(Duration::from_secs(1000));
-    let left = || store.readers.pages.read(|db| db.query_row("SELECT count(*) FROM rooms", [], |row| row.get::<_, i64>(0)));
+    let left = || {
+        store
+            .readers
+            .pages
+            .read(|db| db.query_row("SELECT count(*) FROM rooms", [], |row| row.get::<_, i64>(0)))
+    };
     store.broker().check().await.unwrap(); // wakes the writer
     while left().await.unwrap() > 0 {
         tokio::task::yield_now().await;
@@ -96,10 +115,15 @@ async fn an_entry_that_is_no_text_is_counted_and_not_shown() {
     for text in ["a", "b", "c"] {
         publish(&store.broker(), &room, [insert(text)]).await;
     }
-    let damage = |db: &rusqlite::Connection| db.execute("UPDATE log SET body = x'ff00' WHERE pos & 0xffffffff = 1", []);
+    let damage = |db: &rusqlite::Connection| {
+        db.execute("UPDATE log SET body = x'ff00' WHERE pos & 0xffffffff = 1", [])
+    };
     assert_eq!(store.writer.run(damage).await.unwrap(), 1);
     let page = store.page(&room, 0, EVERYTHING).await.unwrap();
-    assert_eq!(page.entries.iter().map(|e| e.body.as_deref()).collect::<Vec<_>>(), [Some(&b"\"a\""[..]), None, Some(b"\"c\"")]);
+    assert_eq!(
+        page.entries.iter().map(|e| e.body.as_deref()).collect::<Vec<_>>(),
+        [Some(&b"\"a\""[..]), None, Some(b"\"c\"")]
+    );
     assert_eq!(page.log_length, 3);
 }
 
@@ -111,7 +135,9 @@ async fn reading_needs_no_sorting_and_no_scan() {
         let explain = move |db: &rusqlite::Connection| {
             let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
             let nothing = rusqlite::params_from_iter(std::iter::repeat_n(0, parameters));
-            explain.query_map(nothing, |row| row.get::<_, String>(3))?.collect::<Result<Vec<_>, _>>()
+            explain
+                .query_map(nothing, |row| row.get::<_, String>(3))?
+                .collect::<Result<Vec<_>, _>>()
         };
         let plan = store.readers.pages.read(explain).await.unwrap().join("\n");
         assert!(!plan.contains("TEMP B-TREE") && !plan.contains("SCAN"), "{plan}");
@@ -159,13 +185,27 @@ async fn a_room_above_the_bound_is_read_and_shrinks() {
     publish(&store.broker(), &room, (0..10).map(|i| update(&i.to_string(), "123456"))).await;
     store.broker().close().await;
     drop(store);
-    let store = Embedded::open(Options { updates: UpdateLimit { entries: 4, bytes: 50 }, ..home.options() }).unwrap();
+    let store = Embedded::open(Options {
+        updates: UpdateLimit { entries: 4, bytes: 50 },
+        ..home.options()
+    })
+    .unwrap();
     let broker = store.broker();
-    let refused = broker.publish(&room, [update("0", "1234567"), update("1", "654321"), update("new", ""), update("2", "")].into()).await;
+    let refused = broker
+        .publish(
+            &room,
+            [update("0", "1234567"), update("1", "654321"), update("new", ""), update("2", "")]
+                .into(),
+        )
+        .await;
     assert_eq!(refused.unwrap(), [0, 2]);
     assert_eq!(updates(&broker, &room).await.len(), 10);
     publish(&broker, &room, (3..10).map(|i| update(&i.to_string(), ""))).await;
-    assert_eq!(broker.publish(&room, [update("new", "")].into()).await.unwrap(), [0], "they are fewer bytes, but not fewer");
+    assert_eq!(
+        broker.publish(&room, [update("new", "")].into()).await.unwrap(),
+        [0],
+        "they are fewer bytes, but not fewer"
+    );
     broker.clear(&room).await.unwrap();
     publish(&broker, &room, (0..4).map(|i| update(&i.to_string(), "123456"))).await;
 }

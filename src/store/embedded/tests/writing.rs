@@ -12,7 +12,9 @@ use crate::{
         ids::{ConnectionId, RoomId},
         presence::Departure::Gone,
     },
-    store::contract::witness::{Witness, ignore, insert, log, publish, room, update, updates, visitor},
+    store::contract::witness::{
+        Witness, ignore, insert, log, publish, room, update, updates, visitor,
+    },
 };
 
 /// A change that keeps the writer busy until it is let go.
@@ -72,10 +74,18 @@ async fn a_full_disk_refuses_whole_batches_and_ends_when_there_is_room() {
     publish(&broker, &room, [insert("before")]).await;
     limit_pages(&store, 20).await;
     let refused = broker.publish(&room, (0..20).map(|_| insert(&body)).collect()).await;
-    assert!(matches!(&refused, Err(StoreError::Unavailable(why)) if why.contains("full")), "{refused:?}");
-    let refused = broker.publish(&room, [update("a", "small"), insert(&"x".repeat(200_000))].into()).await;
+    assert!(
+        matches!(&refused, Err(StoreError::Unavailable(why)) if why.contains("full")),
+        "{refused:?}"
+    );
+    let refused =
+        broker.publish(&room, [update("a", "small"), insert(&"x".repeat(200_000))].into()).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
-    assert_eq!((log(&broker, &room).await, updates(&broker, &room).await), (vec!["before".into()], vec![]), "nothing half stored");
+    assert_eq!(
+        (log(&broker, &room).await, updates(&broker, &room).await),
+        (vec!["before".into()], vec![]),
+        "nothing half stored"
+    );
     publish(&broker, &room, [ignore("still heard")]).await;
     publish(&broker, &room, [insert("small enough")]).await;
     limit_pages(&store, 1 << 20).await;
@@ -106,10 +116,15 @@ async fn a_bad_change_fails_alone() {
     );
     tokio::task::yield_now().await;
     gate.open();
-    assert!(matches!(bad.await.unwrap(), Err(StoreError::Unavailable(why)) if why.contains("nowhere")));
+    assert!(
+        matches!(bad.await.unwrap(), Err(StoreError::Unavailable(why)) if why.contains("nowhere"))
+    );
     first.await.unwrap().unwrap();
     second.await.unwrap().unwrap();
-    assert_eq!((log(&store.broker(), &one).await, log(&store.broker(), &other).await), (vec!["good".into()], vec!["good".into()]));
+    assert_eq!(
+        (log(&store.broker(), &one).await, log(&store.broker(), &other).await),
+        (vec!["good".into()], vec!["good".into()])
+    );
 }
 
 #[tokio::test]
@@ -130,11 +145,18 @@ async fn without_an_answer_in_time_the_outcome_is_unknown_and_the_room_goes_on_l
     let late = store.broker().publish(&room, [insert("late")].into()).await;
     assert!(matches!(late, Err(StoreError::OutcomeUnknown(_))), "{late:?}");
     let next = store.broker().publish(&room, [ignore("next")].into()).await;
-    assert!(matches!(next, Err(StoreError::Unavailable(_))), "it has its place behind the one in the queue: {next:?}");
+    assert!(
+        matches!(next, Err(StoreError::Unavailable(_))),
+        "it has its place behind the one in the queue: {next:?}"
+    );
     tokio::time::resume();
     gate.open();
     publish(&store.broker(), &room, [insert("in time")]).await;
-    assert_eq!(log(&store.broker(), &room).await, ["in time"], "nobody waited for the late one any more");
+    assert_eq!(
+        log(&store.broker(), &room).await,
+        ["in time"],
+        "nobody waited for the late one any more"
+    );
     assert_eq!(witness.heard(&room), ["1 insert in time"]);
 }
 
@@ -235,7 +257,8 @@ async fn closing_waits_for_what_was_accepted() {
 #[tokio::test]
 async fn another_process_that_writes_is_waited_for_and_then_given_up() {
     let home = DataFolder::new();
-    let store = Embedded::open(Options { deadline: Duration::from_secs(2), ..home.options() }).unwrap();
+    let store =
+        Embedded::open(Options { deadline: Duration::from_secs(2), ..home.options() }).unwrap();
     let (broker, room) = (store.broker(), room("lesson"));
     publish(&broker, &room, [insert("before")]).await;
     let other = rusqlite::Connection::open(home.database()).unwrap();

@@ -9,7 +9,11 @@ async fn sealing_hashes_all_and_may_be_repeated() {
     tokens.create(Admin, &uid("ada"), &token("of ada")).await.unwrap();
     let users = scratch.collection("users").await;
     users
-        .insert_many([doc! { "uid": "ben", "token": 4711.0 }, doc! { "uid": "cid", "token": Bson::Null }, doc! { "uid": "dan" }])
+        .insert_many([
+            doc! { "uid": "ben", "token": 4711.0 },
+            doc! { "uid": "cid", "token": Bson::Null },
+            doc! { "uid": "dan" },
+        ])
         .await
         .unwrap();
 
@@ -40,7 +44,10 @@ async fn who_runs_already_and_who_opens_later_write_hashes_only() {
     late.create(User, &uid("cid"), &token("of cid")).await.unwrap();
     for (name, secret) in [("ann", "new"), ("ben", "of ben"), ("cid", "of cid")] {
         let kept = document(&scratch, "users", name).await;
-        assert!(!kept.contains_key("token") && kept.get_str("tokenHash").unwrap() == digest(secret), "{kept}");
+        assert!(
+            !kept.contains_key("token") && kept.get_str("tokenHash").unwrap() == digest(secret),
+            "{kept}"
+        );
         assert!(late.verify(User, &uid(name), &token(secret)).await.unwrap());
     }
     assert!(!late.verify(User, &uid("ann"), &token("old")).await.unwrap());
@@ -76,7 +83,16 @@ async fn sealing_races_with_those_who_refresh() {
             let running = running.clone();
             tokio::spawn(async move {
                 for round in 0..5 {
-                    assert!(running.refresh(User, &uid(&format!("u{i}")), &token(&format!("round {round}"))).await.unwrap());
+                    assert!(
+                        running
+                            .refresh(
+                                User,
+                                &uid(&format!("u{i}")),
+                                &token(&format!("round {round}"))
+                            )
+                            .await
+                            .unwrap()
+                    );
                 }
             })
         })
@@ -85,9 +101,20 @@ async fn sealing_races_with_those_who_refresh() {
     for writer in writers {
         writer.await.unwrap();
     }
-    assert_eq!(scratch.collection("users").await.count_documents(doc! { "token": { "$exists": true } }).await.unwrap(), 0);
+    assert_eq!(
+        scratch
+            .collection("users")
+            .await
+            .count_documents(doc! { "token": { "$exists": true } })
+            .await
+            .unwrap(),
+        0
+    );
     for i in 0..USERS {
-        assert!(sealing.verify(User, &uid(&format!("u{i}")), &token("round 4")).await.unwrap(), "u{i}");
+        assert!(
+            sealing.verify(User, &uid(&format!("u{i}")), &token("round 4")).await.unwrap(),
+            "u{i}"
+        );
     }
 }
 
@@ -95,7 +122,10 @@ async fn sealing_races_with_those_who_refresh() {
 async fn more_than_one_batch_is_sealed() {
     let scratch = Scratch::new();
     let users = scratch.collection("users").await;
-    users.insert_many((0..1203).map(|i| doc! { "uid": format!("u{i}"), "token": format!("t{i}") })).await.unwrap();
+    users
+        .insert_many((0..1203).map(|i| doc! { "uid": format!("u{i}"), "token": format!("t{i}") }))
+        .await
+        .unwrap();
     let tokens = accounts(&scratch).await;
     assert_eq!(tokens.seal().await.unwrap(), 1203);
     assert!(tokens.verify(User, &uid("u1202"), &token("t1202")).await.unwrap());

@@ -51,7 +51,11 @@ async fn plain_and_hashed_accounts_become_hashed_ones_and_come_back() {
     let there = accounts::copy(&ours, &volume, Realm::User, &said).await.unwrap();
     assert_eq!((there.accounts.from, there.accounts.to, there.refused), (6, 3, 3));
     let said = said.0.lock().unwrap().join("\n");
-    for text in ["\"none\" of users: it has no token", "\"odd\" of users: its tokenHash is none", "1 of users: their uid is no text"] {
+    for text in [
+        "\"none\" of users: it has no token",
+        "\"odd\" of users: its tokenHash is none",
+        "1 of users: their uid is no text",
+    ] {
         assert!(said.contains(text), "{text} is missing in {said}");
     }
     let back = accounts::copy(&volume, &theirs, Realm::User, &Said::default()).await.unwrap();
@@ -75,16 +79,34 @@ async fn an_account_that_exists_keeps_its_token() {
     let volume = Volume::target(folder.path(), Arc::new(SystemClock), Arc::new(SystemRng)).unwrap();
     let proof = |text: &str| Proof::Plain(Secret::presented(text));
     // As somebody may have made it by hand: it is as good as one of ours.
-    let index =
-        IndexModel::builder().keys(doc! { "uid": 1 }).options(IndexOptions::builder().unique(true).name("by_uid".to_owned()).build());
+    let index = IndexModel::builder()
+        .keys(doc! { "uid": 1 })
+        .options(IndexOptions::builder().unique(true).name("by_uid".to_owned()).build());
     vault.collection(Realm::Admin).create_index(index.build()).await.unwrap();
-    let many: Vec<_> = (0..1200).map(|i| Record { uid: format!("u{i}"), created: 1, updated: 2, proof: proof(&i.to_string()) }).collect();
+    let many: Vec<_> = (0..1200)
+        .map(|i| Record {
+            uid: format!("u{i}"),
+            created: 1,
+            updated: 2,
+            proof: proof(&i.to_string()),
+        })
+        .collect();
     volume.add(Realm::Admin, &many).await.unwrap();
-    let held = [doc! { "uid": "u7", "token": "another" }, doc! { "uid": "u8", "token": "8" }, doc! { "uid": "u9" }];
+    let held = [
+        doc! { "uid": "u7", "token": "another" },
+        doc! { "uid": "u8", "token": "8" },
+        doc! { "uid": "u9" },
+    ];
     vault.collection(Realm::Admin).insert_many(held).await.unwrap();
     for _ in 0..2 {
         let report = accounts::copy(&volume, &vault, Realm::Admin, &Said::default()).await.unwrap();
-        assert!(report.is_complete() && report.accounts.to == 1200 && report.kept == 2, "{report:?}");
+        assert!(
+            report.is_complete() && report.accounts.to == 1200 && report.kept == 2,
+            "{report:?}"
+        );
     }
-    assert_eq!(vault.find(Realm::Admin, &["u8".into()]).await.unwrap()[0].proof.digest(), proof("8").digest());
+    assert_eq!(
+        vault.find(Realm::Admin, &["u8".into()]).await.unwrap()[0].proof.digest(),
+        proof("8").digest()
+    );
 }

@@ -1,5 +1,6 @@
-//! Names of keys. A room's id stands between a beginning and an end that are the same for all rooms, so it may hold anything, such an end
-//! too: the last one counts. The original's further keys of a room (`_update_backup`, `_ignore`) end otherwise.
+//! Names of keys. A room's id stands between a beginning and an end that are the same for all
+//! rooms, so it may hold anything, such an end too: the last one counts. The original's further
+//! keys of a room (`_update_backup`, `_ignore`) end otherwise.
 use crate::domain::ids::RoomId;
 
 /// What a key holds.
@@ -43,7 +44,8 @@ impl Keys {
         pattern + "msg_*"
     }
 
-    /// Whose key it is, and for what; nothing if it is another one. The error says why it can't be a room's.
+    /// Whose key it is, and for what; nothing if it is another one. The error says why it can't be
+    /// a room's.
     pub(super) fn room(&self, key: &[u8]) -> Option<(Result<RoomId, String>, Content)> {
         let rest = key.strip_prefix(self.prefix.as_bytes())?.strip_prefix(b"msg_")?;
         let (room, content) = match (rest.strip_suffix(b"_insert"), rest.strip_suffix(b"_update")) {
@@ -52,7 +54,10 @@ impl Keys {
             _ => return None,
         };
         let text = std::str::from_utf8(room).map_err(|_| "its room is no text".to_owned());
-        Some((text.and_then(|text| RoomId::new(text).map_err(|why| format!("its room: {why}"))), content))
+        Some((
+            text.and_then(|text| RoomId::new(text).map_err(|why| format!("its room: {why}"))),
+            content,
+        ))
     }
 }
 
@@ -65,10 +70,23 @@ mod tests {
         let keys = Keys::new("p*");
         for name in ["x", "x_update_backup", "a_insert", "_update", "msg_", "päivä \"*?[", "p*"] {
             let room = RoomId::new(name).unwrap();
-            assert_eq!(keys.room(keys.inserts(&room).as_bytes()), Some((Ok(room.clone()), Content::Inserts)));
-            assert_eq!(keys.room(keys.updates(&room).as_bytes()), Some((Ok(room), Content::Updates)));
+            assert_eq!(
+                keys.room(keys.inserts(&room).as_bytes()),
+                Some((Ok(room.clone()), Content::Inserts))
+            );
+            assert_eq!(
+                keys.room(keys.updates(&room).as_bytes()),
+                Some((Ok(room), Content::Updates))
+            );
         }
-        for other in ["p*msg_x_update_backup", "p*msg_x_ignore", "p*msg_insert", "msg_x_insert", "p*ao:seq:x", "pxmsg_x_insert"] {
+        for other in [
+            "p*msg_x_update_backup",
+            "p*msg_x_ignore",
+            "p*msg_insert",
+            "msg_x_insert",
+            "p*ao:seq:x",
+            "pxmsg_x_insert",
+        ] {
             assert_eq!(keys.room(other.as_bytes()), None, "{other}");
         }
         assert!(keys.room(b"p*msg__insert").unwrap().0.is_err());

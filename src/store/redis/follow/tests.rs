@@ -1,4 +1,5 @@
-//! Whatever comes, in whatever order: each publication once, in its place, and nobody is sent back without a loss.
+//! Whatever comes, in whatever order: each publication once, in its place, and nobody is sent back
+//! without a loss.
 use std::sync::Mutex;
 
 use bytes::Bytes;
@@ -75,7 +76,8 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % sides
     }
 }
@@ -84,7 +86,8 @@ impl Dice {
 fn any_order_of_answers_channel_and_kept_ones_tells_each_once() {
     for seed in 0..500 {
         let (ledger, mut dice, room) = (Ledger::default(), Dice(seed), room());
-        // What Redis has seen: batches of one to three, in two epochs that follow each other without a loss.
+        // What Redis has seen: batches of one to three, in two epochs that follow each other
+        // without a loss.
         let (mut all, mut n) = (Vec::new(), 0);
         let turn = 10 + dice.roll(20) as u64;
         let mut base = 0;
@@ -113,10 +116,16 @@ fn any_order_of_answers_channel_and_kept_ones_tells_each_once() {
                 }
             }
             if dice.roll(12) == 0 && followed.begin_asking() {
-                let upto: Vec<Told> = all.iter().filter(|t| t.last() <= one.last()).cloned().collect();
+                let upto: Vec<Told> =
+                    all.iter().filter(|t| t.last() <= one.last()).cloned().collect();
                 let at = followed.at().unwrap();
                 let kept = upto.iter().filter(|t| t.last() > at.n).cloned().collect();
-                followed.repair(&room, at, Answer { epoch: one.epoch, n: one.last(), kept }, &ledger);
+                followed.repair(
+                    &room,
+                    at,
+                    Answer { epoch: one.epoch, n: one.last(), kept },
+                    &ledger,
+                );
                 followed.end_asking();
             }
         }
@@ -135,7 +144,10 @@ fn a_late_answer_of_an_earlier_epoch_changes_nothing() {
     followed.apply(&room, told(2, 9, 10, 1), &ledger);
     followed.apply(&room, told(1, 0, 9, 1), &ledger);
     followed.apply(&room, told(1, 0, 10, 1), &ledger);
-    assert!(!followed.repair(&room, at(1, 9), answer(1, 0, 10, vec![told(1, 0, 10, 1)]), &ledger), "it has to be asked again");
+    assert!(
+        !followed.repair(&room, at(1, 9), answer(1, 0, 10, vec![told(1, 0, 10, 1)]), &ledger),
+        "it has to be asked again"
+    );
     followed.apply(&room, told(2, 9, 11, 1), &ledger);
     assert_eq!((&*ledger.told.lock().unwrap(), *ledger.lost.lock().unwrap()), (&vec![10, 11], 0));
 }
@@ -160,9 +172,17 @@ fn more_than_is_kept_is_asked_for_again() {
     assert!(followed.begin_asking() && !followed.begin_asking(), "one asks");
     let asked = followed.ask().unwrap();
     followed.miss();
-    assert!(!followed.repair(&room, asked, answer(1, 0, 5, all[..5].to_vec()), &ledger), "some were thrown away after the question");
+    assert!(
+        !followed.repair(&room, asked, answer(1, 0, 5, all[..5].to_vec()), &ledger),
+        "some were thrown away after the question"
+    );
     let asked = followed.ask().unwrap();
-    assert!(followed.repair(&room, asked, answer(1, 0, 400, all[asked.n as usize..].to_vec()), &ledger));
+    assert!(followed.repair(
+        &room,
+        asked,
+        answer(1, 0, 400, all[asked.n as usize..].to_vec()),
+        &ledger
+    ));
     assert_eq!(*ledger.told.lock().unwrap(), (1..=400).collect::<Vec<_>>());
 }
 
@@ -209,24 +229,42 @@ fn what_waits_of_an_epoch_that_is_no_more_is_given_up() {
 fn overtaking_an_others_publication_is_no_reason_to_ask() {
     let (ledger, room) = (Ledger::default(), room());
     let followed = opened(at(1, 10), &ledger);
-    assert_eq!(followed.apply(&room, told(1, 0, 13, 1), &ledger), Step::Gap, "this node's own answer");
+    assert_eq!(
+        followed.apply(&room, told(1, 0, 13, 1), &ledger),
+        Step::Gap,
+        "this node's own answer"
+    );
     assert_eq!(followed.apply(&room, told(1, 0, 11, 1), &ledger), Step::Done);
     assert_eq!(followed.apply(&room, told(1, 0, 12, 1), &ledger), Step::Done);
     assert_eq!(*ledger.told.lock().unwrap(), [11, 12, 13]);
 }
 
-/// Up to the tenth place all is as it was told, by number; but Redis has lost some of it, and others were told there, which nobody here has heard.
+/// Up to the tenth place all is as it was told, by number; but Redis has lost some of it, and
+/// others were told there, which nobody here has heard.
 #[test]
 fn a_place_that_was_taken_twice_is_not_the_same() {
     let (ledger, room) = (Ledger::default(), room());
     let third = Epoch { name: 3, base: 10, from: 2 };
     let followed = opened(at(1, 10), &ledger);
     followed.apply(&room, told_in(third, 11, 1), &ledger);
-    assert_eq!((&*ledger.told.lock().unwrap(), *ledger.lost.lock().unwrap()), (&vec![11], 1), "told by the next publication");
+    assert_eq!(
+        (&*ledger.told.lock().unwrap(), *ledger.lost.lock().unwrap()),
+        (&vec![11], 1),
+        "told by the next publication"
+    );
 
     let asking = opened(at(1, 10), &ledger);
-    assert!(asking.repair(&room, asking.ask().unwrap(), Answer { epoch: third, n: 10, kept: vec![] }, &ledger));
-    assert_eq!((*ledger.lost.lock().unwrap(), asking.at()), (2, Some(At { epoch: 3, n: 10, taken: 2 })), "told by an answer");
+    assert!(asking.repair(
+        &room,
+        asking.ask().unwrap(),
+        Answer { epoch: third, n: 10, kept: vec![] },
+        &ledger
+    ));
+    assert_eq!(
+        (*ledger.lost.lock().unwrap(), asking.at()),
+        (2, Some(At { epoch: 3, n: 10, taken: 2 })),
+        "told by an answer"
+    );
     asking.apply(&room, told_in(third, 11, 1), &ledger);
     assert_eq!(*ledger.lost.lock().unwrap(), 2, "once");
 }
@@ -234,9 +272,14 @@ fn a_place_that_was_taken_twice_is_not_the_same() {
 #[test]
 fn epochs_in_which_nothing_was_told_lose_nothing() {
     let (ledger, room) = (Ledger::default(), room());
-    let (second, third) = (Epoch { name: 2, base: 10, from: 1 }, Epoch { name: 3, base: 10, from: 1 });
+    let (second, third) =
+        (Epoch { name: 2, base: 10, from: 1 }, Epoch { name: 3, base: 10, from: 1 });
     // One node has heard of the second, one has not, one has come later.
-    let (heard, deaf, late) = (opened(at(1, 10), &ledger), opened(at(1, 10), &ledger), opened(At::of(&second, 10), &ledger));
+    let (heard, deaf, late) = (
+        opened(at(1, 10), &ledger),
+        opened(at(1, 10), &ledger),
+        opened(At::of(&second, 10), &ledger),
+    );
     assert!(heard.repair(&room, at(1, 10), Answer { epoch: second, n: 10, kept: vec![] }, &ledger));
     for followed in [&heard, &deaf, &late] {
         followed.apply(&room, told_in(third, 11, 1), &ledger);

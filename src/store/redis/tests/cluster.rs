@@ -73,7 +73,12 @@ pub(super) fn short(keys: &Keys) -> Options {
 
 /// Cuts all connections that listen; those of other tests come back as well.
 fn cut_listeners(keys: &Keys) {
-    redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("pubsub").exec(&mut keys.connection()).unwrap();
+    redis::cmd("CLIENT")
+        .arg("KILL")
+        .arg("TYPE")
+        .arg("pubsub")
+        .exec(&mut keys.connection())
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,7 +91,16 @@ async fn two_nodes_tell_the_same_in_the_same_order() {
         let (broker, room) = (node.broker.clone(), room.clone());
         tokio::spawn(async move {
             for i in 0..200 {
-                publish(&broker, &room, [insert(&format!("{name}{i}")), update("x", &format!("{name}{i}")), ignore("-")]).await;
+                publish(
+                    &broker,
+                    &room,
+                    [
+                        insert(&format!("{name}{i}")),
+                        update("x", &format!("{name}{i}")),
+                        ignore("-"),
+                    ],
+                )
+                .await;
             }
         })
     };
@@ -95,9 +109,13 @@ async fn two_nodes_tell_the_same_in_the_same_order() {
     b.await.unwrap();
     let (first, second) = (one.hears(&room, 1200).await, two.hears(&room, 1200).await);
     assert_eq!(first, second);
-    let places: Vec<u64> = first.iter().map(|t| t.split(' ').next().unwrap().parse().unwrap()).collect();
+    let places: Vec<u64> =
+        first.iter().map(|t| t.split(' ').next().unwrap().parse().unwrap()).collect();
     assert_eq!(places, (1..=1200).collect::<Vec<_>>());
-    let told: Vec<_> = first.iter().filter_map(|t| t.split(' ').nth(2).filter(|_| t.contains(" insert ")).map(str::to_owned)).collect();
+    let told: Vec<_> = first
+        .iter()
+        .filter_map(|t| t.split(' ').nth(2).filter(|_| t.contains(" insert ")).map(str::to_owned))
+        .collect();
     assert_eq!(log(&one.broker, &room).await, told, "and the log has it in that order");
 }
 
@@ -125,7 +143,8 @@ async fn a_node_without_members_is_sent_nothing() {
     let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
     let listeners = || -> u64 {
         let channel = format!("{}room:{room}", one.store.channels);
-        let answer: (String, u64) = redis::cmd("PUBSUB").arg("NUMSUB").arg(channel).query(&mut keys.connection()).unwrap();
+        let answer: (String, u64) =
+            redis::cmd("PUBSUB").arg("NUMSUB").arg(channel).query(&mut keys.connection()).unwrap();
         answer.1
     };
     assert_eq!(listeners(), 0);
@@ -192,7 +211,10 @@ async fn a_second_session_on_another_node_evicts_the_first_and_takes_its_place()
     two.store.presence().enter(&room, &visitor(5, "ann")).await.unwrap();
     assert_eq!(one.hears(&room, 1).await, ["1 joined ann"], "nobody is told");
     let members = one.store.presence().members(&room).await.unwrap();
-    assert_eq!(members.iter().map(|m| (m.uid.as_str(), m.held)).collect::<Vec<_>>(), [("ann", false)]);
+    assert_eq!(
+        members.iter().map(|m| (m.uid.as_str(), m.held)).collect::<Vec<_>>(),
+        [("ann", false)]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +223,11 @@ async fn a_kick_that_was_missed_is_made_up_for() {
     let (one, two) = (Node::new(&keys).await, Node::new(&keys).await);
     claim(&one.store.presence(), "ann", 1).await;
     // As if it had been published while the connection was cut.
-    redis::cmd("SADD").arg(keys.key(&format!("ao:evicted:{}", one.store.node()))).arg(1).exec(&mut keys.connection()).unwrap();
+    redis::cmd("SADD")
+        .arg(keys.key(&format!("ao:evicted:{}", one.store.node())))
+        .arg(1)
+        .exec(&mut keys.connection())
+        .unwrap();
     cut_listeners(&keys);
     until("it is evicted", || one.witness.evicted().contains(&ConnectionId(1))).await;
     assert_eq!(two.witness.evicted(), []);
@@ -227,7 +253,8 @@ async fn limits_and_nodes_are_everybodys() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_dead_node_nothing_stays_and_its_rooms_are_told() {
     let keys = Keys::new();
-    let (one, two, room) = (Node::with(short(&keys)).await, Node::with(short(&keys)).await, room("class"));
+    let (one, two, room) =
+        (Node::with(short(&keys)).await, Node::with(short(&keys)).await, room("class"));
     one.attach(&room).await;
     two.attach(&room).await;
     one.enter(&room, 1, "ann").await;
@@ -242,7 +269,10 @@ async fn of_a_dead_node_nothing_stays_and_its_rooms_are_told() {
     let told = one.hears(&room, 250).await;
     assert!(told.iter().all(|t| t.contains(" gone pupil ")), "{told:?}");
     until("nothing of it is left", || !keys.all().iter().any(|key| key.contains(&*dead))).await;
-    assert_eq!(names(&one.store.presence().enter(&room, &hidden(3, "spy")).await.unwrap().others), ["ann"]);
+    assert_eq!(
+        names(&one.store.presence().enter(&room, &hidden(3, "spy")).await.unwrap().others),
+        ["ann"]
+    );
     assert_eq!(one.store.presence().online().await.unwrap().len(), 1);
     assert!(!keys.all().iter().any(|key| key.starts_with("ao:holds")), "{:?}", keys.all());
 }
@@ -250,16 +280,23 @@ async fn of_a_dead_node_nothing_stays_and_its_rooms_are_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_was_taken_for_dead_sends_its_clients_back_and_goes_on_under_another_name() {
     let keys = Keys::new();
-    let (one, two, room) = (Node::with(short(&keys)).await, Node::with(short(&keys)).await, room("class"));
+    let (one, two, room) =
+        (Node::with(short(&keys)).await, Node::with(short(&keys)).await, room("class"));
     two.attach(&room).await;
     one.enter(&room, 1, "ann").await;
     *one.witness.sessions.lock().unwrap() = vec![ConnectionId(1)];
     let name = one.store.node();
     redis::cmd("ZREM").arg(keys.key("ao:nodes")).arg(&*name).exec(&mut keys.connection()).unwrap();
-    assert!(one.store.presence().enter(&room, &visitor(9, "late")).await.is_err(), "nothing is added to what is dead");
+    assert!(
+        one.store.presence().enter(&room, &visitor(9, "late")).await.is_err(),
+        "nothing is added to what is dead"
+    );
     until("its clients come back", || one.witness.sent_back() == [ConnectionId(1)]).await;
     until("it has a new name", || one.store.node() != name).await;
-    assert!(one.store.presence().enter(&room, &visitor(1, "ann")).await.is_err(), "a join of then is none of the new name's");
+    assert!(
+        one.store.presence().enter(&room, &visitor(1, "ann")).await.is_err(),
+        "a join of then is none of the new name's"
+    );
     until("it is registered", || keys.all().contains(&"ao:nodes".to_owned())).await;
     let joined = async || one.store.presence().enter(&room, &visitor(10, "cat")).await.is_ok();
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -284,7 +321,10 @@ async fn what_a_kicked_connection_had_on_its_way_has_no_effect() {
     one.broker.publish(&room, [insert("from the kicked"), system].into()).await.unwrap();
     assert_eq!(two.hears(&room, 2).await, ["1 joined ann", "2 system 1"]);
     assert_eq!(log(&two.broker, &room).await, [""; 0]);
-    assert!(one.broker.publish(&room, [insert("from the kicked")].into()).await.is_err(), "nobody is told that it worked");
+    assert!(
+        one.broker.publish(&room, [insert("from the kicked")].into()).await.is_err(),
+        "nobody is told that it worked"
+    );
     one.store.presence().end(&uid("ann"), ConnectionId(7001)).await.unwrap();
     publish(&one.broker, &room, [insert("from another life")]).await;
     assert_eq!(two.hears(&room, 1).await, ["3 insert from another life"]);
@@ -294,7 +334,11 @@ async fn what_a_kicked_connection_had_on_its_way_has_no_effect() {
 async fn a_node_that_was_taken_for_dead_tells_nothing() {
     let keys = Keys::new();
     let (one, room) = (Node::new(&keys).await, room("class"));
-    redis::cmd("ZREM").arg(keys.key("ao:nodes")).arg(&*one.store.node()).exec(&mut keys.connection()).unwrap();
+    redis::cmd("ZREM")
+        .arg(keys.key("ao:nodes"))
+        .arg(&*one.store.node())
+        .exec(&mut keys.connection())
+        .unwrap();
     assert!(one.broker.publish(&room, [insert("from the gone")].into()).await.is_err());
     assert_eq!(log(&one.broker, &room).await, [""; 0]);
 }
@@ -310,7 +354,11 @@ async fn a_session_that_ends_without_joining_gives_its_holds_up() {
     two.store.presence().end(&uid("ann"), ConnectionId(5)).await.unwrap();
     assert_eq!(one.hears(&room, 2).await, ["1 joined ann", "2 gone ann"]);
     one.store.presence().end(&uid("ann"), ConnectionId(1)).await.unwrap();
-    assert!(!keys.all().iter().any(|key| key.starts_with("ao:holds") || key.starts_with("ao:members")), "{:?}", keys.all());
+    assert!(
+        !keys.all().iter().any(|key| key.starts_with("ao:holds") || key.starts_with("ao:members")),
+        "{:?}",
+        keys.all()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -320,11 +368,16 @@ async fn a_kick_that_a_node_has_not_heard_of_costs_the_successor_no_place() {
     two.attach(&room).await;
     one.enter(&room, 1, "ann").await;
     claim(&one.store.presence(), "ann", 2).await;
-    // The second session of the first node is kicked by one of the second node, and has not heard of it.
+    // The second session of the first node is kicked by one of the second node, and has not heard
+    // of it.
     claim(&two.store.presence(), "ann", 5).await;
     one.store.presence().release(&room, &uid("ann"), ConnectionId(2)).await.unwrap();
     one.store.presence().end(&uid("ann"), ConnectionId(2)).await.unwrap();
     two.store.presence().enter(&room, &visitor(5, "ann")).await.unwrap();
     publish(&two.broker, &room, [insert("on")]).await;
-    assert_eq!(two.hears(&room, 2).await, ["1 joined ann", "3 insert on"], "she was there all the time");
+    assert_eq!(
+        two.hears(&room, 2).await,
+        ["1 joined ann", "3 insert on"],
+        "she was there all the time"
+    );
 }

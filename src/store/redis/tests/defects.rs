@@ -1,4 +1,5 @@
-//! A defect of the server, as a sink that panics once: what must live lives on, and what was lost by it is told.
+//! A defect of the server, as a sink that panics once: what must live lives on, and what was lost
+//! by it is told.
 use std::{
     sync::{
         Arc, Mutex,
@@ -86,7 +87,8 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
 /// A node with a defect, and another one.
 async fn nodes(keys: &Keys) -> (Arc<Redis>, Arc<Clumsy>, Arc<Redis>) {
     let options = || Options { lease: Duration::from_millis(1500), ..keys.options() };
-    let (node, other) = (Redis::open(options()).await.unwrap(), Redis::open(options()).await.unwrap());
+    let (node, other) =
+        (Redis::open(options()).await.unwrap(), Redis::open(options()).await.unwrap());
     let clumsy = Arc::new(Clumsy::default());
     node.broker().start(clumsy.clone());
     (node, clumsy, other)
@@ -99,7 +101,11 @@ async fn listening_goes_on_after_a_panic() {
     node.broker().attach(&room).await.unwrap();
     let kick = |connection: u64| {
         let channel = format!("{}node:{}", node.channels, node.node());
-        redis::cmd("PUBLISH").arg(channel).arg(format!("evict {connection}")).exec(&mut keys.connection()).unwrap();
+        redis::cmd("PUBLISH")
+            .arg(channel)
+            .arg(format!("evict {connection}"))
+            .exec(&mut keys.connection())
+            .unwrap();
     };
     clumsy.breaks_at("evict");
     kick(1);

@@ -1,4 +1,5 @@
-//! What a node has to know within a second, whatever happens to the connection that listens: revocations, kicks, the switch of user authentication.
+//! What a node has to know within a second, whatever happens to the connection that listens:
+//! revocations, kicks, the switch of user authentication.
 use super::{
     super::expel,
     Keys,
@@ -18,10 +19,14 @@ async fn a_revoked_user_is_expelled_wherever_it_is() {
     let (one, two) = (Node::new(&keys).await, Node::new(&keys).await);
     claim(&one.store.presence(), "ann", 1).await;
     claim(&two.store.presence(), "ben", 1).await;
-    let ended = |node: &Node| Expelled::Ended { server: node.store.node().to_string(), connections: 1 };
+    let ended =
+        |node: &Node| Expelled::Ended { server: node.store.node().to_string(), connections: 1 };
     assert_eq!(expel(keys.options(), &uid("ann")).await.unwrap(), ended(&one));
     assert_eq!(expel(keys.options(), &uid("ben")).await.unwrap(), ended(&two));
-    assert_eq!((one.witness.expelled(), two.witness.expelled()), (vec![ConnectionId(1)], vec![ConnectionId(1)]));
+    assert_eq!(
+        (one.witness.expelled(), two.witness.expelled()),
+        (vec![ConnectionId(1)], vec![ConnectionId(1)])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,7 +36,11 @@ async fn what_was_published_to_a_deaf_node_is_found() {
     claim(&one.store.presence(), "ann", 1).await;
     claim(&one.store.presence(), "ben", 2).await;
     for (set, connection) in [("expelled", 1), ("evicted", 2)] {
-        redis::cmd("SADD").arg(keys.key(&format!("ao:{set}:{}", one.store.node()))).arg(connection).exec(&mut keys.connection()).unwrap();
+        redis::cmd("SADD")
+            .arg(keys.key(&format!("ao:{set}:{}", one.store.node())))
+            .arg(connection)
+            .exec(&mut keys.connection())
+            .unwrap();
     }
     until("it is expelled", || one.witness.expelled().contains(&ConnectionId(1))).await;
     until("it is evicted", || one.witness.evicted().contains(&ConnectionId(2))).await;
@@ -58,8 +67,14 @@ async fn nobody_signs_in_unchecked_where_users_must_authenticate() {
     let keys = Keys::new();
     let one = Node::new(&keys).await;
     // Another node has switched it on just now, and this one has not heard of it.
-    redis::cmd("SET").arg(keys.key("ao:user_auth")).arg("1 7").exec(&mut keys.connection()).unwrap();
-    let signs_in = async |checked| one.store.presence().claim(&uid("ann"), ConnectionId(1), &socket(1), checked).await.unwrap();
+    redis::cmd("SET")
+        .arg(keys.key("ao:user_auth"))
+        .arg("1 7")
+        .exec(&mut keys.connection())
+        .unwrap();
+    let signs_in = async |checked| {
+        one.store.presence().claim(&uid("ann"), ConnectionId(1), &socket(1), checked).await.unwrap()
+    };
     let Claim::CheckAgain(now) = signs_in(None).await else { panic!("it is let in") };
     assert_eq!(signs_in(Some(now)).await, Claim::Made(vec![]));
 }
@@ -76,14 +91,25 @@ async fn user_authentication_is_switched_everywhere_and_for_those_who_come_later
         node.broker.close().await;
     }
     let four = Node::with(short(&keys)).await;
-    until("with the last node it is forgotten", || four.witness.user_auth().last() == Some(&None)).await;
+    until("with the last node it is forgotten", || four.witness.user_auth().last() == Some(&None))
+        .await;
 }
 
 /// As if Redis had been out for longer than a lease: no lease is valid, and nobody has ended.
 fn end_all_leases(keys: &Keys) {
-    let nodes: Vec<String> = redis::cmd("ZRANGE").arg(keys.key("ao:nodes")).arg(0).arg(-1).query(&mut keys.connection()).unwrap();
+    let nodes: Vec<String> = redis::cmd("ZRANGE")
+        .arg(keys.key("ao:nodes"))
+        .arg(0)
+        .arg(-1)
+        .query(&mut keys.connection())
+        .unwrap();
     for node in nodes {
-        redis::cmd("ZADD").arg(keys.key("ao:nodes")).arg(1).arg(node).exec(&mut keys.connection()).unwrap();
+        redis::cmd("ZADD")
+            .arg(keys.key("ao:nodes"))
+            .arg(1)
+            .arg(node)
+            .exec(&mut keys.connection())
+            .unwrap();
     }
 }
 
@@ -96,14 +122,18 @@ async fn a_node_that_starts_after_an_outage_does_not_open_the_door() {
     let two = Node::new(&keys).await;
     until("the newcomer knows", || two.witness.user_auth().last() == Some(&Some(true))).await;
     one.store.beat_now.notify_one();
-    until("the one that was there is told", || one.witness.user_auth().last() == Some(&Some(true))).await;
+    until("the one that was there is told", || one.witness.user_auth().last() == Some(&Some(true)))
+        .await;
 
     // That users need not authenticate has to be said by somebody who is alive.
     one.store.cluster().force_user_auth(false).await.unwrap();
     until("the other is told", || two.witness.user_auth().last() == Some(&Some(false))).await;
     end_all_leases(&keys);
     let three = Node::new(&keys).await;
-    until("the newcomer does as it is configured", || three.witness.user_auth().last() == Some(&None)).await;
+    until("the newcomer does as it is configured", || {
+        three.witness.user_auth().last() == Some(&None)
+    })
+    .await;
     one.store.beat_now.notify_one();
     until("and so do the others", || one.witness.user_auth().last() == Some(&None)).await;
 }
@@ -113,7 +143,8 @@ async fn a_redis_that_has_forgotten_that_users_must_authenticate_is_told() {
     let keys = Keys::new();
     let one = Node::new(&keys).await;
     one.store.cluster().force_user_auth(false).await.unwrap();
-    let before: String = redis::cmd("GET").arg(keys.key("ao:user_auth")).query(&mut keys.connection()).unwrap();
+    let before: String =
+        redis::cmd("GET").arg(keys.key("ao:user_auth")).query(&mut keys.connection()).unwrap();
     one.store.cluster().force_user_auth(true).await.unwrap();
     one.witness.user_auth();
     let lost = [("SET", Some(&before)), ("DEL", None)];
@@ -123,11 +154,24 @@ async fn a_redis_that_has_forgotten_that_users_must_authenticate_is_told() {
         value.map(|value| forget.arg(value));
         forget.exec(&mut keys.connection()).unwrap();
         one.store.beat_now.notify_one();
-        let stored = || redis::cmd("GET").arg(keys.key("ao:user_auth")).query::<Option<String>>(&mut keys.connection()).unwrap();
+        let stored = || {
+            redis::cmd("GET")
+                .arg(keys.key("ao:user_auth"))
+                .query::<Option<String>>(&mut keys.connection())
+                .unwrap()
+        };
         until("it is told", || stored().is_some_and(|text| text.starts_with('1'))).await;
-        assert_eq!(stored().as_deref(), Some("1"), "as a build without serial numbers writes and reads it");
-        assert!(one.witness.user_auth().iter().all(|on| *on == Some(true)), "nobody was let in meanwhile");
+        assert_eq!(
+            stored().as_deref(),
+            Some("1"),
+            "as a build without serial numbers writes and reads it"
+        );
+        assert!(
+            one.witness.user_auth().iter().all(|on| *on == Some(true)),
+            "nobody was let in meanwhile"
+        );
         let two = Node::new(&keys).await;
-        until("those who come know it", || two.witness.user_auth().last() == Some(&Some(true))).await;
+        until("those who come know it", || two.witness.user_auth().last() == Some(&Some(true)))
+            .await;
     }
 }

@@ -33,7 +33,17 @@ async fn messages_are_where_the_original_has_them() {
     let keys = Keys::new();
     let broker = keys.node().await.broker();
     let room = room("class");
-    publish(&broker, &room, [insert(r#"{"a":1}"#), update("x", r#"{"b":2}"#), ignore(r#"{"c":3}"#), insert(r#"{"a":4}"#)]).await;
+    publish(
+        &broker,
+        &room,
+        [
+            insert(r#"{"a":1}"#),
+            update("x", r#"{"b":2}"#),
+            ignore(r#"{"c":3}"#),
+            insert(r#"{"a":4}"#),
+        ],
+    )
+    .await;
     let mut redis = keys.connection();
     let log: Vec<String> = redis.lrange(keys.key(&format!("msg_{room}_insert")), 0, -1).unwrap();
     assert_eq!(log.len(), 2);
@@ -41,10 +51,15 @@ async fn messages_are_where_the_original_has_them() {
     assert_eq!(first["data"], entry(r#"{"a":1}"#));
     assert!(first["ts"].as_u64().unwrap() > 1_600_000_000);
     assert_eq!(first.as_object().unwrap().len(), 2, "{first}");
-    let updates: HashMap<String, String> = redis.hgetall(keys.key(&format!("msg_{room}_update"))).unwrap();
+    let updates: HashMap<String, String> =
+        redis.hgetall(keys.key(&format!("msg_{room}_update"))).unwrap();
     let update = entry(&updates["x"]);
     assert_eq!((&update["data"], &update["n"]), (&entry(r#"{"b":2}"#), &entry("2")));
-    assert!(!keys.all().iter().any(|k| k.contains("_backup") || k.contains("_ignore")), "{:?}", keys.all());
+    assert!(
+        !keys.all().iter().any(|k| k.contains("_backup") || k.contains("_ignore")),
+        "{:?}",
+        keys.all()
+    );
 }
 
 #[tokio::test]
@@ -55,10 +70,14 @@ async fn backups_are_kept_where_they_are_asked_for() {
     publish(&broker, &room, [update("x", "1"), update("x", "2"), ignore("3")]).await;
     let mut redis = keys.connection();
     let lists = |redis: &mut redis::Connection, name: &str| -> Vec<u64> {
-        let list: Vec<String> = redis.lrange(keys.key(&format!("msg_{room}_{name}")), 0, -1).unwrap();
+        let list: Vec<String> =
+            redis.lrange(keys.key(&format!("msg_{room}_{name}")), 0, -1).unwrap();
         list.iter().map(|e| entry(e)["data"].as_u64().unwrap()).collect()
     };
-    assert_eq!((lists(&mut redis, "update_backup"), lists(&mut redis, "ignore")), (vec![1, 2], vec![3]));
+    assert_eq!(
+        (lists(&mut redis, "update_backup"), lists(&mut redis, "ignore")),
+        (vec![1, 2], vec![3])
+    );
     broker.clear(&room).await.unwrap();
     assert_eq!((lists(&mut redis, "update_backup"), lists(&mut redis, "ignore")), (vec![], vec![]));
 }
@@ -70,17 +89,26 @@ async fn what_the_original_wrote_is_read_and_what_is_no_json_is_counted() {
     let room = room("old class");
     let mut redis = keys.connection();
     let log = keys.key(&format!("msg_{room}_insert"));
-    for text in
-        [r#"{"data":{"1":"a"},"ts":1500000000}"#, "by hand", r#"{"ts":1}"#, r#"{ "more": [1], "ts": "7", "data": "text" }"#, "\u{0}"]
-    {
+    for text in [
+        r#"{"data":{"1":"a"},"ts":1500000000}"#,
+        "by hand",
+        r#"{"ts":1}"#,
+        r#"{ "more": [1], "ts": "7", "data": "text" }"#,
+        "\u{0}",
+    ] {
         let _: () = redis.rpush(&log, text).unwrap();
     }
     let updates = keys.key(&format!("msg_{room}_update"));
-    for (id, text) in [("late", r#"{"data":1,"ts":9}"#), ("early", r#"{"data":2,"ts":8}"#), ("broken", "{")] {
+    for (id, text) in
+        [("late", r#"{"data":1,"ts":9}"#), ("early", r#"{"data":2,"ts":8}"#), ("broken", "{")]
+    {
         let _: () = redis.hset(&updates, id, text).unwrap();
     }
     let page = broker.page(&room, 0, PAGE).await.unwrap();
-    let stored = |body: Option<&'static str>, unix| Stored { body: body.map(|b| Bytes::from_static(b.as_bytes())), unix };
+    let stored = |body: Option<&'static str>, unix| Stored {
+        body: body.map(|b| Bytes::from_static(b.as_bytes())),
+        unix,
+    };
     assert_eq!(
         (page.entries, page.log_length),
         (
@@ -95,9 +123,15 @@ async fn what_the_original_wrote_is_read_and_what_is_no_json_is_counted() {
         )
     );
     publish(&broker, &room, [update("new", "3")]).await;
-    let Updates::All(found) = broker.updates(&room, usize::MAX).await.unwrap() else { panic!("more than everything") };
+    let Updates::All(found) = broker.updates(&room, usize::MAX).await.unwrap() else {
+        panic!("more than everything")
+    };
     let found: Vec<_> = found.into_iter().map(|s| s.body).collect();
-    assert_eq!(found, [None, Some("2"), Some("1"), Some("3")].map(|b| b.map(|b| Bytes::from_static(b.as_bytes()))));
+    assert_eq!(
+        found,
+        [None, Some("2"), Some("1"), Some("3")]
+            .map(|b| b.map(|b| Bytes::from_static(b.as_bytes())))
+    );
 }
 
 #[tokio::test]
@@ -112,7 +146,8 @@ async fn the_order_of_updates_outlives_clocks_and_counters() {
         let text = format!(r#"{{"data":{body},"ts":{unix},"n":{n}}}"#);
         let _: () = redis.hset(keys.key(&format!("msg_{back}_update")), id, text).unwrap();
     }
-    let _: () = redis.hset(keys.key(&format!("msg_{back}_update")), "o", r#"{"data":3,"ts":101}"#).unwrap();
+    let _: () =
+        redis.hset(keys.key(&format!("msg_{back}_update")), "o", r#"{"data":3,"ts":101}"#).unwrap();
     assert_eq!(updates(&broker, &back).await, ["1", "2", "3", "4", "5"]);
     publish(&broker, &back, [update("a", "6")]).await;
     assert_eq!(updates(&broker, &back).await, ["1", "3", "4", "5", "6"]);
@@ -137,13 +172,20 @@ async fn a_key_of_another_type_refuses_the_batch_as_a_whole_and_harms_no_other_r
     assert!(matches!(broker.updates(&bad, 0).await, Err(StoreError::Unavailable(_))));
     publish(&broker, &bad, [insert("3")]).await;
     publish(&broker, &good, [insert("4"), update("x", "5")]).await;
-    assert_eq!((log(&broker, &bad).await, log(&broker, &good).await), (vec!["3".into()], vec!["4".into()]));
+    assert_eq!(
+        (log(&broker, &bad).await, log(&broker, &good).await),
+        (vec!["3".into()], vec!["4".into()])
+    );
     for key in ["ao:seq", "ao:replay"] {
         let odd = room("odd");
         let _: () = redis.set(keys.key(&format!("{key}:{odd}")), "a text").unwrap();
         let refused = broker.publish(&odd, [insert("1"), update("x", "2")].into()).await;
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{key}: {refused:?}");
-        assert_eq!((log(&broker, &odd).await.len(), updates(&broker, &odd).await.len()), (0, 0), "{key}");
+        assert_eq!(
+            (log(&broker, &odd).await.len(), updates(&broker, &odd).await.len()),
+            (0, 0),
+            "{key}"
+        );
     }
 }
 
@@ -165,12 +207,20 @@ async fn a_batch_that_is_sent_again_is_not_applied_again() {
             .number(9)
             .number(9);
         let arguments = arguments.text(&batch.kinds).bodies(batch.parts.clone());
-        node.client.run(&live, super::super::Script::Publish, &arguments, node.deadline()).await.unwrap()
+        node.client
+            .run(&live, super::super::Script::Publish, &arguments, node.deadline())
+            .await
+            .unwrap()
     };
     let first = send(5).await;
     assert_eq!(send(5).await, first, "the same answer");
     // Redis has started again between the two, and has what it had.
-    redis::cmd("HSET").arg(keys.key(&format!("ao:seq:{room}"))).arg("run").arg("another").exec(&mut keys.connection()).unwrap();
+    redis::cmd("HSET")
+        .arg(keys.key(&format!("ao:seq:{room}")))
+        .arg("run")
+        .arg("another")
+        .exec(&mut keys.connection())
+        .unwrap();
     send(5).await;
     assert_eq!(log(&broker, &room).await, ["once"]);
     assert_ne!(send(6).await, first);
@@ -224,7 +274,8 @@ async fn batches_are_remembered_no_longer_than_they_may_be_sent_again() {
         publish(&node.broker(), room, [insert("1")]).await;
     }
     publish(&node.broker(), &elsewhere, [insert("1")]).await;
-    until("it is forgotten where nobody of this node is", || remembered(&keys, &name).len() == 2).await;
+    until("it is forgotten where nobody of this node is", || remembered(&keys, &name).len() == 2)
+        .await;
 
     // A room that is left is forgotten, but not what is sent there by who has come again meanwhile.
     let below = node.batches.load(std::sync::atomic::Ordering::Relaxed);
@@ -236,18 +287,26 @@ async fn batches_are_remembered_no_longer_than_they_may_be_sent_again() {
     publish(&node.broker(), &left, [insert("2")]).await;
     node.ended.cancel();
     let gone = async {
-        while !remembered(&keys, &name).is_empty() || keys.all().iter().any(|key| key.contains(&*name)) {
+        while !remembered(&keys, &name).is_empty()
+            || keys.all().iter().any(|key| key.contains(&*name))
+        {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(60), gone).await.expect("what a dead node had sent is forgotten");
+    tokio::time::timeout(std::time::Duration::from_secs(60), gone)
+        .await
+        .expect("what a dead node had sent is forgotten");
     // One that ends in order forgets by itself.
     other.broker().attach(&used).await.unwrap();
     publish(&other.broker(), &used, [insert("3")]).await;
     assert_eq!(remembered(&keys, &other.node()).len(), 1);
     other.broker().close().await;
     assert_eq!(remembered(&keys, &other.node()).len(), 0);
-    assert!(!keys.all().contains(&"ao:dead".to_owned()), "there is nothing to reap: {:?}", keys.all());
+    assert!(
+        !keys.all().contains(&"ao:dead".to_owned()),
+        "there is nothing to reap: {:?}",
+        keys.all()
+    );
 }
 
 #[tokio::test]
@@ -258,7 +317,8 @@ async fn nothing_is_done_after_the_caller_gave_up() {
     let live = node.client.live().unwrap();
     let batch = super::super::wire::Batch::encode(&[insert("late")]);
     let past = node.client.redis_ms(tokio::time::Instant::now()) - 1000;
-    let arguments = super::super::Arguments::new(&keys.prefix, &node.channels, &node.node(), &live.run, past);
+    let arguments =
+        super::super::Arguments::new(&keys.prefix, &node.channels, &node.node(), &live.run, past);
     let arguments = arguments
         .text(room.as_str())
         .number(1)
@@ -269,7 +329,8 @@ async fn nothing_is_done_after_the_caller_gave_up() {
         .number(9)
         .text(&batch.kinds)
         .bodies(batch.parts.clone());
-    let answer = node.client.run(&live, super::super::Script::Publish, &arguments, node.deadline()).await;
+    let answer =
+        node.client.run(&live, super::super::Script::Publish, &arguments, node.deadline()).await;
     assert!(matches!(answer, Err(super::super::Failure::Expired)), "{answer:?}");
     assert_eq!(log(&node.broker(), &room).await, [""; 0]);
 }
@@ -317,7 +378,8 @@ async fn of_a_room_that_everybody_has_left_only_its_messages_stay() {
 async fn an_unused_room_is_deleted_where_that_is_asked_for_and_a_used_one_is_not() {
     let keys = Keys::new();
     let hour = Some(std::time::Duration::from_secs(3600));
-    let node: Arc<Redis> = Redis::open(Options { room_expiry: hour, ..keys.options() }).await.unwrap();
+    let node: Arc<Redis> =
+        Redis::open(Options { room_expiry: hour, ..keys.options() }).await.unwrap();
     let (broker, presence, room) = (node.broker(), node.presence(), room("class"));
     let log = keys.key(&format!("msg_{room}_insert"));
     let mut redis = keys.connection();
@@ -337,14 +399,20 @@ async fn what_was_told_since_a_room_was_left_is_not_forgotten() {
     let keys = Keys::new();
     let (one, room) = (Node::new(&keys).await, room("class"));
     let field = format!("b:{}", one.store.node());
-    let known =
-        || redis::cmd("HEXISTS").arg(keys.key(&format!("ao:seq:{room}"))).arg(&field).query::<bool>(&mut keys.connection()).unwrap();
+    let known = || {
+        redis::cmd("HEXISTS")
+            .arg(keys.key(&format!("ao:seq:{room}")))
+            .arg(&field)
+            .query::<bool>(&mut keys.connection())
+            .unwrap()
+    };
     one.attach(&room).await;
     publish(&one.broker, &room, [insert("first")]).await;
     let upto = one.store.batches.load(SeqCst);
     one.broker.detach(&room);
     one.store.unfollow(&room).await;
-    // It is followed again before its past is forgotten: should the answer be lost, this is sent once more.
+    // It is followed again before its past is forgotten: should the answer be lost, this is sent
+    // once more.
     one.attach(&room).await;
     publish(&one.broker, &room, [insert("second")]).await;
     one.store.forget(vec![room.clone()], upto).await;
@@ -358,20 +426,37 @@ async fn what_was_told_since_a_room_was_left_is_not_forgotten() {
 async fn what_others_wrote_counts_towards_the_bound_of_updates() {
     let keys = Keys::new();
     let options = || Options { updates: UpdateLimit { entries: 4, bytes: 1000 }, ..keys.options() };
-    let (one, other) = (Redis::open(options()).await.unwrap().broker(), Redis::open(options()).await.unwrap().broker());
+    let (one, other) = (
+        Redis::open(options()).await.unwrap().broker(),
+        Redis::open(options()).await.unwrap().broker(),
+    );
     let room = room("board");
     let (mut redis, hash) = (keys.connection(), keys.key(&format!("msg_{room}_update")));
     for id in ["a", "b", "c"] {
         let _: () = redis.hset(&hash, id, r#"{"data":{"1":"x"},"ts":1500000000}"#).unwrap();
     }
     assert_eq!(one.publish(&room, [update("d", "1"), update("e", "2")].into()).await.unwrap(), [1]);
-    assert_eq!(other.publish(&room, [update("e", "2"), update("a", "1")].into()).await.unwrap(), [0], "it is the room's, not a node's");
+    assert_eq!(
+        other.publish(&room, [update("e", "2"), update("a", "1")].into()).await.unwrap(),
+        [0],
+        "it is the room's, not a node's"
+    );
     let _: () = redis.hdel(&hash, &["a", "b"]).unwrap();
     publish(&other, &room, [update("e", "2")]).await;
     let long = format!(r#"{{"data":"{}","ts":1500000000}}"#, "x".repeat(2000));
     let _: () = redis.hset(&hash, "long", &long).unwrap();
-    assert_eq!(one.publish(&room, [update("e", "longer"), update("d", "3")].into()).await.unwrap(), [0], "above the bound nothing grows");
-    assert_eq!(one.publish(&room, [update("long", &"y".repeat(2000)), update("f", "")].into()).await.unwrap(), [1], "as long as it was");
+    assert_eq!(
+        one.publish(&room, [update("e", "longer"), update("d", "3")].into()).await.unwrap(),
+        [0],
+        "above the bound nothing grows"
+    );
+    assert_eq!(
+        one.publish(&room, [update("long", &"y".repeat(2000)), update("f", "")].into())
+            .await
+            .unwrap(),
+        [1],
+        "as long as it was"
+    );
     publish(&one, &room, [update("long", "short")]).await;
     publish(&one, &room, [update("e", "longer")]).await;
     assert_eq!(updates(&one, &room).await.len(), 4);

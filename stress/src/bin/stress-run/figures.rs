@@ -1,12 +1,13 @@
-//! What the runs come to: one value for each run, their median and spread, and whether that is enough.
+//! What the runs come to: one value for each run, their median and spread, and whether that is
+//! enough.
 
 use serde_json::Value;
 
 /// The load generator's reports of one run, by side; a side's is the array of its steps' reports.
 pub type Reports = [(&'static str, Value)];
 
-/// How one run's value is read from its reports. Pointers are JSON pointers into a side's array of reports, or, where all steps
-/// count, into each report.
+/// How one run's value is read from its reports. Pointers are JSON pointers into a side's array of
+/// reports, or, where all steps count, into each report.
 pub enum Measure {
     Ratio { above: (&'static str, &'static str), below: (&'static str, &'static str) },
     Value { side: &'static str, pointer: &'static str },
@@ -26,13 +27,20 @@ impl Measure {
 
     /// None if the run has no such figure.
     pub fn of(&self, reports: &Reports) -> Option<f64> {
-        let all = |side: &str| reports.iter().find(|(name, _)| *name == side).map(|(_, steps)| steps);
+        let all =
+            |side: &str| reports.iter().find(|(name, _)| *name == side).map(|(_, steps)| steps);
         let at = |(side, pointer): (&str, &str)| all(side)?.pointer(pointer)?.as_f64();
         match *self {
-            Measure::Ratio { above, below } => Some(at(above)? / at(below).filter(|below| *below > 0.0)?),
+            Measure::Ratio { above, below } => {
+                Some(at(above)? / at(below).filter(|below| *below > 0.0)?)
+            }
             Measure::Value { side, pointer } => at((side, pointer)),
-            Measure::Sum { side, pointer } => all(side)?.as_array()?.iter().map(|step| step.pointer(pointer)?.as_f64()).sum(),
-            Measure::Last { side, pointer } => all(side)?.as_array()?.last()?.pointer(pointer)?.as_f64(),
+            Measure::Sum { side, pointer } => {
+                all(side)?.as_array()?.iter().map(|step| step.pointer(pointer)?.as_f64()).sum()
+            }
+            Measure::Last { side, pointer } => {
+                all(side)?.as_array()?.last()?.pointer(pointer)?.as_f64()
+            }
         }
     }
 
@@ -144,12 +152,16 @@ mod tests {
     fn the_median_lies_in_the_middle_of_the_spread() {
         assert_eq!(Spread::of(&[]), None);
         assert_eq!(Spread::of(&[3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
-        assert_eq!(Spread::of(&[4.0, 1.0, 2.0, 3.0]), Some(Spread { median: 2.5, min: 1.0, max: 4.0 }));
+        assert_eq!(
+            Spread::of(&[4.0, 1.0, 2.0, 3.0]),
+            Some(Spread { median: 2.5, min: 1.0, max: 4.0 })
+        );
     }
 
     #[test]
     fn figures_are_read_from_the_reports_of_all_sides() {
-        let reports = [("a", json!([{ "x": 1 }, { "x": 4 }])), ("b", json!([{ "x": 8, "zero": 0 }]))];
+        let reports =
+            [("a", json!([{ "x": 1 }, { "x": 4 }])), ("b", json!([{ "x": 8, "zero": 0 }]))];
         let of = |m: Measure| m.of(&reports);
         assert_eq!(of(Measure::ratio("a", "b", "/0/x")), Some(0.125));
         assert_eq!(of(Measure::Ratio { above: ("a", "/1/x"), below: ("b", "/0/x") }), Some(0.5));
@@ -164,10 +176,19 @@ mod tests {
     #[test]
     fn a_median_reaches_the_goal_the_must_or_nothing() {
         let less = Figure::new("", Measure::value("a", "")).at_most(0.4).goal(0.15);
-        assert_eq!([0.15, 0.4, 0.41].map(|x| less.verdict(x)), [Verdict::Goal, Verdict::Must, Verdict::Missed].map(Some));
+        assert_eq!(
+            [0.15, 0.4, 0.41].map(|x| less.verdict(x)),
+            [Verdict::Goal, Verdict::Must, Verdict::Missed].map(Some)
+        );
         let more = Figure::new("", Measure::value("a", "")).at_least(1.6).goal(1.9);
-        assert_eq!([1.9, 1.6, 1.5].map(|x| more.verdict(x)), [Verdict::Goal, Verdict::Must, Verdict::Missed].map(Some));
-        assert_eq!(Figure::new("", Measure::value("a", "")).goal(10.0).verdict(11.0), Some(Verdict::Towards));
+        assert_eq!(
+            [1.9, 1.6, 1.5].map(|x| more.verdict(x)),
+            [Verdict::Goal, Verdict::Must, Verdict::Missed].map(Some)
+        );
+        assert_eq!(
+            Figure::new("", Measure::value("a", "")).goal(10.0).verdict(11.0),
+            Some(Verdict::Towards)
+        );
         assert_eq!(Figure::new("", Measure::value("a", "")).verdict(1.0), None);
     }
 }

@@ -14,7 +14,11 @@ fn line(file: &str, key: &str) -> Option<String> {
 
 pub async fn facts(bench: &Bench) -> Value {
     let read = |file| fs::read_to_string(file).unwrap_or_default().trim().to_owned();
-    let cores = fs::read_to_string("/proc/cpuinfo").unwrap_or_default().lines().filter(|l| l.starts_with("processor")).count();
+    let cores = fs::read_to_string("/proc/cpuinfo")
+        .unwrap_or_default()
+        .lines()
+        .filter(|l| l.starts_with("processor"))
+        .count();
     let commit = ask("git", &["rev-parse", "--short=12", "HEAD"]).await;
     let changed = ask("git", &["--no-optional-locks", "status", "--porcelain"]).await;
     json!({

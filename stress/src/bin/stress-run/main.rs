@@ -1,5 +1,6 @@
-//! Measures the server beside its peers and says what came of it: every scenario of `plan.rs` in turns A B A B …, as a table, as
-//! JSON and as a page. Started by `stress/run`, which builds everything first.
+//! Measures the server beside its peers and says what came of it: every scenario of `plan.rs` in
+//! turns A B A B …, as a table, as JSON and as a page. Started by `stress/run`, which builds
+//! everything first.
 
 #![allow(clippy::disallowed_methods)] // it measures real time
 
@@ -45,13 +46,18 @@ struct Cli {
 }
 
 fn chosen(only: &[String], name: &str) -> bool {
-    only.is_empty() || only.iter().any(|o| o.strip_suffix('*').map_or(o == name, |prefix| name.starts_with(prefix)))
+    only.is_empty()
+        || only
+            .iter()
+            .any(|o| o.strip_suffix('*').map_or(o == name, |prefix| name.starts_with(prefix)))
 }
 
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     let mut scenarios = plan::all(cli.quick);
-    if let Some(unknown) = cli.only.iter().find(|o| !scenarios.iter().any(|s| chosen(std::slice::from_ref(o), s.name))) {
+    if let Some(unknown) =
+        cli.only.iter().find(|o| !scenarios.iter().any(|s| chosen(std::slice::from_ref(o), s.name)))
+    {
         bail!("--only {unknown}: no such scenario; --list names them");
     }
     scenarios.retain(|s| chosen(&cli.only, s.name));
@@ -67,18 +73,28 @@ fn main() -> Result<ExitCode> {
     // With a third core the generator does not share one with a server on two.
     let bench = Bench { binaries, home: cli.home, generator_core: if cores > 2 { 2 } else { 1 } };
     let runs = if cli.quick { 1 } else { cli.runs };
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(bench, scenarios, runs, cli.quick))
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(measure(bench, scenarios, runs, cli.quick))
 }
 
-async fn measure(bench: Bench, scenarios: Vec<plan::Scenario>, runs: u32, quick: bool) -> Result<ExitCode> {
+async fn measure(
+    bench: Bench,
+    scenarios: Vec<plan::Scenario>,
+    runs: u32,
+    quick: bool,
+) -> Result<ExitCode> {
     let mut session = Session::new(bench, runs, quick).await?;
-    let mut interrupts = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+    let mut interrupts =
+        [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
     let [interrupt, terminate, hangup] = &mut interrupts;
     let (interrupt, terminate, hangup) = match (interrupt, terminate, hangup) {
         (Ok(i), Ok(t), Ok(h)) => (i, t, h),
         _ => bail!("cannot listen for signals"),
     };
-    // To drop the measuring is to kill what it has started; what was measured before is reported all the same.
+    // To drop the measuring is to kill what it has started; what was measured before is reported
+    // all the same.
     let complete = select! {
         outcome = session.measure(&scenarios) => outcome.map(|()| true)?,
         _ = interrupt.recv() => false,

@@ -85,7 +85,9 @@ fn overview(rows: &[&Row]) -> Markup {
     const LEFT: f64 = 400.0;
     const WIDTH: f64 = 440.0;
     const LINE: f64 = 22.0;
-    let shown: Vec<(&Row, f64, f64)> = (rows.iter()).filter_map(|r| Some((*r, r.must.filter(|m| *m > 0.0)?, r.spread?.median))).collect();
+    let shown: Vec<(&Row, f64, f64)> = (rows.iter())
+        .filter_map(|r| Some((*r, r.must.filter(|m| *m > 0.0)?, r.spread?.median)))
+        .collect();
     let height = shown.len() as f64 * LINE + 24.0;
     let x = |share: f64| LEFT + WIDTH * place(share);
     html! {
@@ -129,8 +131,13 @@ fn dots(row: &Row) -> Markup {
 }
 
 fn table(rows: &[&Row]) -> Markup {
-    let sign =
-        |r: &Row, b: Option<f64>| if b.is_some() { format!("{} {}", if r.more { "≥" } else { "≤" }, bound(b)) } else { String::new() };
+    let sign = |r: &Row, b: Option<f64>| {
+        if b.is_some() {
+            format!("{} {}", if r.more { "≥" } else { "≤" }, bound(b))
+        } else {
+            String::new()
+        }
+    };
     html! {
         div.wide {
             table {

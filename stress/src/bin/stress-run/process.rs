@@ -1,5 +1,5 @@
-//! The processes that a run consists of. Each is ended by its own pid and bounded in time, and none outlives this program: whoever
-//! is dropped is killed.
+//! The processes that a run consists of. Each is ended by its own pid and bounded in time, and none
+//! outlives this program: whoever is dropped is killed.
 
 use std::{
     env,
@@ -20,7 +20,8 @@ use crate::plan::Server;
 
 const START: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(15);
-/// One step of the load generator: it gives up by itself, and is killed a while later if it does not.
+/// One step of the load generator: it gives up by itself, and is killed a while later if it does
+/// not.
 const STEP_S: u64 = 600;
 const STEP: Duration = Duration::from_secs(STEP_S + 30);
 
@@ -47,13 +48,16 @@ impl Bench {
         let mut command = Command::new("taskset");
         command.args(["-c", cores]).arg(program).stdin(Stdio::null()).kill_on_drop(true);
         // Whatever is set for another server of the user's must not change what is measured.
-        env::vars_os().filter(|(k, _)| k.to_string_lossy().starts_with("AO_")).for_each(|(k, _)| {
-            command.env_remove(k);
-        });
+        env::vars_os().filter(|(k, _)| k.to_string_lossy().starts_with("AO_")).for_each(
+            |(k, _)| {
+                command.env_remove(k);
+            },
+        );
         command
     }
 
-    /// Starts a server in `folder`, which keeps its store, and waits for the address that it prints.
+    /// Starts a server in `folder`, which keeps its store, and waits for the address that it
+    /// prints.
     pub async fn start(&self, server: Server, cores: usize, folder: &Path) -> Result<Running> {
         let allowed = (0..cores).map(|c| c.to_string()).collect::<Vec<_>>().join(",");
         let mut command = match server {
@@ -66,8 +70,13 @@ impl Bench {
                 for listener in ["WEBSOCKET", "API", "DEMO"] {
                     command.env(format!("AO_{listener}__LISTEN"), "127.0.0.1:0");
                 }
-                command.env("AO_AUTH__IGNORE", "true").env("AO_AUTH__RATE_LIMIT", "off").env("AO_LOG", "warn");
-                command.env("AO_STORE__PATH", folder.join("data")).env("AO_RUNTIME__WORKERS", cores.to_string());
+                command
+                    .env("AO_AUTH__IGNORE", "true")
+                    .env("AO_AUTH__RATE_LIMIT", "off")
+                    .env("AO_LOG", "warn");
+                command
+                    .env("AO_STORE__PATH", folder.join("data"))
+                    .env("AO_RUNTIME__WORKERS", cores.to_string());
             }
             Server::Node => {
                 command.arg(self.home.join("peers/node/server.js")).env_remove("REDIS_URL");
@@ -76,12 +85,16 @@ impl Bench {
         }
         let log = folder.join("log");
         command.stderr(std::fs::File::create(&log)?).stdout(Stdio::piped());
-        let mut child = command.spawn().with_context(|| format!("starting {server:?} with taskset"))?;
+        let mut child =
+            command.spawn().with_context(|| format!("starting {server:?} with taskset"))?;
         let pid = child.id().context("it ended at once")?;
         let mut lines = BufReader::new(child.stdout.take().context("no standard output")?).lines();
         let address = async {
             while let Some(line) = lines.next_line().await? {
-                if let Some(address) = line.strip_prefix("websocket").and_then(|rest| rest.trim().strip_prefix("http://")) {
+                if let Some(address) = line
+                    .strip_prefix("websocket")
+                    .and_then(|rest| rest.trim().strip_prefix("http://"))
+                {
                     return Ok(address.trim_end_matches('/').to_owned());
                 }
             }
@@ -96,14 +109,41 @@ impl Bench {
     }
 
     /// Runs the load generator once and returns its report.
-    pub async fn step(&self, server: &Running, label: &str, run_id: &str, args: &[String]) -> Result<Value> {
+    pub async fn step(
+        &self,
+        server: &Running,
+        label: &str,
+        run_id: &str,
+        args: &[String],
+    ) -> Result<Value> {
         let core = self.generator_core.to_string();
         let mut command = self.command(&core, &self.binaries.join("stress"));
-        command.args(["--url", &format!("ws://{}", server.address), "--eio", "4", "--pin", &core, "--label", label]);
-        command.args(["--server-pid", &server.pid.to_string(), "--run-id", run_id, "--time-limit", &STEP_S.to_string()]);
+        command.args([
+            "--url",
+            &format!("ws://{}", server.address),
+            "--eio",
+            "4",
+            "--pin",
+            &core,
+            "--label",
+            label,
+        ]);
+        command.args([
+            "--server-pid",
+            &server.pid.to_string(),
+            "--run-id",
+            run_id,
+            "--time-limit",
+            &STEP_S.to_string(),
+        ]);
         // Errors are an everyday thing there: no time is to be spent on their backtraces.
-        command.args(args).env("RUST_LIB_BACKTRACE", "0").stdout(Stdio::piped()).stderr(Stdio::piped());
-        let output = timeout(STEP, command.output()).await.context("the load generator does not end")??;
+        command
+            .args(args)
+            .env("RUST_LIB_BACKTRACE", "0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let output =
+            timeout(STEP, command.output()).await.context("the load generator does not end")??;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             let last = said.lines().last().unwrap_or("it says nothing");
@@ -136,7 +176,12 @@ fn tail(log: &Path) -> String {
 /// The first line that a program prints; empty if it cannot be run.
 pub async fn ask(program: impl AsRef<Path>, args: &[&str]) -> String {
     let mut command = Command::new(program.as_ref());
-    command.args(args).stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
     let answer = async {
         let mut child = command.spawn()?;
         let mut text = String::new();
@@ -146,6 +191,10 @@ pub async fn ask(program: impl AsRef<Path>, args: &[&str]) -> String {
         child.wait().await?;
         Ok::<_, std::io::Error>(text)
     };
-    let text = timeout(Duration::from_secs(10), answer).await.ok().and_then(Result::ok).unwrap_or_default();
+    let text = timeout(Duration::from_secs(10), answer)
+        .await
+        .ok()
+        .and_then(Result::ok)
+        .unwrap_or_default();
     text.lines().next().unwrap_or_default().trim().to_owned()
 }

@@ -38,13 +38,22 @@ impl Report {
         let mut rows = Vec::new();
         for scenario in scenarios {
             let paired: Vec<Vec<(&str, Value)>> = (0..runs)
-                .map(|no| done.iter().filter(|r| r.scenario == scenario.name && r.no == no).map(|r| (r.side, r.steps.clone())).collect())
+                .map(|no| {
+                    done.iter()
+                        .filter(|r| r.scenario == scenario.name && r.no == no)
+                        .map(|r| (r.side, r.steps.clone()))
+                        .collect()
+                })
                 .filter(|sides: &Vec<_>| !sides.is_empty())
                 .collect();
             for figure in &scenario.figures {
-                let values: Vec<f64> = paired.iter().filter_map(|run| figure.measure.of(run)).collect();
-                let parts: Vec<(f64, f64)> = paired.iter().filter_map(|run| figure.measure.parts(run)).collect();
-                let median = |part: fn(&(f64, f64)) -> f64| Spread::of(&parts.iter().map(part).collect::<Vec<_>>()).map(|s| s.median);
+                let values: Vec<f64> =
+                    paired.iter().filter_map(|run| figure.measure.of(run)).collect();
+                let parts: Vec<(f64, f64)> =
+                    paired.iter().filter_map(|run| figure.measure.parts(run)).collect();
+                let median = |part: fn(&(f64, f64)) -> f64| {
+                    Spread::of(&parts.iter().map(part).collect::<Vec<_>>()).map(|s| s.median)
+                };
                 let spread = Spread::of(&values);
                 rows.push(Row {
                     scenario: scenario.name,
@@ -82,13 +91,23 @@ impl Report {
     }
 
     pub fn print(&self) {
-        println!("\n{:<17} {:<47} {:>8}  {:<19} {:>6} {:>6}", "scenario", "figure", "median", "min – max", "must", "goal");
+        println!(
+            "\n{:<17} {:<47} {:>8}  {:<19} {:>6} {:>6}",
+            "scenario", "figure", "median", "min – max", "must", "goal"
+        );
         for r in &self.rows {
-            let [median, spread] = r
-                .spread
-                .map_or_else(|| ["none".to_owned(), String::new()], |s| [short(s.median), format!("{} – {}", short(s.min), short(s.max))]);
+            let [median, spread] = r.spread.map_or_else(
+                || ["none".to_owned(), String::new()],
+                |s| [short(s.median), format!("{} – {}", short(s.min), short(s.max))],
+            );
             let verdict = r.verdict.map_or("", Verdict::word);
-            println!("{:<17} {:<47} {median:>8}  {spread:<19} {:>6} {:>6}  {verdict}", r.scenario, r.figure, bound(r.must), bound(r.goal));
+            println!(
+                "{:<17} {:<47} {median:>8}  {spread:<19} {:>6} {:>6}  {verdict}",
+                r.scenario,
+                r.figure,
+                bound(r.must),
+                bound(r.goal)
+            );
         }
         self.notes.iter().for_each(|note| println!("note: {note}"));
         if !self.complete {
@@ -107,21 +126,43 @@ pub fn bound(bound: Option<f64>) -> String {
 
 /// How much others used of the machine, and what the load generator remarked, each remark once.
 fn notes(done: &[Run]) -> Vec<String> {
-    let steps = || done.iter().flat_map(|r| r.steps.as_array().into_iter().flatten().map(move |step| (r, step)));
+    let steps = || {
+        done.iter()
+            .flat_map(|r| r.steps.as_array().into_iter().flatten().map(move |step| (r, step)))
+    };
     let others = steps().filter_map(|(_, step)| {
         let usage = &step["usage"];
-        Some(usage["machine"]["others_s"].as_f64()? / usage["wall_s"].as_f64().filter(|s| *s > 0.0)?)
+        Some(
+            usage["machine"]["others_s"].as_f64()?
+                / usage["wall_s"].as_f64().filter(|s| *s > 0.0)?,
+        )
     });
     let mut notes = Vec::new();
     if let Some(others) = Spread::of(&others.collect::<Vec<_>>()) {
-        let say = format!("other processes used {} cores (median of all runs; at most {})", short(others.median), short(others.max));
-        notes.push(if others.median > 0.1 { format!("{say}: the machine was not quiet") } else { say });
+        let say = format!(
+            "other processes used {} cores (median of all runs; at most {})",
+            short(others.median),
+            short(others.max)
+        );
+        notes.push(if others.median > 0.1 {
+            format!("{say}: the machine was not quiet")
+        } else {
+            say
+        });
     }
     let mut remarks: Vec<(String, u32)> = Vec::new();
     for (run, step) in steps() {
         let faults = step["faults"].as_object();
-        let is_fault = |note: &str| faults.is_some_and(|f| f.iter().any(|(what, n)| note == format!("{n} {what}")));
-        for note in step["notes"].as_array().into_iter().flatten().filter_map(Value::as_str).filter(|n| !is_fault(n)) {
+        let is_fault = |note: &str| {
+            faults.is_some_and(|f| f.iter().any(|(what, n)| note == format!("{n} {what}")))
+        };
+        for note in step["notes"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .filter(|n| !is_fault(n))
+        {
             let remark = format!("{}, {}: {note}", run.scenario, run.side);
             match remarks.iter_mut().find(|(r, _)| *r == remark) {
                 Some((_, times)) => *times += 1,
@@ -129,6 +170,8 @@ fn notes(done: &[Run]) -> Vec<String> {
             }
         }
     }
-    notes.extend(remarks.into_iter().map(|(remark, times)| if times > 1 { format!("{remark} ({times} times)") } else { remark }));
+    notes.extend(remarks.into_iter().map(|(remark, times)| {
+        if times > 1 { format!("{remark} ({times} times)") } else { remark }
+    }));
     notes
 }

@@ -37,7 +37,10 @@ impl Run {
         let steps = self.steps.as_array().into_iter().flatten();
         let counted = steps.flat_map(|step| step["faults"].as_object().into_iter().flatten());
         let counted = counted.map(|(what, n)| format!("{n} {what}"));
-        counted.chain(self.error.clone()).map(|f| format!("{}, run {}, {}: {f}", self.scenario, self.no + 1, self.side)).collect()
+        counted
+            .chain(self.error.clone())
+            .map(|f| format!("{}, run {}, {}: {f}", self.scenario, self.no + 1, self.side))
+            .collect()
     }
 }
 
@@ -65,8 +68,19 @@ impl Session {
                     let since = Instant::now();
                     let mut steps = Vec::new();
                     let error = self.run(side, &mut steps).await.err().map(|e| format!("{e:#}"));
-                    let run = Run { scenario: scenario.name, no, side: side.name, steps: Value::Array(steps), error };
-                    eprintln!("  {} {:<10} {:>5.1} s", no + 1, side.name, since.elapsed().as_secs_f64());
+                    let run = Run {
+                        scenario: scenario.name,
+                        no,
+                        side: side.name,
+                        steps: Value::Array(steps),
+                        error,
+                    };
+                    eprintln!(
+                        "  {} {:<10} {:>5.1} s",
+                        no + 1,
+                        side.name,
+                        since.elapsed().as_secs_f64()
+                    );
                     run.faults().iter().for_each(|fault| eprintln!("  ! {fault}"));
                     self.done.push(run);
                     tokio::time::sleep(PAUSE).await;
@@ -80,8 +94,10 @@ impl Session {
 
     async fn run(&self, side: &Side, reports: &mut Vec<Value>) -> Result<()> {
         let folder = tempfile::tempdir().context("a folder for the store")?;
-        // Uids and rooms stay the same over the steps: a later one may read what an earlier one stored.
-        let id = format!("{:x}", SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis());
+        // Uids and rooms stay the same over the steps: a later one may read what an earlier one
+        // stored.
+        let id =
+            format!("{:x}", SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis());
         let mut server = self.bench.start(side.server, side.cores, folder.path()).await?;
         for (i, step) in side.steps.iter().enumerate() {
             if step.restart {
