@@ -30,8 +30,8 @@ use crate::{
     http::{self, Context, caller::Peer},
     metrics::Metrics,
     net::{
-        Link, Stream,
-        link::Bounds,
+        Connection, Stream,
+        connection::Bounds,
         listener::{Listener, Service},
         tls::{Tls, TlsError},
     },
@@ -44,7 +44,7 @@ mod stores;
 mod tokens;
 
 use self::{localhost::Localhost, stores::Stores};
-pub use self::{stores::expel, tokens::Accounts};
+pub use self::{stores::revoke, tokens::Accounts};
 
 /// The administrator that is made at the very first start.
 const FIRST_ADMIN: &str = "admin";
@@ -158,23 +158,27 @@ impl Service for Site {
         self.socket_io.as_ref().is_some_and(|transport| transport.wants(handshake))
     }
 
-    fn websocket(&self, handshake: Request<()>, stream: Stream, link: Arc<Link>) {
+    fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>) {
         if let Some(transport) = &self.socket_io {
-            transport.websocket(handshake, stream, &link);
+            transport.websocket(handshake, stream, &connection);
         }
     }
 
-    async fn call(&self, request: Request<Incoming>, link: Arc<Link>) -> Response<Body> {
+    async fn call(
+        &self,
+        request: Request<Incoming>,
+        connection: Arc<Connection>,
+    ) -> Response<Body> {
         if let Some(refusal) = http::refuse_two_hosts(&request) {
             return refusal;
         }
         match &self.socket_io {
             Some(transport) if Transport::serves(request.uri().path()) => {
-                transport.call(request, link).await
+                transport.call(request, connection).await
             }
             _ => {
                 let mut request: AxumRequest = request.map(Body::new);
-                request.extensions_mut().insert(Peer(link.peer));
+                request.extensions_mut().insert(Peer(connection.peer));
                 match self.router.clone().oneshot(request).await {
                     Ok(response) => response,
                     Err(never) => match never {},

@@ -20,5 +20,7 @@ pub mod http;
 pub mod lifecycle;
 pub mod metrics;
 pub mod net;
+pub mod reason;
 pub mod store;
 pub mod telemetry;
+mod throttle;

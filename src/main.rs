@@ -300,7 +300,7 @@ async fn apply(
             let removed = tokens.revoke(realm, &name(&uid)?).await?;
             // Also when it was removed before: then this may not have worked.
             if realm == Realm::User {
-                let expelled = app::expel(config, &name(&uid)?).await;
+                let expelled = app::revoke(config, &name(&uid)?).await;
                 match expelled.context(
                     "the token is dead, but open connections of its user could not be ended",
                 )? {

@@ -1,17 +1,17 @@
 //! TCP and TLS: the listener, and the wrapper around every connection.
 pub mod close;
+pub mod connection;
 mod handshake;
 mod leftovers;
-pub mod link;
 pub mod listener;
-pub mod outbound;
 mod queue;
+pub mod send_queue;
 mod socket;
 mod stream;
 pub mod tls;
 pub mod upgrade;
 mod websocket;
 
-pub use link::{Closing, Link};
+pub use connection::{Closing, Connection};
 pub use stream::Stream;
 pub use websocket::{Broken, End, Message, WebSocket};

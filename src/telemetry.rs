@@ -16,9 +16,9 @@ use std::{
 use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
+use crate::throttle::Throttle;
 use crate::{
     config::{Config, Format},
-    domain::throttle::Throttle,
     metrics,
 };
 

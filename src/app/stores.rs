@@ -132,9 +132,9 @@ fn open_embedded(
 ///
 /// # Errors
 /// The store does not answer, or there are no such files here.
-pub async fn expel(config: &Config, uid: &Uid) -> Result<Expelled, StartError> {
+pub async fn revoke(config: &Config, uid: &Uid) -> Result<Expelled, StartError> {
     match &config.store.messages {
-        Backend::Url(url) => Ok(redis::expel(
+        Backend::Url(url) => Ok(redis::revoke(
             redis_options(config, url, Arc::new(SystemRng), &Supervisor::default()),
             uid,
         )
@@ -143,7 +143,7 @@ pub async fn expel(config: &Config, uid: &Uid) -> Result<Expelled, StartError> {
             let noted = matches!(config.store.tokens, Backend::Embedded);
             let (path, uid) = (config.store.path.clone(), uid.clone());
             let expelled = tokio::task::spawn_blocking(move || {
-                embedded::expel(&path, &uid, noted, &SystemClock)
+                embedded::revoke(&path, &uid, noted, &SystemClock)
             })
             .await;
             Ok(expelled

@@ -5,7 +5,7 @@
 //! socketioxide, which `engine` wires, with the HTTP side around it in `transport`; what such a one
 //! posts is read in `posted`, and `polling` counts what it has yet to fetch. A `session` is
 //! one client, its events in order; `authenticate`, `join`, `post`, `sync` and `end` are what those
-//! events do; `lane` is the way out; `wire` the words.
+//! events do; `carrier` is the way out; `wire` the words.
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -16,27 +16,28 @@ use std::{
 use socketioxide_core::Sid;
 use tokio_util::sync::CancellationToken;
 
+use crate::reason::Reason;
 use crate::{
     config::Origins,
-    domain::{deadline::Deadlines, hub::Hub, ids::ConnectionId, reason::Reason},
-    net::Link,
+    domain::{deadline::Deadlines, hub::Hub, ids::ConnectionId},
+    net::Connection,
 };
 
 mod authenticate;
 #[doc(hidden)]
 pub mod bench;
-mod end;
+mod carrier;
 mod engine;
 mod engined;
 mod gzip;
-mod inbox;
 mod join;
-mod lane;
+mod leave;
+mod mailbox;
+mod msg;
 mod packet;
 mod pages;
 mod payload;
 mod polling;
-mod post;
 mod posted;
 mod query;
 mod session;
@@ -48,7 +49,7 @@ mod wire;
 use engine::Engine;
 use engined::Departed;
 use gzip::Gzip;
-use inbox::Item;
+use mailbox::Item;
 use pages::Pages;
 use polling::Polling;
 use session::{Session, lock};
@@ -90,7 +91,7 @@ impl Options {
 struct Ties {
     session: Weak<Session>,
     /// Connections that asked to be upgraded to this session's WebSocket.
-    links: Vec<Weak<Link>>,
+    connections: Vec<Weak<Connection>>,
 }
 
 /// The dialect on this node.

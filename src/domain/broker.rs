@@ -69,14 +69,14 @@ pub trait Sink: Send + Sync {
     fn deliver(&self, room: &RoomId, publications: Vec<Publication>);
     /// Publications of the room may have been missed: until they have been made up for, what is
     /// known of its log may be out of date.
-    fn doubt(&self, room: &RoomId);
+    fn invalidate(&self, room: &RoomId);
     /// Publications of the room up to this place were missed for good: its members here have to
     /// come back, and read its log.
-    fn lose(&self, room: &RoomId, upto: u64);
+    fn missed(&self, room: &RoomId, upto: u64);
     /// Another session of this connection's user has taken over: it gets kicked out.
     fn evict(&self, connection: ConnectionId);
     /// The credentials of this connection's user were revoked: it is refused.
-    fn expel(&self, connection: ConnectionId);
+    fn revoke(&self, connection: ConnectionId);
     /// Whether users must present a valid token, from now on; none: as this node is configured.
     fn force_user_auth(&self, on: Option<bool>);
     /// Connections of this node that have, or are about to have, the session of their user.

@@ -18,14 +18,14 @@ use super::{
     history,
     ids::{ConnectionId, RoomId},
     limit::Limits,
-    outlet::Outlet,
     presence::Presence,
-    reason::Reason,
     room::Room,
+    subscriber::Subscriber,
     supervise::Supervisor,
     token::Tokens,
 };
 use crate::metrics::Metrics;
+use crate::reason::Reason;
 
 /// How long rooms wait for a store.
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ pub struct Hub {
     pub pages: history::Budget,
     pub(super) options: Options,
     rooms: Mutex<HashMap<RoomId, Arc<Room>>>,
-    connections: Mutex<HashMap<ConnectionId, Arc<dyn Outlet>>>,
+    connections: Mutex<HashMap<ConnectionId, Arc<dyn Subscriber>>>,
     next_connection: AtomicU64,
     /// As configured, and as it is now.
     configured_user_auth: bool,
@@ -86,7 +86,7 @@ impl WeakSink {
         self.0.upgrade().and_then(|hub| hub.rooms().get(room).cloned())
     }
 
-    fn outlet(&self, connection: ConnectionId) -> Option<Arc<dyn Outlet>> {
+    fn subscriber(&self, connection: ConnectionId) -> Option<Arc<dyn Subscriber>> {
         self.0.upgrade().and_then(|hub| hub.connections().get(&connection).cloned())
     }
 }
@@ -98,27 +98,27 @@ impl Sink for WeakSink {
         }
     }
 
-    fn doubt(&self, room: &RoomId) {
+    fn invalidate(&self, room: &RoomId) {
         if let Some(room) = self.room(room) {
-            room.doubt();
+            room.invalidate();
         }
     }
 
-    fn lose(&self, room: &RoomId, upto: u64) {
+    fn missed(&self, room: &RoomId, upto: u64) {
         if let Some(room) = self.room(room) {
-            room.lose(upto);
+            room.missed(upto);
         }
     }
 
     fn evict(&self, connection: ConnectionId) {
-        if let Some(outlet) = self.outlet(connection) {
-            outlet.evict();
+        if let Some(subscriber) = self.subscriber(connection) {
+            subscriber.evict();
         }
     }
 
-    fn expel(&self, connection: ConnectionId) {
-        if let Some(outlet) = self.outlet(connection) {
-            outlet.expel();
+    fn revoke(&self, connection: ConnectionId) {
+        if let Some(subscriber) = self.subscriber(connection) {
+            subscriber.revoke();
         }
     }
 
@@ -135,8 +135,8 @@ impl Sink for WeakSink {
     }
 
     fn send_back(&self, connection: ConnectionId) {
-        if let Some(outlet) = self.outlet(connection) {
-            outlet.drop_connection(Reason::LostSession);
+        if let Some(subscriber) = self.subscriber(connection) {
+            subscriber.drop_connection(Reason::LostSession);
         }
     }
 
@@ -177,7 +177,7 @@ impl Hub {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn connections(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, Arc<dyn Outlet>>> {
+    fn connections(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, Arc<dyn Subscriber>>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -187,8 +187,8 @@ impl Hub {
     }
 
     /// The connection can be evicted from now on, until [`Hub::unregister`].
-    pub fn register(&self, connection: ConnectionId, outlet: Arc<dyn Outlet>) {
-        self.connections().insert(connection, outlet);
+    pub fn register(&self, connection: ConnectionId, subscriber: Arc<dyn Subscriber>) {
+        self.connections().insert(connection, subscriber);
     }
 
     pub fn unregister(&self, connection: ConnectionId) {

@@ -29,10 +29,10 @@ use super::{
     error::StoreError,
     hub::Hub,
     ids::{ConnectionId, RoomId, Uid},
-    outlet::{Burst, Encoding, Outcome, Outlet, Settled},
     presence::{Departure, Roster, Visitor},
-    reason::Reason,
+    subscriber::{Burst, Encoding, Outcome, Settled, Subscriber},
 };
+use crate::reason::Reason;
 
 mod drain;
 #[cfg(test)]
@@ -47,7 +47,7 @@ pub type Answer = Box<dyn FnOnce(&Result<Roster, StoreError>) + Send>;
 struct Member {
     connection: ConnectionId,
     uid: Uid,
-    outlet: Arc<dyn Outlet>,
+    subscriber: Arc<dyn Subscriber>,
     /// Presence publications up to this one were in its roster.
     since: u64,
 }
@@ -68,11 +68,11 @@ enum Job {
         entry: Entry,
         bytes: usize,
         arrived: Instant,
-        sender: Option<(Arc<dyn Outlet>, Option<i64>)>,
+        sender: Option<(Arc<dyn Subscriber>, Option<i64>)>,
     },
     Enter {
         visitor: Visitor,
-        outlet: Arc<dyn Outlet>,
+        subscriber: Arc<dyn Subscriber>,
         answer: Answer,
         done: oneshot::Sender<bool>,
     },
@@ -137,14 +137,14 @@ impl Room {
         })
     }
 
-    /// A message of `sender`, which is told by [`Outlet::settled`] what became of it, with `ack` as
+    /// A message of `sender`, which is told by [`Subscriber::settled`] what became of it, with `ack` as
     /// given here. Call it only for a member: a room with members is never retired.
     pub fn send(
         self: &Arc<Self>,
         hub: &Arc<Hub>,
         entry: Entry,
         bytes: usize,
-        sender: Arc<dyn Outlet>,
+        sender: Arc<dyn Subscriber>,
         ack: Option<i64>,
     ) {
         let mut outbox = lock(&self.outbox);
@@ -200,45 +200,45 @@ impl Room {
         };
         let mut bursts: Vec<(Encoding, Burst)> = Vec::with_capacity(1);
         for member in members.iter() {
-            let encoding = member.outlet.encoding();
+            let encoding = member.subscriber.encoding();
             let at = bursts.iter().position(|(e, _)| *e == encoding).unwrap_or_else(|| {
-                bursts.push((encoding, member.outlet.encode(publications)));
+                bursts.push((encoding, member.subscriber.encode(publications)));
                 bursts.len() - 1
             });
             let packets = bursts[at].1.select(|i| concerns(member, &publications[i]));
             if !packets.is_empty() {
-                member.outlet.deliver(packets);
+                member.subscriber.deliver(packets);
             }
         }
         if publications.iter().any(|p| matches!(p.event, Event::Cleared)) {
-            self.doubt();
+            self.invalidate();
         }
     }
 
     /// What was read of the log may not be what it is now.
-    pub(super) fn doubt(&self) {
+    pub(super) fn invalidate(&self) {
         self.generation.store(next_generation(), Relaxed);
     }
 
     /// The members here have missed something: they come back, and read the log.
-    pub(super) fn lose(&self, upto: u64) {
-        self.doubt();
+    pub(super) fn missed(&self, upto: u64) {
+        self.invalidate();
         let here = {
             let mut members = lock(&self.members);
             members.missed = members.missed.max(upto);
             members.here.clone()
         };
-        here.iter().for_each(|member| member.outlet.drop_connection(Reason::MissedMessages));
+        here.iter().for_each(|member| member.subscriber.drop_connection(Reason::MissedMessages));
     }
 
     /// A join goes to the store.
-    fn expect(&self) {
+    fn begin_join(&self) {
         let mut members = lock(&self.members);
         (members.meanwhile, members.missed) = (Some(Vec::new()), 0);
     }
 
     /// It came back in vain.
-    fn expect_nobody(&self) {
+    fn abandon_join(&self) {
         lock(&self.members).meanwhile = None;
     }
 
@@ -247,11 +247,11 @@ impl Room {
     fn admit(
         &self,
         Visitor { connection, uid, .. }: Visitor,
-        outlet: Arc<dyn Outlet>,
+        subscriber: Arc<dyn Subscriber>,
         since: u64,
         answer: impl FnOnce(),
     ) {
-        let member = Member { connection, uid, outlet, since };
+        let member = Member { connection, uid, subscriber, since };
         let mut members = lock(&self.members);
         let mut missed = members.meanwhile.take().unwrap_or_default();
         let here = Arc::make_mut(&mut members.here);
@@ -261,13 +261,13 @@ impl Room {
         missed.retain(|publication| publication.n > since && concerns(&member, publication));
         // Who joins again was told already.
         if !missed.is_empty() && here.len() == before {
-            member.outlet.deliver(member.outlet.encode(&missed).all());
+            member.subscriber.deliver(member.subscriber.encode(&missed).all());
         }
         here.push(member.clone());
         let missed_some = members.missed > since;
         drop(members);
         if missed_some {
-            member.outlet.drop_connection(Reason::MissedMessages);
+            member.subscriber.drop_connection(Reason::MissedMessages);
         }
     }
 
@@ -317,11 +317,11 @@ impl Hub {
         self: &Arc<Self>,
         room: &RoomId,
         visitor: Visitor,
-        outlet: Arc<dyn Outlet>,
+        subscriber: Arc<dyn Subscriber>,
         answer: Answer,
     ) -> Option<Arc<Room>> {
         let (done, entered) = oneshot::channel();
-        submit(self, room, Job::Enter { visitor, outlet, answer, done });
+        submit(self, room, Job::Enter { visitor, subscriber, answer, done });
         // The room has a member now, so it is still the one in the map.
         entered.await.unwrap_or(false).then(|| self.room(room))
     }

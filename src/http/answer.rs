@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::domain::throttle::throttled;
+use crate::throttle::throttled;
 use crate::{config::Compat, domain::error::StoreError};
 
 /// How a request ended.

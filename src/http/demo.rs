@@ -17,7 +17,6 @@ use super::{
     caller::{self, Peer},
     error,
 };
-use crate::domain::throttle::throttled;
 use crate::domain::{
     clock::alphanumeric,
     hub::Hub,
@@ -25,6 +24,7 @@ use crate::domain::{
     secret::Secret,
     token::{Creation, Realm},
 };
+use crate::throttle::throttled;
 
 /// Visitors that get a token within a minute.
 const VISITORS_PER_MINUTE: u32 = 300;

@@ -13,8 +13,8 @@ use tokio::{sync::Mutex, time::Instant};
 use crate::domain::{
     error::{DISPLACED, StoreError},
     hub::Hub,
-    throttle::throttled,
 };
+use crate::throttle::throttled;
 
 /// How long an answer holds: the stores are asked no more often than that, whoever asks here, and
 /// however often.

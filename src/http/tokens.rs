@@ -19,7 +19,7 @@ use super::{
     params::{self, Params},
     route,
 };
-use crate::domain::throttle::throttled;
+use crate::throttle::throttled;
 use crate::{
     config::Open,
     domain::{

@@ -1,7 +1,7 @@
 //! WebSocket Close frames (RFC 6455, 5.5.1), and their codes (7.4.1, and the registry of IANA).
 use bytes::Bytes;
 
-use crate::domain::reason::Reason;
+use crate::reason::Reason;
 
 /// The code that tells a client why its connection ends; nothing where no frame is sent, as the
 /// client reads nothing.
@@ -45,7 +45,7 @@ pub(super) fn frame(code: Option<u16>) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::reason::Kind;
+    use crate::reason::Kind;
 
     /// What it means to the client, and its code.
     #[test]

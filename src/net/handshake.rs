@@ -40,7 +40,7 @@ pub(super) async fn first(
             match stream.read_buf(&mut head).await {
                 Ok(0) => return None,
                 Err(error) => {
-                    tracing::debug!(peer = %stream.link().peer, %error, "no first request");
+                    tracing::debug!(peer = %stream.connection().peer, %error, "no first request");
                     return None;
                 }
                 Ok(_) => {}

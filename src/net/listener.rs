@@ -1,4 +1,4 @@
-//! Accepts connections and serves HTTP/1.1 on them, each behind its [`Link`].
+//! Accepts connections and serves HTTP/1.1 on them, each behind its [`Connection`].
 use std::{
     convert::Infallible,
     future::Future,
@@ -15,13 +15,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::{
+    connection::{Bounds, Connection},
     handshake::{First, first},
-    link::{Bounds, Link},
     socket::Socket,
     stream::Stream,
     tls::Tls,
 };
-use crate::domain::throttle::throttled;
+use crate::throttle::throttled;
 
 /// Connections that the kernel keeps for us until they are accepted.
 const ACCEPT_QUEUE: u32 = 4096;
@@ -35,13 +35,13 @@ pub trait Service: Clone + Send + Sync + 'static {
     fn wants(&self, handshake: &Request<()>) -> bool;
 
     /// Takes a WebSocket over.
-    fn websocket(&self, handshake: Request<()>, stream: Stream, link: Arc<Link>);
+    fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>);
 
     /// Answers a request.
     fn call(
         &self,
         request: Request<Incoming>,
-        link: Arc<Link>,
+        connection: Arc<Connection>,
     ) -> impl Future<Output = Response<Body>> + Send;
 }
 
@@ -98,25 +98,25 @@ impl Listener {
             };
             let _ = socket.set_nodelay(true);
             let Ok(session) = tls.as_ref().map(|tls| tls.session()).transpose() else { continue };
-            let link = Link::new(Socket::new(socket, session), peer, bounds.clone());
+            let connection = Connection::new(Socket::new(socket, session), peer, bounds.clone());
             let (service, http) = (service.clone(), http.clone());
             bounds.connections.spawn(async move {
                 let (stream, mended) =
-                    match first(Stream::new(link.clone()), header_timeout, |handshake| {
+                    match first(Stream::new(connection.clone()), header_timeout, |handshake| {
                         service.wants(handshake)
                     })
                     .await
                     {
                         First::WebSocket(handshake, stream) => {
-                            return service.websocket(*handshake, stream, link.clone());
+                            return service.websocket(*handshake, stream, connection.clone());
                         }
                         First::Http { stream, mended } => (stream, mended),
                         First::Nothing => return,
                     };
                 let answer = service_fn(|request| {
-                    let (service, link) = (service.clone(), link.clone());
+                    let (service, connection) = (service.clone(), connection.clone());
                     async move {
-                        let mut response = service.call(request, link).await;
+                        let mut response = service.call(request, connection).await;
                         // What hyper reads by itself nobody mends.
                         if mended && response.status() != StatusCode::SWITCHING_PROTOCOLS {
                             response
@@ -129,7 +129,7 @@ impl Listener {
                 if let Err(error) =
                     http.serve_connection(TokioIo::new(stream), answer).with_upgrades().await
                 {
-                    tracing::debug!(peer = %link.peer, %error, "connection ended");
+                    tracing::debug!(peer = %connection.peer, %error, "connection ended");
                 }
             });
         }

@@ -18,10 +18,10 @@ pub(super) struct Queue {
     bytes: usize,
     /// A task is writing it out.
     pub(super) flushing: bool,
-    /// Whose frames are sent by [`super::Link::send_of`].
+    /// Whose frames are sent by [`super::Connection::send_of`].
     pub(super) session: u64,
     /// Frames of ours that wait until the engine has written the marker
-    /// ([`super::outbound::MARKER`]), while it has not.
+    /// ([`super::send_queue::MARKER`]), while it has not.
     pub(super) held: Option<Held>,
 }
 

@@ -3,7 +3,7 @@
 //! rustls is the state machine, this is its way in and out. It takes no task and no buffer of ours
 //! per connection: what is read goes through it where a plain connection is read, and what is
 //! written is made ciphertext when the kernel has taken what was written before. So at most
-//! one write's ciphertext, [`PENDING`] bytes, waits here; everything else waits in the link's
+//! one write's ciphertext, [`PENDING`] bytes, waits here; everything else waits in the connection's
 //! queue, where it is counted.
 use std::{
     io::{self, ErrorKind, IoSlice, Read, Write},

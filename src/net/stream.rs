@@ -1,4 +1,4 @@
-//! What hyper and the engine read from and write to: a [`Link`] with the manners of a stream.
+//! What hyper and the engine read from and write to: a [`Connection`] with the manners of a stream.
 use std::{
     future::Future,
     io,
@@ -14,16 +14,16 @@ use tokio::{
 };
 
 use super::{
+    connection::{Connection, dead},
     leftovers::Leftovers,
-    link::{Link, dead},
 };
 
 /// Bytes of a WebSocket read at once for the engine.
 const READ: usize = 4096;
 
-/// The one reader and writer of a link.
+/// The one reader and writer of a connection.
 pub struct Stream {
-    link: Arc<Link>,
+    connection: Arc<Connection>,
     /// Read before, and to be read again.
     unread: Bytes,
     /// Of a WebSocket that the engine reads.
@@ -33,8 +33,8 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(link: Arc<Link>) -> Self {
-        Stream { link, unread: Bytes::new(), frames: None, stall: None }
+    pub(super) fn new(connection: Arc<Connection>) -> Self {
+        Stream { connection, unread: Bytes::new(), frames: None, stall: None }
     }
 
     /// Puts back what was read too far.
@@ -42,8 +42,8 @@ impl Stream {
         self.unread = bytes;
     }
 
-    pub(super) fn link(&self) -> &Arc<Link> {
-        &self.link
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
     }
 
     /// Reads what is there. `WouldBlock`: nothing is, or reading is held; 0: the end.
@@ -56,23 +56,23 @@ impl Stream {
             }
             return Ok(length);
         }
-        if self.link.is_killed() {
+        if self.connection.is_killed() {
             return Err(dead());
         }
-        if self.link.is_ended() {
+        if self.connection.is_ended() {
             return Ok(0);
         }
-        if self.link.is_held() {
+        if self.connection.is_held() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        self.link.socket.receive(into)
+        self.connection.socket.receive(into)
     }
 
     fn stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let bound = self.link.bounds.stall;
+        let bound = self.connection.bounds.stall;
         let timer = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(bound)));
         ready!(timer.as_mut().poll(cx));
-        self.link.cut("stalled");
+        self.connection.cut("stalled");
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing"))
     }
 
@@ -80,11 +80,11 @@ impl Stream {
     fn poll_write_with<T>(
         &mut self,
         cx: &mut Context<'_>,
-        write: impl Fn(&Link) -> io::Result<T>,
+        write: impl Fn(&Connection) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
         loop {
-            match self.link.socket.poll_writable(cx)? {
-                Poll::Ready(()) => match write(&self.link) {
+            match self.connection.socket.poll_writable(cx)? {
+                Poll::Ready(()) => match write(&self.connection) {
                     Ok(written) => {
                         self.stall = None;
                         return Poll::Ready(Ok(written));
@@ -104,20 +104,20 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.link.reader.register(cx.waker());
+        self.connection.reader.register(cx.waker());
         loop {
             if self.frames.as_mut().is_some_and(|frames| frames.give(into)) {
                 return Poll::Ready(Ok(()));
             }
-            if self.unread.is_empty() && !self.link.is_ended() {
-                if self.link.is_held() {
+            if self.unread.is_empty() && !self.connection.is_ended() {
+                if self.connection.is_held() {
                     return Poll::Pending;
                 }
-                if !self.link.socket.has_more() {
-                    ready!(self.link.socket.poll_readable(cx))?; // here, so that each read is a part of tokio's budget
+                if !self.connection.socket.has_more() {
+                    ready!(self.connection.socket.poll_readable(cx))?; // here, so that each read is a part of tokio's budget
                 }
             }
-            if self.link.is_websocket() {
+            if self.connection.is_websocket() {
                 let mut came = [0; READ];
                 match self.take(&mut came) {
                     Ok(0) => return Poll::Ready(Ok(())),
@@ -145,30 +145,30 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.link.is_killed() {
+        if self.connection.is_killed() {
             return Poll::Ready(Err(dead()));
         }
-        if self.link.is_websocket() {
-            return Poll::Ready(self.link.accept(bytes).map(|()| bytes.len()));
+        if self.connection.is_websocket() {
+            return Poll::Ready(self.connection.accept(bytes).map(|()| bytes.len()));
         }
-        self.poll_write_with(cx, |link| link.socket.send(bytes))
+        self.poll_write_with(cx, |connection| connection.socket.send(bytes))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // A WebSocket's queue flushes itself.
-        if self.link.is_websocket() || !self.link.socket.owes() {
+        if self.connection.is_websocket() || !self.connection.socket.owes() {
             self.stall = None; // whoever read meanwhile may have written, too
             return Poll::Ready(Ok(()));
         }
-        self.poll_write_with(cx, |link| link.socket.flush())
+        self.poll_write_with(cx, |connection| connection.socket.flush())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.as_mut().poll_flush(cx))?;
-        self.link.writer.register(cx.waker());
-        if self.link.is_killed() || self.link.is_flushed() {
-            self.link.socket.say_goodbye();
-            self.link.socket.finish();
+        self.connection.writer.register(cx.waker());
+        if self.connection.is_killed() || self.connection.is_flushed() {
+            self.connection.socket.say_goodbye();
+            self.connection.socket.finish();
             return Poll::Ready(Ok(()));
         }
         Poll::Pending
@@ -177,12 +177,12 @@ impl AsyncWrite for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let link = &self.link;
-        if link.is_ended() && !link.is_killed() {
-            link.bounds.writes.spawn(link.clone().linger());
+        let connection = &self.connection;
+        if connection.is_ended() && !connection.is_killed() {
+            connection.bounds.writes.spawn(connection.clone().linger());
         } else {
             // Nobody reads any more: what is queued must not keep the socket open.
-            link.cut("closed");
+            connection.cut("closed");
         }
     }
 }

@@ -19,7 +19,7 @@ use rustls::{
 };
 
 use crate::config::TlsFiles;
-use crate::domain::throttle::throttled;
+use crate::throttle::throttled;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(10);

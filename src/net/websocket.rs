@@ -1,4 +1,4 @@
-//! The reading side of a WebSocket (RFC 6455), on the server. What goes out takes [`Link::send`].
+//! The reading side of a WebSocket (RFC 6455), on the server. What goes out takes [`Connection::send`].
 //!
 //! Most connections are silent most of the time, so one that has nothing half read keeps no buffer:
 //! bytes are read into one that belongs to the thread, and only what is there is kept, until it is
@@ -14,7 +14,7 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use tungstenite::Utf8Bytes;
 
-use super::{link::Link, stream::Stream};
+use super::{connection::Connection, stream::Stream};
 
 /// Bytes read at once.
 const READ: usize = 32 << 10;
@@ -35,9 +35,9 @@ pub enum Message {
 /// Why there is no next message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// The connection broke, or [`Link::close`] was called.
+    /// The connection broke, or [`Connection::close`] was called.
     Gone,
-    /// The client sent a Close frame, with this code; [`Link::answer_close`] is the answer.
+    /// The client sent a Close frame, with this code; [`Connection::answer_close`] is the answer.
     Closed(Option<u16>),
     /// The client broke the protocol.
     Broken(Broken),
@@ -63,12 +63,12 @@ pub struct WebSocket {
 impl WebSocket {
     /// Messages of more than `most` bytes break it.
     pub fn new(stream: Stream, most: usize) -> Self {
-        stream.link().become_websocket();
+        stream.connection().become_websocket();
         WebSocket { stream, frames: Frames { bytes: BytesMut::new(), parts: None, most } }
     }
 
-    pub fn link(&self) -> &Arc<Link> {
-        self.stream.link()
+    pub fn connection(&self) -> &Arc<Connection> {
+        self.stream.connection()
     }
 
     /// The next message. May be dropped and called again without losing anything.
@@ -77,18 +77,18 @@ impl WebSocket {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, End>> {
-        self.link().reader.register(cx.waker());
+        self.connection().reader.register(cx.waker());
         for _ in 0..TURNS {
             // What was read already waits as well, or has come too late.
-            if self.link().is_ended() {
+            if self.connection().is_ended() {
                 return Poll::Ready(Err(End::Gone));
             }
-            if self.link().is_held() {
+            if self.connection().is_held() {
                 return Poll::Pending;
             }
             match self.frames.next() {
                 Ok(Some(Frame::Message(message))) => return Poll::Ready(Ok(message)),
-                Ok(Some(Frame::Ping(payload))) => self.link().send(&pong(&payload)),
+                Ok(Some(Frame::Ping(payload))) => self.connection().send(&pong(&payload)),
                 Ok(Some(Frame::Pong | Frame::Part)) => {}
                 Ok(Some(Frame::Close(code))) => return Poll::Ready(Err(End::Closed(code))),
                 Err(broken) => return Poll::Ready(Err(End::Broken(broken))),
@@ -100,7 +100,7 @@ impl WebSocket {
                     match read {
                         Ok(1..) => {}
                         Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                            if ready!(self.link().socket.poll_readable(cx)).is_err() {
+                            if ready!(self.connection().socket.poll_readable(cx)).is_err() {
                                 return Poll::Ready(Err(End::Gone));
                             }
                         }

@@ -59,7 +59,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::{archive::RedisArchive, revocations::expel};
+pub use self::{archive::RedisArchive, revocations::revoke};
 use self::{
     client::{Arguments, Client, Failure, Live},
     debts::Debts,
@@ -294,10 +294,10 @@ struct Nobody;
 
 impl Sink for Nobody {
     fn deliver(&self, _: &RoomId, _: Vec<Publication>) {}
-    fn doubt(&self, _: &RoomId) {}
-    fn lose(&self, _: &RoomId, _: u64) {}
+    fn invalidate(&self, _: &RoomId) {}
+    fn missed(&self, _: &RoomId, _: u64) {}
     fn evict(&self, _: ConnectionId) {}
-    fn expel(&self, _: ConnectionId) {}
+    fn revoke(&self, _: ConnectionId) {}
     fn force_user_auth(&self, _: Option<bool>) {}
     fn sessions(&self) -> Vec<ConnectionId> {
         Vec::new()

@@ -7,20 +7,20 @@ use std::{
 use serde_json::value::RawValue;
 
 use super::{
-    post::Desk,
+    msg::Target,
     session::{Phase, Session, lock},
     wire::{self, AuthRefusal},
 };
-use crate::domain::throttle::throttled;
 use crate::domain::{
     error::StoreError,
     ids::{RoomId, Uid},
     json::{self, Object},
     presence::{Claim, Revocations},
-    reason::Reason,
     secret::Secret,
     token::Realm,
 };
+use crate::reason::Reason;
+use crate::throttle::throttled;
 
 /// How often credentials are checked for one claim. Each further time takes another revocation of
 /// the same user's.
@@ -128,12 +128,12 @@ impl Session {
                 let answer = wire::answer("authenticate", ack, wire::AUTH_SUCCESS);
                 let mut fits = true;
                 {
-                    let mut desk = lock(&self.desk);
+                    let mut target = lock(&self.target);
                     // Unless the next session of the uid has kicked this one out already; who does
-                    // that now waits for the desk, and tells it behind
+                    // that now waits for the target, and tells it behind
                     // this answer.
                     if !self.evicted.load(SeqCst) && !self.closing.load(SeqCst) {
-                        *desk = Desk::Lobby;
+                        *target = Target::Lobby;
                         fits = self.try_emit(&answer);
                     }
                 }
@@ -201,7 +201,7 @@ impl Session {
 
     /// Drops the client after 1 to 5 s, as many would come back at once and all the time.
     fn drop_later(self: &Arc<Self>) {
-        self.leave_desk();
+        self.leave_target();
         let (session, hub) = (Arc::downgrade(self), &self.dialect.hub);
         let mut random = [0; 1];
         let _ = hub.rng.fill(&mut random); // without randomness: all after the same time

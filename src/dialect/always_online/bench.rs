@@ -1,7 +1,7 @@
 //! The hot pieces, one by one, for `benches/`. No part of the interface.
 use bytes::Bytes;
 
-use super::{gzip, packet::Packet, post, sync, wire};
+use super::{gzip, msg, packet::Packet, sync, wire};
 use crate::domain::{
     broker::{Publication, Stored},
     json::Call,
@@ -12,7 +12,7 @@ use crate::domain::{
 #[must_use]
 pub fn receive(text: &str, uid: &str, max_units: usize) -> Option<usize> {
     let call = Call::parse(Packet::parse(text)?.data)?;
-    Some(post::complete(call.argument?.get(), uid, max_units).ok()?.body.len())
+    Some(msg::complete(call.argument?.get(), uid, max_units).ok()?.body.len())
 }
 
 /// A room's publications as finished frames.

@@ -29,25 +29,23 @@ use socketioxide_core::{Sid, Value};
 
 use super::{
     AlwaysOnline, SWEEP,
+    carrier::Carrier,
     engined::Engined,
-    inbox::Item,
-    lane::Lane,
+    mailbox::Item,
     packet::{ATTACHMENTS_WITHIN, MOST_ATTACHMENTS, MOST_CONNECTS},
     polling::{Place, Polling},
     query::Query,
     session::{Session, lock},
     transport::error,
 };
-use crate::{
-    domain::reason::Reason,
-    net::{Closing, Link},
-};
+use crate::net::{Closing, Connection};
+use crate::reason::Reason;
 
 /// The engine's HTTP service.
 pub(super) type Engine = SocketIoService<engineioxide::service::NotFoundService>;
 
 /// Packets that the engine queues for a client. A bound in bytes of ours acts first
-/// ([`super::lane`]).
+/// ([`super::carrier`]).
 const ENGINE_QUEUE: usize = 65_536;
 /// Bytes read from a WebSocket at once.
 const READ_BUFFER: usize = 1024;
@@ -62,13 +60,13 @@ impl FromConnectParts<LocalAdapter> for Connecting {
     }
 }
 
-/// Puts events into the session's inbox, where socketioxide would spawn a task for each. Dropped
+/// Puts events into the session's mailbox, where socketioxide would spawn a task for each. Dropped
 /// with its socket, and so once the engine has forgotten that in the namespace.
 struct Inlet(Arc<Session>);
 
 impl Drop for Inlet {
     fn drop(&mut self) {
-        if let Lane::Engine(engined) = &self.0.lane {
+        if let Carrier::Engine(engined) = &self.0.carrier {
             engined.polling.move_to(Place::Absent);
         }
     }
@@ -112,7 +110,7 @@ pub(super) fn build(dialect: &Arc<AlwaysOnline>) -> Engine {
     let handler = move |Connecting(socket): Connecting| -> Ready<()> {
         if let Some(session) = connected.upgrade().and_then(|d| d.session(socket.id)) {
             session.connected();
-            if let Lane::Engine(engined) = &session.lane {
+            if let Carrier::Engine(engined) = &session.carrier {
                 engined.polling.move_to(Place::Connected(Arc::downgrade(&session)));
             }
         }
@@ -143,19 +141,19 @@ fn admit(dialect: &Weak<AlwaysOnline>, socket: &Arc<Socket>) -> Result<(), Refus
             dialect.hub.metrics.dropped(Reason::Flood.label());
         }
         dialect
-            .links(socket)
+            .connections(socket)
             .iter()
             .filter_map(Weak::upgrade)
-            .for_each(|link| link.close(Closing::Graceful, Reason::Flood));
+            .for_each(|connection| connection.close(Closing::Graceful, Reason::Flood));
         return Err(Refused);
     }
     let Ok(session) =
-        Session::begin(&dialect, Lane::Engine(Box::new(Engined::new(socket, polling.clone()))))
+        Session::begin(&dialect, Carrier::Engine(Box::new(Engined::new(socket, polling.clone()))))
     else {
         polling.move_to(Place::Absent);
         return Err(Refused);
     };
-    let Lane::Engine(engined) = &session.lane else { return Err(Refused) };
+    let Carrier::Engine(engined) = &session.carrier else { return Err(Refused) };
     if socket.transport_type() == TransportType::Polling {
         // The engine's answer.
         match socket.protocol() {
@@ -164,11 +162,11 @@ fn admit(dialect: &Weak<AlwaysOnline>, socket: &Arc<Socket>) -> Result<(), Refus
         }
     }
     dialect.ties().entry(socket.id).or_default().session = Arc::downgrade(&session);
-    *lock(&engined.links) = dialect.links(socket);
+    *lock(&engined.connections) = dialect.connections(socket);
     socket.on_fallback(Inlet(session.clone()));
     let gone = move |reason: DisconnectReason| {
         session.gone.store(true, SeqCst);
-        if let Lane::Engine(engined) = &session.lane {
+        if let Carrier::Engine(engined) = &session.carrier {
             if reason == DisconnectReason::ClientNSDisconnect {
                 session.dialect.departed.push(engined.departed());
             }
@@ -188,38 +186,38 @@ impl AlwaysOnline {
     }
 
     /// Connections that are, or may become, the WebSocket of an engine session.
-    fn links(&self, socket: &Socket) -> Vec<Weak<Link>> {
-        let mut links =
-            self.ties().get(&socket.id).map(|tie| tie.links.clone()).unwrap_or_default();
-        // The link of the handshake is the session's own only where the handshake was a
+    fn connections(&self, socket: &Socket) -> Vec<Weak<Connection>> {
+        let mut connections =
+            self.ties().get(&socket.id).map(|tie| tie.connections.clone()).unwrap_or_default();
+        // The connection of the handshake is the session's own only where the handshake was a
         // WebSocket's: a polling one may be a proxy's.
         let handshake = socket.req_parts();
         if Query::read(&handshake.uri).websocket {
-            links.extend(handshake.extensions.get::<Weak<Link>>().cloned());
+            connections.extend(handshake.extensions.get::<Weak<Connection>>().cloned());
         }
-        links
+        connections
     }
 
     /// A connection asks to become this engine session's WebSocket.
-    pub(super) fn tie(&self, sid: Sid, link: &Arc<Link>) {
+    pub(super) fn tie(&self, sid: Sid, connection: &Arc<Connection>) {
         let mut ties = self.ties();
         if ties.len() >= self.sweep_at.load(Relaxed) {
             ties.retain(|_, t| {
-                t.session.strong_count() > 0 || t.links.iter().any(|l| l.strong_count() > 0)
+                t.session.strong_count() > 0 || t.connections.iter().any(|l| l.strong_count() > 0)
             });
             self.sweep_at.store((2 * ties.len()).max(SWEEP), Relaxed);
         }
         let tie = ties.entry(sid).or_default();
-        tie.links.retain(|l| l.strong_count() > 0);
-        tie.links.push(Arc::downgrade(link));
+        tie.connections.retain(|l| l.strong_count() > 0);
+        tie.connections.push(Arc::downgrade(connection));
         let session = tie.session.upgrade();
         drop(ties); // before the session, whose end takes this lock
         if let Some(session) = session
-            && let Lane::Engine(engined) = &session.lane
+            && let Carrier::Engine(engined) = &session.carrier
         {
-            let mut links = lock(&engined.links);
-            links.retain(|l| l.strong_count() > 0);
-            links.push(Arc::downgrade(link));
+            let mut connections = lock(&engined.connections);
+            connections.retain(|l| l.strong_count() > 0);
+            connections.push(Arc::downgrade(connection));
         }
     }
 
@@ -232,7 +230,7 @@ impl AlwaysOnline {
         else {
             return;
         };
-        if tie.links.iter().any(|link| link.strong_count() > 0) {
+        if tie.connections.iter().any(|connection| connection.strong_count() > 0) {
             tie.session = Weak::new();
         } else {
             ties.remove(&sid);

@@ -1,7 +1,7 @@
 //! The way out to a client that the engine carries.
 //!
 //! A polling client's packets go through the engine. Once it is upgraded to a WebSocket, finished
-//! frames go past the engine, on the link: one way at a time, and in order at the change.
+//! frames go past the engine, on the connection: one way at a time, and in order at the change.
 use std::{
     sync::{
         Arc, Mutex, OnceLock, Weak,
@@ -23,19 +23,17 @@ use socketioxide_core::{Sid, Str, Value};
 
 use super::{
     AlwaysOnline, Options,
-    lane::{Lane, NEARLY_WRITTEN},
+    carrier::{Carrier, NEARLY_WRITTEN},
     payload,
     polling::Polling,
     session::{Session, lock},
     wire,
 };
-use crate::{
-    domain::reason::Reason,
-    net::{
-        Closing, Link,
-        outbound::{BURST, MARKER},
-    },
+use crate::net::{
+    Closing, Connection,
+    send_queue::{BURST, MARKER},
 };
+use crate::reason::Reason;
 
 /// How long a refused client may take to fetch its last packets, or to read them.
 const LAST_PACKETS: Duration = Duration::from_secs(5);
@@ -50,10 +48,10 @@ pub(super) struct Engined {
     pub(super) sid: Sid,
     protocol: ProtocolVersion,
     /// The WebSocket that its frames go into, past the engine; once there is one it stays.
-    direct: OnceLock<Arc<Link>>,
+    direct: OnceLock<Arc<Connection>>,
     changing_over: Mutex<()>,
     /// Connections that are, or may become, its WebSocket.
-    pub(super) links: Mutex<Vec<Weak<Link>>>,
+    pub(super) connections: Mutex<Vec<Weak<Connection>>>,
     /// What hangs on its engine session, and stays when it leaves: what it has yet to fetch, above
     /// all.
     pub(super) polling: Arc<Polling>,
@@ -69,28 +67,28 @@ impl Engined {
             protocol: socket.protocol(),
             direct: OnceLock::new(),
             changing_over: Mutex::default(),
-            links: Mutex::default(),
+            connections: Mutex::default(),
             polling,
             by_engine: 0.into(),
         }
     }
 
-    pub(super) fn live_links(&self) -> Vec<Arc<Link>> {
-        lock(&self.links).iter().filter_map(Weak::upgrade).collect()
+    pub(super) fn live_connections(&self) -> Vec<Arc<Connection>> {
+        lock(&self.connections).iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Sends finished frames: into its WebSocket, or through the engine. False: the client is too
     /// far behind.
     pub(super) fn emit(&self, frames: &Bytes, options: &Options) -> bool {
-        if let Some(link) = self.direct.get() {
-            link.send(frames);
+        if let Some(connection) = self.direct.get() {
+            connection.send(frames);
             return true;
         }
         let Some(socket) = self.socket.upgrade() else { return true };
         let _one_at_a_time = lock(&self.changing_over);
         match self.direct.get().or_else(|| self.change_over(&socket, options)) {
-            Some(link) => {
-                link.send(frames);
+            Some(connection) => {
+                connection.send(frames);
                 true
             }
             None => self.emit_by_engine(&socket, frames, options),
@@ -99,23 +97,23 @@ impl Engined {
 
     /// A client that has become a WebSocket: behind a marker, which goes the engine's way, its
     /// frames go past the engine.
-    fn change_over(&self, socket: &Arc<Socket>, options: &Options) -> Option<&Arc<Link>> {
+    fn change_over(&self, socket: &Arc<Socket>, options: &Options) -> Option<&Arc<Connection>> {
         if !options.fast_lane || socket.transport_type() != TransportType::Websocket {
             return None;
         }
         // Of several connections that asked to become its WebSocket only the engine knows which one
         // did.
-        let mut candidates = self.live_links();
+        let mut candidates = self.live_connections();
         candidates.retain(|l| !l.is_ended());
-        let [link] = candidates.as_slice() else { return None };
-        link.hold();
+        let [connection] = candidates.as_slice() else { return None };
+        connection.hold();
         socket.emit(MARKER.0, &0).ok()?;
         for packet in self.polling.take_aside() {
             let mut frame = BytesMut::new();
             wire::text(&mut frame, &packet);
-            link.send(&frame.freeze());
+            connection.send(&frame.freeze());
         }
-        Some(self.direct.get_or_init(|| link.clone()))
+        Some(self.direct.get_or_init(|| connection.clone()))
     }
 
     fn emit_by_engine(&self, socket: &Arc<Socket>, frames: &Bytes, options: &Options) -> bool {
@@ -151,13 +149,13 @@ impl Engined {
 
     /// Bytes that the engine has handed to the client's WebSockets.
     pub(super) fn accepted(&self) -> usize {
-        usize::try_from(self.live_links().iter().map(|l| l.accepted()).sum::<u64>())
+        usize::try_from(self.live_connections().iter().map(|l| l.accepted()).sum::<u64>())
             .unwrap_or(usize::MAX)
     }
 
     /// Lets the client be this many bytes further behind.
     pub(super) fn allow(&self, bytes: usize) {
-        self.live_links().iter().for_each(|l| l.allow(bytes));
+        self.live_connections().iter().for_each(|l| l.allow(bytes));
         self.polling.allowance.store(bytes, SeqCst);
     }
 
@@ -172,17 +170,21 @@ impl Engined {
             if self.direct.get().is_none() && socket.transport_type() == TransportType::Polling {
                 return self.polling.unfetched() <= NEARLY_WRITTEN;
             }
-            // Past the engine it is in the link's queue by now; otherwise the engine has to hand it
+            // Past the engine it is in the connection's queue by now; otherwise the engine has to hand it
             // over first.
             let handed_over = self.direct.get().is_some() || self.accepted() >= most;
             handed_over
-                && self.live_links().iter().all(|l| l.is_ended() || l.backlog() <= NEARLY_WRITTEN)
+                && self
+                    .live_connections()
+                    .iter()
+                    .all(|l| l.is_ended() || l.backlog() <= NEARLY_WRITTEN)
         };
         loop {
-            let (fetched, link) = (self.polling.fetched.notified(), self.live_links().pop());
+            let (fetched, connection) =
+                (self.polling.fetched.notified(), self.live_connections().pop());
             let taken = async {
-                match &link {
-                    Some(link) => link.progress().await,
+                match &connection {
+                    Some(connection) => connection.progress().await,
                     None => std::future::pending().await,
                 }
             };
@@ -208,7 +210,7 @@ impl Engined {
             let fetched = self.polling.fetched.notified();
             let polling = socket.transport_type() == TransportType::Polling;
             if (polling && self.polling.unfetched() == 0)
-                || (!polling && self.live_links().iter().all(|l| l.is_ended()))
+                || (!polling && self.live_connections().iter().all(|l| l.is_ended()))
             {
                 return;
             }
@@ -225,23 +227,27 @@ impl Engined {
             }
             // The polling client's connections are not its own behind a proxy; these asked to be
             // its WebSocket.
-            self.live_links().iter().for_each(|l| l.close(closing, why));
+            self.live_connections().iter().for_each(|l| l.close(closing, why));
         }
     }
 
     /// What is left when it leaves the namespace: a transport.
     pub(super) fn departed(&self) -> Departed {
-        Departed { sid: self.sid, protocol: self.protocol, links: lock(&self.links).clone() }
+        Departed {
+            sid: self.sid,
+            protocol: self.protocol,
+            connections: lock(&self.connections).clone(),
+        }
     }
 }
 
 impl Session {
     /// The engine's part of [`Session::refuse`].
     pub(super) fn refuse_by_engine(self: Arc<Self>, why: Reason) {
-        let Lane::Engine(engined) = &self.lane else { return };
+        let Carrier::Engine(engined) = &self.carrier else { return };
         let Some(socket) = engined.socket.upgrade() else { return };
-        for link in engined.live_links() {
-            link.close(Closing::AfterDisconnect, why);
+        for connection in engined.live_connections() {
+            connection.close(Closing::AfterDisconnect, why);
         }
         engined.polling.owe("41");
         if SocketRef::from(socket.clone()).disconnect().is_err() {
@@ -250,7 +256,7 @@ impl Session {
         // A WebSocket closes by itself now. A polling client has to come for its last packets.
         let session = self.clone();
         self.dialect.hub.tasks.spawn(async move {
-            let Lane::Engine(engined) = &session.lane else { return };
+            let Carrier::Engine(engined) = &session.carrier else { return };
             let _ = tokio::time::timeout(LAST_PACKETS, engined.told(&socket)).await;
             engined.close(&session.dialect, Closing::Graceful, why);
         });
@@ -262,7 +268,7 @@ impl Session {
 pub(super) struct Departed {
     sid: Sid,
     protocol: ProtocolVersion,
-    links: Vec<Weak<Link>>,
+    connections: Vec<Weak<Connection>>,
 }
 
 impl Departed {
@@ -270,7 +276,7 @@ impl Departed {
     pub(super) fn close(self, dialect: &Arc<AlwaysOnline>) {
         if dialect.session(self.sid).is_none() {
             dialect.close_polling(self.sid, self.protocol);
-            self.links
+            self.connections
                 .iter()
                 .filter_map(Weak::upgrade)
                 .for_each(|l| l.close(Closing::Graceful, Reason::NotConnected));

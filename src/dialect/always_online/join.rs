@@ -6,16 +6,16 @@ use serde_json::value::RawValue;
 
 use super::{
     authenticate::Authenticated,
-    post::Desk,
+    msg::Target,
     session::{Phase, Session, lock},
     wire::{self, JoinFailure},
 };
 use crate::domain::{
     ids::{RoomId, Uid},
     json::{self, Object},
-    outlet::Outlet,
     presence::Visitor,
     room::Room,
+    subscriber::Subscriber,
 };
 
 /// Most rooms that one connection may be in.
@@ -98,7 +98,7 @@ impl Session {
         argument: Option<&RawValue>,
         ack: Option<i64>,
     ) -> Phase {
-        self.inbox.quiet().await;
+        self.mailbox.quiet().await;
         if let Some(wish) = self.wish(argument, ack) {
             if member.rooms.len() < MAX_ROOMS || member.rooms.contains(&wish.room) {
                 member.join(self, wish, ack).await;
@@ -117,7 +117,7 @@ impl Session {
         wish
     }
 
-    /// Enters the room, answers, and opens the desk there. Nothing changes when it fails.
+    /// Enters the room, answers, and opens the target there. Nothing changes when it fails.
     async fn enter(
         self: &Arc<Self>,
         uid: &Uid,
@@ -136,16 +136,16 @@ impl Session {
             places.retain(|r| r.id != room.id);
             places.push(room.clone());
         }
-        let mut desk = lock(&self.desk);
+        let mut target = lock(&self.target);
         if self.evicted.load(SeqCst) {
             // Kicked out while it was entering: whoever did that saw neither this room nor the
-            // desk.
+            // target.
             room.silence(self.id);
         } else if !self.closing.load(SeqCst) {
-            *desk = if wish.dummy {
-                Desk::Silent
+            *target = if wish.dummy {
+                Target::Silent
             } else {
-                Desk::Open { uid: uid.json().into(), room: room.clone() }
+                Target::Open { uid: uid.json().into(), room: room.clone() }
             };
         }
         Some(room)

@@ -31,7 +31,7 @@ use super::{
     session::{Session, lock},
     transport::error,
 };
-use crate::net::outbound::BURST;
+use crate::net::send_queue::BURST;
 
 /// Where an engine session stands with the namespace.
 #[derive(Clone, Default)]

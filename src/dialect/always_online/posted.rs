@@ -27,7 +27,7 @@ use super::{
     session::Session,
     transport::error,
 };
-use crate::domain::reason::Reason;
+use crate::reason::Reason;
 
 /// Time that the body of a POST may take.
 const BODY: Duration = Duration::from_secs(60);
@@ -86,7 +86,7 @@ impl AlwaysOnline {
             (_, false) => (ProtocolVersion::V4, Format::V3),
         };
         if let Some(session) = polling.session() {
-            session.inbox.room().await;
+            session.mailbox.room().await;
         }
         let body = match tokio::time::timeout(
             BODY,
@@ -116,7 +116,7 @@ impl AlwaysOnline {
             Err(_) => return error(StatusCode::INTERNAL_SERVER_ERROR, "server error"),
         }
         if let Some(session) = polling.session() {
-            session.inbox.room().await;
+            session.mailbox.room().await;
         }
         verdict
     }
@@ -252,8 +252,8 @@ impl Post {
 
     async fn event(&self, data: &str, ack: Option<i64>, binary: bool) -> Result<(), Stop> {
         if let Some(session) = self.session().await?.filter(|s| s.is_open()) {
-            if session.inbox.is_full() {
-                session.inbox.room().await;
+            if session.mailbox.is_full() {
+                session.mailbox.room().await;
             }
             session.receive(data, ack, binary);
         }

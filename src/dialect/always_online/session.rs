@@ -17,22 +17,22 @@ use futures_util::FutureExt;
 use super::{
     AlwaysOnline,
     authenticate::{Authenticated, Guest},
-    inbox::{Inbox, Item, Put},
+    carrier::Carrier,
     join::Member,
-    lane::Lane,
-    post::Desk,
+    mailbox::{Item, Mailbox, Put},
+    msg::Target,
     wire,
 };
-use crate::domain::throttle::throttled;
 use crate::domain::{
     broker::Publication,
     clock::{NoRandomness, alphanumeric},
     ids::{ConnectionId, SocketId, Uid},
     json,
-    outlet::{Burst, Encoding, Outcome, Outlet, Settled},
-    reason::Reason,
     room::Room,
+    subscriber::{Burst, Encoding, Outcome, Settled, Subscriber},
 };
+use crate::reason::Reason;
+use crate::throttle::throttled;
 
 /// Characters of a public socket id.
 const SOCKET_ID: usize = 20;
@@ -51,10 +51,10 @@ pub struct Session {
     pub(super) id: ConnectionId,
     pub(super) public: SocketId,
     pub(super) dialect: Arc<AlwaysOnline>,
-    pub(super) lane: Lane,
-    pub(super) inbox: Inbox,
+    pub(super) carrier: Carrier,
+    pub(super) mailbox: Mailbox,
     /// Where its messages go now.
-    pub(super) desk: Mutex<Desk>,
+    pub(super) target: Mutex<Target>,
     /// The rooms that it is in.
     pub(super) places: Mutex<Vec<Arc<Room>>>,
     /// Whether nothing is read from it, for now.
@@ -77,7 +77,7 @@ impl Session {
     /// [`Session::connected`] called. Fails where the operating system has no random numbers.
     pub(super) fn begin(
         dialect: &Arc<AlwaysOnline>,
-        lane: Lane,
+        carrier: Carrier,
     ) -> Result<Arc<Self>, NoRandomness> {
         let public = alphanumeric(&*dialect.hub.rng, SOCKET_ID).inspect_err(|error| {
             throttled!(error, %error, "a connection had to be refused");
@@ -85,9 +85,9 @@ impl Session {
         let session = Arc::new(Session {
             id: dialect.hub.new_connection(),
             public: SocketId(public.into()),
-            lane,
-            inbox: Inbox::new(),
-            desk: Mutex::new(Desk::Closed),
+            carrier,
+            mailbox: Mailbox::new(),
+            target: Mutex::new(Target::Closed),
             places: Mutex::default(),
             held: AtomicBool::new(false),
             uid: OnceLock::new(),
@@ -103,7 +103,7 @@ impl Session {
     /// The client has been told that it is connected: what it sends is handled from now on.
     pub(super) fn connected(self: &Arc<Self>) {
         lock(&self.dialect.sessions).insert(self.id, Arc::downgrade(self));
-        if self.inbox.open(Phase::Guest(Guest)) == Put::Start {
+        if self.mailbox.open(Phase::Guest(Guest)) == Put::Start {
             self.start();
         }
         self.dialect.unauthenticated.push(self.id);
@@ -111,20 +111,20 @@ impl Session {
 
     /// An event, in the order of the wire. Does not block.
     pub(super) fn receive(self: &Arc<Self>, text: &str, ack: Option<i64>, binary: bool) {
-        if self.inbox.is_flooded(2 * self.dialect.options.max_payload()) {
+        if self.mailbox.is_flooded(2 * self.dialect.options.max_payload()) {
             return self.drop_connection(Reason::Flood);
         }
         // A message with nothing before it needs no task: its room has one.
-        if !binary && self.inbox.is_idle() && text.starts_with(r#"["msg","#) {
+        if !binary && self.mailbox.is_idle() && text.starts_with(r#"["msg","#) {
             match json::Call::parse(text) {
-                Some(call) if call.name == "msg" => self.post(call.argument, ack),
+                Some(call) if call.name == "msg" => self.msg(call.argument, ack),
                 Some(_) => {}
                 None => return self.drop_connection(Reason::Malformed),
             }
         } else {
             self.put(Item::Event { text: text.into(), ack, binary });
         }
-        if self.inbox.is_full() && !self.held.load(SeqCst) {
+        if self.mailbox.is_full() && !self.held.load(SeqCst) {
             self.hold_reading(true); // first: who sees `held` may let go at once
             self.held.store(true, SeqCst);
             self.resume(); // in case all that is in flight ended before this
@@ -133,26 +133,26 @@ impl Session {
 
     /// Something for the session's task, which is started if there is none.
     pub(super) fn put(self: &Arc<Self>, item: Item) {
-        if self.inbox.put(item) == Put::Start {
+        if self.mailbox.put(item) == Put::Start {
             self.start();
         }
     }
 
     fn start(self: &Arc<Self>) {
-        if let Some(phase) = self.inbox.take_phase() {
+        if let Some(phase) = self.mailbox.take_phase() {
             self.dialect.hub.tasks.spawn(self.clone().run(phase));
         }
     }
 
     async fn run(self: Arc<Self>, mut phase: Phase) {
-        while let Ok((now, item)) = self.inbox.next(phase) {
+        while let Ok((now, item)) = self.mailbox.next(phase) {
             let bytes = if let Item::Event { text, .. } = &item { text.len() } else { 0 };
             phase = match AssertUnwindSafe(self.handle(now, item)).catch_unwind().await {
                 Ok(next) => next,
                 // A defect of ours ends this session, and nothing else.
                 Err(_) => self.abandon().await,
             };
-            self.inbox.handled(bytes);
+            self.mailbox.handled(bytes);
             self.resume();
         }
     }
@@ -195,7 +195,7 @@ impl Session {
             ("join", Phase::Authenticated(who)) => self.first_join(who, argument, ack).await,
             ("join", Phase::Member(member)) => self.next_join(member, argument, ack).await,
             ("msg", phase) => {
-                self.post(argument, ack);
+                self.msg(argument, ack);
                 phase
             }
             ("sync", Phase::Authenticated(who)) => {
@@ -221,13 +221,13 @@ impl Session {
 
     /// Lets the client go on, when it was stopped and little is in flight.
     pub(super) fn resume(&self) {
-        if self.held.load(SeqCst) && self.inbox.is_calm() && self.held.swap(false, SeqCst) {
+        if self.held.load(SeqCst) && self.mailbox.is_calm() && self.held.swap(false, SeqCst) {
             self.hold_reading(false);
         }
     }
 }
 
-impl Outlet for Session {
+impl Subscriber for Session {
     fn encoding(&self) -> Encoding {
         Encoding(0) // frames are the same for both protocol versions
     }
@@ -270,7 +270,7 @@ impl Outlet for Session {
         if !acks.is_empty() && !self.evicted.load(SeqCst) {
             self.emit(&acks.freeze());
         }
-        messages.iter().for_each(|m| self.inbox.settled(m.bytes));
+        messages.iter().for_each(|m| self.mailbox.settled(m.bytes));
         if lost {
             // It would lose a message without a word: it comes back and learns what is stored.
             self.drop_connection(Reason::StoreUnavailable);
@@ -283,18 +283,18 @@ impl Outlet for Session {
         if self.evicted.swap(true, SeqCst) {
             return;
         }
-        self.leave_desk();
+        self.leave_target();
         for room in lock(&self.places).iter() {
             room.silence(self.id);
         }
         self.tell("kickout", wire::KICKOUT);
         self.refuse(Reason::Kickout);
-        if self.inbox.replace(Item::Evicted) == Put::Start {
+        if self.mailbox.replace(Item::Evicted) == Put::Start {
             self.start();
         }
     }
 
-    fn expel(self: Arc<Self>) {
+    fn revoke(self: Arc<Self>) {
         self.refuse(Reason::Revoked);
         // Behind what it sent before. What it may send until its transport has closed has no
         // effect.
@@ -309,7 +309,7 @@ impl Outlet for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         lock(&self.dialect.sessions).remove(&self.id);
-        if let Lane::Engine(engined) = &self.lane {
+        if let Carrier::Engine(engined) = &self.carrier {
             self.dialect.untie(self, engined.sid);
         }
         self.dialect.hub.closed();

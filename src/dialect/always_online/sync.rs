@@ -11,13 +11,13 @@ use super::{
     session::Session,
     wire,
 };
-use crate::domain::throttle::throttled;
 use crate::domain::{
     broker::{Entry, Stored},
     history::{Building, History, Patience},
     json::{self, Object},
-    reason::Reason,
 };
+use crate::reason::Reason;
+use crate::throttle::throttled;
 
 /// Pages are put together off the runtime's threads above this many bytes: compressed ones, and
 /// plain ones.
@@ -65,7 +65,7 @@ impl Session {
         argument: Option<&RawValue>,
         ack: Option<i64>,
     ) {
-        self.inbox.quiet().await;
+        self.mailbox.quiet().await;
         if !self.is_open() {
             return; // nobody is there to read it
         }

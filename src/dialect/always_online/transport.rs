@@ -27,7 +27,7 @@ use super::{
 use crate::{
     config::Origins,
     net::{
-        Link, Stream,
+        Connection, Stream,
         upgrade::{self, Flaw, Offer},
     },
 };
@@ -74,14 +74,18 @@ impl Transport {
         path == "/socket.io" || path.starts_with("/socket.io/")
     }
 
-    /// Answers one request that came in on `link`. Where an upgrade is refused the connection is
+    /// Answers one request that came in on `connection`. Where an upgrade is refused the connection is
     /// closed: some clients wait for that. No cache may keep an answer but the script's.
-    pub async fn call(&self, request: Request<Incoming>, link: Arc<Link>) -> Response<Body> {
+    pub async fn call(
+        &self,
+        request: Request<Incoming>,
+        connection: Arc<Connection>,
+    ) -> Response<Body> {
         let upgrade = request
             .headers()
             .get(header::UPGRADE)
             .is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
-        let mut response = self.answer(request, link).await;
+        let mut response = self.answer(request, connection).await;
         if upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -94,7 +98,11 @@ impl Transport {
         response
     }
 
-    async fn answer(&self, mut request: Request<Incoming>, link: Arc<Link>) -> Response<Body> {
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        connection: Arc<Connection>,
+    ) -> Response<Body> {
         let path = request.uri().path();
         if path.starts_with(SCRIPT) {
             return self.script(request).await;
@@ -109,7 +117,7 @@ impl Transport {
             return error(StatusCode::SERVICE_UNAVAILABLE, "this server is ending");
         }
         if query.websocket {
-            return self.upgrade(request, &query, &link).await;
+            return self.upgrade(request, &query, &connection).await;
         }
         if query.jsonp {
             return error(
@@ -120,7 +128,7 @@ impl Transport {
         // An upgrade that is offered with it is not taken. The engine would keep the offer, and
         // with it the connection, as long as the session.
         request.extensions_mut().clear();
-        let request = compact(request, &link);
+        let request = compact(request, &connection);
         let answer = tower::service_fn(|request| async {
             Ok::<_, Infallible>(self.poll(request, &query).await)
         });
@@ -137,7 +145,7 @@ impl Transport {
         &self,
         request: Request<Incoming>,
         query: &Query,
-        link: &Arc<Link>,
+        connection: &Arc<Connection>,
     ) -> Response<Body> {
         let mut protocol = None;
         if request.method() == Method::GET {
@@ -157,9 +165,9 @@ impl Transport {
             }
         }
         if stops_at_close(request.headers()) {
-            link.close_without_a_word();
+            connection.close_without_a_word();
         }
-        let mut request = compact(request, link);
+        let mut request = compact(request, connection);
         if query.sid.is_none() {
             request.extensions_mut().insert(Polling::new(
                 &self.dialect,
@@ -170,9 +178,9 @@ impl Transport {
         let mut response = self.dialect.ask(request).await;
         // Only what the engine agreed to; it begins after this answer.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            link.become_websocket();
+            connection.become_websocket();
             if let Some(sid) = query.sid {
-                self.dialect.tie(sid, link);
+                self.dialect.tie(sid, connection);
             }
             if let Some(name) = protocol {
                 response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, name);
@@ -215,10 +223,10 @@ impl Transport {
     }
 
     /// Takes a WebSocket over whose handshake it wanted.
-    pub fn websocket(&self, handshake: Request<()>, stream: Stream, link: &Arc<Link>) {
+    pub fn websocket(&self, handshake: Request<()>, stream: Stream, connection: &Arc<Connection>) {
         let query = Query::read(handshake.uri());
         if stops_at_close(handshake.headers()) {
-            link.close_without_a_word();
+            connection.close_without_a_word();
         }
         if self.dialect.options.fast_lane {
             let version =
@@ -226,8 +234,8 @@ impl Transport {
             self.dialect.hub.tasks.spawn(websocket::serve(self.dialect.clone(), version, stream));
             return;
         }
-        link.become_websocket();
-        let mut request = compact(handshake, link);
+        connection.become_websocket();
+        let mut request = compact(handshake, connection);
         request.extensions_mut().insert(Polling::new(
             &self.dialect,
             query.eio == Some(4),
@@ -297,7 +305,7 @@ impl Transport {
 
 /// The request as the engine should keep it: few headers, deeply copied, so that hyper's read
 /// buffer is freed (measured: 9 KB a connection), and of the query what it reads.
-fn compact<B>(request: Request<B>, link: &Arc<Link>) -> Request<B> {
+fn compact<B>(request: Request<B>, connection: &Arc<Connection>) -> Request<B> {
     let (mut parts, body) = request.into_parts();
     let mut headers = HeaderMap::with_capacity(1);
     for (name, value) in &parts.headers {
@@ -313,7 +321,7 @@ fn compact<B>(request: Request<B>, link: &Arc<Link>) -> Request<B> {
     }
     // Weak: the engine keeps this for as long as the session lives, which a polling connection need
     // not.
-    parts.extensions.insert(Arc::downgrade(link));
+    parts.extensions.insert(Arc::downgrade(connection));
     Request::from_parts(parts, body)
 }
 

@@ -1,6 +1,6 @@
 //! A client that begins as a WebSocket: engine.io 3 and 4 and socket.io over it, without
 //! socketioxide, whose queue, tasks and timers are most of what a connection costs
-//! (docs/PERFORMANCE.md). One small task reads; what goes out takes the link.
+//! (docs/PERFORMANCE.md). One small task reads; what goes out takes the connection.
 //!
 //! engine.io: <https://socket.io/docs/v4/engine-io-protocol/>; version 3 differs here in who pings, and in the first byte of a binary
 //! message. socket.io: <https://socket.io/docs/v4/socket-io-protocol/>; its protocol 4 (socket.io 2) connects without being asked.
@@ -12,16 +12,14 @@ use std::{
 
 use super::{
     AlwaysOnline,
-    inbox::Item,
-    lane::Lane,
+    carrier::Carrier,
+    mailbox::Item,
     packet::{Kind, MOST_CONNECTS, Packet, Partial, no_such_namespace},
     session::Session,
     wire,
 };
-use crate::{
-    domain::reason::{Kind as Ending, Reason},
-    net::{Broken, Closing, End, Link, Message, Stream, WebSocket},
-};
+use crate::net::{Broken, Closing, Connection, End, Message, Stream, WebSocket};
+use crate::reason::{Kind as Ending, Reason};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use socketioxide_core::Sid;
@@ -67,7 +65,7 @@ const MALFORMED: Over = Over::Because(Reason::Malformed);
 
 struct Client {
     dialect: Arc<AlwaysOnline>,
-    link: Arc<Link>,
+    connection: Arc<Connection>,
     version: Version,
     sid: Sid,
     /// Once it is connected to the namespace, and until it leaves.
@@ -89,12 +87,12 @@ struct Client {
 pub(super) async fn serve(dialect: Arc<AlwaysOnline>, version: Version, stream: Stream) {
     let mut websocket = WebSocket::new(stream, dialect.options.max_payload());
     let now = Instant::now();
-    let link = websocket.link().clone();
+    let connection = websocket.connection().clone();
     let mut client = Client {
         beat: now,
         connect_by: now + dialect.options.auth_timeout,
         dialect,
-        link,
+        connection,
         version,
         sid: Sid::new(),
         session: None,
@@ -131,12 +129,12 @@ pub(super) async fn serve(dialect: Arc<AlwaysOnline>, version: Version, stream: 
     match over {
         // A connection that is gone, or that we have closed, ends with its stream.
         Ok(()) | Err(Over::Gone) => {}
-        Err(Over::Closed(code)) => client.link.answer_close(code),
+        Err(Over::Closed(code)) => client.connection.answer_close(code),
         Err(Over::Because(why)) => {
-            if why.kind() == Ending::Dropped && !client.link.is_ended() {
+            if why.kind() == Ending::Dropped && !client.connection.is_ended() {
                 client.dialect.hub.metrics.dropped(why.label());
             }
-            client.link.close(Closing::Graceful, why);
+            client.connection.close(Closing::Graceful, why);
         }
     }
 }
@@ -168,7 +166,7 @@ impl Client {
     fn send(&self, text: &str) {
         let mut frame = BytesMut::new();
         wire::text(&mut frame, text);
-        self.link.send(&frame.freeze());
+        self.connection.send(&frame.freeze());
     }
 
     /// The open packet. An old client is connected with it.
@@ -210,7 +208,7 @@ impl Client {
             return Ok(());
         }
         // We do not listen: it may well be alive.
-        let held = self.link.is_held();
+        let held = self.connection.is_held();
         match self.version {
             Version::V3 if held => self.beat = now + self.patience(),
             Version::V3 if now < self.heard + self.patience() => {
@@ -222,7 +220,7 @@ impl Client {
             Version::V4 if !self.pinged => {
                 self.pinged = true;
                 self.beat = now + self.dialect.options.ping_timeout;
-                self.link.send(&Bytes::from_static(wire::PING));
+                self.connection.send(&Bytes::from_static(wire::PING));
             }
             Version::V3 | Version::V4 => return Err(Over::Because(Reason::PingTimeout)),
         }
@@ -239,7 +237,7 @@ impl Client {
             b"2probe" | b"3probe" => Err(MALFORMED), // words of an upgrade
             [b'2' | b'3', ..] => {
                 match self.version {
-                    Version::V3 => self.link.send(&Bytes::from_static(wire::PONG)),
+                    Version::V3 => self.connection.send(&Bytes::from_static(wire::PONG)),
                     Version::V4 if self.pinged => {
                         self.pinged = false;
                         self.beat = Instant::now() + self.patience();
@@ -316,11 +314,13 @@ impl Client {
         if self.connects > MOST_CONNECTS {
             return Err(Over::Because(Reason::Flood));
         }
-        let Ok(session) = Session::begin(&self.dialect, Lane::WebSocket(self.link.clone())) else {
+        let Ok(session) =
+            Session::begin(&self.dialect, Carrier::WebSocket(self.connection.clone()))
+        else {
             self.send(r#"44{"message":"server error"}"#);
             return Ok(());
         };
-        self.link.give_to(session.id.0);
+        self.connection.give_to(session.id.0);
         match self.version {
             Version::V3 => self.send("40"),
             Version::V4 => self.send(&format!(r#"40{{"sid":"{}"}}"#, self.sid)),
@@ -333,7 +333,7 @@ impl Client {
     /// It leaves the namespace, or is gone: its session ends.
     fn depart(&mut self) {
         if let Some(session) = self.session.take() {
-            self.link.give_to(0);
+            self.connection.give_to(0);
             session.gone.store(true, SeqCst);
             session.put(Item::Closed);
         }

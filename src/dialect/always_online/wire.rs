@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::domain::{
     broker::{Event, Publication},
     ids::Uid,
-    outlet::Burst,
+    subscriber::Burst,
 };
 
 pub(super) const AUTH_SUCCESS: &str = r#"{"status":0,"data":"auth success"}"#;

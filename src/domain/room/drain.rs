@@ -9,13 +9,13 @@ use super::{
         broker::{Entry, Event, Publication},
         error::StoreError,
         hub::Hub,
-        outlet::{Outcome, Outlet, Settled},
         presence::Departure,
+        subscriber::{Outcome, Settled, Subscriber},
     },
     Job, Room, lock,
 };
 use crate::domain::message::Kind;
-use crate::domain::throttle::throttled;
+use crate::throttle::throttled;
 
 /// Most messages in one batch, most bytes of them (one more message may exceed it), and most
 /// deliveries on this node.
@@ -31,7 +31,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 
 struct Sent {
     bytes: usize,
-    sender: Option<(Arc<dyn Outlet>, Option<i64>)>,
+    sender: Option<(Arc<dyn Subscriber>, Option<i64>)>,
 }
 
 enum Work {
@@ -112,7 +112,7 @@ async fn publish(
     if outcome == Outcome::Done {
         count(hub, &entries, &refused);
     }
-    let mut settled: Vec<(Arc<dyn Outlet>, Vec<Settled>)> = Vec::new();
+    let mut settled: Vec<(Arc<dyn Subscriber>, Vec<Settled>)> = Vec::new();
     for (at, (sent, entry)) in sent.into_iter().zip(entries.iter()).enumerate() {
         if let Some((sender, ack)) = sent.sender {
             let outcome = match (entry.is_stored(), outcome) {
@@ -295,20 +295,20 @@ fn deliver_unstored<'a>(room: &Room, entries: impl Iterator<Item = &'a Entry>) {
 async fn single(room: &Arc<Room>, hub: &Arc<Hub>, job: Job) {
     match job {
         Job::Publish { .. } => {} // taken as a batch
-        Job::Enter { visitor, outlet, answer, done } => {
+        Job::Enter { visitor, subscriber, answer, done } => {
             let entered = async {
                 if room.local_members() == 0 {
                     hub.broker.attach(&room.id).await?;
                 }
                 hub.presence.enter(&room.id, &visitor).await
             };
-            room.expect();
+            room.begin_join();
             let entered = entered.await;
             let worked = entered.is_ok();
             match &entered {
-                Ok(roster) => room.admit(visitor, outlet, roster.n, || answer(&entered)),
+                Ok(roster) => room.admit(visitor, subscriber, roster.n, || answer(&entered)),
                 Err(error) => {
-                    room.expect_nobody();
+                    room.abandon_join();
                     // Whoever is told that it failed is not there. Who was there before stays.
                     let depart = matches!(error, StoreError::OutcomeUnknown(_))
                         && !room.has(visitor.connection);

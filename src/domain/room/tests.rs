@@ -12,7 +12,7 @@ struct Notebook {
     dropped: Mutex<Vec<Reason>>,
 }
 
-impl Outlet for Notebook {
+impl Subscriber for Notebook {
     fn encoding(&self) -> Encoding {
         Encoding(0)
     }
@@ -28,7 +28,7 @@ impl Outlet for Notebook {
 
     fn settled(&self, _: &[Settled]) {}
     fn evict(self: Arc<Self>) {}
-    fn expel(self: Arc<Self>) {}
+    fn revoke(self: Arc<Self>) {}
 
     fn drop_connection(&self, why: Reason) {
         self.dropped.lock().unwrap().push(why);
@@ -55,7 +55,7 @@ fn room() -> Arc<Room> {
 fn what_comes_while_a_join_is_on_its_way_is_told_if_it_is_behind_it() {
     let (room, newcomer) = (room(), Arc::new(Notebook::default()));
     room.deliver(&[message(1)]);
-    room.expect();
+    room.begin_join();
     room.deliver(&[message(2), message(3)]);
     room.deliver(&[happened(5, Event::Joined(Uid::text("ann").unwrap())), message(6)]);
     let told = newcomer.clone();
@@ -70,7 +70,7 @@ fn what_comes_while_a_join_is_on_its_way_is_told_if_it_is_behind_it() {
 fn who_joins_again_is_told_nothing_twice() {
     let (room, member) = (room(), Arc::new(Notebook::default()));
     room.admit(visitor(1, "ben"), member.clone(), 1, || {});
-    room.expect();
+    room.begin_join();
     room.deliver(&[message(2), message(4)]);
     room.admit(visitor(1, "ben"), member.clone(), 3, || {});
     assert_eq!(*member.told.lock().unwrap(), [2, 4]);
@@ -79,9 +79,9 @@ fn who_joins_again_is_told_nothing_twice() {
 #[test]
 fn a_join_in_vain_keeps_nothing() {
     let (room, newcomer) = (room(), Arc::new(Notebook::default()));
-    room.expect();
+    room.begin_join();
     room.deliver(&[message(2)]);
-    room.expect_nobody();
+    room.abandon_join();
     room.deliver(&[message(3)]);
     room.admit(visitor(1, "ben"), newcomer.clone(), 1, || {});
     assert_eq!(*newcomer.told.lock().unwrap(), [0; 0]);
@@ -92,7 +92,7 @@ fn who_has_missed_something_is_sent_back_and_pages_are_read_anew() {
     let (room, member) = (room(), Arc::new(Notebook::default()));
     room.admit(visitor(1, "ben"), member.clone(), 1, || {});
     let before = room.generation();
-    room.lose(7);
+    room.missed(7);
     assert_eq!(*member.dropped.lock().unwrap(), [Reason::MissedMessages]);
     assert_ne!(room.generation(), before);
     let lost = room.generation();

@@ -4,13 +4,11 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::{
-    domain::reason::Reason,
-    net::{
-        link::{Bounds, Closing},
-        socket::Socket,
-    },
+use crate::net::{
+    connection::{Bounds, Closing},
+    socket::Socket,
 };
+use crate::reason::Reason;
 
 const KEY: [u8; 4] = [7, 250, 0, 99];
 
@@ -149,7 +147,7 @@ async fn opened(bytes: Vec<u8>) -> (WebSocket, TcpStream) {
         writes: tokio_util::task::TaskTracker::new(),
         ending: Arc::default(),
     };
-    let mut stream = Stream::new(Link::new(Socket::new(stream, None), peer, bounds));
+    let mut stream = Stream::new(Connection::new(Socket::new(stream, None), peer, bounds));
     stream.unread(bytes.into());
     (WebSocket::new(stream, 100), client)
 }
@@ -159,14 +157,14 @@ async fn opened(bytes: Vec<u8>) -> (WebSocket, TcpStream) {
 async fn a_client_that_does_not_close_is_waited_for_but_hardly_when_the_server_ends() {
     for (ends, wait) in [(false, Duration::from_secs(2)), (true, Duration::from_millis(500))] {
         let (socket, _client) = opened(Vec::new()).await;
-        let (link, begin) = (socket.link().clone(), tokio::time::Instant::now());
-        link.close(Closing::Graceful, Reason::Drain);
+        let (connection, begin) = (socket.connection().clone(), tokio::time::Instant::now());
+        connection.close(Closing::Graceful, Reason::Drain);
         drop(socket);
         if ends {
-            link.bounds.ending.cancel();
+            connection.bounds.ending.cancel();
         }
-        link.bounds.writes.close();
-        link.bounds.writes.wait().await;
+        connection.bounds.writes.close();
+        connection.bounds.writes.wait().await;
         let waited = begin.elapsed();
         assert!(wait <= waited && waited < wait + Duration::from_millis(100), "{waited:?}");
     }

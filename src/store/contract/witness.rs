@@ -37,13 +37,13 @@ impl Sink for Witness {
         self.evicted.lock().unwrap().push(connection);
     }
 
-    fn expel(&self, connection: ConnectionId) {
+    fn revoke(&self, connection: ConnectionId) {
         self.expelled.lock().unwrap().push(connection);
     }
 
-    fn doubt(&self, _: &RoomId) {}
+    fn invalidate(&self, _: &RoomId) {}
 
-    fn lose(&self, room: &RoomId, _: u64) {
+    fn missed(&self, room: &RoomId, _: u64) {
         self.lost.lock().unwrap().push(room.clone());
     }
 

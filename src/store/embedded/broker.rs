@@ -44,7 +44,7 @@ impl Embedded {
 #[async_trait]
 impl Broker for Embedded {
     fn start(&self, sink: Arc<dyn Sink>) {
-        self.outlet.open(sink);
+        self.slot.open(sink);
         self.watch_revocations();
     }
 
@@ -60,16 +60,16 @@ impl Broker for Embedded {
         let (delivery, refused) = if entries.iter().any(Entry::is_stored) {
             let epoch =
                 if turn.counters().row.is_none() { super::new_epoch(&*self.rng)? } else { 0 };
-            let (outlet, unix) = (self.outlet.clone(), self.clock.unix());
+            let (slot, unix) = (self.slot.clone(), self.clock.unix());
             self.count_updates(&mut turn, &entries).await?;
             self.writer
-                .write(Append { turn, entries, outlet, unix, epoch, updates: self.updates })
+                .write(Append { turn, entries, slot, unix, epoch, updates: self.updates })
                 .await?
         } else {
             let mut counters = turn.counters();
             counters.n += entries.len() as u64;
             turn.set(counters);
-            (Delivery::entries(&self.outlet, turn, entries), Vec::new())
+            (Delivery::entries(&self.slot, turn, entries), Vec::new())
         };
         drop(delivery);
         Ok(refused)
@@ -96,7 +96,7 @@ impl Broker for Embedded {
 
     async fn clear(&self, room: &RoomId) -> Result<(), StoreError> {
         let turn = self.turn(room).await?;
-        let change = Clear { turn, outlet: self.outlet.clone(), unix: self.clock.unix() };
+        let change = Clear { turn, slot: self.slot.clone(), unix: self.clock.unix() };
         drop(self.writer.write(change).await?);
         Ok(())
     }
@@ -130,6 +130,6 @@ impl Broker for Embedded {
         self.revocations.end().await;
         self.readers.close(); // first: the last connection to go, if it writes, leaves one tidy file behind
         self.writer.close().await;
-        self.outlet.close();
+        self.slot.close();
     }
 }

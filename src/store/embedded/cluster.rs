@@ -10,12 +10,12 @@ use crate::domain::{
 #[async_trait]
 impl Cluster for Embedded {
     async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
-        let connections = self.outlet.sink().map_or(0, |sink| sink.open_connections());
+        let connections = self.slot.sink().map_or(0, |sink| sink.open_connections());
         Ok(vec![Node { id: "embedded".into(), this: true, connections }])
     }
 
     async fn force_user_auth(&self, on: bool) -> Result<(), StoreError> {
-        if let Some(sink) = self.outlet.sink() {
+        if let Some(sink) = self.slot.sink() {
             sink.force_user_auth(Some(on));
         }
         Ok(())

@@ -11,7 +11,7 @@ use crate::domain::{
 
 /// Where publications go; nowhere before the start and after the end.
 #[derive(Clone, Default)]
-pub(super) struct Outlet(Arc<Mutex<Option<Open>>>);
+pub(super) struct SinkSlot(Arc<Mutex<Option<Open>>>);
 
 #[derive(Clone)]
 struct Open {
@@ -20,7 +20,7 @@ struct Open {
     runtime: Option<Handle>,
 }
 
-impl Outlet {
+impl SinkSlot {
     pub(super) fn open(&self, sink: Arc<dyn Sink>) {
         *lock(&self.0) = Some(Open { sink, runtime: Handle::try_current().ok() });
     }
@@ -53,7 +53,7 @@ impl Outlet {
 /// where the caller gave up between the storing and the answer. What is stored is told in any case,
 /// and the room's turn ends after that.
 pub(super) struct Delivery {
-    outlet: Outlet,
+    slot: SinkSlot,
     turn: Turn,
     /// n of the first.
     first: u64,
@@ -67,26 +67,26 @@ enum What {
 
 impl Delivery {
     /// Of entries whose last one has the n that the turn's counters say.
-    pub(super) fn entries(outlet: &Outlet, turn: Turn, entries: Arc<[Entry]>) -> Self {
+    pub(super) fn entries(slot: &SinkSlot, turn: Turn, entries: Arc<[Entry]>) -> Self {
         let first = turn.counters().n + 1 - entries.len() as u64;
-        Delivery { outlet: outlet.clone(), turn, first, what: What::Entries(entries) }
+        Delivery { slot: slot.clone(), turn, first, what: What::Entries(entries) }
     }
 
     /// Of one event, which has the n that the turn's counters say.
     pub(super) fn one(
-        outlet: &Outlet,
+        slot: &SinkSlot,
         turn: Turn,
         origin: Option<ConnectionId>,
         event: Event,
     ) -> Self {
         let first = turn.counters().n;
-        Delivery { outlet: outlet.clone(), turn, first, what: What::One(origin, event) }
+        Delivery { slot: slot.clone(), turn, first, what: What::One(origin, event) }
     }
 }
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        let Some(Open { sink, runtime }) = self.outlet.opened() else { return };
+        let Some(Open { sink, runtime }) = self.slot.opened() else { return };
         let _runtime = runtime.as_ref().map(Handle::enter);
         let publications = match &self.what {
             What::Entries(entries) => {

@@ -9,8 +9,8 @@ use std::{sync::Arc, time::Duration};
 use rusqlite::{Connection, params};
 
 use super::{column, log, rooms::Rooms, writer::roll_back};
-use crate::domain::throttle::throttled;
 use crate::domain::{clock::Clock, ids::RoomId};
+use crate::throttle::throttled;
 
 /// Rooms looked at in one step.
 const STRETCH: i64 = 50;

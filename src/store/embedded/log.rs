@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::{
     chunk::{self, Chunk},
     column,
-    delivery::{Delivery, Outlet},
+    delivery::{Delivery, SinkSlot},
     rooms::{Counters, Turn},
     updates::{self, Held},
     writer::Change,
@@ -22,7 +22,7 @@ use crate::domain::{
 pub(super) struct Append {
     pub(super) turn: Turn,
     pub(super) entries: Arc<[Entry]>,
-    pub(super) outlet: Outlet,
+    pub(super) slot: SinkSlot,
     /// Seconds since 1970.
     pub(super) unix: u64,
     /// The room's first epoch, should it have no row yet.
@@ -75,7 +75,7 @@ impl Change for Append {
     fn committed(mut self, (made, refused): (Counters, Vec<usize>)) -> (Delivery, Vec<usize>) {
         self.turn.set(made);
         let told = if refused.is_empty() { self.entries } else { without(&self.entries, &refused) };
-        (Delivery::entries(&self.outlet, self.turn, told), refused)
+        (Delivery::entries(&self.slot, self.turn, told), refused)
     }
 }
 
@@ -113,7 +113,7 @@ pub(super) fn row(
 /// The end of a room's log.
 pub(super) struct Clear {
     pub(super) turn: Turn,
-    pub(super) outlet: Outlet,
+    pub(super) slot: SinkSlot,
     /// Seconds since 1970.
     pub(super) unix: u64,
 }
@@ -139,7 +139,7 @@ impl Change for Clear {
     fn committed(mut self, (): ()) -> Delivery {
         let Counters { row, n, .. } = self.turn.counters();
         self.turn.set(Counters { row, n: n + 1, inserts: 0, updates: Some(Held::default()) });
-        Delivery::one(&self.outlet, self.turn, None, Event::Cleared)
+        Delivery::one(&self.slot, self.turn, None, Event::Cleared)
     }
 }
 

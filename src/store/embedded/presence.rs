@@ -29,7 +29,7 @@ impl Embedded {
         let mut counters = turn.counters();
         counters.n += 1;
         turn.set(counters);
-        drop(Delivery::one(&self.outlet, turn, origin, event));
+        drop(Delivery::one(&self.slot, turn, origin, event));
     }
 }
 
@@ -43,7 +43,7 @@ impl Presence for Embedded {
         checked: Option<Revocations>,
     ) -> Result<Claim, StoreError> {
         let (evicted, claim) = lock(&self.people).claim(uid, connection, socket, checked);
-        if let (Some(evicted), Some(sink)) = (evicted, self.outlet.sink()) {
+        if let (Some(evicted), Some(sink)) = (evicted, self.slot.sink()) {
             sink.evict(evicted);
         }
         Ok(claim)

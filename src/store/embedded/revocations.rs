@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::{
     Embedded, column,
-    delivery::Outlet,
+    delivery::SinkSlot,
     folder::{OpenError, existing_database, is_claimed},
     lock,
     presence::People,
@@ -81,7 +81,7 @@ impl Embedded {
         let Watch { file, patience, thread } = &self.revocations;
         let (stop, stopped) = sync_channel(0);
         let (looker, patience) = (
-            Looker { people: self.people.clone(), outlet: self.outlet.clone(), file: file.clone() },
+            Looker { people: self.people.clone(), slot: self.slot.clone(), file: file.clone() },
             *patience,
         );
         match thread::Builder::new()
@@ -98,7 +98,7 @@ impl Embedded {
 
 struct Looker {
     people: Arc<Mutex<People>>,
-    outlet: Outlet,
+    slot: SinkSlot,
     file: PathBuf,
 }
 
@@ -154,7 +154,7 @@ impl Looker {
                 lock(&self.people).revoke(&uid, Revocations(serial.unsigned_abs()))
             });
             if let Some(connection) = connection {
-                self.outlet.tell(|sink| sink.expel(connection));
+                self.slot.tell(|sink| sink.revoke(connection));
                 ended = 1;
             }
             db.prepare_cached("UPDATE revocations SET ended = ?2 WHERE serial = ?1")?
@@ -170,7 +170,7 @@ impl Looker {
 ///
 /// # Errors
 /// There is no such store, or it can't be read.
-pub fn expel(
+pub fn revoke(
     path: &Path,
     uid: &Uid,
     noted: bool,

@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Accounts, Durability, Embedded, OpenError, Options, expel};
+use super::{Accounts, Durability, Embedded, OpenError, Options, revoke};
 use crate::{
     domain::{
         broker::Broker,
@@ -121,7 +121,7 @@ impl PresenceHome for DataFolder {
         let accounts = Accounts::open(&path, self.watch.clone()).unwrap();
         accounts.revoke(Realm::User, uid).await.unwrap();
         let (uid, watch) = (uid.clone(), self.watch.clone());
-        tokio::task::spawn_blocking(move || expel(&path, &uid, true, &*watch))
+        tokio::task::spawn_blocking(move || revoke(&path, &uid, true, &*watch))
             .await
             .unwrap()
             .unwrap()

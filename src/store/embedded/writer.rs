@@ -20,7 +20,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::{expiry::Expiry, folder::Folder, lock};
 use crate::domain::error::StoreError;
-use crate::domain::throttle::throttled;
+use crate::throttle::throttled;
 
 /// Changes that may wait. A room has one at a time.
 const QUEUE: usize = 8192;

@@ -25,8 +25,8 @@ use super::{
     OpenError,
     script::{SOURCES, Script},
 };
-use crate::domain::throttle::throttled;
 use crate::domain::{error::StoreError, ids::ConnectionId};
+use crate::throttle::throttled;
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(3);

@@ -17,11 +17,11 @@ use super::{
     lock,
     script::Script,
 };
-use crate::domain::throttle::throttled;
 use crate::domain::{
     error::StoreError,
     ids::{ConnectionId, RoomId, Uid},
 };
+use crate::throttle::throttled;
 
 /// Debts that are settled at the same time.
 const AT_ONCE: usize = 64;

@@ -23,8 +23,8 @@ use super::{
     lock,
     wire::{Epoch, Told},
 };
-use crate::domain::throttle::throttled;
 use crate::domain::{broker::Sink, ids::RoomId};
+use crate::throttle::throttled;
 
 /// Publications of a room that wait for those before them; more are asked for again.
 const AHEAD: usize = 256;
@@ -207,7 +207,7 @@ impl Followed {
         let whole = if same { at.n >= n } else { n == epoch.base && at.leads_to(&epoch) };
         if !whole {
             throttled!(warn, %room, here = at.n, there = n, "publications were missed for good; the room's clients come back and read the log");
-            sink.lose(room, n);
+            sink.missed(room, n);
         }
         if !same {
             tail.before = Some(at.epoch);
@@ -230,7 +230,7 @@ impl Followed {
         let mut tail = lock(&self.tail);
         tail.ahead.clear();
         (tail.asking, tail.missed) = (false, false);
-        sink.lose(room, u64::MAX);
+        sink.missed(room, u64::MAX);
     }
 
     /// A task of this room has panicked, and does nothing any more; what it was handing out is
@@ -271,7 +271,7 @@ impl Tail {
             if !at.leads_to(&told.epoch) {
                 let there = told.epoch.base;
                 throttled!(error, %room, here = at.n, there, "Redis has lost publications that were delivered here; the room's clients come back");
-                sink.lose(room, there);
+                sink.missed(room, there);
             }
             self.before = Some(at.epoch);
             *at = At::of(&told.epoch, told.epoch.base);

@@ -11,8 +11,8 @@ use super::{
     script::Script,
     wire::Told,
 };
-use crate::domain::throttle::throttled;
 use crate::domain::{error::StoreError, ids::RoomId};
+use crate::throttle::throttled;
 
 /// Pause between two attempts to learn what is missing.
 pub(super) const HEAL: Duration = Duration::from_millis(200);

@@ -15,8 +15,8 @@ use crate::domain::{
     cluster::{Cluster, Node},
     error::StoreError,
     ids::{ConnectionId, Uid},
-    throttle::throttled,
 };
+use crate::throttle::throttled;
 
 /// Rooms that are told of a dead node's clients in one script: everything else waits meanwhile.
 const REAPED_AT_ONCE: u64 = 100;

@@ -59,15 +59,15 @@ impl Redis {
         evicted.difference(told).for_each(|connection| self.sink().evict(*connection));
         *told = evicted;
         for connection in connections(seen.next())? {
-            self.expel(connection).await;
+            self.revoke(connection).await;
         }
         Ok(())
     }
 
     /// Refuses a connection whose credentials were revoked, and says so. What can't be said now is
     /// said at one of the next looks.
-    pub(super) async fn expel(&self, connection: ConnectionId) {
-        self.sink().expel(connection);
+    pub(super) async fn revoke(&self, connection: ConnectionId) {
+        self.sink().revoke(connection);
         let Ok(live) = self.client.live() else { return };
         let mut confirm = redis::cmd("SREM");
         confirm.arg(expelled(&self.options.prefix, &self.node())).arg(connection.0);
@@ -90,7 +90,7 @@ fn connections(answer: Option<Value>) -> Result<HashSet<ConnectionId>, StoreErro
 /// # Errors
 /// Redis does not answer: whether the user has a session, and who would sign in just now, is not
 /// known then.
-pub async fn expel(options: Options, uid: &Uid) -> Result<Expelled, StoreError> {
+pub async fn revoke(options: Options, uid: &Uid) -> Result<Expelled, StoreError> {
     let unavailable = |error: OpenError| StoreError::Unavailable(error.to_string());
     let (address, channels) =
         address(&options.url, &options.shown, &options.prefix).map_err(unavailable)?;

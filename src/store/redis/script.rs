@@ -56,7 +56,7 @@ macro_rules! sources {
 }
 
 sources! {
-    order: "publish.lua" "tail.lua" "page.lua" "updates.lua" "clear.lua" "forget.lua" "expel.lua" "beat.lua" "resign.lua" "admit.lua" "nodes.lua" "switch.lua"
+    order: "publish.lua" "tail.lua" "page.lua" "updates.lua" "clear.lua" "forget.lua" "revoke.lua" "beat.lua" "resign.lua" "admit.lua" "nodes.lua" "switch.lua"
         "look.lua" "probe.lua" "notes.lua"
     presence: "enter.lua" "depart.lua" "release.lua" "claim.lua" "end.lua" "reap.lua"
 }

@@ -36,8 +36,8 @@ use super::{
 use crate::domain::{
     error::StoreError,
     ids::{ConnectionId, RoomId},
-    throttle::throttled,
 };
+use crate::throttle::throttled;
 
 /// How long a room that nobody is in is still listened to: who comes back at once finds it open.
 const LINGER: Duration = Duration::from_secs(5);
@@ -218,7 +218,7 @@ impl Redis {
     async fn hear_nothing(&self) {
         self.listening.send_replace(false);
         *self.subscriptions.0.lock().await = None;
-        self.rooms.all().iter().for_each(|(room, _)| self.sink().doubt(room));
+        self.rooms.all().iter().for_each(|(room, _)| self.sink().invalidate(room));
     }
 
     async fn begin_listening(self: &Arc<Self>) -> RedisResult<Listening> {
@@ -385,7 +385,7 @@ impl Redis {
             }
             ("expel", Ok(connection)) if channel == own => {
                 let this = self.clone();
-                self.spawn(async move { this.expel(ConnectionId(connection)).await });
+                self.spawn(async move { this.revoke(ConnectionId(connection)).await });
             }
             ("beat", Ok(at_ms)) if channel == own => return Heard::Beat { at_ms },
             _ => {

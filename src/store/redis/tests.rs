@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use redis::Commands;
 
-use super::{OpenError, Options, Redis, expel};
+use super::{OpenError, Options, Redis, revoke};
 use crate::{
     domain::{
         broker::Broker,
@@ -121,7 +121,7 @@ impl PresenceHome for Keys {
     }
 
     async fn revoke(&self, uid: &Uid) -> Expelled {
-        expel(self.options(), uid).await.unwrap()
+        revoke(self.options(), uid).await.unwrap()
     }
 }
 

@@ -124,7 +124,7 @@ async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
     let accounts = Accounts::open(&home.options().path, home.watch.clone()).unwrap();
     assert_eq!(accounts.create(User, &uid("ann"), &token("a")).await.unwrap(), Created);
     assert!(!accounts.revoke(User, &uid("bob")).await.unwrap());
-    let expelled = expel(&home.options().path, &uid("bob"), true, &*home.watch).unwrap();
+    let expelled = revoke(&home.options().path, &uid("bob"), true, &*home.watch).unwrap();
     assert!(
         matches!(&expelled, Expelled::Unconfirmed { server } if server.contains("earlier version")),
         "{expelled:?}"

@@ -21,13 +21,13 @@ impl Sink for Ledger {
         self.told.lock().unwrap().extend(publications.iter().map(|p| p.n));
     }
 
-    fn lose(&self, _: &RoomId, _: u64) {
+    fn missed(&self, _: &RoomId, _: u64) {
         *self.lost.lock().unwrap() += 1;
     }
 
-    fn doubt(&self, _: &RoomId) {}
+    fn invalidate(&self, _: &RoomId) {}
     fn evict(&self, _: ConnectionId) {}
-    fn expel(&self, _: ConnectionId) {}
+    fn revoke(&self, _: ConnectionId) {}
     fn force_user_auth(&self, _: Option<bool>) {}
     fn sessions(&self) -> Vec<ConnectionId> {
         vec![]

@@ -52,14 +52,14 @@ impl Sink for Clumsy {
         self.at("evict");
         self.witness.evict(connection);
     }
-    fn expel(&self, connection: ConnectionId) {
-        self.witness.expel(connection);
+    fn revoke(&self, connection: ConnectionId) {
+        self.witness.revoke(connection);
     }
-    fn doubt(&self, room: &RoomId) {
-        self.witness.doubt(room);
+    fn invalidate(&self, room: &RoomId) {
+        self.witness.invalidate(room);
     }
-    fn lose(&self, room: &RoomId, upto: u64) {
-        self.witness.lose(room, upto);
+    fn missed(&self, room: &RoomId, upto: u64) {
+        self.witness.missed(room, upto);
     }
     fn force_user_auth(&self, on: Option<bool>) {
         self.witness.force_user_auth(on);

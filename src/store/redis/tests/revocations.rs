@@ -1,7 +1,7 @@
 //! What a node has to know within a second, whatever happens to the connection that listens:
 //! revocations, kicks, the switch of user authentication.
 use super::{
-    super::expel,
+    super::revoke,
     Keys,
     cluster::{Node, short, until},
 };
@@ -21,8 +21,8 @@ async fn a_revoked_user_is_expelled_wherever_it_is() {
     claim(&two.store.presence(), "ben", 1).await;
     let ended =
         |node: &Node| Expelled::Ended { server: node.store.node().to_string(), connections: 1 };
-    assert_eq!(expel(keys.options(), &uid("ann")).await.unwrap(), ended(&one));
-    assert_eq!(expel(keys.options(), &uid("ben")).await.unwrap(), ended(&two));
+    assert_eq!(revoke(keys.options(), &uid("ann")).await.unwrap(), ended(&one));
+    assert_eq!(revoke(keys.options(), &uid("ben")).await.unwrap(), ended(&two));
     assert_eq!(
         (one.witness.expelled(), two.witness.expelled()),
         (vec![ConnectionId(1)], vec![ConnectionId(1)])
@@ -59,7 +59,7 @@ async fn a_node_that_does_not_answer_is_named() {
     claim(&one.store.presence(), "ann", 1).await;
     one.die();
     let named = Expelled::Unconfirmed { server: one.store.node().to_string() };
-    assert_eq!(expel(keys.options(), &uid("ann")).await.unwrap(), named);
+    assert_eq!(revoke(keys.options(), &uid("ann")).await.unwrap(), named);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,7 +67,7 @@ pub(super) enum Put {
     Draining,
 }
 
-pub(super) struct Inbox {
+pub(super) struct Mailbox {
     queue: Mutex<Queue>,
     events: AtomicUsize,
     bytes: AtomicUsize,
@@ -76,10 +76,10 @@ pub(super) struct Inbox {
     changed: Notify,
 }
 
-impl Inbox {
-    /// Closed: things can be put in, and stay there until [`Inbox::open`].
+impl Mailbox {
+    /// Closed: things can be put in, and stay there until [`Mailbox::open`].
     pub(super) fn new() -> Self {
-        Inbox {
+        Mailbox {
             queue: Mutex::new(Queue { items: VecDeque::new(), parked: None }),
             events: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),

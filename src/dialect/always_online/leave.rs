@@ -6,12 +6,12 @@ use super::{
     session::{Phase, Session, lock},
     wire,
 };
-use crate::domain::throttle::throttled;
 use crate::domain::{
     ids::{RoomId, Uid},
     presence::Departure,
-    reason::Reason,
 };
+use crate::reason::Reason;
+use crate::throttle::throttled;
 
 impl Session {
     /// The client says goodbye to its current room: the others there are told so, those of its
@@ -19,7 +19,7 @@ impl Session {
     pub(super) async fn leave(self: &Arc<Self>, phase: Phase, ack: Option<i64>) -> Phase {
         let phase = match phase {
             Phase::Member(member) => {
-                self.inbox.quiet().await;
+                self.mailbox.quiet().await;
                 self.depart(&member.uid, &member.rooms, Some(&member.room.id)).await;
                 Phase::Ended
             }
@@ -34,7 +34,7 @@ impl Session {
 
     /// The connection is gone, or was refused.
     pub(super) async fn end(self: &Arc<Self>, phase: Phase) -> Phase {
-        self.leave_desk();
+        self.leave_target();
         match phase {
             Phase::Guest(_) | Phase::Ended => {}
             Phase::Authenticated(who) => {
@@ -48,7 +48,7 @@ impl Session {
                 self.depart(&who.uid, &[], None).await;
             }
             Phase::Member(member) => {
-                self.inbox.quiet().await;
+                self.mailbox.quiet().await;
                 self.depart(&member.uid, &member.rooms, None).await;
             }
         }

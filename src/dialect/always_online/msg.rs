@@ -20,7 +20,7 @@ const MAX_DEPTH: usize = 128;
 
 /// Where a session's messages go.
 #[derive(Clone)]
-pub(super) enum Desk {
+pub(super) enum Target {
     /// Not authenticated, or ended: no effect, no answer.
     Closed,
     /// Authenticated, in no room.
@@ -37,13 +37,13 @@ pub(super) enum Desk {
 impl Session {
     /// Takes a message. It is acknowledged, where that was asked for, after it is stored; what is
     /// refused without being asked is dropped.
-    pub(super) fn post(self: &Arc<Self>, argument: Option<&RawValue>, ack: Option<i64>) {
-        let desk = lock(&self.desk).clone();
-        let accepted = match desk {
-            Desk::Closed => return,
-            Desk::Lobby => Err(MsgFailure::NotInRoom),
-            Desk::Silent => Err(MsgFailure::Dummy),
-            Desk::Open { uid, room } => argument
+    pub(super) fn msg(self: &Arc<Self>, argument: Option<&RawValue>, ack: Option<i64>) {
+        let target = lock(&self.target).clone();
+        let accepted = match target {
+            Target::Closed => return,
+            Target::Lobby => Err(MsgFailure::NotInRoom),
+            Target::Silent => Err(MsgFailure::Dummy),
+            Target::Open { uid, room } => argument
                 .ok_or(MsgFailure::NotAnObject)
                 .and_then(|m| complete(m.get(), &uid, self.dialect.options.max_message))
                 .map(|message| (room, message)),
@@ -51,7 +51,7 @@ impl Session {
         match accepted {
             Ok((room, message)) => {
                 let bytes = message.body.len();
-                self.inbox.sent(bytes);
+                self.mailbox.sent(bytes);
                 room.send(
                     &self.dialect.hub,
                     Entry::Message { from: self.id, message },

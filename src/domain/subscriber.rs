@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{broker::Publication, reason::Reason};
+use super::broker::Publication;
+use crate::reason::Reason;
 
 /// Connections with the same encoding get the same bytes: a room's publications are encoded once
 /// for all of them.
@@ -35,7 +36,7 @@ pub struct Settled {
 }
 
 /// One connection, as rooms see it. Nothing here blocks.
-pub trait Outlet: Send + Sync {
+pub trait Subscriber: Send + Sync {
     fn encoding(&self) -> Encoding;
     /// The publications in this connection's encoding.
     fn encode(&self, publications: &[Publication]) -> Burst;
@@ -47,7 +48,7 @@ pub trait Outlet: Send + Sync {
     /// A newer session of the same user has taken over.
     fn evict(self: Arc<Self>);
     /// The user's credentials were revoked.
-    fn expel(self: Arc<Self>);
+    fn revoke(self: Arc<Self>);
     /// Closes the connection in a way that makes the client come back.
     fn drop_connection(&self, why: Reason);
 }

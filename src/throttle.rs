@@ -68,7 +68,7 @@ impl Throttle {
 /// ```
 macro_rules! throttled {
     ($level:ident, $($event:tt)+) => {{
-        static THROTTLE: $crate::domain::throttle::Throttle = $crate::domain::throttle::Throttle::new();
+        static THROTTLE: $crate::throttle::Throttle = $crate::throttle::Throttle::new();
         let times = THROTTLE.met(tokio::time::Instant::now());
         let logged = times.is_some();
         match times {

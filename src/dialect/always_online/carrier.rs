@@ -1,7 +1,7 @@
 //! The way out to one client, and the ways to close it.
 //!
 //! Everything goes through `deliver` as finished frames. Whoever began as a WebSocket gets them on
-//! its link ([`crate::net::outbound`]), the others by the engine ([`super::engined`]). What a
+//! its connection ([`crate::net::send_queue`]), the others by the engine ([`super::engined`]). What a
 //! client has not read is bounded in bytes either way.
 use std::sync::{Arc, atomic::Ordering::SeqCst};
 
@@ -9,30 +9,29 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     engined::Engined,
-    post::Desk,
+    msg::Target,
     session::{Session, lock},
     sync::Page,
     wire,
 };
-use crate::{
-    domain::{reason::Reason, throttle::throttled},
-    net::{Closing, Link, outbound::DISCONNECT},
-};
+use crate::net::{Closing, Connection, send_queue::DISCONNECT};
+use crate::reason::Reason;
+use crate::throttle::throttled;
 
 /// A page counts as written when no more than this is left of it.
 pub(super) const NEARLY_WRITTEN: usize = 64 << 10;
 
 /// What carries a session.
-pub(super) enum Lane {
-    /// It began on this WebSocket, and never meets the engine ([`super::websocket`]). The link may
+pub(super) enum Carrier {
+    /// It began on this WebSocket, and never meets the engine ([`super::websocket`]). The connection may
     /// outlive it, and be another session's.
-    WebSocket(Arc<Link>),
+    WebSocket(Arc<Connection>),
     /// The engine: polling, or a WebSocket that polling was upgraded to.
     Engine(Box<Engined>),
 }
 
 impl Session {
-    /// Sends finished frames. Not with the desk locked: who is too far behind is closed, and leaves
+    /// Sends finished frames. Not with the target locked: who is too far behind is closed, and leaves
     /// it.
     pub(super) fn emit(&self, frames: &Bytes) {
         if !self.try_emit(frames) {
@@ -43,12 +42,12 @@ impl Session {
     /// As [`Session::emit`]. False: the client is too far behind, and the caller is to call
     /// [`Session::fall_behind`].
     pub(super) fn try_emit(&self, frames: &Bytes) -> bool {
-        match &self.lane {
-            Lane::WebSocket(link) => {
-                link.send_of(self.id.0, frames);
+        match &self.carrier {
+            Carrier::WebSocket(connection) => {
+                connection.send_of(self.id.0, frames);
                 true
             }
-            Lane::Engine(engined) => engined.emit(frames, &self.dialect.options),
+            Carrier::Engine(engined) => engined.emit(frames, &self.dialect.options),
         }
     }
 
@@ -101,20 +100,23 @@ impl Session {
     }
 
     async fn write_page(&self, page: Bytes) {
-        match &self.lane {
-            Lane::WebSocket(link) => {
-                link.allow_of(self.id.0, page.len());
+        match &self.carrier {
+            Carrier::WebSocket(connection) => {
+                connection.allow_of(self.id.0, page.len());
                 self.emit(&page);
                 loop {
-                    let progress = link.progress();
-                    if !self.is_open() || link.is_ended() || link.backlog() <= NEARLY_WRITTEN {
+                    let progress = connection.progress();
+                    if !self.is_open()
+                        || connection.is_ended()
+                        || connection.backlog() <= NEARLY_WRITTEN
+                    {
                         break;
                     }
                     progress.await;
                 }
-                link.allow_of(self.id.0, 0);
+                connection.allow_of(self.id.0, 0);
             }
-            Lane::Engine(engined) => {
+            Carrier::Engine(engined) => {
                 let most = engined.accepted() + page.len() / 2;
                 engined.allow(page.len());
                 self.emit(&page);
@@ -131,15 +133,15 @@ impl Session {
             return;
         }
         self.dialect.hub.metrics.refused(why.label());
-        self.leave_desk();
-        match &self.lane {
-            Lane::WebSocket(link) => link.close_of(
+        self.leave_target();
+        match &self.carrier {
+            Carrier::WebSocket(connection) => connection.close_of(
                 self.id.0,
                 Some(&Bytes::from_static(&DISCONNECT)),
                 Closing::Graceful,
                 why,
             ),
-            Lane::Engine(_) => self.clone().refuse_by_engine(why),
+            Carrier::Engine(_) => self.clone().refuse_by_engine(why),
         }
     }
 
@@ -153,24 +155,26 @@ impl Session {
             return;
         }
         self.dialect.hub.metrics.dropped(why.label());
-        self.leave_desk();
-        match &self.lane {
-            Lane::WebSocket(link) => link.close_of(self.id.0, None, closing, why),
-            Lane::Engine(engined) => engined.close(&self.dialect, closing, why),
+        self.leave_target();
+        match &self.carrier {
+            Carrier::WebSocket(connection) => connection.close_of(self.id.0, None, closing, why),
+            Carrier::Engine(engined) => engined.close(&self.dialect, closing, why),
         }
     }
 
     /// No message of this client is taken any more.
-    pub(super) fn leave_desk(&self) {
-        *lock(&self.desk) = Desk::Closed;
+    pub(super) fn leave_target(&self) {
+        *lock(&self.target) = Target::Closed;
     }
 
     /// Stops, or resumes, reading from a WebSocket client; a polling one waits for the answer to
     /// its POST.
     pub(super) fn hold_reading(&self, hold: bool) {
-        match &self.lane {
-            Lane::WebSocket(link) => link.hold_reading(hold),
-            Lane::Engine(engined) => engined.live_links().iter().for_each(|l| l.hold_reading(hold)),
+        match &self.carrier {
+            Carrier::WebSocket(connection) => connection.hold_reading(hold),
+            Carrier::Engine(engined) => {
+                engined.live_connections().iter().for_each(|l| l.hold_reading(hold))
+            }
         }
     }
 }

@@ -1,10 +1,10 @@
 //! What goes out on a WebSocket: the engine's frames, and ours past the engine.
 //!
-//! The *fast lane*: finished frames go straight from a room's burst to the kernel. Most WebSockets
+//! The *fast carrier*: finished frames go straight from a room's burst to the kernel. Most WebSockets
 //! never meet the engine. Where a polling client was upgraded, ours go past the engine's
 //! per-recipient queue and encoding, and what makes that sound is this: the engine hands over whole
 //! frames only, and all writes are taken whole, so ours always stand between two of its own;
-//! everything of ours to a WebSocket client takes this one lane, so it is in order; and what the
+//! everything of ours to a WebSocket client takes this one carrier, so it is in order; and what the
 //! engine was given before (CONNECT, what the client had yet to fetch) ends with a marker, until
 //! which ours are held.
 use std::{
@@ -17,10 +17,11 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    link::{Closing, Link, dead},
+    connection::{Closing, Connection, dead},
     queue::{PIECE, Queue},
 };
-use crate::domain::{reason::Reason, throttle::throttled};
+use crate::reason::Reason;
+use crate::throttle::throttled;
 
 /// The event that is the marker, and the text of its frame, which no other frame can equal: its
 /// name is no event of ours. It is given to the engine behind all else, and never written.
@@ -39,7 +40,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// long and begins with `41`.
 pub const DISCONNECT: [u8; 4] = [0x81, 2, b'4', b'1'];
 
-impl Link {
+impl Connection {
     /// From now on frames of ours wait until the engine writes the marker.
     pub fn hold(&self) {
         self.queue().held.get_or_insert_default();
@@ -50,7 +51,7 @@ impl Link {
         self.send_if(|_| true, frames);
     }
 
-    /// As [`Link::send`], if the link is still this session's ([`Link::give_to`]).
+    /// As [`Connection::send`], if the connection is still this session's ([`Connection::give_to`]).
     pub fn send_of(self: &Arc<Self>, session: u64, frames: &Bytes) {
         self.send_if(|owner| owner == session, frames);
     }
@@ -184,42 +185,42 @@ fn turn(frames: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// Writes the queue out. Exists only while there is one.
-async fn flush(link: Arc<Link>) {
+async fn flush(connection: Arc<Connection>) {
     let mut progress = Instant::now();
     let mut behind_since: Option<Instant> = None;
     loop {
-        let writable = tokio::time::timeout(LOOK, link.socket.writable()).await;
-        if link.is_killed() {
+        let writable = tokio::time::timeout(LOOK, connection.socket.writable()).await;
+        if connection.is_killed() {
             return;
         }
-        let mut queue = link.queue();
+        let mut queue = connection.queue();
         let before = queue.len();
         let written = match writable {
-            Ok(Ok(())) => queue.write(&link.socket),
+            Ok(Ok(())) => queue.write(&connection.socket),
             Ok(Err(error)) => Err(error),
             Err(_) => Ok(false),
         };
-        let (left, calm) = (queue.len(), link.calm());
+        let (left, calm) = (queue.len(), connection.calm());
         queue.flushing = !matches!(written, Ok(true));
         drop(queue);
         match written {
-            Err(_) => return link.cut("write failed"),
+            Err(_) => return connection.cut("write failed"),
             Ok(true) => {
-                link.drained.notify_waiters();
-                return link.writer.wake();
+                connection.drained.notify_waiters();
+                return connection.writer.wake();
             }
             Ok(false) => {}
         }
         if left < before {
             progress = Instant::now();
-            link.drained.notify_waiters();
+            connection.drained.notify_waiters();
         }
         behind_since = (left > calm).then(|| behind_since.unwrap_or_else(Instant::now));
         if behind_since.is_some_and(|since| since.elapsed() > CATCH_UP) {
-            return link.behind(Reason::Slow);
+            return connection.behind(Reason::Slow);
         }
-        if progress.elapsed() > link.bounds.stall {
-            return link.behind(Reason::Stalled);
+        if progress.elapsed() > connection.bounds.stall {
+            return connection.behind(Reason::Stalled);
         }
     }
 }

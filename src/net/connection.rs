@@ -2,7 +2,7 @@
 //! what it has yet to read.
 //!
 //! While it speaks HTTP, writes go through and push back as usual. Once it is a WebSocket it takes
-//! every write whole, into a queue of its own ([`super::outbound`]), so that what a client has not
+//! every write whole, into a queue of its own ([`super::send_queue`]), so that what a client has not
 //! read yet is known exactly, in bytes, and is the one bound on it: a client that stays above the
 //! bound is closed, never waited for, and never skipped. A queue that makes no progress for the
 //! stall time ends the connection as well; socketioxide alone would leave a client that stops
@@ -26,7 +26,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{close, queue::Queue, socket::Socket};
-use crate::{domain::reason::Reason, metrics::Metrics};
+use crate::metrics::Metrics;
+use crate::reason::Reason;
 
 /// How long a connection that we close may take to say that it has read everything; and while the
 /// server ends, which waits for it. What was written is with the kernel and goes its way after the
@@ -65,7 +66,7 @@ pub enum Closing {
 }
 
 /// A TCP connection.
-pub struct Link {
+pub struct Connection {
     pub(super) socket: Socket,
     pub peer: SocketAddr,
     pub(super) bounds: Bounds,
@@ -87,9 +88,9 @@ pub struct Link {
     pub(super) writer: AtomicWaker,
 }
 
-impl Link {
+impl Connection {
     pub(super) fn new(socket: Socket, peer: SocketAddr, bounds: Bounds) -> Arc<Self> {
-        Arc::new(Link {
+        Arc::new(Connection {
             socket,
             peer,
             bounds,
@@ -147,7 +148,7 @@ impl Link {
         self.close_if(|_| true, None, Closing::Abrupt, None, why);
     }
 
-    /// As [`Link::close`], behind a last frame of the session's, if the link is still this
+    /// As [`Connection::close`], behind a last frame of the session's, if the connection is still this
     /// session's. All in one: whatever the session or its room still has to say comes too late
     /// for the first, and a later session's connection is not an earlier one's to close.
     pub fn close_of(
@@ -197,7 +198,7 @@ impl Link {
         self.drained.notify_waiters();
     }
 
-    /// From now on the link is this session's: what others send on it goes nowhere. 0: nobody's.
+    /// From now on the connection is this session's: what others send on it goes nowhere. 0: nobody's.
     pub fn give_to(&self, session: u64) {
         let mut queue = self.queue();
         queue.session = session;
@@ -206,7 +207,7 @@ impl Link {
         self.allow(self.allowance.load(SeqCst).min(queue.len()));
     }
 
-    /// As [`Link::allow`], if the link is still this session's.
+    /// As [`Connection::allow`], if the connection is still this session's.
     pub fn allow_of(&self, session: u64, bytes: usize) {
         let queue = self.queue();
         if queue.session == session {
