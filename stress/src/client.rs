@@ -1,9 +1,11 @@
-//! One socket.io client over a raw WebSocket: upgrade, engine.io heartbeat,
-//! authenticate, join. Packets are recognised by their first bytes.
+//! One socket.io client: connect, engine.io heartbeat, authenticate, join. It begins as a WebSocket,
+//! or polls and then upgrades, or polls for good (`--way`). Packets are recognised by their first
+//! bytes.
 
-use crate::Ctx;
 use crate::message::number;
+use crate::polling::{self, Polling};
 use crate::sys;
+use crate::{Ctx, Way};
 use anyhow::{Result, bail};
 use fastwebsockets::{
     FragmentCollectorRead, Frame, OpCode, Payload, Role, WebSocketError, WebSocketWrite,
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Chain};
+use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
@@ -43,46 +46,73 @@ pub struct Stats {
     pub closed: AtomicU64,
 }
 
+/// What packets go out by.
+enum Out {
+    WebSocket(WebSocketWrite<OwnedWriteHalf>),
+    Polling(polling::Poster),
+}
+
 /// The writing half; may be shared.
 #[derive(Clone)]
-pub struct Tx(Arc<Mutex<WebSocketWrite<OwnedWriteHalf>>>);
+pub struct Tx(Arc<Mutex<Out>>);
 
 impl Tx {
-    async fn frame(&self, frame: Frame<'_>) -> Result<(), WebSocketError> {
-        self.0.lock().await.write_frame(frame).await
+    async fn frame(&self, frame: Frame<'_>) -> Result<()> {
+        match &mut *self.0.lock().await {
+            Out::WebSocket(ws) => Ok(ws.write_frame(frame).await?),
+            Out::Polling(poster) if frame.opcode == OpCode::Text => {
+                poster.post(&frame.payload).await
+            }
+            Out::Polling(_) => Ok(()),
+        }
     }
 
     /// Sends a text frame, masking `text` in place.
     pub async fn text(&self, text: &mut [u8]) -> Result<()> {
-        Ok(self.frame(Frame::text(Payload::BorrowedMut(text))).await?)
+        self.frame(Frame::text(Payload::BorrowedMut(text))).await
     }
 
     pub async fn send(&self, text: impl Into<String>) -> Result<()> {
         let text = text.into().into_bytes();
-        Ok(self.frame(Frame::text(Payload::Owned(text))).await?)
+        self.frame(Frame::text(Payload::Owned(text))).await
     }
 
     /// socket.io disconnect, then a WebSocket close frame.
     pub async fn close(&self) -> Result<()> {
         self.send("41").await?;
-        Ok(self.frame(Frame::close(1000, b"")).await?)
+        self.frame(Frame::close(1000, b"")).await
     }
+}
+
+type Reader = FragmentCollectorRead<Chain<Cursor<Vec<u8>>, OwnedReadHalf>>;
+
+/// What packets come in by.
+enum In {
+    WebSocket(Box<Reader>),
+    Polling(Polling),
 }
 
 /// The reading half.
 pub struct Rx {
-    ws: FragmentCollectorRead<Chain<Cursor<Vec<u8>>, OwnedReadHalf>>,
+    source: In,
     tx: Tx,
     eio: u8,
     ctx: Arc<Ctx>,
 }
 
 impl Rx {
-    /// The next text frame, whatever is in it.
+    /// The next engine.io packet, whatever is in it.
     async fn frame(&mut self) -> Result<Payload<'static>> {
         let tx = &self.tx;
+        let ws = match &mut self.source {
+            In::WebSocket(ws) => ws,
+            In::Polling(polling) => return Ok(Payload::Owned(polling.packet().await?)),
+        };
         loop {
-            let frame = self.ws.read_frame(&mut |f| tx.frame(f)).await?;
+            let answer = &mut |f| async move {
+                tx.frame(f).await.map_err(|_| WebSocketError::ConnectionClosed)
+            };
+            let frame = ws.read_frame(answer).await?;
             match frame.opcode {
                 OpCode::Text => return Ok(frame.payload),
                 OpCode::Close => bail!("closed by the server"),
@@ -215,56 +245,68 @@ async fn steps(
     let since = || sys::now() - start;
     let mut times = Times::default();
     let addr = how.node.unwrap_or(ctx.addr);
-    let mut stream = sys::dial(addr, ctx.source(), how.rcvbuf).await?;
+    let stream = sys::dial(addr, ctx.source(), how.rcvbuf).await?;
     let socket = how.reset.then(|| stream.as_fd().try_clone_to_owned()).transpose()?;
     let local = match stream.local_addr()? {
         std::net::SocketAddr::V4(a) => a,
         other => bail!("unexpected local address {other}"),
     };
 
-    stage.store(1, Relaxed);
     let eio = ctx.opt.eio;
-    let request = format!(
-        "GET {}?EIO={eio}&transport=websocket HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\n\
-         Connection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n",
-        ctx.opt.path, addr
-    );
-    stream.write_all(request.as_bytes()).await?;
-    let mut head = Vec::with_capacity(1024);
-    let end = loop {
-        if stream.read_buf(&mut head).await? == 0 || head.len() > 65536 {
-            bail!("no answer to the upgrade");
+    let (source, tx, interval) = match ctx.opt.way {
+        Way::Websocket => {
+            stage.store(1, Relaxed);
+            let (mut ws, tx) = websocket(stream, ctx, addr, None).await?;
+            times.upgraded = since();
+            stage.store(2, Relaxed);
+            let open = text(&mut ws).await?;
+            if !open.starts_with(b"0{") {
+                bail!("not an engine.io open packet: {}", show(&open));
+            }
+            let interval = number(&open, "\"pingInterval\":");
+            if eio == 4 {
+                tx.send("40").await?;
+            }
+            (In::WebSocket(ws), tx, interval)
         }
-        if let Some(i) = memmem::find(&head, b"\r\n\r\n") {
-            break i + 4;
+        Way::Polling | Way::Upgrade => {
+            stage.store(2, Relaxed);
+            let polling = Polling::open(stream, ctx, addr).await?;
+            let interval = polling.interval;
+            let poster = polling::Poster::new(ctx, addr, &polling.sid).await?;
+            let tx = Tx(Arc::new(Mutex::new(Out::Polling(poster))));
+            tx.send("40").await?;
+            (In::Polling(polling), tx, interval)
         }
     };
-    if !head.starts_with(b"HTTP/1.1 101 ") || memmem::find(&head[..end], ACCEPT).is_none() {
-        let line = head.split(|&c| c == b'\r').next().unwrap_or(b"");
-        bail!("refused: {}", String::from_utf8_lossy(line));
-    }
-    times.upgraded = since();
-
-    stage.store(2, Relaxed);
-    let rest = head.split_off(end);
-    let (r, w) = stream.into_split();
-    let (mut r, w) = after_handshake_split(Cursor::new(rest).chain(r), w, Role::Client);
-    r.set_max_message_size(1 << 30);
-    let tx = Tx(Arc::new(Mutex::new(w)));
-    let ws = FragmentCollectorRead::new(r);
-    let mut rx = Rx { ws, tx: tx.clone(), eio, ctx: ctx.clone() };
-    let open = rx.frame().await?;
-    if !open.starts_with(b"0{") {
-        bail!("not an engine.io open packet: {}", show(&open));
-    }
-    let interval = Duration::from_millis(number(&open, "\"pingInterval\":").unwrap_or(25_000));
-    if eio == 4 {
-        tx.send("40").await?;
-    }
+    let mut rx = Rx { source, tx: tx.clone(), eio, ctx: ctx.clone() };
+    let interval = Duration::from_millis(interval.unwrap_or(25_000));
     let connected = rx.next().await?;
     // In EIO 4 the answer names the session; a bare 40 is EIO 3.
     if !connected.starts_with(if eio == 4 { b"40{" } else { b"40" }) {
         bail!("not connected, or not EIO {eio}: {}", show(&connected));
+    }
+    if let (Way::Upgrade, In::Polling(polling)) = (ctx.opt.way, &mut rx.source) {
+        stage.store(1, Relaxed);
+        // The poll that waits is ended by the probe.
+        polling.ask().await?;
+        let socket = sys::dial(addr, ctx.source(), how.rcvbuf).await?;
+        let (mut ws, out) = websocket(socket, ctx, addr, Some(&polling.sid)).await?;
+        out.send("2probe").await?;
+        let answer = text(&mut ws).await?;
+        if &*answer != b"3probe" {
+            bail!("not the answer to a probe: {}", show(&answer));
+        }
+        while polling.asked() {
+            polling.packet().await?;
+        }
+        out.send("5").await?;
+        let Ok(out) = Arc::try_unwrap(out.0).map(Mutex::into_inner) else {
+            bail!("its writing half is shared")
+        };
+        *tx.0.lock().await = out;
+        rx.source = In::WebSocket(ws);
+        times.upgraded = since();
     }
     let beat = match (eio, how.heartbeat) {
         (3, Heartbeat::Normal | Heartbeat::Unasked) => Some("2"),
@@ -295,6 +337,51 @@ async fn steps(
     accepted(&rx.wait(JOIN).await?)?;
     times.joined = since();
     Ok(Conn { rx, tx, local, socket, times })
+}
+
+/// Makes a WebSocket of a connection: a session of its own, or that of a `sid` which polls.
+async fn websocket(
+    mut stream: TcpStream,
+    ctx: &Ctx,
+    addr: SocketAddrV4,
+    sid: Option<&str>,
+) -> Result<(Box<Reader>, Tx)> {
+    let sid = sid.map(|sid| format!("&sid={sid}")).unwrap_or_default();
+    let request = format!(
+        "GET {}?EIO={}&transport=websocket{sid} HTTP/1.1\r\nHost: {addr}\r\n\
+         Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {KEY}\r\n\
+         Sec-WebSocket-Version: 13\r\n\r\n",
+        ctx.opt.path, ctx.opt.eio
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut head = Vec::with_capacity(1024);
+    let end = loop {
+        if stream.read_buf(&mut head).await? == 0 || head.len() > 65536 {
+            bail!("no answer to the upgrade");
+        }
+        if let Some(i) = memmem::find(&head, b"\r\n\r\n") {
+            break i + 4;
+        }
+    };
+    if !head.starts_with(b"HTTP/1.1 101 ") || memmem::find(&head[..end], ACCEPT).is_none() {
+        let line = head.split(|&c| c == b'\r').next().unwrap_or(b"");
+        bail!("refused: {}", String::from_utf8_lossy(line));
+    }
+    let rest = head.split_off(end);
+    let (r, w) = stream.into_split();
+    let (mut r, w) = after_handshake_split(Cursor::new(rest).chain(r), w, Role::Client);
+    r.set_max_message_size(1 << 30);
+    let tx = Tx(Arc::new(Mutex::new(Out::WebSocket(w))));
+    Ok((Box::new(FragmentCollectorRead::new(r)), tx))
+}
+
+/// The next text of a WebSocket that gets no pings yet.
+async fn text(ws: &mut Reader) -> Result<Payload<'static>> {
+    let frame = ws.read_frame(&mut |_| async { Ok::<_, WebSocketError>(()) }).await?;
+    if frame.opcode != OpCode::Text {
+        bail!("a text was expected");
+    }
+    Ok(frame.payload)
 }
 
 fn accepted(answer: &[u8]) -> Result<()> {

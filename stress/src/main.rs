@@ -7,6 +7,7 @@ mod admin;
 mod client;
 mod ledger;
 mod message;
+mod polling;
 mod report;
 mod scenario;
 mod sys;
@@ -48,6 +49,10 @@ pub struct Options {
     /// engine.io protocol: 3 (socket.io 2.x) or 4.
     #[arg(long, global = true, default_value_t = 4, value_parser = clap::value_parser!(u8).range(3..=4))]
     pub eio: u8,
+    /// How a client connects: as a WebSocket from the beginning, by polling and then upgraded as
+    /// browsers do, or by polling for good. The last two speak engine.io 4.
+    #[arg(long, global = true, value_enum, default_value_t = Way::Websocket)]
+    pub way: Way,
     /// Measure this process and its children; may be repeated.
     #[arg(long, global = true)]
     pub server_pid: Vec<i32>,
@@ -96,6 +101,14 @@ pub struct Options {
 pub enum Spread {
     Room,
     Member,
+}
+
+/// How a client connects.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Websocket,
+    Upgrade,
+    Polling,
 }
 
 #[derive(Subcommand)]
@@ -301,7 +314,8 @@ fn run(Cli { opt, scenario }: Cli) -> Result<()> {
     }
     let report = json!({
         "tool": concat!("stress ", env!("CARGO_PKG_VERSION")),
-        "scenario": name, "label": ctx.opt.label, "eio": ctx.opt.eio, "run_id": ctx.run_id,
+        "scenario": name, "label": ctx.opt.label, "eio": ctx.opt.eio,
+        "way": format!("{:?}", ctx.opt.way).to_lowercase(), "run_id": ctx.run_id,
         "seed": ctx.opt.seed, "pinned_to": pinned, "gather_us": gather_us,
         "config": config, "result": result, "usage": usage, "faults": by_kind, "notes": notes,
     });
