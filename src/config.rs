@@ -23,6 +23,7 @@ pub mod compat;
 pub mod demo;
 pub mod duration;
 mod file;
+pub mod gotapi;
 pub mod kind;
 mod layers;
 pub mod log;
@@ -34,8 +35,10 @@ pub mod problem;
 pub mod rate;
 mod reference;
 pub mod runtime;
+pub mod secret;
 pub mod setting;
 pub mod shutdown;
+pub mod site;
 pub mod size;
 pub mod store;
 pub mod tls;
@@ -54,6 +57,7 @@ pub use auth::Auth;
 pub use backend::{Backend, SecretUrl};
 pub use compat::Compat;
 pub use demo::Demo;
+pub use gotapi::Gotapi;
 pub use log::{Format, Log};
 pub use message::Message;
 pub use metrics::Metrics;
@@ -62,8 +66,10 @@ pub use problem::{Place, Problem, Problems};
 pub use rate::RateLimit;
 pub use reference::reference;
 pub use runtime::Runtime;
+pub use secret::SecretText;
 pub use setting::{Setting, settings};
 pub use shutdown::Shutdown;
+pub use site::Site;
 pub use size::ByteSize;
 pub use store::{Durability, Store};
 pub use tls::TlsFiles;
@@ -87,6 +93,8 @@ pub struct Config {
     pub api: Api,
     /// Demo pages.
     pub demo: Demo,
+    /// Where clients of gotapi-ws connect.
+    pub gotapi: Gotapi,
     /// Metrics for Prometheus.
     pub metrics: Metrics,
     /// Where messages and tokens are kept.
@@ -142,6 +150,7 @@ impl Config {
             self.admin.values(),
             self.api.values(),
             self.demo.values(),
+            self.gotapi.values(),
             self.metrics.values(),
             self.store.values(),
             self.auth.values(),
@@ -172,6 +181,7 @@ impl Config {
         let admin = Admin::read(layers);
         let api = Api::read(layers);
         let demo = Demo::read(layers);
+        let gotapi = Gotapi::read(layers);
         let metrics = Metrics::read(layers);
         let store = Store::read(layers);
         let auth = Auth::read(layers);
@@ -185,6 +195,7 @@ impl Config {
             admin: admin?,
             api: api?,
             demo: demo?,
+            gotapi: gotapi?,
             metrics: metrics?,
             store: store?,
             auth: auth?,
@@ -213,7 +224,7 @@ impl Config {
             );
             layers.problems.push(Problem::new(low_source.max(high_source), message));
         }
-        let (websocket, api) = (&self.websocket, &self.api);
+        let (websocket, api, gotapi) = (&self.websocket, &self.api, &self.gotapi);
         TlsFiles::check(
             layers,
             [
@@ -224,6 +235,13 @@ impl Config {
         TlsFiles::check(
             layers,
             [("api.tls_certificate", &api.tls_certificate), ("api.tls_key", &api.tls_key)],
+        );
+        TlsFiles::check(
+            layers,
+            [
+                ("gotapi.tls_certificate", &gotapi.tls_certificate),
+                ("gotapi.tls_key", &gotapi.tls_key),
+            ],
         );
     }
 }

@@ -17,7 +17,7 @@ use always_online::{
         copy::{self, CopyError},
     },
     config::{
-        self, Config,
+        self, Config, Site,
         cli::{AccountCommand, Cli, Command, End, Role, TokenCommand},
     },
     console::{self, Unwritten},
@@ -195,8 +195,9 @@ fn announce(app: &App) {
 
 fn announce_to(app: &App, out: &mut impl Write) -> std::io::Result<()> {
     writeln!(out, "always-online {} is running.", env!("CARGO_PKG_VERSION"))?;
-    for Address { what, tls, address } in &app.addresses {
-        writeln!(out, "{what} {}://{}", if *tls { "https" } else { "http" }, reachable(*address))?;
+    for Address { site, tls, address } in &app.addresses {
+        let scheme = if *tls { "https" } else { "http" };
+        writeln!(out, "{} {scheme}://{}", site.label(), reachable(*address))?;
     }
     if let Some(admin) = &app.first_admin {
         writeln!(
@@ -207,7 +208,7 @@ fn announce_to(app: &App, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(out, "admin uid: {}", admin.uid)?;
         writeln!(out, "admin token: {}", admin.token.reveal())?;
     }
-    if let Some(demo) = app.addresses.iter().find(|listens| listens.what == "demo") {
+    if let Some(demo) = app.addresses.iter().find(|listens| listens.site == Site::Demo) {
         writeln!(out, "Open http://{} in two browser windows, and draw.", reachable(demo.address))?;
     }
     out.flush()

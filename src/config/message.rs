@@ -4,9 +4,9 @@ use super::kind::Kind;
 use super::setting::section;
 use super::size::{self, ByteSize};
 
-/// Below a KiB not even the server's own fields are sure to fit, above 16 MiB one message fills a
+/// The size of a message. Below a KiB not even the server's own fields are sure to fit, above 16 MiB one message fills a
 /// room's store queue.
-const MAX_SIZE: Kind<ByteSize> = Kind {
+pub(super) const MAX_SIZE: Kind<ByteSize> = Kind {
     values: "a size from 1 KiB to 16 MiB, such as 500 KiB (KB and MB count in thousands)",
     parse: |text| {
         size::parse(text, 1 << 10, 16 << 20).ok_or_else(|| format!("expected {}", MAX_SIZE.values))

@@ -73,6 +73,7 @@ pub fn settings() -> &'static [Setting] {
             super::Admin::settings(),
             super::Api::settings(),
             super::Demo::settings(),
+            super::Gotapi::settings(),
             super::Metrics::settings(),
             super::Store::settings(),
             super::Auth::settings(),

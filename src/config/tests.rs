@@ -34,6 +34,11 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("api.tls_key", "tls/api-key.pem", "tls/api-key.pem"),
     ("api.open", "true", "true"),
     ("demo.listen", "127.0.0.1:5001", "127.0.0.1:5001"),
+    ("gotapi.listen", "127.0.0.1:8080", "127.0.0.1:8080"),
+    ("gotapi.tls_certificate", "tls/gotapi.pem", "tls/gotapi.pem"),
+    ("gotapi.tls_key", "tls/gotapi-key.pem", "tls/gotapi-key.pem"),
+    ("gotapi.secret", "open sesame", "***"),
+    ("gotapi.max_message", "64KiB", "64 KiB"),
     ("metrics.listen", "127.0.0.1:9100", "127.0.0.1:9100"),
     ("store.path", "elsewhere with \"quotes\"", "elsewhere with \"quotes\""),
     ("store.messages", "redis://127.0.0.1:6379/3", "redis://127.0.0.1:6379/3"),
@@ -115,6 +120,7 @@ fn the_defaults_are_those_of_the_design() {
         (config.demo.listen, config.metrics.listen),
         (Some(address("127.0.0.1:5000")), None)
     );
+    assert_eq!((config.gotapi.listen, config.gotapi.max_message.bytes()), (None, 32 << 10));
     assert_eq!(config.store.path, PathBuf::from("data"));
     assert_eq!(
         (&config.store.messages, &config.store.tokens),
@@ -238,6 +244,7 @@ fn parts(config: &Config) -> impl PartialEq + std::fmt::Debug {
         admin,
         api,
         demo,
+        gotapi,
         metrics,
         store,
         auth,
@@ -247,7 +254,10 @@ fn parts(config: &Config) -> impl PartialEq + std::fmt::Debug {
         runtime,
         ..
     } = config.clone();
-    ((compat, websocket, admin, api, demo, metrics), (store, auth, message, log, shutdown, runtime))
+    (
+        (compat, websocket, admin, api, demo, gotapi, metrics),
+        (store, auth, message, log, shutdown, runtime),
+    )
 }
 
 #[test]
@@ -255,7 +265,9 @@ fn the_printed_configuration_gives_the_same_again() {
     let all_other: Vec<_> = OTHER.iter().map(|(key, text, _)| (*key, *text)).collect();
     for flags in [&[][..], &[("auth.ignore", "true")], &all_other] {
         let first = config("", &[], flags).unwrap();
-        let second = config(&first.print(), &[], &[]).unwrap();
+        // What is hidden has to be filled in, as the comment beside it says.
+        let second =
+            config(&first.print().replace("\"***\"", "\"open sesame\""), &[], &[]).unwrap();
         assert_eq!(parts(&first), parts(&second));
     }
 }
@@ -293,4 +305,15 @@ fn secrets_are_neither_printed_nor_debugged() {
     let flags = ["ao", "--store-messages", "redis://u:s3cret@a.example/1"];
     let cli = cli::Cli::try_parse_from(flags).unwrap();
     assert!(!format!("{cli:?}").contains("s3cret"));
+}
+
+#[test]
+fn a_hidden_secret_has_to_be_filled_in_before_a_printed_configuration_is_of_use() {
+    let first = config("[gotapi]\nsecret = 's3cret'", &[], &[]).unwrap();
+    let printed = first.print();
+    assert!(printed.contains("secret = \"***\" # file ao.toml:2:10; *** stands for credentials"));
+    assert!(!printed.contains("s3cret") && !format!("{first:?}").contains("s3cret"));
+    assert_eq!(first.gotapi.secret.expose(), "s3cret");
+    let again = config(&printed, &[], &[]).unwrap_err().to_string();
+    assert!(again.contains("gotapi.secret = (hidden): *** only stands for a secret"), "{again}");
 }

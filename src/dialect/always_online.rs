@@ -16,7 +16,6 @@ use std::{
 use socketioxide_core::Sid;
 use tokio_util::sync::CancellationToken;
 
-use crate::reason::Reason;
 use crate::{
     config::Origins,
     domain::{deadline::Deadlines, hub::Hub, ids::ConnectionId},
@@ -33,6 +32,7 @@ mod gzip;
 mod join;
 mod leave;
 mod mailbox;
+mod mount;
 mod msg;
 mod packet;
 mod pages;
@@ -50,10 +50,11 @@ use engine::Engine;
 use engined::Departed;
 use gzip::Gzip;
 use mailbox::Item;
+pub use mount::start;
 use pages::Pages;
 use polling::Polling;
 use session::{Session, lock};
-pub use transport::Transport;
+use transport::Transport;
 
 /// What can be set.
 #[derive(Debug, Clone)]
@@ -115,16 +116,10 @@ pub struct AlwaysOnline {
 
 /// Entries of `ties` from which on it is swept.
 const SWEEP: usize = 1024;
-/// Batches of clients from which on dropping them takes the whole of the time that is configured.
-const MANY_BATCHES: usize = 10;
 
 impl AlwaysOnline {
     /// Builds the dialect and its HTTP side, and starts its deadlines, which end with `stop`.
-    pub fn start(
-        hub: Arc<Hub>,
-        options: Options,
-        stop: &CancellationToken,
-    ) -> (Arc<Self>, Transport) {
+    fn start(hub: Arc<Hub>, options: Options, stop: &CancellationToken) -> (Arc<Self>, Transport) {
         let dialect = Arc::new(AlwaysOnline {
             unauthenticated: Deadlines::new(options.auth_timeout),
             roomless: Deadlines::new(options.join_timeout),
@@ -180,50 +175,11 @@ impl AlwaysOnline {
         }
     }
 
-    /// Drops everybody, `batch` clients at a time, spread over `jitter`, or less where they are
-    /// few; they come back to another node, or to the next start.
-    pub async fn drain(&self, batch: usize, jitter: Duration) {
-        let sessions = self.sessions();
-        let pause = pause(sessions.len().div_ceil(batch.max(1)), jitter);
-        for (i, sessions) in sessions.chunks(batch.max(1)).enumerate() {
-            if i > 0 {
-                tokio::time::sleep(pause).await;
-            }
-            sessions.iter().for_each(|s| s.drop_connection(Reason::Drain));
-        }
-    }
-
-    /// Drops everybody who is still here.
-    pub fn drop_all(&self) {
-        self.sessions().iter().for_each(|s| s.drop_connection(Reason::Drain));
-    }
-
     fn sessions(&self) -> Vec<Arc<Session>> {
         lock(&self.sessions).values().filter_map(Weak::upgrade).collect()
     }
 
     fn ties(&self) -> MutexGuard<'_, HashMap<Sid, Ties>> {
         lock(&self.ties)
-    }
-}
-
-/// Between two of so many batches that are dropped. `jitter` is the time for many: the fewer there
-/// are, the sooner all are gone, as few that come back together hurt nobody.
-fn pause(batches: usize, jitter: Duration) -> Duration {
-    jitter / u32::try_from(batches.max(MANY_BATCHES)).unwrap_or(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn few_clients_are_dropped_at_once_and_many_over_the_whole_time() {
-        let jitter = Duration::from_secs(2);
-        let all = |batches: u32| pause(batches as usize, jitter) * (batches - 1);
-        assert_eq!([1, 2, 5].map(all), [0, 200, 800].map(Duration::from_millis));
-        for many in [10, 100, 5000] {
-            assert!(all(many) >= jitter * 9 / 10 && all(many) < jitter, "{many}");
-        }
     }
 }

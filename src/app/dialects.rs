@@ -1,0 +1,39 @@
+//! Which dialects are served, and how each is configured. A new one is added here.
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, Site},
+    dialect::{Dialect, always_online},
+    domain::hub::Hub,
+};
+
+/// Starts the dialects whose listener there is. Their tasks end with `stop`.
+pub(super) fn start(
+    config: &Config,
+    hub: &Arc<Hub>,
+    listens: impl Fn(Site) -> bool,
+    stop: &CancellationToken,
+) -> Vec<Arc<dyn Dialect>> {
+    let mut dialects: Vec<Arc<dyn Dialect>> = Vec::new();
+    if listens(Site::Websocket) {
+        dialects.push(always_online::start(hub.clone(), always_online_options(config), stop));
+    }
+    dialects
+}
+
+fn always_online_options(config: &Config) -> always_online::Options {
+    always_online::Options {
+        auth_timeout: config.auth.timeout,
+        join_timeout: config.auth.join_timeout,
+        ping_interval: config.websocket.ping_interval,
+        ping_timeout: config.websocket.ping_timeout,
+        max_message: config.message.max_size.bytes(),
+        backlog: config.websocket.backlog.bytes(),
+        page_cache: config.store.page_cache.bytes(),
+        fast_lane: config.websocket.fast_lane,
+        origins: config.websocket.origins.clone(),
+        client_script: config.websocket.client_script.clone(),
+    }
+}

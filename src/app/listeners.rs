@@ -1,0 +1,263 @@
+//! The listeners: where they are bound, with which certificates, and what each serves.
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, extract::Request as AxumRequest};
+use hyper::{Request, Response, body::Incoming};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use super::{StartError, localhost::Localhost};
+use crate::{
+    config::{Config, Site, TlsFiles, cli::Role},
+    dialect::Dialect,
+    domain::{hub::Hub, supervise::Supervisor},
+    http::{self, Context, caller::Peer, health::Readiness},
+    net::{
+        Connection, Stream,
+        connection::Bounds,
+        listener::{Listener, Service},
+        tls::Tls,
+    },
+};
+
+/// Where something listens.
+pub struct Address {
+    /// What listens there.
+    pub site: Site,
+    /// Whether it does under TLS.
+    pub tls: bool,
+    /// The address, with the port that was chosen.
+    pub address: SocketAddr,
+}
+
+/// The listeners that a role and the configuration ask for, bound, with nothing served yet.
+pub(super) struct Listeners {
+    bound: Vec<Bound>,
+    /// Each once, also where several listeners use the same files.
+    certificates: Vec<Arc<Tls>>,
+}
+
+struct Bound {
+    site: Site,
+    listener: Listener,
+    tls: Option<Arc<Tls>>,
+}
+
+/// How connections are watched over, and until when.
+pub(super) struct Watch<'a> {
+    pub(super) supervisor: &'a Supervisor,
+    /// Until then connections are accepted.
+    pub(super) listening: &'a CancellationToken,
+    /// Until then certificates are looked at.
+    pub(super) working: &'a CancellationToken,
+    pub(super) bounds: Bounds,
+    /// The time for TLS and the head of a request.
+    pub(super) header_timeout: Duration,
+}
+
+/// Opens the certificates of a listener; `None` where it has no TLS.
+///
+/// # Errors
+/// The files can't be used.
+pub(super) fn open_tls(
+    site: Site,
+    files: Option<TlsFiles>,
+) -> Result<Option<Arc<Tls>>, StartError> {
+    let setting = site.tls_variables().unwrap_or_default();
+    files.map(Tls::open).transpose().map_err(|why| StartError::Tls { setting, why })
+}
+
+/// Whether a process of this role serves what is there.
+fn serves(role: Role, site: Site) -> bool {
+    match site {
+        Site::Websocket | Site::Admin | Site::Gotapi => role.websocket(),
+        Site::Api => role.api(),
+        Site::Demo => role.demo(),
+        Site::Metrics => true,
+    }
+}
+
+impl Listeners {
+    /// Opens the certificates, then binds. Only what the role has a use for: the other keys need
+    /// not be readable here.
+    pub(super) fn bind(config: &Config, role: Role) -> Result<Self, StartError> {
+        let mut opened: Vec<(TlsFiles, Arc<Tls>)> = Vec::new();
+        let mut wanted = Vec::new();
+        for site in Site::ALL.into_iter().filter(|site| serves(role, *site)) {
+            let Some(address) = site.address(config) else { continue };
+            let files = site.tls(config);
+            let known = opened.iter().find(|(known, _)| Some(known) == files.as_ref());
+            let tls = match known {
+                Some((_, tls)) => Some(tls.clone()),
+                None => open_tls(site, files.clone())?,
+            };
+            if let (None, Some(files), Some(tls)) = (known, files, &tls) {
+                opened.push((files, tls.clone()));
+            }
+            wanted.push((site, address, tls));
+        }
+        let bind = |(site, address, tls): (Site, SocketAddr, Option<Arc<Tls>>)| {
+            let listener = Listener::bind(address).map_err(|reason| StartError::Listen {
+                what: site.what(),
+                address,
+                setting: site.listen_variable(),
+                reason,
+            })?;
+            Ok(Bound { site, listener, tls })
+        };
+        Ok(Listeners {
+            bound: wanted.into_iter().map(bind).collect::<Result<_, StartError>>()?,
+            certificates: opened.into_iter().map(|(_, tls)| tls).collect(),
+        })
+    }
+
+    /// Where it listens, with the port that was chosen; `None` where it does not.
+    pub(super) fn address(&self, site: Site) -> Option<SocketAddr> {
+        self.bound.iter().find(|bound| bound.site == site).map(|bound| bound.listener.address)
+    }
+
+    /// Whether there is one for this.
+    pub(super) fn has(&self, site: Site) -> bool {
+        self.address(site).is_some()
+    }
+
+    /// Serves on all of them, and tells where that is.
+    pub(super) fn serve(
+        self,
+        config: &Config,
+        hub: &Arc<Hub>,
+        dialects: &[Arc<dyn Dialect>],
+        embedded: bool,
+        watch: &Watch<'_>,
+    ) -> Vec<Address> {
+        let pages = Pages::new(config, hub, &self, embedded);
+        let mut localhost = Localhost::default();
+        let mut addresses = Vec::new();
+        for Bound { site, listener, tls } in self.bound {
+            addresses.push(Address { site, tls: tls.is_some(), address: listener.address });
+            let dialects = dialects.iter().filter(|dialect| dialect.site() == site);
+            let served = Served {
+                dialects: dialects.cloned().collect(),
+                router: http::finish(pages.routes(site, listener.address)),
+            };
+            for listener in localhost.pair(listener) {
+                let (listener, served, tls) = (Arc::new(listener), served.clone(), tls.clone());
+                let (bounds, timeout) = (watch.bounds.clone(), watch.header_timeout);
+                watch.supervisor.keep(site.label(), watch.listening, move || {
+                    listener.clone().serve(served.clone(), tls.clone(), bounds.clone(), timeout)
+                });
+            }
+        }
+        localhost.tell();
+        for tls in self.certificates {
+            watch.supervisor.keep("certificates", watch.working, move || tls.clone().watch());
+        }
+        addresses
+    }
+}
+
+/// The HTTP routes, of which each listener has some.
+struct Pages {
+    context: Arc<Context>,
+    readiness: Arc<Readiness>,
+    /// Where socket.io is served, for the demo's pages, and whether it is under TLS.
+    websocket: (u16, bool),
+    own_admin: bool,
+    own_metrics: bool,
+}
+
+impl Pages {
+    fn new(config: &Config, hub: &Arc<Hub>, listeners: &Listeners, embedded: bool) -> Self {
+        let port = |site, configured: SocketAddr| {
+            listeners.address(site).map_or(configured.port(), |address| address.port())
+        };
+        let context = Arc::new(Context {
+            hub: hub.clone(),
+            compat: config.compat,
+            open: config.api.open,
+            embedded,
+            loopback: listeners.address(Site::Api).is_some_and(|api| api.ip().is_loopback()),
+            auth_switch: config.admin.auth_switch,
+            settings: config.values().into_iter().map(|(k, v)| (k.to_string(), v)).collect(),
+            api_port: port(Site::Api, config.api.listen),
+        });
+        Pages {
+            context,
+            readiness: Readiness::new(hub.clone()),
+            websocket: (
+                port(Site::Websocket, config.websocket.listen),
+                config.websocket.tls().is_some(),
+            ),
+            own_admin: listeners.has(Site::Admin),
+            own_metrics: listeners.has(Site::Metrics),
+        }
+    }
+
+    /// What a listener answers beside its dialects. All tell whether they are ready.
+    fn routes(&self, site: Site, address: SocketAddr) -> Router {
+        let (context, hub) = (|| self.context.clone(), || self.context.hub.clone());
+        let health = http::health::routes(self.readiness.clone());
+        match site {
+            Site::Websocket if self.own_admin => health.merge(http::tokens::elsewhere(context())),
+            Site::Websocket => health
+                .merge(http::tokens::elsewhere(context()))
+                .merge(http::admin::routes(context())),
+            Site::Admin => health.merge(http::admin::routes(context())),
+            Site::Api if self.own_metrics => health.merge(http::tokens::routes(context())),
+            Site::Api => {
+                health.merge(http::tokens::routes(context())).merge(http::health::metrics(hub()))
+            }
+            Site::Metrics => health.merge(http::health::metrics(hub())),
+            Site::Demo => {
+                let ((port, tls), loopback) = (self.websocket, address.ip().is_loopback());
+                health.merge(http::demo::routes(hub(), port, tls, loopback))
+            }
+            Site::Gotapi => health,
+        }
+    }
+}
+
+/// What answers on one listener: its dialects, then its routes.
+#[derive(Clone)]
+struct Served {
+    dialects: Arc<[Arc<dyn Dialect>]>,
+    router: Router,
+}
+
+impl Service for Served {
+    fn wants(&self, handshake: &Request<()>) -> bool {
+        self.dialects.iter().any(|dialect| dialect.wants(handshake))
+    }
+
+    fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>) {
+        let dialect = match &*self.dialects {
+            [only] => Some(only),
+            several => several.iter().find(|dialect| dialect.wants(&handshake)),
+        };
+        if let Some(dialect) = dialect {
+            dialect.websocket(handshake, stream, connection);
+        }
+    }
+
+    async fn call(
+        &self,
+        mut request: Request<Incoming>,
+        connection: Arc<Connection>,
+    ) -> Response<Body> {
+        if let Some(refusal) = http::refuse_two_hosts(&request) {
+            return refusal;
+        }
+        for dialect in &*self.dialects {
+            request = match dialect.request(request, connection.clone()) {
+                Ok(answer) => return answer.await,
+                Err(request) => request,
+            };
+        }
+        let mut request: AxumRequest = request.map(Body::new);
+        request.extensions_mut().insert(Peer(connection.peer));
+        match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The section `[gotapi]`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::address::OPTIONAL_ADDRESS;
+use super::kind::OPTIONAL_PATH;
+use super::message::MAX_SIZE;
+use super::secret::{SECRET, SecretText};
+use super::setting::section;
+use super::size::ByteSize;
+use super::tls::TlsFiles;
+
+section! {
+    /// Where clients of gotapi-ws connect.
+    Gotapi("gotapi") {
+        /// Address and port for gotapi-ws, such as 127.0.0.1:8080. Empty: it is not served.
+        listen: Option<SocketAddr> = "", OPTIONAL_ADDRESS, "AO_GOTAPI__LISTEN";
+        /// PEM file with the certificate for TLS, as websocket.tls_certificate. Empty: no TLS.
+        tls_certificate: Option<PathBuf> = "", OPTIONAL_PATH, "AO_GOTAPI__TLS_CERTIFICATE";
+        /// PEM file with the certificate's private key.
+        tls_key: Option<PathBuf> = "", OPTIONAL_PATH, "AO_GOTAPI__TLS_KEY";
+        /// Secret for the list of rooms, /__/groups. Empty: nobody gets that list.
+        secret: SecretText = "", SECRET, "AO_GOTAPI__SECRET";
+        /// Size above which a message or a request's body is refused, in bytes.
+        max_message: ByteSize = "32 KiB", MAX_SIZE, "AO_GOTAPI__MAX_MESSAGE";
+    }
+}
+
+impl Gotapi {
+    /// TLS here.
+    pub fn tls(&self) -> Option<TlsFiles> {
+        TlsFiles::of(&self.tls_certificate, &self.tls_key)
+    }
+}

@@ -1,0 +1,58 @@
+//! What the server sees of this dialect.
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hyper::{Request, body::Incoming};
+use tokio_util::sync::CancellationToken;
+
+use super::{AlwaysOnline, Options, Transport};
+use crate::{
+    config::Site,
+    dialect::{Dialect, Pace, Taken},
+    domain::hub::Hub,
+    net::{Connection, Stream},
+    reason::Reason,
+};
+
+struct Mounted {
+    dialect: Arc<AlwaysOnline>,
+    transport: Transport,
+}
+
+/// Starts the dialect. Its deadlines end with `stop`.
+pub fn start(hub: Arc<Hub>, options: Options, stop: &CancellationToken) -> Arc<dyn Dialect> {
+    let (dialect, transport) = AlwaysOnline::start(hub, options, stop);
+    Arc::new(Mounted { dialect, transport })
+}
+
+#[async_trait]
+impl Dialect for Mounted {
+    fn name(&self) -> &'static str {
+        "always-online"
+    }
+
+    fn site(&self) -> Site {
+        Site::Websocket
+    }
+
+    fn wants(&self, handshake: &Request<()>) -> bool {
+        self.transport.wants(handshake)
+    }
+
+    fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>) {
+        self.transport.websocket(handshake, stream, &connection);
+    }
+
+    fn request(&self, request: Request<Incoming>, connection: Arc<Connection>) -> Taken<'_> {
+        if Transport::serves(request.uri().path()) {
+            Ok(Box::pin(self.transport.call(request, connection)))
+        } else {
+            Err(request)
+        }
+    }
+
+    async fn drain(&self, pace: Pace) {
+        let sessions = self.dialect.sessions();
+        pace.each(&sessions, |session| session.drop_connection(Reason::Drain)).await;
+    }
+}
