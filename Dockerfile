@@ -8,13 +8,14 @@
 FROM rust:1.94-slim-bookworm AS build
 WORKDIR /build
 
-# Dependencies first, with empty sources: this layer is built again only when a manifest or the lock file changes. The workspace's other package and
+# Dependencies first, with empty sources: this layer is built again only when a manifest or the lock file changes. The workspace's other packages and
 # the benchmarks stay empty: their manifests are read, but nothing of them is built.
 COPY Cargo.toml Cargo.lock ./
 COPY stress/Cargo.toml stress/
-RUN mkdir -p src benches stress/src \
+COPY tests/support/Cargo.toml tests/support/
+RUN mkdir -p src benches stress/src tests/support/src \
     && echo 'fn main() {}' | tee src/main.rs benches/hot.rs stress/src/main.rs \
-    && touch src/lib.rs \
+    && touch src/lib.rs tests/support/src/lib.rs \
     && cargo build --release --locked --package always-online \
     && rm -r src
 

@@ -1,6 +1,6 @@
 //! Binary attachments, which nothing here takes: complete ones, incomplete ones, and ones that
 //! nobody announced.
-use crate::support_wire::{
+use support::wire::{
     WAYS,
     bystanders::{Bystanders, about},
     patient,
@@ -13,9 +13,9 @@ const PLACEHOLDER: &str = r#"{"_placeholder":true,"num":0}"#;
 
 /// In the room, and greeted by the bystanders.
 async fn guest(
-    server: &crate::support::server::Server,
+    server: &support::server::Server,
     bystanders: &mut Bystanders,
-    way: crate::support_wire::Way,
+    way: support::wire::Way,
 ) -> Peer {
     let mut peer = Peer::sign_in(server, way).await;
     peer.join(ROOM).await;

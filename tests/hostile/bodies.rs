@@ -1,8 +1,8 @@
 //! What one polling body may hold, and what a client may make the server say that it does not
 //! fetch.
-use crate::{
-    support::{http, soon},
-    support_wire::{
+use support::{
+    http, soon,
+    wire::{
         POLLING_3, POLLING_4, Version, WAYS, WEBSOCKET_4, Way,
         bystanders::{Bystanders, about, said},
         patient,
@@ -18,11 +18,7 @@ const JOINED: &str = r#"42["join",{"status":0,"data":"join success"}]"#;
 const TEXT: &str = "text/plain;charset=UTF-8";
 const BINARY: &str = "application/octet-stream";
 
-async fn guest(
-    server: &crate::support::server::Server,
-    bystanders: &mut Bystanders,
-    way: Way,
-) -> Peer {
+async fn guest(server: &support::server::Server, bystanders: &mut Bystanders, way: Way) -> Peer {
     let mut peer = Peer::sign_in(server, way).await;
     peer.join(ROOM).await;
     bystanders.welcome(&mut peer).await;
@@ -85,7 +81,7 @@ async fn thousands_of_packets_in_one_body_are_handled() {
 }
 
 /// Three words in the room, behind signing in.
-async fn words(server: &crate::support::server::Server, uid: &str) -> Vec<String> {
+async fn words(server: &support::server::Server, uid: &str) -> Vec<String> {
     let token = server.token(uid).await;
     let mut packets = vec![
         format!(r#"42["authenticate",{{"uid":"{uid}","token":"{token}"}}]"#),

@@ -1,16 +1,14 @@
 //! How a WebSocket is closed: each reason has a code of its own, whoever carries the client.
-use crate::{
-    support::{
-        http,
-        server::{Server, Setup},
-    },
-    support_wire::{
+use crate::upgrades::upgraded;
+use support::{
+    http,
+    server::{Server, Setup},
+    wire::{
         POLLING_3, POLLING_4, WEBSOCKET_3, WEBSOCKET_4, Way, patient,
         peer::Peer,
         socket::{BINARY, CLOSE, CONTINUATION, FINAL, TEXT, frame, head},
         unharmed,
     },
-    upgrades::upgraded,
 };
 
 /// Begins as it is told, and goes on as a WebSocket.

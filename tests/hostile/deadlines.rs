@@ -1,7 +1,7 @@
 //! Clients that do nothing where something is expected of them: each ends by itself.
-use crate::{
-    support::server::{Server, Setup},
-    support_wire::{
+use support::{
+    server::{Server, Setup},
+    wire::{
         POLLING_4, Version, WAYS, WEBSOCKET_3, WEBSOCKET_4, Way,
         bystanders::{Bystanders, about},
         peer::{End, Peer, Wire},

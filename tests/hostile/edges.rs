@@ -3,9 +3,10 @@ use std::time::Duration;
 
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::{
-    support::{http, soon},
-    support_wire::{
+use crate::upgrades::upgraded;
+use support::{
+    http, soon,
+    wire::{
         POLLING_3, POLLING_4,
         bystanders::{Bystanders, said},
         patient,
@@ -13,7 +14,6 @@ use crate::{
         polling::encode,
         raw, stranger, unharmed,
     },
-    upgrades::upgraded,
 };
 
 const ROOM: &str = "hall";

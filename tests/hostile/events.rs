@@ -1,6 +1,6 @@
 //! Every event with every kind of payload that it is not made for, at every stage of a session,
 //! every way that a client may come.
-use crate::support_wire::{
+use support::wire::{
     WAYS,
     bystanders::{Bystanders, about, said},
     patient,

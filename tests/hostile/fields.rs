@@ -2,7 +2,7 @@
 //! to JavaScript; keys given twice.
 use serde_json::Value;
 
-use crate::support_wire::{
+use support::wire::{
     POLLING_3, WAYS, WEBSOCKET_4,
     bystanders::{Bystanders, about, said},
     patient,

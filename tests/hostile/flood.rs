@@ -3,9 +3,9 @@
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::{
-    support::{soon, within},
-    support_wire::{
+use support::{
+    soon,
+    wire::{
         WAYS, Way,
         bystanders::{Bystanders, about, said},
         patient,
@@ -13,6 +13,7 @@ use crate::{
         polling::Polling,
         unharmed,
     },
+    within,
 };
 
 const EVENTS: usize = 20_000;
@@ -35,7 +36,7 @@ struct Outcome {
     ended: bool,
 }
 
-async fn by_websocket(socket: crate::support_wire::socket::Socket) -> Outcome {
+async fn by_websocket(socket: support::wire::socket::Socket) -> Outcome {
     let (mut to, mut from) = socket.split();
     let writing = async {
         for packet in flood() {
@@ -103,7 +104,7 @@ async fn a_flood_reaches_the_room_in_order_and_hurts_nobody() {
     let server = patient().start().await;
     let mut elsewhere = Bystanders::join(&server, "elsewhere").await;
     for way in WAYS {
-        let room = format!("room-{}", crate::support_wire::stranger());
+        let room = format!("room-{}", support::wire::stranger());
         let mut bystanders = Bystanders::join(&server, &room).await;
         let mut peer = Peer::sign_in(&server, way).await;
         peer.join(&room).await;
@@ -157,7 +158,7 @@ async fn a_flood_of_events_without_effect_changes_nothing() {
 }
 
 async fn quietly(
-    server: &crate::support::server::Server,
+    server: &support::server::Server,
     way: Way,
     event: &str,
     quiet: bool,
@@ -168,11 +169,11 @@ async fn quietly(
     if !quiet {
         // Each is answered, and the answers are not read meanwhile: then it may be dropped, as
         // anybody who does not read.
-        let socket = matches!(way.transport, crate::support_wire::Transport::Websocket);
+        let socket = matches!(way.transport, support::wire::Transport::Websocket);
         if !socket {
             peer.send_all(&events[..1000]).await;
         } else {
-            let _ = tokio::time::timeout(crate::support::BOUND, peer.send_all(&events)).await;
+            let _ = tokio::time::timeout(support::BOUND, peer.send_all(&events)).await;
         }
         bystanders.are_well().await;
         return;

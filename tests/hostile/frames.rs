@@ -1,9 +1,9 @@
 //! WebSocket frames and engine.io packets that no proper client sends.
 use tokio::io::AsyncWriteExt;
 
-use crate::{
-    support::server::Server,
-    support_wire::{
+use support::{
+    server::Server,
+    wire::{
         Version, WEBSOCKET_3, WEBSOCKET_4, Way,
         bystanders::{Bystanders, said},
         patient,
@@ -108,7 +108,7 @@ async fn a_connection_that_breaks_within_a_frame_is_gone() {
         for cut in [1, 2, 6, 7, whole.len() - 1] {
             let peer = member(&server, &mut bystanders, WEBSOCKET_4).await;
             let uid = peer.uid.clone();
-            let crate::support_wire::peer::Wire::Socket(socket) = peer.wire else { unreachable!() };
+            let support::wire::peer::Wire::Socket(socket) = peer.wire else { unreachable!() };
             let mut stream = socket.into_stream();
             stream.write_all(&whole[..cut]).await.unwrap();
             if reset {
@@ -197,7 +197,7 @@ async fn frames_without_end_keep_nobody_waiting() {
     let parts = (frame(TEXT, b"4"), frame(CONTINUATION, b"").repeat(1000));
     for (first, again) in [pings, parts] {
         let peer = Peer::connect(&server, WEBSOCKET_4).await;
-        let crate::support_wire::peer::Wire::Socket(socket) = peer.wire else { unreachable!() };
+        let support::wire::peer::Wire::Socket(socket) = peer.wire else { unreachable!() };
         let (mut reader, mut writer) = socket.into_stream().into_split();
         let reading =
             tokio::spawn(async move { tokio::io::copy(&mut reader, &mut tokio::io::sink()).await });

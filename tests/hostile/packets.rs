@@ -1,5 +1,5 @@
 //! Socket.io packets that are broken, or that come when they should not.
-use crate::support_wire::{
+use support::wire::{
     POLLING_4, Version, WAYS, WEBSOCKET_4,
     bystanders::{Bystanders, about, said},
     patient,
@@ -238,7 +238,7 @@ async fn what_was_sent_right_before_the_end_counts() {
     for way in WAYS {
         for end in ["1", "41"] {
             let mut peer = Peer::connect(&server, way).await;
-            peer.uid = crate::support_wire::stranger();
+            peer.uid = support::wire::stranger();
             let token = server.token(&peer.uid).await;
             let authenticate =
                 format!(r#"42["authenticate",{{"uid":"{}","token":"{token}"}}]"#, peer.uid);

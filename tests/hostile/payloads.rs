@@ -1,6 +1,6 @@
 //! Events around the payload: more arguments than one, odd numbers of acknowledgements, names that
 //! no event has.
-use crate::support_wire::{
+use support::wire::{
     WAYS,
     bystanders::{Bystanders, said},
     patient,

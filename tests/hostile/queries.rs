@@ -1,8 +1,9 @@
 //! Queries as Node's server reads them: percent-encoded, with JSON in them; and what no cache may
 //! keep.
-use crate::{
-    support::{http, server::Server},
-    support_wire::{
+use support::{
+    http,
+    server::Server,
+    wire::{
         POLLING_4, Version, Way,
         bystanders::Bystanders,
         patient,
@@ -68,7 +69,7 @@ async fn is_served(server: &Server, version: Version, polling: &str, websocket_t
         (format!("{polling}&sid={}", encoded(&peer.polling().sid)), peer.uid.clone());
     let event =
         format!(r#"42["authenticate",{{"uid":"{name}","token":"{}"}}]"#, server.token(&name).await);
-    let body = crate::support_wire::polling::encode(version, &[event]);
+    let body = support::wire::polling::encode(version, &[event]);
     let request = raw::request(
         "POST",
         &format!("/socket.io/?{query}"),
@@ -153,7 +154,7 @@ async fn a_query_may_hold_json_as_it_is() {
 #[tokio::test]
 async fn jsonp_is_refused_by_its_name() {
     let server = patient().start().await;
-    for way in [POLLING_4, crate::support_wire::POLLING_3] {
+    for way in [POLLING_4, support::wire::POLLING_3] {
         let mut peer = Peer::sign_in(&server, way).await;
         let open = format!("/socket.io/?EIO={}&transport=polling", way.version.eio());
         for target in [open, peer.polling().target()] {

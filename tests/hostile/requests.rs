@@ -2,9 +2,9 @@
 //! port that are no HTTP.
 use tokio::io::AsyncWriteExt;
 
-use crate::{
-    support::http,
-    support_wire::{
+use support::{
+    http,
+    wire::{
         POLLING_3, POLLING_4, Version, WAYS, WEBSOCKET_4,
         bystanders::{Bystanders, said},
         patient,
@@ -313,7 +313,7 @@ async fn bytes_that_are_no_http_are_refused_or_cut_off() {
         ("junk", (0..5000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()),
         ("blank lines and junk", b"\r\n\r\n\r\n\x00\xff\r\n\r\n".to_vec()),
         ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00".to_vec()),
-        ("a WebSocket frame", crate::support_wire::socket::frame(0x81, b"2probe")),
+        ("a WebSocket frame", support::wire::socket::frame(0x81, b"2probe")),
         ("no version", b"GET /livez\r\n\r\n".to_vec()),
         ("a version that is none", b"GET /livez HTTP/9.9\r\nhost: x\r\n\r\n".to_vec()),
         ("a method that is none", b"G\x00T /livez HTTP/1.1\r\nhost: x\r\n\r\n".to_vec()),

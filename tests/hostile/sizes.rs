@@ -1,5 +1,5 @@
 //! Messages at their limit and above, counted as JavaScript counts: UTF-16 units of the JSON text.
-use crate::support_wire::{
+use support::wire::{
     WAYS, WEBSOCKET_4,
     bystanders::{Bystanders, said},
     patient,

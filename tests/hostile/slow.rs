@@ -2,9 +2,9 @@
 //! everything in order.
 use tokio::net::TcpSocket;
 
-use crate::{
-    support::server::Server,
-    support_wire::{
+use support::{
+    server::Server,
+    wire::{
         POLLING_4, Version, WEBSOCKET_4,
         bystanders::{Bystanders, about, said},
         patient,
@@ -53,11 +53,7 @@ async fn talk_until(bystanders: &mut Bystanders, goodbye: &str) {
     }
 }
 
-async fn member(
-    server: &Server,
-    bystanders: &mut Bystanders,
-    way: crate::support_wire::Way,
-) -> Peer {
+async fn member(server: &Server, bystanders: &mut Bystanders, way: support::wire::Way) -> Peer {
     let mut peer = Peer::sign_in(server, way).await;
     peer.join(ROOM).await;
     bystanders.welcome(&mut peer).await;
@@ -118,7 +114,7 @@ async fn the_bound_holds_whatever_the_request_says() {
     let mut bystanders = Bystanders::join(&server, ROOM).await;
     for query in ["EIO=4&transport=websocket&transport=polling", "transport=websocket&EIO=4&EIO=3"]
     {
-        let socket = crate::support_wire::socket::Socket::upgrade(
+        let socket = support::wire::socket::Socket::upgrade(
             server.websocket(),
             &format!("/socket.io/?{query}"),
             &[],

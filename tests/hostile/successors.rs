@@ -1,11 +1,11 @@
 //! Sessions that follow each other on one connection: what is left to do for the first is not the
 //! second's affair.
-use crate::support_wire::{
+use support::wire::{
     WEBSOCKET_3, WEBSOCKET_4, Way, bystanders::Bystanders, patient, peer::Peer, stranger, unharmed,
 };
 
 /// A client, and how it authenticates, each time as the same user.
-async fn connected(server: &crate::support::server::Server, way: Way) -> (Peer, String) {
+async fn connected(server: &support::server::Server, way: Way) -> (Peer, String) {
     let (mut peer, uid) = (Peer::connect(server, way).await, stranger());
     let token = server.token(&uid).await;
     peer.uid.clone_from(&uid);

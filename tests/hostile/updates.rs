@@ -2,9 +2,11 @@
 //! a whole.
 use serde_json::{Value, json};
 
-use crate::{
-    support::{http, server::Server, stored::Stored},
-    support_wire::{
+use support::{
+    http,
+    server::Server,
+    stored::Stored,
+    wire::{
         WAYS,
         bystanders::{Bystanders, said},
         patient,

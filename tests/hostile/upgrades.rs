@@ -1,7 +1,8 @@
 //! From polling to WebSocket, done wrong.
-use crate::{
-    support::{http, server::Server},
-    support_wire::{
+use support::{
+    http,
+    server::Server,
+    wire::{
         POLLING_3, POLLING_4, Version, WEBSOCKET_4, Way,
         bystanders::{Bystanders, about, said},
         patient,
@@ -334,7 +335,7 @@ async fn a_request_that_is_no_upgrade_leaves_its_connection_alone() {
 async fn frames_right_behind_an_upgrade_request_are_read() {
     let server = patient().start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
-    let uid = crate::support_wire::stranger();
+    let uid = support::wire::stranger();
     let token = server.token(&uid).await;
     let mut bytes =
         b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\

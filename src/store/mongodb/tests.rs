@@ -6,6 +6,7 @@ use mongodb::{
     bson::{Bson, Document, doc},
     options::IndexOptions,
 };
+use support::database::Scratch;
 use tokio::time::Instant;
 
 use super::{Accounts, OpenError, document::digest};
@@ -23,10 +24,6 @@ use crate::{
     },
     store::contract::{TokensHome, tokens_contract},
 };
-
-#[path = "../../../tests/support/database.rs"]
-pub(super) mod database;
-use database::Scratch;
 
 mod opening;
 mod sealing;

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use mongodb::{IndexModel, options::IndexOptions};
+use support::database::Scratch;
 
 use super::*;
 use crate::{
@@ -9,10 +10,7 @@ use crate::{
         archive::{Progress, accounts},
         clock::{SystemClock, SystemRng},
     },
-    store::{
-        embedded::Volume,
-        mongodb::tests::{database::Scratch, secret_url},
-    },
+    store::{embedded::Volume, mongodb::tests::secret_url},
 };
 
 #[derive(Default)]
