@@ -5,7 +5,7 @@ use std::hint::black_box;
 use always_online::{
     dialect::always_online::bench,
     domain::{
-        broker::{Event, Publication},
+        broker::{Audience, Event, Publication},
         ids::ConnectionId,
         message::Kind,
     },
@@ -36,7 +36,7 @@ fn publications(count: usize) -> Vec<Publication> {
     (0..count)
         .map(|i| Publication {
             n: i as u64 + 1,
-            origin: Some(ConnectionId(1)),
+            audience: Audience::ExceptConnection(ConnectionId(1)),
             event: Event::Message { kind: Kind::Insert, body: Bytes::from(message(i)) },
         })
         .collect()

@@ -127,6 +127,7 @@ impl App {
         let (listening, working) = (CancellationToken::new(), CancellationToken::new());
         let hub = Hub::new(Parts {
             broker: stores.broker,
+            upkeep: stores.upkeep,
             presence: stores.presence,
             cluster: stores.cluster,
             limits: stores.limits,

@@ -5,7 +5,7 @@ use super::{StartError, tokens};
 use crate::{
     config::{Backend, Config, Durability, SecretUrl},
     domain::{
-        broker::{Broker, UpdateLimit},
+        broker::{Broker, UpdateLimit, Upkeep},
         clock::{Clock, Rng, SystemClock, SystemRng},
         cluster::Cluster,
         error::StoreError,
@@ -33,6 +33,7 @@ pub enum OpenError {
 /// What a server needs.
 pub(super) struct Stores {
     pub(super) broker: Arc<dyn Broker>,
+    pub(super) upkeep: Arc<dyn Upkeep>,
     pub(super) presence: Arc<dyn Presence>,
     pub(super) cluster: Arc<dyn Cluster>,
     pub(super) limits: Arc<dyn Limits>,
@@ -80,12 +81,13 @@ impl Stores {
     }
 
     /// All but tokens in one.
-    fn of<S: Broker + Presence + Cluster + Limits + 'static>(
+    fn of<S: Broker + Upkeep + Presence + Cluster + Limits + 'static>(
         store: Arc<S>,
         tokens: Arc<dyn Tokens>,
     ) -> Self {
         Stores {
             broker: store.clone(),
+            upkeep: store.clone(),
             presence: store.clone(),
             cluster: store.clone(),
             limits: store,

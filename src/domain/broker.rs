@@ -5,7 +5,7 @@
 //! by one per room where it is stored, through a clearing too. The caller keeps one `publish`,
 //! `clear` or presence call in flight per room and node, so a broker sees a room's batches one
 //! after the other.
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,15 +16,44 @@ use super::{
     message::{Kind, Message},
 };
 
+/// A room knows the keys of so many of its newest inserts that have one ([`Message::key`]).
+pub const KNOWN_KEYS: usize = 1000;
+
+/// Which of a room's members are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience {
+    /// Everybody, its sender too.
+    All,
+    /// Everybody but this connection of this node.
+    ExceptConnection(ConnectionId),
+    /// Everybody but the connections of this user.
+    ExceptUser(Uid),
+}
+
 /// Something that a member, or the server, sends into a room.
 #[derive(Debug, Clone)]
 pub enum Entry {
-    /// A message; its sender does not get it.
-    Message { from: ConnectionId, message: Message },
+    /// A message.
+    Message {
+        /// The connection that sent it; none: it came by another way, as by HTTP.
+        from: Option<ConnectionId>,
+        /// Who is told.
+        audience: Audience,
+        /// What is stored and told.
+        message: Message,
+    },
     /// A member reads the room's log from its beginning; the others are told.
-    Synced { by: ConnectionId, uid: Uid },
-    /// The server's word to all: a JSON value.
-    System { content: Bytes },
+    Synced {
+        /// Its connection.
+        by: ConnectionId,
+        /// Its user.
+        uid: Uid,
+    },
+    /// The server's word to all.
+    System {
+        /// A JSON value.
+        content: Bytes,
+    },
 }
 
 impl Entry {
@@ -32,6 +61,37 @@ impl Entry {
     pub fn is_stored(&self) -> bool {
         matches!(self, Entry::Message { message, .. } if message.kind.is_stored())
     }
+
+    /// The key of an insert that has one.
+    pub fn key(&self) -> Option<&Arc<str>> {
+        match self {
+            Entry::Message { message: Message { kind: Kind::Insert, key, .. }, .. } => key.as_ref(),
+            Entry::Message { .. } | Entry::Synced { .. } | Entry::System { .. } => None,
+        }
+    }
+}
+
+/// The place of an entry that was published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Its place in the room's order; 0 for what has none, because the store is out.
+    pub n: u64,
+    /// Of an insert: how many the room had before it in its whole life. No other insert of the room
+    /// ever has the same, through clearing, expiry and restarts.
+    pub index: Option<u64>,
+    /// Milliseconds since 1970, UTC, when it was published.
+    pub at_ms: u64,
+}
+
+/// What became of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placed {
+    /// Stored, if it is to be stored, and delivered.
+    At(Position),
+    /// Neither: the room has no place for this update.
+    Full,
+    /// Neither: it is an insert whose key the room knows.
+    Duplicate,
 }
 
 /// What every node with members of a room is told, in the room's order.
@@ -39,28 +99,81 @@ impl Entry {
 pub struct Publication {
     /// Place in the room's order; 0 for what has none, because the store is out.
     pub n: u64,
-    /// The connection that caused it; it is not told.
-    pub origin: Option<ConnectionId>,
+    /// Who is told.
+    pub audience: Audience,
+    /// What they are told.
     pub event: Event,
+}
+
+impl Publication {
+    /// What members are told of an entry that has this place in the order.
+    pub fn of(n: u64, entry: &Entry) -> Self {
+        let (audience, event) = match entry {
+            Entry::Message { audience, message, .. } => (
+                audience.clone(),
+                Event::Message { kind: message.kind.clone(), body: message.body.clone() },
+            ),
+            Entry::Synced { by, uid } => {
+                (Audience::ExceptConnection(*by), Event::Synced(uid.clone()))
+            }
+            Entry::System { content } => (Audience::All, Event::System(content.clone())),
+        };
+        Publication { n, audience, event }
+    }
+
+    /// What members are told of something that no entry caused. Nobody is told of its own comings
+    /// and goings: a place that is held for a user may be given up after the user came back.
+    pub fn told(n: u64, event: Event) -> Self {
+        let audience = match &event {
+            Event::Joined(uid) | Event::Left(uid) | Event::Gone(uid) => {
+                Audience::ExceptUser(uid.clone())
+            }
+            Event::Message { .. }
+            | Event::Synced(_)
+            | Event::System(_)
+            | Event::Cleared
+            | Event::Recalled { .. } => Audience::All,
+        };
+        Publication { n, audience, event }
+    }
+
+    /// Whether a connection of this user is told.
+    pub fn concerns(&self, connection: ConnectionId, uid: &Uid) -> bool {
+        match &self.audience {
+            Audience::All => true,
+            Audience::ExceptConnection(except) => *except != connection,
+            Audience::ExceptUser(except) => except != uid,
+        }
+    }
 }
 
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum Event {
+    /// A member, or somebody by another way, sent a message.
     Message {
+        /// What became of it besides.
         kind: Kind,
+        /// The message as it was sent.
         body: Bytes,
     },
+    /// A user is there who was not.
     Joined(Uid),
     /// Said goodbye, and is gone.
     Left(Uid),
     /// Gone without a goodbye.
     Gone(Uid),
+    /// A user reads the log from its beginning.
     Synced(Uid),
     /// A JSON value from the server.
     System(Bytes),
     /// The room's log is empty now.
     Cleared,
+    /// The insert with this key is hidden from now on.
+    Recalled {
+        /// Its key.
+        key: Arc<str>,
+    },
 }
 
 /// What a store tells its node. Nothing here may block.
@@ -107,20 +220,26 @@ pub struct UpdateLimit {
 /// A stored message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// The message, or nothing where the stored entry can't be read.
+    /// The message; nothing where the stored entry can't be read, or was recalled.
     pub body: Option<Bytes>,
-    /// Seconds since 1970 when it was stored.
-    pub unix: u64,
+    /// Milliseconds since 1970, UTC, when it was stored: whole seconds where no more is known.
+    pub at_ms: u64,
+    /// It is hidden, and keeps its place.
+    pub recalled: bool,
 }
 
 /// A stretch of a room's log.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
+    /// Inserts, from the offset on that was asked for.
     pub entries: Vec<Stored>,
     /// Whether the limit ended it: `entries` is as long as was asked for, or reached the bytes.
     pub full: bool,
     /// Inserts in the room's log.
     pub log_length: u64,
+    /// Index of the log's first insert ([`Position::index`]); that of the next one, if there is
+    /// none. The index of any is this and its offset.
+    pub base: u64,
     /// Of the log that this was read from.
     pub edition: u64,
 }
@@ -143,14 +262,17 @@ pub trait Broker: Send + Sync {
     /// Stores the entries that are to be stored, all or none, and delivers all of them, in order,
     /// to every node with members of the room; on this node that is done when this returns.
     ///
-    /// But for updates that would bring the room's above their [`UpdateLimit`]: those are neither
-    /// stored nor delivered, and the others are as if they had not been there. Returns their
-    /// places among the entries, growing. One that is not larger than what it replaces is never
-    /// among them.
-    async fn publish(&self, room: &RoomId, entries: Arc<[Entry]>)
-    -> Result<Vec<usize>, StoreError>;
+    /// But for updates that would bring the room's above their [`UpdateLimit`], and inserts whose
+    /// key the room knows ([`Message::key`]): those are neither stored nor delivered, and the others
+    /// are as if they had not been there. An update that is not larger than what it replaces is
+    /// never among them. Returns what became of each entry, in their order.
+    async fn publish(
+        &self,
+        room: &RoomId,
+        entries: Arc<[Entry]>,
+    ) -> Result<Vec<Placed>, StoreError>;
 
-    /// Inserts from log index `from` on.
+    /// Inserts from the log's offset `from` on; 0 is the first that is there.
     async fn page(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Page, StoreError>;
 
     /// Names the room's log as it is now: another number than a page has that was read before means
@@ -183,4 +305,24 @@ pub trait Broker: Send + Sync {
 
     /// Ends after everything accepted is stored.
     async fn close(&self);
+}
+
+/// What is done to a room's log besides writing and reading it. Both stores of messages have it.
+#[async_trait]
+pub trait Upkeep: Send + Sync {
+    /// Hides the insert with this key, if it is among the newest `within` inserts of the room (at
+    /// most [`KNOWN_KEYS`]), from everybody for ever; its key stays known. Delivers
+    /// [`Event::Recalled`] unless it was recalled already. Returns its body, also of one that was
+    /// recalled already; nothing where there is no such insert.
+    async fn recall(
+        &self,
+        room: &RoomId,
+        key: &str,
+        within: usize,
+    ) -> Result<Option<Bytes>, StoreError>;
+
+    /// All of the room's log, with its updates and its keys and what comes meanwhile, is forgotten
+    /// after this time; what comes later lives on. Replaces what was said before, and survives a
+    /// restart and a clearing. Nobody is told, but [`Sink::invalidate`] is called.
+    async fn expire(&self, room: &RoomId, after: Duration) -> Result<(), StoreError>;
 }

@@ -4,8 +4,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Wall-clock time.
 pub trait Clock: Send + Sync {
+    /// Milliseconds since 1970, UTC.
+    fn unix_ms(&self) -> u64;
+
     /// Seconds since 1970, UTC.
-    fn unix(&self) -> u64;
+    fn unix(&self) -> u64 {
+        self.unix_ms() / 1000
+    }
 }
 
 /// The operating system's clock.
@@ -14,8 +19,10 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods)] // its one home
-    fn unix(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+    fn unix_ms(&self) -> u64 {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
     }
 }
 

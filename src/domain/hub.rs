@@ -12,7 +12,7 @@ use std::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    broker::{Broker, Publication, Sink},
+    broker::{Broker, Publication, Sink, Upkeep},
     clock::{Clock, Rng},
     cluster::Cluster,
     history,
@@ -39,6 +39,7 @@ pub struct Options {
 /// What the hub is built from.
 pub struct Parts {
     pub broker: Arc<dyn Broker>,
+    pub upkeep: Arc<dyn Upkeep>,
     pub presence: Arc<dyn Presence>,
     pub cluster: Arc<dyn Cluster>,
     pub tokens: Arc<dyn Tokens>,
@@ -56,6 +57,7 @@ pub struct Parts {
 /// The core of one node.
 pub struct Hub {
     pub broker: Arc<dyn Broker>,
+    pub upkeep: Arc<dyn Upkeep>,
     pub presence: Arc<dyn Presence>,
     pub cluster: Arc<dyn Cluster>,
     pub tokens: Arc<dyn Tokens>,
@@ -150,6 +152,7 @@ impl Hub {
     pub fn new(parts: Parts) -> Arc<Self> {
         let hub = Arc::new(Hub {
             broker: parts.broker,
+            upkeep: parts.upkeep,
             presence: parts.presence,
             cluster: parts.cluster,
             tokens: parts.tokens,

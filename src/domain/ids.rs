@@ -10,16 +10,23 @@ use std::{
     sync::Arc,
 };
 
-/// Longest uid or room id, in bytes of its text.
+/// Longest uid, or name of a shared room, in bytes of its text.
 pub const MAX_NAME: usize = 256;
+
+/// Longest name of a room in another space, in bytes of its text.
+pub const MAX_SPACED_NAME: usize = 1024;
+
+/// Around the space in a room's text. No client can write it: shared names have no control
+/// characters.
+const MARK: char = '\u{1}';
 
 /// Why a text can't be the name of a user or room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadName {
     #[error("a name must not be empty")]
     Empty,
-    #[error("a name has at most {MAX_NAME} bytes")]
-    TooLong,
+    #[error("a name has at most {0} bytes")]
+    TooLong(usize),
     #[error("a name must not contain control characters")]
     ControlCharacter,
 }
@@ -27,7 +34,7 @@ pub enum BadName {
 fn check(text: &str) -> Result<(), BadName> {
     match text {
         "" => Err(BadName::Empty),
-        t if t.len() > MAX_NAME => Err(BadName::TooLong),
+        t if t.len() > MAX_NAME => Err(BadName::TooLong(MAX_NAME)),
         t if t.chars().any(char::is_control) => Err(BadName::ControlCharacter),
         _ => Ok(()),
     }
@@ -100,18 +107,97 @@ impl fmt::Display for Uid {
     }
 }
 
-/// A room.
+/// Which names a room's name is among. Rooms of the same name in different spaces have nothing to
+/// do with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Space {
+    /// Those that the original server has, and that its tools find in a store.
+    Shared,
+    /// The rooms of the dialect with this name: a word without control characters.
+    Dialect(&'static str),
+    /// Inboxes of users, by uid.
+    User,
+}
+
+impl Space {
+    /// As it stands in a room's text.
+    fn word(self) -> &'static str {
+        match self {
+            Space::Shared => "",
+            Space::Dialect(name) => name,
+            Space::User => "@",
+        }
+    }
+}
+
+/// A room: a name within a [`Space`].
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RoomId(Arc<str>);
 
 impl RoomId {
+    /// A shared room.
+    ///
+    /// # Errors
+    /// The name is empty, longer than [`MAX_NAME`], or has control characters.
     pub fn new(text: &str) -> Result<Self, BadName> {
         check(text)?;
         Ok(RoomId(text.into()))
     }
 
+    /// A room of this space. But for shared ones, its name may hold any characters.
+    ///
+    /// # Errors
+    /// The name is empty, or longer than [`MAX_SPACED_NAME`]; of a shared one as [`RoomId::new`]
+    /// says.
+    pub fn within(space: Space, name: &str) -> Result<Self, BadName> {
+        match space {
+            Space::Shared => Self::new(name),
+            Space::Dialect(_) | Space::User => Self::spaced(space.word(), name),
+        }
+    }
+
+    /// From the text by which a store knows it ([`RoomId::as_str`]).
+    ///
+    /// # Errors
+    /// It is no room's.
+    pub fn stored(text: &str) -> Result<Self, BadName> {
+        match text.strip_prefix(MARK).and_then(|rest| rest.split_once(MARK)) {
+            Some((word, _)) if word.is_empty() => Err(BadName::ControlCharacter),
+            Some((word, name)) => Self::spaced(word, name),
+            None => Self::new(text),
+        }
+    }
+
+    fn spaced(word: &str, name: &str) -> Result<Self, BadName> {
+        match name {
+            "" => Err(BadName::Empty),
+            long if long.len() > MAX_SPACED_NAME => Err(BadName::TooLong(MAX_SPACED_NAME)),
+            name => Ok(RoomId(format!("{MARK}{word}{MARK}{name}").into())),
+        }
+    }
+
+    /// The name, without the space.
+    pub fn name(&self) -> &str {
+        self.parts().1
+    }
+
+    /// Whether the name is one of this space.
+    pub fn is_in(&self, space: Space) -> bool {
+        self.parts().0 == space.word()
+    }
+
+    /// Whether it is a room of [`Space::Shared`].
+    pub fn is_shared(&self) -> bool {
+        !self.0.starts_with(MARK)
+    }
+
+    /// The name with its space, which is the room's key in stores; a shared one's name alone.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        self.0.strip_prefix(MARK).and_then(|rest| rest.split_once(MARK)).unwrap_or(("", &self.0))
     }
 }
 
@@ -155,7 +241,7 @@ mod tests {
     #[test]
     fn names_have_limits() {
         assert_eq!(RoomId::new(""), Err(BadName::Empty));
-        assert_eq!(RoomId::new(&"x".repeat(257)), Err(BadName::TooLong));
+        assert_eq!(RoomId::new(&"x".repeat(257)), Err(BadName::TooLong(MAX_NAME)));
         assert_eq!(RoomId::new("a\nb"), Err(BadName::ControlCharacter));
         assert_eq!(RoomId::new("a\u{7f}b"), Err(BadName::ControlCharacter));
         assert!(RoomId::new(&"é".repeat(128)).is_ok());

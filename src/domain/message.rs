@@ -1,4 +1,4 @@
-//! Messages as the core sees them: opaque JSON that a dialect has checked and completed.
+//! Messages as the core sees them: opaque bytes that a dialect has checked and completed.
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -25,6 +25,10 @@ impl Kind {
 #[derive(Debug, Clone)]
 pub struct Message {
     pub kind: Kind,
-    /// A JSON object, UTF-8, exactly as the others get it and as it is stored.
+    /// Exactly as the others get it, and as it is stored. What is stored is JSON, in UTF-8.
     pub body: Bytes,
+    /// What tells an insert from others: one whose key is that of one of the room's newest
+    /// [`KNOWN_KEYS`](super::broker::KNOWN_KEYS) inserts that have a key is a duplicate, also after
+    /// a restart, and also where that one was recalled. Clearing and expiry forget keys.
+    pub key: Option<Arc<str>>,
 }

@@ -12,13 +12,16 @@
 //! join is on its way to the store those of the second kind are kept as well: which of them concern
 //! the newcomer is known when its place in the order is.
 use std::{
+    any::TypeId,
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     sync::{Notify, oneshot},
     time::Instant,
@@ -30,7 +33,7 @@ use super::{
     hub::Hub,
     ids::{ConnectionId, RoomId, Uid},
     presence::{Departure, Roster, Visitor},
-    subscriber::{Burst, Encoding, Outcome, Settled, Subscriber},
+    subscriber::{Burst, Outcome, Settled, Subscriber, codec_type},
 };
 use crate::reason::Reason;
 
@@ -86,6 +89,15 @@ enum Job {
         by: ConnectionId,
     },
     Clear {
+        done: oneshot::Sender<Result<(), StoreError>>,
+    },
+    Recall {
+        key: Arc<str>,
+        within: usize,
+        done: oneshot::Sender<Result<Option<Bytes>, StoreError>>,
+    },
+    Expire {
+        after: Duration,
         done: oneshot::Sender<Result<(), StoreError>>,
     },
 }
@@ -189,7 +201,7 @@ impl Room {
         Arc::make_mut(&mut lock(&self.members).here).retain(|m| m.connection != connection);
     }
 
-    /// Hands publications to this node's members, each encoding made once.
+    /// Hands publications to this node's members, encoded once for each codec.
     pub(super) fn deliver(&self, publications: &[Publication]) {
         let members = {
             let mut members = lock(&self.members);
@@ -198,11 +210,12 @@ impl Room {
             }
             members.here.clone()
         };
-        let mut bursts: Vec<(Encoding, Burst)> = Vec::with_capacity(1);
+        let mut bursts: Vec<(TypeId, Burst)> = Vec::with_capacity(1);
         for member in members.iter() {
-            let encoding = member.subscriber.encoding();
-            let at = bursts.iter().position(|(e, _)| *e == encoding).unwrap_or_else(|| {
-                bursts.push((encoding, member.subscriber.encode(publications)));
+            let codec = member.subscriber.codec();
+            let kind = codec_type(codec);
+            let at = bursts.iter().position(|(known, _)| *known == kind).unwrap_or_else(|| {
+                bursts.push((kind, codec.encode(&self.id, publications)));
                 bursts.len() - 1
             });
             let packets = bursts[at].1.select(|i| concerns(member, &publications[i]));
@@ -210,7 +223,7 @@ impl Room {
                 member.subscriber.deliver(packets);
             }
         }
-        if publications.iter().any(|p| matches!(p.event, Event::Cleared)) {
+        if publications.iter().any(|p| matches!(p.event, Event::Cleared | Event::Recalled { .. })) {
             self.invalidate();
         }
     }
@@ -261,7 +274,7 @@ impl Room {
         missed.retain(|publication| publication.n > since && concerns(&member, publication));
         // Who joins again was told already.
         if !missed.is_empty() && here.len() == before {
-            member.subscriber.deliver(member.subscriber.encode(&missed).all());
+            member.subscriber.deliver(member.subscriber.codec().encode(&self.id, &missed).all());
         }
         here.push(member.clone());
         let missed_some = members.missed > since;
@@ -289,15 +302,19 @@ impl Room {
 
 /// Whether a member is told of a publication.
 fn concerns(member: &Member, publication: &Publication) -> bool {
-    publication.origin != Some(member.connection)
-        && match &publication.event {
-            // Nobody is told of itself: a place held for a uid may be given up after it came back
-            // as dummy.
-            Event::Joined(uid) | Event::Left(uid) | Event::Gone(uid) => {
-                publication.n > member.since && *uid != member.uid
-            }
-            Event::Message { .. } | Event::Synced(_) | Event::System(_) | Event::Cleared => true,
-        }
+    let in_its_roster = match &publication.event {
+        Event::Joined(_) | Event::Left(_) | Event::Gone(_) => publication.n <= member.since,
+        Event::Message { .. }
+        | Event::Synced(_)
+        | Event::System(_)
+        | Event::Cleared
+        | Event::Recalled { .. } => false,
+    };
+    !in_its_roster && publication.concerns(member.connection, &member.uid)
+}
+
+fn ending() -> StoreError {
+    StoreError::OutcomeUnknown("the server is ending".into())
 }
 
 /// Adds a job to the room of this id, made if need be.
@@ -353,8 +370,36 @@ impl Hub {
     pub async fn clear(self: &Arc<Self>, room: &RoomId) -> Result<(), StoreError> {
         let (done, cleared) = oneshot::channel();
         submit(self, room, Job::Clear { done });
-        cleared
-            .await
-            .unwrap_or_else(|_| Err(StoreError::OutcomeUnknown("the server is ending".into())))
+        cleared.await.unwrap_or_else(|_| Err(ending()))
+    }
+
+    /// Hides an insert from everybody for ever: see [`Upkeep::recall`](super::broker::Upkeep).
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn recall(
+        self: &Arc<Self>,
+        room: &RoomId,
+        key: &str,
+        within: usize,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let (done, recalled) = oneshot::channel();
+        submit(self, room, Job::Recall { key: key.into(), within, done });
+        recalled.await.unwrap_or_else(|_| Err(ending()))
+    }
+
+    /// Has the room's log forgotten after this time: see
+    /// [`Upkeep::expire`](super::broker::Upkeep).
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn expire(
+        self: &Arc<Self>,
+        room: &RoomId,
+        after: Duration,
+    ) -> Result<(), StoreError> {
+        let (done, expires) = oneshot::channel();
+        submit(self, room, Job::Expire { after, done });
+        expires.await.unwrap_or_else(|_| Err(ending()))
     }
 }

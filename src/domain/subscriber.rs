@@ -1,22 +1,54 @@
 //! The way out to one connection. A dialect implements it; rooms deliver through it and know no
 //! wire.
-use std::sync::Arc;
+use std::{
+    any::{Any, TypeId},
+    sync::Arc,
+};
 
 use bytes::{Bytes, BytesMut};
 
-use super::broker::Publication;
+use super::{
+    broker::{Position, Publication},
+    ids::RoomId,
+};
 use crate::reason::Reason;
 
-/// Connections with the same encoding get the same bytes: a room's publications are encoded once
-/// for all of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Encoding(pub u8);
+/// How publications become frames. It has no state: members of a room whose codecs have the same
+/// type get the same bytes, so that a room's publications are encoded once for all of them.
+///
+/// ```
+/// # use always_online::domain::{broker::Publication, ids::RoomId, subscriber::{Burst, Codec}};
+/// struct Names; // tells of every event the room's name and its place, in a line
+///
+/// impl Codec for Names {
+///     fn encode(&self, room: &RoomId, publications: &[Publication]) -> Burst {
+///         let (mut lines, mut ends) = (Vec::new(), Vec::new());
+///         for publication in publications {
+///             lines.extend(format!("{} {}\n", room.name(), publication.n).bytes());
+///             ends.push(lines.len());
+///         }
+///         Burst::new(lines.into(), ends)
+///     }
+/// }
+/// ```
+pub trait Codec: Any + Send + Sync {
+    /// The publications' frames, one part each. A part may be empty: then nobody is told.
+    fn encode(&self, room: &RoomId, publications: &[Publication]) -> Burst;
+}
+
+/// What tells a codec from others.
+pub(super) fn codec_type(codec: &'static dyn Codec) -> TypeId {
+    let codec: &dyn Any = codec;
+    codec.type_id()
+}
 
 /// How a message that a connection sent ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// Stored, if it is to be stored, and delivered.
-    Done,
+    Done(Position),
+    /// It was there before, as its key says: neither stored nor delivered again.
+    Duplicate,
     /// Not stored, not delivered.
     Unavailable,
     /// Neither, because the room has no place for this update.
@@ -32,14 +64,14 @@ pub struct Settled {
     pub ack: Option<i64>,
     /// Its size.
     pub bytes: usize,
+    /// How it ended.
     pub outcome: Outcome,
 }
 
 /// One connection, as rooms see it. Nothing here blocks.
 pub trait Subscriber: Send + Sync {
-    fn encoding(&self) -> Encoding;
-    /// The publications in this connection's encoding.
-    fn encode(&self, publications: &[Publication]) -> Burst;
+    /// How this connection's frames are made.
+    fn codec(&self) -> &'static dyn Codec;
     /// Sends encoded packets, behind all that was sent before.
     fn deliver(&self, packets: Bytes);
     /// Messages of this connection ended, in this order. Those of a batch come in one call, so that

@@ -23,7 +23,7 @@ use crate::{
     config::Compat,
     domain::{
         broker::{Entry, Stored},
-        ids::Uid,
+        ids::{RoomId, Uid},
         json as js,
     },
 };
@@ -91,7 +91,8 @@ fn uid_json(uid: &Uid) -> Value {
 async fn read_stat(context: &Context, _: &Params) -> Result<Value, Status> {
     let hub = &context.hub;
     let online = hub.presence.online().await?;
-    let rooms = hub.presence.rooms().await?;
+    let mut rooms = hub.presence.rooms().await?;
+    rooms.retain(RoomId::is_shared);
     let nodes = hub.cluster.nodes().await?;
     let users: Vec<Value> = online
         .iter()
@@ -185,7 +186,7 @@ impl<'a> Listed<'a> {
             Compat::Documented => js::Object::parse(data.get()).and_then(|o| o.get("2")),
             Compat::Deployed => None,
         };
-        Some(Listed { data, ts: stored.unix, uid })
+        Some(Listed { data, ts: stored.at_ms / 1000, uid })
     }
 }
 

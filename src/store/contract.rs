@@ -111,7 +111,7 @@ macro_rules! broker_contract {
             use super::*;
             $crate::store::contract::suite!($backend, $home, $crate::store::contract::order:
                 members_are_told_in_order_and_n_grows_by_one
-                a_publication_names_its_origin
+                a_publication_says_who_is_told
                 clearing_is_told_and_n_goes_on
                 clearing_an_unknown_room_is_told_too
                 n_goes_on_after_the_last_member_left

@@ -24,7 +24,10 @@ pub fn encode(publications: &[Publication]) -> Bytes {
 /// A page's messages as JSON.
 #[must_use]
 pub fn page(bodies: &[Bytes]) -> String {
-    let entries = bodies.iter().map(|b| Stored { body: Some(b.clone()), unix: 0 }).collect();
+    let entries = bodies
+        .iter()
+        .map(|b| Stored { body: Some(b.clone()), at_ms: 0, recalled: false })
+        .collect();
     let mut array = Vec::new();
     sync::write_array(&mut array, sync::readable(entries));
     String::from_utf8(array).unwrap_or_default()

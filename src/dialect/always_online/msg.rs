@@ -9,7 +9,7 @@ use super::{
     wire::{self, MsgFailure},
 };
 use crate::domain::{
-    broker::Entry,
+    broker::{Audience, Entry},
     json::{self, Object},
     message::{Kind, Message},
     room::Room,
@@ -54,7 +54,11 @@ impl Session {
                 self.mailbox.sent(bytes);
                 room.send(
                     &self.dialect.hub,
-                    Entry::Message { from: self.id, message },
+                    Entry::Message {
+                        from: Some(self.id),
+                        audience: Audience::ExceptConnection(self.id),
+                        message,
+                    },
                     bytes,
                     self.clone(),
                     ack,
@@ -117,7 +121,7 @@ pub(super) fn complete(json: &str, uid: &str, max_units: usize) -> Result<Messag
             }
         }
     };
-    Ok(Message { kind, body: Bytes::from(body) })
+    Ok(Message { kind, body: Bytes::from(body), key: None })
 }
 
 enum Storage {

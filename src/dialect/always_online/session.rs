@@ -24,12 +24,11 @@ use super::{
     wire,
 };
 use crate::domain::{
-    broker::Publication,
     clock::{NoRandomness, alphanumeric},
     ids::{ConnectionId, SocketId, Uid},
     json,
     room::Room,
-    subscriber::{Burst, Encoding, Outcome, Settled, Subscriber},
+    subscriber::{Codec, Outcome, Settled, Subscriber},
 };
 use crate::reason::Reason;
 use crate::throttle::throttled;
@@ -228,12 +227,8 @@ impl Session {
 }
 
 impl Subscriber for Session {
-    fn encoding(&self) -> Encoding {
-        Encoding(0) // frames are the same for both protocol versions
-    }
-
-    fn encode(&self, publications: &[Publication]) -> Burst {
-        wire::burst(publications)
+    fn codec(&self) -> &'static dyn Codec {
+        &wire::Frames // the same for both protocol versions
     }
 
     fn deliver(&self, packets: Bytes) {
@@ -247,7 +242,7 @@ impl Subscriber for Session {
         let mut lost = false;
         for Settled { ack, outcome, .. } in messages {
             let failure = match outcome {
-                Outcome::Done => None,
+                Outcome::Done(_) | Outcome::Duplicate => None,
                 Outcome::Unavailable => Some(wire::MsgFailure::Unavailable),
                 Outcome::Full => Some(wire::MsgFailure::TooManyUpdates),
                 Outcome::Unknown => Some(wire::MsgFailure::Unknown),

@@ -7,8 +7,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::domain::{
     broker::{Event, Publication},
-    ids::Uid,
-    subscriber::Burst,
+    ids::{RoomId, Uid},
+    subscriber::{Burst, Codec},
 };
 
 pub(super) const AUTH_SUCCESS: &str = r#"{"status":0,"data":"auth success"}"#;
@@ -151,6 +151,15 @@ pub(super) fn about(into: &mut BytesMut, name: &str, uid: &Uid) {
     frame(into, &[b"42[\"", name.as_bytes(), b"\",{\"uid\":", uid.json().as_bytes(), b"}]"]);
 }
 
+/// The frames of what happens in a room.
+pub(super) struct Frames;
+
+impl Codec for Frames {
+    fn encode(&self, _: &RoomId, publications: &[Publication]) -> Burst {
+        burst(publications)
+    }
+}
+
 /// A room's publications, one part each.
 pub(super) fn burst(publications: &[Publication]) -> Burst {
     let room: usize = publications
@@ -170,7 +179,7 @@ pub(super) fn burst(publications: &[Publication]) -> Burst {
             }
             Event::Gone(uid) => about(&mut frames, "remote_disconnect", uid),
             Event::Synced(uid) => about(&mut frames, "remote_sync", uid),
-            Event::Cleared => {} // the original tells nobody
+            Event::Cleared | Event::Recalled { .. } => {} // the original tells nobody
         }
         ends.push(frames.len());
     }
@@ -197,12 +206,12 @@ pub(super) fn texts(frames: &Bytes) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ids::ConnectionId, message::Kind};
+    use crate::domain::message::Kind;
 
     #[test]
     fn a_burst_has_one_part_for_each_publication() {
         let (ann, seven) = (Uid::text("ann").unwrap(), Uid::number("7").unwrap());
-        let publication = |event| Publication { n: 1, origin: Some(ConnectionId(1)), event };
+        let publication = |event| Publication::told(1, event);
         let burst = burst(&[
             publication(Event::Joined(ann.clone())),
             publication(Event::Message {

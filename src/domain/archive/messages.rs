@@ -140,7 +140,7 @@ impl Log<'_> {
                 self.to.read(self.room, at, STRETCH)
             );
             let (ours, theirs) = (ours?, theirs?);
-            let same = ours.iter().zip(&theirs).take_while(|(a, b)| a == b).count();
+            let same = ours.iter().zip(&theirs).take_while(|(a, b)| alike(a, b)).count();
             at += self.passed(&ours[..same], report);
             if same == 0 || same < ours.len().min(theirs.len()) {
                 return Ok(Err(at));
@@ -176,12 +176,18 @@ impl Log<'_> {
     }
 }
 
+/// Whether two stores have the same entry. Not all of them keep milliseconds.
+fn alike(a: &Stored, b: &Stored) -> bool {
+    a.body == b.body && a.at_ms / 1000 == b.at_ms / 1000
+}
+
 /// The updates to write, in their order, so that the target has those of the source in the source's
 /// order; and the ids of those that the target keeps.
 fn merge<'a>(source: &'a [Update], target: &[Update]) -> (Vec<Update>, Vec<&'a str>) {
     let held: HashMap<&str, &Stored> = target.iter().map(|u| (&*u.id, &u.entry)).collect();
     let is_kept = |u: &Update| {
-        held.get(&*u.id).is_some_and(|t| t.body != u.entry.body && t.unix > u.entry.unix)
+        held.get(&*u.id)
+            .is_some_and(|t| t.body != u.entry.body && t.at_ms / 1000 > u.entry.at_ms / 1000)
     };
     let (kept, wanted): (Vec<&Update>, Vec<&Update>) = source.iter().partition(|u| is_kept(u));
     let ids: HashSet<&str> = wanted.iter().map(|u| &*u.id).collect();
@@ -234,7 +240,11 @@ mod tests {
     use super::*;
 
     fn updates(texts: &[(&str, &str, u64)]) -> Vec<Update> {
-        let entry = |body: &str, unix| Stored { body: Some(body.to_owned().into()), unix };
+        let entry = |body: &str, unix: u64| Stored {
+            body: Some(body.to_owned().into()),
+            at_ms: unix * 1000,
+            recalled: false,
+        };
         texts
             .iter()
             .map(|(id, body, unix)| Update { id: (*id).into(), entry: entry(body, *unix) })

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        broker::{Entry, Event, Publication},
+        broker::{Entry, Placed, Position, Publication},
         error::StoreError,
         hub::Hub,
         presence::Departure,
@@ -102,27 +102,23 @@ async fn publish(
     let entries: Arc<[Entry]> = entries.into();
     let stored = async {
         match attempt(room, hub, &entries).await {
-            Ok(refused) => (Outcome::Done, refused),
+            Ok(placed) => placed.into_iter().map(Outcome::from).collect(),
             Err(error) => retry(room, hub, &entries, error, arrived).await,
         }
     };
     // Whatever happens, senders are told: they wait for it.
-    let (outcome, refused) =
-        AssertUnwindSafe(stored).catch_unwind().await.unwrap_or((Outcome::Unknown, Vec::new()));
-    if outcome == Outcome::Done {
-        count(hub, &entries, &refused);
-    }
+    let outcomes = AssertUnwindSafe(stored)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| vec![Outcome::Unknown; entries.len()]);
+    count(hub, &entries, &outcomes);
     let mut settled: Vec<(Arc<dyn Subscriber>, Vec<Settled>)> = Vec::new();
-    for (at, (sent, entry)) in sent.into_iter().zip(entries.iter()).enumerate() {
+    for ((sent, entry), outcome) in sent.into_iter().zip(entries.iter()).zip(outcomes) {
         if let Some((sender, ack)) = sent.sender {
-            let outcome = match (entry.is_stored(), outcome) {
-                (_, Outcome::Done) if refused.binary_search(&at).is_ok() => Outcome::Full,
-                // What needs no store was delivered to this node's members even while the store was
-                // out.
-                (false, Outcome::Unavailable) => Outcome::Done,
+            let outcome = match outcome {
                 // Nobody is closed for a message that may get lost.
-                (false, Outcome::Unknown) if ack.is_none() => Outcome::Done,
-                (_, outcome) => outcome,
+                Outcome::Unknown if ack.is_none() && !entry.is_stored() => nowhere(hub),
+                outcome => outcome,
             };
             let message = Settled { ack, bytes: sent.bytes, outcome };
             // Looked for among the last few only: one that is told twice loses nothing but a little
@@ -136,12 +132,27 @@ async fn publish(
     settled.iter().for_each(|(sender, messages)| sender.settled(messages));
 }
 
+impl From<Placed> for Outcome {
+    fn from(placed: Placed) -> Self {
+        match placed {
+            Placed::At(position) => Outcome::Done(position),
+            Placed::Full => Outcome::Full,
+            Placed::Duplicate => Outcome::Duplicate,
+        }
+    }
+}
+
+/// Delivered now, without a place in the order.
+fn nowhere(hub: &Hub) -> Outcome {
+    Outcome::Done(Position { n: 0, index: None, at_ms: hub.clock.unix_ms() })
+}
+
 /// One call of the store. While it takes long, what comes and needs no store passes it.
 async fn attempt(
     room: &Arc<Room>,
     hub: &Arc<Hub>,
     entries: &Arc<[Entry]>,
-) -> Result<Vec<usize>, StoreError> {
+) -> Result<Vec<Placed>, StoreError> {
     let mut call = hub.broker.publish(&room.id, entries.clone());
     if !entries.iter().any(Entry::is_stored) {
         return call.await;
@@ -151,7 +162,7 @@ async fn attempt(
     }
     let stuck = std::mem::replace(&mut lock(&room.outbox).stuck, true);
     let done = loop {
-        pass_unstored(room);
+        pass_unstored(room, hub);
         tokio::select! {
             done = &mut call => break done,
             () = room.nudge.notified() => {}
@@ -161,19 +172,22 @@ async fn attempt(
     done
 }
 
-fn count(hub: &Hub, entries: &[Entry], refused: &[usize]) {
+/// Counts what has a place in the order.
+fn count(hub: &Hub, entries: &[Entry], outcomes: &[Outcome]) {
     let (mut inserts, mut updates, mut ignores) = (0, 0, 0);
-    for entry in entries {
-        match entry {
-            Entry::Message { message, .. } => match message.kind {
-                Kind::Insert => inserts += 1,
-                Kind::Update { .. } => updates += 1, // those that were refused are among them
-                Kind::Ignore => ignores += 1,
-            },
-            Entry::Synced { .. } | Entry::System { .. } => {}
+    for (entry, outcome) in entries.iter().zip(outcomes) {
+        match (entry, outcome) {
+            (Entry::Message { message, .. }, Outcome::Done(Position { n: 1.., .. })) => {
+                match message.kind {
+                    Kind::Insert => inserts += 1,
+                    Kind::Update { .. } => updates += 1,
+                    Kind::Ignore => ignores += 1,
+                }
+            }
+            (Entry::Message { .. } | Entry::Synced { .. } | Entry::System { .. }, _) => {}
         }
     }
-    hub.metrics.published(inserts, updates - refused.len() as u64, ignores);
+    hub.metrics.published(inserts, updates, ignores);
 }
 
 /// The store is out: what is not to be stored reaches this node's members at once, the rest waits,
@@ -184,57 +198,54 @@ async fn retry(
     entries: &Arc<[Entry]>,
     first: StoreError,
     arrived: Instant,
-) -> (Outcome, Vec<usize>) {
+) -> Vec<Outcome> {
     let (mut error, mut pause) = (first, PAUSES.0);
     hub.metrics.store_failures.inc();
     throttled!(warn, room = %room.id, %error, "messages can't be stored");
     if matches!(error, StoreError::OutcomeUnknown(_)) {
-        return (Outcome::Unknown, Vec::new()); // should it be stored after all, all of it is delivered then
+        // Should it be stored after all, all of it is delivered then.
+        return vec![Outcome::Unknown; entries.len()];
     }
     deliver_unstored(room, entries.iter());
-    let places: Vec<usize> = entries
-        .iter()
-        .enumerate()
-        .filter(|(_, entry)| entry.is_stored())
-        .map(|(at, _)| at)
-        .collect();
-    let stored: Arc<[Entry]> = places.iter().map(|at| entries[*at].clone()).collect();
-    if stored.is_empty() {
-        return (Outcome::Done, Vec::new());
-    }
-    let mut refused = Vec::new();
-    lock(&room.outbox).stuck = true;
-    let outcome = loop {
-        if matches!(error, StoreError::OutcomeUnknown(_)) {
-            break Outcome::Unknown;
-        }
-        if arrived.elapsed() + pause > hub.options.patience {
-            break Outcome::Unavailable;
-        }
-        let next = Instant::now() + pause;
-        pause = (pause * 2).min(PAUSES.1);
-        pass_unstored(room);
-        while tokio::time::timeout_at(next, room.nudge.notified()).await.is_ok() {
-            pass_unstored(room);
-        }
-        match attempt(room, hub, &stored).await {
-            Ok(full) => {
-                refused = full.into_iter().map(|at| places[at]).collect();
-                break Outcome::Done;
+    let stored: Arc<[Entry]> = entries.iter().filter(|e| e.is_stored()).cloned().collect();
+    let mut ends: Box<dyn Iterator<Item = Outcome> + Send> = if stored.is_empty() {
+        Box::new(std::iter::empty())
+    } else {
+        lock(&room.outbox).stuck = true;
+        let ended = loop {
+            if matches!(error, StoreError::OutcomeUnknown(_)) {
+                break Err(Outcome::Unknown);
             }
-            Err(e) => error = e,
+            if arrived.elapsed() + pause > hub.options.patience {
+                break Err(Outcome::Unavailable);
+            }
+            let next = Instant::now() + pause;
+            pause = (pause * 2).min(PAUSES.1);
+            pass_unstored(room, hub);
+            while tokio::time::timeout_at(next, room.nudge.notified()).await.is_ok() {
+                pass_unstored(room, hub);
+            }
+            match attempt(room, hub, &stored).await {
+                Ok(placed) => break Ok(placed),
+                Err(e) => error = e,
+            }
+            hub.metrics.store_failures.inc();
+        };
+        lock(&room.outbox).stuck = false;
+        match ended {
+            Ok(placed) => Box::new(placed.into_iter().map(Outcome::from)),
+            Err(outcome) => {
+                throttled!(error, room = %room.id, messages = stored.len(), %error, "gave up storing messages; their senders are told");
+                Box::new(std::iter::repeat(outcome))
+            }
         }
-        hub.metrics.store_failures.inc();
     };
-    lock(&room.outbox).stuck = false;
-    if outcome != Outcome::Done {
-        throttled!(error, room = %room.id, messages = stored.len(), %error, "gave up storing messages; their senders are told");
-    }
-    (outcome, refused)
+    let of = |entry: &Entry| if entry.is_stored() { ends.next() } else { Some(nowhere(hub)) };
+    entries.iter().map(of).map(|end| end.unwrap_or(Outcome::Unknown)).collect()
 }
 
 /// Takes messages that need no store out of the outbox, and delivers them past the ones that wait.
-fn pass_unstored(room: &Arc<Room>) {
+fn pass_unstored(room: &Arc<Room>, hub: &Hub) {
     let (passed, kept) = {
         let mut outbox = lock(&room.outbox);
         // Not past a join or departure: those who come and go keep their order.
@@ -266,7 +277,7 @@ fn pass_unstored(room: &Arc<Room>) {
         if let Job::Publish { entry, bytes, sender, .. } = job {
             deliver_unstored(room, std::iter::once(&entry));
             if let Some((sender, ack)) = sender {
-                sender.settled(&[Settled { ack, bytes, outcome: Outcome::Done }]);
+                sender.settled(&[Settled { ack, bytes, outcome: nowhere(hub) }]);
             }
         }
     }
@@ -274,19 +285,8 @@ fn pass_unstored(room: &Arc<Room>) {
 
 /// To this node's members only, and without a place in the order.
 fn deliver_unstored<'a>(room: &Room, entries: impl Iterator<Item = &'a Entry>) {
-    let publications: Vec<Publication> = entries
-        .filter(|e| !e.is_stored())
-        .map(|entry| {
-            let (origin, event) = match entry {
-                Entry::Message { from, message } => {
-                    (Some(*from), Event::Message { kind: Kind::Ignore, body: message.body.clone() })
-                }
-                Entry::Synced { by, uid } => (Some(*by), Event::Synced(uid.clone())),
-                Entry::System { content } => (None, Event::System(content.clone())),
-            };
-            Publication { n: 0, origin, event }
-        })
-        .collect();
+    let publications: Vec<Publication> =
+        entries.filter(|e| !e.is_stored()).map(|entry| Publication::of(0, entry)).collect();
     if !publications.is_empty() {
         room.deliver(&publications);
     }
@@ -338,6 +338,12 @@ async fn single(room: &Arc<Room>, hub: &Arc<Hub>, job: Job) {
         }
         Job::Clear { done } => {
             let _ = done.send(hub.broker.clear(&room.id).await);
+        }
+        Job::Recall { key, within, done } => {
+            let _ = done.send(hub.upkeep.recall(&room.id, &key, within).await);
+        }
+        Job::Expire { after, done } => {
+            let _ = done.send(hub.upkeep.expire(&room.id, after).await);
         }
     }
 }

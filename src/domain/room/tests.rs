@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use super::*;
+use super::{super::subscriber::Codec, *};
 
 /// Writes down the places of what it is sent.
 #[derive(Default)]
@@ -12,14 +12,19 @@ struct Notebook {
     dropped: Mutex<Vec<Reason>>,
 }
 
-impl Subscriber for Notebook {
-    fn encoding(&self) -> Encoding {
-        Encoding(0)
-    }
+/// A byte for each publication: its place.
+struct Places;
 
-    fn encode(&self, publications: &[Publication]) -> Burst {
+impl Codec for Places {
+    fn encode(&self, _: &RoomId, publications: &[Publication]) -> Burst {
         let bytes: Vec<u8> = publications.iter().map(|p| p.n as u8).collect();
         Burst::new(bytes.into(), (1..=publications.len()).collect())
+    }
+}
+
+impl Subscriber for Notebook {
+    fn codec(&self) -> &'static dyn Codec {
+        &Places
     }
 
     fn deliver(&self, packets: Bytes) {
@@ -40,7 +45,7 @@ fn visitor(connection: u64, name: &str) -> Visitor {
 }
 
 fn happened(n: u64, event: Event) -> Publication {
-    Publication { n, origin: None, event }
+    Publication::told(n, event)
 }
 
 fn message(n: u64) -> Publication {

@@ -14,7 +14,7 @@ pub(crate) async fn inserts_are_read_back_in_order(home: &impl BrokerHome) {
         (vec!["1".into(), "2".into(), "3".into()], false, 3)
     );
     assert!(
-        page.entries.iter().all(|e| e.unix > 1_600_000_000),
+        page.entries.iter().all(|e| e.at_ms > 1_600_000_000_000),
         "entries know when they were stored"
     );
     assert_eq!(bodies(&broker.page(&room, 2, PAGE).await.unwrap().entries), ["3"]);

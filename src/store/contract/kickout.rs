@@ -2,7 +2,7 @@
 use super::{
     PresenceHome,
     presence::Story,
-    witness::{self, hidden, names, room, socket, uid, visitor},
+    witness::{self, except, hidden, names, room, socket, uid, visitor},
 };
 use crate::domain::{
     ids::{ConnectionId, RoomId, Uid},
@@ -63,7 +63,7 @@ pub(crate) async fn a_held_place_is_given_up_once(home: &impl PresenceHome) {
     story.presence.release(&story.room, &uid("ann"), ConnectionId(11)).await.unwrap();
     story.presence.release(&story.room, &uid("ann"), ConnectionId(11)).await.unwrap();
     let told = story.witness.take(&story.room);
-    assert_eq!(told.iter().map(|p| (p.n, p.origin)).collect::<Vec<_>>(), [(3, None)]);
+    assert_eq!(told.iter().map(|p| (p.n, &p.audience)).collect::<Vec<_>>(), [(3, &except("ann"))]);
     assert_eq!((story.members().await, story.claim("ann", 12).await), (vec!["ben".into()], vec![]));
 }
 

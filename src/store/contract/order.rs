@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{BrokerHome, witness::*};
 use crate::domain::{
-    broker::{Broker, Entry},
+    broker::{Audience, Broker, Entry},
     ids::{ConnectionId, RoomId},
 };
 
@@ -29,12 +29,13 @@ pub(crate) async fn members_are_told_in_order_and_n_grows_by_one(home: &impl Bro
     assert_eq!(witness.heard(&room), [""; 0]);
 }
 
-pub(crate) async fn a_publication_names_its_origin(home: &impl BrokerHome) {
+pub(crate) async fn a_publication_says_who_is_told(home: &impl BrokerHome) {
     let (broker, witness, room) = opened(home, "lesson").await;
     let synced = Entry::Synced { by: ConnectionId(7002), uid: uid("ben") };
     publish(&broker, &room, [insert("a"), synced, Entry::System { content: "1".into() }]).await;
-    let origins: Vec<_> = witness.take(&room).iter().map(|p| p.origin).collect();
-    assert_eq!(origins, [Some(ConnectionId(7001)), Some(ConnectionId(7002)), None]);
+    let told: Vec<_> = witness.take(&room).into_iter().map(|p| p.audience).collect();
+    let except = |connection| Audience::ExceptConnection(ConnectionId(connection));
+    assert_eq!(told, [except(7001), except(7002), Audience::All]);
 }
 
 pub(crate) async fn clearing_is_told_and_n_goes_on(home: &impl BrokerHome) {

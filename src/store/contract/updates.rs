@@ -3,21 +3,13 @@ use std::sync::Arc;
 
 use super::{BrokerHome, UPDATES, witness::*};
 use crate::domain::{
-    broker::{Broker, Entry, Updates},
+    broker::{Broker, Updates},
     ids::RoomId,
 };
 
 /// A body of so many bytes.
 fn large(bytes: usize) -> String {
     "x".repeat(bytes - 2) // and two quotes
-}
-
-async fn refused(
-    broker: &Arc<dyn Broker>,
-    room: &RoomId,
-    entries: impl IntoIterator<Item = Entry>,
-) -> Vec<usize> {
-    broker.publish(room, entries.into_iter().collect()).await.unwrap()
 }
 
 /// Fills the room with as many updates as it may have, `0` to `999`.

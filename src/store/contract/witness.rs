@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 
 use crate::domain::{
-    broker::{Broker, Entry, Event, PageLimit, Publication, Sink, Stored, Updates},
+    broker::{
+        Audience, Broker, Entry, Event, PageLimit, Placed, Position, Publication, Sink, Stored,
+        Updates,
+    },
     ids::{ConnectionId, RoomId, SocketId, Uid},
     message::{Kind, Message},
     presence::{Claim, Presence, Visitor},
@@ -128,6 +131,7 @@ fn story(event: &Event) -> String {
         Event::Synced(uid) => format!("synced {uid}"),
         Event::System(content) => format!("system {}", text(content)),
         Event::Cleared => "cleared".into(),
+        Event::Recalled { key } => format!("recalled {key}"),
     }
 }
 
@@ -144,6 +148,11 @@ pub(crate) fn room(name: &str) -> RoomId {
 
 pub(crate) fn uid(text: &str) -> Uid {
     Uid::text(text).unwrap()
+}
+
+/// Everybody but this user.
+pub(crate) fn except(name: &str) -> Audience {
+    Audience::ExceptUser(uid(name))
 }
 
 pub(crate) fn token(text: &str) -> Secret {
@@ -191,7 +200,12 @@ fn text(body: &Bytes) -> String {
 }
 
 fn message(kind: Kind, text: &str) -> Entry {
-    Entry::Message { from: ConnectionId(7001), message: Message { kind, body: body(text) } }
+    let from = ConnectionId(7001);
+    Entry::Message {
+        from: Some(from),
+        audience: Audience::ExceptConnection(from),
+        message: Message { kind, body: body(text), key: None },
+    }
 }
 
 pub(crate) fn insert(body: &str) -> Entry {
@@ -206,14 +220,30 @@ pub(crate) fn ignore(body: &str) -> Entry {
     message(Kind::Ignore, body)
 }
 
-/// Publishes a batch that must succeed.
+/// Publishes a batch all of which must be placed; returns where.
 pub(crate) async fn publish(
     broker: &Arc<dyn Broker>,
     room: &RoomId,
     entries: impl IntoIterator<Item = Entry>,
-) {
-    let refused = broker.publish(room, entries.into_iter().collect()).await.unwrap();
-    assert!(refused.is_empty(), "{refused:?}");
+) -> Vec<Position> {
+    let at = |placed| match placed {
+        Placed::At(position) => position,
+        other => panic!("{other:?}"),
+    };
+    let entries: Arc<[Entry]> = entries.into_iter().collect();
+    let placed = broker.publish(room, entries.clone()).await.unwrap();
+    assert_eq!(placed.len(), entries.len(), "one for each");
+    placed.into_iter().map(at).collect()
+}
+
+/// Publishes a batch; returns which of it the room had no place for.
+pub(crate) async fn refused(
+    broker: &Arc<dyn Broker>,
+    room: &RoomId,
+    entries: impl IntoIterator<Item = Entry>,
+) -> Vec<usize> {
+    let placed = broker.publish(room, entries.into_iter().collect()).await.unwrap();
+    (0..placed.len()).filter(|at| placed[*at] == Placed::Full).collect()
 }
 
 /// All inserts of a room.

@@ -1,8 +1,9 @@
 //! Log and publish/subscribe of one node: an order per room, kept by its [`Turn`], and delivery
 //! within the process.
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use super::{
     Embedded,
@@ -13,7 +14,7 @@ use super::{
     updates,
 };
 use crate::domain::{
-    broker::{Broker, Entry, Page, PageLimit, Sink, Updates},
+    broker::{Broker, Entry, Page, PageLimit, Placed, Position, Sink, Updates, Upkeep},
     error::StoreError,
     ids::RoomId,
     message::Kind,
@@ -52,27 +53,31 @@ impl Broker for Embedded {
         &self,
         room: &RoomId,
         entries: Arc<[Entry]>,
-    ) -> Result<Vec<usize>, StoreError> {
+    ) -> Result<Vec<Placed>, StoreError> {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
         let mut turn = self.turn(room).await?;
-        let (delivery, refused) = if entries.iter().any(Entry::is_stored) {
+        let at_ms = self.clock.unix_ms();
+        let (delivery, placed) = if entries.iter().any(Entry::is_stored) {
             let epoch =
                 if turn.counters().row.is_none() { super::new_epoch(&*self.rng)? } else { 0 };
-            let (slot, unix) = (self.slot.clone(), self.clock.unix());
+            let slot = self.slot.clone();
             self.count_updates(&mut turn, &entries).await?;
             self.writer
-                .write(Append { turn, entries, slot, unix, epoch, updates: self.updates })
+                .write(Append { turn, entries, slot, at_ms, epoch, updates: self.updates })
                 .await?
         } else {
             let mut counters = turn.counters();
             counters.n += entries.len() as u64;
             turn.set(counters);
-            (Delivery::entries(&self.slot, turn, entries), Vec::new())
+            let first = counters.n + 1 - entries.len() as u64;
+            let at = |n| Placed::At(Position { n, index: None, at_ms });
+            let placed = (first..).take(entries.len()).map(at).collect();
+            (Delivery::entries(&self.slot, turn, entries), placed)
         };
         drop(delivery);
-        Ok(refused)
+        Ok(placed)
     }
 
     async fn page(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Page, StoreError> {
@@ -131,5 +136,16 @@ impl Broker for Embedded {
         self.readers.close(); // first: the last connection to go, if it writes, leaves one tidy file behind
         self.writer.close().await;
         self.slot.close();
+    }
+}
+
+#[async_trait]
+impl Upkeep for Embedded {
+    async fn recall(&self, _: &RoomId, _: &str, _: usize) -> Result<Option<Bytes>, StoreError> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
+
+    async fn expire(&self, _: &RoomId, _: Duration) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable("not yet".into()))
     }
 }

@@ -30,6 +30,11 @@ impl Chunk {
             || (self.count > 0 && self.bodies.len() + self.lengths.len() + length > MOST_BYTES)
     }
 
+    /// Messages in it.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
     pub(super) fn add(&mut self, body: &[u8], n: u64) {
         if self.count > 0 {
             self.bodies.push(b'\n');

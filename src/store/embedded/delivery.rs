@@ -4,10 +4,7 @@ use std::sync::{Arc, Mutex};
 use tokio::runtime::Handle;
 
 use super::{lock, rooms::Turn};
-use crate::domain::{
-    broker::{Entry, Event, Publication, Sink},
-    ids::ConnectionId,
-};
+use crate::domain::broker::{Entry, Event, Publication, Sink};
 
 /// Where publications go; nowhere before the start and after the end.
 #[derive(Clone, Default)]
@@ -62,7 +59,7 @@ pub(super) struct Delivery {
 
 enum What {
     Entries(Arc<[Entry]>),
-    One(Option<ConnectionId>, Event),
+    One(Event),
 }
 
 impl Delivery {
@@ -73,14 +70,9 @@ impl Delivery {
     }
 
     /// Of one event, which has the n that the turn's counters say.
-    pub(super) fn one(
-        slot: &SinkSlot,
-        turn: Turn,
-        origin: Option<ConnectionId>,
-        event: Event,
-    ) -> Self {
+    pub(super) fn one(slot: &SinkSlot, turn: Turn, event: Event) -> Self {
         let first = turn.counters().n;
-        Delivery { slot: slot.clone(), turn, first, what: What::One(origin, event) }
+        Delivery { slot: slot.clone(), turn, first, what: What::One(event) }
     }
 }
 
@@ -90,28 +82,10 @@ impl Drop for Delivery {
         let _runtime = runtime.as_ref().map(Handle::enter);
         let publications = match &self.what {
             What::Entries(entries) => {
-                (self.first..).zip(entries.iter()).map(|(n, entry)| publication(n, entry)).collect()
+                (self.first..).zip(entries.iter()).map(|(n, e)| Publication::of(n, e)).collect()
             }
-            What::One(origin, event) => {
-                vec![Publication { n: self.first, origin: *origin, event: event.clone() }]
-            }
+            What::One(event) => vec![Publication::told(self.first, event.clone())],
         };
         sink.deliver(self.turn.room(), publications);
-    }
-}
-
-fn publication(n: u64, entry: &Entry) -> Publication {
-    match entry {
-        Entry::Message { from, message } => Publication {
-            n,
-            origin: Some(*from),
-            event: Event::Message { kind: message.kind.clone(), body: message.body.clone() },
-        },
-        Entry::Synced { by, uid } => {
-            Publication { n, origin: Some(*by), event: Event::Synced(uid.clone()) }
-        }
-        Entry::System { content } => {
-            Publication { n, origin: None, event: Event::System(content.clone()) }
-        }
     }
 }

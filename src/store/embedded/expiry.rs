@@ -78,7 +78,7 @@ impl Expiry {
         while let Some(row) = rows.next()? {
             (seen, at) = (seen + 1, row.get(0)?);
             if row.get(2)? {
-                let name = RoomId::new(row.get_ref(1)?.as_str()?);
+                let name = RoomId::stored(row.get_ref(1)?.as_str()?);
                 drop(rows);
                 if let Ok(name) = name {
                     self.delete(db, at, &name)?;

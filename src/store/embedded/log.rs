@@ -13,7 +13,7 @@ use super::{
     writer::Change,
 };
 use crate::domain::{
-    broker::{Entry, Event, Page, PageLimit, Stored, UpdateLimit, Updates},
+    broker::{Entry, Event, Page, PageLimit, Placed, Position, Stored, UpdateLimit, Updates},
     ids::RoomId,
     message::Kind,
 };
@@ -23,17 +23,17 @@ pub(super) struct Append {
     pub(super) turn: Turn,
     pub(super) entries: Arc<[Entry]>,
     pub(super) slot: SinkSlot,
-    /// Seconds since 1970.
-    pub(super) unix: u64,
+    /// Milliseconds since 1970.
+    pub(super) at_ms: u64,
     /// The room's first epoch, should it have no row yet.
     pub(super) epoch: i64,
     pub(super) updates: UpdateLimit,
 }
 
 impl Change for Append {
-    /// With the places of updates that the room had no room for, growing.
-    type Made = (Counters, Vec<usize>);
-    type Answer = (Delivery, Vec<usize>);
+    /// How far the room has come then, and what became of each entry.
+    type Made = (Counters, Vec<Placed>);
+    type Answer = (Delivery, Vec<Placed>);
 
     fn weight(&self) -> usize {
         let body = |entry: &Entry| {
@@ -42,51 +42,49 @@ impl Change for Append {
         self.entries.iter().map(body).sum::<usize>() + 100
     }
 
-    fn apply(&self, db: &Connection) -> rusqlite::Result<(Counters, Vec<usize>)> {
-        let mut now = self.turn.counters();
-        let row = row(db, self.turn.room(), &mut now, self.epoch, self.unix)?;
-        let (mut chunk, mut refused) = (Chunk::default(), Vec::new());
-        for (at, entry) in self.entries.iter().enumerate() {
-            now.n += 1;
-            let Entry::Message { message, .. } = entry else { continue };
-            match &message.kind {
-                Kind::Insert => {
-                    if chunk.is_full(message.body.len()) {
-                        chunk.write(db, row, &mut now, self.unix)?;
+    fn apply(&self, db: &Connection) -> rusqlite::Result<(Counters, Vec<Placed>)> {
+        let (mut now, unix) = (self.turn.counters(), self.at_ms / 1000);
+        let row = row(db, self.turn.room(), &mut now, self.epoch, unix)?;
+        let (mut chunk, mut placed) = (Chunk::default(), Vec::with_capacity(self.entries.len()));
+        for entry in self.entries.iter() {
+            let mut position = Position { n: now.n + 1, index: None, at_ms: self.at_ms };
+            if let Entry::Message { message, .. } = entry {
+                match &message.kind {
+                    Kind::Insert => {
+                        if chunk.is_full(message.body.len()) {
+                            chunk.write(db, row, &mut now, unix)?;
+                        }
+                        position.index = Some(now.inserts + chunk.count());
+                        chunk.add(&message.body, position.n);
                     }
-                    chunk.add(&message.body, now.n);
-                }
-                Kind::Update { id } => {
-                    let held = now.updates.get_or_insert_default();
-                    if held.admit(db, row, id, message.body.len() as u64, self.updates)? {
-                        updates::put(db, row, id, now.n, self.unix, Some(&message.body))?;
-                    } else {
-                        now.n -= 1; // nobody is told of it
-                        refused.push(at);
+                    Kind::Update { id } => {
+                        let held = now.updates.get_or_insert_default();
+                        if !held.admit(db, row, id, message.body.len() as u64, self.updates)? {
+                            placed.push(Placed::Full); // nobody is told of it
+                            continue;
+                        }
+                        updates::put(db, row, id, position.n, unix, Some(&message.body))?;
                     }
+                    Kind::Ignore => {}
                 }
-                Kind::Ignore => {}
             }
+            now.n = position.n;
+            placed.push(Placed::At(position));
         }
-        chunk.write(db, row, &mut now, self.unix)?;
-        Ok((now, refused))
+        chunk.write(db, row, &mut now, unix)?;
+        Ok((now, placed))
     }
 
-    fn committed(mut self, (made, refused): (Counters, Vec<usize>)) -> (Delivery, Vec<usize>) {
+    fn committed(mut self, (made, placed): (Counters, Vec<Placed>)) -> (Delivery, Vec<Placed>) {
         self.turn.set(made);
-        let told = if refused.is_empty() { self.entries } else { without(&self.entries, &refused) };
-        (Delivery::entries(&self.slot, self.turn, told), refused)
+        let told = if placed.iter().all(|p| matches!(p, Placed::At(_))) {
+            self.entries
+        } else {
+            let at = self.entries.iter().zip(&placed);
+            at.filter(|(_, p)| matches!(p, Placed::At(_))).map(|(e, _)| e.clone()).collect()
+        };
+        (Delivery::entries(&self.slot, self.turn, told), placed)
     }
-}
-
-/// The entries without those at these places, which grow.
-fn without(entries: &[Entry], refused: &[usize]) -> Arc<[Entry]> {
-    entries
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| refused.binary_search(at).is_err())
-        .map(|(_, entry)| entry.clone())
-        .collect()
 }
 
 /// The room's row; made, with this epoch, where there is none.
@@ -139,7 +137,7 @@ impl Change for Clear {
     fn committed(mut self, (): ()) -> Delivery {
         let Counters { row, n, .. } = self.turn.counters();
         self.turn.set(Counters { row, n: n + 1, inserts: 0, updates: Some(Held::default()) });
-        Delivery::one(&self.slot, self.turn, None, Event::Cleared)
+        Delivery::one(&self.slot, self.turn, Event::Cleared)
     }
 }
 
@@ -205,7 +203,7 @@ pub(super) fn page(
                 page.full = true;
                 return Ok(page);
             }
-            page.entries.push(Stored { body, unix });
+            page.entries.push(Stored { body, at_ms: unix * 1000, recalled: false });
         }
     }
     page.full = page.entries.len() >= limit.entries;
@@ -245,5 +243,6 @@ const SLAB: usize = 33 << 20;
 
 /// The entry in a row of body and unix.
 fn stored(row: &Row) -> rusqlite::Result<Stored> {
-    Ok(Stored { body: chunk::text(row.get_ref(0)?), unix: row.get::<_, i64>(1)?.unsigned_abs() })
+    let at_ms = row.get::<_, i64>(1)?.unsigned_abs() * 1000;
+    Ok(Stored { body: chunk::text(row.get_ref(0)?), at_ms, recalled: false })
 }

@@ -25,11 +25,11 @@ impl Embedded {
     }
 
     /// Gives the event its place in the room's order and tells it.
-    fn announce(&self, mut turn: Turn, origin: Option<ConnectionId>, event: Event) {
+    fn announce(&self, mut turn: Turn, event: Event) {
         let mut counters = turn.counters();
         counters.n += 1;
         turn.set(counters);
-        drop(Delivery::one(&self.slot, turn, origin, event));
+        drop(Delivery::one(&self.slot, turn, event));
     }
 }
 
@@ -66,7 +66,7 @@ impl Presence for Embedded {
         drop(people);
         let n = turn.counters().n + u64::from(event.is_some());
         if let Some(event) = event {
-            self.announce(turn, Some(visitor.connection), event);
+            self.announce(turn, event);
         }
         Ok(Roster { others, n })
     }
@@ -87,7 +87,7 @@ impl Presence for Embedded {
                 Departure::Left => Event::Left(uid),
                 Departure::Gone => Event::Gone(uid),
             };
-            self.announce(turn, Some(connection), event);
+            self.announce(turn, event);
         }
         Ok(())
     }
@@ -99,7 +99,7 @@ impl Presence for Embedded {
         let turn = self.departing(room).await?;
         let gone = lock(&self.people).release(room, uid, by);
         if let Some(uid) = gone {
-            self.announce(turn, None, Event::Gone(uid));
+            self.announce(turn, Event::Gone(uid));
         }
         Ok(())
     }

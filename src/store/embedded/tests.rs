@@ -59,8 +59,8 @@ impl Watch {
 }
 
 impl Clock for Watch {
-    fn unix(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    fn unix_ms(&self) -> u64 {
+        self.0.load(Ordering::Relaxed) * 1000
     }
 }
 

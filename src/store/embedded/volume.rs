@@ -83,7 +83,7 @@ impl Volume {
 
 /// The entry as every store would read it.
 fn same_everywhere(entry: Stored) -> Stored {
-    Stored { body: entry.body.as_ref().and_then(readable), unix: entry.unix }
+    Stored { body: entry.body.as_ref().and_then(readable), ..entry }
 }
 
 fn rooms(db: &Connection) -> rusqlite::Result<Rooms> {
@@ -96,7 +96,7 @@ fn rooms(db: &Connection) -> rusqlite::Result<Rooms> {
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         let name: String = row.get(0)?;
-        match RoomId::new(&name) {
+        match RoomId::stored(&name) {
             Ok(room) => found.rooms.push(room),
             Err(why) => found.skipped.push(format!("room {name:?}: {why}")),
         }
@@ -128,12 +128,12 @@ fn append(
     let (mut chunk, mut unix) = (Chunk::default(), 0);
     for entry in entries {
         // A chunk has one time.
-        let full =
-            entry.unix != unix || entry.body.as_ref().is_none_or(|body| chunk.is_full(body.len()));
+        let full = entry.at_ms / 1000 != unix
+            || entry.body.as_ref().is_none_or(|body| chunk.is_full(body.len()));
         if full {
             chunk.write(&tx, row, &mut counters, unix)?;
         }
-        unix = entry.unix;
+        unix = entry.at_ms / 1000;
         counters.n += 1;
         match &entry.body {
             Some(body) => chunk.add(body, counters.n),
@@ -151,7 +151,8 @@ fn updates(db: &Connection, room: &RoomId) -> rusqlite::Result<Vec<Update>> {
     let update = |row: &rusqlite::Row| {
         let entry = Stored {
             body: chunk::text(row.get_ref(1)?),
-            unix: row.get::<_, i64>(2)?.unsigned_abs(),
+            at_ms: row.get::<_, i64>(2)?.unsigned_abs() * 1000,
+            recalled: false,
         };
         Ok(Update { id: row.get::<_, String>(0)?.into(), entry: same_everywhere(entry) })
     };
@@ -170,7 +171,7 @@ fn put_updates(
     let row = log::row(&tx, room, &mut counters, epoch, now)?;
     for Update { id, entry } in updates {
         counters.n += 1;
-        updates::put(&tx, row, id, counters.n, entry.unix, entry.body.as_deref())?;
+        updates::put(&tx, row, id, counters.n, entry.at_ms / 1000, entry.body.as_deref())?;
     }
     tx.commit()
 }

@@ -20,9 +20,9 @@ use super::{
     wire::{Batch, Told},
 };
 use crate::domain::{
-    broker::{Broker, Entry, Event, Page, PageLimit, Sink, Updates},
+    broker::{Broker, Entry, Event, Page, PageLimit, Placed, Position, Sink, Updates, Upkeep},
     error::StoreError,
-    ids::{ConnectionId, RoomId},
+    ids::RoomId,
 };
 
 /// How long what other nodes published before is waited for before it is asked for.
@@ -102,7 +102,6 @@ impl Redis {
         self: &Arc<Self>,
         room: &RoomId,
         answer: &mut impl Iterator<Item = Value>,
-        origin: Option<ConnectionId>,
         event: impl FnOnce(&str) -> Option<Event>,
         deadline: Instant,
     ) -> Result<(), StoreError> {
@@ -111,7 +110,7 @@ impl Redis {
         let Some(event) = event(&answer::text(answer.next()).unwrap_or_default()) else {
             return Ok(());
         };
-        self.settle(room, Told::one(epoch, n, origin, Some(event)), deadline).await;
+        self.settle(room, Told::one(epoch, n, Some(event)), deadline).await;
         Ok(())
     }
 
@@ -119,8 +118,7 @@ impl Redis {
     /// there is no such.
     fn leave_out_lost(&self, rest: &mut Rest) -> bool {
         let lost = lock(&self.lost);
-        let of_lost =
-            |entry: &Entry| matches!(entry, Entry::Message { from, .. } if lost.contains(from));
+        let of_lost = |entry: &Entry| matches!(entry, Entry::Message { from: Some(from), .. } if lost.contains(from));
         let any = rest.entries.iter().any(of_lost);
         if any {
             rest.leave_out(|_, entry| of_lost(entry));
@@ -181,7 +179,7 @@ impl Redis {
                     unanswered = Some(why)
                 }
                 Err(Failure::Evicted(connections)) => {
-                    rest.leave_out(|_, entry| matches!(entry, Entry::Message { from, .. } if connections.contains(from)));
+                    rest.leave_out(|_, entry| matches!(entry, Entry::Message { from: Some(from), .. } if connections.contains(from)));
                     batch = Batch::encode(&rest.entries);
                     connections.into_iter().for_each(|connection| self.sink().evict(connection));
                 }
@@ -223,17 +221,30 @@ impl Broker for Redis {
         &self,
         room: &RoomId,
         entries: Arc<[Entry]>,
-    ) -> Result<Vec<usize>, StoreError> {
+    ) -> Result<Vec<Placed>, StoreError> {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
         let this = self.this()?;
         let deadline = self.deadline();
+        let all = entries.len();
         let (Rest { entries, refused, .. }, answer) = self.store(room, entries, deadline).await?;
-        let Some(answer) = answer else { return Ok(refused) };
+        let placed = |first: u64| {
+            // Those that were left out as their connections' sessions are over count as placed.
+            let (mut n, mut full) = (first, refused.iter().peekable());
+            let at = |at| match full.next_if_eq(&&at) {
+                Some(_) => Placed::Full,
+                None => {
+                    n += 1;
+                    Placed::At(Position { n: n - 1, index: None, at_ms: 0 })
+                }
+            };
+            (0..all).map(at).collect()
+        };
+        let Some(answer) = answer else { return Ok(placed(0)) };
         let mut answer = answer::list(answer)?.into_iter();
-        let told =
-            Batch::told(&entries, answer::epoch(answer.next())?, answer::number(answer.next())?);
+        let (epoch, first) = (answer::epoch(answer.next())?, answer::number(answer.next())?);
+        let told = Batch::told(&entries, epoch, first);
         this.settle(room, told, deadline).await;
         if self.rooms.get(room.as_str()).is_none() {
             // The server's own word into a room that nobody here is in: there is nobody whose going
@@ -242,7 +253,7 @@ impl Broker for Redis {
             let forgetting = this.clone();
             this.spawn(async move { forgetting.forget(vec![room], upto).await });
         }
-        Ok(refused)
+        Ok(placed(first))
     }
 
     async fn page(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Page, StoreError> {
@@ -312,7 +323,7 @@ impl Broker for Redis {
         let deadline = self.deadline();
         let answer = self.call(Script::Clear, deadline, |a| a.text(room.as_str())).await?;
         let mut answer = answer::list(answer)?.into_iter();
-        self.this()?.settle_one(room, &mut answer, None, |_| Some(Event::Cleared), deadline).await
+        self.this()?.settle_one(room, &mut answer, |_| Some(Event::Cleared), deadline).await
     }
 
     async fn attach(&self, room: &RoomId) -> Result<(), StoreError> {
@@ -362,5 +373,16 @@ impl Broker for Redis {
         self.forget(rooms, self.batches.load(Relaxed)).await;
         self.ended.cancel();
         *lock(&self.sink) = Arc::new(super::Nobody);
+    }
+}
+
+#[async_trait]
+impl Upkeep for Redis {
+    async fn recall(&self, _: &RoomId, _: &str, _: usize) -> Result<Option<Bytes>, StoreError> {
+        Err(StoreError::Unavailable("not yet".into()))
+    }
+
+    async fn expire(&self, _: &RoomId, _: Duration) -> Result<(), StoreError> {
+        Err(StoreError::Unavailable("not yet".into()))
     }
 }

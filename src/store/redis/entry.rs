@@ -27,10 +27,11 @@ impl Entry {
     /// What can't be read has no body, but is an entry: it has a place in the log.
     pub(super) fn read(text: &Bytes) -> Self {
         let Ok(wire) = serde_json::from_slice::<Wire>(text) else {
-            return Entry { stored: Stored { body: None, unix: 0 }, n: 0 };
+            return Entry { stored: Stored { body: None, at_ms: 0, recalled: false }, n: 0 };
         };
         let body = wire.data.map(|data| text.slice_ref(data.get().as_bytes()));
-        Entry { stored: Stored { body, unix: number(wire.ts) }, n: number(wire.n) }
+        let at_ms = number(wire.ts).saturating_mul(1000);
+        Entry { stored: Stored { body, at_ms, recalled: false }, n: number(wire.n) }
     }
 }
 
@@ -44,7 +45,8 @@ pub(super) fn in_order<T>(updates: Vec<T>, entry: impl Fn(&T) -> &Entry) -> Vec<
     let mut latest = 0;
     let placed = updates.into_iter().map(|update| {
         let Entry { n, stored } = entry(&update);
-        let time = if *n == 0 { stored.unix } else { latest.max(stored.unix) };
+        let unix = stored.at_ms / 1000;
+        let time = if *n == 0 { unix } else { latest.max(unix) };
         latest = if *n == 0 { latest } else { time };
         ((time, *n), update)
     });
@@ -67,7 +69,7 @@ fn number(value: Option<&RawValue>) -> u64 {
 pub(super) fn write(entry: &Stored, n: Option<u64>) -> Vec<u8> {
     let body = entry.body.as_deref().unwrap_or(b"null");
     let n = n.map_or_else(String::new, |n| format!(",\"n\":{n}"));
-    [b"{\"data\":", body, format!(",\"ts\":{}{n}}}", entry.unix).as_bytes()].concat()
+    [b"{\"data\":", body, format!(",\"ts\":{}{n}}}", entry.at_ms / 1000).as_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -78,7 +80,7 @@ mod tests {
         let entry = Entry::read(&Bytes::from(text));
         (
             entry.stored.body.map(|b| String::from_utf8(b.to_vec()).unwrap()),
-            entry.stored.unix,
+            entry.stored.at_ms / 1000,
             entry.n,
         )
     }
@@ -103,7 +105,10 @@ mod tests {
 
     #[test]
     fn updates_come_in_the_order_of_their_last_writing() {
-        let entry = |n, unix| Entry { stored: Stored { body: None, unix }, n };
+        let entry = |n, unix: u64| Entry {
+            stored: Stored { body: None, at_ms: unix * 1000, recalled: false },
+            n,
+        };
         for (given, ordered) in [
             // (n, unix): n counts, also when the clock was put back.
             (vec![(3, 90), (1, 100), (2, 101)], vec![(1, 100), (2, 101), (3, 90)]),
@@ -120,7 +125,7 @@ mod tests {
         ] {
             let entries: Vec<_> = given.iter().map(|(n, unix)| entry(*n, *unix)).collect();
             let found: Vec<_> =
-                in_order(entries, |e| e).iter().map(|e| (e.n, e.stored.unix)).collect();
+                in_order(entries, |e| e).iter().map(|e| (e.n, e.stored.at_ms / 1000)).collect();
             assert_eq!(found, ordered, "{given:?}");
         }
     }
@@ -128,7 +133,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         for body in [None, Some(Bytes::from_static(b"{\"a\":\"\\u0000\"}"))] {
-            let entry = Stored { body, unix: 1_700_000_001 };
+            let entry = Stored { body, at_ms: 1_700_000_001_000, recalled: false };
             let back = Entry::read(&write(&entry, Some(3)).into());
             assert_eq!((back.stored, back.n), (entry.clone(), 3));
             assert_eq!(Entry::read(&write(&entry, None).into()).stored, entry);

@@ -111,7 +111,7 @@ impl Presence for Redis {
                 "d" => Some(Event::Gone(uid.clone())),
                 _ => None,
             };
-            this.settle(room, Told::one(epoch, n, Some(*connection), event), deadline).await;
+            this.settle(room, Told::one(epoch, n, event), deadline).await;
         } else if let Some(followed) = self.rooms.get(room.as_str()) {
             // What precedes the newcomer's place is not told to it.
             this.catch_up(room, &followed, n, deadline).await;
@@ -138,24 +138,14 @@ impl Presence for Redis {
                 Departure::Gone => Event::Gone(uid),
             })
         };
-        self.this()?
-            .settle_one(
-                room,
-                &mut answer::list(answer)?.into_iter(),
-                Some(connection),
-                event,
-                deadline,
-            )
-            .await
+        self.this()?.settle_one(room, &mut answer::list(answer)?.into_iter(), event, deadline).await
     }
 
     async fn release(&self, room: &RoomId, uid: &Uid, by: ConnectionId) -> Result<(), StoreError> {
         let deadline = self.deadline();
         let answer = self.owe(Debt::Release(room.clone(), uid.clone(), by), deadline).await?;
         let event = |uid: &str| Some(Event::Gone(wire::uid(uid)?));
-        self.this()?
-            .settle_one(room, &mut answer::list(answer)?.into_iter(), None, event, deadline)
-            .await
+        self.this()?.settle_one(room, &mut answer::list(answer)?.into_iter(), event, deadline).await
     }
 
     async fn members(&self, room: &RoomId) -> Result<Vec<Present>, StoreError> {
@@ -209,7 +199,7 @@ impl Redis {
 }
 
 fn room_id(name: &[u8]) -> Result<RoomId, StoreError> {
-    let room = std::str::from_utf8(name).ok().and_then(|name| RoomId::new(name).ok());
+    let room = std::str::from_utf8(name).ok().and_then(|name| RoomId::stored(name).ok());
     room.ok_or_else(|| StoreError::OutcomeUnknown("Redis names a room that can't be one".into()))
 }
 

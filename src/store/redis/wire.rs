@@ -14,7 +14,7 @@ use std::fmt::Write;
 use bytes::Bytes;
 
 use crate::domain::{
-    broker::{Entry, Event, Publication},
+    broker::{Audience, Entry, Event, Publication},
     ids::{ConnectionId, Uid},
     message::Kind,
 };
@@ -78,14 +78,8 @@ impl<'a> Header<'a> {
 
 impl Told {
     /// One place, and what is told there.
-    pub(super) fn one(
-        epoch: Epoch,
-        n: u64,
-        origin: Option<ConnectionId>,
-        event: Option<Event>,
-    ) -> Self {
-        let publications =
-            event.map(|event| Publication { n, origin, event }).into_iter().collect();
+    pub(super) fn one(epoch: Epoch, n: u64, event: Option<Event>) -> Self {
+        let publications = event.map(|event| Publication::told(n, event)).into_iter().collect();
         Told { epoch, first: n, count: 1, publications }
     }
 
@@ -119,7 +113,13 @@ impl Told {
             match one.as_bytes()[0] {
                 b'q' => {}
                 kind => {
-                    publications.push(Publication { n, origin, event: event(kind, &id, body)? })
+                    let told = Publication::told(n, event(kind, &id, body)?);
+                    publications.push(match (told.audience, origin) {
+                        (Audience::All, Some(from)) => {
+                            Publication { audience: Audience::ExceptConnection(from), ..told }
+                        }
+                        (audience, _) => Publication { audience, ..told },
+                    })
                 }
             }
         }
@@ -173,12 +173,10 @@ impl Batch {
         };
         for entry in entries {
             match entry {
-                Entry::Message { from, message } => match &message.kind {
-                    Kind::Insert => batch.add('i', Some(*from), None, message.body.clone()),
-                    Kind::Update { id } => {
-                        batch.add('u', Some(*from), Some(id), message.body.clone())
-                    }
-                    Kind::Ignore => batch.add('g', Some(*from), None, message.body.clone()),
+                Entry::Message { from, message, .. } => match &message.kind {
+                    Kind::Insert => batch.add('i', *from, None, message.body.clone()),
+                    Kind::Update { id } => batch.add('u', *from, Some(id), message.body.clone()),
+                    Kind::Ignore => batch.add('g', *from, None, message.body.clone()),
                 },
                 Entry::Synced { by, uid } => {
                     batch.add('s', Some(*by), None, Bytes::from(uid.json().into_owned()))
@@ -202,22 +200,11 @@ impl Batch {
 
     /// What this node's members are told, once the script has given the places.
     pub(super) fn told(entries: &[Entry], epoch: Epoch, first: u64) -> Told {
-        let publication = |(n, entry): (u64, &Entry)| {
-            let (origin, event) = match entry {
-                Entry::Message { from, message } => (
-                    Some(*from),
-                    Event::Message { kind: message.kind.clone(), body: message.body.clone() },
-                ),
-                Entry::Synced { by, uid } => (Some(*by), Event::Synced(uid.clone())),
-                Entry::System { content } => (None, Event::System(content.clone())),
-            };
-            Publication { n, origin, event }
-        };
         Told {
             epoch,
             first,
             count: entries.len() as u64,
-            publications: (first..).zip(entries).map(publication).collect(),
+            publications: (first..).zip(entries).map(|(n, e)| Publication::of(n, e)).collect(),
         }
     }
 }
@@ -229,8 +216,9 @@ mod tests {
 
     fn message(kind: Kind, body: &'static str) -> Entry {
         Entry::Message {
-            from: ConnectionId(7),
-            message: Message { kind, body: Bytes::from_static(body.as_bytes()) },
+            from: Some(ConnectionId(7)),
+            audience: Audience::ExceptConnection(ConnectionId(7)),
+            message: Message { kind, body: Bytes::from_static(body.as_bytes()), key: None },
         }
     }
 
@@ -257,11 +245,8 @@ mod tests {
             assert_eq!((told.epoch, told.first, told.last()), (direct.epoch, 5, 10));
             for (a, b) in told.publications.iter().zip(&direct.publications) {
                 assert_eq!((a.n, format!("{:?}", a.event)), (b.n, format!("{:?}", b.event)));
-                assert_eq!(
-                    a.origin,
-                    b.origin.filter(|_| ours),
-                    "connections of others are nobody here"
-                );
+                let heard = if ours { b.audience.clone() } else { Audience::All };
+                assert_eq!(a.audience, heard, "connections of others are nobody here");
             }
         }
     }

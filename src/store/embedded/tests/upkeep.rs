@@ -9,8 +9,8 @@ use crate::{
     },
     store::{
         contract::witness::{
-            EVERYTHING, Witness, ignore, insert, log, publish, room, socket, token, uid, update,
-            updates, visitor,
+            EVERYTHING, Witness, ignore, insert, log, publish, refused, room, socket, token, uid,
+            update, updates, visitor,
         },
         embedded::{lock, log::COUNTERS, log::PAGE, log::UPDATES},
     },
@@ -191,18 +191,12 @@ async fn a_room_above_the_bound_is_read_and_shrinks() {
     })
     .unwrap();
     let broker = store.broker();
-    let refused = broker
-        .publish(
-            &room,
-            [update("0", "1234567"), update("1", "654321"), update("new", ""), update("2", "")]
-                .into(),
-        )
-        .await;
-    assert_eq!(refused.unwrap(), [0, 2]);
+    let batch = [update("0", "1234567"), update("1", "654321"), update("new", ""), update("2", "")];
+    assert_eq!(refused(&broker, &room, batch).await, [0, 2]);
     assert_eq!(updates(&broker, &room).await.len(), 10);
     publish(&broker, &room, (3..10).map(|i| update(&i.to_string(), ""))).await;
     assert_eq!(
-        broker.publish(&room, [update("new", "")].into()).await.unwrap(),
+        refused(&broker, &room, [update("new", "")]).await,
         [0],
         "they are fewer bytes, but not fewer"
     );

@@ -47,7 +47,7 @@ fn source(home: &DataFolder) -> Volume {
 }
 
 fn stored(body: &str, unix: u64) -> Stored {
-    Stored { body: Some(body.to_owned().into()), unix }
+    Stored { body: Some(body.to_owned().into()), at_ms: unix * 1000, recalled: false }
 }
 
 fn update(id: &str, body: &str, unix: u64) -> Update {
@@ -77,7 +77,13 @@ fn entries(count: u64) -> Vec<Stored> {
             1_600_000_000 + i / 7,
         )
     };
-    (0..count).map(|i| if i == 11 { Stored { body: None, unix: 5 } } else { entry(i) }).collect()
+    (0..count)
+        .map(
+            |i| {
+                if i == 11 { Stored { body: None, at_ms: 5000, recalled: false } } else { entry(i) }
+            },
+        )
+        .collect()
 }
 
 #[tokio::test]
@@ -196,7 +202,7 @@ async fn a_room_with_another_history_is_named_and_left() {
     let (from, to) = (DataFolder::new(), DataFolder::new());
     let (from, to) = (target(&from), target(&to));
     let mut other = entries(600);
-    other[520].unix += 1;
+    other[520].at_ms += 1000;
     for (name, ours, theirs) in [
         ("other", entries(900), other),
         ("longer", entries(5), entries(6)),

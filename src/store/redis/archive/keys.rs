@@ -55,7 +55,7 @@ impl Keys {
         };
         let text = std::str::from_utf8(room).map_err(|_| "its room is no text".to_owned());
         Some((
-            text.and_then(|text| RoomId::new(text).map_err(|why| format!("its room: {why}"))),
+            text.and_then(|text| RoomId::stored(text).map_err(|why| format!("its room: {why}"))),
             content,
         ))
     }

@@ -55,7 +55,7 @@ fn room(name: &str) -> RoomId {
 }
 
 fn stored(body: &str, unix: u64) -> Stored {
-    Stored { body: Some(body.to_owned().into()), unix }
+    Stored { body: Some(body.to_owned().into()), at_ms: unix * 1000, recalled: false }
 }
 
 #[tokio::test]

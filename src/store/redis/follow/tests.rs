@@ -44,7 +44,7 @@ fn epoch(name: u64, base: u64) -> Epoch {
 }
 
 fn told_in(epoch: Epoch, first: u64, count: u64) -> Told {
-    let publication = |n| Publication { n, origin: None, event: Event::System(Bytes::new()) };
+    let publication = |n| Publication::told(n, Event::System(Bytes::new()));
     Told { epoch, first, count, publications: (first..first + count).map(publication).collect() }
 }
 
@@ -292,7 +292,7 @@ fn epochs_in_which_nothing_was_told_lose_nothing() {
 fn what_nobody_is_told_takes_its_place_and_its_loss_is_noticed() {
     let (ledger, room) = (Ledger::default(), room());
     let followed = opened(at(1, 10), &ledger);
-    assert_eq!(followed.apply(&room, Told::one(epoch(1, 0), 11, None, None), &ledger), Step::Done);
+    assert_eq!(followed.apply(&room, Told::one(epoch(1, 0), 11, None), &ledger), Step::Done);
     assert_eq!((ledger.told.lock().unwrap().len(), followed.at()), (0, Some(at(1, 11))));
     followed.apply(&room, told(2, 10, 11, 1), &ledger);
     assert_eq!((&*ledger.told.lock().unwrap(), *ledger.lost.lock().unwrap()), (&vec![11], 1));

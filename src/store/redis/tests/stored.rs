@@ -105,9 +105,10 @@ async fn what_the_original_wrote_is_read_and_what_is_no_json_is_counted() {
         let _: () = redis.hset(&updates, id, text).unwrap();
     }
     let page = broker.page(&room, 0, PAGE).await.unwrap();
-    let stored = |body: Option<&'static str>, unix| Stored {
+    let stored = |body: Option<&'static str>, unix: u64| Stored {
         body: body.map(|b| Bytes::from_static(b.as_bytes())),
-        unix,
+        at_ms: unix * 1000,
+        recalled: false,
     };
     assert_eq!(
         (page.entries, page.log_length),
@@ -435,9 +436,9 @@ async fn what_others_wrote_counts_towards_the_bound_of_updates() {
     for id in ["a", "b", "c"] {
         let _: () = redis.hset(&hash, id, r#"{"data":{"1":"x"},"ts":1500000000}"#).unwrap();
     }
-    assert_eq!(one.publish(&room, [update("d", "1"), update("e", "2")].into()).await.unwrap(), [1]);
+    assert_eq!(refused(&one, &room, [update("d", "1"), update("e", "2")]).await, [1]);
     assert_eq!(
-        other.publish(&room, [update("e", "2"), update("a", "1")].into()).await.unwrap(),
+        refused(&other, &room, [update("e", "2"), update("a", "1")]).await,
         [0],
         "it is the room's, not a node's"
     );
@@ -446,14 +447,12 @@ async fn what_others_wrote_counts_towards_the_bound_of_updates() {
     let long = format!(r#"{{"data":"{}","ts":1500000000}}"#, "x".repeat(2000));
     let _: () = redis.hset(&hash, "long", &long).unwrap();
     assert_eq!(
-        one.publish(&room, [update("e", "longer"), update("d", "3")].into()).await.unwrap(),
+        refused(&one, &room, [update("e", "longer"), update("d", "3")]).await,
         [0],
         "above the bound nothing grows"
     );
     assert_eq!(
-        one.publish(&room, [update("long", &"y".repeat(2000)), update("f", "")].into())
-            .await
-            .unwrap(),
+        refused(&one, &room, [update("long", &"y".repeat(2000)), update("f", "")]).await,
         [1],
         "as long as it was"
     );
