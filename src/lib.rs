@@ -21,6 +21,7 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod net;
 pub mod reason;
+pub mod socketio;
 pub mod store;
 pub mod telemetry;
 mod throttle;

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Modules at the top, and which of the others each may name.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("config", &[]),
     ("metrics", &[]),
     ("reason", &[]),
@@ -22,11 +22,12 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("store", &["domain", "config", "metrics", "reason", "throttle"]),
     ("http", &["domain", "config", "metrics", "reason", "throttle"]),
     ("net", &["domain", "config", "metrics", "reason", "throttle"]),
+    ("socketio", &["config", "metrics", "net", "reason", "throttle"]),
 ];
 
 /// A dialect needs to close the connections it lives on: the one exception, from `dialect` to
 /// `net`.
-const DIALECT: &[&str] = &["domain", "config", "metrics", "net", "reason", "throttle"];
+const DIALECT: &[&str] = &["domain", "config", "metrics", "net", "reason", "socketio", "throttle"];
 
 /// Crates whose types the core must not know.
 const FOREIGN_TO_DOMAIN: [&str; 8] =

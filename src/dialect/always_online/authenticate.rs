@@ -126,19 +126,15 @@ impl Session {
         match guest.authenticate(self, credentials).await {
             Ok(authenticated) => {
                 let answer = wire::answer("authenticate", ack, wire::AUTH_SUCCESS);
-                let mut fits = true;
                 {
                     let mut target = lock(&self.target);
                     // Unless the next session of the uid has kicked this one out already; who does
                     // that now waits for the target, and tells it behind
                     // this answer.
-                    if !self.evicted.load(SeqCst) && !self.closing.load(SeqCst) {
+                    if !self.evicted.load(SeqCst) && self.socket.is_open() {
                         *target = Target::Lobby;
-                        fits = self.try_emit(&answer);
+                        self.emit(&answer);
                     }
-                }
-                if !fits {
-                    self.fall_behind();
                 }
                 self.dialect.roomless.push(self.id);
                 Phase::Authenticated(authenticated)

@@ -1,13 +1,12 @@
-//! The way out to one client, and the ways to close it.
+//! What a session says to its client, and how it is closed: all of it through its [`Socket`].
 //!
-//! Everything goes through `deliver` as finished frames. Whoever began as a WebSocket gets them on
-//! its connection ([`crate::net::send_queue`]), the others by the engine ([`super::engined`]). What a
-//! client has not read is bounded in bytes either way.
-use std::sync::{Arc, atomic::Ordering::SeqCst};
+//! Below, what carries sockets today.
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 
 use super::{
+    AlwaysOnline,
     engined::Engined,
     msg::Target,
     session::{Session, lock},
@@ -16,72 +15,33 @@ use super::{
 };
 use crate::net::{Closing, Connection, send_queue::DISCONNECT};
 use crate::reason::Reason;
-use crate::throttle::throttled;
+use crate::socketio::Carry;
 
 /// A page counts as written when no more than this is left of it.
 pub(super) const NEARLY_WRITTEN: usize = 64 << 10;
 
-/// What carries a session.
-pub(super) enum Carrier {
-    /// It began on this WebSocket, and never meets the engine ([`super::websocket`]). The connection may
-    /// outlive it, and be another session's.
-    WebSocket(Arc<Connection>),
-    /// The engine: polling, or a WebSocket that polling was upgraded to.
-    Engine(Box<Engined>),
-}
-
 impl Session {
-    /// Sends finished frames. Not with the target locked: who is too far behind is closed, and leaves
-    /// it.
+    /// Sends finished frames.
     pub(super) fn emit(&self, frames: &Bytes) {
-        if !self.try_emit(frames) {
-            self.fall_behind();
-        }
-    }
-
-    /// As [`Session::emit`]. False: the client is too far behind, and the caller is to call
-    /// [`Session::fall_behind`].
-    pub(super) fn try_emit(&self, frames: &Bytes) -> bool {
-        match &self.carrier {
-            Carrier::WebSocket(connection) => {
-                connection.send_of(self.id.0, frames);
-                true
-            }
-            Carrier::Engine(engined) => engined.emit(frames, &self.dialect.options),
-        }
-    }
-
-    /// The client reads too slowly, and is closed.
-    pub(super) fn fall_behind(&self) {
-        if self.is_open() {
-            throttled!(info, socket = %self.public.0, "client does not read what it is sent; closed");
-        }
-        self.close_dropped(Reason::Slow, Closing::Abrupt);
-    }
-
-    /// Ends a client that polls, for what it posted.
-    pub(super) fn end_polling(&self, why: Reason) {
-        if why == Reason::Slow { self.fall_behind() } else { self.drop_connection(why) }
+        self.socket.send(frames.clone());
     }
 
     /// Sends an event; `payload` is JSON.
     pub(super) fn tell(&self, event: &str, payload: &str) {
         let mut frames = BytesMut::new();
         wire::event(&mut frames, event, payload);
-        self.emit(&frames.freeze());
+        self.socket.send(frames.freeze());
     }
 
     /// Sends an acknowledgement; `payload` is JSON.
     pub(super) fn acknowledge(&self, id: i64, payload: &str) {
-        let mut frames = BytesMut::new();
-        wire::ack(&mut frames, id, payload);
-        self.emit(&frames.freeze());
+        self.socket.ack(id, &[payload]);
     }
 
     /// Answers a request: the event of the same name, and the same as acknowledgement where one was
     /// asked for.
     pub(super) fn answer(&self, event: &str, ack: Option<i64>, payload: &str) {
-        self.emit(&wire::answer(event, ack, payload));
+        self.socket.send(wire::answer(event, ack, payload));
     }
 
     /// Sends a page, and returns when the client has it, nearly, or is gone.
@@ -93,72 +53,24 @@ impl Session {
             }
         };
         tokio::select! {
-            () = self.write_page(page) => {}
+            () = self.socket.send_large(page) => {}
             // Others wait for the memory.
-            () = late => self.fall_behind(),
-        }
-    }
-
-    async fn write_page(&self, page: Bytes) {
-        match &self.carrier {
-            Carrier::WebSocket(connection) => {
-                connection.allow_of(self.id.0, page.len());
-                self.emit(&page);
-                loop {
-                    let progress = connection.progress();
-                    if !self.is_open()
-                        || connection.is_ended()
-                        || connection.backlog() <= NEARLY_WRITTEN
-                    {
-                        break;
-                    }
-                    progress.await;
-                }
-                connection.allow_of(self.id.0, 0);
-            }
-            Carrier::Engine(engined) => {
-                let most = engined.accepted() + page.len() / 2;
-                engined.allow(page.len());
-                self.emit(&page);
-                engined.written(most, || !self.is_open()).await;
-                engined.allow(0);
-            }
+            () = late => self.drop_connection(Reason::Slow),
         }
     }
 
     /// *Refuse*: what was sent, then DISCONNECT, then the transport closes; the client stays away.
     /// The session ends when the transport has.
-    pub(super) fn refuse(self: &Arc<Self>, why: Reason) {
-        if self.closing.swap(true, SeqCst) {
-            return;
-        }
-        self.dialect.hub.metrics.refused(why.label());
-        self.leave_target();
-        match &self.carrier {
-            Carrier::WebSocket(connection) => connection.close_of(
-                self.id.0,
-                Some(&Bytes::from_static(&DISCONNECT)),
-                Closing::Graceful,
-                why,
-            ),
-            Carrier::Engine(_) => self.clone().refuse_by_engine(why),
+    pub(super) fn refuse(&self, why: Reason) {
+        if self.socket.refuse(why) {
+            self.leave_target();
         }
     }
 
     /// *Drop*: the transport closes, without a DISCONNECT; the client comes back by itself.
     pub(super) fn drop_connection(&self, why: Reason) {
-        self.close_dropped(why, Closing::Graceful);
-    }
-
-    fn close_dropped(&self, why: Reason, closing: Closing) {
-        if self.closing.swap(true, SeqCst) {
-            return;
-        }
-        self.dialect.hub.metrics.dropped(why.label());
-        self.leave_target();
-        match &self.carrier {
-            Carrier::WebSocket(connection) => connection.close_of(self.id.0, None, closing, why),
-            Carrier::Engine(engined) => engined.close(&self.dialect, closing, why),
+        if self.socket.drop(why) {
+            self.leave_target();
         }
     }
 
@@ -166,15 +78,102 @@ impl Session {
     pub(super) fn leave_target(&self) {
         *lock(&self.target) = Target::Closed;
     }
+}
 
-    /// Stops, or resumes, reading from a WebSocket client; a polling one waits for the answer to
-    /// its POST.
-    pub(super) fn hold_reading(&self, hold: bool) {
-        match &self.carrier {
-            Carrier::WebSocket(connection) => connection.hold_reading(hold),
-            Carrier::Engine(engined) => {
-                engined.live_connections().iter().for_each(|l| l.hold_reading(hold))
+/// How a connection is closed for this reason.
+pub(super) fn closing(why: Reason) -> Closing {
+    match why {
+        Reason::Slow | Reason::Stalled => Closing::Abrupt,
+        _ => Closing::Graceful,
+    }
+}
+
+/// A session that began on this WebSocket, and never meets the engine ([`super::websocket`]). The
+/// connection may outlive it, and be another session's.
+pub(super) struct ByWebSocket {
+    pub(super) connection: Arc<Connection>,
+    /// Whose the connection is ([`Connection::give_to`]).
+    pub(super) owner: u64,
+}
+
+impl Carry for ByWebSocket {
+    fn send(&self, frames: &Bytes) {
+        self.connection.send_of(self.owner, frames);
+    }
+
+    fn send_large<'a>(
+        &'a self,
+        frames: Bytes,
+        over: &'a (dyn Fn() -> bool + Send + Sync),
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            let connection = &self.connection;
+            connection.allow_of(self.owner, frames.len());
+            self.send(&frames);
+            drop(frames);
+            loop {
+                let progress = connection.progress();
+                if over() || connection.is_ended() || connection.backlog() <= NEARLY_WRITTEN {
+                    break;
+                }
+                progress.await;
             }
+            connection.allow_of(self.owner, 0);
+        })
+    }
+
+    fn refuse(self: Arc<Self>, why: Reason) {
+        let disconnect = Bytes::from_static(&DISCONNECT);
+        self.connection.close_of(self.owner, Some(&disconnect), Closing::Graceful, why);
+    }
+
+    fn close(&self, why: Reason) {
+        self.connection.close_of(self.owner, None, closing(why), why);
+    }
+
+    fn hold_reading(&self, hold: bool) {
+        self.connection.hold_reading(hold);
+    }
+}
+
+/// A session that the engine carries: by polling, or a WebSocket that polling was upgraded to.
+pub(super) struct ByEngine {
+    pub(super) dialect: Arc<AlwaysOnline>,
+    pub(super) engined: Arc<Engined>,
+}
+
+impl Carry for ByEngine {
+    fn send(&self, frames: &Bytes) {
+        if !self.engined.emit(frames, &self.dialect.options) {
+            self.engined.fall_behind(&self.dialect);
         }
+    }
+
+    fn send_large<'a>(
+        &'a self,
+        frames: Bytes,
+        over: &'a (dyn Fn() -> bool + Send + Sync),
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(async move {
+            let engined = &self.engined;
+            let most = engined.accepted() + frames.len() / 2;
+            engined.allow(frames.len());
+            self.send(&frames);
+            drop(frames);
+            engined.written(most, over).await;
+            engined.allow(0);
+        })
+    }
+
+    fn refuse(self: Arc<Self>, why: Reason) {
+        self.engined.refuse(&self.dialect, why);
+    }
+
+    fn close(&self, why: Reason) {
+        self.engined.close(&self.dialect, closing(why), why);
+    }
+
+    fn hold_reading(&self, hold: bool) {
+        self.engined.live_connections().iter().for_each(|l| l.hold_reading(hold));
     }
 }

@@ -29,9 +29,8 @@ use socketioxide_core::{Sid, Value};
 
 use super::{
     AlwaysOnline, SWEEP,
-    carrier::Carrier,
+    carrier::ByEngine,
     engined::Engined,
-    mailbox::Item,
     packet::{ATTACHMENTS_WITHIN, MOST_ATTACHMENTS, MOST_CONNECTS},
     polling::{Place, Polling},
     query::Query,
@@ -40,6 +39,7 @@ use super::{
 };
 use crate::net::{Closing, Connection};
 use crate::reason::Reason;
+use crate::socketio::{Client, Event};
 
 /// The engine's HTTP service.
 pub(super) type Engine = SocketIoService<engineioxide::service::NotFoundService>;
@@ -66,7 +66,7 @@ struct Inlet(Arc<Session>);
 
 impl Drop for Inlet {
     fn drop(&mut self) {
-        if let Carrier::Engine(engined) = &self.0.carrier {
+        if let Some(engined) = &self.0.engined {
             engined.polling.move_to(Place::Absent);
         }
     }
@@ -76,7 +76,8 @@ impl MessageHandler<LocalAdapter, Inlet> for Inlet {
     fn call(&self, _: Arc<Socket>, value: Value, ack: Option<i64>) {
         match value {
             Value::Str(text, attachments) => {
-                self.0.receive(text.as_str(), ack, attachments.is_some_and(|a| !a.is_empty()))
+                let attachments = Vec::from(attachments.unwrap_or_default());
+                self.0.clone().event(Event { json: text.as_str(), ack, attachments });
             }
             Value::Bytes(_) => self.0.receive(r#"[""]"#, ack, true),
         }
@@ -109,8 +110,8 @@ pub(super) fn build(dialect: &Arc<AlwaysOnline>) -> Engine {
     };
     let handler = move |Connecting(socket): Connecting| -> Ready<()> {
         if let Some(session) = connected.upgrade().and_then(|d| d.session(socket.id)) {
-            session.connected();
-            if let Carrier::Engine(engined) = &session.carrier {
+            session.clone().connected();
+            if let Some(engined) = &session.engined {
                 engined.polling.move_to(Place::Connected(Arc::downgrade(&session)));
             }
         }
@@ -147,13 +148,16 @@ fn admit(dialect: &Weak<AlwaysOnline>, socket: &Arc<Socket>) -> Result<(), Refus
             .for_each(|connection| connection.close(Closing::Graceful, Reason::Flood));
         return Err(Refused);
     }
-    let Ok(session) =
-        Session::begin(&dialect, Carrier::Engine(Box::new(Engined::new(socket, polling.clone()))))
-    else {
+    let engined = Arc::new(Engined::new(socket, polling.clone()));
+    let carrier = Arc::new(ByEngine { dialect: dialect.clone(), engined: engined.clone() });
+    let out = crate::socketio::Socket::new(carrier, dialect.hub.metrics.clone());
+    *lock(&engined.out) = Some(out.clone());
+    let id = dialect.hub.new_connection();
+    let Ok(session) = Session::begin(&dialect, id, out.clone(), Some(engined.clone())) else {
+        engined.gone();
         polling.move_to(Place::Absent);
         return Err(Refused);
     };
-    let Carrier::Engine(engined) = &session.carrier else { return Err(Refused) };
     if socket.transport_type() == TransportType::Polling {
         // The engine's answer.
         match socket.protocol() {
@@ -165,14 +169,14 @@ fn admit(dialect: &Weak<AlwaysOnline>, socket: &Arc<Socket>) -> Result<(), Refus
     *lock(&engined.connections) = dialect.connections(socket);
     socket.on_fallback(Inlet(session.clone()));
     let gone = move |reason: DisconnectReason| {
-        session.gone.store(true, SeqCst);
-        if let Carrier::Engine(engined) = &session.carrier {
+        out.has_gone();
+        if let Some(engined) = &session.engined {
             if reason == DisconnectReason::ClientNSDisconnect {
                 session.dialect.departed.push(engined.departed());
             }
             engined.gone();
         }
-        session.put(Item::Closed);
+        session.clone().gone(Reason::ClosedByClient);
         ready(())
     };
     socket.on_disconnect(gone);
@@ -213,7 +217,7 @@ impl AlwaysOnline {
         let session = tie.session.upgrade();
         drop(ties); // before the session, whose end takes this lock
         if let Some(session) = session
-            && let Carrier::Engine(engined) = &session.carrier
+            && let Some(engined) = &session.engined
         {
             let mut connections = lock(&engined.connections);
             connections.retain(|l| l.strong_count() > 0);

@@ -22,18 +22,14 @@ use socketioxide::{
 use socketioxide_core::{Sid, Str, Value};
 
 use super::{
-    AlwaysOnline, Options,
-    carrier::{Carrier, NEARLY_WRITTEN},
-    payload,
-    polling::Polling,
-    session::{Session, lock},
-    wire,
+    AlwaysOnline, Options, carrier::NEARLY_WRITTEN, payload, polling::Polling, session::lock, wire,
 };
 use crate::net::{
     Closing, Connection,
     send_queue::{BURST, MARKER},
 };
 use crate::reason::Reason;
+use crate::throttle::throttled;
 
 /// How long a refused client may take to fetch its last packets, or to read them.
 const LAST_PACKETS: Duration = Duration::from_secs(5);
@@ -57,6 +53,8 @@ pub(super) struct Engined {
     pub(super) polling: Arc<Polling>,
     /// Bytes of packets that a WebSocket client was sent by the engine.
     by_engine: AtomicUsize,
+    /// The socket that this carries.
+    pub(super) out: Mutex<Option<crate::socketio::Socket>>,
 }
 
 impl Engined {
@@ -70,6 +68,7 @@ impl Engined {
             connections: Mutex::default(),
             polling,
             by_engine: 0.into(),
+            out: Mutex::default(),
         }
     }
 
@@ -161,7 +160,7 @@ impl Engined {
 
     /// Returns when the client has what it was sent, nearly, or is `over`. `most`: what the engine
     /// must have handed over by then, bytes.
-    pub(super) async fn written(&self, most: usize, over: impl Fn() -> bool) {
+    pub(super) async fn written(&self, most: usize, over: &(dyn Fn() -> bool + Send + Sync)) {
         let written = || {
             let Some(socket) = self.socket.upgrade() else { return true };
             if over() {
@@ -201,6 +200,7 @@ impl Engined {
 
     /// Nobody has to wait for it any more.
     pub(super) fn gone(&self) {
+        lock(&self.out).take();
         self.polling.fetched.notify_waiters();
     }
 
@@ -231,6 +231,35 @@ impl Engined {
         }
     }
 
+    /// The client reads too slowly, and is closed.
+    pub(super) fn fall_behind(&self, dialect: &Arc<AlwaysOnline>) {
+        if let Some(socket) = lock(&self.out).clone()
+            && socket.drop(Reason::Slow)
+        {
+            throttled!(info, "client does not read what it is sent; closed");
+        } else {
+            self.close(dialect, Closing::Abrupt, Reason::Slow);
+        }
+    }
+
+    /// DISCONNECT, then the end.
+    pub(super) fn refuse(self: &Arc<Self>, dialect: &Arc<AlwaysOnline>, why: Reason) {
+        let Some(socket) = self.socket.upgrade() else { return };
+        for connection in self.live_connections() {
+            connection.close(Closing::AfterDisconnect, why);
+        }
+        self.polling.owe("41");
+        if SocketRef::from(socket.clone()).disconnect().is_err() {
+            return self.close(dialect, Closing::Abrupt, why);
+        }
+        // A WebSocket closes by itself now. A polling client has to come for its last packets.
+        let (engined, dialect) = (self.clone(), dialect.clone());
+        dialect.hub.tasks.clone().spawn(async move {
+            let _ = tokio::time::timeout(LAST_PACKETS, engined.told(&socket)).await;
+            engined.close(&dialect, Closing::Graceful, why);
+        });
+    }
+
     /// What is left when it leaves the namespace: a transport.
     pub(super) fn departed(&self) -> Departed {
         Departed {
@@ -238,28 +267,6 @@ impl Engined {
             protocol: self.protocol,
             connections: lock(&self.connections).clone(),
         }
-    }
-}
-
-impl Session {
-    /// The engine's part of [`Session::refuse`].
-    pub(super) fn refuse_by_engine(self: Arc<Self>, why: Reason) {
-        let Carrier::Engine(engined) = &self.carrier else { return };
-        let Some(socket) = engined.socket.upgrade() else { return };
-        for connection in engined.live_connections() {
-            connection.close(Closing::AfterDisconnect, why);
-        }
-        engined.polling.owe("41");
-        if SocketRef::from(socket.clone()).disconnect().is_err() {
-            return engined.close(&self.dialect, Closing::Abrupt, why);
-        }
-        // A WebSocket closes by itself now. A polling client has to come for its last packets.
-        let session = self.clone();
-        self.dialect.hub.tasks.spawn(async move {
-            let Carrier::Engine(engined) = &session.carrier else { return };
-            let _ = tokio::time::timeout(LAST_PACKETS, engined.told(&socket)).await;
-            engined.close(&session.dialect, Closing::Graceful, why);
-        });
     }
 }
 

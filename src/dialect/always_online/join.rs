@@ -141,7 +141,7 @@ impl Session {
             // Kicked out while it was entering: whoever did that saw neither this room nor the
             // target.
             room.silence(self.id);
-        } else if !self.closing.load(SeqCst) {
+        } else if self.socket.is_open() {
             *target = if wish.dummy {
                 Target::Silent
             } else {

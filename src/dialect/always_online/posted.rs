@@ -138,7 +138,7 @@ impl Post {
             Err(Stop::Answer(answer)) => Err(answer),
             Err(Stop::Over(status, why)) => {
                 match self.polling.session() {
-                    Some(session) => session.end_polling(why),
+                    Some(session) => session.drop_connection(why),
                     None => {
                         self.dialect.hub.metrics.dropped(why.label());
                         self.dialect.close_polling(self.sid, self.protocol);

@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use super::{
     AlwaysOnline,
     authenticate::{Authenticated, Guest},
-    carrier::Carrier,
+    engined::Engined,
     join::Member,
     mailbox::{Item, Mailbox, Put},
     msg::Target,
@@ -31,6 +31,7 @@ use crate::domain::{
     subscriber::{Codec, Outcome, Settled, Subscriber},
 };
 use crate::reason::Reason;
+use crate::socketio::{Client, Event, Socket};
 use crate::throttle::throttled;
 
 /// Characters of a public socket id.
@@ -50,7 +51,9 @@ pub struct Session {
     pub(super) id: ConnectionId,
     pub(super) public: SocketId,
     pub(super) dialect: Arc<AlwaysOnline>,
-    pub(super) carrier: Carrier,
+    pub(super) socket: Socket,
+    /// Where the engine carries it.
+    pub(super) engined: Option<Arc<Engined>>,
     pub(super) mailbox: Mailbox,
     /// Where its messages go now.
     pub(super) target: Mutex<Target>,
@@ -61,10 +64,6 @@ pub struct Session {
     /// Who it is, once it has said so.
     pub(super) uid: OnceLock<Uid>,
     pub(super) evicted: AtomicBool,
-    /// We close it.
-    pub(super) closing: AtomicBool,
-    /// The client is gone: what it sent before still counts, but nothing can be sent to it.
-    pub(super) gone: AtomicBool,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -73,39 +72,31 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Session {
     /// A client has connected to the namespace. It is to be told so, and then
-    /// [`Session::connected`] called. Fails where the operating system has no random numbers.
+    /// [`Client::connected`] called. Fails where the operating system has no random numbers.
     pub(super) fn begin(
         dialect: &Arc<AlwaysOnline>,
-        carrier: Carrier,
+        id: ConnectionId,
+        socket: Socket,
+        engined: Option<Arc<Engined>>,
     ) -> Result<Arc<Self>, NoRandomness> {
         let public = alphanumeric(&*dialect.hub.rng, SOCKET_ID).inspect_err(|error| {
             throttled!(error, %error, "a connection had to be refused");
         })?;
         let session = Arc::new(Session {
-            id: dialect.hub.new_connection(),
+            id,
             public: SocketId(public.into()),
-            carrier,
+            socket,
+            engined,
             mailbox: Mailbox::new(),
             target: Mutex::new(Target::Closed),
             places: Mutex::default(),
             held: AtomicBool::new(false),
             uid: OnceLock::new(),
             evicted: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-            gone: AtomicBool::new(false),
             dialect: dialect.clone(),
         });
         dialect.hub.opened();
         Ok(session)
-    }
-
-    /// The client has been told that it is connected: what it sends is handled from now on.
-    pub(super) fn connected(self: &Arc<Self>) {
-        lock(&self.dialect.sessions).insert(self.id, Arc::downgrade(self));
-        if self.mailbox.open(Phase::Guest(Guest)) == Put::Start {
-            self.start();
-        }
-        self.dialect.unauthenticated.push(self.id);
     }
 
     /// An event, in the order of the wire. Does not block.
@@ -124,7 +115,7 @@ impl Session {
             self.put(Item::Event { text: text.into(), ack, binary });
         }
         if self.mailbox.is_full() && !self.held.load(SeqCst) {
-            self.hold_reading(true); // first: who sees `held` may let go at once
+            self.socket.hold_reading(true); // first: who sees `held` may let go at once
             self.held.store(true, SeqCst);
             self.resume(); // in case all that is in flight ended before this
         }
@@ -215,14 +206,33 @@ impl Session {
 
     /// Whether anything can still be sent to it.
     pub(super) fn is_open(&self) -> bool {
-        !self.closing.load(SeqCst) && !self.gone.load(SeqCst)
+        self.socket.is_open()
     }
 
     /// Lets the client go on, when it was stopped and little is in flight.
     pub(super) fn resume(&self) {
         if self.held.load(SeqCst) && self.mailbox.is_calm() && self.held.swap(false, SeqCst) {
-            self.hold_reading(false);
+            self.socket.hold_reading(false);
         }
+    }
+}
+
+impl Client for Session {
+    fn connected(self: Arc<Self>) {
+        lock(&self.dialect.sessions).insert(self.id, Arc::downgrade(&self));
+        // What it sends is handled from now on.
+        if self.mailbox.open(Phase::Guest(Guest)) == Put::Start {
+            self.start();
+        }
+        self.dialect.unauthenticated.push(self.id);
+    }
+
+    fn event(self: Arc<Self>, event: Event<'_>) {
+        self.receive(event.json, event.ack, !event.attachments.is_empty());
+    }
+
+    fn gone(self: Arc<Self>, _: Reason) {
+        self.put(Item::Closed);
     }
 }
 
@@ -304,7 +314,7 @@ impl Subscriber for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         lock(&self.dialect.sessions).remove(&self.id);
-        if let Carrier::Engine(engined) = &self.carrier {
+        if let Some(engined) = &self.engined {
             self.dialect.untie(self, engined.sid);
         }
         self.dialect.hub.closed();

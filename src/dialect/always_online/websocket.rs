@@ -4,22 +4,18 @@
 //!
 //! engine.io: <https://socket.io/docs/v4/engine-io-protocol/>; version 3 differs here in who pings, and in the first byte of a binary
 //! message. socket.io: <https://socket.io/docs/v4/socket-io-protocol/>; its protocol 4 (socket.io 2) connects without being asked.
-use std::{
-    pin::pin,
-    sync::{Arc, atomic::Ordering::SeqCst},
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use super::{
     AlwaysOnline,
-    carrier::Carrier,
-    mailbox::Item,
+    carrier::ByWebSocket,
     packet::{Kind, MOST_CONNECTS, Packet, Partial, no_such_namespace},
     session::Session,
     wire,
 };
 use crate::net::{Broken, Closing, Connection, End, Message, Stream, WebSocket};
 use crate::reason::{Kind as Ending, Reason};
+use crate::socketio::{Client as _, Socket};
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use socketioxide_core::Sid;
@@ -69,7 +65,7 @@ struct Client {
     version: Version,
     sid: Sid,
     /// Once it is connected to the namespace, and until it leaves.
-    session: Option<Arc<Session>>,
+    session: Option<(Arc<Session>, Socket)>,
     partial: Option<Box<Partial>>,
     /// How often it has connected to the namespace.
     connects: usize,
@@ -297,7 +293,7 @@ impl Client {
 
     fn event(&mut self, data: &str, ack: Option<i64>, binary: bool) -> Result<(), Over> {
         match &self.session {
-            Some(session) => {
+            Some((session, _)) => {
                 session.receive(data, ack, binary);
                 Ok(())
             }
@@ -314,28 +310,29 @@ impl Client {
         if self.connects > MOST_CONNECTS {
             return Err(Over::Because(Reason::Flood));
         }
-        let Ok(session) =
-            Session::begin(&self.dialect, Carrier::WebSocket(self.connection.clone()))
-        else {
+        let id = self.dialect.hub.new_connection();
+        let carrier = ByWebSocket { connection: self.connection.clone(), owner: id.0 };
+        let socket = Socket::new(Arc::new(carrier), self.dialect.hub.metrics.clone());
+        let Ok(session) = Session::begin(&self.dialect, id, socket.clone(), None) else {
             self.send(r#"44{"message":"server error"}"#);
             return Ok(());
         };
-        self.connection.give_to(session.id.0);
+        self.connection.give_to(id.0);
         match self.version {
             Version::V3 => self.send("40"),
             Version::V4 => self.send(&format!(r#"40{{"sid":"{}"}}"#, self.sid)),
         }
-        session.connected();
-        self.session = Some(session);
+        session.clone().connected();
+        self.session = Some((session, socket));
         Ok(())
     }
 
     /// It leaves the namespace, or is gone: its session ends.
     fn depart(&mut self) {
-        if let Some(session) = self.session.take() {
+        if let Some((session, socket)) = self.session.take() {
             self.connection.give_to(0);
-            session.gone.store(true, SeqCst);
-            session.put(Item::Closed);
+            socket.has_gone();
+            session.gone(Reason::ClosedByClient);
         }
     }
 }

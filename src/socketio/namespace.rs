@@ -1,0 +1,103 @@
+//! What a namespace implements, and what it is told.
+use std::{net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::value::RawValue;
+
+use super::Socket;
+use crate::reason::Reason;
+
+/// One namespace of socket.io, `/` for most clients.
+///
+/// ```
+/// use std::sync::Arc;
+/// use always_online::{
+///     reason::Reason,
+///     socketio::{Client, Connect, Event, Namespace, Refusal, Socket},
+/// };
+///
+/// /// Acknowledges each event with the event itself.
+/// struct Echo;
+/// struct Guest(Socket);
+///
+/// impl Namespace for Echo {
+///     fn connect(&self, socket: Socket, _: &Connect<'_>) -> Result<Arc<dyn Client>, Refusal> {
+///         Ok(Arc::new(Guest(socket)))
+///     }
+/// }
+///
+/// impl Client for Guest {
+///     fn event(self: Arc<Self>, event: Event<'_>) {
+///         if let Some(id) = event.ack {
+///             self.0.ack(id, &[event.json]);
+///         }
+///     }
+///     fn gone(self: Arc<Self>, _: Reason) {}
+/// }
+/// ```
+pub trait Namespace: Send + Sync + 'static {
+    /// A client asks to be connected. It has not been told yet that it is: what is sent on the
+    /// socket before [`Client::connected`] is called may come before that.
+    ///
+    /// # Errors
+    /// What the client is told instead.
+    fn connect(&self, socket: Socket, request: &Connect<'_>) -> Result<Arc<dyn Client>, Refusal>;
+}
+
+/// What comes in from one client of a namespace, in the order of the wire. None of these may block.
+pub trait Client: Send + Sync {
+    /// The client has been told that it is connected. Called once, before any event.
+    fn connected(self: Arc<Self>) {}
+    /// The client sent an event.
+    fn event(self: Arc<Self>, event: Event<'_>);
+    /// The client has left the namespace, or its connection is gone. Called once; nothing comes
+    /// behind it, and nothing can be sent any more.
+    fn gone(self: Arc<Self>, why: Reason);
+}
+
+/// What a client said when it connected.
+#[derive(Debug, Default)]
+pub struct Connect<'a> {
+    /// The query of the handshake's request, as it came, without the `?`.
+    pub query: &'a str,
+    /// The handshake's headers that are kept.
+    pub headers: Option<&'a HeaderMap>,
+    /// The other end of the TCP connection of the handshake, which may be a proxy.
+    pub peer: Option<SocketAddr>,
+    /// JSON that came with CONNECT: `auth` of socket.io 3 and 4. Unchecked.
+    pub auth: Option<&'a str>,
+}
+
+/// An event of a client.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// A JSON array, its name and arguments, as it came. Unchecked.
+    pub json: &'a str,
+    /// The number of the acknowledgement that is asked for.
+    pub ack: Option<i64>,
+    /// What stands for `{"_placeholder":true,"num":N}` in the JSON, by N.
+    pub attachments: Vec<Bytes>,
+}
+
+impl<'a> Event<'a> {
+    /// The elements of the array: the event's name, and all arguments. `None`: it is no array.
+    pub fn elements(&self) -> Option<Vec<&'a RawValue>> {
+        serde_json::from_str(self.json).ok()
+    }
+}
+
+/// Why a client is not connected to a namespace.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// What the client is told, `err.message` there.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal with this message.
+    pub fn new(message: impl Into<String>) -> Self {
+        Refusal { message: message.into() }
+    }
+}
