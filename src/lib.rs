@@ -18,6 +18,7 @@ pub mod domain;
 pub mod health;
 pub mod http;
 pub mod lifecycle;
+mod lock;
 pub mod metrics;
 pub mod net;
 pub mod reason;

@@ -9,25 +9,27 @@ use std::{
 };
 
 /// Modules at the top, and which of the others each may name.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("config", &[]),
     ("metrics", &[]),
     ("reason", &[]),
     ("throttle", &[]),
     ("lifecycle", &[]),
+    ("lock", &[]),
     ("health", &[]),
     ("console", &[]),
-    ("domain", &["metrics", "reason", "throttle"]),
-    ("telemetry", &["domain", "config", "metrics", "reason", "throttle"]),
-    ("store", &["domain", "config", "metrics", "reason", "throttle"]),
-    ("http", &["domain", "config", "metrics", "reason", "throttle"]),
-    ("net", &["domain", "config", "metrics", "reason", "throttle"]),
-    ("socketio", &["config", "metrics", "net", "reason", "throttle"]),
+    ("domain", &["metrics", "lock", "reason", "throttle"]),
+    ("telemetry", &["domain", "config", "metrics", "lock", "reason", "throttle"]),
+    ("store", &["domain", "config", "metrics", "lock", "reason", "throttle"]),
+    ("http", &["domain", "config", "metrics", "lock", "reason", "throttle"]),
+    ("net", &["domain", "config", "metrics", "lock", "reason", "throttle"]),
+    ("socketio", &["config", "metrics", "lock", "net", "reason", "throttle"]),
 ];
 
 /// A dialect needs to close the connections it lives on: the one exception, from `dialect` to
 /// `net`.
-const DIALECT: &[&str] = &["domain", "config", "metrics", "net", "reason", "socketio", "throttle"];
+const DIALECT: &[&str] =
+    &["domain", "config", "metrics", "lock", "net", "reason", "socketio", "throttle"];
 
 /// Crates whose types the core must not know.
 const FOREIGN_TO_DOMAIN: [&str; 8] =

@@ -15,7 +15,7 @@ use std::{
     any::TypeId,
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -35,6 +35,7 @@ use super::{
     presence::{Departure, Roster, Visitor},
     subscriber::{Burst, Outcome, Settled, Subscriber, codec_type},
 };
+use crate::lock::lock;
 use crate::reason::Reason;
 
 mod drain;
@@ -132,10 +133,6 @@ pub struct Room {
 fn next_generation() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Relaxed)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Room {

@@ -37,7 +37,7 @@ use std::{
     collections::HashMap,
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
@@ -68,6 +68,7 @@ use crate::domain::{
     error::{DISPLACED, StoreError},
     ids::RoomId,
 };
+use crate::lock::lock;
 
 /// What an acknowledged message outlives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,11 +179,6 @@ impl Embedded {
     pub fn first_start(&self) -> bool {
         self.first_start
     }
-}
-
-/// The lock, also after a holder panicked: nothing here is left half changed by one.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A number that no earlier life of a room began with.

@@ -48,7 +48,7 @@ mod wire;
 use std::{
     collections::HashSet,
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::AtomicU64},
+    sync::{Arc, Mutex, Weak, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -75,6 +75,7 @@ use crate::domain::{
     ids::{ConnectionId, RoomId},
     supervise::Supervisor,
 };
+use crate::lock::lock;
 
 /// Characters of a node's name.
 const NODE: usize = 12;
@@ -306,9 +307,4 @@ impl Sink for Nobody {
         0
     }
     fn send_back(&self, _: ConnectionId) {}
-}
-
-/// The lock, also after a holder panicked: nothing here is left half changed by one.
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

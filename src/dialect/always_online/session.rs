@@ -6,7 +6,7 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
 };
@@ -30,6 +30,7 @@ use crate::domain::{
     room::Room,
     subscriber::{Codec, Outcome, Settled, Subscriber},
 };
+pub(super) use crate::lock::lock;
 use crate::reason::Reason;
 use crate::socketio::{Client, Event, Socket};
 use crate::throttle::throttled;
@@ -64,10 +65,6 @@ pub struct Session {
     /// Who it is, once it has said so.
     pub(super) uid: OnceLock<Uid>,
     pub(super) evicted: AtomicBool,
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Session {
