@@ -12,7 +12,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use crate::domain::{
-    broker::{Broker, UpdateLimit},
+    broker::{Broker, UpdateLimit, Upkeep},
     ids::Uid,
     limit::Limits,
     presence::{Expelled, Presence},
@@ -20,13 +20,17 @@ use crate::domain::{
 };
 
 pub(crate) mod broker;
+pub(crate) mod keys;
 pub(crate) mod kickout;
 pub(crate) mod limits;
 pub(crate) mod order;
+pub(crate) mod positions;
 pub(crate) mod presence;
 pub(crate) mod revocations;
+pub(crate) mod spaces;
 pub(crate) mod tokens;
 pub(crate) mod updates;
+pub(crate) mod upkeep;
 pub(crate) mod witness;
 
 /// The bound on a room's updates that each home sets. Bytes are counted as a store keeps them, with
@@ -36,6 +40,13 @@ pub(crate) const UPDATES: UpdateLimit = UpdateLimit { entries: 1000, bytes: 8 <<
 /// Where one test's log is. Opened again after [`Broker::close`] it is the same log.
 pub(crate) trait BrokerHome {
     fn open(&self) -> impl Future<Output = Arc<dyn Broker>> + Send;
+}
+
+/// Where one test's log is, and how time passes for it.
+pub(crate) trait UpkeepHome {
+    fn open(&self) -> impl Future<Output = (Arc<dyn Broker>, Arc<dyn Upkeep>)> + Send;
+    /// Lets time pass for what is to be forgotten.
+    fn pass(&self, time: Duration) -> impl Future<Output = ()> + Send;
 }
 
 /// Where one test's presence is, and the broker that its publications share an order with.
@@ -119,9 +130,58 @@ macro_rules! broker_contract {
                 fifty_rooms_at_once
             );
         }
+        mod positions_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::positions:
+                an_entry_is_placed_where_it_is_told
+                an_entry_is_placed_when_it_is_stored
+                an_index_is_an_offset_from_the_logs_beginning
+                no_index_is_used_again
+                n_goes_on_where_the_index_does
+            );
+        }
+        mod spaces_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::spaces:
+                rooms_of_different_spaces_never_meet
+                a_name_within_a_space_may_be_any_text
+            );
+        }
     };
 }
 pub(crate) use broker_contract;
+
+macro_rules! upkeep_contract {
+    ($backend:ident, $home:expr) => {
+        mod keys_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::keys:
+                a_second_insert_with_a_key_is_neither_stored_nor_told
+                duplicates_leave_the_rest_of_their_batch_as_it_is
+                keys_are_of_a_room_and_of_inserts_alone
+                any_text_is_a_key
+                the_newest_thousand_keys_are_known
+                keys_outlive_a_restart_and_end_with_a_clearing
+            );
+        }
+        mod upkeep_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::upkeep:
+                what_is_recalled_is_hidden_and_keeps_its_place
+                recalling_again_returns_it_and_tells_nobody
+                what_is_not_there_is_not_recalled
+                only_the_newest_are_recalled
+                a_recall_outlives_a_restart_and_its_key_stays_known
+                a_log_is_forgotten_with_what_came_meanwhile
+                what_comes_after_it_lives_on
+                a_later_word_replaces_an_earlier_one
+                it_outlives_a_restart_and_a_clearing
+                a_room_without_a_log_and_without_members_expires
+            );
+        }
+    };
+}
+pub(crate) use upkeep_contract;
 
 macro_rules! presence_contract {
     ($backend:ident, $home:expr) => {
@@ -139,6 +199,12 @@ macro_rules! presence_contract {
                 rooms_are_listed_while_anybody_is_there
                 a_thousand_members_are_in_join_order
                 a_room_goes_on_after_everybody_left
+            );
+        }
+        mod spaces_presence_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::spaces:
+                rooms_are_listed_with_their_spaces
             );
         }
         mod kickout_contract {

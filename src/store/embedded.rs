@@ -5,6 +5,7 @@
 //! publish, clear, tokens ──► queue ──► writer thread: one transaction for all that waits ──► answers
 //! verify, counters       ──► two read-only connections, on threads that may block
 //! page, updates, list    ──► two more, so that no page delays who signs in or joins
+//! logs whose time is over ──► the writer's thread, between groups
 //! presence, limits, what is not stored ──► memory
 //! ```
 //!
@@ -19,6 +20,7 @@ mod cluster;
 mod delivery;
 mod expiry;
 mod folder;
+mod keys;
 mod limits;
 mod log;
 mod presence;
@@ -30,6 +32,7 @@ mod schema;
 mod tests;
 mod tokens;
 mod updates;
+mod upkeep;
 mod volume;
 mod writer;
 
@@ -38,7 +41,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -60,6 +63,7 @@ use self::{
     revocations::Watch,
     rooms::Live,
     rooms::Rooms,
+    upkeep::Lapses,
     writer::Writer,
 };
 use crate::domain::{
@@ -111,6 +115,8 @@ pub struct Embedded {
     readers: Readers,
     writer: Writer,
     revocations: Watch,
+    /// When the first log is to be forgotten, in milliseconds since 1970, or earlier.
+    due: Arc<AtomicU64>,
     deadline: Duration,
     updates: UpdateLimit,
     clock: Arc<dyn Clock>,
@@ -137,14 +143,17 @@ impl Embedded {
         let expiry = options
             .room_expiry
             .map(|after| Expiry::new(after, rooms.clone(), options.clock.clone()));
-        let writer = Writer::start(db, folder, options.deadline, expiry)
+        let (slot, due) = (SinkSlot::default(), Arc::new(AtomicU64::new(0)));
+        let lapses = Lapses::new(due.clone(), rooms.clone(), slot.clone(), options.clock.clone());
+        let writer = Writer::start(db, folder, options.deadline, expiry, lapses)
             .map_err(|e| OpenError::thread(&file, &e))?;
         Ok(Arc::new(Embedded {
             rooms,
             attached: Mutex::default(),
             people: Arc::default(),
             windows: options.rate_limit.map(|(most, window)| Windows::new(most, window)),
-            slot: SinkSlot::default(),
+            slot,
+            due,
             readers: Readers::new(&file, options.deadline),
             revocations: Watch::new(file.clone(), options.deadline / 2),
             opened: Identity::named(&file),

@@ -256,6 +256,18 @@ mod tests {
     }
 
     #[test]
+    fn entries_are_the_same_to_the_second() {
+        let entry = |body: &str, at_ms| Stored {
+            body: Some(body.to_owned().into()),
+            at_ms,
+            recalled: false,
+        };
+        assert!(alike(&entry("1", 5000), &entry("1", 5999)));
+        assert!(!alike(&entry("1", 5000), &entry("1", 6000)));
+        assert!(!alike(&entry("1", 5000), &entry("2", 5000)));
+    }
+
+    #[test]
     fn updates_are_written_in_the_sources_order_and_only_if_needed() {
         let source = updates(&[("a", "1", 5), ("b", "2", 5), ("c", "3", 6)]);
         for (target, written, kept) in [

@@ -1,7 +1,11 @@
 //! A sink that remembers what it was told, and the names and messages of the stories.
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use crate::domain::{
     broker::{
@@ -23,6 +27,8 @@ pub(crate) struct Witness {
     evicted: Mutex<Vec<ConnectionId>>,
     expelled: Mutex<Vec<ConnectionId>>,
     lost: Mutex<Vec<RoomId>>,
+    invalidated: Mutex<Vec<RoomId>>,
+    invalidation: Notify,
     user_auth: Mutex<Vec<Option<bool>>>,
     /// What it says that its sessions are.
     pub(crate) sessions: Mutex<Vec<ConnectionId>>,
@@ -44,7 +50,10 @@ impl Sink for Witness {
         self.expelled.lock().unwrap().push(connection);
     }
 
-    fn invalidate(&self, _: &RoomId) {}
+    fn invalidate(&self, room: &RoomId) {
+        self.invalidated.lock().unwrap().push(room.clone());
+        self.invalidation.notify_waiters();
+    }
 
     fn missed(&self, room: &RoomId, _: u64) {
         self.lost.lock().unwrap().push(room.clone());
@@ -102,6 +111,28 @@ impl Witness {
     /// Rooms that were lost since it was last asked.
     pub(crate) fn lost(&self) -> Vec<RoomId> {
         std::mem::take(&mut *self.lost.lock().unwrap())
+    }
+
+    /// Whether what is known of the room's log was called out of date since it was last asked.
+    pub(crate) fn invalidated(&self, room: &RoomId) -> bool {
+        self.invalidated.lock().unwrap().extract_if(.., |r| r == room).count() > 0
+    }
+
+    /// Waits until what is known of the room's log is called out of date.
+    pub(crate) async fn invalidation(&self, room: &RoomId) {
+        let wait = async {
+            loop {
+                let mut next = std::pin::pin!(self.invalidation.notified());
+                next.as_mut().enable(); // from now on, also before it is polled
+                if self.invalidated(room) {
+                    return;
+                }
+                next.await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), wait)
+            .await
+            .expect("it is called out of date");
     }
 
     /// Who was sent back since it was last asked.
@@ -210,6 +241,16 @@ fn message(kind: Kind, text: &str) -> Entry {
 
 pub(crate) fn insert(body: &str) -> Entry {
     message(Kind::Insert, body)
+}
+
+/// An insert with a key.
+pub(crate) fn keyed(key: &str, body: &str) -> Entry {
+    match insert(body) {
+        Entry::Message { from, audience, message } => {
+            Entry::Message { from, audience, message: Message { key: Some(key.into()), ..message } }
+        }
+        other => other,
+    }
 }
 
 pub(crate) fn update(id: &str, body: &str) -> Entry {

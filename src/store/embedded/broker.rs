@@ -1,20 +1,20 @@
 //! Log and publish/subscribe of one node: an order per room, kept by its [`Turn`], and delivery
 //! within the process.
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 
 use super::{
     Embedded,
     delivery::Delivery,
+    keys::{self, Keys},
     lock,
     log::{self, Append, Clear},
     rooms::Turn,
     updates,
 };
 use crate::domain::{
-    broker::{Broker, Entry, Page, PageLimit, Placed, Position, Sink, Updates, Upkeep},
+    broker::{Broker, Entry, Page, PageLimit, Placed, Position, Sink, Updates},
     error::StoreError,
     ids::RoomId,
     message::Kind,
@@ -37,6 +37,19 @@ impl Embedded {
             counters.updates =
                 Some(self.readers.pages.read(move |db| updates::count(db, row, limit)).await?);
             turn.set(counters);
+        }
+        Ok(())
+    }
+
+    /// The keys that a room knows are read when the first insert comes that has one since the room
+    /// is in memory.
+    async fn know_keys(&self, turn: &mut Turn, entries: &[Entry]) -> Result<(), StoreError> {
+        if turn.keys().is_none() && entries.iter().any(|entry| entry.key().is_some()) {
+            let known = match turn.counters().row {
+                Some(row) => self.readers.pages.read(move |db| keys::read(db, row)).await?,
+                None => Keys::default(),
+            };
+            *turn.keys_mut() = Some(known);
         }
         Ok(())
     }
@@ -64,6 +77,7 @@ impl Broker for Embedded {
                 if turn.counters().row.is_none() { super::new_epoch(&*self.rng)? } else { 0 };
             let slot = self.slot.clone();
             self.count_updates(&mut turn, &entries).await?;
+            self.know_keys(&mut turn, &entries).await?;
             self.writer
                 .write(Append { turn, entries, slot, at_ms, epoch, updates: self.updates })
                 .await?
@@ -81,8 +95,8 @@ impl Broker for Embedded {
     }
 
     async fn page(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Page, StoreError> {
-        let room = room.clone();
-        self.readers.pages.read(move |db| log::page(db, &room, from, limit)).await
+        let (room, now_ms) = (room.clone(), self.clock.unix_ms());
+        self.readers.pages.read(move |db| log::page(db, &room, from, limit, now_ms)).await
     }
 
     async fn edition(&self, _: &RoomId) -> Result<u64, StoreError> {
@@ -90,8 +104,8 @@ impl Broker for Embedded {
     }
 
     async fn updates(&self, room: &RoomId, most: usize) -> Result<Updates, StoreError> {
-        let room = room.clone();
-        self.readers.pages.read(move |db| log::updates(db, &room, most)).await
+        let (room, now_ms) = (room.clone(), self.clock.unix_ms());
+        self.readers.pages.read(move |db| log::updates(db, &room, most, now_ms)).await
     }
 
     async fn update_bytes(&self, room: &RoomId) -> Result<usize, StoreError> {
@@ -136,16 +150,5 @@ impl Broker for Embedded {
         self.readers.close(); // first: the last connection to go, if it writes, leaves one tidy file behind
         self.writer.close().await;
         self.slot.close();
-    }
-}
-
-#[async_trait]
-impl Upkeep for Embedded {
-    async fn recall(&self, _: &RoomId, _: &str, _: usize) -> Result<Option<Bytes>, StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
-    }
-
-    async fn expire(&self, _: &RoomId, _: Duration) -> Result<(), StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
     }
 }

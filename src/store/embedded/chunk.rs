@@ -1,5 +1,5 @@
 //! Messages that are stored together, in one row: see `third` in `schema.rs`.
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use bytes::Bytes;
 use rusqlite::{Connection, params, types::ValueRef};
@@ -8,9 +8,9 @@ use super::{column, rooms::Counters};
 
 /// Most messages of a chunk, and most bytes with their lengths, where they are several: the row
 /// stays in its page of the database, and whoever reads one of them reads all.
-const MOST: u64 = 100;
+pub(super) const MOST: u64 = 100;
 const MOST_BYTES: usize = 3600;
-/// Indexes have 32 bits in `pos`.
+/// Offsets in a log have 32 bits in `pos`.
 const MOST_INDEX: u64 = u32::MAX as u64;
 
 /// A chunk that is being filled.
@@ -21,13 +21,17 @@ pub(super) struct Chunk {
     n: u64,
     bodies: Vec<u8>,
     lengths: String,
+    /// Of each, up to the last that has one.
+    keys: Vec<Option<Arc<str>>>,
+    /// Bytes of these, about.
+    keys_length: usize,
 }
 
 impl Chunk {
     /// Whether it has to be written before a message of this length can be added.
     pub(super) fn is_full(&self, length: usize) -> bool {
-        self.count == MOST
-            || (self.count > 0 && self.bodies.len() + self.lengths.len() + length > MOST_BYTES)
+        let there = self.bodies.len() + self.lengths.len() + self.keys_length;
+        self.count == MOST || (self.count > 0 && there + length > MOST_BYTES)
     }
 
     /// Messages in it.
@@ -35,15 +39,31 @@ impl Chunk {
         self.count
     }
 
-    pub(super) fn add(&mut self, body: &[u8], n: u64) {
+    pub(super) fn add(&mut self, body: &[u8], n: u64, key: Option<&Arc<str>>) {
         if self.count > 0 {
             self.bodies.push(b'\n');
             self.lengths.push(',');
         }
         self.bodies.extend_from_slice(body);
         let _ = write!(self.lengths, "{}", body.len()); // into a String: does not fail
+        if let Some(key) = key {
+            let before = usize::try_from(self.count).unwrap_or_default();
+            self.keys.resize(before, None);
+            self.keys.push(Some(key.clone()));
+            self.keys_length += key.len() + 3;
+        }
         self.count += 1;
         self.n = n;
+    }
+
+    /// The keys as the table has them.
+    fn keys(&mut self) -> Option<String> {
+        if self.keys.is_empty() {
+            return None;
+        }
+        self.keys.resize(usize::try_from(self.count).unwrap_or_default(), None);
+        let keys: Vec<Option<&str>> = self.keys.iter().map(|key| key.as_deref()).collect();
+        serde_json::to_string(&keys).ok()
     }
 
     /// Writes what is in it, if anything is, and is empty then.
@@ -52,16 +72,27 @@ impl Chunk {
         db: &Connection,
         row: i64,
         counters: &mut Counters,
-        unix: u64,
+        at_ms: u64,
     ) -> rusqlite::Result<()> {
         if self.count == 0 {
             return Ok(());
         }
-        let lengths = (self.count > 1).then_some(&*self.lengths);
-        insert(db, row, counters, (self.count, self.n), unix, (lengths, Some(&self.bodies)))?;
+        let keys = self.keys();
+        let row = NewRow {
+            room: row,
+            count: self.count,
+            n: self.n,
+            at_ms,
+            lengths: (self.count > 1).then_some(&*self.lengths),
+            bodies: Some(&self.bodies),
+            keys: keys.as_deref(),
+        };
+        row.insert(db, counters)?;
         self.count = 0;
         self.bodies.clear();
         self.lengths.clear();
+        self.keys.clear();
+        self.keys_length = 0;
         Ok(())
     }
 }
@@ -71,27 +102,61 @@ pub(super) fn write_unreadable(
     db: &Connection,
     row: i64,
     counters: &mut Counters,
-    unix: u64,
+    at_ms: u64,
 ) -> rusqlite::Result<()> {
-    insert(db, row, counters, (1, counters.n), unix, (None, None))
+    let n = counters.n;
+    NewRow { room: row, count: 1, n, at_ms, lengths: None, bodies: None, keys: None }
+        .insert(db, counters)
 }
 
-/// Writes a row of so many messages, the last of them with this place in the order.
-fn insert(
-    db: &Connection,
-    row: i64,
-    counters: &mut Counters,
-    (count, n): (u64, u64),
-    unix: u64,
-    (lengths, bodies): (Option<&str>, Option<&[u8]>),
-) -> rusqlite::Result<()> {
-    if counters.inserts + count > MOST_INDEX {
-        return Err(rusqlite::Error::IntegralValueOutOfRange(0, column(counters.inserts)));
+/// A row that is written behind a room's log.
+struct NewRow<'a> {
+    /// The room's row.
+    room: i64,
+    /// Messages in it.
+    count: u64,
+    /// The last one's place in the order.
+    n: u64,
+    /// Milliseconds since 1970.
+    at_ms: u64,
+    lengths: Option<&'a str>,
+    bodies: Option<&'a [u8]>,
+    keys: Option<&'a str>,
+}
+
+impl NewRow<'_> {
+    fn insert(&self, db: &Connection, counters: &mut Counters) -> rusqlite::Result<()> {
+        if counters.inserts + self.count > MOST_INDEX {
+            return Err(rusqlite::Error::IntegralValueOutOfRange(0, column(counters.inserts)));
+        }
+        db.prepare_cached(
+            "INSERT INTO log (pos, count, n, unix, ms, lengths, body, keys)
+             VALUES (?1 << 32 | ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?
+        .execute(params![
+            self.room,
+            column(counters.inserts),
+            column(self.count),
+            column(self.n),
+            column(self.at_ms / 1000),
+            column(self.at_ms % 1000),
+            self.lengths,
+            self.bodies,
+            self.keys,
+        ])?;
+        counters.inserts += self.count;
+        Ok(())
     }
-    db.prepare_cached("INSERT INTO log (pos, count, n, unix, lengths, body) VALUES (?1 << 32 | ?2, ?3, ?4, ?5, ?6, ?7)")?
-        .execute(params![row, column(counters.inserts), column(count), column(n), column(unix), lengths, bodies])?;
-    counters.inserts += count;
-    Ok(())
+}
+
+/// Milliseconds since 1970, from what a row has of them.
+pub(super) fn at_ms(unix: i64, ms: Option<i64>) -> u64 {
+    unix.unsigned_abs().saturating_mul(1000) + ms.unwrap_or(0).unsigned_abs()
+}
+
+/// The places that a row says were recalled.
+pub(super) fn recalled(text: Option<&str>) -> Vec<usize> {
+    text.map(|text| text.split(',').flat_map(str::parse).collect()).unwrap_or_default()
 }
 
 /// The bodies in a row, as many as it counts; nothing in place of one that can't be read: somebody
@@ -143,7 +208,7 @@ mod tests {
     fn what_was_added_is_read_and_damage_costs_no_index() {
         let mut chunk = Chunk::default();
         for (n, body) in ["{}", "", "a\nb", "é"].iter().enumerate() {
-            chunk.add(body.as_bytes(), n as u64);
+            chunk.add(body.as_bytes(), n as u64, None);
         }
         assert_eq!((chunk.count, chunk.n, chunk.lengths.as_str()), (4, 3, "2,0,3,2"));
         let all = |texts: &[&str]| texts.iter().map(|t| Some((*t).to_owned())).collect::<Vec<_>>();
@@ -158,13 +223,24 @@ mod tests {
     }
 
     #[test]
+    fn keys_stand_where_their_messages_do() {
+        let mut chunk = Chunk::default();
+        for (n, key) in [None, Some("a\"b"), None, Some(""), None].into_iter().enumerate() {
+            chunk.add(b"{}", n as u64, key.map(Arc::from).as_ref());
+        }
+        assert_eq!(chunk.keys().unwrap(), r#"[null,"a\"b",null,"",null]"#);
+        chunk.add(b"", 6, Some(&"x".repeat(3000).into()));
+        assert!(chunk.is_full(600) && !chunk.is_full(500), "they count");
+    }
+
+    #[test]
     fn a_chunk_is_full_by_number_or_size() {
         let mut chunk = Chunk::default();
         assert!(!chunk.is_full(usize::MAX)); // whatever its size, one fits
-        chunk.add(&[b' '; 3000], 1);
+        chunk.add(&[b' '; 3000], 1, None);
         assert!(chunk.is_full(600) && !chunk.is_full(500));
         let mut chunk = Chunk::default();
-        (0..MOST).for_each(|n| chunk.add(b"", n));
+        (0..MOST).for_each(|n| chunk.add(b"", n, None));
         assert!(chunk.is_full(0));
     }
 }

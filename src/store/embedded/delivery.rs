@@ -78,6 +78,9 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
+        if matches!(&self.what, What::Entries(entries) if entries.is_empty()) {
+            return; // all of it was left out
+        }
         let Some(Open { sink, runtime }) = self.slot.opened() else { return };
         let _runtime = runtime.as_ref().map(Handle::enter);
         let publications = match &self.what {

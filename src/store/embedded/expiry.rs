@@ -94,9 +94,13 @@ impl Expiry {
     fn delete(&self, db: &Connection, row: i64, room: &RoomId) -> rusqlite::Result<()> {
         let Some(turn) = self.rooms.turn_if_unused(room) else { return Ok(()) };
         db.execute_batch("BEGIN IMMEDIATE")?;
-        let deleted = log::forget(db, row)
-            .and_then(|()| db.execute("DELETE FROM rooms WHERE id = ?1", [row]));
-        deleted.and_then(|_| db.execute_batch("COMMIT"))?;
+        let counters = log::counters(db, room)?;
+        log::delete(db, row)?;
+        db.execute("DELETE FROM rooms WHERE id = ?1", [row])?;
+        // Should the room come again, it begins behind what it had.
+        let next = column(counters.base + counters.inserts);
+        db.execute("UPDATE floor SET base = max(base, ?1)", [next])?;
+        db.execute_batch("COMMIT")?;
         drop(turn);
         Ok(())
     }

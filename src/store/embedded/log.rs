@@ -1,4 +1,4 @@
-//! The log in SQL: what is appended, read and cleared.
+//! The log in SQL: what is appended, read and forgotten.
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -8,6 +8,7 @@ use super::{
     chunk::{self, Chunk},
     column,
     delivery::{Delivery, SinkSlot},
+    keys::{self, Keys},
     rooms::{Counters, Turn},
     updates::{self, Held},
     writer::Change,
@@ -15,7 +16,7 @@ use super::{
 use crate::domain::{
     broker::{Entry, Event, Page, PageLimit, Placed, Position, Stored, UpdateLimit, Updates},
     ids::RoomId,
-    message::Kind,
+    message::{Kind, Message},
 };
 
 /// A batch with something to store.
@@ -30,9 +31,63 @@ pub(super) struct Append {
     pub(super) updates: UpdateLimit,
 }
 
+/// What was learnt while a batch was written.
+pub(super) struct Appended {
+    /// How far the room has come then.
+    counters: Counters,
+    /// What became of each entry.
+    placed: Vec<Placed>,
+    /// Keys of the inserts, in their order.
+    keys: Vec<keys::Hash>,
+    /// The log was forgotten before.
+    lapsed: bool,
+}
+
+impl Append {
+    /// Writes an entry. Returns the index of an insert; the error is why it is left out.
+    fn put(
+        &self,
+        db: &Connection,
+        row: i64,
+        message: &Message,
+        n: u64,
+        writing: &mut Writing<'_>,
+    ) -> rusqlite::Result<Result<Option<u64>, Placed>> {
+        let Writing { counters, chunk, keys } = writing;
+        match &message.kind {
+            Kind::Insert => {
+                if message.key.as_ref().is_some_and(|key| !keys.admit(key)) {
+                    return Ok(Err(Placed::Duplicate));
+                }
+                if chunk.is_full(message.body.len()) {
+                    chunk.write(db, row, counters, self.at_ms)?;
+                }
+                let index = counters.base + counters.inserts + chunk.count();
+                chunk.add(&message.body, n, message.key.as_ref());
+                Ok(Ok(Some(index)))
+            }
+            Kind::Update { id } => {
+                let held = counters.updates.get_or_insert_default();
+                if !held.admit(db, row, id, message.body.len() as u64, self.updates)? {
+                    return Ok(Err(Placed::Full));
+                }
+                updates::put(db, row, id, n, self.at_ms, Some(&message.body))?;
+                Ok(Ok(None))
+            }
+            Kind::Ignore => Ok(Ok(None)),
+        }
+    }
+}
+
+/// A batch that is being written.
+struct Writing<'a> {
+    counters: Counters,
+    chunk: Chunk,
+    keys: keys::Batch<'a>,
+}
+
 impl Change for Append {
-    /// How far the room has come then, and what became of each entry.
-    type Made = (Counters, Vec<Placed>);
+    type Made = Appended;
     type Answer = (Delivery, Vec<Placed>);
 
     fn weight(&self) -> usize {
@@ -42,41 +97,42 @@ impl Change for Append {
         self.entries.iter().map(body).sum::<usize>() + 100
     }
 
-    fn apply(&self, db: &Connection) -> rusqlite::Result<(Counters, Vec<Placed>)> {
-        let (mut now, unix) = (self.turn.counters(), self.at_ms / 1000);
-        let row = row(db, self.turn.room(), &mut now, self.epoch, unix)?;
-        let (mut chunk, mut placed) = (Chunk::default(), Vec::with_capacity(self.entries.len()));
+    fn apply(&self, db: &Connection) -> rusqlite::Result<Appended> {
+        let mut counters = self.turn.counters();
+        let row = row(db, self.turn.room(), &mut counters, self.epoch, self.at_ms / 1000)?;
+        let lapsed = lapse(db, &mut counters, self.at_ms)?;
+        let keys = keys::Batch::new(self.turn.keys().filter(|_| !lapsed));
+        let mut writing = Writing { counters, chunk: Chunk::default(), keys };
+        let mut placed = Vec::with_capacity(self.entries.len());
         for entry in self.entries.iter() {
-            let mut position = Position { n: now.n + 1, index: None, at_ms: self.at_ms };
-            if let Entry::Message { message, .. } = entry {
-                match &message.kind {
-                    Kind::Insert => {
-                        if chunk.is_full(message.body.len()) {
-                            chunk.write(db, row, &mut now, unix)?;
-                        }
-                        position.index = Some(now.inserts + chunk.count());
-                        chunk.add(&message.body, position.n);
-                    }
-                    Kind::Update { id } => {
-                        let held = now.updates.get_or_insert_default();
-                        if !held.admit(db, row, id, message.body.len() as u64, self.updates)? {
-                            placed.push(Placed::Full); // nobody is told of it
-                            continue;
-                        }
-                        updates::put(db, row, id, position.n, unix, Some(&message.body))?;
-                    }
-                    Kind::Ignore => {}
+            // One that is left out has no place: nobody is told of it.
+            let n = writing.counters.n + 1;
+            let index = match entry {
+                Entry::Message { message, .. } => self.put(db, row, message, n, &mut writing)?,
+                Entry::Synced { .. } | Entry::System { .. } => Ok(None),
+            };
+            placed.push(match index {
+                Ok(index) => {
+                    writing.counters.n = n;
+                    Placed::At(Position { n, index, at_ms: self.at_ms })
                 }
-            }
-            now.n = position.n;
-            placed.push(Placed::At(position));
+                Err(left_out) => left_out,
+            });
         }
-        chunk.write(db, row, &mut now, unix)?;
-        Ok((now, placed))
+        let Writing { mut counters, mut chunk, keys } = writing;
+        chunk.write(db, row, &mut counters, self.at_ms)?;
+        Ok(Appended { counters, placed, keys: keys.admitted(), lapsed })
     }
 
-    fn committed(mut self, (made, placed): (Counters, Vec<Placed>)) -> (Delivery, Vec<Placed>) {
-        self.turn.set(made);
+    fn committed(mut self, made: Appended) -> (Delivery, Vec<Placed>) {
+        let Appended { counters, placed, keys, lapsed } = made;
+        self.turn.set(counters);
+        if lapsed {
+            forgotten(&mut self.turn, &self.slot);
+        }
+        if let Some(known) = self.turn.keys_mut() {
+            keys.into_iter().for_each(|hash| known.add(hash));
+        }
         let told = if placed.iter().all(|p| matches!(p, Placed::At(_))) {
             self.entries
         } else {
@@ -99,9 +155,9 @@ pub(super) fn row(
         Some(row) => row,
         None => {
             let mut insert = db.prepare_cached(
-                "INSERT INTO rooms (name, epoch, n, touched) VALUES (?1, ?2, 0, ?3)",
+                "INSERT INTO rooms (name, epoch, n, touched, base) VALUES (?1, ?2, 0, ?3, ?4)",
             )?;
-            insert.insert(params![room.as_str(), epoch, column(unix)])?
+            insert.insert(params![room.as_str(), epoch, column(unix), column(counters.base)])?
         }
     };
     counters.row = Some(row);
@@ -117,45 +173,85 @@ pub(super) struct Clear {
 }
 
 impl Change for Clear {
-    type Made = ();
+    type Made = Counters;
     type Answer = Delivery;
 
     fn weight(&self) -> usize {
         100
     }
 
-    fn apply(&self, db: &Connection) -> rusqlite::Result<()> {
-        let Some(row) = self.turn.counters().row else { return Ok(()) };
-        forget(db, row)?;
-        db.prepare_cached(
-            "UPDATE rooms SET epoch = epoch + 1, n = ?3, touched = ?2 WHERE id = ?1",
-        )?
-        .execute(params![row, column(self.unix), column(self.turn.counters().n + 1)])?;
-        Ok(())
+    fn apply(&self, db: &Connection) -> rusqlite::Result<Counters> {
+        let mut counters = self.turn.counters();
+        counters.n += 1;
+        forget(db, &mut counters, self.unix)?;
+        Ok(counters)
     }
 
-    fn committed(mut self, (): ()) -> Delivery {
-        let Counters { row, n, .. } = self.turn.counters();
-        self.turn.set(Counters { row, n: n + 1, inserts: 0, updates: Some(Held::default()) });
+    fn committed(mut self, counters: Counters) -> Delivery {
+        self.turn.set(counters);
+        *self.turn.keys_mut() = Some(Keys::default());
         Delivery::one(&self.slot, self.turn, Event::Cleared)
     }
 }
 
+/// Deletes a room's inserts and updates. The next insert's index is what it would have been.
+fn forget(db: &Connection, counters: &mut Counters, unix: u64) -> rusqlite::Result<()> {
+    counters.base += counters.inserts;
+    (counters.inserts, counters.updates) = (0, Some(Held::default()));
+    let Some(row) = counters.row else { return Ok(()) };
+    delete(db, row)?;
+    db.prepare_cached(
+        "UPDATE rooms SET epoch = epoch + 1, n = ?2, touched = ?3, base = ?4, expires = ?5 WHERE id = ?1",
+    )?
+    .execute(params![
+        row,
+        column(counters.n),
+        column(unix),
+        column(counters.base),
+        counters.expires.map(column),
+    ])?;
+    Ok(())
+}
+
+/// Forgets a room's log whose time is over; true: it was.
+pub(super) fn lapse(
+    db: &Connection,
+    counters: &mut Counters,
+    now_ms: u64,
+) -> rusqlite::Result<bool> {
+    let over = counters.has_expired(now_ms);
+    if over {
+        counters.expires = None;
+        forget(db, counters, now_ms / 1000)?;
+    }
+    Ok(over)
+}
+
+/// Notes that a room's log was forgotten, of which nobody is told.
+pub(super) fn forgotten(turn: &mut Turn, slot: &SinkSlot) {
+    *turn.keys_mut() = Some(Keys::default());
+    slot.tell(|sink| sink.invalidate(turn.room()));
+}
+
 /// Deletes a room's inserts and updates.
-pub(super) fn forget(db: &Connection, row: i64) -> rusqlite::Result<()> {
+pub(super) fn delete(db: &Connection, row: i64) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM log WHERE pos BETWEEN ?1 << 32 AND ?1 << 32 | 0xffffffff")?
         .execute([row])?;
     db.prepare_cached("DELETE FROM updates WHERE room = ?1")?.execute([row])?;
     Ok(())
 }
 
-/// How far the room has come: its last publication that was stored, and the length of its log.
+/// How far the room has come: its last publication that was stored, and its log.
 pub(super) const COUNTERS: &str = "SELECT r.id,
          max(r.n, coalesce((SELECT n FROM log WHERE pos BETWEEN r.id << 32 AND r.id << 32 | 0xffffffff ORDER BY pos DESC LIMIT 1), 0),
              coalesce((SELECT max(n) FROM updates WHERE room = r.id), 0)),
          coalesce((SELECT (pos & 0xffffffff) + count FROM log WHERE pos BETWEEN r.id << 32 AND r.id << 32 | 0xffffffff
-             ORDER BY pos DESC LIMIT 1), 0)
+             ORDER BY pos DESC LIMIT 1), 0),
+         r.base, r.expires
      FROM rooms r WHERE r.name = ?1";
+
+/// Where the log of a room that is not there begins.
+const FLOOR: &str = "SELECT base FROM floor";
 
 pub(super) fn counters(db: &Connection, room: &RoomId) -> rusqlite::Result<Counters> {
     let found = db.prepare_cached(COUNTERS)?.query_row([room.as_str()], |row| {
@@ -163,27 +259,39 @@ pub(super) fn counters(db: &Connection, room: &RoomId) -> rusqlite::Result<Count
             row: row.get(0)?,
             n: row.get::<_, i64>(1)?.unsigned_abs(),
             inserts: row.get::<_, i64>(2)?.unsigned_abs(),
+            base: row.get::<_, i64>(3)?.unsigned_abs(),
+            expires: row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs),
             updates: None,
         })
     });
-    Ok(found.optional()?.unwrap_or_default())
+    if let Some(found) = found.optional()? {
+        return Ok(found);
+    }
+    let base = db.prepare_cached(FLOOR)?.query_row([], |row| row.get::<_, i64>(0))?;
+    Ok(Counters { base: base.unsigned_abs(), ..Counters::default() })
 }
 
-/// Reads a page, from a room's index ?2 on: the chunk that it is in, and those behind it.
-pub(super) const PAGE: &str = "SELECT pos & 0xffffffff, count, lengths, body, unix FROM log WHERE pos BETWEEN
+/// Reads a page, from a room's offset ?2 on: the chunk that it is in, and those behind it.
+pub(super) const PAGE: &str = "SELECT pos & 0xffffffff, count, lengths, body, unix, ms, recalled FROM log WHERE pos BETWEEN
          coalesce((SELECT pos FROM log WHERE pos BETWEEN ?1 << 32 AND ?1 << 32 | ?2 ORDER BY pos DESC LIMIT 1), ?1 << 32)
          AND ?1 << 32 | 0xffffffff
      ORDER BY pos";
 
+/// A page as it is at this time, in milliseconds since 1970.
 pub(super) fn page(
     db: &Connection,
     room: &RoomId,
     from: u64,
     limit: PageLimit,
+    now_ms: u64,
 ) -> rusqlite::Result<Page> {
     let tx = db.unchecked_transaction()?; // one view of the database: entries and length belong together
     let counters = counters(&tx, room)?;
-    let (mut page, mut bytes) = (Page { log_length: counters.inserts, ..Page::default() }, 0);
+    if counters.has_expired(now_ms) {
+        return Ok(Page { base: counters.base + counters.inserts, ..Page::default() });
+    }
+    let (mut page, mut bytes) =
+        (Page { log_length: counters.inserts, base: counters.base, ..Page::default() }, 0);
     if from >= counters.inserts {
         return Ok(page); // most who come back ask for what is not there yet
     }
@@ -194,30 +302,39 @@ pub(super) fn page(
     {
         let (first, count) =
             (row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs());
-        let unix = row.get::<_, i64>(4)?.unsigned_abs();
-        let bodies = chunk::read(count, row.get_ref(2)?, row.get_ref(3)?);
+        let at_ms = chunk::at_ms(row.get(4)?, row.get(5)?);
+        let recalled = chunk::recalled(row.get_ref(6)?.as_str_or_null().unwrap_or_default());
+        let bodies = chunk::read(count, row.get_ref(2)?, row.get_ref(3)?).enumerate();
         let before = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
-        for body in bodies.skip(before).take(limit.entries.max(1) - page.entries.len()) {
+        for (at, body) in bodies.skip(before).take(limit.entries.max(1) - page.entries.len()) {
+            let recalled = recalled.contains(&at);
+            let body = body.filter(|_| !recalled);
             bytes += body.as_ref().map_or(0, Bytes::len);
             if bytes > limit.bytes && !page.entries.is_empty() {
                 page.full = true;
                 return Ok(page);
             }
-            page.entries.push(Stored { body, at_ms: unix * 1000, recalled: false });
+            page.entries.push(Stored { body, at_ms, recalled });
         }
     }
     page.full = page.entries.len() >= limit.entries;
     Ok(page)
 }
 
-/// Reads the room's updates in the order of their last writing.
-pub(super) const UPDATES: &str =
-    "SELECT body, unix FROM updates WHERE room = (SELECT id FROM rooms WHERE name = ?1) ORDER BY n";
+/// Reads the room's updates in the order of their last writing, unless its log was to be forgotten
+/// by then (?2, milliseconds since 1970).
+pub(super) const UPDATES: &str = "SELECT body, unix, ms FROM updates
+     WHERE room = (SELECT id FROM rooms WHERE name = ?1 AND coalesce(expires > ?2, 1)) ORDER BY n";
 
-pub(super) fn updates(db: &Connection, room: &RoomId, most: usize) -> rusqlite::Result<Updates> {
+pub(super) fn updates(
+    db: &Connection,
+    room: &RoomId,
+    most: usize,
+    now_ms: u64,
+) -> rusqlite::Result<Updates> {
     let (mut entries, mut bytes, mut slab) = (Vec::new(), 0, BytesMut::new());
     let mut select = db.prepare_cached(UPDATES)?;
-    let mut rows = select.query([room.as_str()])?;
+    let mut rows = select.query(params![room.as_str(), column(now_ms)])?;
     while let Some(row) = rows.next()? {
         let mut entry = stored(row)?;
         bytes += entry.body.as_ref().map_or(0, Bytes::len);
@@ -241,8 +358,8 @@ pub(super) fn updates(db: &Connection, room: &RoomId, most: usize) -> rusqlite::
 /// megabytes for the thread that has read them.
 const SLAB: usize = 33 << 20;
 
-/// The entry in a row of body and unix.
+/// The entry in a row of body, unix and ms.
 fn stored(row: &Row) -> rusqlite::Result<Stored> {
-    let at_ms = row.get::<_, i64>(1)?.unsigned_abs() * 1000;
+    let at_ms = chunk::at_ms(row.get(1)?, row.get(2)?);
     Ok(Stored { body: chunk::text(row.get_ref(0)?), at_ms, recalled: false })
 }

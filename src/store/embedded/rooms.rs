@@ -14,12 +14,13 @@ use std::{
     time::Duration,
 };
 
+use rusqlite::Connection;
 use tokio::{
     sync::{Mutex as Line, OwnedMutexGuard},
     time::timeout,
 };
 
-use super::{lock, log, readers::Readers, updates::Held};
+use super::{keys::Keys, lock, log, readers::Readers, updates::Held};
 use crate::domain::{error::StoreError, ids::RoomId};
 
 /// How far a room has come.
@@ -31,8 +32,28 @@ pub(super) struct Counters {
     pub(super) n: u64,
     /// Length of the log.
     pub(super) inserts: u64,
+    /// Index of the log's first insert, or of the next one.
+    pub(super) base: u64,
+    /// When the log is to be forgotten, in milliseconds since 1970.
+    pub(super) expires: Option<u64>,
     /// What its updates take; nothing until one is written.
     pub(super) updates: Option<Held>,
+}
+
+impl Counters {
+    /// Whether the log was to be forgotten by then, in milliseconds since 1970.
+    pub(super) fn has_expired(&self, now_ms: u64) -> bool {
+        self.expires.is_some_and(|expires| expires <= now_ms)
+    }
+}
+
+/// What of a room is in memory.
+#[derive(Default)]
+struct Loaded {
+    /// Nothing until they are needed.
+    counters: Option<Counters>,
+    /// Nothing until an insert with a key comes.
+    keys: Option<Keys>,
 }
 
 /// Rooms whose counters are in memory.
@@ -45,7 +66,7 @@ pub(super) struct Rooms {
 pub(super) struct Live {
     room: RoomId,
     rooms: Arc<Rooms>,
-    counters: Arc<Line<Option<Counters>>>,
+    line: Arc<Line<Loaded>>,
 }
 
 impl Drop for Live {
@@ -68,9 +89,9 @@ impl Rooms {
         deadline: Option<Duration>,
     ) -> Result<Turn, StoreError> {
         let live = self.live(room);
-        let line = live.counters.clone();
-        let mut counters = match (line.clone().try_lock_owned(), deadline) {
-            (Ok(counters), _) => counters,
+        let line = live.line.clone();
+        let mut loaded = match (line.clone().try_lock_owned(), deadline) {
+            (Ok(loaded), _) => loaded,
             (Err(_), None) => line.lock_owned().await,
             (Err(_), Some(deadline)) => {
                 timeout(deadline, line.lock_owned()).await.map_err(|_| {
@@ -78,11 +99,25 @@ impl Rooms {
                 })?
             }
         };
-        if counters.is_none() {
+        if loaded.counters.is_none() {
             let name = room.clone();
-            *counters = Some(readers.quick.read(move |db| log::counters(db, &name)).await?);
+            loaded.counters = Some(readers.quick.read(move |db| log::counters(db, &name)).await?);
         }
-        Ok(Turn { counters, live })
+        Ok(Turn { loaded, live })
+    }
+
+    /// The room's turn, if nobody has it. Its counters are read by whoever writes.
+    pub(super) fn turn_if_free(
+        self: &Arc<Self>,
+        room: &RoomId,
+        db: &Connection,
+    ) -> rusqlite::Result<Option<Turn>> {
+        let live = self.live(room);
+        let Ok(mut loaded) = live.line.clone().try_lock_owned() else { return Ok(None) };
+        if loaded.counters.is_none() {
+            loaded.counters = Some(log::counters(db, room)?);
+        }
+        Ok(Some(Turn { loaded, live }))
     }
 
     /// The turn of a room that nobody uses, its counters not loaded; nothing if somebody does.
@@ -91,11 +126,10 @@ impl Rooms {
         if live.get(room).is_some_and(|l| l.strong_count() > 0) {
             return None;
         }
-        let new =
-            Arc::new(Live { room: room.clone(), rooms: self.clone(), counters: Arc::default() });
+        let new = Arc::new(Live { room: room.clone(), rooms: self.clone(), line: Arc::default() });
         live.insert(room.clone(), Arc::downgrade(&new));
         drop(live);
-        Some(Turn { counters: new.counters.clone().try_lock_owned().ok()?, live: new })
+        Some(Turn { loaded: new.line.clone().try_lock_owned().ok()?, live: new })
     }
 
     fn live(self: &Arc<Self>, room: &RoomId) -> Arc<Live> {
@@ -103,8 +137,7 @@ impl Rooms {
         if let Some(known) = live.get(room).and_then(Weak::upgrade) {
             return known;
         }
-        let new =
-            Arc::new(Live { room: room.clone(), rooms: self.clone(), counters: Arc::default() });
+        let new = Arc::new(Live { room: room.clone(), rooms: self.clone(), line: Arc::default() });
         live.insert(room.clone(), Arc::downgrade(&new));
         new
     }
@@ -118,7 +151,7 @@ impl Rooms {
 
 /// The right to be next in a room's order.
 pub(super) struct Turn {
-    counters: OwnedMutexGuard<Option<Counters>>,
+    loaded: OwnedMutexGuard<Loaded>,
     live: Arc<Live>,
 }
 
@@ -133,10 +166,19 @@ impl Turn {
     }
 
     pub(super) fn counters(&self) -> Counters {
-        self.counters.unwrap_or_default()
+        self.loaded.counters.unwrap_or_default()
     }
 
     pub(super) fn set(&mut self, counters: Counters) {
-        *self.counters = Some(counters);
+        self.loaded.counters = Some(counters);
+    }
+
+    /// The keys that the room knows; nothing until they were needed.
+    pub(super) fn keys(&self) -> Option<&Keys> {
+        self.loaded.keys.as_ref()
+    }
+
+    pub(super) fn keys_mut(&mut self) -> &mut Option<Keys> {
+        &mut self.loaded.keys
     }
 }

@@ -9,7 +9,7 @@ use super::{Durability, folder::OpenError};
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Step i leads from version i to i + 1. A released step is never edited: append.
-const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] = &[first, second, third, fourth];
+const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] = &[first, second, third, fourth, fifth];
 
 /// A room's log and updates lie side by side on disk, so a page is one range. `idx` counts a log's
 /// inserts from 0 without a gap, within an epoch. Times are seconds since 1970.
@@ -54,6 +54,30 @@ fn third(db: &Transaction) -> rusqlite::Result<()> {
 fn fourth(db: &Transaction) -> rusqlite::Result<()> {
     db.execute_batch(
         "CREATE TABLE revocations (serial INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL, unix INTEGER NOT NULL, ended INTEGER)",
+    )
+}
+
+/// What dialects need that name their messages, and nothing that rewrites a row.
+///
+/// `rooms.base` is the index of the log's first insert, as an index is never used again: it grows by
+/// the log's length where the log is forgotten. A room that is deleted leaves its next index in
+/// `floor`, where new rooms begin: one of them may be the same again. `rooms.expires` is when the log
+/// is to be forgotten, in milliseconds since 1970. `ms` are the milliseconds behind `unix`; none in
+/// rows of earlier versions. `log.keys` are the keys of a chunk's inserts, a JSON array with null for
+/// those without, or nothing where none has one; `log.recalled` are the places in the chunk of those
+/// that were recalled, between commas.
+fn fifth(db: &Transaction) -> rusqlite::Result<()> {
+    db.execute_batch(
+        "ALTER TABLE rooms ADD COLUMN base INTEGER NOT NULL DEFAULT 0;
+         ALTER TABLE rooms ADD COLUMN expires INTEGER;
+         ALTER TABLE log ADD COLUMN ms INTEGER;
+         ALTER TABLE log ADD COLUMN keys TEXT;
+         ALTER TABLE log ADD COLUMN recalled TEXT;
+         ALTER TABLE updates ADD COLUMN ms INTEGER;
+         CREATE INDEX rooms_by_expiry ON rooms (expires) WHERE expires IS NOT NULL;
+         CREATE INDEX log_with_keys ON log (pos) WHERE keys IS NOT NULL;
+         CREATE TABLE floor (one INTEGER PRIMARY KEY CHECK (one = 1), base INTEGER NOT NULL);
+         INSERT INTO floor VALUES (1, 0);",
     )
 }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::{Accounts, Durability, Embedded, OpenError, Options, revoke};
 use crate::{
     domain::{
-        broker::Broker,
+        broker::{Broker, Upkeep},
         clock::{Clock, SystemRng},
         ids::Uid,
         limit::Limits,
@@ -21,8 +21,8 @@ use crate::{
         token::{Realm, Tokens},
     },
     store::contract::{
-        BrokerHome, LimitsHome, PresenceHome, TokensHome, UPDATES, broker_contract,
-        limits_contract, presence_contract, tokens_contract,
+        BrokerHome, LimitsHome, PresenceHome, TokensHome, UPDATES, UpkeepHome, broker_contract,
+        limits_contract, presence_contract, tokens_contract, upkeep_contract,
     },
 };
 
@@ -54,13 +54,13 @@ struct Watch(AtomicU64);
 
 impl Watch {
     fn advance(&self, time: Duration) {
-        self.0.fetch_add(time.as_secs(), Ordering::Relaxed);
+        self.0.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
     }
 }
 
 impl Clock for Watch {
     fn unix_ms(&self) -> u64 {
-        self.0.load(Ordering::Relaxed) * 1000
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -74,7 +74,7 @@ impl DataFolder {
     fn new() -> Self {
         DataFolder {
             folder: tempfile::tempdir().unwrap(),
-            watch: Arc::new(Watch(AtomicU64::new(1_700_000_000))),
+            watch: Arc::new(Watch(AtomicU64::new(1_700_000_000_123))),
         }
     }
 
@@ -107,6 +107,17 @@ impl DataFolder {
 impl BrokerHome for DataFolder {
     async fn open(&self) -> Arc<dyn Broker> {
         DataFolder::open(self).broker()
+    }
+}
+
+impl UpkeepHome for DataFolder {
+    async fn open(&self) -> (Arc<dyn Broker>, Arc<dyn Upkeep>) {
+        let store = DataFolder::open(self);
+        (store.broker(), store)
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.watch.advance(time);
     }
 }
 
@@ -146,6 +157,7 @@ impl LimitsHome for DataFolder {
 }
 
 broker_contract!(embedded, DataFolder::new());
+upkeep_contract!(embedded, DataFolder::new());
 presence_contract!(embedded, DataFolder::new());
 tokens_contract!(embedded, DataFolder::new());
 limits_contract!(embedded, DataFolder::new());

@@ -99,13 +99,14 @@ pub(super) fn put(
     row: i64,
     id: &str,
     n: u64,
-    unix: u64,
+    at_ms: u64,
     body: Option<&[u8]>,
 ) -> rusqlite::Result<()> {
     db.prepare_cached(
-        "INSERT INTO updates (room, id, n, unix, body) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (room, id) DO UPDATE SET n = excluded.n, unix = excluded.unix, body = excluded.body",
+        "INSERT INTO updates (room, id, n, unix, ms, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (room, id) DO UPDATE
+             SET n = excluded.n, unix = excluded.unix, ms = excluded.ms, body = excluded.body",
     )?
-    .execute(params![row, id, column(n), column(unix), body])?;
+    .execute(params![row, id, column(n), column(at_ms / 1000), column(at_ms % 1000), body])?;
     Ok(())
 }

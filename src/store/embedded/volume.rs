@@ -125,33 +125,33 @@ fn append(
         return Ok(false);
     }
     let row = log::row(&tx, room, &mut counters, epoch, now)?;
-    let (mut chunk, mut unix) = (Chunk::default(), 0);
+    let (mut chunk, mut at_ms) = (Chunk::default(), 0);
     for entry in entries {
         // A chunk has one time.
-        let full = entry.at_ms / 1000 != unix
+        let full = entry.at_ms != at_ms
             || entry.body.as_ref().is_none_or(|body| chunk.is_full(body.len()));
         if full {
-            chunk.write(&tx, row, &mut counters, unix)?;
+            chunk.write(&tx, row, &mut counters, at_ms)?;
         }
-        unix = entry.at_ms / 1000;
+        at_ms = entry.at_ms;
         counters.n += 1;
         match &entry.body {
-            Some(body) => chunk.add(body, counters.n),
-            None => chunk::write_unreadable(&tx, row, &mut counters, unix)?,
+            Some(body) => chunk.add(body, counters.n, None),
+            None => chunk::write_unreadable(&tx, row, &mut counters, at_ms)?,
         }
     }
-    chunk.write(&tx, row, &mut counters, unix)?;
+    chunk.write(&tx, row, &mut counters, at_ms)?;
     tx.commit()?;
     Ok(true)
 }
 
 fn updates(db: &Connection, room: &RoomId) -> rusqlite::Result<Vec<Update>> {
     let mut select =
-        db.prepare_cached("SELECT id, body, unix FROM updates WHERE room = (SELECT id FROM rooms WHERE name = ?1) ORDER BY n")?;
+        db.prepare_cached("SELECT id, body, unix, ms FROM updates WHERE room = (SELECT id FROM rooms WHERE name = ?1) ORDER BY n")?;
     let update = |row: &rusqlite::Row| {
         let entry = Stored {
             body: chunk::text(row.get_ref(1)?),
-            at_ms: row.get::<_, i64>(2)?.unsigned_abs() * 1000,
+            at_ms: chunk::at_ms(row.get(2)?, row.get(3)?),
             recalled: false,
         };
         Ok(Update { id: row.get::<_, String>(0)?.into(), entry: same_everywhere(entry) })
@@ -171,7 +171,7 @@ fn put_updates(
     let row = log::row(&tx, room, &mut counters, epoch, now)?;
     for Update { id, entry } in updates {
         counters.n += 1;
-        updates::put(&tx, row, id, counters.n, entry.at_ms / 1000, entry.body.as_deref())?;
+        updates::put(&tx, row, id, counters.n, entry.at_ms, entry.body.as_deref())?;
     }
     tx.commit()
 }
@@ -193,8 +193,8 @@ impl Archive for Volume {
         from: u64,
         limit: PageLimit,
     ) -> Result<Vec<Stored>, StoreError> {
-        let room = room.clone();
-        let page = self.run(move |db| log::page(db, &room, from, limit)).await?;
+        let (room, now_ms) = (room.clone(), self.clock.unix_ms());
+        let page = self.run(move |db| log::page(db, &room, from, limit, now_ms)).await?;
         Ok(page.entries.into_iter().map(same_everywhere).collect())
     }
 

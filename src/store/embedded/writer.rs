@@ -18,7 +18,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
-use super::{expiry::Expiry, folder::Folder, lock};
+use super::{expiry::Expiry, folder::Folder, lock, upkeep::Lapses};
 use crate::domain::error::StoreError;
 use crate::throttle::throttled;
 
@@ -119,11 +119,12 @@ impl Writer {
         folder: Folder,
         deadline: Duration,
         expiry: Option<Expiry>,
+        lapses: Lapses,
     ) -> io::Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
         let (end, ended) = watch::channel(());
         let thread = thread::Builder::new().name("store-writer".into()).spawn(move || {
-            serve(&db, &jobs, expiry);
+            serve(&db, &jobs, expiry, lapses);
             drop(db);
             drop(folder);
             drop(end);
@@ -187,11 +188,17 @@ impl Drop for Writer {
 
 /// Until the queue is closed. Nothing that panics ends it: all messages of the server go through
 /// here.
-fn serve(db: &Connection, queue: &Receiver<Box<dyn Job>>, mut expiry: Option<Expiry>) {
+fn serve(
+    db: &Connection,
+    queue: &Receiver<Box<dyn Job>>,
+    mut expiry: Option<Expiry>,
+    lapses: Lapses,
+) {
     loop {
-        let first = match &expiry {
-            None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(expiry) => queue.recv_timeout(expiry.pause()),
+        let pause = expiry.as_ref().map_or(Duration::MAX, Expiry::pause).min(lapses.pause());
+        let first = match pause {
+            Duration::MAX => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            pause => queue.recv_timeout(pause),
         };
         let worked = match first {
             Ok(first) => catch_unwind(AssertUnwindSafe(|| commit(db, group(first, queue)))),
@@ -207,6 +214,10 @@ fn serve(db: &Connection, queue: &Receiver<Box<dyn Job>>, mut expiry: Option<Exp
         {
             roll_back(db);
             expiry.give_up();
+        }
+        if catch_unwind(AssertUnwindSafe(|| lapses.step(db))).is_err() {
+            roll_back(db);
+            lapses.put_off();
         }
     }
 }

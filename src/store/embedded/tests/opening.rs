@@ -11,7 +11,7 @@ use crate::{
         },
     },
     store::{
-        contract::witness::{insert, log, publish, room, token, uid},
+        contract::witness::{EVERYTHING, insert, log, publish, room, token, uid},
         embedded::{Volume, backup, folder::Folder},
     },
 };
@@ -103,7 +103,7 @@ fn a_file_of_a_newer_version_is_left_alone() {
         .pragma_update(None, "user_version", 99)
         .unwrap();
     let error = home.refused();
-    assert!(matches!(error, OpenError::Newer { found: 99, known: 4, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Newer { found: 99, known: 5, .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -117,7 +117,9 @@ async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
     let first = "ALTER TABLE rooms ADD COLUMN inserts INTEGER NOT NULL DEFAULT 0; UPDATE rooms SET inserts = 2, n = 2;
         CREATE TABLE inserts (room INTEGER NOT NULL, idx INTEGER NOT NULL, n INTEGER NOT NULL, unix INTEGER NOT NULL, body BLOB,
             PRIMARY KEY (room, idx)) WITHOUT ROWID;
-        INSERT INTO inserts SELECT pos >> 32, pos & 0xffffffff, n, unix, body FROM log; DROP TABLE log; DROP TABLE revocations; PRAGMA user_version = 1";
+        INSERT INTO inserts SELECT pos >> 32, pos & 0xffffffff, n, unix, body FROM log; DROP TABLE log; DROP TABLE revocations;
+        DROP TABLE floor; DROP INDEX rooms_by_expiry; ALTER TABLE rooms DROP COLUMN base; ALTER TABLE rooms DROP COLUMN expires;
+        ALTER TABLE updates DROP COLUMN ms; PRAGMA user_version = 1";
     rusqlite::Connection::open(home.database()).unwrap().execute_batch(first).unwrap();
     // The command line, while a server of that version has the folder: it leaves the tables alone.
     let lock = Folder::claim(&home.options().path).unwrap();
@@ -139,7 +141,7 @@ async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
         [source.to_string(), beside.to_string(), backup(&folder, &file).unwrap_err().to_string()]
     {
         assert!(
-            error.contains("was written by an earlier always-online (format 1, this one knows 4)"),
+            error.contains("was written by an earlier always-online (format 1, this one knows 5)"),
             "{error}"
         );
         assert!(error.contains("start this one there once"), "{error}");
@@ -153,8 +155,15 @@ async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
     assert_eq!(version.unwrap(), 1);
     let store = home.open();
     assert!(store.tokens().verify(User, &uid("ann"), &token("a")).await.unwrap());
-    publish(&store.broker(), &room, [insert("c")]).await;
+    let placed = publish(&store.broker(), &room, [insert("c")]).await;
+    assert_eq!(placed[0].index, Some(2));
     assert_eq!(log(&store.broker(), &room).await, ["a", "b", "c"]);
+    let page = store.page(&room, 0, EVERYTHING).await.unwrap();
+    assert_eq!(
+        page.entries.iter().map(|entry| entry.at_ms).collect::<Vec<_>>(),
+        [1_700_000_000_000, 1_700_000_000_000, 1_700_000_000_123],
+        "earlier ones have the second"
+    );
     assert_eq!(backup(&folder, &file).unwrap().messages, 3);
 }
 

@@ -3,6 +3,7 @@ use super::*;
 use crate::{
     domain::{
         broker::UpdateLimit,
+        clock::SystemClock,
         ids::ConnectionId,
         presence::Departure::{Gone, Left},
         token::Realm,
@@ -12,7 +13,12 @@ use crate::{
             EVERYTHING, Witness, ignore, insert, log, publish, refused, room, socket, token, uid,
             update, updates, visitor,
         },
-        embedded::{lock, log::COUNTERS, log::PAGE, log::UPDATES},
+        embedded::{
+            keys::KEYS,
+            lock,
+            log::{COUNTERS, PAGE, UPDATES},
+            upkeep::{CHUNKS_WITH_KEYS, DUE, NEXT},
+        },
     },
 };
 
@@ -109,6 +115,84 @@ async fn expiry_walks_on_by_itself() {
 }
 
 #[tokio::test]
+async fn a_room_that_comes_again_begins_behind_what_it_had() {
+    let home = DataFolder::new();
+    let store =
+        Embedded::open(Options { room_expiry: Some(Duration::from_secs(100)), ..home.options() })
+            .unwrap();
+    let (broker, old, other) = (store.broker(), room("old"), room("other"));
+    publish(&broker, &old, [insert("a"), insert("b")]).await;
+    broker.clear(&old).await.unwrap();
+    publish(&broker, &old, [insert("c")]).await;
+    home.watch.advance(Duration::from_secs(200));
+    for _ in 0..3 {
+        broker.check().await.unwrap();
+    }
+    let page = broker.page(&old, 0, EVERYTHING).await.unwrap();
+    assert_eq!((page.base, page.log_length), (3, 0));
+    for room in [&old, &other] {
+        let placed = publish(&broker, room, [insert("d"), insert("e")]).await;
+        assert_eq!((placed[0].index, placed[1].index), (Some(3), Some(4)));
+        assert_eq!(broker.page(room, 1, EVERYTHING).await.unwrap().base, 3);
+    }
+}
+
+/// How many rows the log has.
+async fn rows(store: &Embedded) -> i64 {
+    let count = |db: &rusqlite::Connection| {
+        db.query_row(
+            "SELECT (SELECT count(*) FROM log) + (SELECT count(*) FROM updates)",
+            [],
+            |row| row.get(0),
+        )
+    };
+    store.readers.pages.read(count).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_log_is_forgotten_on_time_though_nobody_comes() {
+    let (home, room) = (DataFolder::new(), room("chat"));
+    let options = || Options { clock: Arc::new(SystemClock), ..home.options() };
+    let store = Embedded::open(options()).unwrap();
+    let witness = Witness::of(&store.broker());
+    store.attach(&room).await.unwrap();
+    publish(&store.broker(), &room, [insert("a"), update("x", "b")]).await;
+    store.expire(&room, Duration::from_millis(50)).await.unwrap();
+    witness.invalidation(&room).await;
+    assert_eq!(rows(&store).await, 0, "its space is free");
+    // Nor after a restart.
+    publish(&store.broker(), &room, [insert("c"), insert("d")]).await;
+    store.expire(&room, Duration::from_millis(50)).await.unwrap();
+    store.broker().close().await;
+    drop(store);
+    let store = Embedded::open(options()).unwrap();
+    let witness = Witness::of(&store.broker());
+    if rows(&store).await > 0 {
+        witness.invalidation(&room).await;
+    }
+    assert_eq!(rows(&store).await, 0);
+    let placed = publish(&store.broker(), &room, [insert("e")]).await;
+    assert_eq!(placed[0].index, Some(3));
+}
+
+#[tokio::test]
+async fn the_writer_waits_for_who_writes_to_a_room_whose_time_is_over() {
+    let (home, room) = (DataFolder::new(), room("chat"));
+    let store = home.open();
+    publish(&store.broker(), &room, [insert("a")]).await;
+    store.expire(&room, Duration::from_secs(10)).await.unwrap();
+    let turn = store.turn(&room).await.unwrap();
+    home.watch.advance(Duration::from_secs(10));
+    store.broker().check().await.unwrap();
+    store.broker().check().await.unwrap(); // behind the step of the first
+    assert_eq!(rows(&store).await, 1);
+    assert_eq!(log(&store.broker(), &room).await, [""; 0], "nobody sees it");
+    drop(turn);
+    publish(&store.broker(), &room, [insert("b")]).await;
+    assert_eq!((rows(&store).await, log(&store.broker(), &room).await), (1, vec!["b".into()]));
+}
+
+#[tokio::test]
 async fn an_entry_that_is_no_text_is_counted_and_not_shown() {
     let (home, room) = (DataFolder::new(), room("lesson"));
     let store = home.open();
@@ -131,7 +215,15 @@ async fn an_entry_that_is_no_text_is_counted_and_not_shown() {
 async fn reading_needs_no_sorting_and_no_scan() {
     let home = DataFolder::new();
     let store = home.open();
-    for (sql, parameters) in [(COUNTERS, 1), (PAGE, 2), (UPDATES, 1)] {
+    for (sql, parameters) in [
+        (COUNTERS, 1),
+        (PAGE, 2),
+        (UPDATES, 2),
+        (KEYS, 1),
+        (CHUNKS_WITH_KEYS, 2),
+        (DUE, 2),
+        (NEXT, 1),
+    ] {
         let explain = move |db: &rusqlite::Connection| {
             let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
             let nothing = rusqlite::params_from_iter(std::iter::repeat_n(0, parameters));

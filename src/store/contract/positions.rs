@@ -1,0 +1,90 @@
+//! Where a publication says that an entry is.
+use super::{BrokerHome, witness::*};
+use crate::domain::broker::{PageLimit, Position};
+
+const NOTHING: PageLimit = PageLimit { entries: 1, bytes: 1 };
+
+fn indexes(positions: &[Position]) -> Vec<Option<u64>> {
+    positions.iter().map(|position| position.index).collect()
+}
+
+pub(crate) async fn an_entry_is_placed_where_it_is_told(home: &impl BrokerHome) {
+    let (broker, room) = (home.open().await, room("lesson"));
+    let witness = Witness::of(&broker);
+    broker.attach(&room).await.unwrap();
+    let batch = [insert("a"), ignore("b"), update("x", "c"), insert("d")];
+    let mut placed = publish(&broker, &room, batch).await;
+    placed.extend(publish(&broker, &room, [ignore("e"), ignore("f")]).await);
+    placed.extend(publish(&broker, &room, [insert("g")]).await);
+    let told: Vec<u64> = witness.take(&room).iter().map(|p| p.n).collect();
+    assert_eq!(placed.iter().map(|p| p.n).collect::<Vec<_>>(), told);
+    assert_eq!(
+        indexes(&placed),
+        [Some(0), None, None, Some(1), None, None, Some(2)],
+        "of inserts alone"
+    );
+}
+
+pub(crate) async fn an_entry_is_placed_when_it_is_stored(home: &impl BrokerHome) {
+    let (broker, room) = (home.open().await, room("lesson"));
+    let batch = [insert("a"), update("x", "b"), ignore("c")];
+    let placed = publish(&broker, &room, batch).await;
+    assert!(placed.iter().all(|p| p.at_ms == placed[0].at_ms), "a batch has one time");
+    assert!(placed[0].at_ms > 1_600_000_000_000, "{placed:?}: milliseconds since 1970");
+    let page = broker.page(&room, 0, EVERYTHING).await.unwrap();
+    let seconds = placed[0].at_ms / 1000;
+    assert_eq!(page.entries.iter().map(|e| e.at_ms / 1000).collect::<Vec<_>>(), [seconds]);
+}
+
+pub(crate) async fn an_index_is_an_offset_from_the_logs_beginning(home: &impl BrokerHome) {
+    let (broker, room) = (home.open().await, room("lesson"));
+    let empty = broker.page(&room, 0, EVERYTHING).await.unwrap();
+    let placed = publish(&broker, &room, (0..250).map(|i| insert(&i.to_string()))).await;
+    for (at, position) in placed.iter().enumerate() {
+        assert_eq!(position.index, Some(empty.base + at as u64));
+    }
+    for from in [0, 1, 99, 100, 101, 249, 250, 1000] {
+        let page = broker.page(&room, from, EVERYTHING).await.unwrap();
+        assert_eq!(page.base, empty.base, "from {from}");
+        let at = usize::try_from(from).unwrap();
+        let rest: Vec<String> = (at..250).map(|i| i.to_string()).collect();
+        assert_eq!(bodies(&page.entries), rest);
+    }
+}
+
+pub(crate) async fn no_index_is_used_again(home: &impl BrokerHome) {
+    let room = room("lesson");
+    let broker = home.open().await;
+    let mut seen = indexes(&publish(&broker, &room, [insert("a"), insert("b")]).await);
+    broker.clear(&room).await.unwrap();
+    let page = broker.page(&room, 0, NOTHING).await.unwrap();
+    assert_eq!((page.base, page.log_length), (2, 0), "where the next one will be");
+    seen.extend(indexes(&publish(&broker, &room, [insert("c")]).await));
+    broker.close().await;
+    drop(broker);
+    let broker = home.open().await;
+    seen.extend(indexes(&publish(&broker, &room, [insert("d")]).await));
+    let page = broker.page(&room, 1, NOTHING).await.unwrap();
+    assert_eq!((page.base, page.log_length, bodies(&page.entries)), (2, 2, vec!["d".into()]));
+    broker.clear(&room).await.unwrap();
+    broker.clear(&room).await.unwrap();
+    broker.close().await;
+    drop(broker);
+    let broker = home.open().await;
+    assert_eq!(broker.page(&room, 0, NOTHING).await.unwrap().base, 4);
+    seen.extend(indexes(&publish(&broker, &room, [insert("e")]).await));
+    assert_eq!(seen, (0..5).map(Some).collect::<Vec<_>>());
+}
+
+pub(crate) async fn n_goes_on_where_the_index_does(home: &impl BrokerHome) {
+    let (broker, room) = (home.open().await, room("lesson"));
+    broker.attach(&room).await.unwrap();
+    let mut last = 0;
+    for i in 0..5 {
+        let placed = publish(&broker, &room, [insert("a"), ignore("b")]).await;
+        assert_eq!((placed[0].n, placed[1].n), (last + 1, last + 2));
+        assert_eq!(placed[0].index, Some(i));
+        broker.clear(&room).await.unwrap();
+        last += 3; // the clearing has a place
+    }
+}

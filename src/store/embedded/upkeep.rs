@@ -1,0 +1,302 @@
+//! Recalling an insert, and logs that are to be forgotten at a time.
+//!
+//! Whoever reads or writes a room looks whether its log's time is over, so it is forgotten on time
+//! for everybody. That its space is free again is the writer's work ([`Lapses`]), between groups, as
+//! soon as the time has come: nobody need use the room for it.
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rusqlite::{Connection, params};
+
+use super::{
+    Embedded, chunk, column,
+    delivery::{Delivery, SinkSlot},
+    keys, log,
+    rooms::{Counters, Rooms, Turn},
+    writer::{Change, roll_back},
+};
+use crate::{
+    domain::{
+        broker::{Event, KNOWN_KEYS, Upkeep},
+        clock::Clock,
+        error::StoreError,
+        ids::RoomId,
+    },
+    throttle::throttled,
+};
+
+/// Rooms whose logs are forgotten in one step.
+const ROOMS: i64 = 20;
+/// Between two looks at a room that is being written to.
+const BUSY: Duration = Duration::from_millis(10);
+/// Most time between two looks at the clock, which may be set.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Hides an insert.
+struct Recall {
+    turn: Turn,
+    key: Arc<str>,
+    /// Among so many of the newest.
+    within: u64,
+    slot: SinkSlot,
+    /// Milliseconds since 1970.
+    now_ms: u64,
+}
+
+/// What was found.
+struct Found {
+    counters: Counters,
+    lapsed: bool,
+    /// The body, and whether it was hidden now, for the first time.
+    insert: Option<(Option<Bytes>, bool)>,
+}
+
+/// Reads the rows with keys of a room's log from offset ?2 on, the newest first.
+pub(super) const CHUNKS_WITH_KEYS: &str =
+    "SELECT pos, count, keys, recalled, lengths, body FROM log INDEXED BY log_with_keys
+     WHERE keys IS NOT NULL AND pos BETWEEN ?1 << 32 | ?2 AND ?1 << 32 | 0xffffffff ORDER BY pos DESC";
+
+impl Recall {
+    fn find(
+        &self,
+        db: &Connection,
+        counters: &Counters,
+    ) -> rusqlite::Result<Option<(Option<Bytes>, bool)>> {
+        let Some(row) = counters.row else { return Ok(None) };
+        let lowest = counters.inserts.saturating_sub(self.within);
+        let mut select = db.prepare_cached(CHUNKS_WITH_KEYS)?;
+        // The insert may be in a row that begins before.
+        let mut rows = select.query(params![row, column(lowest.saturating_sub(chunk::MOST))])?;
+        while let Some(row) = rows.next()? {
+            let (pos, count) = (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?.unsigned_abs());
+            let first = pos.unsigned_abs() & 0xffff_ffff;
+            let keys = keys::of_row(row.get_ref(2)?.as_str()?);
+            let Some(at) = keys.iter().rposition(|key| key.as_deref() == Some(&*self.key)) else {
+                continue;
+            };
+            if first + (at as u64) < lowest {
+                return Ok(None);
+            }
+            let text = row.get_ref(3)?.as_str_or_null()?.map(str::to_owned);
+            let body = chunk::read(count, row.get_ref(4)?, row.get_ref(5)?).nth(at).flatten();
+            let recalled = chunk::recalled(text.as_deref());
+            if recalled.contains(&at) {
+                return Ok(Some((body, false)));
+            }
+            let text = text.map_or_else(|| at.to_string(), |text| format!("{text},{at}"));
+            db.prepare_cached("UPDATE log SET recalled = ?2 WHERE pos = ?1")?
+                .execute(params![pos, text])?;
+            return Ok(Some((body, true)));
+        }
+        Ok(None)
+    }
+}
+
+impl Change for Recall {
+    type Made = Found;
+    type Answer = (Option<Delivery>, Option<Bytes>);
+
+    fn weight(&self) -> usize {
+        100
+    }
+
+    fn apply(&self, db: &Connection) -> rusqlite::Result<Found> {
+        let mut counters = self.turn.counters();
+        let lapsed = log::lapse(db, &mut counters, self.now_ms)?;
+        let insert = self.find(db, &counters)?;
+        if let (Some((_, true)), Some(row)) = (&insert, counters.row) {
+            counters.n += 1;
+            db.prepare_cached("UPDATE rooms SET n = max(n, ?2) WHERE id = ?1")?
+                .execute(params![row, column(counters.n)])?;
+        }
+        Ok(Found { counters, lapsed, insert })
+    }
+
+    fn committed(mut self, made: Found) -> (Option<Delivery>, Option<Bytes>) {
+        self.turn.set(made.counters);
+        if made.lapsed {
+            log::forgotten(&mut self.turn, &self.slot);
+        }
+        let Some((body, now)) = made.insert else { return (None, None) };
+        let event = Event::Recalled { key: self.key };
+        let delivery = now.then(|| Delivery::one(&self.slot, self.turn, event));
+        // What is damaged was there, and is hidden.
+        (delivery, Some(body.unwrap_or_default()))
+    }
+}
+
+/// Says when a room's log is to be forgotten.
+struct Expire {
+    turn: Turn,
+    slot: SinkSlot,
+    /// The room's first epoch, should it have no row yet.
+    epoch: i64,
+    /// Milliseconds since 1970.
+    now_ms: u64,
+    at_ms: u64,
+    due: Arc<AtomicU64>,
+}
+
+impl Change for Expire {
+    type Made = (Counters, bool);
+    type Answer = ();
+
+    fn weight(&self) -> usize {
+        100
+    }
+
+    fn apply(&self, db: &Connection) -> rusqlite::Result<(Counters, bool)> {
+        let mut counters = self.turn.counters();
+        let row = log::row(db, self.turn.room(), &mut counters, self.epoch, self.now_ms / 1000)?;
+        let lapsed = log::lapse(db, &mut counters, self.now_ms)?;
+        counters.expires = Some(self.at_ms);
+        db.prepare_cached("UPDATE rooms SET expires = ?2 WHERE id = ?1")?
+            .execute(params![row, column(self.at_ms)])?;
+        Ok((counters, lapsed))
+    }
+
+    fn committed(mut self, (counters, lapsed): (Counters, bool)) {
+        self.turn.set(counters);
+        if lapsed {
+            log::forgotten(&mut self.turn, &self.slot);
+        }
+        self.due.fetch_min(self.at_ms, Relaxed);
+    }
+}
+
+#[async_trait]
+impl Upkeep for Embedded {
+    async fn recall(
+        &self,
+        room: &RoomId,
+        key: &str,
+        within: usize,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let (turn, now_ms) = (self.turn(room).await?, self.clock.unix_ms());
+        let (within, slot) = (within.min(KNOWN_KEYS) as u64, self.slot.clone());
+        let recall = Recall { turn, key: key.into(), within, slot, now_ms };
+        let (delivery, body) = self.writer.write(recall).await?;
+        drop(delivery);
+        Ok(body)
+    }
+
+    async fn expire(&self, room: &RoomId, after: Duration) -> Result<(), StoreError> {
+        let (turn, now_ms) = (self.turn(room).await?, self.clock.unix_ms());
+        let at_ms = now_ms.saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+        let (epoch, slot) = (super::new_epoch(&*self.rng)?, self.slot.clone());
+        let due = self.due.clone();
+        self.writer.write(Expire { turn, slot, epoch, now_ms, at_ms, due }).await
+    }
+}
+
+/// The rooms whose logs are to be forgotten, as the writer's thread sees them.
+pub(super) struct Lapses {
+    /// When the first of them is due, in milliseconds since 1970, or earlier; `u64::MAX`: none is.
+    next: Arc<AtomicU64>,
+    rooms: Arc<Rooms>,
+    slot: SinkSlot,
+    clock: Arc<dyn Clock>,
+}
+
+/// Rooms whose logs' time is over by ?1.
+pub(super) const DUE: &str =
+    "SELECT id, name FROM rooms WHERE expires <= ?1 ORDER BY expires LIMIT ?2";
+
+/// When the first is due of those that are not by ?1.
+pub(super) const NEXT: &str =
+    "SELECT expires FROM rooms WHERE expires > ?1 ORDER BY expires LIMIT 1";
+
+impl Lapses {
+    /// Looked for at the first step.
+    pub(super) fn new(
+        next: Arc<AtomicU64>,
+        rooms: Arc<Rooms>,
+        slot: SinkSlot,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Lapses { next, rooms, slot, clock }
+    }
+
+    /// How long the writer may wait for work before the next step.
+    pub(super) fn pause(&self) -> Duration {
+        match self.next.load(Relaxed) {
+            u64::MAX => Duration::MAX,
+            next => {
+                Duration::from_millis(next.saturating_sub(self.clock.unix_ms())).clamp(BUSY, LOOK)
+            }
+        }
+    }
+
+    /// Forgets some logs, if it is time. A failure is logged; the next step tries again.
+    pub(super) fn step(&self, db: &Connection) {
+        let next = self.next.load(Relaxed);
+        if next == u64::MAX {
+            return;
+        }
+        let now_ms = self.clock.unix_ms();
+        if next > now_ms {
+            return;
+        }
+        match self.advance(db, now_ms) {
+            // One that was set meanwhile was set by this thread.
+            Ok(next) => self.next.store(next, Relaxed),
+            Err(error) => {
+                throttled!(warn, %error, "can't forget the logs of rooms whose time is over");
+                roll_back(db);
+                self.put_off();
+            }
+        }
+    }
+
+    /// A step has failed: the next one tries again, in a second.
+    pub(super) fn put_off(&self) {
+        self.next.store(self.clock.unix_ms().saturating_add(1000), Relaxed);
+    }
+
+    /// Returns when the next step is to be.
+    fn advance(&self, db: &Connection, now_ms: u64) -> rusqlite::Result<u64> {
+        let due: Vec<(i64, String)> = db
+            .prepare_cached(DUE)?
+            .query_map(params![column(now_ms), ROOMS], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (row, name) in &due {
+            match RoomId::stored(name) {
+                Ok(room) => self.forget(db, &room, now_ms)?,
+                // Somebody else wrote it.
+                Err(_) => {
+                    db.execute("UPDATE rooms SET expires = NULL WHERE id = ?1", [row])?;
+                }
+            }
+        }
+        if !due.is_empty() {
+            return Ok(now_ms); // there may be more, and some were busy
+        }
+        let next = db.prepare_cached(NEXT)?.query_row([column(now_ms)], |row| row.get::<_, i64>(0));
+        match next {
+            Ok(next) => Ok(next.unsigned_abs()),
+            Err(rusqlite::Error::QueryReturnedNoRows) => Ok(u64::MAX),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Forgets a room's log, unless it is being written to: whoever does that has seen the time.
+    fn forget(&self, db: &Connection, room: &RoomId, now_ms: u64) -> rusqlite::Result<()> {
+        let Some(mut turn) = self.rooms.turn_if_free(room, db)? else { return Ok(()) };
+        let mut counters = turn.counters();
+        db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let lapsed = log::lapse(db, &mut counters, now_ms)?;
+        db.prepare_cached("COMMIT")?.execute([])?;
+        turn.set(counters);
+        if lapsed {
+            log::forgotten(&mut turn, &self.slot);
+        }
+        Ok(())
+    }
+}
