@@ -9,8 +9,11 @@
 //!
 //! | key | what |
 //! |---|---|
-//! | `msg_{room}_insert` list, `_update` hash by id, `_update_backup`, `_ignore` lists | the original's; entries are `{"data":…,"ts":…}`, in updates also `n` |
-//! | `ao:seq:{room}` hash | n, epoch, base, from, the next place, where it was cleared, the last batch of each node that is there, number and bytes of the updates |
+//! | `msg_{room}_insert` list, `_update` hash by id, `_update_backup`, `_ignore` lists | the original's; entries are `{"data":…,"ts":…}`, in updates also `n`, in inserts of rooms that the original can't name also `ms`; of a recalled insert `data` is named `recalled` |
+//! | `ao:seq:{room}` hash | n, epoch, base, from, the next place, where it was cleared and something recalled, the last batch of each node that is there, number and bytes of the updates; of the log `begins`, `next` (indexes) and `due` |
+//! | `ao:log:{room}` hash | `next` and `due` where the counters may go before they are needed; it stays |
+//! | `ao:keys:{room}` zset | the keys of the newest inserts that have one, by their index; it goes with the log |
+//! | `ao:expiring` zset | rooms by the time when their log is forgotten |
 //! | `ao:replay:{room}` list | the latest publications, at most 1 MiB or one, for a minute |
 //! | `ao:members:{room}` hash, `ao:rooms` set | who is there: `c{node}:{connection}` or `h{uid}` (held) → place, flag, uid |
 //! | `ao:sessions` hash, `ao:at:{node}:{connection}` set, `ao:holds:{uid}` set | session of a uid; rooms of a connection; rooms held for a uid |
@@ -43,6 +46,7 @@ mod subscriber;
 mod switch;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod wire;
 
 use std::{
@@ -122,7 +126,7 @@ pub enum OpenError {
     Random(String),
 }
 
-/// The store on Redis: [`Broker`], [`Presence`], [`Cluster`] and [`Limits`] in one.
+/// The store on Redis: [`Broker`], [`Upkeep`], [`Presence`], [`Cluster`] and [`Limits`] in one.
 pub struct Redis {
     me: Weak<Redis>,
     client: Client,

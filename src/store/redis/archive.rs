@@ -190,7 +190,7 @@ impl Archive for RedisArchive {
         let mut append = cmd("EVAL");
         append.arg(APPEND).arg(1).arg(self.keys.inserts(room)).arg(at);
         for entry in entries {
-            append.arg(entry::write(entry, None));
+            append.arg(entry::insert(room, entry));
         }
         self.call::<u64>(&append).await.map(|appended| appended == 1)
     }
@@ -221,7 +221,7 @@ impl Archive for RedisArchive {
         .await?;
         let (mut writes, mut bytes) = (pipe(), 0);
         for (n, update) in (held + 1..).zip(updates) {
-            let text = entry::write(&update.entry, Some(n));
+            let text = entry::update(&update.entry, n);
             bytes += text.len();
             writes.cmd("HSET").arg(self.keys.updates(room)).arg(&*update.id).arg(text).ignore();
             if bytes >= UPDATE_BYTES || writes.len() >= UPDATES {

@@ -20,9 +20,10 @@ use super::{
     wire::{Batch, Told},
 };
 use crate::domain::{
-    broker::{Broker, Entry, Event, Page, PageLimit, Placed, Position, Sink, Updates, Upkeep},
+    broker::{Broker, Entry, Event, Page, PageLimit, Placed, Position, Sink, Updates},
     error::StoreError,
     ids::RoomId,
+    message::Kind,
 };
 
 /// How long what other nodes published before is waited for before it is asked for.
@@ -39,8 +40,8 @@ struct Rest {
     entries: Arc<[Entry]>,
     /// Where each of them was in the batch; nothing: all are there.
     places: Option<Vec<usize>>,
-    /// Places of those that the room has no room for.
-    refused: Vec<usize>,
+    /// Places of those that are neither stored nor told, and why.
+    refused: Vec<(usize, Placed)>,
 }
 
 impl Rest {
@@ -60,13 +61,31 @@ impl Rest {
         self.entries = kept.iter().map(|at| self.entries[*at].clone()).collect();
     }
 
-    /// The room has no place for these.
-    fn refuse(&mut self, full: &[usize]) {
-        let places: Vec<usize> =
-            full.iter().filter(|at| **at < self.entries.len()).map(|at| self.place(*at)).collect();
-        self.refused.extend(places);
-        self.refused.sort_unstable();
-        self.leave_out(|at, _| full.contains(&at));
+    /// The script has refused these.
+    fn refuse(&mut self, refused: &[(usize, Placed)]) {
+        let there = refused.iter().filter(|(at, _)| *at < self.entries.len());
+        let there: Vec<_> = there.map(|(at, why)| (self.place(*at), *why)).collect();
+        self.refused.extend(there);
+        self.leave_out(|at, _| refused.binary_search_by_key(&at, |(out, _)| *out).is_ok());
+    }
+
+    /// What became of each of the batch's `all` entries, if those that are left were placed from
+    /// `first` on. What was left out because its sender's session is over is no longer waited for.
+    fn placed(&self, all: usize, first: Position) -> Vec<Placed> {
+        let nowhere = Position { n: 0, index: None, at_ms: first.at_ms };
+        let mut placed = vec![Placed::At(nowhere); all];
+        for (at, why) in &self.refused {
+            placed[*at] = *why;
+        }
+        let (mut n, mut index) = (first.n, first.index.unwrap_or_default());
+        for (at, entry) in self.entries.iter().enumerate() {
+            let is_insert =
+                matches!(entry, Entry::Message { message, .. } if message.kind == Kind::Insert);
+            let position = Position { n, index: is_insert.then_some(index), at_ms: first.at_ms };
+            placed[self.place(at)] = Placed::At(position);
+            (n, index) = (n + 1, index + u64::from(is_insert));
+        }
+        placed
     }
 }
 
@@ -129,7 +148,7 @@ impl Redis {
     /// Tries until there is an answer or the time is over; returns what was stored and told, and
     /// the answer, none if that is nothing. What is sent again carries the same number, and is
     /// not applied twice. What connections sent whose session was taken over meanwhile is left out,
-    /// and so are updates that the room has no room for.
+    /// and so are updates that the room has no room for, and inserts whose key it knows.
     async fn store(
         &self,
         room: &RoomId,
@@ -185,8 +204,8 @@ impl Redis {
                 }
                 // Nothing of it was applied. The others are one batch again, which may meet the
                 // same again: other nodes write as well.
-                Err(Failure::Full(full)) if !full.is_empty() => {
-                    rest.refuse(&full);
+                Err(Failure::LeaveOut(places)) if !places.is_empty() => {
+                    rest.refuse(&places);
                     batch = Batch::encode(&rest.entries);
                 }
                 // Refused before it was seen whether the first attempt was applied.
@@ -201,12 +220,17 @@ impl Redis {
     }
 }
 
-/// The name of a room's log, from that of the server's start, the room's epoch, and the place of
-/// its last clearing.
-fn edition(run: &str, fields: Vec<Value>) -> u64 {
+/// What a room's log is named by, and by when it is forgotten: fields of the room's counters.
+const NAMED_BY: [&str; 4] = ["epoch", "cleared", "recalled", "due"];
+
+/// The name of a room's log, from that of the server's start, the room's epoch, the places of its
+/// last clearing and its last recall, and whether its time is over: then it is another one, even if
+/// nobody has taken note yet.
+fn edition(run: &str, fields: Vec<Value>, now_ms: u64) -> u64 {
+    let fields: Vec<_> = fields.into_iter().map(answer::bytes).collect();
+    let due = fields.get(3).and_then(|due| std::str::from_utf8(due.as_ref()?).ok()?.parse().ok());
     let mut hasher = DefaultHasher::new();
-    run.hash(&mut hasher);
-    fields.into_iter().map(answer::bytes).collect::<Vec<_>>().hash(&mut hasher);
+    (run, fields, due.is_some_and(|due: u64| due <= now_ms)).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -228,24 +252,15 @@ impl Broker for Redis {
         let this = self.this()?;
         let deadline = self.deadline();
         let all = entries.len();
-        let (Rest { entries, refused, .. }, answer) = self.store(room, entries, deadline).await?;
-        let placed = |first: u64| {
-            // Those that were left out as their connections' sessions are over count as placed.
-            let (mut n, mut full) = (first, refused.iter().peekable());
-            let at = |at| match full.next_if_eq(&&at) {
-                Some(_) => Placed::Full,
-                None => {
-                    n += 1;
-                    Placed::At(Position { n: n - 1, index: None, at_ms: 0 })
-                }
-            };
-            (0..all).map(at).collect()
+        let (rest, answer) = self.store(room, entries, deadline).await?;
+        let Some(answer) = answer else {
+            return Ok(rest.placed(all, Position { n: 0, index: None, at_ms: 0 }));
         };
-        let Some(answer) = answer else { return Ok(placed(0)) };
         let mut answer = answer::list(answer)?.into_iter();
-        let (epoch, first) = (answer::epoch(answer.next())?, answer::number(answer.next())?);
-        let told = Batch::told(&entries, epoch, first);
-        this.settle(room, told, deadline).await;
+        let epoch = answer::epoch(answer.next())?;
+        let mut number = || answer::number(answer.next());
+        let first = Position { n: number()?, index: Some(number()?), at_ms: number()? };
+        this.settle(room, Batch::told(&rest.entries, epoch, first.n), deadline).await;
         if self.rooms.get(room.as_str()).is_none() {
             // The server's own word into a room that nobody here is in: there is nobody whose going
             // would make this node forget it.
@@ -253,7 +268,7 @@ impl Broker for Redis {
             let forgetting = this.clone();
             this.spawn(async move { forgetting.forget(vec![room], upto).await });
         }
-        Ok(placed(first))
+        Ok(rest.placed(all, first))
     }
 
     async fn page(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Page, StoreError> {
@@ -265,9 +280,10 @@ impl Broker for Redis {
             a.text(room.as_str()).number(from.min(FARTHEST)).number(most).number(bytes)
         });
         let mut answer = answer::list(answer.await?)?.into_iter();
-        let log_length = answer::number(answer.next())?;
-        let edition = edition(&run, answer::list(answer.next().unwrap_or_default())?);
-        let mut page = Page { log_length, edition, ..Page::default() };
+        let (log_length, base) = (answer::number(answer.next())?, answer::number(answer.next())?);
+        let now = self.client.redis_ms(Instant::now());
+        let edition = edition(&run, answer::list(answer.next().unwrap_or_default())?, now);
+        let mut page = Page { log_length, base, edition, ..Page::default() };
         let mut total = 0;
         for entry in answer.filter_map(answer::bytes) {
             let stored = StoredEntry::read(&entry).stored;
@@ -285,9 +301,9 @@ impl Broker for Redis {
     async fn edition(&self, room: &RoomId) -> Result<u64, StoreError> {
         let live = self.client.live()?;
         let mut command = redis::cmd("HMGET");
-        command.arg(format!("{}ao:seq:{room}", self.options.prefix)).arg(&["epoch", "cleared"]);
+        command.arg(format!("{}ao:seq:{room}", self.options.prefix)).arg(&NAMED_BY);
         let fields = self.client.send(&live, &command, self.deadline()).await?;
-        Ok(edition(&live.run, answer::list(fields)?))
+        Ok(edition(&live.run, answer::list(fields)?, self.client.redis_ms(Instant::now())))
     }
 
     async fn updates(&self, room: &RoomId, most: usize) -> Result<Updates, StoreError> {
@@ -373,16 +389,5 @@ impl Broker for Redis {
         self.forget(rooms, self.batches.load(Relaxed)).await;
         self.ended.cancel();
         *lock(&self.sink) = Arc::new(super::Nobody);
-    }
-}
-
-#[async_trait]
-impl Upkeep for Redis {
-    async fn recall(&self, _: &RoomId, _: &str, _: usize) -> Result<Option<Bytes>, StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
-    }
-
-    async fn expire(&self, _: &RoomId, _: Duration) -> Result<(), StoreError> {
-        Err(StoreError::Unavailable("not yet".into()))
     }
 }

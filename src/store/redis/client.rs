@@ -25,7 +25,7 @@ use super::{
     OpenError,
     script::{SOURCES, Script},
 };
-use crate::domain::{error::StoreError, ids::ConnectionId};
+use crate::domain::{broker::Placed, error::StoreError, ids::ConnectionId};
 use crate::throttle::throttled;
 
 /// How long connecting may take.
@@ -57,9 +57,9 @@ pub(super) enum Failure {
     /// Redis did not do it: these connections were kicked out, and had a part in it.
     #[error("a session was taken over meanwhile")]
     Evicted(Vec<ConnectionId>),
-    /// Redis did not do it: the room has no place for the updates at these places of the batch.
-    #[error("the room has no place for some of the updates")]
-    Full(Vec<usize>),
+    /// Redis did not do it: what is at these places of the batch is to be left out, for this reason.
+    #[error("the room has no place for some of the updates, or knows the keys of some inserts")]
+    LeaveOut(Vec<(usize, Placed)>),
     /// Redis did not answer.
     #[error("{0}")]
     Unanswered(String),
@@ -73,7 +73,7 @@ impl From<Failure> for StoreError {
             | Failure::Expired
             | Failure::Lost
             | Failure::Evicted(_)
-            | Failure::Full(_) => StoreError::Unavailable(failure.to_string()),
+            | Failure::LeaveOut(_) => StoreError::Unavailable(failure.to_string()),
             Failure::Unanswered(why) => StoreError::OutcomeUnknown(why),
         }
     }
@@ -309,10 +309,9 @@ fn failure(error: &RedisError) -> Failure {
         _ if code == "AOEVICTED" => Failure::Evicted(
             detail.split(' ').filter_map(|c| c.parse().ok().map(ConnectionId)).collect(),
         ),
-        // Counted from one in Lua.
-        _ if code == "AOFULL" => Failure::Full(
-            detail.split(' ').filter_map(|p| p.parse::<usize>().ok()?.checked_sub(1)).collect(),
-        ),
+        _ if code == "AOREFUSED" => {
+            Failure::LeaveOut(detail.split(' ').filter_map(left_out).collect())
+        }
         _ if RIGHTS.iter().any(|words| detail.contains(words)) => Failure::Refused(format!(
             "its user lacks a right that is needed, see the README ({})",
             text()
@@ -320,6 +319,18 @@ fn failure(error: &RedisError) -> Failure {
         ErrorKind::Server(_) | ErrorKind::Extension => Failure::Refused(text()),
         _ => Failure::Unanswered(error.to_string()),
     }
+}
+
+/// A place in a batch, and why nothing is to be there: a letter, and the place as Lua counts, from
+/// one.
+fn left_out(word: &str) -> Option<(usize, Placed)> {
+    let (why, place) = word.split_at_checked(1)?;
+    let why = match why {
+        "f" => Placed::Full,
+        "d" => Placed::Duplicate,
+        _ => return None,
+    };
+    Some((place.parse::<usize>().ok()?.checked_sub(1)?, why))
 }
 
 /// Whether what Redis refuses now may be done later.

@@ -1,10 +1,12 @@
 //! Entries: `{"data":<message>,"ts":<unix seconds>}`; updates that we wrote have `n` as well, which
-//! grows with each writing.
+//! grows with each writing. Inserts that we wrote into rooms that the original can't name have `ms`,
+//! the time in milliseconds. A recalled insert has its message in `recalled`, not in `data`: whoever
+//! does not know of that can't read it.
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::domain::broker::Stored;
+use crate::domain::{broker::Stored, ids::RoomId};
 
 #[derive(Deserialize)]
 struct Wire<'a> {
@@ -15,6 +17,10 @@ struct Wire<'a> {
     ts: Option<&'a RawValue>,
     #[serde(borrow)]
     n: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ms: Option<&'a RawValue>,
+    #[serde(borrow)]
+    recalled: Option<&'a RawValue>,
 }
 
 pub(super) struct Entry {
@@ -29,9 +35,20 @@ impl Entry {
         let Ok(wire) = serde_json::from_slice::<Wire>(text) else {
             return Entry { stored: Stored { body: None, at_ms: 0, recalled: false }, n: 0 };
         };
-        let body = wire.data.map(|data| text.slice_ref(data.get().as_bytes()));
-        let at_ms = number(wire.ts).saturating_mul(1000);
-        Entry { stored: Stored { body, at_ms, recalled: false }, n: number(wire.n) }
+        let recalled = wire.recalled.is_some();
+        let body = wire.data.filter(|_| !recalled);
+        let body = body.map(|data| text.slice_ref(data.get().as_bytes()));
+        let at_ms = match number(wire.ms) {
+            0 => number(wire.ts).saturating_mul(1000),
+            ms => ms,
+        };
+        Entry { stored: Stored { body, at_ms, recalled }, n: number(wire.n) }
+    }
+
+    /// The message, also where it was recalled.
+    pub(super) fn message(text: &Bytes) -> Option<Bytes> {
+        let wire = serde_json::from_slice::<Wire>(text).ok()?;
+        wire.data.or(wire.recalled).map(|message| text.slice_ref(message.get().as_bytes()))
     }
 }
 
@@ -64,17 +81,34 @@ fn number(value: Option<&RawValue>) -> u64 {
     value.get().parse().unwrap_or_else(|_| rounded(value.get()))
 }
 
-/// The text of an entry. One that could not be read keeps its place and time, with null for a
+/// The text of an update. One that could not be read keeps its place and time, with null for a
 /// message.
-pub(super) fn write(entry: &Stored, n: Option<u64>) -> Vec<u8> {
-    let body = entry.body.as_deref().unwrap_or(b"null");
-    let n = n.map_or_else(String::new, |n| format!(",\"n\":{n}"));
-    [b"{\"data\":", body, format!(",\"ts\":{}{n}}}", entry.at_ms / 1000).as_bytes()].concat()
+pub(super) fn update(entry: &Stored, n: u64) -> Vec<u8> {
+    write(entry, &format!(",\"n\":{n}"))
+}
+
+/// The text of an insert. What could not be read, or was recalled, keeps its place and time.
+pub(super) fn insert(room: &RoomId, entry: &Stored) -> Vec<u8> {
+    if room.is_shared() {
+        write(entry, "")
+    } else {
+        write(entry, &format!(",\"ms\":{}", entry.at_ms))
+    }
+}
+
+fn write(entry: &Stored, more: &str) -> Vec<u8> {
+    let (name, body): (&[u8], _) = if entry.recalled {
+        (b"{\"recalled\":", &b"true"[..])
+    } else {
+        (b"{\"data\":", entry.body.as_deref().unwrap_or(b"null"))
+    };
+    [name, body, format!(",\"ts\":{}{more}}}", entry.at_ms / 1000).as_bytes()].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::Space;
 
     fn read(text: &'static str) -> (Option<String>, u64, u64) {
         let entry = Entry::read(&Bytes::from(text));
@@ -132,11 +166,26 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
+        let (shared, ours) =
+            (RoomId::new("r").unwrap(), RoomId::within(Space::User, "ann").unwrap());
         for body in [None, Some(Bytes::from_static(b"{\"a\":\"\\u0000\"}"))] {
-            let entry = Stored { body, at_ms: 1_700_000_001_000, recalled: false };
-            let back = Entry::read(&write(&entry, Some(3)).into());
-            assert_eq!((back.stored, back.n), (entry.clone(), 3));
-            assert_eq!(Entry::read(&write(&entry, None).into()).stored, entry);
+            let entry = Stored { body, at_ms: 1_700_000_001_234, recalled: false };
+            let seconds = Stored { at_ms: 1_700_000_001_000, ..entry.clone() };
+            let back = Entry::read(&update(&entry, 3).into());
+            assert_eq!((back.stored, back.n), (seconds.clone(), 3));
+            assert_eq!(Entry::read(&insert(&shared, &entry).into()).stored, seconds);
+            assert_eq!(Entry::read(&insert(&ours, &entry).into()).stored, entry);
         }
+        let recalled = Stored { body: None, at_ms: 5000, recalled: true };
+        assert_eq!(Entry::read(&insert(&shared, &recalled).into()).stored, recalled);
+    }
+
+    #[test]
+    fn a_recalled_insert_has_a_message_only_for_who_recalls_it() {
+        let text = Bytes::from_static(br#"{"recalled":{"a":1},"ts":5}"#);
+        let stored = Entry::read(&text).stored;
+        assert_eq!(stored, Stored { body: None, at_ms: 5000, recalled: true });
+        assert_eq!(Entry::message(&text).unwrap(), r#"{"a":1}"#);
+        assert_eq!(Entry::message(&Bytes::from_static(br#"{"data":2,"ts":5}"#)).unwrap(), "2");
     }
 }

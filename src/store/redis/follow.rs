@@ -206,7 +206,13 @@ impl Followed {
         // In an epoch that is new here nothing was told, or it would be among those kept.
         let whole = if same { at.n >= n } else { n == epoch.base && at.leads_to(&epoch) };
         if !whole {
-            throttled!(warn, %room, here = at.n, there = n, "publications were missed for good; the room's clients come back and read the log");
+            throttled!(
+                warn,
+                ?room,
+                here = at.n,
+                there = n,
+                "publications were missed for good; the room's clients come back and read the log"
+            );
             sink.missed(room, n);
         }
         if !same {
@@ -270,7 +276,13 @@ impl Tail {
             }
             if !at.leads_to(&told.epoch) {
                 let there = told.epoch.base;
-                throttled!(error, %room, here = at.n, there, "Redis has lost publications that were delivered here; the room's clients come back");
+                throttled!(
+                    error,
+                    ?room,
+                    here = at.n,
+                    there,
+                    "Redis has lost publications that were delivered here; the room's clients come back"
+                );
                 sink.missed(room, there);
             }
             self.before = Some(at.epoch);
@@ -289,6 +301,9 @@ impl Tail {
         (at.n, at.taken) = (told.last(), told.epoch.name);
         if !told.publications.is_empty() {
             sink.deliver(room, told.publications);
+        }
+        if told.invalidates {
+            sink.invalidate(room);
         }
         Step::Done
     }

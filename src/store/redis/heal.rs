@@ -64,11 +64,16 @@ impl Redis {
                     }
                 }
                 Err(Failure::Refused(why)) if !passes(&why) => {
-                    throttled!(error, %room, why, "a room can't be made up for; its clients come back");
+                    throttled!(
+                        error,
+                        ?room,
+                        why,
+                        "a room can't be made up for; its clients come back"
+                    );
                     return followed.give_up(room, &*self.sink());
                 }
                 Err(error) => {
-                    tracing::debug!(%room, %error, "a room can't be made up for yet");
+                    tracing::debug!(?room, %error, "a room can't be made up for yet");
                     tokio::time::sleep(HEAL).await;
                 }
             }
@@ -96,13 +101,21 @@ impl Redis {
                     }
                 }
                 None => {
-                    throttled!(warn, %room, "something that is no publication was published in a room's channel");
+                    throttled!(
+                        warn,
+                        ?room,
+                        "something that is no publication was published in a room's channel"
+                    );
                 }
             }
             tokio::task::consume_budget().await;
         }
         if followed.overflowed() {
-            throttled!(warn, %room, "a room has more publications than this node can hand out; asking for those that were thrown away");
+            throttled!(
+                warn,
+                ?room,
+                "a room has more publications than this node can hand out; asking for those that were thrown away"
+            );
             followed.miss();
             self.heal_later(room, followed);
         }

@@ -198,7 +198,7 @@ impl Redis {
     }
 }
 
-fn room_id(name: &[u8]) -> Result<RoomId, StoreError> {
+pub(super) fn room_id(name: &[u8]) -> Result<RoomId, StoreError> {
     let room = std::str::from_utf8(name).ok().and_then(|name| RoomId::stored(name).ok());
     room.ok_or_else(|| StoreError::OutcomeUnknown("Redis names a room that can't be one".into()))
 }

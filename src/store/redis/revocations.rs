@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     OpenError, Options, Redis, address, answer,
     client::{Arguments, Client, Live},
+    presence::room_id,
     script::Script,
     switch::Switch,
 };
@@ -60,6 +61,11 @@ impl Redis {
         *told = evicted;
         for connection in connections(seen.next())? {
             self.revoke(connection).await;
+        }
+        let due = answer::list(seen.next().unwrap_or_default())?.into_iter();
+        let due: Vec<_> = due.filter_map(|room| room_id(&answer::bytes(room)?).ok()).collect();
+        if !due.is_empty() {
+            self.spawn(self.this()?.lapse(due));
         }
         Ok(())
     }

@@ -12,6 +12,9 @@ pub(super) enum Script {
     Page,
     Updates,
     Clear,
+    Recall,
+    Expire,
+    Lapse,
     Forget,
     Expel,
     Beat,
@@ -56,7 +59,7 @@ macro_rules! sources {
 }
 
 sources! {
-    order: "publish.lua" "tail.lua" "page.lua" "updates.lua" "clear.lua" "forget.lua" "revoke.lua" "beat.lua" "resign.lua" "admit.lua" "nodes.lua" "switch.lua"
+    order: "publish.lua" "tail.lua" "page.lua" "updates.lua" "clear.lua" "recall.lua" "expire.lua" "lapse.lua" "forget.lua" "revoke.lua" "beat.lua" "resign.lua" "admit.lua" "nodes.lua" "switch.lua"
         "look.lua" "probe.lua" "notes.lua"
     presence: "enter.lua" "depart.lua" "release.lua" "claim.lua" "end.lua" "reap.lua"
 }

@@ -8,7 +8,7 @@ use redis::Commands;
 use super::{OpenError, Options, Redis, revoke};
 use crate::{
     domain::{
-        broker::Broker,
+        broker::{Broker, Upkeep},
         clock::{SystemRng, alphanumeric},
         cluster::Cluster,
         ids::Uid,
@@ -17,14 +17,15 @@ use crate::{
         supervise::Supervisor,
     },
     store::contract::{
-        BrokerHome, LimitsHome, PresenceHome, UPDATES, broker_contract, limits_contract,
-        presence_contract,
+        BrokerHome, LimitsHome, PresenceHome, UPDATES, UpkeepHome, broker_contract,
+        limits_contract, presence_contract, upkeep_contract,
     },
 };
 
 mod cluster;
 mod defects;
 mod lost;
+mod positions;
 mod revocations;
 mod stored;
 
@@ -95,6 +96,10 @@ impl Redis {
         self.clone()
     }
 
+    fn upkeep(self: &Arc<Self>) -> Arc<dyn Upkeep> {
+        self.clone()
+    }
+
     fn presence(self: &Arc<Self>) -> Arc<dyn Presence> {
         self.clone()
     }
@@ -111,6 +116,35 @@ impl Redis {
 impl BrokerHome for Keys {
     async fn open(&self) -> Arc<dyn Broker> {
         self.node().await.broker()
+    }
+}
+
+/// Brings forward when logs are forgotten.
+const PASS: &str = "local prefix, time = ARGV[1], ARGV[2]
+for _, kind in ipairs({ 'seq', 'log' }) do
+  for _, key in ipairs(redis.call('KEYS', prefix .. 'ao:' .. kind .. ':*')) do
+    if redis.call('HEXISTS', key, 'due') == 1 then redis.call('HINCRBY', key, 'due', -time) end
+  end
+end
+local expiring = prefix .. 'ao:expiring'
+for _, room in ipairs(redis.call('ZRANGE', expiring, 0, -1)) do
+  redis.call('ZINCRBY', expiring, -time, room)
+end";
+
+impl UpkeepHome for Keys {
+    async fn open(&self) -> (Arc<dyn Broker>, Arc<dyn Upkeep>) {
+        let node = self.node().await;
+        (node.broker(), node.upkeep())
+    }
+
+    async fn pass(&self, time: Duration) {
+        redis::cmd("EVAL")
+            .arg(PASS)
+            .arg(0)
+            .arg(&self.prefix)
+            .arg(time.as_millis() as u64)
+            .exec(&mut self.connection())
+            .unwrap();
     }
 }
 
@@ -141,6 +175,7 @@ impl LimitsHome for Keys {
 }
 
 broker_contract!(redis, Keys::new());
+upkeep_contract!(redis, Keys::new());
 presence_contract!(redis, Keys::new());
 limits_contract!(redis, Keys::new());
 

@@ -2,11 +2,27 @@
 //!
 //! ```text
 //! EPOCH BASE FIRST COUNT NODE FROM\n  written by the script
-//! KCONNECTION,IDBYTES,BYTES;…\n       one per publication: a letter, who caused it (`-`: nobody), lengths
+//! KCONNECTION,IDBYTES,BYTES,MORE;…\n  one per publication: a letter, who caused it (`-`: nobody), lengths, more
 //! ID BODY ID BODY …                   without anything between them
 //! ```
 //!
-//! The letter `q` has a place in the order and nothing to tell.
+//! The letter `q` has a place in the order and nothing to tell. The id of an insert is its key.
+//!
+//! Nodes of the builds before and after this one may be on the same Redis. So who reads ignores
+//! words at the end of a line that it does not know, and what is missing there has the meaning that
+//! it had before there was such a word. A letter that a build does not know makes the whole
+//! unreadable to it: news that earlier builds can do without are told as `q`, and MORE says what.
+//! The words in MORE, between commas; none of them begins with `i`, `u` or `g`, as the scripts look
+//! for connections behind these letters:
+//!
+//! | word | meaning |
+//! |---|---|
+//! | none | a message is for all but the connection that caused it |
+//! | `a` | it is for all |
+//! | `oCONNECTION` | it is for all but this connection of the node |
+//! | `xUID` | it is for all but this user: hexadecimal digits of the uid's JSON |
+//! | `r` | of `q`: the insert whose key is the body was recalled |
+//! | `v` | of `q`: the log was forgotten because its time was over |
 //!
 //! Bodies are sliced out of what came from the socket, not copied.
 use std::fmt::Write;
@@ -45,6 +61,8 @@ pub(super) struct Told {
     /// Places that are taken; at some of them nothing is told.
     pub(super) count: u64,
     pub(super) publications: Vec<Publication>,
+    /// What was read of the room's log before is out of date.
+    pub(super) invalidates: bool,
 }
 
 /// The first line.
@@ -80,7 +98,7 @@ impl Told {
     /// One place, and what is told there.
     pub(super) fn one(epoch: Epoch, n: u64, event: Option<Event>) -> Self {
         let publications = event.map(|event| Publication::told(n, event)).into_iter().collect();
-        Told { epoch, first: n, count: 1, publications }
+        Told { epoch, first: n, count: 1, publications, invalidates: false }
     }
 
     /// The last place in it.
@@ -103,28 +121,64 @@ impl Told {
             Some(slice)
         };
         let (mut publications, mut places) = (Vec::with_capacity(meta.len() / 8 + 1), 0);
+        let mut invalidates = false;
         for (n, one) in (first..).zip(meta.split(';')) {
-            let mut numbers = one.get(1..)?.split(',');
+            let mut words = one.get(1..)?.split(',');
             // Connections of other nodes are nobody here.
-            let origin = numbers.next()?.parse().ok().filter(|_| ours).map(ConnectionId);
+            let origin = words.next()?.parse().ok().filter(|_| ours).map(ConnectionId);
             let (id, body) =
-                (take(numbers.next()?.parse().ok()?)?, take(numbers.next()?.parse().ok()?)?);
+                (take(words.next()?.parse().ok()?)?, take(words.next()?.parse().ok()?)?);
             places += 1;
             match one.as_bytes()[0] {
-                b'q' => {}
+                b'q' => {
+                    for word in words {
+                        match word {
+                            "r" => publications.push(Publication::told(n, recalled(&body)?)),
+                            "v" => invalidates = true,
+                            _ => {}
+                        }
+                    }
+                }
                 kind => {
                     let told = Publication::told(n, event(kind, &id, body)?);
-                    publications.push(match (told.audience, origin) {
-                        (Audience::All, Some(from)) => {
-                            Publication { audience: Audience::ExceptConnection(from), ..told }
-                        }
-                        (audience, _) => Publication { audience, ..told },
-                    })
+                    let audience = match told.audience {
+                        Audience::All => audience(words, origin, ours),
+                        of_the_event => of_the_event,
+                    };
+                    publications.push(Publication { audience, ..told });
                 }
             }
         }
-        (places == count).then_some(Told { epoch, first, count, publications })
+        (places == count).then_some(Told { epoch, first, count, publications, invalidates })
     }
+}
+
+/// Who is told: as the last of the words that are known says, or all but the origin.
+fn audience<'a>(
+    words: impl Iterator<Item = &'a str>,
+    origin: Option<ConnectionId>,
+    ours: bool,
+) -> Audience {
+    let connection =
+        |id: Option<ConnectionId>| id.map_or(Audience::All, Audience::ExceptConnection);
+    let read = |word: &str| match word.split_at_checked(1)? {
+        ("a", "") => Some(Audience::All),
+        ("o", id) => Some(connection(id.parse().ok().filter(|_| ours).map(ConnectionId))),
+        ("x", digits) => {
+            Some(Audience::ExceptUser(uid(std::str::from_utf8(&unhex(digits)?).ok()?)?))
+        }
+        _ => None,
+    };
+    words.filter_map(read).last().unwrap_or_else(|| connection(origin))
+}
+
+fn recalled(key: &Bytes) -> Option<Event> {
+    Some(Event::Recalled { key: std::str::from_utf8(key).ok()?.into() })
+}
+
+fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let pairs = digits.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 fn event(kind: u8, id: &Bytes, body: Bytes) -> Option<Event> {
@@ -173,11 +227,21 @@ impl Batch {
         };
         for entry in entries {
             match entry {
-                Entry::Message { from, message, .. } => match &message.kind {
-                    Kind::Insert => batch.add('i', *from, None, message.body.clone()),
-                    Kind::Update { id } => batch.add('u', *from, Some(id), message.body.clone()),
-                    Kind::Ignore => batch.add('g', *from, None, message.body.clone()),
-                },
+                Entry::Message { from, audience, message } => {
+                    let body = message.body.clone();
+                    match &message.kind {
+                        Kind::Insert => {
+                            batch.add('i', *from, message.key.as_deref(), body);
+                            if message.key.is_some() {
+                                batch.kinds.pop();
+                                batch.kinds.push('k');
+                            }
+                        }
+                        Kind::Update { id } => batch.add('u', *from, Some(id), body),
+                        Kind::Ignore => batch.add('g', *from, None, body),
+                    }
+                    batch.tell(*from, audience);
+                }
                 Entry::Synced { by, uid } => {
                     batch.add('s', Some(*by), None, Bytes::from(uid.json().into_owned()))
                 }
@@ -198,6 +262,24 @@ impl Batch {
         self.parts.push(body);
     }
 
+    /// Who is told of what was just added, where it is not all but its sender.
+    fn tell(&mut self, from: Option<ConnectionId>, audience: &Audience) {
+        match audience {
+            Audience::ExceptConnection(connection) if from == Some(*connection) => {}
+            Audience::ExceptConnection(connection) => {
+                let _ = write!(self.meta, ",o{}", connection.0);
+            }
+            Audience::All if from.is_none() => {}
+            Audience::All => self.meta.push_str(",a"),
+            Audience::ExceptUser(uid) => {
+                self.meta.push_str(",x");
+                for byte in uid.json().bytes() {
+                    let _ = write!(self.meta, "{byte:02x}");
+                }
+            }
+        }
+    }
+
     /// What this node's members are told, once the script has given the places.
     pub(super) fn told(entries: &[Entry], epoch: Epoch, first: u64) -> Told {
         Told {
@@ -205,6 +287,7 @@ impl Batch {
             first,
             count: entries.len() as u64,
             publications: (first..).zip(entries).map(|(n, e)| Publication::of(n, e)).collect(),
+            invalidates: false,
         }
     }
 }
@@ -237,12 +320,21 @@ mod tests {
             Entry::Synced { by: ConnectionId(8), uid: Uid::text("a\"b").unwrap() },
             Entry::Synced { by: ConnectionId(8), uid: Uid::number("1000").unwrap() },
             Entry::System { content: Bytes::from_static(b"[1]") },
+            Entry::Message {
+                from: None,
+                audience: Audience::All,
+                message: Message {
+                    kind: Kind::Insert,
+                    body: Bytes::from_static(b"2"),
+                    key: Some("k,1;\n".into()),
+                },
+            },
         ];
         for (node, ours) in [("us", true), ("them", false)] {
             let told = Told::decode(sent(&entries, node), "us").unwrap();
             let direct =
                 Batch::told(&entries, Epoch { name: 1_700_000_000_000_000, base: 4, from: 3 }, 5);
-            assert_eq!((told.epoch, told.first, told.last()), (direct.epoch, 5, 10));
+            assert_eq!((told.epoch, told.first, told.last()), (direct.epoch, 5, 11));
             for (a, b) in told.publications.iter().zip(&direct.publications) {
                 assert_eq!((a.n, format!("{:?}", a.event)), (b.n, format!("{:?}", b.event)));
                 let heard = if ours { b.audience.clone() } else { Audience::All };
@@ -262,6 +354,69 @@ mod tests {
             (told.publications.iter().map(|p| p.n).collect::<Vec<_>>(), told.last()),
             (vec![5, 7], 7)
         );
+    }
+
+    fn audiences(text: &'static [u8]) -> Vec<Audience> {
+        let told = Told::decode(Bytes::from_static(text), "us").unwrap();
+        told.publications.into_iter().map(|publication| publication.audience).collect()
+    }
+
+    #[test]
+    fn what_is_missing_has_the_meaning_that_it_had() {
+        let except = |id| Audience::ExceptConnection(ConnectionId(id));
+        let user = Audience::ExceptUser(Uid::number("1").unwrap());
+        let text = b"9 4 5 6 us 3\ni7,0,1;s7,0,1;u7,1,1;g7,0,1;y-,0,1;j7,0,1\n11x11111";
+        assert_eq!(
+            audiences(text),
+            [except(7), except(7), except(7), except(7), Audience::All, user]
+        );
+        assert_eq!(audiences(b"9 4 5 1 them\ni7,0,1\n1"), [Audience::All]);
+    }
+
+    #[test]
+    fn what_a_later_build_adds_is_ignored() {
+        let text =
+            b"9 4 5 4 us 3 new words\ni7,3,1,zebra;i7,0,1,a,;q-,0,2,z,9;q-,0,1,r,z\nkey11zzk more";
+        assert_eq!(
+            audiences(text),
+            [Audience::ExceptConnection(ConnectionId(7)), Audience::All, Audience::All]
+        );
+        let told = Told::decode(Bytes::from_static(text), "us").unwrap();
+        let Event::Recalled { key } = &told.publications[2].event else { panic!("{told:?}") };
+        assert_eq!((&**key, told.last(), told.invalidates), ("k", 8, false));
+        let over = Told::decode(Bytes::from_static(b"9 4 5 1 us 3\nq-,0,0,v\n"), "us").unwrap();
+        assert!(over.invalidates && over.publications.is_empty());
+    }
+
+    /// As a build reads it that knows of no more than letters, connections and lengths.
+    #[test]
+    fn an_earlier_build_reads_what_is_sent() {
+        let entry = |from: Option<u64>, audience, key: Option<&str>| Entry::Message {
+            from: from.map(ConnectionId),
+            audience,
+            message: Message { kind: Kind::Insert, body: "12".into(), key: key.map(Into::into) },
+        };
+        let user = Audience::ExceptUser(Uid::text("ann;,\"é").unwrap());
+        let other = Audience::ExceptConnection(ConnectionId(8));
+        let entries = [
+            entry(Some(7), Audience::All, Some("k")),
+            entry(Some(7), user, None),
+            entry(None, other, Some("")),
+            message(Kind::Insert, "12"),
+        ];
+        let batch = Batch::encode(&entries);
+        let mut left = batch.parts.concat().len();
+        for (one, from) in batch.meta.split(';').zip(["7", "7", "-", "7"]) {
+            let mut words = one.strip_prefix('i').unwrap().split(',');
+            assert_eq!(words.next(), Some(from));
+            let lengths =
+                [words.next(), words.next()].map(|w| w.unwrap().parse::<usize>().unwrap());
+            assert_eq!(lengths[1], 2);
+            left -= lengths[0] + lengths[1];
+            // The scripts take these letters with digits and a comma for connections.
+            assert!(words.all(|word| !word.starts_with(['i', 'u', 'g'])), "{one}");
+        }
+        assert_eq!(left, 0);
     }
 
     #[test]

@@ -45,7 +45,8 @@ fn epoch(name: u64, base: u64) -> Epoch {
 
 fn told_in(epoch: Epoch, first: u64, count: u64) -> Told {
     let publication = |n| Publication::told(n, Event::System(Bytes::new()));
-    Told { epoch, first, count, publications: (first..first + count).map(publication).collect() }
+    let publications = (first..first + count).map(publication).collect();
+    Told { epoch, first, count, publications, invalidates: false }
 }
 
 fn told(name: u64, base: u64, first: u64, count: u64) -> Told {

@@ -9,6 +9,8 @@ local NOW = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local REPLAY_BYTES, REPLAY_MS, REPLAY_FRESH_MS = 1048576, 60000, 20000
 -- How long the counters of a room without members and messages are kept.
 local SEQ_MS = 600000
+-- A room knows the keys of so many of its newest inserts that have one.
+local KNOWN_KEYS = 1000
 
 local function expired()
   if EXPIRY > 0 and NOW > EXPIRY then return redis.error_reply('AOEXPIRED the caller has given up') end
@@ -23,6 +25,8 @@ local function user_auth()
   return flag and flag .. ' ' .. (call('GET', P .. 'ao:user_auth_serial') or '0')
 end
 
+local function decimal(number) return string.format('%d', number) end
+
 local function set_user_auth(switch)
   local flag, serial = string.match(switch, '^([01]) (%d+)$')
   call('MSET', P .. 'ao:user_auth', flag, P .. 'ao:user_auth_serial', serial)
@@ -32,9 +36,11 @@ end
 -- place it went on (`base`), and in which epoch that place was taken (`from`). The same place may have been taken twice: once before a loss, and
 -- once behind it, which was lost again or not. Whoever has come as far compares both. `batch` is the last one of this node: it is written together
 -- with the counters, so it is known exactly if the batch is.
+-- Of the log: `begins` is the index of its first insert, `next` the one behind its last, `due` when it ends (0: it does not). Counters may go
+-- while nobody is in the room; what must outlive them is in `ao:log:{room}`.
 local function seq(room)
   local at = key('seq', room)
-  local s = call('HMGET', at, 'n', 'run', 'epoch', 'base', 'bytes', 'fresh', 'from', 'b:' .. NODE)
+  local s = call('HMGET', at, 'n', 'run', 'epoch', 'base', 'bytes', 'fresh', 'from', 'b:' .. NODE, 'begins', 'next', 'due')
   local n = tonumber(s[1] or 0)
   if s[2] ~= RUN then
     -- Counters that are new, or gone, beside updates begin above all numbers that those can have: as many microseconds as the clock tells.
@@ -42,6 +48,12 @@ local function seq(room)
     if type(held) == 'number' and held > 0 then
       n = clock[1] * 1000000 + clock[2]
       call('HSET', at, 'n', string.format('%d', n))
+    end
+    if not s[10] then
+      local lasting = call('HMGET', key('log', room), 'next', 'due')
+      s[9], s[10], s[11] = lasting[1], lasting[1], s[11] or lasting[2]
+      if s[10] then call('HSET', at, 'begins', s[9], 'next', s[10]) end
+      if s[11] then call('HSET', at, 'due', s[11]) end
     end
     -- What nodes of a build left behind that did not note where. Who is no node any more can't send a batch again.
     for _, field in ipairs(call('HKEYS', at)) do
@@ -54,12 +66,15 @@ local function seq(room)
     call('HSET', at, 'run', RUN, 'epoch', s[3], 'base', s[4], 'from', s[7])
   end
   local begun, from = s[3] .. ' ' .. s[4], s[7] or '0'
-  return { at = at, room = room, n = n, epoch = begun .. ' ' .. from, begun = begun, from = from, bytes = tonumber(s[5] or 0), fresh = tonumber(s[6] or 0), batch = s[8] }
+  return {
+    at = at, room = room, n = n, epoch = begun .. ' ' .. from, begun = begun, from = from, bytes = tonumber(s[5] or 0), fresh = tonumber(s[6] or 0),
+    batch = s[8], begins = tonumber(s[9] or 0), next = tonumber(s[10] or 0), due = tonumber(s[11] or 0)
+  }
 end
 
 -- Gives `count` publications their places in the order, and tells them: to the nodes that listen, and to those that will have to ask.
--- More fields of the counters may be set along the way. Returns the place of the first.
-local function emit(s, count, payload, field, value)
+-- More fields of the counters, and their values, may be set along the way. Returns the place of the first.
+local function emit(s, count, payload, ...)
   local first = s.n + 1
   s.n = s.n + count
   local text = s.begun .. ' ' .. string.format('%d', first) .. ' ' .. count .. ' ' .. NODE .. ' ' .. s.from .. '\n' .. payload
@@ -74,19 +89,38 @@ local function emit(s, count, payload, field, value)
     s.fresh = NOW
     call('PEXPIRE', replay, REPLAY_MS)
   end
-  if field then
-    call('HSET', s.at, 'n', s.n, 'bytes', s.bytes, 'fresh', s.fresh, field, value .. ' ' .. string.format('%d', first))
-  else
-    call('HSET', s.at, 'n', s.n, 'bytes', s.bytes, 'fresh', s.fresh)
-  end
+  call('HSET', s.at, 'n', s.n, 'bytes', s.bytes, 'fresh', s.fresh, ...)
   call('PUBLISH', C .. 'room:' .. s.room, text)
   return first
 end
 
--- The keys with a room's messages.
+-- The keys with a room's messages, and with the keys of its inserts.
 local function log_keys(room)
   local m = P .. 'msg_' .. room
-  return { m .. '_insert', m .. '_update', m .. '_update_backup', m .. '_ignore' }
+  return { m .. '_insert', m .. '_update', m .. '_update_backup', m .. '_ignore', key('keys', room) }
+end
+
+-- The key of an insert, as the room knows it: a long one by its hash. No short one is as long as a hash is.
+local function short(insert_key)
+  if #insert_key <= 40 then return insert_key end
+  return '#' .. redis.sha1hex(insert_key)
+end
+
+-- Where the log begins if it has so many inserts. Others write there and delete it as well, and have counted nothing: an index that was given
+-- is not given again.
+local function begins(s, length) return math.max(s.begins, s.next - length) end
+
+-- Forgets all of the room's log. Its indexes go on.
+local function forget_log(s)
+  local length = redis.pcall('LLEN', log_keys(s.room)[1])
+  if type(length) ~= 'number' then length = 0 end
+  s.next = begins(s, length) + length
+  s.begins = s.next
+  if s.next > 0 then
+    call('HSET', s.at, 'begins', decimal(s.begins), 'next', decimal(s.next))
+    call('HSET', key('log', s.room), 'next', decimal(s.next))
+  end
+  call('UNLINK', unpack(log_keys(s.room)))
 end
 
 -- How many updates a room has, and their bytes. These are kept beside the room's counters, with their number: by that it is noticed if
@@ -106,7 +140,13 @@ end
 -- What is kept of a room that nobody is in: its messages for `room_expiry` ms (0: for ever), its counters as long as those.
 local function unused(room, room_expiry)
   local logs = log_keys(room)
-  if call('EXISTS', logs[1], logs[2]) == 0 then
+  local forgotten = call('EXISTS', logs[1], logs[2]) == 0
+  if forgotten or room_expiry > 0 then
+    -- The counters will go.
+    local next = call('HGET', key('seq', room), 'next')
+    if next then call('HSET', key('log', room), 'next', next) end
+  end
+  if forgotten then
     call('PEXPIRE', key('seq', room), SEQ_MS)
   elseif room_expiry > 0 then
     for _, log in ipairs(logs) do call('PEXPIRE', log, room_expiry) end
@@ -115,5 +155,18 @@ local function unused(room, room_expiry)
     call('PERSIST', key('seq', room))
     for _, log in ipairs(logs) do call('PERSIST', log) end -- it may have been switched off
   end
+end
+
+-- Ends the room's log if its time is over. Nobody is told, but nodes know by this place in the order that what they have read is out of date.
+local function lapse(s)
+  if s.due == 0 or NOW < s.due then return false end
+  forget_log(s)
+  call('HSET', s.at, 'cleared', decimal(emit(s, 1, 'q-,0,0,v\n')))
+  call('HDEL', s.at, 'due')
+  call('HDEL', key('log', s.room), 'due')
+  call('ZREM', P .. 'ao:expiring', s.room)
+  s.due = 0
+  if call('EXISTS', key('members', s.room)) == 0 then unused(s.room, 0) end
+  return true
 end
 
