@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Config, Shutdown, Site, cli::Role},
+    config::{Config, Role, Shutdown, Site},
     dialect::{Dialect, Pace},
     domain::{
         broker::Broker,
@@ -21,7 +21,6 @@ use crate::{
     store::mongodb,
 };
 
-pub mod copy;
 mod dialects;
 mod first_admin;
 mod listeners;
@@ -29,7 +28,12 @@ mod localhost;
 mod stores;
 mod tokens;
 
-pub use self::{first_admin::FirstAdmin, listeners::Address, stores::revoke, tokens::Accounts};
+pub use self::{
+    first_admin::FirstAdmin,
+    listeners::Address,
+    stores::{OpenError, revoke},
+    tokens::Accounts,
+};
 use self::{
     listeners::{Listeners, Watch},
     stores::Stores,

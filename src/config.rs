@@ -14,71 +14,49 @@ use std::ffi::OsString;
 use std::path::Path;
 
 pub mod address;
-pub mod admin;
-pub mod api;
-pub mod auth;
 pub mod backend;
-pub mod cli;
-pub mod compat;
-pub mod demo;
 pub mod duration;
 mod file;
-pub mod gotapi;
+mod flags;
 pub mod kind;
 mod layers;
-pub mod log;
-pub mod message;
-pub mod metrics;
 pub mod origins;
 mod print;
 pub mod problem;
 pub mod rate;
 mod reference;
-pub mod runtime;
+mod role;
 pub mod secret;
+pub mod section;
 pub mod setting;
-pub mod shutdown;
 pub mod site;
 pub mod size;
-pub mod store;
 pub mod tls;
-pub mod websocket;
 
-#[cfg(test)]
-mod cli_tests;
 #[cfg(test)]
 mod problem_tests;
 #[cfg(test)]
 mod tests;
 
-pub use admin::Admin;
-pub use api::{Api, Open};
-pub use auth::Auth;
 pub use backend::{Backend, SecretUrl};
-pub use compat::Compat;
-pub use demo::Demo;
-pub use gotapi::Gotapi;
-pub use log::{Format, Log};
-pub use message::Message;
-pub use metrics::Metrics;
+pub use flags::{Flags, GivenFlags};
 pub use origins::{Origin, Origins};
 pub use problem::{Place, Problem, Problems};
 pub use rate::RateLimit;
 pub use reference::reference;
-pub use runtime::Runtime;
+pub use role::Role;
 pub use secret::SecretText;
-pub use setting::{Setting, settings};
-pub use shutdown::Shutdown;
+pub use section::{
+    Admin, Api, Auth, Compat, Demo, Durability, Format, Gotapi, Log, Message, Metrics, Open,
+    Runtime, Shutdown, Store, Websocket,
+};
+pub use setting::{Setting, find, settings};
 pub use site::Site;
 pub use size::ByteSize;
-pub use store::{Durability, Store};
 pub use tls::TlsFiles;
-pub use websocket::Websocket;
 
 use layers::Layers;
-
-/// Values of flags, by the key of their setting: `websocket.listen`.
-pub type Flags = BTreeMap<&'static str, String>;
+use section::compat;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug)]

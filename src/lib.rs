@@ -1,9 +1,7 @@
 //! always-online: a socket.io-compatible event server.
 //!
-//! Who may import whom: `config`, `metrics`, `lifecycle`, `health` and `console` nothing of ours;
-//! `domain` only `metrics`; `telemetry`, `store`, `dialect`, `http` and `net` import `domain`,
-//! `config` and `metrics`, never each other, but that a dialect knows the connections of `net` that
-//! it lives on; `app` everything. `tests/architecture.rs` enforces it.
+//! The program is [`cli`], a server is [`app`]. Who may import whom is said, and enforced, in
+//! `tests/architecture.rs`.
 #![warn(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -11,11 +9,11 @@
 )]
 
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod console;
 pub mod dialect;
 pub mod domain;
-pub mod health;
 pub mod http;
 pub mod lifecycle;
 mod lock;
@@ -26,3 +24,4 @@ pub mod socketio;
 pub mod store;
 pub mod telemetry;
 mod throttle;
+pub mod transfer;

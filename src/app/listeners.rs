@@ -8,7 +8,7 @@ use tower::ServiceExt;
 
 use super::{StartError, localhost::Localhost};
 use crate::{
-    config::{Config, Site, TlsFiles, cli::Role},
+    config::{Config, Role, Site, TlsFiles},
     dialect::Dialect,
     domain::{hub::Hub, supervise::Supervisor},
     http::{self, Context, caller::Peer, health::Readiness},
@@ -67,23 +67,13 @@ pub(super) fn open_tls(
     files.map(Tls::open).transpose().map_err(|why| StartError::Tls { setting, why })
 }
 
-/// Whether a process of this role serves what is there.
-fn serves(role: Role, site: Site) -> bool {
-    match site {
-        Site::Websocket | Site::Admin | Site::Gotapi => role.websocket(),
-        Site::Api => role.api(),
-        Site::Demo => role.demo(),
-        Site::Metrics => true,
-    }
-}
-
 impl Listeners {
     /// Opens the certificates, then binds. Only what the role has a use for: the other keys need
     /// not be readable here.
     pub(super) fn bind(config: &Config, role: Role) -> Result<Self, StartError> {
         let mut opened: Vec<(TlsFiles, Arc<Tls>)> = Vec::new();
         let mut wanted = Vec::new();
-        for site in Site::ALL.into_iter().filter(|site| serves(role, *site)) {
+        for site in Site::ALL.into_iter().filter(|site| role.serves(*site)) {
             let Some(address) = site.address(config) else { continue };
             let files = site.tls(config);
             let known = opened.iter().find(|(known, _)| Some(known) == files.as_ref());

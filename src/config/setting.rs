@@ -68,7 +68,7 @@ impl Setting {
 pub fn settings() -> &'static [Setting] {
     static ALL: LazyLock<Vec<Setting>> = LazyLock::new(|| {
         [
-            vec![super::compat::setting()],
+            vec![super::section::compat::setting()],
             super::Websocket::settings(),
             super::Admin::settings(),
             super::Api::settings(),
@@ -87,8 +87,8 @@ pub fn settings() -> &'static [Setting] {
     &ALL
 }
 
-/// The setting of that key.
-pub(super) fn find(key: &str) -> Option<&'static Setting> {
+/// The setting of that key, such as `websocket.listen`.
+pub fn find(key: &str) -> Option<&'static Setting> {
     settings().iter().find(|setting| setting.key == key)
 }
 
@@ -108,7 +108,7 @@ macro_rules! section {
         }
 
         impl $name {
-            pub(super) fn settings() -> Vec<$crate::config::Setting> {
+            pub(in crate::config) fn settings() -> Vec<$crate::config::Setting> {
                 let section = [$section, concat!($($about),+)];
                 vec![$($crate::config::Setting::new(
                     section,
@@ -121,12 +121,12 @@ macro_rules! section {
             }
 
             /// Every field is read, so that every problem is reported, before the section is put together.
-            pub(super) fn read(layers: &mut $crate::config::layers::Layers) -> Option<Self> {
+            pub(in crate::config) fn read(layers: &mut $crate::config::layers::Layers) -> Option<Self> {
                 $(let $field = layers.take(concat!($section, ".", stringify!($field)), $default, &$kind);)+
                 Some(Self { $($field: $field?),+ })
             }
 
-            pub(super) fn values(&self) -> Vec<(&'static str, String)> {
+            pub(in crate::config) fn values(&self) -> Vec<(&'static str, String)> {
                 vec![$((concat!($section, ".", stringify!($field)), ($kind.print)(&self.$field))),+]
             }
         }

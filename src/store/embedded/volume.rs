@@ -19,14 +19,14 @@ use super::{
     writer::unavailable,
 };
 use crate::domain::{
-    archive::{
-        Ambiguous, Archive, Extent, Proof, Record, Records, Rooms, Update, Updates, Vault, readable,
-    },
     broker::{PageLimit, Stored},
     clock::{Clock, Rng},
     error::StoreError,
     ids::RoomId,
     token::Realm,
+};
+use crate::transfer::{
+    Ambiguous, Archive, Extent, Proof, Record, Records, Rooms, Update, Updates, Vault, readable,
 };
 
 /// How long a server that writes is waited for.

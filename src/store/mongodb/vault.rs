@@ -19,12 +19,8 @@ use super::{
 };
 use crate::{
     config::SecretUrl,
-    domain::{
-        archive::{Ambiguous, Proof, Record, Records, Vault},
-        error::StoreError,
-        secret::Secret,
-        token::Realm,
-    },
+    domain::{error::StoreError, secret::Secret, token::Realm},
+    transfer::{Ambiguous, Proof, Record, Records, Vault},
 };
 
 /// The accounts in one database of a MongoDB.

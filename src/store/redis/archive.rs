@@ -17,11 +17,11 @@ use super::{
 use crate::{
     config::SecretUrl,
     domain::{
-        archive::{Archive, Extent, Rooms, Update, Updates},
         broker::{PageLimit, Stored},
         error::StoreError,
         ids::RoomId,
     },
+    transfer::{Archive, Extent, Rooms, Update, Updates},
 };
 
 /// Inserts that are read at once: each may have 500 KiB.

@@ -6,10 +6,6 @@ use rusqlite::Connection;
 use super::*;
 use crate::{
     domain::{
-        archive::{
-            Archive, Extent, Progress, Proof, Record, Rooms, Update, Updates, Vault, accounts,
-            messages,
-        },
         broker::{PageLimit, Stored},
         error::StoreError,
         ids::RoomId,
@@ -18,6 +14,9 @@ use crate::{
     store::{
         contract::witness::{insert, log, publish, token, uid, update as set},
         embedded::{BackupError, Volume, backup},
+    },
+    transfer::{
+        Archive, Extent, Progress, Proof, Record, Rooms, Update, Updates, Vault, accounts, messages,
     },
 };
 

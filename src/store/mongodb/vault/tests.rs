@@ -6,11 +6,9 @@ use support::database::Scratch;
 
 use super::*;
 use crate::{
-    domain::{
-        archive::{Progress, accounts},
-        clock::{SystemClock, SystemRng},
-    },
+    domain::clock::{SystemClock, SystemRng},
     store::{embedded::Volume, mongodb::tests::secret_url},
+    transfer::{Progress, accounts},
 };
 
 #[derive(Default)]

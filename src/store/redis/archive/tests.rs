@@ -2,11 +2,9 @@
 use super::*;
 use crate::{
     config::{Backend, backend::MESSAGES},
-    domain::{
-        archive::{Progress, messages},
-        clock::{SystemClock, SystemRng, alphanumeric},
-    },
+    domain::clock::{SystemClock, SystemRng, alphanumeric},
     store::embedded::Volume,
+    transfer::{Progress, messages},
 };
 use std::sync::Arc;
 

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::address::ADDRESS;
-use super::kind::{OPTIONAL_PATH, words};
-use super::setting::section;
-use super::tls::TlsFiles;
+use crate::config::address::ADDRESS;
+use crate::config::kind::{OPTIONAL_PATH, words};
+use crate::config::setting::section;
+use crate::config::tls::TlsFiles;
 
 words! {
     /// Whether the token API works without credentials. Wrong ones are refused in any case.

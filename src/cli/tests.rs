@@ -1,8 +1,8 @@
 //! The command line.
 #![allow(clippy::unwrap_used)]
 
-use super::cli::{AccountCommand, Cli, Command, End, Role, TokenCommand};
-use super::settings;
+use super::arguments::{AccountCommand, Cli, Command, End, TokenCommand};
+use crate::config::{Role, settings};
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split(' '))
@@ -40,15 +40,6 @@ fn commands_are_understood() {
     ] {
         assert_eq!(parse(line).unwrap().command, command, "{line}");
     }
-}
-
-#[test]
-fn roles_name_their_servers() {
-    let servers = |role: Role| [role.websocket(), role.api(), role.demo()];
-    assert_eq!(servers(Role::All), [true, true, true]);
-    assert_eq!(servers(Role::Websocket), [true, false, false]);
-    assert_eq!(servers(Role::Api), [false, true, false]);
-    assert_eq!(servers(Role::Test), [false, false, true]);
 }
 
 #[test]
@@ -147,4 +138,12 @@ fn the_version_is_the_crates() {
         (error.exit_code(), error.to_string().trim()),
         (0, concat!("always-online ", env!("CARGO_PKG_VERSION")))
     );
+}
+
+#[test]
+fn a_secret_in_a_flag_is_not_debugged() {
+    let flags =
+        ["ao", "--store-messages", "redis://u:s3cret@a.example/1", "--gotapi-secret", "s3cret"];
+    let debugged = format!("{:?}", Cli::try_parse_from(flags).unwrap());
+    assert!(debugged.contains("gotapi.secret") && !debugged.contains("s3cret"), "{debugged}");
 }

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::address::OPTIONAL_ADDRESS;
-use super::kind::OPTIONAL_PATH;
+use crate::config::address::OPTIONAL_ADDRESS;
+use crate::config::kind::OPTIONAL_PATH;
+use crate::config::secret::{SECRET, SecretText};
+use crate::config::setting::section;
+use crate::config::size::ByteSize;
+use crate::config::tls::TlsFiles;
+
 use super::message::MAX_SIZE;
-use super::secret::{SECRET, SecretText};
-use super::setting::section;
-use super::size::ByteSize;
-use super::tls::TlsFiles;
 
 section! {
     /// Where clients of gotapi-ws connect.

@@ -1,8 +1,8 @@
 //! The section `[message]`.
 
-use super::kind::Kind;
-use super::setting::section;
-use super::size::{self, ByteSize};
+use crate::config::kind::Kind;
+use crate::config::setting::section;
+use crate::config::size::{self, ByteSize};
 
 /// The size of a message. Below a KiB not even the server's own fields are sure to fit, above 16 MiB one message fills a
 /// room's store queue.

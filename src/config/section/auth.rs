@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::duration::DURATION;
-use super::kind::SWITCH;
-use super::rate::{RATE, RateLimit};
-use super::setting::section;
+use crate::config::duration::DURATION;
+use crate::config::kind::SWITCH;
+use crate::config::rate::{RATE, RateLimit};
+use crate::config::setting::section;
 
 section! {
     /// How users prove who they are.

@@ -5,13 +5,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::{
-    Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
-    error::ErrorKind,
-};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
-use super::setting::{find, settings};
-use super::{Config, Flags, Problems};
+use crate::config::{Config, Flags, GivenFlags, Problems, Role, find};
 
 /// A parsed command line. Its `Debug` names the flags without their values: one may be a URL with a
 /// password.
@@ -64,36 +60,6 @@ pub enum Command {
     /// Ask a running server whether it is ready: the one at this URL, else the one of this
     /// configuration.
     Health(Option<String>),
-}
-
-/// Which servers this process runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// All of them.
-    All,
-    /// socket.io and /admin.
-    Websocket,
-    /// The token API.
-    Api,
-    /// The demo pages.
-    Test,
-}
-
-impl Role {
-    /// Whether socket.io is served.
-    pub fn websocket(self) -> bool {
-        matches!(self, Self::All | Self::Websocket)
-    }
-
-    /// Whether the token API is served.
-    pub fn api(self) -> bool {
-        matches!(self, Self::All | Self::Api)
-    }
-
-    /// Whether the demo pages are served.
-    pub fn demo(self) -> bool {
-        matches!(self, Self::All | Self::Test)
-    }
 }
 
 /// One end of a copy. The configuration says where it is, so that no password stands on the command
@@ -268,45 +234,6 @@ impl From<Arguments> for Cli {
             Some(Action::Health { url }) => Command::Health(url),
         };
         Self { command, file: arguments.config, flags: arguments.flags.0 }
-    }
-}
-
-/// One flag per setting.
-struct GivenFlags(Flags);
-
-impl Args for GivenFlags {
-    fn augment_args(command: clap::Command) -> clap::Command {
-        command.args(settings().iter().map(|setting| {
-            let heading = if setting.section.is_empty() { "compat" } else { setting.section };
-            let default = if setting.default.is_empty() { "empty" } else { setting.default };
-            let doc = setting.doc.trim_end_matches('.');
-            let facts = format!("[default: {default}] [env: {}]", setting.env);
-            Arg::new(setting.key)
-                .long(setting.flag.clone())
-                .value_name(setting.value_name)
-                .help(format!("{doc} {facts}"))
-                .long_help(format!("{doc}\nValue: {}\n{facts}", setting.values))
-                .help_heading(format!("[{heading}] {}", setting.about.trim_end_matches('.')))
-                .allow_negative_numbers(true) // bad values, to be reported with the others
-                .hide_short_help(true)
-                .global(true)
-        }))
-    }
-
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for GivenFlags {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = |key| matches.get_one::<String>(key).cloned().map(|text| (key, text));
-        Ok(Self(settings().iter().filter_map(|setting| given(setting.key)).collect()))
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.0.extend(Self::from_arg_matches(matches)?.0);
-        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::{
+use crate::domain::{
     broker::{PageLimit, Stored},
     error::StoreError,
     ids::RoomId,

@@ -1,8 +1,8 @@
 //! The top-level key `compat`: which of the original's two behaviours is spoken where they differ.
 
-use super::kind::words;
-use super::layers::Layers;
-use super::setting::Setting;
+use crate::config::kind::words;
+use crate::config::layers::Layers;
+use crate::config::setting::Setting;
 
 words! {
     /// Which behaviour of the original to follow where its documents and its code differ.
@@ -17,16 +17,16 @@ words! {
 const KEY: &str = "compat";
 const DEFAULT: &str = "documented";
 
-pub(super) fn setting() -> Setting {
+pub(in crate::config) fn setting() -> Setting {
     let doc = "Which behaviour of the original to follow where its documents and its running code differ: \
                status codes, some answers, the token API.";
     Setting::new(["", "Compatibility with the original."], KEY, "AO_COMPAT", DEFAULT, doc, &COMPAT)
 }
 
-pub(super) fn read(layers: &mut Layers) -> Option<Compat> {
+pub(in crate::config) fn read(layers: &mut Layers) -> Option<Compat> {
     layers.take(KEY, DEFAULT, &COMPAT)
 }
 
-pub(super) fn value(compat: Compat) -> (&'static str, String) {
+pub(in crate::config) fn value(compat: Compat) -> (&'static str, String) {
     (KEY, compat.to_string())
 }

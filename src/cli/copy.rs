@@ -1,20 +1,18 @@
-//! The commands `backup` and `copy`: the stores that the configuration names, without a server.
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+//! The command `copy`: between the stores that the configuration names, without a server.
+use std::{fmt, sync::Arc, time::Duration};
 
-use super::StartError;
+use super::{arguments::End, exit};
 use crate::{
-    config::{Backend, Config, cli::End},
+    app::StartError,
+    config::{Backend, Config},
+    console,
     domain::{
-        archive::{Archive, Both, Vault, accounts, messages},
         clock::{SystemClock, SystemRng},
         error::StoreError,
         token::Realm,
     },
-    store::{
-        embedded::{self, Backup, BackupError, Volume},
-        mongodb::MongoVault,
-        redis::RedisArchive,
-    },
+    store::{embedded::Volume, mongodb::MongoVault, redis::RedisArchive},
+    transfer::{Archive, Both, Vault, accounts, messages},
 };
 
 mod progress;
@@ -27,15 +25,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why there is no copy, or a part of one.
 #[derive(Debug, thiserror::Error)]
-pub enum CopyError {
+enum CopyError {
     #[error(
         "neither AO_STORE__MESSAGES nor AO_STORE__TOKENS is a URL: name the servers that are to be copied from or to"
     )]
     NoServers,
     #[error(transparent)]
     Start(#[from] StartError),
-    #[error(transparent)]
-    Backup(BackupError),
     #[error("{0}\n  what was copied stays; run the command again, and it goes on from there")]
     Stopped(StoreError),
 }
@@ -46,16 +42,25 @@ impl From<StoreError> for CopyError {
     }
 }
 
-/// Writes a backup of the embedded store into a new file. A server may be running.
-pub fn backup(config: &Config, file: &Path) -> Result<Backup, CopyError> {
-    embedded::backup(&config.store.path, file).map_err(|error| match error {
-        BackupError::Store(error) => StartError::Store(error.into()).into(),
-        other => CopyError::Backup(other),
-    })
+/// Copies, and tells what came of it.
+pub(super) fn run(config: &Config, from: End, to: End) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let copied = match runtime.block_on(copy(config, from, to)) {
+        Ok(copied) => copied,
+        Err(error @ CopyError::NoServers) => {
+            console::complain(format_args!("always-online: {error}"));
+            return Ok(exit::WRONG_CONFIGURATION);
+        }
+        // Whose kind `exit::code` knows.
+        Err(CopyError::Start(error)) => return Err(error.into()),
+        Err(error @ CopyError::Stopped(_)) => return Err(error.into()),
+    };
+    console::print(&copied)?;
+    Ok(if copied.is_complete() { 0 } else { exit::INCOMPLETE })
 }
 
 /// What was copied.
-pub struct Copied {
+struct Copied {
     from: End,
     to: End,
     messages: Option<messages::Report>,
@@ -63,7 +68,7 @@ pub struct Copied {
 }
 
 /// Copies messages and accounts; the bar is on standard error.
-pub async fn copy(config: &Config, from: End, to: End) -> Result<Copied, CopyError> {
+async fn copy(config: &Config, from: End, to: End) -> Result<Copied, CopyError> {
     let (messages, tokens) = (&config.store.messages, &config.store.tokens);
     if [messages, tokens] == [&Backend::Embedded; 2] {
         return Err(CopyError::NoServers);
@@ -114,7 +119,7 @@ fn direction<'a, T: ?Sized>(from: End, volume: &'a T, servers: &'a T) -> (&'a T,
 
 impl Copied {
     /// Whether everything of the source is in the target.
-    pub fn is_complete(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.messages.as_ref().is_none_or(messages::Report::is_complete)
             && self.accounts.iter().flatten().all(accounts::Report::is_complete)
     }

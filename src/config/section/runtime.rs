@@ -1,7 +1,7 @@
 //! The section `[runtime]`.
 
-use super::kind::{Kind, Shape};
-use super::setting::section;
+use crate::config::kind::{Kind, Shape};
+use crate::config::setting::section;
 
 const THREADS: Kind<usize> = Kind {
     name: "NUMBER",

@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::address::ADDRESS;
-use super::duration::DURATION;
-use super::kind::{OPTIONAL_PATH, SWITCH};
-use super::origins::{ORIGINS, Origins};
-use super::setting::section;
-use super::size::{ByteSize, SIZE};
-use super::tls::TlsFiles;
+use crate::config::address::ADDRESS;
+use crate::config::duration::DURATION;
+use crate::config::kind::{OPTIONAL_PATH, SWITCH};
+use crate::config::origins::{ORIGINS, Origins};
+use crate::config::setting::section;
+use crate::config::size::{ByteSize, SIZE};
+use crate::config::tls::TlsFiles;
 
 section! {
     /// Where socket.io clients connect, and how patient the server is with them.

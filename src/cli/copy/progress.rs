@@ -6,7 +6,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::{console::complain, domain::archive::Progress};
+use crate::{console::complain, transfer::Progress};
 
 /// Standard error.
 pub(super) struct Console {

@@ -2,8 +2,8 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::kind::{Kind, Shape, words};
-use super::setting::section;
+use crate::config::kind::{Kind, Shape, words};
+use crate::config::setting::section;
 
 words! {
     /// How a line of the log looks.

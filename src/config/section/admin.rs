@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::address::OPTIONAL_ADDRESS;
-use super::kind::SWITCH;
-use super::setting::section;
+use crate::config::address::OPTIONAL_ADDRESS;
+use crate::config::kind::SWITCH;
+use crate::config::setting::section;
 
 section! {
     /// The routes /admin/*.

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::backend::{Backend, MESSAGES, TOKENS};
-use super::duration::{self, DURATION, DURATION_OR_OFF, DURATION_OR_ZERO};
-use super::kind::{Kind, PATH, SWITCH, Shape, words};
-use super::setting::section;
-use super::size::{ByteSize, SIZE};
+use crate::config::backend::{Backend, MESSAGES, TOKENS};
+use crate::config::duration::{self, DURATION, DURATION_OR_OFF, DURATION_OR_ZERO};
+use crate::config::kind::{Kind, PATH, SWITCH, Shape, words};
+use crate::config::setting::section;
+use crate::config::size::{ByteSize, SIZE};
 
 words! {
     /// What an acknowledged message survives.

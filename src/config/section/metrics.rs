@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::address::OPTIONAL_ADDRESS;
-use super::setting::section;
+use crate::config::address::OPTIONAL_ADDRESS;
+use crate::config::setting::section;
 
 section! {
     /// Metrics for Prometheus.

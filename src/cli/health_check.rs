@@ -1,4 +1,4 @@
-//! Asks a running server whether it is ready, for health checks where there is neither curl nor a
+//! The command `health`: asks a running server whether it is ready, for health checks where there is neither curl nor a
 //! shell: containers.
 //!
 //! Plain std: a check that starts a runtime every few seconds is work for nothing.
@@ -18,6 +18,24 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 
+use super::{exit, result};
+use crate::{config::Config, console};
+
+/// Asks the server at this URL, else the one that the configuration describes. A wrong URL is a
+/// wrong command line; everything else means not ready.
+pub(super) fn run(config: &Config, url: Option<&str>) -> anyhow::Result<u8> {
+    let question = match url.map(str::parse::<Question>) {
+        Some(Ok(question)) => question,
+        Some(Err(why)) => {
+            console::complain(format_args!("always-online: {why}"));
+            return Ok(exit::WRONG_CONFIGURATION);
+        }
+        None => Question::of(config.websocket.listen, config.websocket.tls().is_some())?,
+    };
+    question.ask()?;
+    result("ready\n")
+}
+
 /// Time to connect, and time for each step of the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// An answer of ours is far smaller; whatever else listens there must not fill the memory.
@@ -25,7 +43,7 @@ const LARGEST: u64 = 16 * 1024;
 
 /// What to ask: `http://host:port/path`, or `https:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
+struct Question {
     tls: bool,
     /// `host:port`, for the header and to connect.
     authority: String,
@@ -34,7 +52,7 @@ pub struct Question {
 
 /// Why a server does not count as ready.
 #[derive(Debug, thiserror::Error)]
-pub enum NotReady {
+enum NotReady {
     #[error("{0} does not answer: {1}")]
     Silent(Question, io::Error),
     #[error("{0} answers {1}")]
@@ -82,7 +100,7 @@ impl Question {
     ///
     /// # Errors
     /// Port 0: which one it became is not known here.
-    pub fn of(listen: SocketAddr, tls: bool) -> Result<Self, NotReady> {
+    fn of(listen: SocketAddr, tls: bool) -> Result<Self, NotReady> {
         let ip = match listen.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -102,7 +120,7 @@ impl Question {
     ///
     /// # Errors
     /// What is the matter, for people.
-    pub fn ask(self) -> Result<(), NotReady> {
+    fn ask(self) -> Result<(), NotReady> {
         match self.status_line() {
             Ok(line) if line.split(' ').nth(1) == Some("200") => Ok(()),
             Ok(line) if !line.is_empty() && !line.starts_with("HTTP/") => {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::duration::DURATION_OR_ZERO;
-use super::kind::{Kind, Shape};
-use super::setting::section;
+use crate::config::duration::DURATION_OR_ZERO;
+use crate::config::kind::{Kind, Shape};
+use crate::config::setting::section;
 
 const CLIENTS: Kind<u32> = Kind {
     name: "NUMBER",

@@ -1,0 +1,75 @@
+//! Command line → configuration → command → exit code.
+//!
+//! Exit codes: 0 all went well; 1 something failed while running; 2 the command line or
+//! configuration is wrong; 3 an address can't be listened on; 4 the store can't be opened; 5 the
+//! account exists already, or does not exist; 6 the deadline of the orderly end passed;
+//! 7 a copy lacks something; 130 ended at once by a second signal.
+use std::{fmt::Display, process::ExitCode};
+
+use crate::{
+    app,
+    config::{self, Config},
+    console::{self, Unwritten},
+    domain::token::Realm,
+};
+
+mod account;
+mod arguments;
+mod backup;
+mod copy;
+mod exit;
+mod health_check;
+mod run;
+#[cfg(test)]
+mod tests;
+
+pub use arguments::{AccountCommand, Cli, Command, End, TokenCommand};
+
+/// Does what the process's command line says.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = match cli.config(std::env::vars_os()) {
+        Ok(config) => config,
+        Err(problems) => {
+            console::complain(problems);
+            return ExitCode::from(exit::WRONG_CONFIGURATION);
+        }
+    };
+    let outcome = match cli.command {
+        Command::CheckConfig => check_config(&config),
+        Command::PrintConfig => result(config.print()),
+        Command::PrintReference => result(config::reference()),
+        Command::Run(role) => run::run(config, role),
+        Command::Health(url) => health_check::run(&config, url.as_deref()),
+        Command::Backup { file } => backup::run(&config, &file),
+        Command::Copy { from, to } => copy::run(&config, from, to),
+        Command::Admin(command) => account::change(&config, Realm::Admin, command.into()),
+        Command::Token(command) => account::change(&config, Realm::User, command.into()),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            if !error.downcast_ref::<Unwritten>().is_some_and(Unwritten::is_unread) {
+                console::complain(format_args!("always-online: {error:#}"));
+            }
+            ExitCode::from(exit::code(&error))
+        }
+    }
+}
+
+/// Prints what a command is for.
+fn result(text: impl Display) -> anyhow::Result<u8> {
+    console::print(text)?;
+    Ok(0)
+}
+
+fn check_config(config: &Config) -> anyhow::Result<u8> {
+    let problems = app::check(config);
+    if problems.is_empty() {
+        return result("the configuration is valid\n");
+    }
+    for problem in problems {
+        console::complain(format_args!("always-online: {problem}"));
+    }
+    Ok(exit::WRONG_CONFIGURATION)
+}

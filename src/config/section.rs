@@ -1,0 +1,29 @@
+//! The sections of the configuration, each in a file of its own.
+
+mod admin;
+mod api;
+mod auth;
+pub(super) mod compat;
+mod demo;
+mod gotapi;
+mod log;
+mod message;
+mod metrics;
+mod runtime;
+mod shutdown;
+mod store;
+mod websocket;
+
+pub use admin::Admin;
+pub use api::{Api, Open};
+pub use auth::Auth;
+pub use compat::Compat;
+pub use demo::Demo;
+pub use gotapi::Gotapi;
+pub use log::{Format, Log};
+pub use message::Message;
+pub use metrics::Metrics;
+pub use runtime::Runtime;
+pub use shutdown::Shutdown;
+pub use store::{Durability, Store};
+pub use websocket::Websocket;
