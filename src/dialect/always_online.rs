@@ -3,9 +3,12 @@
 //!
 //! A client that begins as a `websocket` is served here; one that begins by polling by
 //! socketioxide, which `engine` wires, with the HTTP side around it in `transport`; what such a one
-//! posts is read in `posted`, and `polling` counts what it has yet to fetch. A `session` is
-//! one client, its events in order; `authenticate`, `join`, `post`, `sync` and `end` are what those
-//! events do; `carrier` is the way out; `wire` the words.
+//! posts is read in `posted`, and `polling` counts what it has yet to fetch; `carrier` has both ways
+//! out.
+//!
+//! A `session` is one client. What becomes of it is decided by its `state`, which is pure: `phase`
+//! says where a client stands, `mailbox` what waits and how much may, `wire` has the words. What the
+//! state asks for is found out in `authenticate` and `sync`; `msg` checks and completes messages.
 use std::{
     collections::HashMap,
     path::PathBuf,
@@ -29,18 +32,18 @@ mod carrier;
 mod engine;
 mod engined;
 mod gzip;
-mod join;
-mod leave;
 mod mailbox;
 mod mount;
 mod msg;
 mod packet;
 mod pages;
 mod payload;
+mod phase;
 mod polling;
 mod posted;
 mod query;
 mod session;
+mod state;
 mod sync;
 mod transport;
 mod websocket;
@@ -49,7 +52,6 @@ mod wire;
 use engine::Engine;
 use engined::Departed;
 use gzip::Gzip;
-use mailbox::Item;
 pub use mount::start;
 use pages::Pages;
 use polling::Polling;
@@ -139,9 +141,9 @@ impl AlwaysOnline {
             (
                 "authentication deadlines",
                 dialect.unauthenticated.clone(),
-                (|| Item::LateAuthenticate) as fn() -> Item,
+                Session::late_to_authenticate as fn(&Arc<Session>),
             ),
-            ("join deadlines", dialect.roomless.clone(), || Item::LateJoin),
+            ("join deadlines", dialect.roomless.clone(), Session::late_to_join),
         ] {
             let here = dialect.clone();
             supervisor.keep(task, stop, move || here.clone().end_late(deadlines.clone(), late));
@@ -156,13 +158,13 @@ impl AlwaysOnline {
     async fn end_late(
         self: Arc<Self>,
         deadlines: Arc<Deadlines<ConnectionId>>,
-        late: fn() -> Item,
+        late: fn(&Arc<Session>),
     ) {
         loop {
             let connection = deadlines.next().await;
             let session = lock(&self.sessions).get(&connection).and_then(Weak::upgrade);
             if let Some(session) = session {
-                session.put(late());
+                late(&session);
             }
         }
     }

@@ -136,7 +136,7 @@ fn next_generation() -> u64 {
 }
 
 impl Room {
-    pub(super) fn new(id: RoomId) -> Arc<Self> {
+    pub(crate) fn new(id: RoomId) -> Arc<Self> {
         Arc::new(Room {
             id,
             outbox: Mutex::default(),

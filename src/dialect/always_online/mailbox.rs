@@ -1,213 +1,196 @@
-//! A connection's events, in order, and how much it may have in flight.
+//! What waits for a session's task, in the order of the wire, and how much a client may have in
+//! flight.
 //!
-//! socketioxide calls a handler in order, but spawns a task for its asynchronous part; 5,000 events
-//! of one socket came with hundreds of inversions. So its handler only puts the event in here,
-//! where one task takes them out, which exists only while there are any.
-use std::{
-    collections::VecDeque,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-};
+//! In flight is what waits here, and what was handed to a room and is not stored yet. Above a bound
+//! nothing more is read from the client, until half of it is done. The task exists only while there
+//! is something that it can do.
+use std::collections::VecDeque;
 
-use tokio::sync::Notify;
+use super::wire::Call;
 
-use super::session::Phase;
-
-/// In flight (waiting here, or handed to a room and not yet stored) above which nothing more is
-/// read from the client.
+/// In flight above which nothing more is read from the client.
 const MOST: Load = Load { events: 256, bytes: 1 << 20 };
 
-/// Events in flight that no client reaches which heeds the answers to its POSTs.
+/// Events in flight that no client reaches of which nothing more is read.
 const FLOOD: usize = 65_536;
 
-/// An event, or what ends a session.
+/// What waits for the session's task.
 pub(super) enum Item {
-    Event {
-        text: Box<str>,
+    /// The client sent an event.
+    Call {
+        /// What it asks for.
+        call: Call,
+        /// The number of the acknowledgement that it wants.
         ack: Option<i64>,
-        /// It came with binary attachments, which nothing here takes.
-        binary: bool,
+        /// The event's size on the wire.
+        bytes: usize,
     },
     /// The time to authenticate is over.
     LateAuthenticate,
     /// The time to join is over.
     LateJoin,
-    /// A newer session of the same user has taken over.
-    Evicted,
-    /// The connection is gone.
-    Closed,
+    /// The client is gone, or was refused.
+    End,
 }
 
 impl Item {
-    fn bytes(&self) -> usize {
-        if let Item::Event { text, .. } = self { text.len() } else { 0 }
+    /// Whether all messages that the client sent before must be stored first: whoever reads gets
+    /// what it wrote, and whoever goes is told of behind its last message.
+    fn waits_for_messages(&self) -> bool {
+        match self {
+            Item::Call { call: Call::Join(_) | Call::Sync(_) | Call::Leave, .. } | Item::End => {
+                true
+            }
+            Item::Call { call: Call::Authenticate(_) | Call::Msg(_) | Call::Malformed, .. }
+            | Item::LateAuthenticate
+            | Item::LateJoin => false,
+        }
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Load {
     events: usize,
     bytes: usize,
 }
 
-struct Queue {
-    items: VecDeque<Item>,
-    /// The session's phase while no task has it.
-    parked: Option<Phase>,
+impl Load {
+    fn add(&mut self, events: usize, bytes: usize) {
+        self.events += events;
+        self.bytes += bytes;
+    }
+
+    fn remove(&mut self, events: usize, bytes: usize) {
+        self.events = self.events.saturating_sub(events);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
 }
 
-/// What putting something in calls for.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Put {
-    /// A task must be started: nobody drains.
-    Start,
-    /// Somebody drains.
-    Draining,
+/// The task that takes items out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Worker {
+    /// Must not start yet: the client has not been told that it is connected.
+    NotYet,
+    /// There is none.
+    Idle,
+    /// There is one.
+    Working,
 }
 
+/// What waits for a session's task.
 pub(super) struct Mailbox {
-    queue: Mutex<Queue>,
-    events: AtomicUsize,
-    bytes: AtomicUsize,
-    /// Messages handed to rooms.
-    outstanding: AtomicUsize,
-    changed: Notify,
+    items: VecDeque<Item>,
+    worker: Worker,
+    in_flight: Load,
+    /// Messages that were handed to a room and have not ended there.
+    outstanding: usize,
+    /// Nothing is read from the client.
+    reading_paused: bool,
 }
 
 impl Mailbox {
-    /// Closed: things can be put in, and stay there until [`Mailbox::open`].
-    pub(super) fn new() -> Self {
+    /// Things can be put in, and stay there until [`Mailbox::open`].
+    pub fn new() -> Self {
         Mailbox {
-            queue: Mutex::new(Queue { items: VecDeque::new(), parked: None }),
-            events: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
-            outstanding: AtomicUsize::new(0),
-            changed: Notify::new(),
+            items: VecDeque::new(),
+            worker: Worker::NotYet,
+            in_flight: Load::default(),
+            outstanding: 0,
+            reading_paused: false,
         }
     }
 
-    /// What is in here may be handled from now on, beginning in this phase.
-    pub(super) fn open(&self, phase: Phase) -> Put {
-        let mut queue = self.queue();
-        queue.parked = Some(phase);
-        if queue.items.is_empty() { Put::Draining } else { Put::Start }
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether nothing waits and nobody drains, so that an event may be handled where it came in.
-    pub(super) fn is_idle(&self) -> bool {
-        let queue = self.queue();
-        queue.parked.is_some() && queue.items.is_empty()
-    }
-
-    pub(super) fn put(&self, item: Item) -> Put {
-        self.begin(item.bytes());
-        let mut queue = self.queue();
-        queue.items.push_back(item);
-        if queue.parked.is_some() { Put::Start } else { Put::Draining }
-    }
-
-    /// Throws away all events that wait, and puts this one in: their sender has been evicted.
-    pub(super) fn replace(&self, item: Item) -> Put {
-        let dropped: Vec<Item> = {
-            let mut queue = self.queue();
-            let (dropped, kept) =
-                queue.items.drain(..).partition(|i| matches!(i, Item::Event { .. }));
-            queue.items = VecDeque::from_iter::<Vec<Item>>(kept);
-            dropped
-        };
-        for item in dropped {
-            self.end(item.bytes());
+    /// What is in here may be handled from now on.
+    pub fn open(&mut self) {
+        if self.worker == Worker::NotYet {
+            self.worker = Worker::Idle;
         }
-        self.put(item)
     }
 
-    /// The phase, for the one task that drains from now on; nothing if there is one.
-    pub(super) fn take_phase(&self) -> Option<Phase> {
-        self.queue().parked.take()
+    /// Whether nothing waits and no task works, so that a message may be handled where it came in.
+    pub fn is_idle(&self) -> bool {
+        self.worker == Worker::Idle && self.items.is_empty()
     }
 
-    /// The next item; or parks the phase, when there is none.
-    pub(super) fn next(&self, phase: Phase) -> Result<(Phase, Item), Parked> {
-        let mut queue = self.queue();
-        match queue.items.pop_front() {
-            Some(item) => Ok((phase, item)),
-            None => {
-                queue.parked = Some(phase);
-                Err(Parked)
+    /// Adds an item behind all others.
+    pub fn put(&mut self, item: Item) {
+        if let Item::Call { bytes, .. } = &item {
+            self.in_flight.add(1, *bytes);
+        }
+        self.items.push_back(item);
+    }
+
+    /// Adds the session's end before all others.
+    pub fn put_end_first(&mut self) {
+        self.items.push_front(Item::End);
+    }
+
+    /// Throws away what the client asks for and was not handled yet.
+    pub fn discard_calls(&mut self) {
+        let in_flight = &mut self.in_flight;
+        self.items.retain(|item| {
+            if let Item::Call { bytes, .. } = item {
+                in_flight.remove(1, *bytes);
             }
+            !matches!(item, Item::Call { .. })
+        });
+    }
+
+    /// Whether the first item can be handled now.
+    fn is_ready(&self) -> bool {
+        self.items.front().is_some_and(|item| self.outstanding == 0 || !item.waits_for_messages())
+    }
+
+    /// Whether a task must be started, because there is none and something to do. It counts as
+    /// started.
+    pub fn wake(&mut self) -> bool {
+        let start = self.worker == Worker::Idle && self.is_ready();
+        if start {
+            self.worker = Worker::Working;
         }
+        start
     }
 
-    /// An item was handled.
-    pub(super) fn handled(&self, bytes: usize) {
-        self.end(bytes);
-    }
-
-    /// A message goes to its room.
-    pub(super) fn sent(&self, bytes: usize) {
-        self.outstanding.fetch_add(1, SeqCst);
-        self.begin(bytes);
-    }
-
-    /// It ended there.
-    pub(super) fn settled(&self, bytes: usize) {
-        self.outstanding.fetch_sub(1, SeqCst);
-        self.end(bytes);
-    }
-
-    fn begin(&self, bytes: usize) {
-        self.events.fetch_add(1, SeqCst);
-        self.bytes.fetch_add(bytes, SeqCst);
-    }
-
-    fn end(&self, bytes: usize) {
-        self.events.fetch_sub(1, SeqCst);
-        self.bytes.fetch_sub(bytes, SeqCst);
-        self.changed.notify_waiters();
-    }
-
-    /// Whether more is in flight than a client may have.
-    pub(super) fn is_full(&self) -> bool {
-        self.events.load(SeqCst) > MOST.events || self.bytes.load(SeqCst) > MOST.bytes
-    }
-
-    /// Whether so little is in flight that reading may go on.
-    pub(super) fn is_calm(&self) -> bool {
-        self.events.load(SeqCst) <= MOST.events / 2 && self.bytes.load(SeqCst) <= MOST.bytes / 2
-    }
-
-    /// Whether the client must be hostile: reading stops long before.
-    pub(super) fn is_flooded(&self, most_bytes: usize) -> bool {
-        self.events.load(SeqCst) > FLOOD || self.bytes.load(SeqCst) > MOST.bytes + most_bytes
-    }
-
-    async fn until(&self, reached: impl Fn(&Self) -> bool) {
-        loop {
-            let changed = self.changed.notified();
-            if reached(self) {
-                return;
-            }
-            changed.await;
+    /// The next item for the task. `None`: there is nothing that it can do now, and it has to end.
+    pub fn take(&mut self) -> Option<Item> {
+        let item = if self.is_ready() { self.items.pop_front() } else { None };
+        match &item {
+            Some(Item::Call { bytes, .. }) => self.in_flight.remove(1, *bytes),
+            Some(_) => {}
+            None => self.worker = Worker::Idle,
         }
+        item
     }
 
-    /// Waits until all messages of this connection are stored, or have failed: read your writes.
-    pub(super) async fn quiet(&self) {
-        self.until(|i| i.outstanding.load(SeqCst) == 0).await;
+    /// A message of this size goes to its room.
+    pub fn sent(&mut self, bytes: usize) {
+        self.outstanding += 1;
+        self.in_flight.add(1, bytes);
     }
 
-    /// Waits until the client may send more.
-    pub(super) async fn room(&self) {
-        self.until(|i| !i.is_full()).await;
+    /// So many messages, of this size together, ended there.
+    pub fn settled(&mut self, messages: usize, bytes: usize) {
+        self.outstanding = self.outstanding.saturating_sub(messages);
+        self.in_flight.remove(messages, bytes);
+    }
+
+    /// Whether so much is in flight that reading has to pause, and it is to be told so now.
+    pub fn pause(&mut self) -> bool {
+        let full = self.in_flight.events > MOST.events || self.in_flight.bytes > MOST.bytes;
+        full && !std::mem::replace(&mut self.reading_paused, true)
+    }
+
+    /// Whether so little is in flight that reading may go on, which had paused, and it is to be
+    /// told so now.
+    pub fn resume(&mut self) -> bool {
+        let calm =
+            self.in_flight.events <= MOST.events / 2 && self.in_flight.bytes <= MOST.bytes / 2;
+        calm && std::mem::replace(&mut self.reading_paused, false)
+    }
+
+    /// Whether the client must be hostile: reading pauses long before. `unread` is how many
+    /// bytes may come although it has.
+    pub fn is_flooded(&self, unread: usize) -> bool {
+        self.in_flight.events > FLOOD || self.in_flight.bytes > MOST.bytes + unread
     }
 }
-
-/// The phase was parked: the task ends.
-#[derive(Debug)]
-pub(super) struct Parked;

@@ -53,6 +53,6 @@ impl Dialect for Mounted {
 
     async fn drain(&self, pace: Pace) {
         let sessions = self.dialect.sessions();
-        pace.each(&sessions, |session| session.drop_connection(Reason::Drain)).await;
+        pace.each(&sessions, |session| session.drop_client(Reason::Drain)).await;
     }
 }

@@ -1,76 +1,66 @@
-//! `msg`: checks a message, completes it, and hands it to its room.
+//! `msg`: checks a message, completes it, and tells its sender what became of it.
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use serde_json::value::RawValue;
 
-use super::{
-    session::{Session, lock},
-    wire::{self, MsgFailure},
-};
+use super::wire::{self, MsgFailure};
 use crate::domain::{
-    broker::{Audience, Entry},
     json::{self, Object},
     message::{Kind, Message},
     room::Room,
+    subscriber::{Outcome, Settled},
 };
 
 /// Deepest nesting of a message.
 const MAX_DEPTH: usize = 128;
 
 /// Where a session's messages go.
-#[derive(Clone)]
 pub(super) enum Target {
-    /// Not authenticated, or ended: no effect, no answer.
-    Closed,
-    /// Authenticated, in no room.
-    Lobby,
-    /// In a room as dummy.
-    Silent,
-    Open {
+    /// It is not authenticated, or has ended: no effect, no answer.
+    Nowhere,
+    /// It may not send.
+    Refused(MsgFailure),
+    Room {
         /// The sender's uid, as JSON.
         uid: Arc<str>,
         room: Arc<Room>,
     },
 }
 
-impl Session {
-    /// Takes a message. It is acknowledged, where that was asked for, after it is stored; what is
-    /// refused without being asked is dropped.
-    pub(super) fn msg(self: &Arc<Self>, argument: Option<&RawValue>, ack: Option<i64>) {
-        let target = lock(&self.target).clone();
-        let accepted = match target {
-            Target::Closed => return,
-            Target::Lobby => Err(MsgFailure::NotInRoom),
-            Target::Silent => Err(MsgFailure::Dummy),
-            Target::Open { uid, room } => argument
-                .ok_or(MsgFailure::NotAnObject)
-                .and_then(|m| complete(m.get(), &uid, self.dialect.options.max_message))
-                .map(|message| (room, message)),
-        };
-        match accepted {
-            Ok((room, message)) => {
-                let bytes = message.body.len();
-                self.mailbox.sent(bytes);
-                room.send(
-                    &self.dialect.hub,
-                    Entry::Message {
-                        from: Some(self.id),
-                        audience: Audience::ExceptConnection(self.id),
-                        message,
-                    },
-                    bytes,
-                    self.clone(),
-                    ack,
-                );
-            }
-            Err(failure) => {
-                self.dialect.hub.metrics.message_refused(failure.reason());
-                if let Some(id) = ack {
-                    self.acknowledge(id, &wire::failure(&failure));
-                }
-            }
+/// What became of messages that a client sent.
+pub(super) struct Ended {
+    /// The acknowledgements that were asked for, as finished frames.
+    pub acks: Bytes,
+    /// The messages' size.
+    pub bytes: usize,
+    /// A message was lost whose sender did not ask: it has to come back and learn what is stored.
+    pub lost: bool,
+}
+
+/// Acknowledges messages that ended, in one piece.
+pub(super) fn ended(messages: &[Settled]) -> Ended {
+    let (mut acks, mut bytes, mut lost) = (BytesMut::new(), 0, false);
+    for message in messages {
+        bytes += message.bytes;
+        match (failure(message.outcome), message.ack) {
+            (None, Some(id)) => wire::ack(&mut acks, id, wire::MSG_SUCCESS),
+            (Some(failure), Some(id)) => wire::ack(&mut acks, id, failure.answer()),
+            // Of an update that the room has no place for nothing is learnt by coming back.
+            (None | Some(MsgFailure::TooManyUpdates), None) => {}
+            (Some(_), None) => lost = true,
         }
+    }
+    Ended { acks: acks.freeze(), bytes, lost }
+}
+
+/// Why a message failed, if it did.
+pub(super) fn failure(outcome: Outcome) -> Option<MsgFailure> {
+    match outcome {
+        Outcome::Done(_) | Outcome::Duplicate => None,
+        Outcome::Unavailable => Some(MsgFailure::Unavailable),
+        Outcome::Full => Some(MsgFailure::TooManyUpdates),
+        Outcome::Unknown => Some(MsgFailure::Unknown),
     }
 }
 

@@ -5,9 +5,12 @@
 //! A clearing that this node was told of changes the room's generation, which is part of the key.
 //! One that it was not told of, because it was done by another node and the news is late or lost,
 //! changes the log's edition, which is kept with the page and asked for anew each time.
-use bytes::Bytes;
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
 use quick_cache::{Weighter, sync::Cache};
 
+use super::wire;
 use crate::domain::history::PAGE;
 
 /// Pages that begin where clients that walk the log ask for them.
@@ -29,16 +32,36 @@ impl Key {
 #[derive(Clone)]
 struct Size;
 
+/// A page's finished frames: the event, and perhaps its acknowledgement behind it.
+#[derive(Clone)]
+pub(super) struct PageAnswer {
+    pub(super) frames: Bytes,
+    /// Where in the frames the event's payload stands.
+    pub(super) payload: Range<usize>,
+}
+
+impl PageAnswer {
+    /// Of a page without an acknowledgement: with one, where it is asked for.
+    pub(super) fn with_ack(self, id: Option<i64>) -> Bytes {
+        let Some(id) = id else { return self.frames };
+        let payload = self.frames.get(self.payload).unwrap_or_default();
+        let mut both = BytesMut::with_capacity(self.frames.len() + payload.len() + 64);
+        both.extend_from_slice(&self.frames);
+        wire::ack_of(&mut both, id, payload);
+        both.freeze()
+    }
+}
+
 /// A finished page, and the edition of the log that it was read from.
 #[derive(Clone)]
 pub(super) struct Kept {
     pub(super) edition: u64,
-    pub(super) page: Bytes,
+    pub(super) answer: PageAnswer,
 }
 
 impl Weighter<Key, Kept> for Size {
     fn weight(&self, _: &Key, kept: &Kept) -> u64 {
-        kept.page.len() as u64 + 128
+        kept.answer.frames.len() as u64 + 128
     }
 }
 
@@ -72,7 +95,8 @@ mod tests {
         let pages = Pages::new(1 << 20);
         let key = |generation, page: u64| Key::new(generation, page * 200, true, false).unwrap();
         for i in 0..1000 {
-            pages.put(key(1, i), Kept { edition: 0, page: Bytes::from(vec![0; 10_000]) });
+            let answer = PageAnswer { frames: Bytes::from(vec![0; 10_000]), payload: 0..0 };
+            pages.put(key(1, i), Kept { edition: 0, answer });
         }
         let kept = (0..1000).filter(|i| pages.get(&key(1, *i)).is_some()).count();
         assert!((1..=104).contains(&kept), "{kept}");

@@ -60,6 +60,9 @@ pub(super) struct Polling {
     pub connects: AtomicUsize,
     /// The engine has a pong for it, which it has not fetched. Another one would say nothing new.
     pub pong: AtomicBool,
+    /// What it posts is not handled, for now.
+    reading_held: AtomicBool,
+    reading_resumed: Notify,
     aside: Mutex<Vec<String>>,
     put_aside: Notify,
     /// What it has yet to fetch, by [`payload::weight`].
@@ -81,6 +84,8 @@ impl Polling {
             turn: Arc::default(),
             connects: 0.into(),
             pong: false.into(),
+            reading_held: false.into(),
+            reading_resumed: Notify::new(),
             aside: Mutex::default(),
             put_aside: Notify::new(),
             unfetched: 0.into(),
@@ -120,6 +125,25 @@ impl Polling {
             }
         };
         tokio::time::timeout(patience, settled).await.ok()
+    }
+
+    /// Stops, or resumes, handling what it posts.
+    pub(super) fn hold_reading(&self, hold: bool) {
+        self.reading_held.store(hold, SeqCst);
+        if !hold {
+            self.reading_resumed.notify_waiters();
+        }
+    }
+
+    /// Returns when it may post more.
+    pub(super) async fn readable(&self) {
+        loop {
+            let resumed = self.reading_resumed.notified();
+            if !self.reading_held.load(SeqCst) {
+                return;
+            }
+            resumed.await;
+        }
     }
 
     /// It is to fetch this packet. Counted before it is sent, so that a fetch that comes at once

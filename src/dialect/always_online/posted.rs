@@ -85,9 +85,7 @@ impl AlwaysOnline {
             (_, true) => (ProtocolVersion::V4, Format::V3Binary),
             (_, false) => (ProtocolVersion::V4, Format::V3),
         };
-        if let Some(session) = polling.session() {
-            session.mailbox.room().await;
-        }
+        polling.readable().await;
         let body = match tokio::time::timeout(
             BODY,
             Limited::new(body, self.options.max_payload()).collect(),
@@ -115,9 +113,7 @@ impl AlwaysOnline {
             Ok(Err(answer)) => return answer,
             Err(_) => return error(StatusCode::INTERNAL_SERVER_ERROR, "server error"),
         }
-        if let Some(session) = polling.session() {
-            session.mailbox.room().await;
-        }
+        polling.readable().await;
         verdict
     }
 }
@@ -138,7 +134,7 @@ impl Post {
             Err(Stop::Answer(answer)) => Err(answer),
             Err(Stop::Over(status, why)) => {
                 match self.polling.session() {
-                    Some(session) => session.drop_connection(why),
+                    Some(session) => session.drop_client(why),
                     None => {
                         self.dialect.hub.metrics.dropped(why.label());
                         self.dialect.close_polling(self.sid, self.protocol);
@@ -252,9 +248,7 @@ impl Post {
 
     async fn event(&self, data: &str, ack: Option<i64>, binary: bool) -> Result<(), Stop> {
         if let Some(session) = self.session().await?.filter(|s| s.is_open()) {
-            if session.mailbox.is_full() {
-                session.mailbox.room().await;
-            }
+            self.polling.readable().await;
             session.receive(data, ack, binary);
         }
         Ok(())

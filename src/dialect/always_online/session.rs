@@ -1,34 +1,36 @@
-//! One client.
+//! One client: a [`Socket`], and a [`State`] behind a lock.
 //!
-//! What it may do depends on its phase, a type of its own: a [`Guest`] can only authenticate, only
-//! an [`Authenticated`] one can join, only a [`Member`] can sync or leave. The phase belongs to the
-//! one task that handles the connection's events.
+//! What comes in, from the client, from rooms and from stores, is told to the state, and the effects
+//! that it returns are performed here. This is the one place that sends, and that asks the core or a
+//! store for something. A message with nothing before it needs no task: its room has one. All else
+//! waits in the state's mailbox for the session's task, which exists only while it has something to
+//! do.
 use std::{
     panic::AssertUnwindSafe,
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
+    sync::{Arc, Mutex, MutexGuard, Weak},
+    time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::FutureExt;
+use serde_json::value::RawValue;
 
 use super::{
-    AlwaysOnline,
-    authenticate::{Authenticated, Guest},
+    AlwaysOnline, authenticate,
     engined::Engined,
-    join::Member,
-    mailbox::{Item, Mailbox, Put},
-    msg::Target,
-    wire,
+    msg::{self, Target},
+    state::{Answer, Ask, Effect, Outcome, Route, State},
+    sync::Page,
+    wire::{self, Call, JoinFailure, JoinRequest, MsgFailure},
 };
 use crate::domain::{
+    broker::{Audience, Entry},
     clock::{NoRandomness, alphanumeric},
-    ids::{ConnectionId, SocketId, Uid},
+    ids::{ConnectionId, RoomId, SocketId, Uid},
     json,
+    presence::{Departure, Visitor},
     room::Room,
-    subscriber::{Codec, Outcome, Settled, Subscriber},
+    subscriber::{Codec, Settled, Subscriber},
 };
 pub(super) use crate::lock::lock;
 use crate::reason::Reason;
@@ -38,33 +40,27 @@ use crate::throttle::throttled;
 /// Characters of a public socket id.
 const SOCKET_ID: usize = 20;
 
-/// Where a client stands.
-pub(super) enum Phase {
-    Guest(Guest),
-    Authenticated(Authenticated),
-    Member(Member),
-    /// Nothing that it sends has an effect any more.
-    Ended,
-}
-
 /// One client.
 pub struct Session {
+    me: Weak<Session>,
     pub(super) id: ConnectionId,
-    pub(super) public: SocketId,
+    /// Its public name.
+    name: SocketId,
     pub(super) dialect: Arc<AlwaysOnline>,
-    pub(super) socket: Socket,
+    socket: Socket,
     /// Where the engine carries it.
     pub(super) engined: Option<Arc<Engined>>,
-    pub(super) mailbox: Mailbox,
-    /// Where its messages go now.
-    pub(super) target: Mutex<Target>,
-    /// The rooms that it is in.
-    pub(super) places: Mutex<Vec<Arc<Room>>>,
-    /// Whether nothing is read from it, for now.
-    pub(super) held: AtomicBool,
-    /// Who it is, once it has said so.
-    pub(super) uid: OnceLock<Uid>,
-    pub(super) evicted: AtomicBool,
+    state: Mutex<State>,
+}
+
+/// What the session's task does next.
+enum Step {
+    /// It ends.
+    Done,
+    /// It takes what waits.
+    Next,
+    /// It tells the state what it asked for.
+    Answered(Answer),
 }
 
 impl Session {
@@ -76,128 +72,69 @@ impl Session {
         socket: Socket,
         engined: Option<Arc<Engined>>,
     ) -> Result<Arc<Self>, NoRandomness> {
-        let public = alphanumeric(&*dialect.hub.rng, SOCKET_ID).inspect_err(|error| {
+        let name = alphanumeric(&*dialect.hub.rng, SOCKET_ID).inspect_err(|error| {
             throttled!(error, %error, "a connection had to be refused");
         })?;
-        let session = Arc::new(Session {
+        let session = Arc::new_cyclic(|me| Session {
+            me: me.clone(),
             id,
-            public: SocketId(public.into()),
+            name: SocketId(name.into()),
+            dialect: dialect.clone(),
             socket,
             engined,
-            mailbox: Mailbox::new(),
-            target: Mutex::new(Target::Closed),
-            places: Mutex::default(),
-            held: AtomicBool::new(false),
-            uid: OnceLock::new(),
-            evicted: AtomicBool::new(false),
-            dialect: dialect.clone(),
+            state: Mutex::new(State::new()),
         });
         dialect.hub.opened();
         Ok(session)
     }
 
     /// An event, in the order of the wire. Does not block.
-    pub(super) fn receive(self: &Arc<Self>, text: &str, ack: Option<i64>, binary: bool) {
-        if self.mailbox.is_flooded(2 * self.dialect.options.max_payload()) {
-            return self.drop_connection(Reason::Flood);
-        }
-        // A message with nothing before it needs no task: its room has one.
-        if !binary && self.mailbox.is_idle() && text.starts_with(r#"["msg","#) {
-            match json::Call::parse(text) {
-                Some(call) if call.name == "msg" => self.msg(call.argument, ack),
-                Some(_) => {}
-                None => return self.drop_connection(Reason::Malformed),
-            }
-        } else {
-            self.put(Item::Event { text: text.into(), ack, binary });
-        }
-        if self.mailbox.is_full() && !self.held.load(SeqCst) {
-            self.socket.hold_reading(true); // first: who sees `held` may let go at once
-            self.held.store(true, SeqCst);
-            self.resume(); // in case all that is in flight ended before this
-        }
-    }
-
-    /// Something for the session's task, which is started if there is none.
-    pub(super) fn put(self: &Arc<Self>, item: Item) {
-        if self.mailbox.put(item) == Put::Start {
-            self.start();
-        }
-    }
-
-    fn start(self: &Arc<Self>) {
-        if let Some(phase) = self.mailbox.take_phase() {
-            self.dialect.hub.tasks.spawn(self.clone().run(phase));
-        }
-    }
-
-    async fn run(self: Arc<Self>, mut phase: Phase) {
-        while let Ok((now, item)) = self.mailbox.next(phase) {
-            let bytes = if let Item::Event { text, .. } = &item { text.len() } else { 0 };
-            phase = match AssertUnwindSafe(self.handle(now, item)).catch_unwind().await {
-                Ok(next) => next,
-                // A defect of ours ends this session, and nothing else.
-                Err(_) => self.abandon().await,
-            };
-            self.mailbox.handled(bytes);
-            self.resume();
-        }
-    }
-
-    async fn handle(self: &Arc<Self>, phase: Phase, item: Item) -> Phase {
-        match (item, phase) {
-            (Item::Event { .. }, phase) if self.evicted.load(SeqCst) => phase,
-            (Item::Event { text, ack, binary }, phase) => {
-                self.event(phase, &text, ack, binary).await
-            }
-            (Item::LateAuthenticate, Phase::Guest(_)) => {
-                self.refuse_authentication(None, wire::AuthRefusal::Timeout)
-            }
-            (Item::LateJoin, Phase::Authenticated(who)) => {
-                self.refuse(Reason::JoinTimeout);
-                self.end(Phase::Authenticated(who)).await
-            }
-            (Item::LateAuthenticate | Item::LateJoin, phase) => phase,
-            (Item::Evicted | Item::Closed, phase) => self.end(phase).await,
-        }
-    }
-
-    async fn event(
-        self: &Arc<Self>,
-        phase: Phase,
-        text: &str,
-        ack: Option<i64>,
-        binary: bool,
-    ) -> Phase {
-        let Some(call) = json::Call::parse(text) else {
-            self.drop_connection(Reason::Malformed);
-            return phase;
+    pub(super) fn receive(self: &Arc<Self>, json: &str, ack: Option<i64>, binary: bool) {
+        let Some(event) = json::Call::parse(json) else {
+            return self.call(Call::Malformed, ack, json.len());
         };
-        let argument = call.argument.filter(|_| !binary);
-        match (call.name.as_ref(), phase) {
-            ("authenticate", Phase::Guest(guest)) => self.authenticate(guest, argument, ack).await,
-            ("authenticate", phase @ (Phase::Authenticated(_) | Phase::Member(_))) => {
-                self.authenticate_again(phase, argument, ack).await
-            }
-            ("join", Phase::Authenticated(who)) => self.first_join(who, argument, ack).await,
-            ("join", Phase::Member(member)) => self.next_join(member, argument, ack).await,
-            ("msg", phase) => {
-                self.msg(argument, ack);
-                phase
-            }
-            ("sync", Phase::Authenticated(who)) => {
-                self.sync_nowhere(argument, ack);
-                Phase::Authenticated(who)
-            }
-            ("sync", Phase::Member(member)) => {
-                self.sync(&member, argument, ack).await;
-                Phase::Member(member)
-            }
-            ("leave", phase @ (Phase::Authenticated(_) | Phase::Member(_))) => {
-                self.leave(phase, ack).await
-            }
-            // Unknown events, and any event before authentication: no effect, no answer.
-            (_, phase) => phase,
+        // Nothing here takes attachments.
+        let argument = event.argument.filter(|_| !binary);
+        if event.name == "msg" {
+            self.msg(argument, ack, json.len());
+        } else if let Some(call) = Call::parse(&event.name, argument) {
+            self.call(call, ack, json.len());
+        }
+    }
+
+    fn msg(self: &Arc<Self>, argument: Option<&RawValue>, ack: Option<i64>, bytes: usize) {
+        let route = self.state().route(self.unread());
+        match route {
+            Route::Now(target) => self.post(target, argument, ack),
+            Route::Wait => self.call(Call::Msg(argument.map(ToOwned::to_owned)), ack, bytes),
+            Route::Flood => self.drop_client(Reason::Flood),
+        }
+    }
+
+    fn call(self: &Arc<Self>, call: Call, ack: Option<i64>, bytes: usize) {
+        let unread = self.unread();
+        self.tell(|state| state.receive(call, ack, bytes, unread));
+    }
+
+    /// Bytes that may still come when reading from the client has paused.
+    fn unread(&self) -> usize {
+        2 * self.dialect.options.max_payload()
+    }
+
+    /// The client did not authenticate in time.
+    pub(super) fn late_to_authenticate(self: &Arc<Self>) {
+        self.tell(State::late_to_authenticate);
+    }
+
+    /// The client did not join in time.
+    pub(super) fn late_to_join(self: &Arc<Self>) {
+        self.tell(State::late_to_join);
+    }
+
+    /// Drops the client: it comes back.
+    pub(super) fn drop_client(&self, why: Reason) {
+        if let Some(session) = self.me.upgrade() {
+            session.tell(|state| state.drop_client(why));
         }
     }
 
@@ -206,21 +143,250 @@ impl Session {
         self.socket.is_open()
     }
 
-    /// Lets the client go on, when it was stopped and little is in flight.
-    pub(super) fn resume(&self) {
-        if self.held.load(SeqCst) && self.mailbox.is_calm() && self.held.swap(false, SeqCst) {
-            self.socket.hold_reading(false);
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Tells the state what happened, outside of the session's task, and performs what it calls
+    /// for.
+    fn tell(self: &Arc<Self>, event: impl FnOnce(&mut State) -> Vec<Effect>) {
+        let mut state = self.state();
+        let effects = event(&mut state);
+        self.perform(effects, state);
+    }
+
+    /// Performs effects in their order, and returns what is to be asked for, if anything. What is
+    /// sent first is sent under the lock: so the client is told things in the order in which they
+    /// became true. All else may come back to this session, and is done without the lock.
+    fn perform(
+        self: &Arc<Self>,
+        effects: Vec<Effect>,
+        state: MutexGuard<'_, State>,
+    ) -> Option<Ask> {
+        let mut locked = Some(state);
+        let mut asked = None;
+        for effect in effects {
+            if !matches!(effect, Effect::Send(_) | Effect::PauseReading | Effect::ResumeReading) {
+                locked = None;
+            }
+            asked = self.perform_one(effect).or(asked);
         }
+        drop(locked);
+        asked
+    }
+
+    fn perform_one(self: &Arc<Self>, effect: Effect) -> Option<Ask> {
+        let hub = &self.dialect.hub;
+        match effect {
+            Effect::Send(frames) => self.send(frames),
+            Effect::PauseReading => self.socket.hold_reading(true),
+            Effect::ResumeReading => self.socket.hold_reading(false),
+            Effect::Msg { target, argument, ack } => self.post(target, argument.as_deref(), ack),
+            Effect::Silence(rooms) => rooms.iter().for_each(|room| room.silence(self.id)),
+            Effect::Release { room, uid } => hub.release(&room, &uid, self.id),
+            Effect::TellSynced { room, uid } => {
+                hub.announce(&room.id, Entry::Synced { by: self.id, uid });
+            }
+            Effect::CountPage => {
+                hub.metrics.pages.inc();
+            }
+            Effect::AwaitJoin => self.dialect.roomless.push(self.id),
+            Effect::Unregister => hub.unregister(self.id),
+            Effect::Refuse(why) => {
+                self.socket.refuse(why);
+            }
+            Effect::Drop(why) => {
+                self.socket.drop(why);
+            }
+            Effect::DropLater => self.drop_later(),
+            Effect::Start => {
+                hub.tasks.spawn(self.clone().run());
+            }
+            Effect::Ask(ask) => return Some(ask),
+        }
+        None
+    }
+
+    /// The one way out. Nothing is sent to a client that is gone, or refused.
+    fn send(&self, frames: Bytes) {
+        if self.socket.is_open() {
+            self.socket.send(frames);
+        }
+    }
+
+    /// Hands a message to its room. It is acknowledged, where that was asked for, after it is
+    /// stored; what is refused without being asked is dropped.
+    fn post(self: &Arc<Self>, target: Target, argument: Option<&RawValue>, ack: Option<i64>) {
+        let (uid, room) = match target {
+            Target::Nowhere => return,
+            Target::Refused(failure) => return self.refuse_msg(failure, ack),
+            Target::Room { uid, room } => (uid, room),
+        };
+        let message = argument
+            .ok_or(MsgFailure::NotAnObject)
+            .and_then(|m| msg::complete(m.get(), &uid, self.dialect.options.max_message));
+        let message = match message {
+            Ok(message) => message,
+            Err(failure) => return self.refuse_msg(failure, ack),
+        };
+        let bytes = message.body.len();
+        {
+            let mut state = self.state();
+            if state.sent(bytes) {
+                self.socket.hold_reading(true); // under the lock, like all of it
+            }
+        }
+        let entry = Entry::Message {
+            from: Some(self.id),
+            audience: Audience::ExceptConnection(self.id),
+            message,
+        };
+        room.send(&self.dialect.hub, entry, bytes, self.clone(), ack);
+    }
+
+    fn refuse_msg(&self, failure: MsgFailure, ack: Option<i64>) {
+        self.dialect.hub.metrics.message_refused(failure.reason());
+        if let Some(id) = ack {
+            self.send(wire::acknowledgement(id, failure.answer()));
+        }
+    }
+
+    /// Drops the client after 1 to 5 s, as many would come back at once and all the time.
+    fn drop_later(self: &Arc<Self>) {
+        let (session, hub) = (Arc::downgrade(self), &self.dialect.hub);
+        let mut random = [0; 1];
+        let _ = hub.rng.fill(&mut random); // without randomness: all after the same time
+        let pause = Duration::from_secs(1) + Duration::from_millis(16) * u32::from(random[0]);
+        hub.tasks.spawn(async move {
+            tokio::time::sleep(pause).await;
+            if let Some(session) = session.upgrade() {
+                session.drop_client(Reason::StoreUnavailable);
+            }
+        });
+    }
+
+    /// The session's task.
+    async fn run(self: Arc<Self>) {
+        let mut step = Step::Next;
+        loop {
+            let answer = match step {
+                Step::Done => return,
+                Step::Next => None,
+                Step::Answered(answer) => Some(answer),
+            };
+            step = match AssertUnwindSafe(self.step(answer)).catch_unwind().await {
+                Ok(next) => next,
+                // A defect of ours ends this session, and nothing else.
+                Err(_) => {
+                    throttled!(error, socket = %self.name.0, "a session failed; its connection is closed");
+                    Step::Answered(Answer::Failed)
+                }
+            };
+        }
+    }
+
+    async fn step(self: &Arc<Self>, answer: Option<Answer>) -> Step {
+        let asked = {
+            let mut state = self.state();
+            let effects = match answer {
+                Some(answer) => Some(state.answer(answer)),
+                None => state.next(),
+            };
+            match effects {
+                Some(effects) => self.perform(effects, state),
+                None => return Step::Done,
+            }
+        };
+        match asked {
+            Some(ask) => Step::Answered(self.ask(ask).await),
+            None => Step::Next,
+        }
+    }
+
+    async fn ask(self: &Arc<Self>, ask: Ask) -> Answer {
+        let hub = &self.dialect.hub;
+        match ask {
+            Ask::SignIn { credentials, ack } => {
+                let user = async {
+                    let checked = authenticate::admit(hub, &credentials).await?;
+                    hub.register(self.id, self.clone());
+                    authenticate::claim(hub, &credentials, self.id, &self.name, checked).await
+                };
+                let user = user.await.map(|held| (credentials.uid, held));
+                Answer::SignedIn { user, ack }
+            }
+            Ask::CheckAgain { credentials, ack } => {
+                let refusal = authenticate::admit(hub, &credentials).await.err();
+                Answer::CheckedAgain { refusal, ack }
+            }
+            Ask::Enter { uid, request, ack } => {
+                let dummy = request.dummy;
+                Answer::Entered { room: self.enter(uid, request, ack).await, dummy }
+            }
+            Ask::ReadPage { .. } if !self.is_open() => Answer::PageRead(Outcome::Unwanted),
+            Ask::ReadPage { room, request, ack } => {
+                Answer::PageRead(match self.dialect.page(&room, &request, ack).await {
+                    Some(page) => Outcome::Read { page, request },
+                    None => Outcome::Failed,
+                })
+            }
+            Ask::SendPage(page) => Answer::PageSent(self.send_page(page).await),
+            Ask::Depart { uid, rooms, goodbye } => {
+                self.depart(&uid, rooms).await;
+                Answer::Departed { goodbye }
+            }
+        }
+    }
+
+    /// Enters a room. Its client is answered while the room delivers nothing.
+    async fn enter(
+        self: &Arc<Self>,
+        uid: Uid,
+        JoinRequest { room, dummy }: JoinRequest,
+        ack: Option<i64>,
+    ) -> Option<Arc<Room>> {
+        let visitor = Visitor { connection: self.id, uid, hidden: dummy };
+        let session = self.clone();
+        let answer = Box::new(move |roster: &Result<_, _>| {
+            session.send(match roster {
+                Ok(roster) => wire::welcome(roster, ack),
+                Err(_) => wire::answer("join", ack, JoinFailure::Server.answer()),
+            });
+        });
+        self.dialect.hub.enter(&room, visitor, self.clone(), answer).await
+    }
+
+    /// Sends a page, and returns when the client has it, nearly, or is gone. False: it takes too
+    /// long, and others wait for the memory.
+    async fn send_page(&self, Page { frames, mut patience }: Page) -> bool {
+        let late = async {
+            match &mut patience {
+                Some(patience) => patience.over().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.socket.send_large(frames) => true,
+            () = late => false,
+        }
+    }
+
+    async fn depart(&self, uid: &Uid, rooms: Vec<(RoomId, Departure)>) {
+        let hub = &self.dialect.hub;
+        for (room, departure) in rooms {
+            hub.depart(&room, self.id, departure).await;
+        }
+        if let Err(error) = hub.presence.end(uid, self.id).await {
+            throttled!(warn, %error, "a session could not be ended");
+        }
+        hub.unregister(self.id);
     }
 }
 
 impl Client for Session {
     fn connected(self: Arc<Self>) {
         lock(&self.dialect.sessions).insert(self.id, Arc::downgrade(&self));
-        // What it sends is handled from now on.
-        if self.mailbox.open(Phase::Guest(Guest)) == Put::Start {
-            self.start();
-        }
+        self.tell(State::connected);
         self.dialect.unauthenticated.push(self.id);
     }
 
@@ -229,7 +395,7 @@ impl Client for Session {
     }
 
     fn gone(self: Arc<Self>, _: Reason) {
-        self.put(Item::Closed);
+        self.tell(State::gone);
     }
 }
 
@@ -239,72 +405,34 @@ impl Subscriber for Session {
     }
 
     fn deliver(&self, packets: Bytes) {
-        if self.is_open() {
-            self.emit(&packets);
-        }
+        self.send(packets);
     }
 
     fn settled(&self, messages: &[Settled]) {
-        let mut acks = BytesMut::new();
-        let mut lost = false;
-        for Settled { ack, outcome, .. } in messages {
-            let failure = match outcome {
-                Outcome::Done(_) | Outcome::Duplicate => None,
-                Outcome::Unavailable => Some(wire::MsgFailure::Unavailable),
-                Outcome::Full => Some(wire::MsgFailure::TooManyUpdates),
-                Outcome::Unknown => Some(wire::MsgFailure::Unknown),
-            };
-            match (failure, ack) {
-                (None, Some(id)) => wire::ack(&mut acks, *id, wire::MSG_SUCCESS),
-                (None, None) => {}
-                (Some(failure), Some(id)) => wire::ack(&mut acks, *id, &wire::failure(&failure)),
-                // It would lose a message without a word; of an update that the room has no place
-                // for nothing is learnt by coming back.
-                (Some(_), None) => lost |= *outcome != Outcome::Full,
-            }
-            if let Some(failure) = failure {
-                self.dialect.hub.metrics.message_refused(failure.reason());
-            }
+        let Some(session) = self.me.upgrade() else { return };
+        let ended = msg::ended(messages);
+        for failure in messages.iter().filter_map(|message| msg::failure(message.outcome)) {
+            self.dialect.hub.metrics.message_refused(failure.reason());
         }
-        // Before they count as settled: what waits for that is answered behind.
-        // But not to who was kicked out: what it had on its way may have been left out of what was
-        // stored.
-        if !acks.is_empty() && !self.evicted.load(SeqCst) {
-            self.emit(&acks.freeze());
+        // Before they count as settled: what waits for that is answered behind. Without the lock,
+        // so that whoever reads from the client need not wait for the kernel. Not to who was
+        // evicted: what it had on its way may have been left out of what was stored.
+        if !ended.acks.is_empty() && !self.state().is_evicted() {
+            self.send(ended.acks);
         }
-        messages.iter().for_each(|m| self.mailbox.settled(m.bytes));
-        if lost {
-            // It would lose a message without a word: it comes back and learns what is stored.
-            self.drop_connection(Reason::StoreUnavailable);
-        }
-        self.resume();
+        session.tell(|state| state.settled(messages.len(), ended.bytes, ended.lost));
     }
 
     fn evict(self: Arc<Self>) {
-        // A kick may be heard of more than once.
-        if self.evicted.swap(true, SeqCst) {
-            return;
-        }
-        self.leave_target();
-        for room in lock(&self.places).iter() {
-            room.silence(self.id);
-        }
-        self.tell("kickout", wire::KICKOUT);
-        self.refuse(Reason::Kickout);
-        if self.mailbox.replace(Item::Evicted) == Put::Start {
-            self.start();
-        }
+        self.tell(State::evict);
     }
 
     fn revoke(self: Arc<Self>) {
-        self.refuse(Reason::Revoked);
-        // Behind what it sent before. What it may send until its transport has closed has no
-        // effect.
-        self.put(Item::Closed);
+        self.tell(State::revoke);
     }
 
     fn drop_connection(&self, why: Reason) {
-        Session::drop_connection(self, why);
+        self.drop_client(why);
     }
 }
 

@@ -1,22 +1,19 @@
 //! `sync`: catching up by pages, plain or gzipped.
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::{
+    AlwaysOnline,
     gzip::Gzip,
-    join::Member,
-    pages::{self, Kept},
-    session::Session,
-    wire,
+    pages::{self, Kept, PageAnswer},
+    wire::{self, SyncRequest},
 };
 use crate::domain::{
-    broker::{Entry, Stored},
+    broker::Stored,
     history::{Building, History, Patience},
-    json::{self, Object},
+    room::Room,
 };
-use crate::reason::Reason;
 use crate::throttle::throttled;
 
 /// Pages are put together off the runtime's threads above this many bytes: compressed ones, and
@@ -31,120 +28,72 @@ pub(super) struct Page {
     pub(super) patience: Option<Patience>,
 }
 
-/// What a client asks for.
-#[derive(Default)]
-struct Request {
-    offset: u64,
-    /// It asks for the log from its beginning, in so many words: the others are told.
-    from_start: bool,
-    gzip: bool,
-    /// It wants to know where to resume.
-    resume: bool,
-}
-
-impl Request {
-    fn parse(argument: Option<&RawValue>) -> Self {
-        let Some(object) = argument.and_then(|a| Object::parse(a.get())) else {
-            return Request::default();
-        };
-        let offset = object.get("offset");
-        Request {
-            offset: offset.map_or(0, json::offset),
-            from_start: offset.is_some_and(|o| json::number(o) == Some(0.0) || o.get() == "\"0\""),
-            gzip: object.get("encoding").is_some_and(|e| e.get() == "\"gzip\""),
-            resume: object.get("resume").is_some_and(|r| r.get() == "true"),
-        }
-    }
-}
-
-impl Session {
-    /// One page. Returns when the client has it: one is in flight per connection.
-    pub(super) async fn sync(
+impl AlwaysOnline {
+    /// A page: from the cache, or from the store, then into the cache. `None`: the store does not
+    /// answer.
+    pub(super) async fn page(
         self: &Arc<Self>,
-        member: &Member,
-        argument: Option<&RawValue>,
+        room: &Room,
+        request: &SyncRequest,
         ack: Option<i64>,
-    ) {
-        self.mailbox.quiet().await;
-        if !self.is_open() {
-            return; // nobody is there to read it
-        }
-        let request = Request::parse(argument);
-        let Some(page) = self.page(member, &request, ack).await else {
-            // An answer without the messages would look like an empty room.
-            return self.drop_connection(Reason::StoreUnavailable);
-        };
-        if request.from_start && !member.dummy {
-            let told = Entry::Synced { by: self.id, uid: member.uid.clone() };
-            self.dialect.hub.announce(&member.room.id, told);
-        }
-        self.dialect.hub.metrics.pages.inc();
-        self.send_page(page).await;
-    }
-
-    /// A page: from the cache, or from the store, then into the cache.
-    async fn page(&self, member: &Member, request: &Request, ack: Option<i64>) -> Option<Page> {
-        let hub = &self.dialect.hub;
-        let key =
-            pages::Key::new(member.room.generation(), request.offset, request.gzip, request.resume);
+    ) -> Option<Page> {
+        let key = pages::Key::new(room.generation(), request.offset, request.gzip, request.resume);
         let kept = async || {
-            Some(Page {
-                frames: wire::with_ack(self.kept(member, key).await?, ack),
-                patience: None,
-            })
+            Some(Page { frames: self.kept(room, key).await?.with_ack(ack), patience: None })
         };
         if let Some(page) = kept().await {
             return Some(page);
         }
         let failed = |error| {
-            throttled!(warn, room = %member.room.id, %error, "a sync failed");
+            throttled!(warn, room = %room.id, %error, "a sync failed");
         };
-        let turn = hub.pages.turn().await.map_err(failed).ok()?;
+        let permit = self.hub.pages.turn().await.map_err(failed).ok()?;
         // Of many who waited for the same page only the first few build it.
         if let Some(page) = kept().await {
             return Some(page);
         }
         let times = if ack.is_some() { 2 } else { 1 }; // the acknowledgement has the same in it
-        let page = hub
+        let page = self
+            .hub
             .pages
-            .read(turn, &*hub.broker, &member.room.id, request.offset, times)
+            .read(permit, &*self.hub.broker, &room.id, request.offset, times)
             .await
             .map_err(failed)
             .ok()?;
         if let Some(key) = key.filter(|_| page.next) {
             let edition = page.edition;
-            let (frame, _) = self.put_together(page, request, None).await?;
-            self.dialect.pages.put(key, Kept { edition, page: frame.clone() });
-            return Some(Page { frames: wire::with_ack(frame, ack), patience: None });
+            let (answer, _) = self.put_together(page, request, None).await?;
+            self.pages.put(key, Kept { edition, answer: answer.clone() });
+            return Some(Page { frames: answer.with_ack(ack), patience: None });
         }
-        let (frames, patience) = self.put_together(page, request, ack).await?;
-        Some(Page { frames, patience })
+        let (answer, patience) = self.put_together(page, request, ack).await?;
+        Some(Page { frames: answer.frames, patience })
     }
 
     /// A page that was kept, and is still what the log says. Where that can't be learnt it is none,
     /// and reading it will fail as well.
-    async fn kept(&self, member: &Member, key: Option<pages::Key>) -> Option<Bytes> {
-        let kept = self.dialect.pages.get(&key?)?;
-        let now = self.dialect.hub.broker.edition(&member.room.id).await.ok()?;
-        (now == kept.edition).then_some(kept.page)
+    async fn kept(&self, room: &Room, key: Option<pages::Key>) -> Option<PageAnswer> {
+        let kept = self.pages.get(&key?)?;
+        let now = self.hub.broker.edition(&room.id).await.ok()?;
+        (now == kept.edition).then_some(kept.answer)
     }
 
     /// The finished frames of a page that was read; nothing, where a defect of ours is in the way.
     async fn put_together(
-        &self,
+        self: &Arc<Self>,
         page: History,
-        request: &Request,
+        request: &SyncRequest,
         ack: Option<i64>,
-    ) -> Option<(Bytes, Option<Patience>)> {
+    ) -> Option<(PageAnswer, Option<Patience>)> {
         let History { entries, offset, next, log, building, edition: _ } = page;
         let bodies = readable(entries);
         let (gzip, tail) =
             (request.gzip, tail(offset, next, request.gzip, request.resume.then_some(log)));
         let length = array_length(&bodies);
         if length < if gzip { COSTLY.0 } else { COSTLY.1 } {
-            return Some(frames(bodies, gzip.then_some(&self.dialect.gzip), &tail, ack, building));
+            return Some(frames(bodies, gzip.then_some(&self.gzip), &tail, ack, building));
         }
-        let dialect = self.dialect.clone();
+        let dialect = self.clone();
         let work = tokio::task::spawn_blocking(move || {
             frames(bodies, gzip.then_some(&dialect.gzip), &tail, ack, building)
         });
@@ -152,17 +101,14 @@ impl Session {
             .inspect_err(|error| tracing::error!(%error, "a page could not be put together"))
             .ok()
     }
+}
 
-    /// Not in a room: nothing to catch up with.
-    pub(super) fn sync_nowhere(&self, argument: Option<&RawValue>, ack: Option<i64>) {
-        let request = Request::parse(argument);
-        let data = if request.gzip { self.dialect.gzip.string("[]") } else { "[]".to_owned() };
-        self.answer(
-            "sync",
-            ack,
-            &answer(&data, 0, false, request.gzip, request.resume.then_some(0)),
-        );
-    }
+/// The answer to who is in no room: nothing to catch up with.
+pub(super) fn nowhere(request: SyncRequest, ack: Option<i64>) -> Bytes {
+    static EMPTY: LazyLock<String> = LazyLock::new(|| Gzip::default().string("[]"));
+    let data = if request.gzip { EMPTY.as_str() } else { "[]" };
+    let payload = answer(data, 0, false, request.gzip, request.resume.then_some(0));
+    wire::answer("sync", ack, &payload)
 }
 
 /// The answer; `data` is JSON.
@@ -216,7 +162,7 @@ fn frames(
     tail: &str,
     ack: Option<i64>,
     building: Building,
-) -> (Bytes, Option<Patience>) {
+) -> (PageAnswer, Option<Patience>) {
     let (zipped, bodies) = match gzip {
         Some(gzip) => (Some(gzip.array(bodies)), Vec::new()),
         None => (None, bodies),
@@ -244,36 +190,19 @@ fn frames(
         frames.extend_from_within(start..end);
         frames.push(b']');
     }
-    match building.done() {
+    let (frames, patience) = match building.done() {
         Some(share) => {
             let patience = share.patience(frames.len());
             (share.keep(frames), Some(patience))
         }
         None => (Bytes::from(frames), None),
-    }
+    };
+    (PageAnswer { frames, payload: start..end }, patience)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn request(json: &str) -> Request {
-        Request::parse(Some(serde_json::from_str(json).unwrap()))
-    }
-
-    #[test]
-    fn the_log_is_read_from_the_start_only_when_asked_in_so_many_words() {
-        for json in [r#"{"offset":0}"#, r#"{"offset":"0"}"#, r#"{"offset":-0.0}"#] {
-            assert!(request(json).from_start, "{json}");
-        }
-        for json in
-            ["{}", r#"{"offset":"abc"}"#, r#"{"offset":-1}"#, r#"{"offset":null}"#, "null", "[]"]
-        {
-            let r = request(json);
-            assert_eq!((r.offset, r.from_start), (0, false), "{json}");
-        }
-        assert_eq!(request(r#"{"offset":"200"}"#).offset, 200);
-    }
 
     #[test]
     fn answers_have_only_the_fields_that_were_asked_for() {
@@ -294,16 +223,14 @@ mod tests {
             let array = format!("[{}]", bodies.join(","));
             for (zip, ack) in [(false, None), (false, Some(12)), (true, None), (true, Some(7))] {
                 let data = if zip { gzip.string(&array) } else { array.clone() };
-                let mut event = bytes::BytesMut::new();
-                wire::event(&mut event, "sync", &answer(&data, 5, false, zip, Some(3)));
-                let (frames, _) = frames(
-                    bytes(),
-                    zip.then_some(&gzip),
-                    &tail(5, false, zip, Some(3)),
-                    ack,
-                    Building::default(),
-                );
-                assert_eq!(frames, wire::with_ack(event.freeze(), ack));
+                let tail = tail(5, false, zip, Some(3));
+                let made =
+                    |ack| frames(bytes(), zip.then_some(&gzip), &tail, ack, Building::default()).0;
+                let payload = answer(&data, 5, false, zip, Some(3));
+                let expected = wire::answer("sync", ack, &payload);
+                assert_eq!(made(ack).frames, expected);
+                // One that was kept without an acknowledgement gets it later.
+                assert_eq!(made(None).with_ack(ack), expected);
             }
         }
     }

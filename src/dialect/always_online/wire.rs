@@ -1,19 +1,44 @@
-//! The words of the wire: answers, refusals, and publications as finished WebSocket text frames.
+//! The words of the wire: what clients ask for, and answers, refusals and publications as finished
+//! WebSocket text frames.
 //!
 //! A frame's text is an engine.io message packet (`4`) with a socket.io event (`2["name",payload]`)
 //! or acknowledgement (`3id[payload]`) in it, the same in engine.io 3 and 4. Server frames are not
 //! masked.
 use bytes::{BufMut, Bytes, BytesMut};
+use serde_json::value::RawValue;
 
 use crate::domain::{
     broker::{Event, Publication},
     ids::{RoomId, Uid},
+    json::{self, Object},
+    presence::Roster,
+    secret::Secret,
     subscriber::{Burst, Codec},
 };
 
-pub(super) const AUTH_SUCCESS: &str = r#"{"status":0,"data":"auth success"}"#;
-pub(super) const JOIN_SUCCESS: &str = r#"{"status":0,"data":"join success"}"#;
-pub(super) const MSG_SUCCESS: &str = r#"{"status":0,"data":"msg success"}"#;
+/// Whether a text can stand in a JSON string as it is.
+const fn is_plain(text: &str) -> bool {
+    let (bytes, mut at) = (text.as_bytes(), 0);
+    while at < bytes.len() {
+        if bytes[at] < b' ' || bytes[at] == b'"' || bytes[at] == b'\\' {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+/// `{"status":STATUS,"data":"TEXT"}`, whose text is checked when this is compiled.
+macro_rules! status {
+    ($status:literal, $text:literal) => {{
+        const { assert!(is_plain($text), "it would have to be escaped") };
+        concat!("{\"status\":", $status, ",\"data\":\"", $text, "\"}")
+    }};
+}
+
+pub(super) const AUTH_SUCCESS: &str = status!(0, "auth success");
+pub(super) const JOIN_SUCCESS: &str = status!(0, "join success");
+pub(super) const MSG_SUCCESS: &str = status!(0, "msg success");
 pub(super) const LEAVE_SUCCESS: &str = r#"{"status":0}"#;
 /// Frames of engine.io's ping and pong.
 pub(super) const PING: &[u8] = &[0x81, 1, b'2'];
@@ -21,63 +46,149 @@ pub(super) const PONG: &[u8] = &[0x81, 1, b'3'];
 /// Bytes before a frame's payload, at most.
 pub(super) const HEAD: usize = 10;
 /// Payload of `kickout`.
-pub(super) const KICKOUT: &str = "0";
+const KICKOUT: &str = "0";
 
-/// Why a client is refused at `authenticate`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum AuthRefusal {
-    #[error("auth failed, uid or token is wrong")]
-    Wrong,
-    #[error("authentication timeout")]
-    Timeout,
-    #[error("reach rate limit")]
-    RateLimit,
-    #[error("server error")]
-    Server,
-}
+/// Reasons that a client is told of by `{status:1, data:REASON}`.
+macro_rules! failures {
+    ($(#[$doc:meta])* $name:ident { $($reason:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+        #[error("{}", self.reason())]
+        pub(super) enum $name { $($reason),+ }
 
-/// Why a join failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum JoinFailure {
-    #[error("join failed, require roomId")]
-    NoRoom,
-    #[error("server error")]
-    Server,
-}
+        impl $name {
+            /// The reason's word on the wire, and as a label of a metric.
+            pub fn reason(self) -> &'static str {
+                match self { $($name::$reason => $text),+ }
+            }
 
-/// Why a message was not accepted, or not stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.reason())]
-pub(super) enum MsgFailure {
-    NotInRoom,
-    Dummy,
-    TooLarge,
-    NotAnObject,
-    TooDeep,
-    TooManyUpdates,
-    Unavailable,
-    Unknown,
-}
-
-impl MsgFailure {
-    /// On the wire, and as a label of a metric.
-    pub(super) fn reason(self) -> &'static str {
-        match self {
-            MsgFailure::NotInRoom => "not in a room",
-            MsgFailure::Dummy => "dummy can not send",
-            MsgFailure::TooLarge => "message too large",
-            MsgFailure::NotAnObject => "not an object",
-            MsgFailure::TooDeep => "too deep",
-            MsgFailure::TooManyUpdates => "too many updates",
-            MsgFailure::Unavailable => "store unavailable",
-            MsgFailure::Unknown => "outcome unknown",
+            /// The answer to the client, JSON.
+            pub fn answer(self) -> &'static str {
+                match self { $($name::$reason => status!(1, $text)),+ }
+            }
         }
+    };
+}
+
+failures! {
+    /// Why a client is refused at `authenticate`.
+    AuthRefusal {
+        Wrong = "auth failed, uid or token is wrong",
+        Timeout = "authentication timeout",
+        RateLimit = "reach rate limit",
+        Server = "server error",
     }
 }
 
-/// `{status:1, data:REASON}`.
-pub(super) fn failure(reason: &impl std::fmt::Display) -> String {
-    format!(r#"{{"status":1,"data":"{reason}"}}"#)
+failures! {
+    /// Why a join failed.
+    JoinFailure {
+        NoRoom = "join failed, require roomId",
+        Server = "server error",
+    }
+}
+
+failures! {
+    /// Why a message was not accepted, or not stored.
+    MsgFailure {
+        NotInRoom = "not in a room",
+        Dummy = "dummy can not send",
+        TooLarge = "message too large",
+        NotAnObject = "not an object",
+        TooDeep = "too deep",
+        TooManyUpdates = "too many updates",
+        Unavailable = "store unavailable",
+        Unknown = "outcome unknown",
+    }
+}
+
+/// What a client asks for.
+pub(super) enum Call {
+    /// `None`: the uid is missing, or can't be one.
+    Authenticate(Option<Credentials>),
+    /// `None`: the room is missing, or can't be one.
+    Join(Option<JoinRequest>),
+    /// The message as it came.
+    Msg(Option<Box<RawValue>>),
+    Sync(SyncRequest),
+    Leave,
+    /// It is no event.
+    Malformed,
+}
+
+impl Call {
+    /// An event's name and first argument. `None`: it has no effect.
+    pub fn parse(name: &str, argument: Option<&RawValue>) -> Option<Self> {
+        Some(match name {
+            "authenticate" => Call::Authenticate(Credentials::parse(argument)),
+            "join" => Call::Join(JoinRequest::parse(argument)),
+            "msg" => Call::Msg(argument.map(ToOwned::to_owned)),
+            "sync" => Call::Sync(SyncRequest::parse(argument)),
+            "leave" => Call::Leave,
+            _ => return None,
+        })
+    }
+}
+
+/// Who a client says it is.
+pub(super) struct Credentials {
+    pub uid: Uid,
+    pub token: Option<Secret>,
+}
+
+impl Credentials {
+    fn parse(argument: Option<&RawValue>) -> Option<Self> {
+        let object = Object::parse(argument?.get())?;
+        let uid = json::uid(object.get("uid")?)?;
+        let token = object.get("token").and_then(|t| match json::string(t) {
+            Some(text) => Some(Secret::presented(text)),
+            None => json::number(t).map(|n| Secret::presented(json::number_text(n))),
+        });
+        Some(Credentials { uid, token })
+    }
+}
+
+/// The room that a client asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct JoinRequest {
+    pub room: RoomId,
+    /// To be there unseen, and without sending.
+    pub dummy: bool,
+}
+
+impl JoinRequest {
+    fn parse(argument: Option<&RawValue>) -> Option<Self> {
+        let object = Object::parse(argument?.get())?;
+        let room = json::room(object.get("roomId")?)?;
+        let dummy = object.get("dummy").is_some_and(|d| d.get() == "true");
+        Some(JoinRequest { room, dummy })
+    }
+}
+
+/// The page that a client asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct SyncRequest {
+    pub offset: u64,
+    /// It asks for the log from its beginning, in so many words: the others are told.
+    pub from_start: bool,
+    pub gzip: bool,
+    /// It wants to know where to resume.
+    pub resume: bool,
+}
+
+impl SyncRequest {
+    pub fn parse(argument: Option<&RawValue>) -> Self {
+        let Some(object) = argument.and_then(|a| Object::parse(a.get())) else {
+            return SyncRequest::default();
+        };
+        let offset = object.get("offset");
+        SyncRequest {
+            offset: offset.map_or(0, json::offset),
+            from_start: offset.is_some_and(|o| json::number(o) == Some(0.0) || o.get() == "\"0\""),
+            gzip: object.get("encoding").is_some_and(|e| e.get() == "\"gzip\""),
+            resume: object.get("resume").is_some_and(|r| r.get() == "true"),
+        }
+    }
 }
 
 /// Appends one text frame (RFC 6455, 5.2) made of `parts`.
@@ -118,21 +229,12 @@ pub(super) fn event(into: &mut BytesMut, name: &str, payload: &str) {
 
 /// Appends an acknowledgement; `payload` is JSON.
 pub(super) fn ack(into: &mut BytesMut, id: i64, payload: &str) {
-    frame(into, &[b"43", id.to_string().as_bytes(), b"[", payload.as_bytes(), b"]"]);
+    ack_of(into, id, payload.as_bytes());
 }
 
-/// An event's frame, and where it was asked for an acknowledgement with the same payload behind it.
-pub(super) fn with_ack(event: Bytes, id: Option<i64>) -> Bytes {
-    let Some(id) = id else { return event };
-    let payload = texts(&event)
-        .next()
-        .and_then(|t| t.split_once(','))
-        .and_then(|(_, rest)| rest.strip_suffix(']'))
-        .unwrap_or("null");
-    let mut both = BytesMut::with_capacity(2 * event.len() + 32);
-    both.extend_from_slice(&event);
-    ack(&mut both, id, payload);
-    both.freeze()
+/// As [`ack`].
+pub(super) fn ack_of(into: &mut BytesMut, id: i64, payload: &[u8]) {
+    frame(into, &[b"43", id.to_string().as_bytes(), b"[", payload, b"]"]);
 }
 
 /// The answer to a request: an event's frame, and where one was asked for an acknowledgement with
@@ -142,6 +244,34 @@ pub(super) fn answer(name: &str, ack_id: Option<i64>, payload: &str) -> Bytes {
     event(&mut frames, name, payload);
     if let Some(id) = ack_id {
         ack(&mut frames, id, payload);
+    }
+    frames.freeze()
+}
+
+/// An acknowledgement alone; `payload` is JSON.
+pub(super) fn acknowledgement(id: i64, payload: &str) -> Bytes {
+    let mut frames = BytesMut::new();
+    ack(&mut frames, id, payload);
+    frames.freeze()
+}
+
+/// The same uid has signed in elsewhere.
+pub(super) fn kickout() -> Bytes {
+    let mut frames = BytesMut::new();
+    event(&mut frames, "kickout", KICKOUT);
+    frames.freeze()
+}
+
+/// The answer to a join, and one `remote_join` for each who is there, in the order of their
+/// joining.
+pub(super) fn welcome(roster: &Roster, ack_id: Option<i64>) -> Bytes {
+    let mut frames = BytesMut::with_capacity(128 + 64 * roster.others.len());
+    event(&mut frames, "join", JOIN_SUCCESS);
+    if let Some(id) = ack_id {
+        ack(&mut frames, id, JOIN_SUCCESS);
+    }
+    for other in &roster.others {
+        about(&mut frames, "remote_join", other);
     }
     frames.freeze()
 }
@@ -234,6 +364,24 @@ mod tests {
         );
         let some = burst.select(|i| i == 3);
         assert_eq!(texts(&some).count(), 2);
+    }
+
+    fn request(json: &str) -> SyncRequest {
+        SyncRequest::parse(Some(serde_json::from_str(json).unwrap()))
+    }
+
+    #[test]
+    fn the_log_is_read_from_the_start_only_when_asked_in_so_many_words() {
+        for json in [r#"{"offset":0}"#, r#"{"offset":"0"}"#, r#"{"offset":-0.0}"#] {
+            assert!(request(json).from_start, "{json}");
+        }
+        for json in
+            ["{}", r#"{"offset":"abc"}"#, r#"{"offset":-1}"#, r#"{"offset":null}"#, "null", "[]"]
+        {
+            let r = request(json);
+            assert_eq!((r.offset, r.from_start), (0, false), "{json}");
+        }
+        assert_eq!(request(r#"{"offset":"200"}"#).offset, 200);
     }
 
     #[test]

@@ -1,0 +1,126 @@
+//! Where a client stands, a type for each: a [`Guest`] can only authenticate, only somebody who is
+//! [`Authenticated`] can join a room, only a [`Member`] can read one. A phase that is left is
+//! consumed, so what must not happen does not compile.
+use std::sync::Arc;
+
+use super::{msg::Target, wire::MsgFailure};
+use crate::domain::{
+    ids::{RoomId, Uid},
+    presence::Departure,
+    room::Room,
+};
+
+/// Where a client stands.
+pub(super) enum Phase {
+    Guest(Guest),
+    Authenticated(Authenticated),
+    Member(Member),
+    /// Nothing that it sends has an effect any more.
+    Ended,
+}
+
+/// Nobody yet.
+pub(super) struct Guest {
+    /// Who it says that it is, while that is being checked.
+    pub claims: Option<Uid>,
+}
+
+/// A user.
+pub(super) struct User {
+    pub uid: Uid,
+    /// The uid as JSON, for messages.
+    json: Arc<str>,
+}
+
+impl User {
+    fn new(uid: Uid) -> Self {
+        User { json: uid.json().into(), uid }
+    }
+}
+
+/// Somebody, in no room yet.
+pub(super) struct Authenticated {
+    pub user: User,
+    /// Rooms held for the user since an earlier session was kicked out.
+    pub held: Vec<RoomId>,
+}
+
+/// Somebody in at least one room.
+pub(super) struct Member {
+    pub user: User,
+    /// The room that it joined last: `msg`, `sync` and `leave` are about this one.
+    pub room: Arc<Room>,
+    /// Whether it joined that as a dummy: unseen, and without sending.
+    pub dummy: bool,
+    /// The other rooms, in the order of joining, each once.
+    others: Vec<Arc<Room>>,
+}
+
+impl Guest {
+    /// The user's session is this one now. `held`: its rooms from an earlier session.
+    pub fn authenticate(self, uid: Uid, held: Vec<RoomId>) -> Authenticated {
+        Authenticated { user: User::new(uid), held }
+    }
+}
+
+impl Authenticated {
+    /// The first room. It decides what becomes of held rooms: the one joined, not as dummy, is taken
+    /// over in silence, the others, which are returned, are given up.
+    pub fn join(self, room: Arc<Room>, dummy: bool) -> (Member, Vec<RoomId>) {
+        let Authenticated { user, mut held } = self;
+        held.retain(|held| dummy || *held != room.id);
+        (Member { user, room, dummy, others: Vec::new() }, held)
+    }
+}
+
+impl Member {
+    /// Another room, or one of its own once more. It stays in the rest.
+    pub fn join(mut self, room: Arc<Room>, dummy: bool) -> Self {
+        self.others.retain(|other| other.id != room.id);
+        let before = std::mem::replace(&mut self.room, room);
+        if before.id != self.room.id {
+            self.others.push(before);
+        }
+        self.dummy = dummy;
+        self
+    }
+
+    /// Its rooms, in the order of joining.
+    pub fn rooms(&self) -> impl Iterator<Item = &Arc<Room>> {
+        self.others.iter().chain([&self.room])
+    }
+
+    /// Whether it may join this room too, when `most` are allowed.
+    pub fn may_join(&self, room: &RoomId, most: usize) -> bool {
+        self.others.len() + 1 < most || self.rooms().any(|own| own.id == *room)
+    }
+
+    /// It goes: how each room is left, in the order of joining.
+    pub fn departures(&self, current: Departure) -> Vec<(RoomId, Departure)> {
+        let others = self.others.iter().map(|room| (room.id.clone(), Departure::Gone));
+        others.chain([(self.room.id.clone(), current)]).collect()
+    }
+}
+
+impl Phase {
+    /// The user, once it is known.
+    pub fn user(&self) -> Option<&User> {
+        match self {
+            Phase::Authenticated(who) => Some(&who.user),
+            Phase::Member(member) => Some(&member.user),
+            Phase::Guest(_) | Phase::Ended => None,
+        }
+    }
+
+    /// Where its messages go.
+    pub fn target(&self) -> Target {
+        match self {
+            Phase::Guest(_) | Phase::Ended => Target::Nowhere,
+            Phase::Authenticated(_) => Target::Refused(MsgFailure::NotInRoom),
+            Phase::Member(member) if member.dummy => Target::Refused(MsgFailure::Dummy),
+            Phase::Member(member) => {
+                Target::Room { uid: member.user.json.clone(), room: member.room.clone() }
+            }
+        }
+    }
+}
