@@ -2,7 +2,6 @@
 pub mod close;
 pub mod connection;
 mod handshake;
-mod leftovers;
 pub mod listener;
 mod queue;
 pub mod send_queue;
@@ -10,7 +9,7 @@ mod socket;
 mod stream;
 pub mod tls;
 pub mod upgrade;
-mod websocket;
+pub mod websocket;
 
 pub use connection::{Closing, Connection};
 pub use stream::Stream;

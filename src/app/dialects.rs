@@ -32,7 +32,6 @@ fn always_online_options(config: &Config) -> always_online::Options {
         max_message: config.message.max_size.bytes(),
         backlog: config.websocket.backlog.bytes(),
         page_cache: config.store.page_cache.bytes(),
-        fast_lane: config.websocket.fast_lane,
         origins: config.websocket.origins.clone(),
         client_script: config.websocket.client_script.clone(),
     }

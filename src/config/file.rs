@@ -6,7 +6,7 @@ use toml_edit::{Document, Item, Key, TableLike, Value};
 
 use super::kind::{Shape, nearest};
 use super::layers::Layers;
-use super::problem::{Place, Problem};
+use super::problem::{Place, Problem, gone};
 use super::setting::{Setting, find, settings};
 
 /// The file's text. The one place where the configuration touches the file system.
@@ -56,6 +56,10 @@ impl File<'_> {
             let key = table.key(name);
             match find(&format!("{section}.{name}")) {
                 Some(setting) => self.value(setting, key, item),
+                None if gone(&format!("{section}.{name}")).is_some() => {
+                    let what = gone(&format!("{section}.{name}")).unwrap_or_default();
+                    self.layers.problems.push(Problem::new(self.at(key, item), what));
+                }
                 None => {
                     let own = settings().iter().filter(|setting| setting.section == section);
                     let names: Vec<_> = own.map(Setting::name).collect();

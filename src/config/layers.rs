@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use super::kind::{Kind, nearest};
-use super::problem::{Place, Problem};
+use super::problem::{Place, Problem, gone};
 use super::setting::{Setting, find, settings};
 
 /// What the layers say. Add them in the order of their precedence, lowest first.
@@ -60,10 +60,11 @@ impl Layers {
                         self.refuse(setting, place, &format!("{value:?}"), "expected UTF-8 text");
                     }
                 },
-                None => {
-                    let problem = Problem::new(place, "unknown variable (--help names them all)");
-                    self.problems.push(problem.suggest(nearest_variable(rest)));
-                }
+                None => self.problems.push(match gone(&rest.replace("__", ".").to_lowercase()) {
+                    Some(what) => Problem::new(place, what),
+                    None => Problem::new(place, "unknown variable (--help names them all)")
+                        .suggest(nearest_variable(rest)),
+                }),
             }
         }
     }

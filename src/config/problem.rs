@@ -63,6 +63,16 @@ impl fmt::Display for Problem {
     }
 }
 
+/// Settings that there were once, and what to do about each.
+const GONE: [(&str, &str); 1] =
+    [("websocket.fast_lane", "a WebSocket is served in one way now, so leave it out")];
+
+/// What to do about a setting that there is no more, by its key.
+pub(super) fn gone(key: &str) -> Option<String> {
+    let (key, what) = GONE.iter().find(|(gone, _)| *gone == key)?;
+    Some(format!("{key} is gone: {what}"))
+}
+
 /// Everything that is wrong, in the order file, environment, flags. Shown one per line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))]

@@ -199,3 +199,14 @@ fn odd_toml_is_neither_taken_nor_fatal() {
         assert!(told.len() == 1 && told[0].starts_with(expected), "{told:?}");
     }
 }
+
+#[test]
+fn a_setting_that_is_gone_is_named_with_what_to_do() {
+    let told =
+        problems("[websocket]\nfast_lane = false\n", &[("AO_WEBSOCKET__FAST_LANE", "true")], &[]);
+    let what = "websocket.fast_lane is gone: a WebSocket is served in one way now, so leave it out";
+    assert_eq!(
+        told,
+        [format!("ao.toml:2:1: {what}"), format!("environment AO_WEBSOCKET__FAST_LANE: {what}"),]
+    );
+}

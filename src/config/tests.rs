@@ -27,7 +27,6 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("websocket.header_timeout", "1500ms", "1500ms"),
     ("websocket.write_stall", "16s", "16s"),
     ("websocket.backlog", "2MiB", "2 MiB"),
-    ("websocket.fast_lane", "false", "false"),
     ("websocket.client_script", "web/client.js", "web/client.js"),
     ("admin.listen", "[::1]:3001", "[::1]:3001"),
     ("admin.auth_switch", "false", "false"),

@@ -1,15 +1,13 @@
-//! WebSocket Close frames (RFC 6455, 5.5.1), and their codes (7.4.1, and the registry of IANA).
-use bytes::Bytes;
-
+//! The codes of WebSocket Close frames (RFC 6455, 7.4.1, and the registry of IANA).
 use crate::reason::Reason;
 
 /// The code that tells a client why its connection ends; nothing where no frame is sent, as the
 /// client reads nothing.
 ///
-/// socket.io clients look at the frame, not at its code: DISCONNECT alone keeps them away. The
-/// codes are for people and for other clients. 1001 is what the RFC has for a server that goes
+/// Most clients of the protocols above look at the frame, not at its code. The codes are for people
+/// and for other clients. 1001 is what the RFC has for a server that goes
 /// down, and all libraries know it. 1012, service restart, says the same in later words, but
-/// ws 1 (socket.io-client 1) takes it for an error, and so do old libraries of phones. 1013 is
+/// ws 1, an old library, takes it for an error, and so do old libraries of phones. 1013 is
 /// needed, as none of the old ones says "later"; the same libraries report an error there, and come
 /// back in any case.
 pub fn code(reason: Reason) -> Option<u16> {
@@ -31,14 +29,6 @@ pub fn code(reason: Reason) -> Option<u16> {
         Reason::Failure => Some(1011),
         Reason::LostSession | Reason::MissedMessages | Reason::StoreUnavailable => Some(1013),
         Reason::Slow | Reason::Stalled => None,
-    }
-}
-
-/// A Close frame, with a code or without.
-pub(super) fn frame(code: Option<u16>) -> Bytes {
-    match code.map(u16::to_be_bytes) {
-        Some([high, low]) => Bytes::copy_from_slice(&[0x88, 2, high, low]),
-        None => Bytes::from_static(&[0x88, 0]),
     }
 }
 
@@ -68,13 +58,5 @@ mod tests {
             let row = format!("| `{}` | {kind} | {code} |", reason.label());
             assert!(table.contains(&row), "PROTOCOL.md lacks {row}");
         }
-    }
-
-    #[test]
-    fn a_frame_has_a_code_or_nothing() {
-        assert_eq!(
-            (frame(Some(1001)), frame(None)),
-            (Bytes::from_static(b"\x88\x02\x03\xe9"), Bytes::from_static(b"\x88\x00"))
-        );
     }
 }

@@ -5,14 +5,13 @@
 //! every write whole, into a queue of its own ([`super::send_queue`]), so that what a client has not
 //! read yet is known exactly, in bytes, and is the one bound on it: a client that stays above the
 //! bound is closed, never waited for, and never skipped. A queue that makes no progress for the
-//! stall time ends the connection as well; socketioxide alone would leave a client that stops
-//! reading in its rooms for ever.
+//! stall time ends the connection as well.
 use std::{
     io,
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -25,7 +24,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{close, queue::Queue, socket::Socket};
+use super::{close, queue::Queue, socket::Socket, websocket::frame};
 use crate::metrics::Metrics;
 use crate::reason::Reason;
 
@@ -55,11 +54,7 @@ pub struct Bounds {
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Closing {
-    /// A WebSocket: as soon as the engine has written the socket.io DISCONNECT that it was given.
-    /// Then as below.
-    AfterDisconnect,
-    /// What is queued here is still written, and a WebSocket Close frame; the engine sees the end
-    /// of what the client sends.
+    /// What is queued here is still written, and a WebSocket Close frame.
     Graceful,
     /// At once; what is not written is lost.
     Abrupt,
@@ -72,20 +67,16 @@ pub struct Connection {
     pub(super) bounds: Bounds,
     queue: Mutex<Queue>,
     websocket: AtomicBool,
-    /// No Close frame but behind a DISCONNECT, or as an answer.
+    /// No Close frame but behind a last word, or as an answer.
     pub(super) wordless: AtomicBool,
-    /// To be closed with this code once DISCONNECT is written; 0: it is not.
-    pub(super) ending: AtomicU16,
     pub(super) ended: AtomicBool,
     killed: AtomicBool,
     held: AtomicBool,
     /// Bytes that may be queued beyond the backlog: a page on its way.
     pub(super) allowance: AtomicUsize,
-    pub(super) accepted: AtomicU64,
     /// Some of the queue was taken, or the connection ended.
     pub(super) drained: Notify,
     pub(super) reader: AtomicWaker,
-    pub(super) writer: AtomicWaker,
 }
 
 impl Connection {
@@ -97,15 +88,12 @@ impl Connection {
             queue: Mutex::default(),
             websocket: AtomicBool::new(false),
             wordless: AtomicBool::new(false),
-            ending: AtomicU16::new(0),
             ended: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             held: AtomicBool::new(false),
             allowance: AtomicUsize::new(0),
-            accepted: AtomicU64::new(0),
             drained: Notify::new(),
             reader: AtomicWaker::new(),
-            writer: AtomicWaker::new(),
         })
     }
 
@@ -129,53 +117,46 @@ impl Connection {
 
     /// Closes the connection. `why` is what its Close frame says, where it gets one.
     pub fn close(self: &Arc<Self>, closing: Closing, why: Reason) {
-        self.close_if(|_| true, None, closing, close::code(why), why.label());
+        self.end(|| true, None, closing, close::code(why), why.label());
     }
 
-    /// Answers the client's Close frame with the same (RFC 6455, 5.5.1), and closes.
-    pub fn answer_close(self: &Arc<Self>, code: Option<u16>) {
-        self.close_if(
-            |_| true,
-            Some(&close::frame(code)),
-            Closing::Graceful,
-            None,
-            "closed by the client",
-        );
-    }
-
-    /// It is broken: closes what is left of it, at once. `why` is a word for logs.
-    pub(super) fn cut(self: &Arc<Self>, why: &'static str) {
-        self.close_if(|_| true, None, Closing::Abrupt, None, why);
-    }
-
-    /// As [`Connection::close`], behind a last frame of the session's, if the connection is still this
-    /// session's. All in one: whatever the session or its room still has to say comes too late
-    /// for the first, and a later session's connection is not an earlier one's to close.
-    pub fn close_of(
+    /// As [`Connection::close`], behind a last frame, if the sender may still send
+    /// ([`Connection::send_if`]). All in one: whatever others have to say comes too late.
+    pub fn close_if(
         self: &Arc<Self>,
-        session: u64,
+        may: impl FnOnce() -> bool,
         last: Option<&Bytes>,
         closing: Closing,
         why: Reason,
     ) {
-        self.close_if(|owner| owner == session, last, closing, close::code(why), why.label());
+        self.end(may, last, closing, close::code(why), why.label());
     }
 
-    fn close_if(
+    /// Answers the client's Close frame with the same (RFC 6455, 5.5.1), and closes.
+    pub fn answer_close(self: &Arc<Self>, code: Option<u16>) {
+        let why = Reason::ClosedByClient.label();
+        self.end(|| true, Some(&frame::close(code)), Closing::Graceful, None, why);
+    }
+
+    /// It is broken: closes what is left of it, at once. `why` is a word for logs.
+    pub(super) fn cut(self: &Arc<Self>, why: &'static str) {
+        self.end(|| true, None, Closing::Abrupt, None, why);
+    }
+
+    fn end(
         self: &Arc<Self>,
-        may: impl FnOnce(u64) -> bool,
+        may: impl FnOnce() -> bool,
         last: Option<&Bytes>,
         closing: Closing,
         code: Option<u16>,
         why: &'static str,
     ) {
         let mut queue = self.queue();
-        if !may(queue.session) {
+        if !may() {
             return;
         }
         tracing::debug!(peer = %self.peer, ?closing, why, "closing");
         match closing {
-            Closing::AfterDisconnect => return self.ending.store(code.unwrap_or(1000), SeqCst),
             // Under the lock: who sees that it has ended finds the Close frame in the queue.
             Closing::Graceful if self.is_websocket() && !self.ended.swap(true, SeqCst) => {
                 if let Some(last) = last {
@@ -194,32 +175,30 @@ impl Connection {
         self.ended.store(true, SeqCst);
         drop(queue);
         self.reader.wake();
-        self.writer.wake();
         self.drained.notify_waiters();
     }
 
-    /// From now on the connection is this session's: what others send on it goes nowhere. 0: nobody's.
-    pub fn give_to(&self, session: u64) {
-        let mut queue = self.queue();
-        queue.session = session;
-        // An earlier one's page may still be on its way. No more than that: who comes and goes
-        // would be allowed more each time.
-        self.allow(self.allowance.load(SeqCst).min(queue.len()));
+    /// Lets the client be this many bytes further behind, if the sender may still send
+    /// ([`Connection::send_if`]).
+    pub fn allow_if(&self, may: impl FnOnce() -> bool, bytes: usize) {
+        let _queue = self.queue();
+        if may() {
+            self.allowance.store(bytes, SeqCst);
+        }
     }
 
-    /// As [`Connection::allow`], if the connection is still this session's.
-    pub fn allow_of(&self, session: u64, bytes: usize) {
+    /// A sender has gone. What it was allowed stays allowed for what it has left unread, and no
+    /// more: who comes and goes would be allowed more each time.
+    pub fn limit_allowance(&self) {
         let queue = self.queue();
-        if queue.session == session {
-            self.allow(bytes);
-        }
+        self.allowance.fetch_min(queue.len(), SeqCst);
     }
 
     /// The Close frame, behind all that was written: whole frames only come in here, so this is
     /// between two of them.
     pub(super) fn say_goodbye(self: &Arc<Self>, queue: &mut Queue, code: Option<u16>) {
         if !self.is_killed() {
-            let _ = self.append(queue, &close::frame(code));
+            let _ = self.append(queue, &frame::close(code));
         }
     }
 
@@ -243,16 +222,6 @@ impl Connection {
     /// Whether reading is stopped.
     pub fn is_held(&self) -> bool {
         self.held.load(SeqCst)
-    }
-
-    /// Bytes that the engine has written so far.
-    pub fn accepted(&self) -> u64 {
-        self.accepted.load(SeqCst)
-    }
-
-    /// Lets the client be this many bytes further behind.
-    pub fn allow(&self, bytes: usize) {
-        self.allowance.store(bytes, SeqCst);
     }
 
     /// Bytes that the kernel has not taken yet.

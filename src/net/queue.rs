@@ -18,18 +18,6 @@ pub(super) struct Queue {
     bytes: usize,
     /// A task is writing it out.
     pub(super) flushing: bool,
-    /// Whose frames are sent by [`super::Connection::send_of`].
-    pub(super) session: u64,
-    /// Frames of ours that wait until the engine has written the marker
-    /// ([`super::send_queue::MARKER`]), while it has not.
-    pub(super) held: Option<Held>,
-}
-
-/// Frames that wait, and their bytes.
-#[derive(Default)]
-pub(super) struct Held {
-    pub frames: Vec<Bytes>,
-    pub bytes: usize,
 }
 
 impl Queue {

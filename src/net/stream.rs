@@ -1,4 +1,4 @@
-//! What hyper and the engine read from and write to: a [`Connection`] with the manners of a stream.
+//! What HTTP reads from and writes to: a [`Connection`] with the manners of a stream.
 use std::{
     future::Future,
     io,
@@ -13,28 +13,20 @@ use tokio::{
     time::Sleep,
 };
 
-use super::{
-    connection::{Connection, dead},
-    leftovers::Leftovers,
-};
-
-/// Bytes of a WebSocket read at once for the engine.
-const READ: usize = 4096;
+use super::connection::{Connection, dead};
 
 /// The one reader and writer of a connection.
 pub struct Stream {
     connection: Arc<Connection>,
     /// Read before, and to be read again.
     unread: Bytes,
-    /// Of a WebSocket that the engine reads.
-    frames: Option<Box<Leftovers>>,
     /// Runs while HTTP has something to write and the kernel takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stream {
     pub(super) fn new(connection: Arc<Connection>) -> Self {
-        Stream { connection, unread: Bytes::new(), frames: None, stall: None }
+        Stream { connection, unread: Bytes::new(), stall: None }
     }
 
     /// Puts back what was read too far.
@@ -42,7 +34,8 @@ impl Stream {
         self.unread = bytes;
     }
 
-    pub(super) fn connection(&self) -> &Arc<Connection> {
+    /// The connection that it reads from.
+    pub fn connection(&self) -> &Arc<Connection> {
         &self.connection
     }
 
@@ -106,9 +99,6 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         self.connection.reader.register(cx.waker());
         loop {
-            if self.frames.as_mut().is_some_and(|frames| frames.give(into)) {
-                return Poll::Ready(Ok(()));
-            }
             if self.unread.is_empty() && !self.connection.is_ended() {
                 if self.connection.is_held() {
                     return Poll::Pending;
@@ -116,16 +106,6 @@ impl AsyncRead for Stream {
                 if !self.connection.socket.has_more() {
                     ready!(self.connection.socket.poll_readable(cx))?; // here, so that each read is a part of tokio's budget
                 }
-            }
-            if self.connection.is_websocket() {
-                let mut came = [0; READ];
-                match self.take(&mut came) {
-                    Ok(0) => return Poll::Ready(Ok(())),
-                    Ok(n) => self.frames.get_or_insert_default().mend(&came[..n]),
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(e) => return Poll::Ready(Err(e)),
-                }
-                continue;
             }
             match self.take(into.initialize_unfilled()) {
                 Ok(n) => {
@@ -148,15 +128,11 @@ impl AsyncWrite for Stream {
         if self.connection.is_killed() {
             return Poll::Ready(Err(dead()));
         }
-        if self.connection.is_websocket() {
-            return Poll::Ready(self.connection.accept(bytes).map(|()| bytes.len()));
-        }
         self.poll_write_with(cx, |connection| connection.socket.send(bytes))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A WebSocket's queue flushes itself.
-        if self.connection.is_websocket() || !self.connection.socket.owes() {
+        if !self.connection.socket.owes() {
             self.stall = None; // whoever read meanwhile may have written, too
             return Poll::Ready(Ok(()));
         }
@@ -165,13 +141,9 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.as_mut().poll_flush(cx))?;
-        self.connection.writer.register(cx.waker());
-        if self.connection.is_killed() || self.connection.is_flushed() {
-            self.connection.socket.say_goodbye();
-            self.connection.socket.finish();
-            return Poll::Ready(Ok(()));
-        }
-        Poll::Pending
+        self.connection.socket.say_goodbye();
+        self.connection.socket.finish();
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -1,6 +1,13 @@
 //! What a WebSocket handshake has to say (RFC 6455, 4.2.1), and what is answered to it. Node's
 //! server asks for the same.
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper_util::rt::TokioIo;
 use tungstenite::handshake::derive_accept_key;
+
+use super::stream::Stream;
 
 /// The one version of the protocol that is spoken here.
 pub const VERSION: &str = "13";
@@ -44,7 +51,7 @@ impl<'a> Offer<'a> {
                 n if n.eq_ignore_ascii_case("upgrade") => upgrade |= lists(value, b"websocket"),
                 n if n.eq_ignore_ascii_case("connection") => connection |= lists(value, b"upgrade"),
                 n if n.eq_ignore_ascii_case("sec-websocket-version") => version = Some(value),
-                n if n.eq_ignore_ascii_case("sec-websocket-key") => key = key.or(Some(value)), /* as the engine reads it */
+                n if n.eq_ignore_ascii_case("sec-websocket-key") => key = key.or(Some(value)),
                 n if n.eq_ignore_ascii_case("sec-websocket-protocol") => {
                     protocol = protocol.and_then(|before| Ok(before.or(first_protocol(value)?)));
                 }
@@ -64,6 +71,48 @@ impl<'a> Offer<'a> {
     pub fn accept(&self) -> String {
         derive_accept_key(self.key)
     }
+}
+
+/// An upgrade that was agreed to, and takes place once its answer has been written.
+pub struct Agreed(OnUpgrade);
+
+impl Agreed {
+    /// The connection, once it is no longer HTTP's. `None`: it broke.
+    pub async fn stream(self) -> Option<Stream> {
+        let upgraded = self.0.await.ok()?;
+        // Always: nothing else reaches hyper.
+        let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
+        let mut stream = parts.io.into_inner();
+        if !parts.read_buf.is_empty() {
+            // A copy: hyper's buffer is larger.
+            stream.unread(Bytes::copy_from_slice(&parts.read_buf));
+        }
+        Some(stream)
+    }
+}
+
+/// Agrees to an upgrade that comes as a request of HTTP, and not as its connection's first.
+///
+/// # Errors
+/// Why the request is no handshake.
+pub fn agree(request: &mut Request<Incoming>) -> Result<(Agreed, Response<Body>), Flaw> {
+    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let offer = Offer::read(headers)?;
+    if request.version() != http::Version::HTTP_11 {
+        return Err(Flaw::NotAsked);
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    let accept = HeaderValue::from_str(&offer.accept()).map_err(|_| Flaw::Key)?;
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(name) = offer.protocol {
+        let name = HeaderValue::from_str(name).map_err(|_| Flaw::Protocols)?;
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
+    }
+    Ok((Agreed(hyper::upgrade::on(request)), response))
 }
 
 /// Whether one of the words of a comma-separated list is this one, in any case.

@@ -14,7 +14,10 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use tungstenite::Utf8Bytes;
 
+use self::frame::{Header, Opcode};
 use super::{connection::Connection, stream::Stream};
+
+pub mod frame;
 
 /// Bytes read at once.
 const READ: usize = 32 << 10;
@@ -88,7 +91,7 @@ impl WebSocket {
             }
             match self.frames.next() {
                 Ok(Some(Frame::Message(message))) => return Poll::Ready(Ok(message)),
-                Ok(Some(Frame::Ping(payload))) => self.connection().send(&pong(&payload)),
+                Ok(Some(Frame::Ping(payload))) => self.connection().send(&frame::pong(&payload)),
                 Ok(Some(Frame::Pong | Frame::Part)) => {}
                 Ok(Some(Frame::Close(code))) => return Poll::Ready(Err(End::Closed(code))),
                 Err(broken) => return Poll::Ready(Err(End::Broken(broken))),
@@ -112,14 +115,6 @@ impl WebSocket {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
-}
-
-/// The answer to a ping: a frame of at most 125 bytes.
-fn pong(payload: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(2 + payload.len());
-    frame.extend_from_slice(&[0x8A, payload.len() as u8]);
-    frame.extend_from_slice(payload);
-    frame.freeze()
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -148,16 +143,18 @@ impl Frames {
 
     /// What the next frame is, or makes whole; nothing, where more of it has to come.
     fn next(&mut self) -> Result<Option<Frame>, Broken> {
-        let Some((first, payload)) = self.frame()? else { return Ok(None) };
-        let (last, opcode) = (first & 0x80 != 0, first & 0x0F);
-        let frame = match opcode {
-            1 | 2 if self.parts.is_some() => return Err(Broken::Frame),
-            1 | 2 if last => Frame::Message(message(opcode == 1, payload.freeze())?),
-            1 | 2 => {
-                self.parts = Some((opcode == 1, payload.to_vec()));
+        let Some((header, payload)) = self.frame()? else { return Ok(None) };
+        let last = header.last;
+        let frame = match header.opcode {
+            Opcode::Text | Opcode::Binary if self.parts.is_some() => return Err(Broken::Frame),
+            opcode @ (Opcode::Text | Opcode::Binary) if last => {
+                Frame::Message(message(opcode == Opcode::Text, payload.freeze())?)
+            }
+            opcode @ (Opcode::Text | Opcode::Binary) => {
+                self.parts = Some((opcode == Opcode::Text, payload.to_vec()));
                 Frame::Part
             }
-            0 => {
+            Opcode::Continuation => {
                 let (text, mut whole) = self.parts.take().ok_or(Broken::Frame)?;
                 if whole.len() + payload.len() > self.most {
                     return Err(Broken::TooLarge);
@@ -170,53 +167,41 @@ impl Frames {
                     Frame::Part
                 }
             }
-            8 => Frame::Close(close(&payload)?),
-            9 => Frame::Ping(payload.freeze()),
-            10 => Frame::Pong,
-            _ => return Err(Broken::Frame),
+            Opcode::Close => Frame::Close(close(&payload)?),
+            Opcode::Ping => Frame::Ping(payload.freeze()),
+            Opcode::Pong => Frame::Pong,
         };
         Ok(Some(frame))
     }
 
-    /// The first byte and the payload of the next frame (5.2), unmasked.
-    fn frame(&mut self) -> Result<Option<(u8, BytesMut)>, Broken> {
-        let &[first, second, ref rest @ ..] = &*self.bytes else { return Ok(None) };
-        let (short, control) = (second & 0x7F, first & 0x08 != 0);
-        // No extension has a meaning for the reserved bits, clients have to mask, control frames
-        // are whole and short.
-        if first & 0x70 != 0
-            || second & 0x80 == 0
-            || (control && (first & 0x80 == 0 || short > 125))
-        {
+    /// The header and the payload of the next frame, unmasked.
+    fn frame(&mut self) -> Result<Option<(Header, BytesMut)>, Broken> {
+        // Clients have to mask (5.1).
+        if self.bytes.get(1).is_some_and(|second| second & 0x80 == 0) {
             return Err(Broken::Frame);
         }
-        let (length, header) = match short {
-            126 => match rest.first_chunk() {
-                Some(length) => (u64::from(u16::from_be_bytes(*length)), 8),
-                None => return Ok(None),
-            },
-            127 => match rest.first_chunk() {
-                Some(length) => (u64::from_be_bytes(*length), 14),
-                None => return Ok(None),
-            },
-            short => (u64::from(short), 6),
-        };
-        let length =
-            usize::try_from(length).ok().filter(|l| *l <= self.most).ok_or(Broken::TooLarge)?;
-        if self.bytes.len() < header + length {
+        let header = Header::read(&self.bytes).map_err(|_| Broken::Frame)?;
+        let Some(header) = header else { return Ok(None) };
+        let length = usize::try_from(header.length)
+            .ok()
+            .filter(|l| *l <= self.most)
+            .ok_or(Broken::TooLarge)?;
+        if self.bytes.len() < header.size + length {
             return Ok(None);
         }
-        let mut frame = self.bytes.split_to(header + length);
+        let mut frame = self.bytes.split_to(header.size + length);
         // The frame alone keeps the memory: what is behind a large one must not keep that for good.
         if self.bytes.is_empty() {
             self.bytes = BytesMut::new();
         } else if frame.len() > READ {
             self.bytes = BytesMut::from(&*self.bytes);
         }
-        let key = [frame[header - 4], frame[header - 3], frame[header - 2], frame[header - 1]];
-        frame.advance(header);
-        unmask(&mut frame, key);
-        Ok(Some((first, frame)))
+        let mask = header.mask(&frame);
+        frame.advance(header.size);
+        if let Some(mask) = mask {
+            unmask(&mut frame, mask);
+        }
+        Ok(Some((header, frame)))
     }
 }
 

@@ -43,6 +43,12 @@ pub trait Namespace: Send + Sync + 'static {
     /// # Errors
     /// What the client is told instead.
     fn connect(&self, socket: Socket, request: &Connect<'_>) -> Result<Arc<dyn Client>, Refusal>;
+
+    /// Whether [`Namespace::connect`] looks at the handshake's query, headers or address. Where no
+    /// namespace does they are not kept, some 300 bytes for each connection.
+    fn reads_handshake(&self) -> bool {
+        false
+    }
 }
 
 /// What comes in from one client of a namespace, in the order of the wire. None of these may block.
@@ -59,11 +65,12 @@ pub trait Client: Send + Sync {
 /// What a client said when it connected.
 #[derive(Debug, Default)]
 pub struct Connect<'a> {
-    /// The query of the handshake's request, as it came, without the `?`.
+    /// The query that was said with the namespace's name; else that of the handshake's request, as
+    /// it came, without the `?`, if it is kept ([`Namespace::reads_handshake`]).
     pub query: &'a str,
-    /// The handshake's headers that are kept.
+    /// The handshake's headers that have a meaning here, if kept: `Origin`, `User-Agent`.
     pub headers: Option<&'a HeaderMap>,
-    /// The other end of the TCP connection of the handshake, which may be a proxy.
+    /// The other end of the TCP connection of the handshake, which may be a proxy, if kept.
     pub peer: Option<SocketAddr>,
     /// JSON that came with CONNECT: `auth` of socket.io 3 and 4. Unchecked.
     pub auth: Option<&'a str>,

@@ -1,39 +1,24 @@
 //! The way out to one client of a namespace, and the ways to close it.
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::SeqCst},
 };
 
 use bytes::Bytes;
 
-use crate::{metrics::Metrics, reason::Reason};
-
-/// What carries a socket.
-pub trait Carry: Send + Sync {
-    /// Sends finished frames.
-    fn send(&self, frames: &Bytes);
-    /// Sends them, and returns when the client has them, nearly, or `over` says that it is gone.
-    fn send_large<'a>(
-        &'a self,
-        frames: Bytes,
-        over: &'a (dyn Fn() -> bool + Send + Sync),
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
-    /// Says DISCONNECT, then closes.
-    fn refuse(self: Arc<Self>, why: Reason);
-    /// Closes.
-    fn close(&self, why: Reason);
-    /// Stops, or resumes, reading.
-    fn hold_reading(&self, hold: bool);
-}
+use super::{
+    carrier::Carrier,
+    packet::{self, ROOT},
+};
+use crate::{reason::Reason, throttle::throttled};
 
 struct Inner {
-    carrier: Arc<dyn Carry>,
-    metrics: Arc<Metrics>,
+    carrier: Arc<Carrier>,
+    /// `None`: the root.
+    namespace: Option<Box<str>>,
+    /// We close it.
     closing: AtomicBool,
+    /// The client has left the namespace, or its connection is gone.
     gone: AtomicBool,
 }
 
@@ -42,57 +27,107 @@ struct Inner {
 pub struct Socket(Arc<Inner>);
 
 impl Socket {
-    pub(crate) fn new(carrier: Arc<dyn Carry>, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(carrier: Arc<Carrier>, namespace: &str) -> Self {
         Socket(Arc::new(Inner {
             carrier,
-            metrics,
+            namespace: (namespace != ROOT).then(|| namespace.into()),
             closing: AtomicBool::new(false),
             gone: AtomicBool::new(false),
         }))
     }
 
-    /// Sends finished WebSocket text frames, one or more, each one packet, behind all that was sent
-    /// before. Never blocks: who is too far behind is closed.
+    /// The namespace's name, `/` for the root.
+    pub fn namespace(&self) -> &str {
+        self.0.namespace.as_deref().unwrap_or(ROOT)
+    }
+
+    /// Sends finished WebSocket text frames, one or more, each one packet of this namespace, behind
+    /// all that was sent before. Never blocks: who is too far behind is closed.
     pub fn send(&self, frames: Bytes) {
-        self.0.carrier.send(&frames);
+        if !self.0.carrier.send_if(|| !self.has_left(), &frames) {
+            self.fall_behind();
+        }
+    }
+
+    /// Sends an event; `arguments` are JSON.
+    pub fn emit(&self, name: &str, arguments: &[&str]) {
+        let name = serde_json::Value::from(name).to_string();
+        let elements = [&[&*name], arguments].concat();
+        self.send(packet::event(self.namespace(), &elements));
+    }
+
+    /// As [`Socket::emit`], with attachments: `arguments` have `{"_placeholder":true,"num":N}` where
+    /// the Nth of them belongs.
+    pub fn emit_with(&self, name: &str, arguments: &[&str], attachments: &[Bytes]) {
+        let name = serde_json::Value::from(name).to_string();
+        let elements = [&[&*name], arguments].concat();
+        let version = self.0.carrier.version;
+        self.send(packet::binary(version, self.namespace(), None, &elements, attachments));
     }
 
     /// Acknowledges an event of the client; `arguments` are JSON.
     pub fn ack(&self, id: i64, arguments: &[&str]) {
-        self.send(super::packet::ack(id, arguments));
+        self.send(packet::ack(self.namespace(), id, arguments));
+    }
+
+    /// As [`Socket::ack`], with attachments ([`Socket::emit_with`]).
+    pub fn ack_with(&self, id: i64, arguments: &[&str], attachments: &[Bytes]) {
+        let version = self.0.carrier.version;
+        self.send(packet::binary(version, self.namespace(), Some(id), arguments, attachments));
     }
 
     /// As [`Socket::send`], for more than a client may be behind. Returns when the client has taken
     /// nearly all of it, or the socket is closed.
     pub async fn send_large(&self, frames: Bytes) {
-        self.0.carrier.send_large(frames, &|| !self.is_open()).await;
+        let is_over = || !self.is_open();
+        if !self.0.carrier.send_large(|| !self.has_left(), is_over, frames).await {
+            self.fall_behind();
+        }
     }
 
-    /// *Refuse*: what was sent, then DISCONNECT, then the connection closes; the client stays away.
-    /// False: it is being closed already.
+    /// *Refuse*: what was sent, then DISCONNECT, then the connection closes, with all namespaces on
+    /// it; the client stays away. False: it is being closed already.
     pub fn refuse(&self, why: Reason) -> bool {
         if self.0.closing.swap(true, SeqCst) {
             return false;
         }
-        self.0.metrics.refused(why.label());
-        self.0.carrier.clone().refuse(why);
+        self.0.carrier.io.metrics.refused(why.label());
+        let last = packet::disconnect(self.namespace());
+        self.0.carrier.close_if(|| !self.has_left(), Some(&last), why);
         true
     }
 
-    /// *Drop*: the connection closes, without a DISCONNECT; the client comes back by itself. What
-    /// was sent goes before, but to a client that is too slow. False: it is being closed already.
+    /// *Drop*: the connection closes, with all namespaces on it, without a DISCONNECT; the client
+    /// comes back by itself. What was sent goes before, but to a client that is too slow. False: it
+    /// is being closed already.
     pub fn drop(&self, why: Reason) -> bool {
         if self.0.closing.swap(true, SeqCst) {
             return false;
         }
-        self.0.metrics.dropped(why.label());
-        self.0.carrier.close(why);
+        self.0.carrier.io.metrics.dropped(why.label());
+        self.0.carrier.close_if(|| !self.has_left(), None, why);
         true
+    }
+
+    fn fall_behind(&self) {
+        if self.drop(Reason::Slow) {
+            throttled!(info, "client does not read what it is sent; closed");
+        }
     }
 
     /// Whether anything can still be sent: it is not being closed, and the client is there.
     pub fn is_open(&self) -> bool {
-        !self.0.closing.load(SeqCst) && !self.0.gone.load(SeqCst)
+        !self.0.closing.load(SeqCst) && !self.has_left() && !self.0.carrier.is_over()
+    }
+
+    /// Whether we close it: what the client still says has no effect. One that has left by itself is
+    /// not, and all that it said before counts.
+    pub fn is_closing(&self) -> bool {
+        self.0.closing.load(SeqCst)
+    }
+
+    fn has_left(&self) -> bool {
+        self.0.gone.load(SeqCst)
     }
 
     /// Stops, or resumes, reading from the client; a polling one waits for the answer to its POST.
@@ -100,8 +135,9 @@ impl Socket {
         self.0.carrier.hold_reading(hold);
     }
 
-    /// The client is gone.
-    pub(crate) fn has_gone(&self) {
+    /// The client has left: what its side of the server still says goes nowhere.
+    pub(super) fn leave(&self) {
         self.0.gone.store(true, SeqCst);
+        self.0.carrier.wake();
     }
 }

@@ -5,7 +5,7 @@ use support::{
     wire::{
         POLLING_3, POLLING_4, Version, WAYS, WEBSOCKET_4, Way,
         bystanders::{Bystanders, about, said},
-        patient,
+        no_such_namespace, patient,
         peer::Peer,
         polling::Polling,
         stranger, unharmed,
@@ -177,7 +177,7 @@ async fn an_answer_of_the_servers_own_ends_a_poll_and_nothing_is_lost_by_that() 
                 },
                 bystanders.are_well(),
             );
-            let refusal = format!(r#"44/{n},{{"message":"Invalid namespace"}}"#);
+            let refusal = no_such_namespace(way.version, &format!("/{n}"));
             assert!(answer.contains(&refusal), "{way:?}: {answer:?}");
             let heard: Vec<&String> = answer.iter().filter(|p| p.starts_with("42")).collect();
             assert!(

@@ -92,34 +92,28 @@ async fn a_close_frame_is_answered_with_its_own_code() {
 /// Who is refused, and who says goodbye.
 #[tokio::test]
 async fn refusals_have_the_code_of_a_policy_and_goodbyes_that_of_a_normal_end() {
-    for lane in ["true", "false"] {
-        let server = patient()
-            .env("AO_WEBSOCKET__FAST_LANE", lane)
-            .env("AO_AUTH__RATE_LIMIT", "2 in 1h")
-            .start()
-            .await;
-        for way in [WEBSOCKET_4, WEBSOCKET_3, POLLING_4, POLLING_3] {
-            let mut wrong = connected(&server, way).await;
-            wrong.send(r#"42["authenticate",{"uid":"a","token":"wrong"}]"#).await;
-            assert_eq!(wrong.socket().close_code().await, Some(1008), "{way:?}: wrong credentials");
+    let server = patient().env("AO_AUTH__RATE_LIMIT", "2 in 1h").start().await;
+    for way in [WEBSOCKET_4, WEBSOCKET_3, POLLING_4, POLLING_3] {
+        let mut wrong = connected(&server, way).await;
+        wrong.send(r#"42["authenticate",{"uid":"a","token":"wrong"}]"#).await;
+        assert_eq!(wrong.socket().close_code().await, Some(1008), "{way:?}: wrong credentials");
 
-            let mut first = connected(&server, way).await;
-            first.authenticate(&server).await;
-            let token = server.token(&first.uid).await;
-            let authenticate =
-                format!(r#"42["authenticate",{{"uid":"{}","token":"{token}"}}]"#, first.uid);
-            let mut second = connected(&server, way).await;
-            second.send(authenticate.clone()).await;
-            assert_eq!(first.socket().close_code().await, Some(1008), "{way:?}: kickout");
-            let mut third = connected(&server, way).await;
-            third.send(authenticate).await;
-            assert_eq!(third.socket().close_code().await, Some(1008), "{way:?}: rate limit");
-            second.expect(r#"42["authenticate",{"status":0,"data":"auth success"}]"#).await;
-            second.send(r#"42["leave"]"#).await;
-            assert_eq!(second.socket().close_code().await, Some(1000), "{way:?}: leave");
-        }
-        unharmed(&server).await;
+        let mut first = connected(&server, way).await;
+        first.authenticate(&server).await;
+        let token = server.token(&first.uid).await;
+        let authenticate =
+            format!(r#"42["authenticate",{{"uid":"{}","token":"{token}"}}]"#, first.uid);
+        let mut second = connected(&server, way).await;
+        second.send(authenticate.clone()).await;
+        assert_eq!(first.socket().close_code().await, Some(1008), "{way:?}: kickout");
+        let mut third = connected(&server, way).await;
+        third.send(authenticate).await;
+        assert_eq!(third.socket().close_code().await, Some(1008), "{way:?}: rate limit");
+        second.expect(r#"42["authenticate",{"status":0,"data":"auth success"}]"#).await;
+        second.send(r#"42["leave"]"#).await;
+        assert_eq!(second.socket().close_code().await, Some(1000), "{way:?}: leave");
     }
+    unharmed(&server).await;
 }
 
 #[tokio::test]
@@ -171,17 +165,15 @@ async fn who_is_late_is_told_so() {
 
 #[tokio::test]
 async fn a_server_that_ends_says_that_it_goes_away() {
-    for lane in ["true", "false"] {
-        let mut server = patient().env("AO_WEBSOCKET__FAST_LANE", lane).start().await;
-        let mut peers = Vec::new();
-        for way in [WEBSOCKET_4, WEBSOCKET_3, POLLING_4, POLLING_3] {
-            peers.push(connected(&server, way).await);
-        }
-        let (code, ()) = tokio::join!(server.terminate(), async {
-            for peer in &mut peers {
-                assert_eq!(peer.socket().close_code().await, Some(1001), "{:?}", peer.way);
-            }
-        });
-        assert_eq!(code, 0);
+    let mut server = patient().start().await;
+    let mut peers = Vec::new();
+    for way in [WEBSOCKET_4, WEBSOCKET_3, POLLING_4, POLLING_3] {
+        peers.push(connected(&server, way).await);
     }
+    let (code, ()) = tokio::join!(server.terminate(), async {
+        for peer in &mut peers {
+            assert_eq!(peer.socket().close_code().await, Some(1001), "{:?}", peer.way);
+        }
+    });
+    assert_eq!(code, 0);
 }

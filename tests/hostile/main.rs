@@ -9,6 +9,7 @@
 
 mod binary;
 mod bodies;
+mod changing;
 mod closing;
 mod deadlines;
 mod edges;

@@ -73,7 +73,7 @@ async fn an_upgraded_session_takes_no_requests() {
 }
 
 #[tokio::test]
-async fn garbage_instead_of_a_probe_ends_the_session() {
+async fn a_failed_upgrade_leaves_the_session_as_it_was() {
     let server = patient().start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
     let frames: Vec<Vec<u8>> = ["", "2", "2prob", "3probe", "5", "4", r#"42["leave"]"#, "x", "é"]
@@ -87,63 +87,74 @@ async fn garbage_instead_of_a_probe_ends_the_session() {
         frame(FINAL | 8, b""),
     ];
     for way in [POLLING_4, POLLING_3] {
+        let mut peer = member(&server, &mut bystanders, way).await;
         for bytes in frames.iter().chain(&junk) {
-            let mut peer = member(&server, &mut bystanders, way).await;
             let mut socket = socket_for(peer.polling()).await;
             socket.write(bytes).await;
             assert_eq!(socket.receive().await, None, "{bytes:?}");
-            peer.is_dropped("its upgrade failed").await;
-            bystanders.miss(&peer).await;
+            bystanders.talk(&mut peer).await;
         }
         // A probe that is answered, and garbage after it.
         for text in ["2probe", "3", "42[]", "1", ""] {
-            let mut peer = member(&server, &mut bystanders, way).await;
             let mut socket = socket_for(peer.polling()).await;
             socket.send("2probe").await;
             assert_eq!(socket.receive().await.as_deref(), Some("3probe"));
             socket.send(text).await;
             assert_eq!(socket.receive().await, None, "{text}");
-            peer.is_dropped("its upgrade failed").await;
-            bystanders.miss(&peer).await;
+            bystanders.talk(&mut peer).await;
         }
+        // And it may be upgraded still.
+        let mut peer = upgraded(peer).await;
+        bystanders.talk(&mut peer).await;
+        peer.send("1").await;
+        bystanders.miss(&peer).await;
     }
     bystanders.are_well().await;
     unharmed(&server).await;
 }
 
 #[tokio::test]
-async fn many_upgrades_of_one_session_harm_at_most_it() {
+async fn of_many_upgrades_of_one_session_one_goes_on() {
     let server = patient().start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
     for way in [POLLING_4, POLLING_3] {
-        let peer = member(&server, &mut bystanders, way).await;
-        let mut sockets = Vec::new();
+        let mut peer = member(&server, &mut bystanders, way).await;
+        let mut first = socket_for(peer.polling()).await;
+        first.send("2probe").await;
+        assert_eq!(first.receive().await.as_deref(), Some("3probe"));
         for _ in 0..20 {
-            sockets.push(socket_for(peer.polling()).await);
+            let mut other = socket_for(peer.polling()).await;
+            other.send("2probe").await;
+            assert_eq!(other.receive().await, None);
         }
-        for socket in &mut sockets {
-            socket.send("2probe").await;
-        }
-        bystanders.are_well().await;
-        drop(sockets);
+        bystanders.talk(&mut peer).await;
+        first.send("5").await;
+        peer.wire = Wire::Socket(Box::new(first));
+        bystanders.talk(&mut peer).await;
+        peer.send("1").await;
         bystanders.miss(&peer).await;
-        assert_eq!(peer.polling().get().await.status, 400);
     }
     bystanders.are_well().await;
     unharmed(&server).await;
 }
 
 #[tokio::test]
-async fn an_upgrade_that_says_nothing_ends_by_itself() {
+async fn a_stalled_upgrade_ends_by_itself_and_its_session_goes_on() {
     let server = patient().start().await;
     let mut bystanders = Bystanders::join(&server, ROOM).await;
     let mut peer = member(&server, &mut bystanders, POLLING_4).await;
-    let socket = socket_for(peer.polling()).await;
-    let goodbye = about("remote_disconnect", &peer);
-    let mut stream = Connection::from_stream(socket.into_stream());
-    stream.rest_within(LONG).await;
-    bystanders.hear(&[goodbye]).await;
-    peer.is_dropped("its upgrade failed").await;
+    for probe in [false, true] {
+        let mut socket = socket_for(peer.polling()).await;
+        if probe {
+            socket.send("2probe").await;
+            assert_eq!(socket.receive().await.as_deref(), Some("3probe"));
+        }
+        let mut stream = Connection::from_stream(socket.into_stream());
+        stream.rest_within(LONG).await;
+        bystanders.talk(&mut peer).await;
+    }
+    let mut peer = upgraded(peer).await;
+    bystanders.talk(&mut peer).await;
     bystanders.are_well().await;
     unharmed(&server).await;
 }
@@ -256,57 +267,52 @@ async fn polling_is_polling_whatever_is_offered() {
 /// A browser closes a socket whose answer names none of the subprotocols that it offered.
 #[tokio::test]
 async fn the_first_subprotocol_is_answered() {
-    for lane in ["true", "false"] {
-        let server = patient().env("AO_WEBSOCKET__FAST_LANE", lane).start().await;
-        for (version, polls) in [
-            (Version::Four, false),
-            (Version::Three, false),
-            (Version::Four, true),
-            (Version::Three, true),
+    let server = patient().start().await;
+    for (version, polls) in [
+        (Version::Four, false),
+        (Version::Three, false),
+        (Version::Four, true),
+        (Version::Three, true),
+    ] {
+        for (offered, answered) in [
+            ("chat, superchat", Some("chat")),
+            ("b\r\nsec-websocket-protocol: a", Some("b")),
+            ("", None),
+            (" ", None),
         ] {
-            for (offered, answered) in [
-                ("chat, superchat", Some("chat")),
-                ("b\r\nsec-websocket-protocol: a", Some("b")),
-                ("", None),
-                (" ", None),
-            ] {
-                let session = Polling::open(server.websocket(), version).await;
-                let target = if polls {
-                    target(&session)
-                } else {
-                    target(&session).split("&sid").next().unwrap().to_owned()
-                };
-                let mut connection = Connection::open(server.websocket()).await;
-                connection
-                    .write(&asking(
-                        &target,
-                        &format!("{ASKING}sec-websocket-protocol: {offered}\r\n"),
-                    ))
-                    .await;
-                let head = connection.read_until(b"\r\n\r\n").await.to_ascii_lowercase();
-                assert!(head.starts_with("http/1.1 101"), "{head}");
-                let named: Vec<&str> = head
-                    .lines()
-                    .filter_map(|line| line.strip_prefix("sec-websocket-protocol: "))
-                    .collect();
-                assert_eq!(named, Vec::from_iter(answered), "{target}: {offered:?}");
-            }
+            let session = Polling::open(server.websocket(), version).await;
+            let target = if polls {
+                target(&session)
+            } else {
+                target(&session).split("&sid").next().unwrap().to_owned()
+            };
+            let mut connection = Connection::open(server.websocket()).await;
+            connection
+                .write(&asking(&target, &format!("{ASKING}sec-websocket-protocol: {offered}\r\n")))
+                .await;
+            let head = connection.read_until(b"\r\n\r\n").await.to_ascii_lowercase();
+            assert!(head.starts_with("http/1.1 101"), "{head}");
+            let named: Vec<&str> = head
+                .lines()
+                .filter_map(|line| line.strip_prefix("sec-websocket-protocol: "))
+                .collect();
+            assert_eq!(named, Vec::from_iter(answered), "{target}: {offered:?}");
         }
-        let request = asking(
-            "/socket.io/?EIO=4&transport=websocket",
-            &format!("{ASKING}sec-websocket-protocol: a b\r\n"),
-        );
-        let answer = raw::exchange(server.websocket(), &request).await.expect("an answer");
-        assert_eq!((answer.status, &answer.json()["code"]), (400, &3.into()), "{answer:?}");
-        // A library that checks the answer, as browsers do.
-        let offer = [("sec-websocket-protocol", "v2.chat, v1.chat")];
-        let mut socket =
-            Socket::upgrade(server.websocket(), "/socket.io/?EIO=4&transport=websocket", &offer)
-                .await
-                .unwrap();
-        assert!(socket.receive().await.is_some_and(|open| open.starts_with("0{")));
-        unharmed(&server).await;
     }
+    let request = asking(
+        "/socket.io/?EIO=4&transport=websocket",
+        &format!("{ASKING}sec-websocket-protocol: a b\r\n"),
+    );
+    let answer = raw::exchange(server.websocket(), &request).await.expect("an answer");
+    assert_eq!((answer.status, &answer.json()["code"]), (400, &3.into()), "{answer:?}");
+    // A library that checks the answer, as browsers do.
+    let offer = [("sec-websocket-protocol", "v2.chat, v1.chat")];
+    let mut socket =
+        Socket::upgrade(server.websocket(), "/socket.io/?EIO=4&transport=websocket", &offer)
+            .await
+            .unwrap();
+    assert!(socket.receive().await.is_some_and(|open| open.starts_with("0{")));
+    unharmed(&server).await;
 }
 
 /// A proxy may carry requests of several clients on one connection: one client's refused upgrade

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::address::ADDRESS;
 use crate::config::duration::DURATION;
-use crate::config::kind::{OPTIONAL_PATH, SWITCH};
+use crate::config::kind::OPTIONAL_PATH;
 use crate::config::origins::{ORIGINS, Origins};
 use crate::config::setting::section;
 use crate::config::size::{ByteSize, SIZE};
@@ -33,8 +33,6 @@ section! {
         write_stall: Duration = "15s", DURATION, "AO_WEBSOCKET__WRITE_STALL";
         /// Bytes that may wait to be read by a client; who stays above for 4 s, or is 4 MiB above, is dropped as too slow.
         backlog: ByteSize = "1 MiB", SIZE, "AO_WEBSOCKET__BACKLOG";
-        /// Whether WebSocket clients are served without socketioxide, as far as they can be: a sixth of the memory. Only for comparing.
-        fast_lane: bool = "true", SWITCH, "AO_WEBSOCKET__FAST_LANE";
         /// File served as /socket.io/socket.io.js, and FILE.map as its source map. Empty: none.
         client_script: Option<PathBuf> = "", OPTIONAL_PATH, "AO_WEBSOCKET__CLIENT_SCRIPT";
     }

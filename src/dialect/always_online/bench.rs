@@ -1,11 +1,12 @@
 //! The hot pieces, one by one, for `benches/`. No part of the interface.
 use bytes::Bytes;
 
-use super::{gzip, msg, packet::Packet, sync, wire};
+use super::{gzip, msg, sync, wire};
 use crate::domain::{
     broker::{Publication, Stored},
     json::Call,
 };
+use crate::socketio::packet::Packet;
 
 /// Reads a socket.io packet with a `msg` in it, and completes the message: its body's length.
 /// Nothing, where it is none.

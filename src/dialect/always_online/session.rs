@@ -17,7 +17,6 @@ use serde_json::value::RawValue;
 
 use super::{
     AlwaysOnline, authenticate,
-    engined::Engined,
     msg::{self, Target},
     state::{Answer, Ask, Effect, Outcome, Route, State},
     sync::Page,
@@ -48,8 +47,6 @@ pub struct Session {
     name: SocketId,
     pub(super) dialect: Arc<AlwaysOnline>,
     socket: Socket,
-    /// Where the engine carries it.
-    pub(super) engined: Option<Arc<Engined>>,
     state: Mutex<State>,
 }
 
@@ -68,20 +65,17 @@ impl Session {
     /// [`Client::connected`] called. Fails where the operating system has no random numbers.
     pub(super) fn begin(
         dialect: &Arc<AlwaysOnline>,
-        id: ConnectionId,
         socket: Socket,
-        engined: Option<Arc<Engined>>,
     ) -> Result<Arc<Self>, NoRandomness> {
         let name = alphanumeric(&*dialect.hub.rng, SOCKET_ID).inspect_err(|error| {
             throttled!(error, %error, "a connection had to be refused");
         })?;
         let session = Arc::new_cyclic(|me| Session {
             me: me.clone(),
-            id,
+            id: dialect.hub.new_connection(),
             name: SocketId(name.into()),
             dialect: dialect.clone(),
             socket,
-            engined,
             state: Mutex::new(State::new()),
         });
         dialect.hub.opened();
@@ -439,9 +433,6 @@ impl Subscriber for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         lock(&self.dialect.sessions).remove(&self.id);
-        if let Some(engined) = &self.engined {
-            self.dialect.untie(self, engined.sid);
-        }
         self.dialect.hub.closed();
     }
 }

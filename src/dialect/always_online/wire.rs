@@ -15,6 +15,8 @@ use crate::domain::{
     secret::Secret,
     subscriber::{Burst, Codec},
 };
+pub(super) use crate::net::websocket::frame::HEAD;
+use crate::net::websocket::frame::{self, Opcode};
 
 /// Whether a text can stand in a JSON string as it is.
 const fn is_plain(text: &str) -> bool {
@@ -40,11 +42,6 @@ pub(super) const AUTH_SUCCESS: &str = status!(0, "auth success");
 pub(super) const JOIN_SUCCESS: &str = status!(0, "join success");
 pub(super) const MSG_SUCCESS: &str = status!(0, "msg success");
 pub(super) const LEAVE_SUCCESS: &str = r#"{"status":0}"#;
-/// Frames of engine.io's ping and pong.
-pub(super) const PING: &[u8] = &[0x81, 1, b'2'];
-pub(super) const PONG: &[u8] = &[0x81, 1, b'3'];
-/// Bytes before a frame's payload, at most.
-pub(super) const HEAD: usize = 10;
 /// Payload of `kickout`.
 const KICKOUT: &str = "0";
 
@@ -191,35 +188,14 @@ impl SyncRequest {
     }
 }
 
-/// Appends one text frame (RFC 6455, 5.2) made of `parts`.
+/// Appends one text frame made of `parts`.
 fn frame(into: &mut BytesMut, parts: &[&[u8]]) {
-    let length: usize = parts.iter().map(|p| p.len()).sum();
-    into.reserve(length + HEAD);
-    head(into, length);
-    for part in parts {
-        into.extend_from_slice(part);
-    }
+    frame::text(into, parts);
 }
 
 /// Appends what stands before a text frame's payload of this length.
 pub(super) fn head(into: &mut impl BufMut, length: usize) {
-    into.put_u8(0x81); // final, text
-    match length {
-        0..126 => into.put_u8(length as u8),
-        126..65536 => {
-            into.put_u8(126);
-            into.put_u16(length as u16);
-        }
-        _ => {
-            into.put_u8(127);
-            into.put_u64(length as u64);
-        }
-    }
-}
-
-/// Appends a packet of any kind.
-pub(super) fn text(into: &mut BytesMut, text: &str) {
-    frame(into, &[text.as_bytes()]);
+    frame::head(into, Opcode::Text, length);
 }
 
 /// Appends an event; `payload` is JSON.
@@ -316,21 +292,10 @@ pub(super) fn burst(publications: &[Publication]) -> Burst {
     Burst::new(frames.freeze(), ends)
 }
 
-/// The texts of finished frames, for a transport that frames them itself.
-pub(super) fn texts(frames: &Bytes) -> impl Iterator<Item = &str> {
-    let mut rest: &[u8] = frames;
-    std::iter::from_fn(move || {
-        let (header, length) = match *rest.get(1)? {
-            126 => (4, usize::from(u16::from_be_bytes(rest.get(2..4)?.try_into().ok()?))),
-            127 => {
-                (10, usize::try_from(u64::from_be_bytes(rest.get(2..10)?.try_into().ok()?)).ok()?)
-            }
-            short => (2, usize::from(short)),
-        };
-        let text = std::str::from_utf8(rest.get(header..header + length)?).ok()?;
-        rest = &rest[header + length..];
-        Some(text)
-    })
+/// The texts of finished frames.
+#[cfg(test)]
+pub(super) fn texts(frames: &[u8]) -> impl Iterator<Item = &str> {
+    frame::payloads(frames).filter_map(|(_, text)| std::str::from_utf8(text).ok())
 }
 
 #[cfg(test)]

@@ -51,6 +51,14 @@ pub const POLLING_3: Way = Way { version: Version::Three, transport: Transport::
 
 pub const WAYS: [Way; 4] = [WEBSOCKET_4, WEBSOCKET_3, POLLING_4, POLLING_3];
 
+/// The answer to who connects to a namespace that there is not.
+pub fn no_such_namespace(version: Version, name: &str) -> String {
+    match version {
+        Version::Three => format!(r#"44{name},"Invalid namespace""#),
+        Version::Four => format!(r#"44{name},{{"message":"Invalid namespace"}}"#),
+    }
+}
+
 /// A uid that nobody else has.
 pub fn stranger() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);

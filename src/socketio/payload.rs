@@ -5,6 +5,10 @@
 //! each, `5:42[1]`; or, in a body that is binary, a byte (0 for text, 1 for a binary message), the
 //! digits of its length in bytes, each as a byte of its own, and 0xff. <https://socket.io/docs/v4/engine-io-protocol/>, <https://github.com/socketio/engine.io-protocol/tree/v3#payload>
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+
+use super::Version;
+use crate::net::websocket::frame::Opcode;
 
 /// Most packets of one body: as many events as a client may have in flight at all. A client that
 /// was offline may well post thousands.
@@ -24,15 +28,15 @@ pub(super) enum Format {
 }
 
 /// A packet of engine.io that a client may post.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Packet<'a> {
     Close,
     Ping,
     Pong,
     /// A packet of socket.io.
     Message(&'a str),
-    /// An attachment of this many bytes. What is in it is of no use to anybody here.
-    Binary(usize),
+    /// An attachment.
+    Binary(Bytes),
     /// One that has its place in an upgrade, and not in a body.
     Misplaced,
 }
@@ -127,7 +131,7 @@ fn three_binary(body: &[u8]) -> Next<'_> {
     let (packet, rest) = rest[digits + 1..].split_at_checked(length)?;
     let packet = match (kind, packet) {
         (0, text) => packet_of(std::str::from_utf8(text).ok()?, Format::V3)?,
-        (1, [4, attachment @ ..]) => Packet::Binary(attachment.len()),
+        (1, [4, attachment @ ..]) => Packet::Binary(Bytes::copy_from_slice(attachment)),
         _ => return None,
     };
     Some((Some(packet), rest))
@@ -155,67 +159,91 @@ fn packet_of(text: &str, format: Format) -> Option<Packet<'_>> {
         b'4' => Packet::Message(&text[1..]),
         b'5' | b'6' => Packet::Misplaced,
         b'b' => {
-            let base64 = if format == Format::V4 { rest } else { rest.strip_prefix(b"4")? };
-            Packet::Binary(STANDARD.decode(base64).ok()?.len())
+            let version = if format == Format::V4 { Version::V4 } else { Version::V3 };
+            Packet::Binary(attachment(version, text)?)
         }
         _ => return None,
     })
 }
 
-/// What a packet that the server says counts while a client has not fetched it, bytes. Pings and
-/// noops, which the engine says of itself and seldom, count nothing.
-pub(super) fn weight(packet: &str) -> usize {
-    match packet.as_bytes() {
-        [b'4', b'0' | b'4', ..] => packet.len() + ANSWER,
-        [b'4', ..] => packet.len(),
-        _ => 0,
+/// An attachment as text: base64 behind `b`, in version 3 behind `b4`.
+pub(super) fn attachment(version: Version, text: &str) -> Option<Bytes> {
+    let base64 = text.strip_prefix(version.base64_prefix())?;
+    STANDARD.decode(base64).ok().map(Bytes::from)
+}
+
+/// What a packet for the client counts while it has not fetched it, bytes.
+pub(super) fn weight(opcode: Opcode, packet: &[u8]) -> usize {
+    match (opcode, packet) {
+        (Opcode::Text, [b'4', b'0' | b'4', ..]) => packet.len() + ANSWER,
+        _ => packet.len(),
     }
 }
 
-/// What is in an answer to a poll.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Fetched {
-    /// Its packets' [`weight`].
-    pub weight: usize,
-    /// It has an answer to a client's ping.
-    pub pong: bool,
-}
-
-impl Fetched {
-    /// Looks at an answer of the engine's, which is well-formed.
-    pub(super) fn of(body: &[u8], v4: bool) -> Fetched {
-        let mut fetched = Fetched::default();
-        let mut see = |packet: &str| {
-            fetched.weight += weight(packet);
-            fetched.pong |= packet == "3";
+/// The packets in an answer of the engine's, which is well-formed, and text.
+pub(super) fn packets(body: &[u8], version: Version) -> Vec<&str> {
+    let Ok(text) = std::str::from_utf8(body) else { return Vec::new() };
+    if version == Version::V4 {
+        return text.split('\u{1e}').filter(|packet| !packet.is_empty()).collect();
+    }
+    let (mut packets, mut rest) = (Vec::new(), text);
+    while let Some((length, behind)) = rest.split_once(':') {
+        let Some(end) = length.parse().ok().and_then(|units| end_of(behind.as_bytes(), units))
+        else {
+            break;
         };
-        let Ok(text) = std::str::from_utf8(body) else { return fetched };
-        if v4 {
-            text.split('\u{1e}').for_each(see);
-            return fetched;
-        }
-        let mut rest = text;
-        while let Some((length, behind)) = rest.split_once(':') {
-            let Some(end) = length.parse().ok().and_then(|units| end_of(behind.as_bytes(), units))
-            else {
-                break;
-            };
-            see(&behind[..end]);
-            rest = &behind[end..];
-        }
-        fetched
+        packets.push(&behind[..end]);
+        rest = &behind[end..];
     }
+    packets
 }
 
-/// Appends a packet to an answer.
-pub(super) fn append(body: &mut Vec<u8>, packet: &str, v4: bool) {
-    if !v4 {
-        body.extend_from_slice(packet.encode_utf16().count().to_string().as_bytes());
-        body.push(b':');
-    } else if !body.is_empty() {
-        body.push(0x1e);
+/// A body for a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Encoded {
+    pub body: Vec<u8>,
+    /// It is `application/octet-stream`, and not text.
+    pub binary: bool,
+}
+
+/// Writes a body. `packets` are what their WebSocket frames would hold. `takes_binary`: the client
+/// can read a body that is binary; only version 3 has such ones, and only for attachments.
+pub(super) fn encode(packets: &[(Opcode, &[u8])], version: Version, takes_binary: bool) -> Encoded {
+    let binary = version == Version::V3
+        && takes_binary
+        && packets.iter().any(|(opcode, _)| *opcode == Opcode::Binary);
+    let mut body = Vec::with_capacity(packets.iter().map(|(_, p)| p.len() + 8).sum());
+    for (opcode, packet) in packets {
+        if binary {
+            body.push(u8::from(*opcode == Opcode::Binary));
+            body.extend(packet.len().to_string().bytes().map(|digit| digit - b'0'));
+            body.push(0xFF);
+            body.extend_from_slice(packet);
+        } else if *opcode == Opcode::Binary {
+            let bytes = packet.strip_prefix(version.binary_prefix()).unwrap_or(packet);
+            let text = format!("{}{}", version.base64_prefix(), STANDARD.encode(bytes));
+            append(&mut body, text.as_bytes(), version);
+        } else {
+            append(&mut body, packet, version);
+        }
     }
-    body.extend_from_slice(packet.as_bytes());
+    Encoded { body, binary }
+}
+
+/// Appends a packet's text, which is UTF-8.
+fn append(body: &mut Vec<u8>, packet: &[u8], version: Version) {
+    match version {
+        Version::V3 => {
+            // UTF-16 units: one for each character, and one more for those of four bytes.
+            let begins = packet.iter().filter(|byte| (**byte & 0xC0) != 0x80).count();
+            let units = begins + packet.iter().filter(|byte| **byte >= 0xF0).count();
+            body.extend_from_slice(units.to_string().as_bytes());
+            body.push(b':');
+        }
+        Version::V4 if body.is_empty() => {}
+        Version::V4 => body.push(0x1e),
+    }
+    body.extend_from_slice(packet);
 }
 
 #[cfg(test)]

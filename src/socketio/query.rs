@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use http::Uri;
 use socketioxide_core::Sid;
 
+use super::Version;
+
 /// Parameters that the engine reads.
 const ENGINE: [&str; 4] = ["EIO", "transport", "sid", "b64"];
 
@@ -17,17 +19,21 @@ pub(super) struct Query {
     pub(super) eio: Option<u8>,
     /// It asks for JSONP, the polling of browsers without CORS.
     pub(super) jsonp: bool,
+    /// It can't read bodies that are binary.
+    pub(super) base64: bool,
 }
 
 impl Query {
     pub(super) fn read(uri: &Uri) -> Self {
-        let (mut sid, mut transport, mut eio, mut jsonp) = (None, None, None, false);
+        let (mut sid, mut transport, mut eio, mut jsonp, mut base64) =
+            (None, None, None, false, false);
         for (name, value) in pairs(uri) {
             match &*name {
                 "sid" if sid.is_none() => sid = Some(value),
                 "transport" if transport.is_none() => transport = Some(value),
                 "EIO" if eio.is_none() => eio = Some(value),
                 "j" => jsonp = true,
+                "b64" => base64 = true,
                 _ => {}
             }
         }
@@ -37,7 +43,13 @@ impl Query {
             websocket: transport.as_deref() == Some("websocket"),
             eio: eio.map(|version| version.parse().unwrap_or(0)),
             jsonp,
+            base64,
         }
+    }
+
+    /// The version that is meant: without one it is 3, as old iOS apps mean it.
+    pub(super) fn version(&self) -> Version {
+        if self.eio == Some(4) { Version::V4 } else { Version::V3 }
     }
 }
 

@@ -1,0 +1,556 @@
+//! What carries an engine.io session's packets to its client: polling, at first, and a WebSocket
+//! from its beginning or from the upgrade on.
+//!
+//! All that is said to a polling client waits here, as finished frames, until a poll takes it
+//! ([`super::polling`]); the engine's own queue holds nothing of ours. So an upgrade is simple:
+//! under the lock of this queue, what waits is sent on the WebSocket, and from then on all that is
+//! said goes there. Nothing is lost, said twice, or overtaken.
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use socketioxide_core::Sid;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep, timeout},
+};
+
+use super::{SocketIo, Version, dispatch::Dispatcher, lock, payload};
+use crate::{
+    net::{
+        Closing, Connection,
+        send_queue::BURST,
+        websocket::frame::{self, Opcode},
+    },
+    reason::Reason,
+};
+
+/// A large packet counts as taken when no more than this is left of what was sent, bytes.
+const NEARLY_TAKEN: usize = 64 << 10;
+/// How long a refused client may take to fetch its last packets.
+const LAST_PACKETS: Duration = Duration::from_secs(5);
+
+/// What carries one engine.io session.
+pub(super) struct Carrier {
+    pub io: Arc<SocketIo>,
+    pub version: Version,
+    sid: OnceLock<Sid>,
+    /// Once there is one it stays.
+    websocket: OnceLock<Arc<Connection>>,
+    /// While it polls, and until its last POSTs are handled.
+    polling: Mutex<Option<Arc<Polling>>>,
+    /// The session has ended.
+    over: AtomicBool,
+}
+
+/// What only a session that polls has.
+pub(super) struct Polling {
+    queue: Mutex<Queue>,
+    /// Something was put in the queue, or polls are to be answered with what there is.
+    filled: Notify,
+    /// Something was taken out, or there is nobody to wait for.
+    pub taken: Notify,
+    /// POSTs are not read further.
+    held: AtomicBool,
+    released: Notify,
+    /// Somebody asks to become its WebSocket.
+    upgrading: AtomicBool,
+    /// Its polls are answered at once meanwhile.
+    releasing: AtomicBool,
+    /// Held while a POST is read and handled; an upgrade waits for all of them.
+    pub posts: Arc<tokio::sync::RwLock<()>>,
+    /// Handling one POST at a time keeps their order. `None`: it has been moved to a WebSocket.
+    pub dispatcher: Arc<tokio::sync::Mutex<Option<Dispatcher>>>,
+    /// The engine has been told that the client is connected.
+    pub admitted: AtomicBool,
+    /// The engine has a pong for the client, which has not been fetched. Another one would say
+    /// nothing new.
+    pub pong: AtomicBool,
+    /// The client can read bodies that are binary.
+    pub takes_binary: bool,
+}
+
+/// What a polling client has yet to fetch.
+struct Queue {
+    frames: VecDeque<Bytes>,
+    /// By [`payload::weight`], bytes.
+    weight: usize,
+    /// Bytes that it may be further behind: a page on its way.
+    allowance: usize,
+    /// The session is being closed, for this reason: nothing more is taken.
+    closing: Option<Reason>,
+    /// It is a WebSocket's now: nothing more is taken.
+    moved: bool,
+    /// When the client was last sent a ping, or the open packet.
+    pinged: Instant,
+}
+
+impl Queue {
+    fn is_closed(&self) -> bool {
+        self.moved || self.closing.is_some()
+    }
+
+    fn push(&mut self, frames: &Bytes) {
+        self.weight += weight(frames);
+        self.frames.push_back(frames.clone());
+    }
+}
+
+fn weight(frames: &Bytes) -> usize {
+    frame::payloads(frames).map(|(opcode, packet)| payload::weight(opcode, packet)).sum()
+}
+
+impl Polling {
+    pub(super) fn new(takes_binary: bool) -> Arc<Self> {
+        Arc::new(Polling {
+            queue: Mutex::new(Queue {
+                frames: VecDeque::new(),
+                weight: 0,
+                allowance: 0,
+                closing: None,
+                moved: false,
+                pinged: Instant::now(),
+            }),
+            filled: Notify::new(),
+            taken: Notify::new(),
+            held: AtomicBool::new(false),
+            released: Notify::new(),
+            upgrading: AtomicBool::new(false),
+            releasing: AtomicBool::new(false),
+            posts: Arc::default(),
+            dispatcher: Arc::default(),
+            admitted: AtomicBool::new(false),
+            pong: AtomicBool::new(false),
+            takes_binary,
+        })
+    }
+
+    /// What it has yet to fetch, bytes.
+    fn unfetched(&self) -> usize {
+        lock(&self.queue).weight
+    }
+
+    /// Whether it has more to fetch than it may.
+    pub(super) fn is_behind(&self, backlog: usize) -> bool {
+        let queue = lock(&self.queue);
+        queue.weight > backlog + BURST + queue.allowance
+    }
+
+    fn has_something(&self) -> bool {
+        let queue = lock(&self.queue);
+        !queue.frames.is_empty() || queue.is_closed() || self.releasing.load(SeqCst)
+    }
+
+    /// Returns when a poll can be answered without the engine.
+    pub(super) async fn something(&self) {
+        loop {
+            let filled = self.filled.notified();
+            if self.has_something() {
+                return;
+            }
+            filled.await;
+        }
+    }
+
+    /// Takes what a poll's answer has room for: at least one packet, and no more than `most` bytes
+    /// with it.
+    pub(super) fn take(&self, most: usize) -> Vec<Bytes> {
+        let mut queue = lock(&self.queue);
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while let Some(frames) = queue.frames.front() {
+            bytes += frames.len();
+            if bytes > most && !taken.is_empty() {
+                break;
+            }
+            taken.extend(queue.frames.pop_front());
+        }
+        queue.weight -= taken.iter().map(weight).sum::<usize>();
+        drop(queue);
+        self.taken.notify_waiters();
+        taken
+    }
+
+    /// Whether polls are to be answered at once, with a noop if need be: the client is changing to
+    /// a WebSocket, or the session ends.
+    pub(super) fn is_ending(&self) -> bool {
+        self.releasing.load(SeqCst) || lock(&self.queue).is_closed()
+    }
+
+    /// The client is being sent a ping.
+    pub(super) fn pinged(&self) {
+        lock(&self.queue).pinged = Instant::now();
+    }
+
+    /// Returns when the client may send more.
+    pub(super) async fn flow(&self) {
+        loop {
+            let released = self.released.notified();
+            if !self.held.load(SeqCst) {
+                return;
+            }
+            released.await;
+        }
+    }
+
+    fn hold(&self, hold: bool) {
+        self.held.store(hold, SeqCst);
+        if !hold {
+            self.released.notify_waiters();
+        }
+    }
+
+    /// One upgrade at a time. `None`: there is another one.
+    pub(super) fn begin_upgrade(self: &Arc<Self>) -> Option<Upgrading> {
+        (!self.upgrading.swap(true, SeqCst)).then(|| Upgrading(self.clone()))
+    }
+
+    /// Returns when all was fetched.
+    async fn drained(&self) {
+        loop {
+            let taken = self.taken.notified();
+            if self.unfetched() == 0 {
+                return;
+            }
+            taken.await;
+        }
+    }
+}
+
+/// An upgrade under way. Dropped: the session polls on as if there had been none.
+pub(super) struct Upgrading(Arc<Polling>);
+
+impl Upgrading {
+    /// The poll that is under way is answered, and all that come until the end of the upgrade: the
+    /// client is to pause.
+    pub(super) fn release_polls(&self) {
+        self.0.releasing.store(true, SeqCst);
+        self.0.filled.notify_waiters();
+    }
+}
+
+impl Drop for Upgrading {
+    fn drop(&mut self) {
+        self.0.releasing.store(false, SeqCst);
+        self.0.upgrading.store(false, SeqCst);
+    }
+}
+
+impl Carrier {
+    /// Of a session that begins as a WebSocket.
+    pub(super) fn websocket(
+        io: &Arc<SocketIo>,
+        version: Version,
+        connection: &Arc<Connection>,
+    ) -> Arc<Self> {
+        let carrier = Carrier {
+            io: io.clone(),
+            version,
+            sid: OnceLock::from(Sid::new()),
+            websocket: OnceLock::from(connection.clone()),
+            polling: Mutex::default(),
+            over: AtomicBool::new(false),
+        };
+        Arc::new(carrier)
+    }
+
+    /// Of a session that polls, and gets its name from the engine.
+    pub(super) fn polling(
+        io: &Arc<SocketIo>,
+        version: Version,
+        polling: Arc<Polling>,
+    ) -> Arc<Self> {
+        Arc::new(Carrier {
+            io: io.clone(),
+            version,
+            sid: OnceLock::new(),
+            websocket: OnceLock::new(),
+            polling: Mutex::new(Some(polling)),
+            over: AtomicBool::new(false),
+        })
+    }
+
+    /// The session's name, a secret: who knows it can act as a polling client.
+    pub(super) fn sid(&self) -> String {
+        self.sid.get().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// The engine has named it.
+    pub(super) fn name(&self, sid: Sid) {
+        let _ = self.sid.set(sid);
+    }
+
+    /// What the session has while it polls.
+    pub(super) fn polls(&self) -> Option<Arc<Polling>> {
+        let polling = lock(&self.polling);
+        polling.clone().filter(|_| self.websocket.get().is_none())
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(SeqCst)
+    }
+
+    /// Sends finished frames.
+    pub(super) fn send(&self, frames: &Bytes) -> bool {
+        self.send_if(|| true, frames)
+    }
+
+    /// Sends finished frames, if the sender may still send: it is asked when its turn has come.
+    /// False: a polling client is too far behind, and is to be closed.
+    pub(super) fn send_if(&self, may: impl FnOnce() -> bool, frames: &Bytes) -> bool {
+        if let Some(connection) = self.websocket.get() {
+            connection.send_if(may, frames);
+            return true;
+        }
+        let slot = lock(&self.polling);
+        // It may have become one meanwhile, but not any more while the lock is held.
+        if let Some(connection) = self.websocket.get() {
+            connection.send_if(may, frames);
+            return true;
+        }
+        let Some(polling) = &*slot else { return true };
+        let mut queue = lock(&polling.queue);
+        if queue.is_closed() || !may() {
+            return true;
+        }
+        queue.push(frames);
+        let fits = queue.weight <= self.io.options.backlog + BURST + queue.allowance;
+        drop(queue);
+        polling.filled.notify_waiters();
+        fits
+    }
+
+    fn allow_if(&self, may: impl FnOnce() -> bool, bytes: usize) {
+        let slot = lock(&self.polling);
+        match (self.websocket.get(), &*slot) {
+            (Some(connection), _) => connection.allow_if(may, bytes),
+            (None, Some(polling)) => lock(&polling.queue).allowance = bytes,
+            (None, None) => {}
+        }
+    }
+
+    /// Sends more than a client may be behind, and returns when nearly all of it is taken, or
+    /// `is_over`. False as [`Carrier::send_if`].
+    pub(super) async fn send_large(
+        &self,
+        may: impl Fn() -> bool,
+        is_over: impl Fn() -> bool,
+        frames: Bytes,
+    ) -> bool {
+        self.allow_if(&may, frames.len());
+        if !self.send_if(&may, &frames) {
+            return false;
+        }
+        drop(frames);
+        loop {
+            if let Some(connection) = self.websocket.get() {
+                let progress = connection.progress();
+                if is_over() || connection.is_ended() || connection.backlog() <= NEARLY_TAKEN {
+                    break;
+                }
+                progress.await;
+            } else {
+                let Some(polling) = self.polls() else { break };
+                let taken = polling.taken.notified();
+                if is_over() || polling.unfetched() <= NEARLY_TAKEN {
+                    break;
+                }
+                if self.websocket.get().is_none() {
+                    taken.await;
+                }
+            }
+        }
+        self.allow_if(&may, 0);
+        true
+    }
+
+    /// Closes the session's transport behind `last`, if the sender may still send. False: it may
+    /// not, or the session is being closed already.
+    pub(super) fn close_if(
+        self: &Arc<Self>,
+        may: impl FnOnce() -> bool,
+        last: Option<&Bytes>,
+        why: Reason,
+    ) -> bool {
+        let slot = lock(&self.polling);
+        if let Some(connection) = self.websocket.get() {
+            let first = !connection.is_ended();
+            connection.close_if(may, last, how(why), why);
+            return first;
+        }
+        let Some(polling) = slot.clone() else { return false };
+        let mut queue = lock(&polling.queue);
+        if queue.is_closed() || !may() {
+            return false;
+        }
+        queue.closing = Some(why);
+        if let Some(last) = last {
+            queue.push(last);
+        }
+        drop(queue);
+        drop(slot);
+        polling.filled.notify_waiters();
+        polling.taken.notify_waiters();
+        let (carrier, wait) = (self.clone(), last.is_some());
+        self.io.tasks.spawn(async move {
+            if wait {
+                // It has to come for its last packets.
+                let _ = timeout(LAST_PACKETS, polling.drained()).await;
+            }
+            carrier.end_engine().await;
+        });
+        true
+    }
+
+    /// *Drops* the session for what it sent.
+    pub(super) fn drop_session(self: &Arc<Self>, why: Reason) {
+        if self.close_if(|| true, None, why) {
+            self.io.metrics.dropped(why.label());
+        }
+    }
+
+    /// Ends its session at the engine.
+    async fn end_engine(&self) {
+        if let Some(sid) = self.sid.get() {
+            self.io.post_for(*sid, self.version, "1").await;
+        }
+    }
+
+    /// Stops, or resumes, reading from the client.
+    pub(super) fn hold_reading(&self, hold: bool) {
+        let slot = lock(&self.polling);
+        if let Some(connection) = self.websocket.get() {
+            connection.hold_reading(hold);
+        }
+        // A POST may still be handled while it is a WebSocket already.
+        if let Some(polling) = &*slot {
+            polling.hold(hold);
+        }
+    }
+
+    /// Whoever waits for the client should look again.
+    pub(super) fn wake(&self) {
+        if let Some(polling) = &*lock(&self.polling) {
+            polling.taken.notify_waiters();
+        }
+    }
+
+    /// One of its clients has left.
+    pub(super) fn has_left(&self) {
+        if let Some(connection) = self.websocket.get() {
+            connection.limit_allowance();
+        }
+    }
+
+    /// From now on the session is this WebSocket's: what waits is sent there first, and the engine
+    /// forgets it. `None`: it has ended. One that is being closed is closed there, so that the last
+    /// words reach the client. Returns when the client was last sent a ping.
+    pub(super) fn become_websocket(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+    ) -> Option<Instant> {
+        let slot = lock(&self.polling);
+        let polling = slot.clone()?;
+        let mut queue = lock(&polling.queue);
+        if std::mem::replace(&mut queue.moved, true) {
+            return None;
+        }
+        let closing = queue.closing;
+        connection.allow_if(|| true, queue.allowance);
+        // In one piece: many small ones count more there.
+        let waiting: Vec<Bytes> = queue.frames.drain(..).collect();
+        queue.weight = 0;
+        let pinged = queue.pinged;
+        drop(queue);
+        let mut all = BytesMut::with_capacity(waiting.iter().map(Bytes::len).sum::<usize>() + 3);
+        waiting.iter().for_each(|frames| all.extend_from_slice(frames));
+        if polling.pong.load(SeqCst) {
+            frame::text(&mut all, &[b"3"]);
+        }
+        connection.send(&all.freeze());
+        connection.hold_reading(polling.held.load(SeqCst));
+        let _ = self.websocket.set(connection.clone());
+        drop(slot);
+        if let Some(why) = closing {
+            connection.close(how(why), why);
+        }
+        polling.filled.notify_waiters();
+        polling.taken.notify_waiters();
+        let carrier = self.clone();
+        self.io.tasks.spawn(async move { carrier.end_engine().await });
+        Some(pinged)
+    }
+
+    /// The last POSTs are handled: nothing is left of polling.
+    pub(super) fn forget_polling(&self) {
+        lock(&self.polling).take();
+    }
+
+    /// The engine's session has ended. That is the client's end, unless it is a WebSocket's.
+    pub(super) fn engine_ended(self: &Arc<Self>, why: Reason) {
+        let mut slot = lock(&self.polling);
+        if self.websocket.get().is_some() {
+            return;
+        }
+        let Some(polling) = slot.take() else { return };
+        self.over.store(true, SeqCst);
+        drop(slot);
+        polling.hold(false);
+        polling.taken.notify_waiters();
+        polling.filled.notify_waiters();
+        // Behind what it posted.
+        self.io.tasks.spawn(async move {
+            if let Some(mut dispatcher) = polling.dispatcher.lock().await.take() {
+                dispatcher.end(why);
+            }
+        });
+    }
+
+    /// A client that polls and is in no namespace has this long to come back.
+    pub(super) fn close_unless_connected(
+        self: &Arc<Self>,
+        polling: &Arc<Polling>,
+        after: Duration,
+    ) {
+        let (carrier, polling) = (Arc::downgrade(self), Arc::downgrade(polling));
+        self.io.tasks.spawn(async move {
+            sleep(after).await;
+            let (Some(carrier), Some(polling)) = (carrier.upgrade(), polling.upgrade()) else {
+                return;
+            };
+            let absent = match &mut *polling.dispatcher.lock().await {
+                Some(dispatcher) => dispatcher.is_absent_for(after),
+                None => false,
+            };
+            if absent {
+                carrier.drop_session(Reason::NotConnected);
+            }
+        });
+    }
+}
+
+/// How a WebSocket is closed for this reason.
+fn how(why: Reason) -> Closing {
+    match why {
+        Reason::Slow | Reason::Stalled => Closing::Abrupt,
+        _ => Closing::Graceful,
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        if let Some(sid) = self.sid.get() {
+            self.io.forget(*sid);
+        }
+    }
+}
+
+/// What a taken piece holds, packet by packet.
+pub(super) fn packets(taken: &[Bytes]) -> Vec<(Opcode, &[u8])> {
+    taken.iter().flat_map(|frames| frame::payloads(frames)).collect()
+}
