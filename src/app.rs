@@ -13,7 +13,8 @@ use crate::{
         broker::Broker,
         clock::{Clock, NoRandomness, Rng, SystemClock, SystemRng},
         error::StoreError,
-        hub::{self, Hub, Parts},
+        hub::Hub,
+        services::{self, Services},
         supervise::Supervisor,
     },
     metrics::Metrics,
@@ -129,23 +130,20 @@ impl App {
         };
 
         let (listening, working) = (CancellationToken::new(), CancellationToken::new());
-        let hub = Hub::new(Parts {
-            broker: stores.broker,
-            upkeep: stores.upkeep,
-            presence: stores.presence,
-            cluster: stores.cluster,
+        let services = Services {
             limits: stores.limits,
             tokens: stores.tokens,
             clock,
             rng,
             metrics: metrics.clone(),
+            tasks: tasks.clone(),
             supervisor: supervisor.clone(),
-            options: hub::Options {
+            options: services::Options {
                 patience: config.store.patience,
                 pending: config.store.pending.bytes(),
             },
-            force_user_auth: !config.auth.ignore,
-        });
+        };
+        let hub = Hub::new(stores.ordered, services, !config.auth.ignore);
         let dialects = dialects::start(config, &hub, |site| listeners.has(site), &working);
 
         let writes = TaskTracker::new();
@@ -217,7 +215,7 @@ impl App {
         // What was acknowledged is stored already; the rest gets a last chance, and no more.
         let last = deadline.max(Instant::now() + LAST_CHANCE);
         let close = async {
-            self.hub.broker.close().await;
+            self.hub.close().await;
             if let Some(files) = &self.files {
                 files.close().await;
             }

@@ -15,6 +15,7 @@ pub mod message;
 pub mod presence;
 pub mod room;
 pub mod secret;
+pub mod services;
 pub mod subscriber;
 pub mod supervise;
 pub mod token;

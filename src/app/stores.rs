@@ -12,6 +12,7 @@ use crate::{
         ids::Uid,
         limit::Limits,
         presence::{Expelled, Presence},
+        services,
         supervise::Supervisor,
         token::Tokens,
     },
@@ -32,10 +33,7 @@ pub enum OpenError {
 
 /// What a server needs.
 pub(super) struct Stores {
-    pub(super) broker: Arc<dyn Broker>,
-    pub(super) upkeep: Arc<dyn Upkeep>,
-    pub(super) presence: Arc<dyn Presence>,
-    pub(super) cluster: Arc<dyn Cluster>,
+    pub(super) ordered: services::Stores,
     pub(super) limits: Arc<dyn Limits>,
     pub(super) tokens: Arc<dyn Tokens>,
     /// All of it is in this server's own files.
@@ -86,10 +84,12 @@ impl Stores {
         tokens: Arc<dyn Tokens>,
     ) -> Self {
         Stores {
-            broker: store.clone(),
-            upkeep: store.clone(),
-            presence: store.clone(),
-            cluster: store.clone(),
+            ordered: services::Stores {
+                broker: store.clone(),
+                upkeep: store.clone(),
+                presence: store.clone(),
+                cluster: store.clone(),
+            },
             limits: store,
             tokens,
             embedded: false,

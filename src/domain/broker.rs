@@ -11,9 +11,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use super::{
+    cluster::NodeSink,
     error::StoreError,
     ids::{ConnectionId, RoomId, Uid},
     message::{Kind, Message},
+    presence::SessionSink,
 };
 
 /// A room knows the keys of so many of its newest inserts that have one ([`Message::key`]).
@@ -176,29 +178,22 @@ pub enum Event {
     },
 }
 
-/// What a store tells its node. Nothing here may block.
-pub trait Sink: Send + Sync {
+/// What a store tells its node of rooms. Nothing here may block.
+pub trait RoomSink: Send + Sync {
     /// In each room's order, never twice at the same time for one room.
     fn deliver(&self, room: &RoomId, publications: Vec<Publication>);
-    /// Publications of the room may have been missed: until they have been made up for, what is
-    /// known of its log may be out of date.
+    /// Publications of the room may have been missed, or its log was forgotten: what is known of
+    /// its log may be out of date.
     fn invalidate(&self, room: &RoomId);
     /// Publications of the room up to this place were missed for good: its members here have to
     /// come back, and read its log.
     fn missed(&self, room: &RoomId, upto: u64);
-    /// Another session of this connection's user has taken over: it gets kicked out.
-    fn evict(&self, connection: ConnectionId);
-    /// The credentials of this connection's user were revoked: it is refused.
-    fn revoke(&self, connection: ConnectionId);
-    /// Whether users must present a valid token, from now on; none: as this node is configured.
-    fn force_user_auth(&self, on: Option<bool>);
-    /// Connections of this node that have, or are about to have, the session of their user.
-    fn sessions(&self) -> Vec<ConnectionId>;
-    /// The session of this connection is not known any more: its client has to come back.
-    fn send_back(&self, connection: ConnectionId);
-    /// Connections of this node, authenticated or not.
-    fn open_connections(&self) -> u64;
 }
+
+/// All that a store tells its node, and asks it.
+pub trait Sink: RoomSink + SessionSink + NodeSink {}
+
+impl<S: RoomSink + SessionSink + NodeSink> Sink for S {}
 
 /// How much a page may hold.
 #[derive(Debug, Clone, Copy)]
@@ -323,6 +318,6 @@ pub trait Upkeep: Send + Sync {
 
     /// All of the room's log, with its updates and its keys and what comes meanwhile, is forgotten
     /// after this time; what comes later lives on. Replaces what was said before, and survives a
-    /// restart and a clearing. Nobody is told, but [`Sink::invalidate`] is called.
+    /// restart and a clearing. Nobody is told, but [`RoomSink::invalidate`] is called.
     async fn expire(&self, room: &RoomId, after: Duration) -> Result<(), StoreError>;
 }

@@ -14,6 +14,14 @@ pub struct Node {
     pub connections: u64,
 }
 
+/// What a store tells its node of the cluster, and asks it. Nothing here may block.
+pub trait NodeSink: Send + Sync {
+    /// Whether users must present a valid token, from now on; none: as this node is configured.
+    fn force_user_auth(&self, on: Option<bool>);
+    /// Connections of this node, authenticated or not.
+    fn open_connections(&self) -> u64;
+}
+
 /// What concerns all nodes.
 #[async_trait]
 pub trait Cluster: Send + Sync {
@@ -21,7 +29,7 @@ pub trait Cluster: Send + Sync {
     async fn nodes(&self) -> Result<Vec<Node>, StoreError>;
 
     /// Switches on all nodes whether users must present a valid token
-    /// ([`super::broker::Sink::force_user_auth`]). It holds as long as any node has not ended;
+    /// ([`NodeSink::force_user_auth`]). It holds as long as any node has not ended;
     /// where that can't be told, users must authenticate, or it is as configured.
     async fn force_user_auth(&self, on: bool) -> Result<(), StoreError>;
 }

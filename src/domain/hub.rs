@@ -1,76 +1,37 @@
-//! What a node has: its rooms, its connections, and the traits behind them. The way in for dialects
-//! and for HTTP.
+//! What a node has: its rooms, its connections, and what they rest on. The way in for dialects and for
+//! HTTP: nobody else calls the stores that share a room's order.
 use std::{
     collections::HashMap,
+    ops::Deref,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use tokio_util::task::TaskTracker;
+use bytes::Bytes;
 
 use super::{
-    broker::{Broker, Publication, Sink, Upkeep},
-    clock::{Clock, Rng},
-    cluster::Cluster,
-    history,
-    ids::{ConnectionId, RoomId},
-    limit::Limits,
-    presence::Presence,
-    room::Room,
-    subscriber::Subscriber,
-    supervise::Supervisor,
-    token::Tokens,
+    broker::{Entry, Page, PageLimit, Publication, RoomSink},
+    cluster::{Node, NodeSink},
+    error::StoreError,
+    history::{self, Building, History},
+    ids::{ConnectionId, RoomId, SocketId, Space, Uid},
+    presence::{Claim, Departure, Online, Present, Revocations, SessionSink, Visitor},
+    room::{Answer, Room, Rooms},
+    services::{Services, Stores},
+    subscriber::{Outcome, Subscriber},
 };
-use crate::metrics::Metrics;
-use crate::reason::Reason;
+use crate::{lock::lock, reason::Reason};
 
-/// How long rooms wait for a store.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// How long a message waits for a store that is out.
-    pub patience: Duration,
-    /// Bytes that a room keeps for a store that is out.
-    pub pending: usize,
-}
-
-/// What the hub is built from.
-pub struct Parts {
-    pub broker: Arc<dyn Broker>,
-    pub upkeep: Arc<dyn Upkeep>,
-    pub presence: Arc<dyn Presence>,
-    pub cluster: Arc<dyn Cluster>,
-    pub tokens: Arc<dyn Tokens>,
-    pub limits: Arc<dyn Limits>,
-    pub clock: Arc<dyn Clock>,
-    pub rng: Arc<dyn Rng>,
-    pub metrics: Arc<Metrics>,
-    /// Every task of the core is spawned on its tracker.
-    pub supervisor: Supervisor,
-    pub options: Options,
-    /// Whether users must present a valid token, as configured.
-    pub force_user_auth: bool,
-}
-
-/// The core of one node.
+/// The core of one node. Of [`Services`] it has all.
 pub struct Hub {
-    pub broker: Arc<dyn Broker>,
-    pub upkeep: Arc<dyn Upkeep>,
-    pub presence: Arc<dyn Presence>,
-    pub cluster: Arc<dyn Cluster>,
-    pub tokens: Arc<dyn Tokens>,
-    pub limits: Arc<dyn Limits>,
-    pub clock: Arc<dyn Clock>,
-    pub rng: Arc<dyn Rng>,
-    pub metrics: Arc<Metrics>,
-    pub tasks: TaskTracker,
-    pub supervisor: Supervisor,
+    stores: Arc<Stores>,
+    services: Arc<Services>,
+    rooms: Arc<Rooms>,
     /// Where pages of rooms are asked for.
-    pub pages: history::Budget,
-    pub(super) options: Options,
-    rooms: Mutex<HashMap<RoomId, Arc<Room>>>,
+    pages: history::Budget,
     connections: Mutex<HashMap<ConnectionId, Arc<dyn Subscriber>>>,
     next_connection: AtomicU64,
     /// As configured, and as it is now.
@@ -80,12 +41,20 @@ pub struct Hub {
     ready: AtomicBool,
 }
 
-/// The broker's way back, without a cycle of ownership.
-struct WeakSink(Weak<Hub>);
+impl Deref for Hub {
+    type Target = Services;
 
-impl WeakSink {
+    fn deref(&self) -> &Services {
+        &self.services
+    }
+}
+
+/// The stores' way back, without a cycle of ownership.
+struct WeakHub(Weak<Hub>);
+
+impl WeakHub {
     fn room(&self, room: &RoomId) -> Option<Arc<Room>> {
-        self.0.upgrade().and_then(|hub| hub.rooms().get(room).cloned())
+        self.0.upgrade().and_then(|hub| hub.rooms.get(room))
     }
 
     fn subscriber(&self, connection: ConnectionId) -> Option<Arc<dyn Subscriber>> {
@@ -93,7 +62,7 @@ impl WeakSink {
     }
 }
 
-impl Sink for WeakSink {
+impl RoomSink for WeakHub {
     fn deliver(&self, room: &RoomId, publications: Vec<Publication>) {
         if let Some(room) = self.room(room) {
             room.deliver(&publications);
@@ -111,7 +80,9 @@ impl Sink for WeakSink {
             room.missed(upto);
         }
     }
+}
 
+impl SessionSink for WeakHub {
     fn evict(&self, connection: ConnectionId) {
         if let Some(subscriber) = self.subscriber(connection) {
             subscriber.evict();
@@ -124,14 +95,6 @@ impl Sink for WeakSink {
         }
     }
 
-    fn force_user_auth(&self, on: Option<bool>) {
-        let Some(hub) = self.0.upgrade() else { return };
-        let on = on.unwrap_or(hub.configured_user_auth);
-        if hub.force_user_auth.swap(on, Ordering::Relaxed) != on {
-            tracing::warn!(force_user_auth = on, "user authentication was switched");
-        }
-    }
-
     fn sessions(&self) -> Vec<ConnectionId> {
         self.0.upgrade().map(|hub| hub.connections().keys().copied().collect()).unwrap_or_default()
     }
@@ -141,6 +104,16 @@ impl Sink for WeakSink {
             subscriber.drop_connection(Reason::LostSession);
         }
     }
+}
+
+impl NodeSink for WeakHub {
+    fn force_user_auth(&self, on: Option<bool>) {
+        let Some(hub) = self.0.upgrade() else { return };
+        let on = on.unwrap_or(hub.configured_user_auth);
+        if hub.force_user_auth.swap(on, Ordering::Relaxed) != on {
+            tracing::warn!(force_user_auth = on, "user authentication was switched");
+        }
+    }
 
     fn open_connections(&self) -> u64 {
         self.0.upgrade().map_or(0, |hub| hub.open_connections() as u64)
@@ -148,40 +121,254 @@ impl Sink for WeakSink {
 }
 
 impl Hub {
-    /// Builds it and tells the broker where to deliver.
-    pub fn new(parts: Parts) -> Arc<Self> {
+    /// Builds it and tells the stores where to deliver. `force_user_auth`: whether users must
+    /// present a valid token, as configured.
+    pub fn new(stores: Stores, services: Services, force_user_auth: bool) -> Arc<Self> {
+        let (stores, services) = (Arc::new(stores), Arc::new(services));
         let hub = Arc::new(Hub {
-            broker: parts.broker,
-            upkeep: parts.upkeep,
-            presence: parts.presence,
-            cluster: parts.cluster,
-            tokens: parts.tokens,
-            limits: parts.limits,
-            clock: parts.clock,
-            rng: parts.rng,
-            metrics: parts.metrics,
-            tasks: parts.supervisor.tasks.clone(),
-            supervisor: parts.supervisor,
+            rooms: Rooms::new(stores.clone(), services.clone()),
+            stores,
+            services,
             pages: history::Budget::default(),
-            options: parts.options,
-            rooms: Mutex::default(),
             connections: Mutex::default(),
             next_connection: AtomicU64::new(1),
-            configured_user_auth: parts.force_user_auth,
-            force_user_auth: AtomicBool::new(parts.force_user_auth),
+            configured_user_auth: force_user_auth,
+            force_user_auth: AtomicBool::new(force_user_auth),
             open: AtomicUsize::new(0),
             ready: AtomicBool::new(false),
         });
-        hub.broker.start(Arc::new(WeakSink(Arc::downgrade(&hub))));
+        hub.stores.broker.start(Arc::new(WeakHub(Arc::downgrade(&hub))));
         hub
     }
+}
 
-    fn rooms(&self) -> std::sync::MutexGuard<'_, HashMap<RoomId, Arc<Room>>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+/// Rooms: comings and goings, and what is said.
+impl Hub {
+    /// Puts the visitor into the room. `answer` is called with the outcome, before the newcomer
+    /// gets anything else of the room. Returns the room when it worked.
+    pub async fn enter(
+        &self,
+        room: &RoomId,
+        visitor: Visitor,
+        subscriber: Arc<dyn Subscriber>,
+        answer: Answer,
+    ) -> Option<Arc<Room>> {
+        self.rooms.enter(room, visitor, subscriber, answer).await
     }
 
-    fn connections(&self) -> std::sync::MutexGuard<'_, HashMap<ConnectionId, Arc<dyn Subscriber>>> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes the connection out of the room, behind all that was sent there before.
+    pub async fn depart(&self, room: &RoomId, connection: ConnectionId, departure: Departure) {
+        self.rooms.depart(room, connection, departure).await;
+    }
+
+    /// Gives up the place held for `uid`, unless another connection than `by` has its session by
+    /// then.
+    pub fn release(&self, room: &RoomId, uid: &Uid, by: ConnectionId) {
+        self.rooms.release(room, uid, by);
+    }
+
+    /// Sends something of the server's own into the room; it may be lost when the store is out.
+    pub fn announce(&self, room: &RoomId, entry: Entry) {
+        self.rooms.announce(room, entry);
+    }
+
+    /// Sends something into a room that comes from no member, and waits for what becomes of it.
+    /// `bytes` is its size. Members send by [`Room::send`].
+    pub async fn publish(&self, room: &RoomId, entry: Entry, bytes: usize) -> Outcome {
+        self.rooms.publish(room, entry, bytes).await
+    }
+
+    /// Everybody in the room, on all nodes, in the order of their joining.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn members(&self, room: &RoomId) -> Result<Vec<Present>, StoreError> {
+        self.stores.presence.members(room).await
+    }
+
+    /// The rooms of this space with anybody in them, on all nodes, sorted.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn occupied(&self, space: Space) -> Result<Vec<RoomId>, StoreError> {
+        let mut rooms = self.stores.presence.rooms().await?;
+        rooms.retain(|room| room.is_in(space));
+        Ok(rooms)
+    }
+
+    /// Rooms on this node.
+    pub fn local_rooms(&self) -> usize {
+        self.rooms.len()
+    }
+}
+
+/// The logs of rooms.
+impl Hub {
+    /// Waits for the turn to build a page for a client: see [`history::Budget`].
+    ///
+    /// # Errors
+    /// The server has ended.
+    pub async fn page_turn(&self) -> Result<Building, StoreError> {
+        self.pages.turn().await
+    }
+
+    /// The page that begins at the log's offset `from`, with the updates behind the last one. Its
+    /// bytes will be there so many times at once.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn history(
+        &self,
+        turn: Building,
+        room: &RoomId,
+        from: u64,
+        times: usize,
+    ) -> Result<History, StoreError> {
+        self.pages.read(turn, &*self.stores.broker, room, from, times).await
+    }
+
+    /// A stretch of the log from its offset `from` on, without updates. It is read at once, and not
+    /// counted among the pages that clients wait for: keep it small.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn page(
+        &self,
+        room: &RoomId,
+        from: u64,
+        limit: PageLimit,
+    ) -> Result<Page, StoreError> {
+        self.stores.broker.page(room, from, limit).await
+    }
+
+    /// Names the log as it is now: see [`Broker::edition`](super::broker::Broker::edition).
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn edition(&self, room: &RoomId) -> Result<u64, StoreError> {
+        self.stores.broker.edition(room).await
+    }
+
+    /// Forgets the room's log.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn clear(&self, room: &RoomId) -> Result<(), StoreError> {
+        self.rooms.clear(room).await
+    }
+
+    /// Hides an insert from everybody for ever: see
+    /// [`Upkeep::recall`](super::broker::Upkeep::recall).
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn recall(
+        &self,
+        room: &RoomId,
+        key: &str,
+        within: usize,
+    ) -> Result<Option<Bytes>, StoreError> {
+        self.rooms.recall(room, key, within).await
+    }
+
+    /// Has the room's log forgotten after this time: see
+    /// [`Upkeep::expire`](super::broker::Upkeep::expire).
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn expire(&self, room: &RoomId, after: Duration) -> Result<(), StoreError> {
+        self.rooms.expire(room, after).await
+    }
+}
+
+/// Sessions: one of each user, on all nodes.
+impl Hub {
+    /// Makes the connection the session of its user: see
+    /// [`Presence::claim`](super::presence::Presence::claim).
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn claim(
+        &self,
+        uid: &Uid,
+        connection: ConnectionId,
+        socket: &SocketId,
+        checked: Option<Revocations>,
+    ) -> Result<Claim, StoreError> {
+        self.stores.presence.claim(uid, connection, socket, checked).await
+    }
+
+    /// What is known of revocations now.
+    pub fn revocations(&self) -> Revocations {
+        self.stores.presence.revocations()
+    }
+
+    /// Ends the session, if it is still that of this connection.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn end_session(&self, uid: &Uid, connection: ConnectionId) -> Result<(), StoreError> {
+        self.stores.presence.end(uid, connection).await
+    }
+
+    /// All sessions.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn online(&self) -> Result<Vec<Online>, StoreError> {
+        self.stores.presence.online().await
+    }
+}
+
+/// The nodes that behave as one server, and their stores.
+impl Hub {
+    /// The nodes that are alive.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
+        self.stores.cluster.nodes().await
+    }
+
+    /// Switches on all nodes whether users must present a valid token.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn switch_user_auth(&self, on: bool) -> Result<(), StoreError> {
+        self.stores.cluster.force_user_auth(on).await
+    }
+
+    /// Whether users must present a valid token.
+    pub fn force_user_auth(&self) -> bool {
+        self.force_user_auth.load(Ordering::Relaxed)
+    }
+
+    /// Whether the store of messages answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.stores.broker.check().await
+    }
+
+    /// Whether the store of messages can be written to.
+    ///
+    /// # Errors
+    /// It can't.
+    pub async fn check_writing(&self) -> Result<(), StoreError> {
+        self.stores.broker.check_writing().await
+    }
+
+    /// Ends the store of messages after everything accepted is stored.
+    pub async fn close(&self) {
+        self.stores.broker.close().await;
+    }
+}
+
+/// Connections of this node.
+impl Hub {
+    fn connections(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<dyn Subscriber>>> {
+        lock(&self.connections)
     }
 
     /// A name for a new connection.
@@ -194,30 +381,9 @@ impl Hub {
         self.connections().insert(connection, subscriber);
     }
 
+    /// It can't any more.
     pub fn unregister(&self, connection: ConnectionId) {
         self.connections().remove(&connection);
-    }
-
-    /// The room of this id on this node, made if need be.
-    pub(super) fn room(&self, id: &RoomId) -> Arc<Room> {
-        self.rooms().entry(id.clone()).or_insert_with(|| Room::new(id.clone())).clone()
-    }
-
-    /// Takes a room out that nothing can be added to any more. Detached first: its successor, which
-    /// attaches, can be made only after.
-    pub(super) fn retire(&self, room: &Arc<Room>) {
-        self.broker.detach(&room.id);
-        self.rooms().remove(&room.id);
-    }
-
-    /// Rooms on this node.
-    pub fn local_rooms(&self) -> usize {
-        self.rooms().len()
-    }
-
-    /// Whether users must present a valid token.
-    pub fn force_user_auth(&self) -> bool {
-        self.force_user_auth.load(Ordering::Relaxed)
     }
 
     /// Whether this node should be sent clients: it has started, and is not ending.
@@ -225,6 +391,7 @@ impl Hub {
         self.ready.load(Ordering::Relaxed)
     }
 
+    /// It should, or should not, from now on.
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Relaxed);
     }
@@ -232,14 +399,14 @@ impl Hub {
     /// A connection, authenticated or not, was opened.
     pub fn opened(&self) {
         self.open.fetch_add(1, Ordering::Relaxed);
-        self.metrics.connections_opened.inc();
-        self.metrics.connections.inc();
+        self.services.metrics.connections_opened.inc();
+        self.services.metrics.connections.inc();
     }
 
     /// It is gone.
     pub fn closed(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
-        self.metrics.connections.dec();
+        self.services.metrics.connections.dec();
     }
 
     /// Connections, authenticated or not.

@@ -85,11 +85,23 @@ pub struct Online {
     pub socket: SocketId,
 }
 
+/// What a store tells its node of sessions, and asks it. Nothing here may block.
+pub trait SessionSink: Send + Sync {
+    /// Another session of this connection's user has taken over: it gets kicked out.
+    fn evict(&self, connection: ConnectionId);
+    /// The credentials of this connection's user were revoked: it is refused.
+    fn revoke(&self, connection: ConnectionId);
+    /// Connections of this node that have, or are about to have, the session of their user.
+    fn sessions(&self) -> Vec<ConnectionId>;
+    /// The session of this connection is not known any more: its client has to come back.
+    fn send_back(&self, connection: ConnectionId);
+}
+
 /// Sessions and rosters.
 #[async_trait]
 pub trait Presence: Send + Sync {
     /// Makes `connection` the session of `uid`. An earlier one is evicted
-    /// ([`super::broker::Sink::evict`]) and its rooms, except where it is hidden, become held,
+    /// ([`SessionSink::evict`]) and its rooms, except where it is hidden, become held,
     /// together with those that were held before. Atomic: of two claims at the same moment exactly
     /// one survives.
     ///

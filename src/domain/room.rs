@@ -15,7 +15,7 @@ use std::{
     any::TypeId,
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -27,10 +27,10 @@ use tokio::{
     time::Instant,
 };
 
+pub(super) use self::rooms::Rooms;
 use super::{
     broker::{Entry, Event, Publication},
     error::StoreError,
-    hub::Hub,
     ids::{ConnectionId, RoomId, Uid},
     presence::{Departure, Roster, Visitor},
     subscriber::{Burst, Outcome, Settled, Subscriber, codec_type},
@@ -39,6 +39,7 @@ use crate::lock::lock;
 use crate::reason::Reason;
 
 mod drain;
+mod rooms;
 #[cfg(test)]
 mod tests;
 
@@ -66,13 +67,22 @@ struct Members {
     missed: u64,
 }
 
+/// Who is told what became of a message.
+enum Teller {
+    Nobody,
+    /// Its sender, with the acknowledgement that it asked for.
+    Sender(Arc<dyn Subscriber>, Option<i64>),
+    /// Whoever waits for it.
+    Caller(oneshot::Sender<Outcome>),
+}
+
 /// Something for the drain task.
 enum Job {
     Publish {
         entry: Entry,
         bytes: usize,
         arrived: Instant,
-        sender: Option<(Arc<dyn Subscriber>, Option<i64>)>,
+        teller: Teller,
     },
     Enter {
         visitor: Visitor,
@@ -115,9 +125,13 @@ struct Outbox {
     retired: bool,
 }
 
-/// The room is no longer in the hub; ask there for its successor.
-#[derive(Debug)]
-struct Retired;
+/// A job that was not added.
+struct Refused {
+    /// Because the room is no longer in the hub: ask there for its successor. Otherwise because too
+    /// much waits for a store that is out, or the server is ending.
+    retired: bool,
+    job: Job,
+}
 
 /// A room.
 pub struct Room {
@@ -128,6 +142,8 @@ pub struct Room {
     /// Never the same for two rooms, nor for one room before and after its log was cleared.
     generation: AtomicU64,
     members: Mutex<Members>,
+    /// Where it is, until it is retired.
+    home: Weak<Rooms>,
 }
 
 fn next_generation() -> u64 {
@@ -136,13 +152,20 @@ fn next_generation() -> u64 {
 }
 
 impl Room {
-    pub(crate) fn new(id: RoomId) -> Arc<Self> {
+    /// One that is in no hub.
+    #[cfg(test)]
+    pub(crate) fn alone(id: RoomId) -> Arc<Self> {
+        Self::new(id, Weak::new())
+    }
+
+    fn new(id: RoomId, home: Weak<Rooms>) -> Arc<Self> {
         Arc::new(Room {
             id,
             outbox: Mutex::default(),
             nudge: Notify::new(),
             generation: next_generation().into(),
             members: Mutex::default(),
+            home,
         })
     }
 
@@ -150,50 +173,60 @@ impl Room {
     /// given here. Call it only for a member: a room with members is never retired.
     pub fn send(
         self: &Arc<Self>,
-        hub: &Arc<Hub>,
         entry: Entry,
         bytes: usize,
         sender: Arc<dyn Subscriber>,
         ack: Option<i64>,
     ) {
-        let mut outbox = lock(&self.outbox);
-        if outbox.retired
-            || (outbox.stuck && entry.is_stored() && outbox.bytes + bytes > hub.options.pending)
+        let (arrived, teller) = (Instant::now(), Teller::Sender(sender, ack));
+        let job = Job::Publish { entry, bytes, arrived, teller };
+        if let Err(refused) = self.add(job)
+            && let Job::Publish { teller: Teller::Sender(sender, ack), .. } = refused.job
         {
-            drop(outbox);
-            return sender.settled(&[Settled { ack, bytes, outcome: Outcome::Unavailable }]);
-        }
-        outbox.bytes += bytes;
-        self.push(
-            outbox,
-            hub,
-            Job::Publish { entry, bytes, arrived: Instant::now(), sender: Some((sender, ack)) },
-        );
-    }
-
-    fn push(self: &Arc<Self>, mut outbox: MutexGuard<'_, Outbox>, hub: &Arc<Hub>, job: Job) {
-        outbox.jobs.push_back(job);
-        if !outbox.draining {
-            outbox.draining = true;
-            drop(outbox);
-            hub.tasks.spawn(drain::run(self.clone(), hub.clone()));
-        } else if outbox.stuck {
-            self.nudge.notify_one();
+            sender.settled(&[Settled { ack, bytes, outcome: Outcome::Unavailable }]);
         }
     }
 
-    /// Adds a job, unless the room has left the hub meanwhile: then the job comes back.
-    fn try_push(self: &Arc<Self>, hub: &Arc<Hub>, job: Job) -> Result<(), (Retired, Job)> {
-        let outbox = lock(&self.outbox);
+    /// Adds a job, unless it has to be refused: then it comes back.
+    fn add(self: &Arc<Self>, job: Job) -> Result<(), Box<Refused>> {
+        let refused = |retired, job| Err(Box::new(Refused { retired, job }));
+        let mut outbox = lock(&self.outbox);
         if outbox.retired {
-            return Err((Retired, job));
+            return refused(true, job);
         }
-        self.push(outbox, hub, job);
+        // Looked for only where it is needed: of a busy room a task takes care already.
+        let home = if outbox.stuck || !outbox.draining {
+            match self.home.upgrade() {
+                None => return refused(false, job), // the server is ending
+                home => home,
+            }
+        } else {
+            None
+        };
+        if let Job::Publish { entry, bytes, teller, .. } = &job {
+            let is_bounded = outbox.stuck && entry.is_stored() && !matches!(teller, Teller::Nobody);
+            let pending = home.as_ref().map_or(usize::MAX, |home| home.services.options.pending);
+            if is_bounded && outbox.bytes + bytes > pending {
+                return refused(false, job);
+            }
+            outbox.bytes += bytes;
+        }
+        outbox.jobs.push_back(job);
+        match home {
+            Some(home) if !outbox.draining => {
+                outbox.draining = true;
+                drop(outbox);
+                let tasks = home.services.tasks.clone();
+                tasks.spawn(drain::run(self.clone(), home));
+            }
+            Some(_) => self.nudge.notify_one(),
+            None => {}
+        }
         Ok(())
     }
 
     /// Takes the connection off the fan-out at once; its departure is announced, if at all, by
-    /// [`Hub::depart`].
+    /// [`Hub::depart`](super::hub::Hub::depart).
     pub fn silence(&self, connection: ConnectionId) {
         Arc::make_mut(&mut lock(&self.members).here).retain(|m| m.connection != connection);
     }
@@ -308,95 +341,4 @@ fn concerns(member: &Member, publication: &Publication) -> bool {
         | Event::Recalled { .. } => false,
     };
     !in_its_roster && publication.concerns(member.connection, &member.uid)
-}
-
-fn ending() -> StoreError {
-    StoreError::OutcomeUnknown("the server is ending".into())
-}
-
-/// Adds a job to the room of this id, made if need be.
-fn submit(hub: &Arc<Hub>, room: &RoomId, mut job: Job) {
-    loop {
-        match hub.room(room).try_push(hub, job) {
-            Ok(()) => return,
-            Err((Retired, back)) => job = back,
-        }
-    }
-}
-
-impl Hub {
-    /// Puts the visitor into the room. `answer` is called with the outcome, before the newcomer
-    /// gets anything else of the room. Returns the room when it worked.
-    pub async fn enter(
-        self: &Arc<Self>,
-        room: &RoomId,
-        visitor: Visitor,
-        subscriber: Arc<dyn Subscriber>,
-        answer: Answer,
-    ) -> Option<Arc<Room>> {
-        let (done, entered) = oneshot::channel();
-        submit(self, room, Job::Enter { visitor, subscriber, answer, done });
-        // The room has a member now, so it is still the one in the map.
-        entered.await.unwrap_or(false).then(|| self.room(room))
-    }
-
-    /// Takes the connection out of the room, behind all that was sent there before.
-    pub async fn depart(
-        self: &Arc<Self>,
-        room: &RoomId,
-        connection: ConnectionId,
-        departure: Departure,
-    ) {
-        let (done, departed) = oneshot::channel();
-        submit(self, room, Job::Depart { connection, departure, done });
-        let _ = departed.await;
-    }
-
-    /// Gives up the place held for `uid`, unless another connection than `by` has its session by
-    /// then.
-    pub fn release(self: &Arc<Self>, room: &RoomId, uid: &Uid, by: ConnectionId) {
-        submit(self, room, Job::Release { uid: uid.clone(), by });
-    }
-
-    /// Sends something of the server's own into the room; it may be lost when the store is out.
-    pub fn announce(self: &Arc<Self>, room: &RoomId, entry: Entry) {
-        submit(self, room, Job::Publish { entry, bytes: 0, arrived: Instant::now(), sender: None });
-    }
-
-    /// Forgets the room's log.
-    pub async fn clear(self: &Arc<Self>, room: &RoomId) -> Result<(), StoreError> {
-        let (done, cleared) = oneshot::channel();
-        submit(self, room, Job::Clear { done });
-        cleared.await.unwrap_or_else(|_| Err(ending()))
-    }
-
-    /// Hides an insert from everybody for ever: see [`Upkeep::recall`](super::broker::Upkeep).
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn recall(
-        self: &Arc<Self>,
-        room: &RoomId,
-        key: &str,
-        within: usize,
-    ) -> Result<Option<Bytes>, StoreError> {
-        let (done, recalled) = oneshot::channel();
-        submit(self, room, Job::Recall { key: key.into(), within, done });
-        recalled.await.unwrap_or_else(|_| Err(ending()))
-    }
-
-    /// Has the room's log forgotten after this time: see
-    /// [`Upkeep::expire`](super::broker::Upkeep).
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn expire(
-        self: &Arc<Self>,
-        room: &RoomId,
-        after: Duration,
-    ) -> Result<(), StoreError> {
-        let (done, expires) = oneshot::channel();
-        submit(self, room, Job::Expire { after, done });
-        expires.await.unwrap_or_else(|_| Err(ending()))
-    }
 }

@@ -23,7 +23,7 @@ use crate::{
     config::Compat,
     domain::{
         broker::{Entry, Stored},
-        ids::{RoomId, Uid},
+        ids::{Space, Uid},
         json as js,
     },
 };
@@ -90,10 +90,9 @@ fn uid_json(uid: &Uid) -> Value {
 
 async fn read_stat(context: &Context, _: &Params) -> Result<Value, Status> {
     let hub = &context.hub;
-    let online = hub.presence.online().await?;
-    let mut rooms = hub.presence.rooms().await?;
-    rooms.retain(RoomId::is_shared);
-    let nodes = hub.cluster.nodes().await?;
+    let online = hub.online().await?;
+    let rooms = hub.occupied(Space::Shared).await?;
+    let nodes = hub.nodes().await?;
     let users: Vec<Value> = online
         .iter()
         .map(|o| json!({ "uid": uid_json(&o.uid), "socketId": &*o.socket.0 }))
@@ -123,7 +122,7 @@ async fn read_stat(context: &Context, _: &Params) -> Result<Value, Status> {
 
 async fn read_room_users(context: &Context, params: &Params) -> Result<Value, Status> {
     let room = params.query_room().ok_or(Status::ParamError)?;
-    let members = context.hub.presence.members(&room).await?;
+    let members = context.hub.members(&room).await?;
     let users: Vec<Value> = members.iter().map(|m| json!({ "uid": uid_json(&m.uid) })).collect();
     Ok(json!({ "users": users }))
 }
@@ -143,7 +142,7 @@ async fn read_room_msgs(context: &Context, params: &Params) -> Result<Response, 
     let room = params.query_room().ok_or(Status::ParamError)?;
     let from = params.query.get("offset").map_or(0, |o| js::parse_int(o));
     let (hub, compat) = (&context.hub, context.compat);
-    let page = hub.pages.read(hub.pages.turn().await?, &*hub.broker, &room, from, 2).await?;
+    let page = hub.history(hub.page_turn().await?, &room, from, 2).await?;
     let work = tokio::task::spawn_blocking(move || {
         let messages: Vec<Listed<'_>> =
             page.entries.iter().filter_map(|e| Listed::read(e, compat)).collect();
@@ -212,7 +211,7 @@ struct Deployed<'a> {
 async fn do_push(context: &Context, params: &Params) -> Result<Value, Status> {
     let room = params.body_room().or_else(|| params.query_room()).ok_or(Status::ParamError)?;
     let content = params.body.get("content").ok_or(Status::ParamError)?;
-    if context.hub.presence.members(&room).await?.is_empty() {
+    if context.hub.members(&room).await?.is_empty() {
         return Err(Status::RoomNotExists);
     }
     context.hub.announce(&room, Entry::System { content: Bytes::from(content.get().to_owned()) });
@@ -229,7 +228,7 @@ async fn do_config(context: &Context, params: &Params) -> Result<Value, Status> 
     if !on && !context.auth_switch {
         return Err(Status::OperationFailed);
     }
-    context.hub.cluster.force_user_auth(on).await?;
+    context.hub.switch_user_auth(on).await?;
     Ok(json!({}))
 }
 

@@ -72,9 +72,9 @@ impl Readiness {
 /// Asks the stores. Only what is another answer than before is logged, and the same failure, where
 /// it comes and goes, now and then.
 async fn look(hub: &Hub, before: &mut Looked) -> Result<(), NotReady> {
-    let (broker, tokens) = tokio::join!(hub.broker.check(), hub.tokens.check());
+    let (broker, tokens) = tokio::join!(hub.check(), hub.tokens.check());
     let (word, found) = match broker.and(tokens) {
-        Ok(()) => ("store not writable", hub.broker.check_writing().await),
+        Ok(()) => ("store not writable", hub.check_writing().await),
         Err(StoreError::Unavailable(why)) if why == DISPLACED => {
             (DISPLACED, Err(StoreError::Unavailable(why)))
         }

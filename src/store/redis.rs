@@ -73,10 +73,12 @@ use self::{
     switch::Switch,
 };
 use crate::domain::{
-    broker::{Publication, Sink, UpdateLimit},
+    broker::{Publication, RoomSink, Sink, UpdateLimit},
     clock::{Rng, alphanumeric},
+    cluster::NodeSink,
     error::StoreError,
     ids::{ConnectionId, RoomId},
+    presence::SessionSink,
     supervise::Supervisor,
 };
 use crate::lock::lock;
@@ -297,18 +299,24 @@ fn address(url: &str, shown: &str, prefix: &str) -> Result<(redis::Client, Strin
 /// Before anybody listens.
 struct Nobody;
 
-impl Sink for Nobody {
+impl RoomSink for Nobody {
     fn deliver(&self, _: &RoomId, _: Vec<Publication>) {}
     fn invalidate(&self, _: &RoomId) {}
     fn missed(&self, _: &RoomId, _: u64) {}
+}
+
+impl SessionSink for Nobody {
     fn evict(&self, _: ConnectionId) {}
     fn revoke(&self, _: ConnectionId) {}
-    fn force_user_auth(&self, _: Option<bool>) {}
     fn sessions(&self) -> Vec<ConnectionId> {
         Vec::new()
     }
+    fn send_back(&self, _: ConnectionId) {}
+}
+
+impl NodeSink for Nobody {
+    fn force_user_auth(&self, _: Option<bool>) {}
     fn open_connections(&self) -> u64 {
         0
     }
-    fn send_back(&self, _: ConnectionId) {}
 }

@@ -22,7 +22,7 @@ pub(super) async fn admit(
     hub: &Hub,
     credentials: &Credentials,
 ) -> Result<Option<Revocations>, AuthRefusal> {
-    let checked = hub.force_user_auth().then(|| hub.presence.revocations());
+    let checked = hub.force_user_auth().then(|| hub.revocations());
     if checked.is_some() {
         check(hub, credentials).await?;
     }
@@ -46,7 +46,7 @@ pub(super) async fn claim(
     mut checked: Option<Revocations>,
 ) -> Result<Vec<RoomId>, AuthRefusal> {
     for _ in 0..CHECKS {
-        match hub.presence.claim(&credentials.uid, connection, name, checked).await {
+        match hub.claim(&credentials.uid, connection, name, checked).await {
             Ok(Claim::Made(held)) => return Ok(held),
             Ok(Claim::CheckAgain(now)) => {
                 check(hub, credentials).await?;

@@ -235,7 +235,7 @@ impl Session {
             audience: Audience::ExceptConnection(self.id),
             message,
         };
-        room.send(&self.dialect.hub, entry, bytes, self.clone(), ack);
+        room.send(entry, bytes, self.clone(), ack);
     }
 
     fn refuse_msg(&self, failure: MsgFailure, ack: Option<i64>) {
@@ -370,7 +370,7 @@ impl Session {
         for (room, departure) in rooms {
             hub.depart(&room, self.id, departure).await;
         }
-        if let Err(error) = hub.presence.end(uid, self.id).await {
+        if let Err(error) = hub.end_session(uid, self.id).await {
             throttled!(warn, %error, "a session could not be ended");
         }
         hub.unregister(self.id);

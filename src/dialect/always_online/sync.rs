@@ -47,19 +47,14 @@ impl AlwaysOnline {
         let failed = |error| {
             throttled!(warn, room = %room.id, %error, "a sync failed");
         };
-        let permit = self.hub.pages.turn().await.map_err(failed).ok()?;
+        let permit = self.hub.page_turn().await.map_err(failed).ok()?;
         // Of many who waited for the same page only the first few build it.
         if let Some(page) = kept().await {
             return Some(page);
         }
         let times = if ack.is_some() { 2 } else { 1 }; // the acknowledgement has the same in it
-        let page = self
-            .hub
-            .pages
-            .read(permit, &*self.hub.broker, &room.id, request.offset, times)
-            .await
-            .map_err(failed)
-            .ok()?;
+        let page =
+            self.hub.history(permit, &room.id, request.offset, times).await.map_err(failed).ok()?;
         if let Some(key) = key.filter(|_| page.next) {
             let edition = page.edition;
             let (answer, _) = self.put_together(page, request, None).await?;
@@ -74,7 +69,7 @@ impl AlwaysOnline {
     /// and reading it will fail as well.
     async fn kept(&self, room: &Room, key: Option<pages::Key>) -> Option<PageAnswer> {
         let kept = self.pages.get(&key?)?;
-        let now = self.hub.broker.edition(&room.id).await.ok()?;
+        let now = self.hub.edition(&room.id).await.ok()?;
         (now == kept.edition).then_some(kept.answer)
     }
 

@@ -8,11 +8,10 @@ use super::{
     super::{
         broker::{Entry, Placed, Position, Publication},
         error::StoreError,
-        hub::Hub,
         presence::Departure,
         subscriber::{Outcome, Settled, Subscriber},
     },
-    Job, Room, lock,
+    Job, Room, Rooms, Teller, lock,
 };
 use crate::domain::message::Kind;
 use crate::throttle::throttled;
@@ -31,7 +30,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 
 struct Sent {
     bytes: usize,
-    sender: Option<(Arc<dyn Subscriber>, Option<i64>)>,
+    teller: Teller,
 }
 
 enum Work {
@@ -41,13 +40,15 @@ enum Work {
 }
 
 /// Works until nothing is left.
-pub(super) async fn run(room: Arc<Room>, hub: Arc<Hub>) {
-    while let Some(work) = next(&room, &hub) {
+pub(super) async fn run(room: Arc<Room>, rooms: Arc<Rooms>) {
+    while let Some(work) = next(&room, &rooms) {
         let done = match work {
             Work::Batch(entries, sent, arrived) => {
-                AssertUnwindSafe(publish(&room, &hub, entries, sent, arrived)).catch_unwind().await
+                AssertUnwindSafe(publish(&room, &rooms, entries, sent, arrived))
+                    .catch_unwind()
+                    .await
             }
-            Work::One(job) => AssertUnwindSafe(single(&room, &hub, job)).catch_unwind().await,
+            Work::One(job) => AssertUnwindSafe(single(&room, &rooms, job)).catch_unwind().await,
         };
         if done.is_err() {
             throttled!(error, room = %room.id, "a room's work failed; it goes on with the next");
@@ -61,14 +62,14 @@ pub(super) async fn run(room: Arc<Room>, hub: Arc<Hub>) {
 
 /// The longest run of messages at the head of the outbox, or the one other job there. With nothing
 /// left, the task ends, and a room without members leaves the hub.
-fn next(room: &Arc<Room>, hub: &Arc<Hub>) -> Option<Work> {
+fn next(room: &Arc<Room>, rooms: &Arc<Rooms>) -> Option<Work> {
     let mut outbox = lock(&room.outbox);
     let Some(head) = outbox.jobs.pop_front() else {
         outbox.draining = false;
         if room.local_members() == 0 {
             outbox.retired = true;
             drop(outbox);
-            hub.retire(room);
+            rooms.retire(room);
         }
         return None;
     };
@@ -76,9 +77,9 @@ fn next(room: &Arc<Room>, hub: &Arc<Hub>) -> Option<Work> {
     let most = (BATCH_DELIVERIES / room.local_members().max(1)).clamp(1, BATCH);
     let (mut entries, mut sent, mut total) = (Vec::new(), Vec::new(), 0);
     let mut job = Some(head);
-    while let Some(Job::Publish { entry, bytes, sender, .. }) = job.take() {
+    while let Some(Job::Publish { entry, bytes, teller, .. }) = job.take() {
         entries.push(entry);
-        sent.push(Sent { bytes, sender });
+        sent.push(Sent { bytes, teller });
         total += bytes;
         if entries.len() < most
             && total < BATCH_BYTES
@@ -93,17 +94,17 @@ fn next(room: &Arc<Room>, hub: &Arc<Hub>) -> Option<Work> {
 
 async fn publish(
     room: &Arc<Room>,
-    hub: &Arc<Hub>,
+    rooms: &Arc<Rooms>,
     entries: Vec<Entry>,
     sent: Vec<Sent>,
     arrived: Instant,
 ) {
-    hub.metrics.batches.observe(entries.len() as f64);
+    rooms.services.metrics.batches.observe(entries.len() as f64);
     let entries: Arc<[Entry]> = entries.into();
     let stored = async {
-        match attempt(room, hub, &entries).await {
+        match attempt(room, rooms, &entries).await {
             Ok(placed) => placed.into_iter().map(Outcome::from).collect(),
-            Err(error) => retry(room, hub, &entries, error, arrived).await,
+            Err(error) => retry(room, rooms, &entries, error, arrived).await,
         }
     };
     // Whatever happens, senders are told: they wait for it.
@@ -111,22 +112,28 @@ async fn publish(
         .catch_unwind()
         .await
         .unwrap_or_else(|_| vec![Outcome::Unknown; entries.len()]);
-    count(hub, &entries, &outcomes);
+    count(rooms, &entries, &outcomes);
     let mut settled: Vec<(Arc<dyn Subscriber>, Vec<Settled>)> = Vec::new();
     for ((sent, entry), outcome) in sent.into_iter().zip(entries.iter()).zip(outcomes) {
-        if let Some((sender, ack)) = sent.sender {
-            let outcome = match outcome {
-                // Nobody is closed for a message that may get lost.
-                Outcome::Unknown if ack.is_none() && !entry.is_stored() => nowhere(hub),
-                outcome => outcome,
-            };
-            let message = Settled { ack, bytes: sent.bytes, outcome };
-            // Looked for among the last few only: one that is told twice loses nothing but a little
-            // time.
-            match settled.iter_mut().rev().take(SENDERS).find(|(s, _)| Arc::ptr_eq(s, &sender)) {
-                Some((_, messages)) => messages.push(message),
-                None => settled.push((sender, vec![message])),
+        let (sender, ack) = match sent.teller {
+            Teller::Nobody => continue,
+            Teller::Caller(caller) => {
+                let _ = caller.send(outcome); // it may have gone
+                continue;
             }
+            Teller::Sender(sender, ack) => (sender, ack),
+        };
+        let outcome = match outcome {
+            // Nobody is closed for a message that may get lost.
+            Outcome::Unknown if ack.is_none() && !entry.is_stored() => nowhere(rooms),
+            outcome => outcome,
+        };
+        let message = Settled { ack, bytes: sent.bytes, outcome };
+        // Looked for among the last few only: one that is told twice loses nothing but a little
+        // time.
+        match settled.iter_mut().rev().take(SENDERS).find(|(s, _)| Arc::ptr_eq(s, &sender)) {
+            Some((_, messages)) => messages.push(message),
+            None => settled.push((sender, vec![message])),
         }
     }
     settled.iter().for_each(|(sender, messages)| sender.settled(messages));
@@ -143,17 +150,17 @@ impl From<Placed> for Outcome {
 }
 
 /// Delivered now, without a place in the order.
-fn nowhere(hub: &Hub) -> Outcome {
-    Outcome::Done(Position { n: 0, index: None, at_ms: hub.clock.unix_ms() })
+fn nowhere(rooms: &Rooms) -> Outcome {
+    Outcome::Done(Position { n: 0, index: None, at_ms: rooms.services.clock.unix_ms() })
 }
 
 /// One call of the store. While it takes long, what comes and needs no store passes it.
 async fn attempt(
     room: &Arc<Room>,
-    hub: &Arc<Hub>,
+    rooms: &Arc<Rooms>,
     entries: &Arc<[Entry]>,
 ) -> Result<Vec<Placed>, StoreError> {
-    let mut call = hub.broker.publish(&room.id, entries.clone());
+    let mut call = rooms.stores.broker.publish(&room.id, entries.clone());
     if !entries.iter().any(Entry::is_stored) {
         return call.await;
     }
@@ -162,7 +169,7 @@ async fn attempt(
     }
     let stuck = std::mem::replace(&mut lock(&room.outbox).stuck, true);
     let done = loop {
-        pass_unstored(room, hub);
+        pass_unstored(room, rooms);
         tokio::select! {
             done = &mut call => break done,
             () = room.nudge.notified() => {}
@@ -173,7 +180,7 @@ async fn attempt(
 }
 
 /// Counts what has a place in the order.
-fn count(hub: &Hub, entries: &[Entry], outcomes: &[Outcome]) {
+fn count(rooms: &Rooms, entries: &[Entry], outcomes: &[Outcome]) {
     let (mut inserts, mut updates, mut ignores) = (0, 0, 0);
     for (entry, outcome) in entries.iter().zip(outcomes) {
         match (entry, outcome) {
@@ -187,20 +194,19 @@ fn count(hub: &Hub, entries: &[Entry], outcomes: &[Outcome]) {
             (Entry::Message { .. } | Entry::Synced { .. } | Entry::System { .. }, _) => {}
         }
     }
-    hub.metrics.published(inserts, updates, ignores);
+    rooms.services.metrics.published(inserts, updates, ignores);
 }
 
 /// The store is out: what is not to be stored reaches this node's members at once, the rest waits,
 /// for the configured time from its arrival and the end of the attempt that is made then.
 async fn retry(
     room: &Arc<Room>,
-    hub: &Arc<Hub>,
+    rooms: &Arc<Rooms>,
     entries: &Arc<[Entry]>,
-    first: StoreError,
+    error: StoreError,
     arrived: Instant,
 ) -> Vec<Outcome> {
-    let (mut error, mut pause) = (first, PAUSES.0);
-    hub.metrics.store_failures.inc();
+    rooms.services.metrics.store_failures.inc();
     throttled!(warn, room = %room.id, %error, "messages can't be stored");
     if matches!(error, StoreError::OutcomeUnknown(_)) {
         // Should it be stored after all, all of it is delivered then.
@@ -208,44 +214,54 @@ async fn retry(
     }
     deliver_unstored(room, entries.iter());
     let stored: Arc<[Entry]> = entries.iter().filter(|e| e.is_stored()).cloned().collect();
-    let mut ends: Box<dyn Iterator<Item = Outcome> + Send> = if stored.is_empty() {
-        Box::new(std::iter::empty())
-    } else {
-        lock(&room.outbox).stuck = true;
-        let ended = loop {
-            if matches!(error, StoreError::OutcomeUnknown(_)) {
-                break Err(Outcome::Unknown);
-            }
-            if arrived.elapsed() + pause > hub.options.patience {
-                break Err(Outcome::Unavailable);
-            }
-            let next = Instant::now() + pause;
-            pause = (pause * 2).min(PAUSES.1);
-            pass_unstored(room, hub);
-            while tokio::time::timeout_at(next, room.nudge.notified()).await.is_ok() {
-                pass_unstored(room, hub);
-            }
-            match attempt(room, hub, &stored).await {
-                Ok(placed) => break Ok(placed),
-                Err(e) => error = e,
-            }
-            hub.metrics.store_failures.inc();
-        };
-        lock(&room.outbox).stuck = false;
-        match ended {
-            Ok(placed) => Box::new(placed.into_iter().map(Outcome::from)),
-            Err(outcome) => {
-                throttled!(error, room = %room.id, messages = stored.len(), %error, "gave up storing messages; their senders are told");
-                Box::new(std::iter::repeat(outcome))
-            }
+    let late = store_late(room, rooms, &stored, error, arrived).await;
+    let mut late = late.into_iter();
+    let of = |entry: &Entry| if entry.is_stored() { late.next() } else { Some(nowhere(rooms)) };
+    entries.iter().map(of).map(|outcome| outcome.unwrap_or(Outcome::Unknown)).collect()
+}
+
+/// Tries again and again to store these; returns how each ended.
+async fn store_late(
+    room: &Arc<Room>,
+    rooms: &Arc<Rooms>,
+    stored: &Arc<[Entry]>,
+    mut error: StoreError,
+    arrived: Instant,
+) -> Vec<Outcome> {
+    if stored.is_empty() {
+        return Vec::new();
+    }
+    let mut pause = PAUSES.0;
+    lock(&room.outbox).stuck = true;
+    let given_up = loop {
+        if matches!(error, StoreError::OutcomeUnknown(_)) {
+            break Outcome::Unknown;
         }
+        if arrived.elapsed() + pause > rooms.services.options.patience {
+            break Outcome::Unavailable;
+        }
+        let next = Instant::now() + pause;
+        pause = (pause * 2).min(PAUSES.1);
+        pass_unstored(room, rooms);
+        while tokio::time::timeout_at(next, room.nudge.notified()).await.is_ok() {
+            pass_unstored(room, rooms);
+        }
+        match attempt(room, rooms, stored).await {
+            Ok(placed) => {
+                lock(&room.outbox).stuck = false;
+                return placed.into_iter().map(Outcome::from).collect();
+            }
+            Err(e) => error = e,
+        }
+        rooms.services.metrics.store_failures.inc();
     };
-    let of = |entry: &Entry| if entry.is_stored() { ends.next() } else { Some(nowhere(hub)) };
-    entries.iter().map(of).map(|end| end.unwrap_or(Outcome::Unknown)).collect()
+    lock(&room.outbox).stuck = false;
+    throttled!(error, room = %room.id, messages = stored.len(), %error, "gave up storing messages; their senders are told");
+    vec![given_up; stored.len()]
 }
 
 /// Takes messages that need no store out of the outbox, and delivers them past the ones that wait.
-fn pass_unstored(room: &Arc<Room>, hub: &Hub) {
+fn pass_unstored(room: &Arc<Room>, rooms: &Rooms) {
     let (passed, kept) = {
         let mut outbox = lock(&room.outbox);
         // Not past a join or departure: those who come and go keep their order.
@@ -274,10 +290,14 @@ fn pass_unstored(room: &Arc<Room>, hub: &Hub) {
     }
     tracing::debug!(room = %room.id, passed = passed.len(), kept, "passing what needs no store");
     for job in passed {
-        if let Job::Publish { entry, bytes, sender, .. } = job {
-            deliver_unstored(room, std::iter::once(&entry));
-            if let Some((sender, ack)) = sender {
-                sender.settled(&[Settled { ack, bytes, outcome: nowhere(hub) }]);
+        let Job::Publish { entry, bytes, teller, .. } = job else { continue };
+        deliver_unstored(room, std::iter::once(&entry));
+        let outcome = nowhere(rooms);
+        match teller {
+            Teller::Nobody => {}
+            Teller::Sender(sender, ack) => sender.settled(&[Settled { ack, bytes, outcome }]),
+            Teller::Caller(caller) => {
+                let _ = caller.send(outcome); // it may have gone
             }
         }
     }
@@ -292,15 +312,15 @@ fn deliver_unstored<'a>(room: &Room, entries: impl Iterator<Item = &'a Entry>) {
     }
 }
 
-async fn single(room: &Arc<Room>, hub: &Arc<Hub>, job: Job) {
+async fn single(room: &Arc<Room>, rooms: &Arc<Rooms>, job: Job) {
     match job {
         Job::Publish { .. } => {} // taken as a batch
         Job::Enter { visitor, subscriber, answer, done } => {
             let entered = async {
                 if room.local_members() == 0 {
-                    hub.broker.attach(&room.id).await?;
+                    rooms.stores.broker.attach(&room.id).await?;
                 }
-                hub.presence.enter(&room.id, &visitor).await
+                rooms.stores.presence.enter(&room.id, &visitor).await
             };
             room.begin_join();
             let entered = entered.await;
@@ -313,8 +333,11 @@ async fn single(room: &Arc<Room>, hub: &Arc<Hub>, job: Job) {
                     let depart = matches!(error, StoreError::OutcomeUnknown(_))
                         && !room.has(visitor.connection);
                     if depart
-                        && let Err(error) =
-                            hub.presence.depart(&room.id, visitor.connection, Departure::Gone).await
+                        && let Err(error) = rooms
+                            .stores
+                            .presence
+                            .depart(&room.id, visitor.connection, Departure::Gone)
+                            .await
                     {
                         tracing::debug!(room = %room.id, %error, "a join that may have worked is undone later");
                     }
@@ -326,24 +349,25 @@ async fn single(room: &Arc<Room>, hub: &Arc<Hub>, job: Job) {
         }
         Job::Depart { connection, departure, done } => {
             room.silence(connection);
-            if let Err(error) = hub.presence.depart(&room.id, connection, departure).await {
+            if let Err(error) = rooms.stores.presence.depart(&room.id, connection, departure).await
+            {
                 throttled!(warn, room = %room.id, %error, "a departure could not be announced");
             }
             let _ = done.send(());
         }
         Job::Release { uid, by } => {
-            if let Err(error) = hub.presence.release(&room.id, &uid, by).await {
+            if let Err(error) = rooms.stores.presence.release(&room.id, &uid, by).await {
                 throttled!(warn, room = %room.id, %error, "a held place could not be released");
             }
         }
         Job::Clear { done } => {
-            let _ = done.send(hub.broker.clear(&room.id).await);
+            let _ = done.send(rooms.stores.broker.clear(&room.id).await);
         }
         Job::Recall { key, within, done } => {
-            let _ = done.send(hub.upkeep.recall(&room.id, &key, within).await);
+            let _ = done.send(rooms.stores.upkeep.recall(&room.id, &key, within).await);
         }
         Job::Expire { after, done } => {
-            let _ = done.send(hub.upkeep.expire(&room.id, after).await);
+            let _ = done.send(rooms.stores.upkeep.expire(&room.id, after).await);
         }
     }
 }

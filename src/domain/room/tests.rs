@@ -53,7 +53,7 @@ fn message(n: u64) -> Publication {
 }
 
 fn room() -> Arc<Room> {
-    Room::new(RoomId::new("class").unwrap())
+    Room::new(RoomId::new("class").unwrap(), Weak::new())
 }
 
 #[test]

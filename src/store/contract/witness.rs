@@ -9,12 +9,13 @@ use tokio::sync::Notify;
 
 use crate::domain::{
     broker::{
-        Audience, Broker, Entry, Event, PageLimit, Placed, Position, Publication, Sink, Stored,
+        Audience, Broker, Entry, Event, PageLimit, Placed, Position, Publication, RoomSink, Stored,
         Updates,
     },
+    cluster::NodeSink,
     ids::{ConnectionId, RoomId, SocketId, Uid},
     message::{Kind, Message},
-    presence::{Claim, Presence, Visitor},
+    presence::{Claim, Presence, SessionSink, Visitor},
     secret::Secret,
 };
 
@@ -37,17 +38,9 @@ pub(crate) struct Witness {
     sent_back: Mutex<Vec<ConnectionId>>,
 }
 
-impl Sink for Witness {
+impl RoomSink for Witness {
     fn deliver(&self, room: &RoomId, publications: Vec<Publication>) {
         self.told.lock().unwrap().extend(publications.into_iter().map(|p| (room.clone(), p)));
-    }
-
-    fn evict(&self, connection: ConnectionId) {
-        self.evicted.lock().unwrap().push(connection);
-    }
-
-    fn revoke(&self, connection: ConnectionId) {
-        self.expelled.lock().unwrap().push(connection);
     }
 
     fn invalidate(&self, room: &RoomId) {
@@ -58,9 +51,15 @@ impl Sink for Witness {
     fn missed(&self, room: &RoomId, _: u64) {
         self.lost.lock().unwrap().push(room.clone());
     }
+}
 
-    fn force_user_auth(&self, on: Option<bool>) {
-        self.user_auth.lock().unwrap().push(on);
+impl SessionSink for Witness {
+    fn evict(&self, connection: ConnectionId) {
+        self.evicted.lock().unwrap().push(connection);
+    }
+
+    fn revoke(&self, connection: ConnectionId) {
+        self.expelled.lock().unwrap().push(connection);
     }
 
     fn sessions(&self) -> Vec<ConnectionId> {
@@ -74,6 +73,12 @@ impl Sink for Witness {
 
     fn send_back(&self, connection: ConnectionId) {
         self.sent_back.lock().unwrap().push(connection);
+    }
+}
+
+impl NodeSink for Witness {
+    fn force_user_auth(&self, on: Option<bool>) {
+        self.user_auth.lock().unwrap().push(on);
     }
 
     fn open_connections(&self) -> u64 {

@@ -23,7 +23,7 @@ use super::{
     lock,
     wire::{Epoch, Told},
 };
-use crate::domain::{broker::Sink, ids::RoomId};
+use crate::domain::{broker::RoomSink, ids::RoomId};
 use crate::throttle::throttled;
 
 /// Publications of a room that wait for those before them; more are asked for again.
@@ -142,7 +142,7 @@ impl Followed {
     }
 
     /// The order stood there when the subscription had begun.
-    pub(super) fn open(&self, room: &RoomId, at: At, sink: &dyn Sink) -> Step {
+    pub(super) fn open(&self, room: &RoomId, at: At, sink: &dyn RoomSink) -> Step {
         let mut tail = lock(&self.tail);
         tail.at.get_or_insert(at);
         tail.advance_ahead(room, sink);
@@ -153,7 +153,7 @@ impl Followed {
     /// Delivers publications if it is their turn. The lock is held meanwhile: a room's deliveries
     /// follow each other. A gap is told for those that are ahead of their turn; what waits for
     /// others that are just coming is none.
-    pub(super) fn apply(&self, room: &RoomId, told: Told, sink: &dyn Sink) -> Step {
+    pub(super) fn apply(&self, room: &RoomId, told: Told, sink: &dyn RoomSink) -> Step {
         let mut tail = lock(&self.tail);
         let step = tail.advance(room, told, sink);
         if step == Step::Done && !tail.ahead.is_empty() {
@@ -190,7 +190,13 @@ impl Followed {
     /// Redis said where the order stands, and what it still has of the way there from where it
     /// stood here when it was `asked`. What it has no more is lost. True when nothing is
     /// missing now: then the asking has ended.
-    pub(super) fn repair(&self, room: &RoomId, asked: At, answer: Answer, sink: &dyn Sink) -> bool {
+    pub(super) fn repair(
+        &self,
+        room: &RoomId,
+        asked: At,
+        answer: Answer,
+        sink: &dyn RoomSink,
+    ) -> bool {
         let Answer { epoch, n, kept } = answer;
         let now = At::of(&epoch, n);
         let mut tail = lock(&self.tail);
@@ -232,7 +238,7 @@ impl Followed {
     }
 
     /// What is missing can't be had.
-    pub(super) fn give_up(&self, room: &RoomId, sink: &dyn Sink) {
+    pub(super) fn give_up(&self, room: &RoomId, sink: &dyn RoomSink) {
         let mut tail = lock(&self.tail);
         tail.ahead.clear();
         (tail.asking, tail.missed) = (false, false);
@@ -241,7 +247,7 @@ impl Followed {
 
     /// A task of this room has panicked, and does nothing any more; what it was handing out is
     /// lost.
-    pub(super) fn failed(&self, room: &RoomId, sink: &dyn Sink) {
+    pub(super) fn failed(&self, room: &RoomId, sink: &dyn RoomSink) {
         lock(&self.incoming).draining = false;
         self.give_up(room, sink);
     }
@@ -261,7 +267,7 @@ impl Tail {
     }
 
     /// Delivers them if it is their turn, or keeps them until it is.
-    fn advance(&mut self, room: &RoomId, mut told: Told, sink: &dyn Sink) -> Step {
+    fn advance(&mut self, room: &RoomId, mut told: Told, sink: &dyn RoomSink) -> Step {
         let Some(at) = &mut self.at else {
             self.keep(told);
             return Step::Gap;
@@ -316,7 +322,7 @@ impl Tail {
         }
     }
 
-    fn advance_ahead(&mut self, room: &RoomId, sink: &dyn Sink) {
+    fn advance_ahead(&mut self, room: &RoomId, sink: &dyn RoomSink) {
         let mut ahead = std::mem::take(&mut self.ahead);
         // Epochs in the order in which they came; within one by place.
         let mut epochs: Vec<Epoch> = Vec::new();

@@ -16,7 +16,7 @@ struct Session {
 }
 
 fn room(id: &str) -> Arc<Room> {
-    Room::new(RoomId::new(id).unwrap())
+    Room::alone(RoomId::new(id).unwrap())
 }
 
 fn ids<'a>(rooms: impl IntoIterator<Item = &'a Arc<Room>>) -> String {

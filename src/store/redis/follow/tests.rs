@@ -5,10 +5,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 
 use super::*;
-use crate::domain::{
-    broker::{Event, Publication},
-    ids::ConnectionId,
-};
+use crate::domain::broker::{Event, Publication};
 
 #[derive(Default)]
 struct Ledger {
@@ -16,7 +13,7 @@ struct Ledger {
     lost: Mutex<usize>,
 }
 
-impl Sink for Ledger {
+impl RoomSink for Ledger {
     fn deliver(&self, _: &RoomId, publications: Vec<Publication>) {
         self.told.lock().unwrap().extend(publications.iter().map(|p| p.n));
     }
@@ -26,16 +23,6 @@ impl Sink for Ledger {
     }
 
     fn invalidate(&self, _: &RoomId) {}
-    fn evict(&self, _: ConnectionId) {}
-    fn revoke(&self, _: ConnectionId) {}
-    fn force_user_auth(&self, _: Option<bool>) {}
-    fn sessions(&self) -> Vec<ConnectionId> {
-        vec![]
-    }
-    fn send_back(&self, _: ConnectionId) {}
-    fn open_connections(&self) -> u64 {
-        0
-    }
 }
 
 /// An epoch that goes on from a place of the one before it.

@@ -13,8 +13,10 @@ use tokio::time::{Instant, sleep};
 use super::{Keys, Options, Redis};
 use crate::{
     domain::{
-        broker::{Publication, Sink},
+        broker::{Publication, RoomSink},
+        cluster::NodeSink,
         ids::{ConnectionId, RoomId},
+        presence::SessionSink,
     },
     store::contract::witness::*,
 };
@@ -43,17 +45,10 @@ impl Clumsy {
     }
 }
 
-impl Sink for Clumsy {
+impl RoomSink for Clumsy {
     fn deliver(&self, room: &RoomId, publications: Vec<Publication>) {
         self.at("deliver");
         self.witness.deliver(room, publications);
-    }
-    fn evict(&self, connection: ConnectionId) {
-        self.at("evict");
-        self.witness.evict(connection);
-    }
-    fn revoke(&self, connection: ConnectionId) {
-        self.witness.revoke(connection);
     }
     fn invalidate(&self, room: &RoomId) {
         self.witness.invalidate(room);
@@ -61,14 +56,27 @@ impl Sink for Clumsy {
     fn missed(&self, room: &RoomId, upto: u64) {
         self.witness.missed(room, upto);
     }
-    fn force_user_auth(&self, on: Option<bool>) {
-        self.witness.force_user_auth(on);
+}
+
+impl SessionSink for Clumsy {
+    fn evict(&self, connection: ConnectionId) {
+        self.at("evict");
+        self.witness.evict(connection);
+    }
+    fn revoke(&self, connection: ConnectionId) {
+        self.witness.revoke(connection);
     }
     fn sessions(&self) -> Vec<ConnectionId> {
         self.witness.sessions()
     }
     fn send_back(&self, connection: ConnectionId) {
         self.witness.send_back(connection);
+    }
+}
+
+impl NodeSink for Clumsy {
+    fn force_user_auth(&self, on: Option<bool>) {
+        self.witness.force_user_auth(on);
     }
     fn open_connections(&self) -> u64 {
         self.at("open_connections");

@@ -1,0 +1,160 @@
+//! The rooms of this node, and the ways into them.
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{
+    super::{
+        broker::Entry,
+        error::StoreError,
+        ids::{ConnectionId, RoomId, Uid},
+        presence::{Departure, Visitor},
+        services::{Services, Stores},
+        subscriber::{Outcome, Subscriber},
+    },
+    Answer, Job, Room, Teller,
+};
+use crate::lock::lock;
+
+/// The rooms of this node: those with members here, or with something to be done.
+pub(in super::super) struct Rooms {
+    pub(super) stores: Arc<Stores>,
+    pub(super) services: Arc<Services>,
+    live: Mutex<HashMap<RoomId, Arc<Room>>>,
+    /// This.
+    me: Weak<Rooms>,
+}
+
+impl Rooms {
+    pub(in super::super) fn new(stores: Arc<Stores>, services: Arc<Services>) -> Arc<Self> {
+        Arc::new_cyclic(|me| Rooms { stores, services, live: Mutex::default(), me: me.clone() })
+    }
+
+    fn live(&self) -> MutexGuard<'_, HashMap<RoomId, Arc<Room>>> {
+        lock(&self.live)
+    }
+
+    /// The room of this id, if it is here.
+    pub(in super::super) fn get(&self, id: &RoomId) -> Option<Arc<Room>> {
+        self.live().get(id).cloned()
+    }
+
+    /// How many there are.
+    pub(in super::super) fn len(&self) -> usize {
+        self.live().len()
+    }
+
+    /// The room of this id, made if need be.
+    fn room(&self, id: &RoomId) -> Arc<Room> {
+        let new = || Room::new(id.clone(), self.me.clone());
+        self.live().entry(id.clone()).or_insert_with(new).clone()
+    }
+
+    /// Takes a room out that nothing can be added to any more. Detached first: its successor, which
+    /// attaches, can be made only after.
+    pub(super) fn retire(&self, room: &Room) {
+        self.stores.broker.detach(&room.id);
+        self.live().remove(&room.id);
+    }
+
+    /// Adds a job to the room of this id, made if need be.
+    fn submit(&self, room: &RoomId, mut job: Job) {
+        loop {
+            match self.room(room).add(job) {
+                Err(refused) if refused.retired => job = refused.job,
+                Ok(()) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Adds a job that answers, and waits for it.
+    async fn ask<T>(
+        &self,
+        room: &RoomId,
+        job: impl FnOnce(oneshot::Sender<T>) -> Job,
+    ) -> Option<T> {
+        let (done, answer) = oneshot::channel();
+        self.submit(room, job(done));
+        answer.await.ok()
+    }
+
+    pub(in super::super) async fn enter(
+        &self,
+        room: &RoomId,
+        visitor: Visitor,
+        subscriber: Arc<dyn Subscriber>,
+        answer: Answer,
+    ) -> Option<Arc<Room>> {
+        let enter = |done| Job::Enter { visitor, subscriber, answer, done };
+        let entered = self.ask(room, enter).await.unwrap_or(false);
+        // The room has a member now, so it is still the one in the map.
+        entered.then(|| self.room(room))
+    }
+
+    pub(in super::super) async fn depart(
+        &self,
+        room: &RoomId,
+        connection: ConnectionId,
+        departure: Departure,
+    ) {
+        self.ask(room, |done| Job::Depart { connection, departure, done }).await;
+    }
+
+    pub(in super::super) fn release(&self, room: &RoomId, uid: &Uid, by: ConnectionId) {
+        self.submit(room, Job::Release { uid: uid.clone(), by });
+    }
+
+    pub(in super::super) fn announce(&self, room: &RoomId, entry: Entry) {
+        let (arrived, teller) = (Instant::now(), Teller::Nobody);
+        self.submit(room, Job::Publish { entry, bytes: 0, arrived, teller });
+    }
+
+    pub(in super::super) async fn publish(
+        &self,
+        room: &RoomId,
+        entry: Entry,
+        bytes: usize,
+    ) -> Outcome {
+        let (done, ended) = oneshot::channel();
+        let (arrived, teller) = (Instant::now(), Teller::Caller(done));
+        let mut job = Job::Publish { entry, bytes, arrived, teller };
+        loop {
+            match self.room(room).add(job) {
+                Ok(()) => return ended.await.unwrap_or(Outcome::Unknown),
+                Err(refused) if refused.retired => job = refused.job,
+                Err(_) => return Outcome::Unavailable,
+            }
+        }
+    }
+
+    pub(in super::super) async fn clear(&self, room: &RoomId) -> Result<(), StoreError> {
+        self.ask(room, |done| Job::Clear { done }).await.unwrap_or_else(ending)
+    }
+
+    pub(in super::super) async fn recall(
+        &self,
+        room: &RoomId,
+        key: &str,
+        within: usize,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let recall = |done| Job::Recall { key: key.into(), within, done };
+        self.ask(room, recall).await.unwrap_or_else(ending)
+    }
+
+    pub(in super::super) async fn expire(
+        &self,
+        room: &RoomId,
+        after: Duration,
+    ) -> Result<(), StoreError> {
+        self.ask(room, |done| Job::Expire { after, done }).await.unwrap_or_else(ending)
+    }
+}
+
+fn ending<T>() -> Result<T, StoreError> {
+    Err(StoreError::OutcomeUnknown("the server is ending".into()))
+}
