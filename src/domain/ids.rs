@@ -162,7 +162,7 @@ impl RoomId {
     /// It is no room's.
     pub fn stored(text: &str) -> Result<Self, BadName> {
         match text.strip_prefix(MARK).and_then(|rest| rest.split_once(MARK)) {
-            Some((word, _)) if word.is_empty() => Err(BadName::ControlCharacter),
+            Some(("", _)) => Err(BadName::ControlCharacter),
             Some((word, name)) => Self::spaced(word, name),
             None => Self::new(text),
         }
@@ -245,5 +245,35 @@ mod tests {
         assert_eq!(RoomId::new("a\nb"), Err(BadName::ControlCharacter));
         assert_eq!(RoomId::new("a\u{7f}b"), Err(BadName::ControlCharacter));
         assert!(RoomId::new(&"é".repeat(128)).is_ok());
+    }
+
+    #[test]
+    fn rooms_of_other_spaces_have_names_that_no_client_can_write() {
+        let talk = Space::Dialect("talk");
+        for name in ["class", "\u{1}", "\u{1}@\u{1}ann", "a\0\n", &"x".repeat(1024)] {
+            for (space, other) in [(talk, Space::User), (Space::User, talk)] {
+                let room = RoomId::within(space, name).unwrap();
+                assert_eq!((room.name(), room.is_in(space)), (name, true));
+                assert!(!room.is_shared() && !room.is_in(Space::Shared) && !room.is_in(other));
+                assert_eq!(
+                    RoomId::new(room.as_str()).err().unwrap(),
+                    match name.len() {
+                        1024 => BadName::TooLong(MAX_NAME),
+                        _ => BadName::ControlCharacter,
+                    }
+                );
+                assert_eq!(RoomId::stored(room.as_str()), Ok(room));
+            }
+        }
+        assert_eq!(RoomId::within(talk, &"x".repeat(1025)), Err(BadName::TooLong(1024)));
+        assert_eq!(RoomId::within(talk, ""), Err(BadName::Empty));
+        assert_eq!(RoomId::within(Space::Shared, "a\n"), Err(BadName::ControlCharacter));
+        let shared = RoomId::within(Space::Shared, "class").unwrap();
+        assert_eq!((shared.as_str(), shared.name(), shared.is_shared()), ("class", "class", true));
+        assert!(shared.is_in(Space::Shared) && !shared.is_in(talk));
+        assert_eq!(RoomId::stored("class"), Ok(shared));
+        for bad in ["", "\u{1}", "\u{1}\u{1}a", "\u{1}talk\u{1}", "\u{1}talk", "a\n"] {
+            assert!(RoomId::stored(bad).is_err(), "{bad:?}");
+        }
     }
 }

@@ -1,13 +1,18 @@
-//! What a newcomer is told of what happens while its join is on its way.
+//! Who is told what: a newcomer, of what happens while its join is on its way; and everybody.
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
-use super::{super::subscriber::Codec, *};
+use super::{
+    super::{broker::Audience, subscriber::Codec},
+    *,
+};
 
 /// Writes down the places of what it is sent.
 #[derive(Default)]
 struct Notebook {
+    /// [`Places`], if none is named.
+    codec: Option<&'static dyn Codec>,
     told: Mutex<Vec<u64>>,
     dropped: Mutex<Vec<Reason>>,
 }
@@ -24,7 +29,7 @@ impl Codec for Places {
 
 impl Subscriber for Notebook {
     fn codec(&self) -> &'static dyn Codec {
-        &Places
+        self.codec.unwrap_or(&Places)
     }
 
     fn deliver(&self, packets: Bytes) {
@@ -103,4 +108,77 @@ fn who_has_missed_something_is_sent_back_and_pages_are_read_anew() {
     let lost = room.generation();
     room.deliver(&[happened(2, Event::Cleared)]);
     assert_ne!(room.generation(), lost);
+    let cleared = room.generation();
+    room.deliver(&[happened(3, Event::Recalled { key: "k".into() })]);
+    assert_ne!(room.generation(), cleared);
+}
+
+#[test]
+fn a_publication_reaches_its_audience() {
+    let room = room();
+    let members: Vec<_> = [(1, "ann"), (2, "ann"), (3, "ben")]
+        .into_iter()
+        .map(|(connection, name)| {
+            let member = Arc::new(Notebook::default());
+            room.admit(visitor(connection, name), member.clone(), 0, || {});
+            member
+        })
+        .collect();
+    let for_whom = |n, audience| Publication { audience, ..message(n) };
+    room.deliver(&[
+        for_whom(1, Audience::All),
+        for_whom(2, Audience::ExceptConnection(ConnectionId(1))),
+        for_whom(3, Audience::ExceptUser(Uid::number("7").unwrap())),
+        for_whom(4, Audience::ExceptUser(Uid::text("ann").unwrap())),
+    ]);
+    for (member, told) in members.iter().zip([vec![1, 3], vec![1, 2, 3], vec![1, 2, 3, 4]]) {
+        assert_eq!(*member.told.lock().unwrap(), told);
+    }
+}
+
+#[test]
+fn nobody_is_told_of_its_own_comings_and_goings() {
+    let (room, ann, ben) = (room(), Arc::new(Notebook::default()), Arc::new(Notebook::default()));
+    room.admit(visitor(1, "ann"), ann.clone(), 0, || {});
+    room.admit(visitor(2, "ben"), ben.clone(), 0, || {});
+    let uid = || Uid::text("ann").unwrap();
+    room.deliver(&[
+        happened(1, Event::Joined(uid())),
+        happened(2, Event::Left(uid())),
+        happened(3, Event::Gone(uid())),
+        happened(4, Event::Synced(uid())),
+    ]);
+    assert_eq!(*ann.told.lock().unwrap(), [4], "of its reading its other connections are told");
+    assert_eq!(*ben.told.lock().unwrap(), [1, 2, 3, 4]);
+}
+
+/// A codec of another type, with its own frames: a place is ten times what it is. Counts its calls.
+struct Tens;
+
+static TENS: AtomicU64 = AtomicU64::new(0);
+
+impl Codec for Tens {
+    fn encode(&self, room: &RoomId, publications: &[Publication]) -> Burst {
+        assert_eq!(room.name(), "class");
+        TENS.fetch_add(1, Relaxed);
+        let bytes: Vec<u8> = publications.iter().map(|p| p.n as u8 * 10).collect();
+        Burst::new(bytes.into(), (1..=publications.len()).collect())
+    }
+}
+
+#[test]
+fn a_batch_is_encoded_once_for_each_codec() {
+    let (room, ones) = (room(), Arc::new(Notebook::default()));
+    room.admit(visitor(1, "ann"), ones.clone(), 0, || {});
+    let tens: Vec<_> = (2..50)
+        .map(|connection| {
+            let member = Arc::new(Notebook { codec: Some(&Tens), ..Notebook::default() });
+            room.admit(visitor(connection, "ben"), member.clone(), 0, || {});
+            member
+        })
+        .collect();
+    room.deliver(&[message(1), message(2)]);
+    assert_eq!(*ones.told.lock().unwrap(), [1, 2]);
+    assert!(tens.iter().all(|member| *member.told.lock().unwrap() == [10, 20]));
+    assert_eq!(TENS.load(Relaxed), 1);
 }

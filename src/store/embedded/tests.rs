@@ -26,6 +26,7 @@ use crate::{
     },
 };
 
+mod hub;
 mod opening;
 mod upkeep;
 mod volume;

@@ -1,0 +1,206 @@
+//! A hub on this store: what a member and a caller learn of what they send, and what the hub shows.
+use std::sync::{Mutex, atomic::Ordering::Relaxed};
+
+use bytes::Bytes;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::{
+    domain::{
+        broker::{Audience, Entry, Event, Position, Publication},
+        hub::Hub,
+        ids::{ConnectionId, RoomId, Space},
+        message::{Kind, Message},
+        presence::Departure::Left,
+        room::Room,
+        services::{self, Services, Stores},
+        subscriber::{Burst, Codec, Outcome, Settled, Subscriber},
+        supervise::Supervisor,
+    },
+    metrics::Metrics,
+    reason::Reason,
+    store::contract::witness::{insert, keyed, room, visitor},
+};
+
+/// A line for each publication.
+struct Lines;
+
+impl Codec for Lines {
+    fn encode(&self, _: &RoomId, publications: &[Publication]) -> Burst {
+        let (mut lines, mut ends) = (String::new(), Vec::new());
+        for publication in publications {
+            lines += &match &publication.event {
+                Event::Message { body, .. } => String::from_utf8_lossy(body).into_owned(),
+                Event::Recalled { key } => format!("recalled {key}"),
+                other => format!("{other:?}"),
+            };
+            lines.push('\n');
+            ends.push(lines.len());
+        }
+        Burst::new(lines.into(), ends)
+    }
+}
+
+/// What a member is told.
+#[derive(Debug, PartialEq)]
+enum Told {
+    Lines(String),
+    Ended(Option<i64>, Outcome),
+}
+
+struct Ear(Mutex<UnboundedSender<Told>>);
+
+impl Ear {
+    fn hear(&self, what: Told) {
+        let _ = self.0.lock().unwrap().send(what);
+    }
+}
+
+impl Subscriber for Ear {
+    fn codec(&self) -> &'static dyn Codec {
+        &Lines
+    }
+    fn deliver(&self, packets: Bytes) {
+        self.hear(Told::Lines(String::from_utf8(packets.to_vec()).unwrap()));
+    }
+    fn settled(&self, messages: &[Settled]) {
+        messages.iter().for_each(|message| self.hear(Told::Ended(message.ack, message.outcome)));
+    }
+    fn evict(self: Arc<Self>) {}
+    fn revoke(self: Arc<Self>) {}
+    fn drop_connection(&self, _: Reason) {}
+}
+
+fn hub(home: &DataFolder) -> Arc<Hub> {
+    let (store, tasks) = (home.open(), TaskTracker::new());
+    let metrics = Arc::new(Metrics::default());
+    let services = Services {
+        tokens: store.clone(),
+        limits: store.clone(),
+        clock: home.watch.clone(),
+        rng: Arc::new(SystemRng),
+        metrics: metrics.clone(),
+        supervisor: Supervisor::new(tasks.clone(), metrics),
+        tasks,
+        options: services::Options { patience: Duration::from_secs(10), pending: 1 << 20 },
+    };
+    let stores = Stores {
+        broker: store.clone(),
+        upkeep: store.clone(),
+        presence: store.clone(),
+        cluster: store,
+    };
+    Hub::new(stores, services, false)
+}
+
+/// A connection in a room.
+struct Guest {
+    ear: Arc<Ear>,
+    told: UnboundedReceiver<Told>,
+    room: Arc<Room>,
+}
+
+impl Guest {
+    async fn enters(hub: &Arc<Hub>, room: &RoomId, connection: u64, name: &str) -> Self {
+        let (tell, told) = unbounded_channel();
+        let ear = Arc::new(Ear(Mutex::new(tell)));
+        let (visitor, answer) = (visitor(connection, name), Box::new(|_: &Result<_, _>| ()));
+        let room = hub.enter(room, visitor, ear.clone(), answer).await.unwrap();
+        Guest { ear, told, room }
+    }
+
+    async fn next(&mut self) -> Told {
+        let next = tokio::time::timeout(Duration::from_secs(60), self.told.recv());
+        next.await.expect("it is told").unwrap()
+    }
+
+    async fn hears(&mut self, line: &str) {
+        assert_eq!(self.next().await, Told::Lines(format!("{line}\n")));
+    }
+
+    fn sends(&self, entry: Entry, ack: i64) {
+        self.room.send(entry, 1, self.ear.clone(), Some(ack));
+    }
+}
+
+fn at(n: u64, index: u64) -> Outcome {
+    Outcome::Done(Position { n, index: Some(index), at_ms: 1_700_000_000_123 })
+}
+
+/// What comes by another way than from a member.
+fn posted(key: &str, body: &'static str) -> Entry {
+    Entry::Message {
+        from: None,
+        audience: Audience::All,
+        message: Message { kind: Kind::Insert, body: body.into(), key: Some(key.into()) },
+    }
+}
+
+#[tokio::test]
+async fn a_sender_learns_where_its_message_is_and_a_resent_one_is_acknowledged() {
+    let (home, room) = (DataFolder::new(), room("chat"));
+    let hub = hub(&home);
+    let mut ann = Guest::enters(&hub, &room, 7001, "ann").await;
+    let mut ben = Guest::enters(&hub, &room, 7002, "ben").await;
+    ann.hears(r#"Joined("ben")"#).await;
+    ann.sends(keyed("k", "1"), 5);
+    assert_eq!(ann.next().await, Told::Ended(Some(5), at(3, 0)));
+    ann.sends(keyed("k", "1"), 6);
+    assert_eq!(ann.next().await, Told::Ended(Some(6), Outcome::Duplicate));
+    ann.sends(insert("2"), 7);
+    assert_eq!(ann.next().await, Told::Ended(Some(7), at(4, 1)));
+    ben.hears("1").await;
+    ben.hears("2").await;
+    let counted = hub.metrics.text();
+    assert!(counted.contains(r#"messages_total{storage="insert"} 2"#), "{counted}");
+}
+
+#[tokio::test]
+async fn what_no_member_sent_reaches_all_and_its_caller_learns_where_it_is() {
+    let (home, room) = (DataFolder::new(), room("chat"));
+    let hub = hub(&home);
+    assert_eq!(hub.publish(&room, posted("a", "0"), 1).await, at(1, 0), "nobody is there");
+    let mut ann = Guest::enters(&hub, &room, 1, "ann").await;
+    assert!(
+        matches!(hub.publish(&room, posted("b", "1"), 1).await, Outcome::Done(p) if p.index == Some(1))
+    );
+    assert_eq!(hub.publish(&room, posted("a", "2"), 1).await, Outcome::Duplicate);
+    ann.hears("1").await;
+    hub.depart(&room, ConnectionId(1), Left).await;
+    hub.close().await;
+    assert_eq!(hub.publish(&room, insert("3"), 1).await, Outcome::Unavailable);
+}
+
+#[tokio::test]
+async fn members_are_told_of_a_recall_and_kept_pages_are_read_anew() {
+    let (home, room) = (DataFolder::new(), room("chat"));
+    let hub = hub(&home);
+    let mut ann = Guest::enters(&hub, &room, 1, "ann").await;
+    hub.publish(&room, posted("k", "1"), 1).await;
+    ann.hears("1").await;
+    let before = ann.room.generation();
+    assert_eq!(hub.recall(&room, "k", 200).await.unwrap().unwrap(), "1");
+    ann.hears("recalled k").await;
+    let recalled = ann.room.generation();
+    assert_ne!(before, recalled);
+    hub.expire(&room, Duration::from_secs(10)).await.unwrap();
+    assert_eq!(ann.room.generation(), recalled, "not yet");
+    home.watch.0.fetch_add(10_000, Relaxed);
+    hub.publish(&room, posted("k", "2"), 1).await;
+    ann.hears("2").await;
+    assert_ne!(ann.room.generation(), recalled);
+}
+
+#[tokio::test]
+async fn rooms_are_listed_by_their_space() {
+    let home = DataFolder::new();
+    let (hub, talk) = (hub(&home), Space::Dialect("talk"));
+    let shared = room("class");
+    let other = RoomId::within(talk, shared.name()).unwrap();
+    let _ann = Guest::enters(&hub, &shared, 1, "ann").await;
+    let _ben = Guest::enters(&hub, &other, 2, "ben").await;
+    assert_eq!(hub.occupied(Space::Shared).await.unwrap(), [shared]);
+    assert_eq!(hub.occupied(talk).await.unwrap(), [other]);
+    assert_eq!(hub.occupied(Space::User).await.unwrap(), []);
+}
