@@ -7,9 +7,11 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::reason::{Label, Reason};
+
 /// Why, in a word.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reason {
+struct Why {
     reason: &'static str,
 }
 
@@ -46,9 +48,9 @@ pub struct Metrics {
     pub connections: Gauge,
     pub connections_opened: Counter,
     messages: Family<Storage, Counter>,
-    drops: Family<Reason, Counter>,
-    refusals: Family<Reason, Counter>,
-    refused_messages: Family<Reason, Counter>,
+    drops: Family<Why, Counter>,
+    refusals: Family<Why, Counter>,
+    refused_messages: Family<Why, Counter>,
     /// Messages per batch.
     pub batches: Histogram,
     /// Store calls that failed.
@@ -128,13 +130,13 @@ impl Default for Metrics {
 
 impl Metrics {
     /// A connection was dropped: it may come back.
-    pub fn dropped(&self, reason: &'static str) {
-        self.drops.get_or_create(&Reason { reason }).inc();
+    pub fn dropped(&self, reason: Reason) {
+        self.drops.get_or_create(&Why { reason: reason.label() }).inc();
     }
 
     /// A connection was refused: it stays away.
-    pub fn refused(&self, reason: &'static str) {
-        self.refusals.get_or_create(&Reason { reason }).inc();
+    pub fn refused(&self, reason: Reason) {
+        self.refusals.get_or_create(&Why { reason: reason.label() }).inc();
     }
 
     /// A task that must live has panicked.
@@ -143,8 +145,8 @@ impl Metrics {
     }
 
     /// A message was refused; its connection stays.
-    pub fn message_refused(&self, reason: &'static str) {
-        self.refused_messages.get_or_create(&Reason { reason }).inc();
+    pub fn message_refused(&self, why: impl Label) {
+        self.refused_messages.get_or_create(&Why { reason: why.label() }).inc();
     }
 
     /// Counts messages that were published, by storage type.

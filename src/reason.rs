@@ -1,6 +1,12 @@
 //! Why the server ends a connection: one list, of which the metrics' labels, the logs' words and
-//! the codes of WebSocket Close frames (`close.rs` of the listener) are made, and the table in
-//! docs/PROTOCOL.md, which a test compares.
+//! the codes of WebSocket Close frames (`net/close.rs`) are made, and the tables in
+//! docs/PROTOCOL.md, which a test there compares.
+
+/// A word for metrics and logs, from a list that is written down in one place.
+pub trait Label: Copy {
+    /// The word.
+    fn label(self) -> &'static str;
+}
 
 /// What the end means to the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,129 +19,94 @@ pub enum Kind {
     Own,
 }
 
-/// Why a connection ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// Its uid or token is wrong.
-    WrongCredentials,
-    /// It did not authenticate in time.
-    AuthenticationTimeout,
-    /// Its uid authenticated too often.
-    RateLimit,
-    /// It did not join a room in time.
-    JoinTimeout,
-    /// The same uid signed in elsewhere.
-    Kickout,
-    /// It said goodbye by the event `leave`.
-    Leave,
-    /// Its token was revoked.
-    Revoked,
-    /// The server ends.
-    Drain,
-    /// A defect of the server.
-    Failure,
-    /// It sends on although the server has stopped reading.
-    Flood,
-    /// The store has lost its session.
-    LostSession,
-    /// It sent what is no frame, no packet or no event.
-    Malformed,
-    /// Its room missed messages, which it can read up on.
-    MissedMessages,
-    /// It is in no namespace, and its time for that is over.
-    NotConnected,
-    /// It sent text that is no UTF-8.
-    NotUtf8,
-    /// It missed a ping, or its answer did not come.
-    PingTimeout,
-    /// It reads slower than it is sent to.
-    Slow,
-    /// It reads nothing.
-    Stalled,
-    /// The store does not answer.
-    StoreUnavailable,
-    /// It sent a frame, a message or attachments beyond the bound.
-    TooLarge,
-    /// It closed the engine.io session.
-    ClosedByClient,
+/// Declares the reasons: `Name: Kind, "label", "when that is, for the documents";`
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident: $kind:ident, $label:literal, $when:literal;)+) => {
+        /// Why a connection ends.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Reason {
+            /// All of them, in the order of the documents.
+            pub const ALL: &[Reason] = &[$(Reason::$name),+];
+
+            /// What it means to the client.
+            pub fn kind(self) -> Kind {
+                match self {
+                    $(Reason::$name => Kind::$kind,)+
+                }
+            }
+
+            /// When that is, in words for those who read about the protocol.
+            pub fn when(self) -> &'static str {
+                match self {
+                    $(Reason::$name => $when,)+
+                }
+            }
+
+            /// Its word in metrics and logs. Two reasons have the same word where only their codes
+            /// differ.
+            pub fn label(self) -> &'static str {
+                match self {
+                    $(Reason::$name => $label,)+
+                }
+            }
+        }
+    };
 }
 
-impl Reason {
-    /// All of them, for tables.
-    pub const ALL: [Reason; 21] = [
-        Reason::WrongCredentials,
-        Reason::AuthenticationTimeout,
-        Reason::RateLimit,
-        Reason::JoinTimeout,
-        Reason::Kickout,
-        Reason::Leave,
-        Reason::Revoked,
-        Reason::Drain,
-        Reason::Failure,
-        Reason::Flood,
-        Reason::LostSession,
-        Reason::Malformed,
-        Reason::MissedMessages,
-        Reason::NotConnected,
-        Reason::NotUtf8,
-        Reason::PingTimeout,
-        Reason::Slow,
-        Reason::Stalled,
-        Reason::StoreUnavailable,
-        Reason::TooLarge,
-        Reason::ClosedByClient,
-    ];
+reasons! {
+    /// Its uid or token is wrong.
+    WrongCredentials: Refused, "wrong credentials", "a wrong uid or token";
+    /// It did not authenticate in time.
+    AuthenticationTimeout: Refused, "authentication timeout", "no `authenticate` in time";
+    /// Its uid authenticated too often.
+    RateLimit: Refused, "rate limit", "too many authentications of one uid";
+    /// It did not join a room in time.
+    JoinTimeout: Refused, "join timeout", "no `join` in time";
+    /// The same uid signed in elsewhere.
+    Kickout: Refused, "kickout", "the same uid signed in elsewhere";
+    /// It said goodbye by the event `leave`.
+    Leave: Refused, "leave", "the client said `leave`";
+    /// Its token was revoked.
+    Revoked: Refused, "revoked", "its token was revoked";
+    /// The server ends.
+    Drain: Dropped, "drain", "the server ends";
+    /// A defect of the server.
+    Failure: Dropped, "failure", "a defect of the server";
+    /// It sends on although the server has stopped reading.
+    Flood: Dropped, "flood",
+        "a client sends on although the server has stopped reading, or CONNECTs too often";
+    /// The store has lost its session.
+    LostSession: Dropped, "lost session", "Redis has lost the session";
+    /// It sent what is no frame, no packet or no event.
+    Malformed: Dropped, "malformed",
+        "no frame, no packet, no event; a name that is too long, or attachments that come too late";
+    /// It sent text that is no UTF-8.
+    NotUtf8: Dropped, "malformed", "text that is no UTF-8";
+    /// Its room missed messages, which it can read up on.
+    MissedMessages: Dropped, "missed messages", "its room missed messages; `sync` has them";
+    /// It is in no namespace, and its time for that is over.
+    NotConnected: Dropped, "not connected", "no CONNECT in time, at first or after a DISCONNECT";
+    /// It missed a ping, or its answer did not come.
+    PingTimeout: Dropped, "ping timeout", "no ping, or no answer to one";
+    /// It reads slower than it is sent to.
+    Slow: Dropped, "slow", "a client is too far behind; the connection is reset";
+    /// It reads nothing.
+    Stalled: Dropped, "stalled", "a client reads nothing; the connection is reset";
+    /// The store does not answer.
+    StoreUnavailable: Dropped, "store unavailable", "the store does not answer";
+    /// It sent a frame, a message or attachments beyond the bound.
+    TooLarge: Dropped, "too large",
+        "a frame, a message, or attachments beyond the [limits](#limits)";
+    /// It closed the engine.io session.
+    ClosedByClient: Own, "closed by the client", "the client closed its session";
+}
 
-    /// Its word in metrics and logs.
-    pub fn label(self) -> &'static str {
-        match self {
-            Reason::WrongCredentials => "wrong credentials",
-            Reason::AuthenticationTimeout => "authentication timeout",
-            Reason::RateLimit => "rate limit",
-            Reason::JoinTimeout => "join timeout",
-            Reason::Kickout => "kickout",
-            Reason::Leave => "leave",
-            Reason::Revoked => "revoked",
-            Reason::Drain => "drain",
-            Reason::Failure => "failure",
-            Reason::Flood => "flood",
-            Reason::LostSession => "lost session",
-            Reason::Malformed | Reason::NotUtf8 => "malformed",
-            Reason::MissedMessages => "missed messages",
-            Reason::NotConnected => "not connected",
-            Reason::PingTimeout => "ping timeout",
-            Reason::Slow => "slow",
-            Reason::Stalled => "stalled",
-            Reason::StoreUnavailable => "store unavailable",
-            Reason::TooLarge => "too large",
-            Reason::ClosedByClient => "closed by the client",
-        }
-    }
-
-    /// What it means to the client.
-    pub fn kind(self) -> Kind {
-        match self {
-            Reason::WrongCredentials
-            | Reason::AuthenticationTimeout
-            | Reason::RateLimit
-            | Reason::JoinTimeout
-            | Reason::Kickout
-            | Reason::Leave
-            | Reason::Revoked => Kind::Refused,
-            Reason::Drain
-            | Reason::Failure
-            | Reason::Flood
-            | Reason::LostSession
-            | Reason::Malformed
-            | Reason::MissedMessages
-            | Reason::NotConnected
-            | Reason::NotUtf8
-            | Reason::PingTimeout
-            | Reason::Slow
-            | Reason::Stalled
-            | Reason::StoreUnavailable
-            | Reason::TooLarge => Kind::Dropped,
-            Reason::ClosedByClient => Kind::Own,
-        }
+impl Label for Reason {
+    fn label(self) -> &'static str {
+        Reason::label(self)
     }
 }

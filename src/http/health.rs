@@ -14,14 +14,40 @@ use crate::domain::{
     error::{DISPLACED, StoreError},
     hub::Hub,
 };
+use crate::reason::Label;
 use crate::throttle::throttled;
 
 /// How long an answer holds: the stores are asked no more often than that, whoever asks here, and
 /// however often.
 const HOLDS: Duration = Duration::from_secs(1);
 
-/// Why a server should not be sent clients, in the word of the answer.
-type NotReady = &'static str;
+/// Why a server should not be sent clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NotReady {
+    /// It ends.
+    Draining,
+    /// A task that must live has panicked, and has not started again yet.
+    Failing,
+    /// A store does not answer.
+    StoreUnavailable,
+    /// A store answers, but takes nothing.
+    StoreNotWritable,
+    /// The files of the store are no longer those that were opened.
+    Displaced,
+}
+
+impl Label for NotReady {
+    /// The word of the answer.
+    fn label(self) -> &'static str {
+        match self {
+            NotReady::Draining => "draining",
+            NotReady::Failing => "failing",
+            NotReady::StoreUnavailable => "store unavailable",
+            NotReady::StoreNotWritable => "store not writable",
+            NotReady::Displaced => DISPLACED,
+        }
+    }
+}
 
 /// Whether the stores are of use to a newcomer: let in, in a room, its messages stored.
 pub struct Readiness {
@@ -49,10 +75,10 @@ impl Readiness {
 
     async fn now(&self) -> Result<(), NotReady> {
         if !self.hub.is_ready() {
-            return Err("draining");
+            return Err(NotReady::Draining);
         }
         if self.hub.supervisor.down().is_some() {
-            return Err("failing"); // logged already
+            return Err(NotReady::Failing); // logged already
         }
         let mut looked = self.looked.clone().lock_owned().await;
         if looked.at.is_some_and(|at| at.elapsed() < HOLDS) {
@@ -65,7 +91,7 @@ impl Readiness {
             (looked.at, looked.found) = (Some(Instant::now()), found);
             found
         });
-        asked.await.unwrap_or(Err("store unavailable"))
+        asked.await.unwrap_or(Err(NotReady::StoreUnavailable))
     }
 }
 
@@ -73,12 +99,12 @@ impl Readiness {
 /// it comes and goes, now and then.
 async fn look(hub: &Hub, before: &mut Looked) -> Result<(), NotReady> {
     let (broker, tokens) = tokio::join!(hub.check(), hub.tokens.check());
-    let (word, found) = match broker.and(tokens) {
-        Ok(()) => ("store not writable", hub.check_writing().await),
+    let (reason, found) = match broker.and(tokens) {
+        Ok(()) => (NotReady::StoreNotWritable, hub.check_writing().await),
         Err(StoreError::Unavailable(why)) if why == DISPLACED => {
-            (DISPLACED, Err(StoreError::Unavailable(why)))
+            (NotReady::Displaced, Err(StoreError::Unavailable(why)))
         }
-        unavailable => ("store unavailable", unavailable),
+        unavailable => (NotReady::StoreUnavailable, unavailable),
     };
     let Err(error) = found else {
         if before.found.is_err() {
@@ -86,17 +112,17 @@ async fn look(hub: &Hub, before: &mut Looked) -> Result<(), NotReady> {
         }
         return Ok(());
     };
-    if before.found == Err(word) {
-        return Err(word);
+    if before.found == Err(reason) {
+        return Err(reason);
     }
     let said = error.to_string();
     if said == before.said {
-        throttled!(warn, %error, why = word, "not ready");
+        throttled!(warn, %error, why = reason.label(), "not ready");
     } else {
-        tracing::warn!(%error, why = word, "not ready");
+        tracing::warn!(%error, why = reason.label(), "not ready");
         before.said = said;
     }
-    Err(word)
+    Err(reason)
 }
 
 /// Whether the process lives, and whether it should be sent clients.
@@ -104,7 +130,7 @@ pub fn routes(readiness: Arc<Readiness>) -> Router {
     let ready = move || async move {
         match readiness.now().await {
             Ok(()) => status(StatusCode::OK, "ready"),
-            Err(word) => status(StatusCode::SERVICE_UNAVAILABLE, word),
+            Err(reason) => status(StatusCode::SERVICE_UNAVAILABLE, reason.label()),
         }
     };
     Router::new()

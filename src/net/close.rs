@@ -37,26 +37,76 @@ mod tests {
     use super::*;
     use crate::reason::Kind;
 
-    /// What it means to the client, and its code.
+    const PROTOCOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PROTOCOL.md");
+    const HEAD: &str = "| reason | | code | when |\n|---|---|---|---|\n";
+
+    fn word(kind: Kind) -> Option<&'static str> {
+        match kind {
+            Kind::Refused => Some("refused"),
+            Kind::Dropped => Some("dropped"),
+            Kind::Own => None,
+        }
+    }
+
+    /// The rows of the document's table: what an end means to the client, its code, and when.
+    fn rows() -> String {
+        let row = |reason: &Reason| {
+            let code = code(*reason).map_or("none".to_owned(), |code| code.to_string());
+            let (kind, when) = (word(reason.kind())?, reason.when());
+            Some(format!("| `{}` | {kind} | {code} | {when} |\n", reason.label()))
+        };
+        Reason::ALL.iter().filter_map(row).collect()
+    }
+
+    /// The labels of a metric, as the document's row for it lists them.
+    fn labels(kind: Kind) -> String {
+        let of_kind = Reason::ALL.iter().filter(|reason| reason.kind() == kind);
+        let mut labels: Vec<_> = of_kind.map(|r| format!("`{}`", r.label())).collect();
+        labels.dedup();
+        labels.join(", ")
+    }
+
+    /// The document with the tables as they should be.
+    fn updated(document: &str) -> String {
+        let (before, rest) = document.split_once(HEAD).expect("the table of reasons");
+        let (_, after) = rest.split_once("\n\n").expect("something behind the table");
+        let with_table = format!("{before}{HEAD}{}\n{after}", rows());
+        let mut lines: Vec<String> = with_table.lines().map(str::to_owned).collect();
+        for (metric, kind) in [("drops", Kind::Dropped), ("refusals", Kind::Refused)] {
+            let begin = format!("| `{metric}_total{{reason=…}}` |");
+            let line = lines.iter_mut().find(|line| line.starts_with(&begin)).expect("the metric");
+            let (what, _) = line.split_once(": ").expect("a list of labels");
+            *line = format!("{what}: {} |", labels(kind));
+        }
+        lines.join("\n") + "\n"
+    }
+
+    /// Rows that are missing, superfluous or different: `AO_UPDATE_DOCS=1` with this test writes
+    /// them anew.
     #[test]
-    fn every_reason_is_documented_with_its_code() {
-        let document =
-            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PROTOCOL.md"))
-                .unwrap();
-        let table = document
-            .split("### Why, and with which code")
-            .nth(1)
-            .and_then(|rest| rest.split("\n#").next())
-            .expect("the table");
-        for reason in Reason::ALL {
-            let kind = match reason.kind() {
-                Kind::Refused => "refused",
-                Kind::Dropped => "dropped",
-                Kind::Own => continue,
-            };
-            let code = code(reason).map_or("none".to_owned(), |code| code.to_string());
-            let row = format!("| `{}` | {kind} | {code} |", reason.label());
-            assert!(table.contains(&row), "PROTOCOL.md lacks {row}");
+    fn the_document_has_every_reason_with_its_code_and_no_other() {
+        let document = std::fs::read_to_string(PROTOCOL).unwrap();
+        let updated = updated(&document);
+        if std::env::var_os("AO_UPDATE_DOCS").is_some() {
+            return std::fs::write(PROTOCOL, updated).unwrap();
+        }
+        for (is, should) in document.lines().zip(updated.lines()) {
+            assert_eq!(is, should, "PROTOCOL.md is stale: run this test with AO_UPDATE_DOCS=1");
+        }
+        assert_eq!(document.len(), updated.len(), "PROTOCOL.md is stale: see above");
+    }
+
+    #[test]
+    fn a_row_too_few_and_a_row_too_many_are_both_noticed() {
+        let document = updated(&std::fs::read_to_string(PROTOCOL).unwrap());
+        let row = "| `kickout` | refused | 1008 |";
+        let line = document.lines().find(|line| line.starts_with(row)).expect("its row");
+        let too_few = document.replace(&format!("{line}\n"), "");
+        let too_many = document.replace(line, &format!("{line}\n| `boredom` | refused | 1008 | |"));
+        let label = document.replace("`kickout`, `leave`, `revoked` |", "`leave`, `revoked` |");
+        for (what, changed) in [("few", too_few), ("many", too_many), ("label", label)] {
+            assert!(changed != document, "{what}: nothing was changed");
+            assert!(updated(&changed) == document, "{what}: not mended");
         }
     }
 }

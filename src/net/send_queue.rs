@@ -78,7 +78,7 @@ impl Connection {
     fn behind(self: &Arc<Self>, why: Reason) {
         if !self.is_killed() {
             throttled!(info, peer = %self.peer, why = why.label(), "client does not read what it is sent; closed");
-            self.bounds.metrics.dropped(why.label());
+            self.bounds.metrics.dropped(why);
             // The kernel is to forget what it has for this client, too: a reset instead of an end
             // behind megabytes that nobody reads.
             self.socket.forget();

@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::connection::{Connection, dead};
+use crate::reason::Reason;
 
 /// The one reader and writer of a connection.
 pub struct Stream {
@@ -65,7 +66,7 @@ impl Stream {
         let bound = self.connection.bounds.stall;
         let timer = self.stall.get_or_insert_with(|| Box::pin(tokio::time::sleep(bound)));
         ready!(timer.as_mut().poll(cx));
-        self.connection.cut("stalled");
+        self.connection.cut(Reason::Stalled.label());
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing"))
     }
 

@@ -410,7 +410,7 @@ impl Carrier {
     /// *Drops* the session for what it sent.
     pub(super) fn drop_session(self: &Arc<Self>, why: Reason) {
         if self.close_if(|| true, None, why) {
-            self.io.metrics.dropped(why.label());
+            self.io.metrics.dropped(why);
         }
     }
 

@@ -91,7 +91,7 @@ impl Socket {
         if self.0.closing.swap(true, SeqCst) {
             return false;
         }
-        self.0.carrier.io.metrics.refused(why.label());
+        self.0.carrier.io.metrics.refused(why);
         let last = packet::disconnect(self.namespace());
         self.0.carrier.close_if(|| !self.has_left(), Some(&last), why);
         true
@@ -104,7 +104,7 @@ impl Socket {
         if self.0.closing.swap(true, SeqCst) {
             return false;
         }
-        self.0.carrier.io.metrics.dropped(why.label());
+        self.0.carrier.io.metrics.dropped(why);
         self.0.carrier.close_if(|| !self.has_left(), None, why);
         true
     }

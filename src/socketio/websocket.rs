@@ -187,7 +187,7 @@ impl Client {
             if let Over::Because(why) = over {
                 self.why = why;
                 if why.kind() == Ending::Dropped && !self.connection.is_ended() {
-                    self.io.metrics.dropped(why.label());
+                    self.io.metrics.dropped(why);
                 }
             }
             over.end(&self.connection);

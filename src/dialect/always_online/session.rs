@@ -239,7 +239,7 @@ impl Session {
     }
 
     fn refuse_msg(&self, failure: MsgFailure, ack: Option<i64>) {
-        self.dialect.hub.metrics.message_refused(failure.reason());
+        self.dialect.hub.metrics.message_refused(failure);
         if let Some(id) = ack {
             self.send(wire::acknowledgement(id, failure.answer()));
         }
@@ -406,7 +406,7 @@ impl Subscriber for Session {
         let Some(session) = self.me.upgrade() else { return };
         let ended = msg::ended(messages);
         for failure in messages.iter().filter_map(|message| msg::failure(message.outcome)) {
-            self.dialect.hub.metrics.message_refused(failure.reason());
+            self.dialect.hub.metrics.message_refused(failure);
         }
         // Before they count as settled: what waits for that is answered behind. Without the lock,
         // so that whoever reads from the client need not wait for the kernel. Not to who was

@@ -17,6 +17,7 @@ use crate::domain::{
 };
 pub(super) use crate::net::websocket::frame::HEAD;
 use crate::net::websocket::frame::{self, Opcode};
+use crate::reason::Label;
 
 /// Whether a text can stand in a JSON string as it is.
 const fn is_plain(text: &str) -> bool {
@@ -50,15 +51,17 @@ macro_rules! failures {
     ($(#[$doc:meta])* $name:ident { $($reason:ident = $text:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-        #[error("{}", self.reason())]
+        #[error("{}", self.label())]
         pub(super) enum $name { $($reason),+ }
 
-        impl $name {
-            /// The reason's word on the wire, and as a label of a metric.
-            pub fn reason(self) -> &'static str {
+        impl Label for $name {
+            /// On the wire it is the same word.
+            fn label(self) -> &'static str {
                 match self { $($name::$reason => $text),+ }
             }
+        }
 
+        impl $name {
             /// The answer to the client, JSON.
             pub fn answer(self) -> &'static str {
                 match self { $($name::$reason => status!(1, $text)),+ }
