@@ -18,6 +18,7 @@ use crate::{
     domain::{deadline::Deadlines, hub::Hub, ids::ConnectionId},
     socketio::{self, Client, Connect, Namespace, Parts, Refusal, Socket},
 };
+use crate::{lock::lock, reason::Reason};
 
 mod authenticate;
 #[doc(hidden)]
@@ -37,7 +38,7 @@ pub use crate::socketio::Transport;
 use gzip::Gzip;
 pub use mount::start;
 use pages::Pages;
-use session::{Session, lock};
+use session::Session;
 
 /// What can be set.
 #[derive(Debug, Clone)]

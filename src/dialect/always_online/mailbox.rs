@@ -157,7 +157,12 @@ impl Mailbox {
         match &item {
             Some(Item::Call { bytes, .. }) => self.in_flight.remove(1, *bytes),
             Some(_) => {}
-            None => self.worker = Worker::Idle,
+            None => {
+                self.worker = Worker::Idle;
+                if self.items.is_empty() {
+                    self.items = VecDeque::new(); // it may be long before it is needed again
+                }
+            }
         }
         item
     }

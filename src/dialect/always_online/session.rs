@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use super::{
     AlwaysOnline, authenticate,
     msg::{self, Target},
-    state::{Answer, Ask, Effect, Outcome, Route, State},
+    state::{Answer, Ask, Effect, Route, State},
     sync::Page,
     wire::{self, Call, JoinFailure, JoinRequest, MsgFailure},
 };
@@ -31,7 +31,7 @@ use crate::domain::{
     room::Room,
     subscriber::{Codec, Settled, Subscriber},
 };
-pub(super) use crate::lock::lock;
+use crate::lock::lock;
 use crate::reason::Reason;
 use crate::socketio::{Client, Event, Socket};
 use crate::throttle::throttled;
@@ -42,10 +42,10 @@ const SOCKET_ID: usize = 20;
 /// One client.
 pub struct Session {
     me: Weak<Session>,
-    pub(super) id: ConnectionId,
+    id: ConnectionId,
     /// Its public name.
     name: SocketId,
-    pub(super) dialect: Arc<AlwaysOnline>,
+    dialect: Arc<AlwaysOnline>,
     socket: Socket,
     state: Mutex<State>,
 }
@@ -82,20 +82,6 @@ impl Session {
         Ok(session)
     }
 
-    /// An event, in the order of the wire. Does not block.
-    pub(super) fn receive(self: &Arc<Self>, json: &str, ack: Option<i64>, binary: bool) {
-        let Some(event) = json::Call::parse(json) else {
-            return self.call(Call::Malformed, ack, json.len());
-        };
-        // Nothing here takes attachments.
-        let argument = event.argument.filter(|_| !binary);
-        if event.name == "msg" {
-            self.msg(argument, ack, json.len());
-        } else if let Some(call) = Call::parse(&event.name, argument) {
-            self.call(call, ack, json.len());
-        }
-    }
-
     fn msg(self: &Arc<Self>, argument: Option<&RawValue>, ack: Option<i64>, bytes: usize) {
         let route = self.state().route(self.unread());
         match route {
@@ -130,11 +116,6 @@ impl Session {
         if let Some(session) = self.me.upgrade() {
             session.tell(|state| state.drop_client(why));
         }
-    }
-
-    /// Whether anything can still be sent to it.
-    pub(super) fn is_open(&self) -> bool {
-        self.socket.is_open()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -227,7 +208,7 @@ impl Session {
         {
             let mut state = self.state();
             if state.sent(bytes) {
-                self.socket.hold_reading(true); // under the lock, like all of it
+                self.socket.hold_reading(true); // under the lock, as in `perform`
             }
         }
         let entry = Entry::Message {
@@ -310,21 +291,21 @@ impl Session {
                 Answer::SignedIn { user, ack }
             }
             Ask::CheckAgain { credentials, ack } => {
-                let refusal = authenticate::admit(hub, &credentials).await.err();
-                Answer::CheckedAgain { refusal, ack }
+                let checked = authenticate::admit(hub, &credentials).await.map(|_| ());
+                Answer::CheckedAgain { checked, ack }
             }
             Ask::Enter { uid, request, ack } => {
                 let dummy = request.dummy;
                 Answer::Entered { room: self.enter(uid, request, ack).await, dummy }
             }
-            Ask::ReadPage { .. } if !self.is_open() => Answer::PageRead(Outcome::Unwanted),
+            Ask::ReadPage { .. } if !self.socket.is_open() => Answer::PageUnwanted,
             Ask::ReadPage { room, request, ack } => {
-                Answer::PageRead(match self.dialect.page(&room, &request, ack).await {
-                    Some(page) => Outcome::Read { page, request },
-                    None => Outcome::Failed,
-                })
+                match self.dialect.page(&room, &request, ack).await {
+                    Some(page) => Answer::PageRead { page, request },
+                    None => Answer::PageFailed,
+                }
             }
-            Ask::SendPage(page) => Answer::PageSent(self.send_page(page).await),
+            Ask::SendPage(page) => self.send_page(page).await,
             Ask::Depart { uid, rooms, goodbye } => {
                 self.depart(&uid, rooms).await;
                 Answer::Departed { goodbye }
@@ -350,9 +331,8 @@ impl Session {
         self.dialect.hub.enter(&room, visitor, self.clone(), answer).await
     }
 
-    /// Sends a page, and returns when the client has it, nearly, or is gone. False: it takes too
-    /// long, and others wait for the memory.
-    async fn send_page(&self, Page { frames, mut patience }: Page) -> bool {
+    /// Sends a page, and returns when the client has it, nearly, or is gone.
+    async fn send_page(&self, Page { frames, mut patience }: Page) -> Answer {
         let late = async {
             match &mut patience {
                 Some(patience) => patience.over().await,
@@ -360,8 +340,8 @@ impl Session {
             }
         };
         tokio::select! {
-            () = self.socket.send_large(frames) => true,
-            () = late => false,
+            () = self.socket.send_large(frames) => Answer::PageSent,
+            () = late => Answer::PageLate,
         }
     }
 
@@ -384,8 +364,17 @@ impl Client for Session {
         self.dialect.unauthenticated.push(self.id);
     }
 
-    fn event(self: Arc<Self>, event: Event<'_>) {
-        self.receive(event.json, event.ack, !event.attachments.is_empty());
+    fn event(self: Arc<Self>, Event { json, ack, attachments }: Event<'_>) {
+        let Some(event) = json::Call::parse(json) else {
+            return self.call(Call::Malformed, ack, json.len());
+        };
+        // Nothing here takes attachments.
+        let argument = event.argument.filter(|_| attachments.is_empty());
+        if event.name == "msg" {
+            self.msg(argument, ack, json.len());
+        } else if let Some(call) = Call::parse(&event.name, argument) {
+            self.call(call, ack, json.len());
+        }
     }
 
     fn gone(self: Arc<Self>, _: Reason) {

@@ -101,7 +101,7 @@ pub(super) enum Answer {
         ack: Option<i64>,
     },
     CheckedAgain {
-        refusal: Option<AuthRefusal>,
+        checked: Result<(), AuthRefusal>,
         ack: Option<i64>,
     },
     /// The room that it is in now; none, where that failed.
@@ -109,26 +109,23 @@ pub(super) enum Answer {
         room: Option<Arc<Room>>,
         dummy: bool,
     },
-    PageRead(Outcome),
-    /// False: the client took too long.
-    PageSent(bool),
+    PageRead {
+        page: Page,
+        request: SyncRequest,
+    },
+    /// The store does not answer.
+    PageFailed,
+    /// Nobody is there to read a page.
+    PageUnwanted,
+    /// The client has it.
+    PageSent,
+    /// The client took too long, and others wait for the memory.
+    PageLate,
     Departed {
         goodbye: Option<Goodbye>,
     },
     /// A defect of ours: nothing is known.
     Failed,
-}
-
-/// What became of reading a page.
-pub(super) enum Outcome {
-    Read {
-        page: Page,
-        request: SyncRequest,
-    },
-    /// The store does not answer.
-    Failed,
-    /// Nobody is there to read it.
-    Unwanted,
 }
 
 /// Whether the client is served still.
@@ -345,7 +342,7 @@ impl State {
                     Some(credentials) => {
                         effects.push(Effect::Ask(Ask::CheckAgain { credentials, ack }));
                     }
-                    None => self.checked_again(Some(AuthRefusal::Wrong), ack, effects),
+                    None => self.checked_again(Err(AuthRefusal::Wrong), ack, effects),
                 }
             }
             (Call::Join(None), _) => self.join_failed(JoinFailure::NoRoom, ack, effects),
@@ -391,12 +388,12 @@ impl State {
             Answer::SignedIn { user: Err(refusal), ack } => {
                 self.refuse_authentication(ack, refusal, &mut effects);
             }
-            Answer::CheckedAgain { refusal, ack } => {
-                self.checked_again(refusal, ack, &mut effects);
+            Answer::CheckedAgain { checked, ack } => {
+                self.checked_again(checked, ack, &mut effects);
             }
             Answer::Entered { room: Some(room), dummy } => self.entered(room, dummy, &mut effects),
             Answer::Entered { room: None, .. } => {} // the client was told, and nothing changes
-            Answer::PageRead(Outcome::Read { page, request }) => {
+            Answer::PageRead { page, request } => {
                 if let Phase::Member(member) = &self.phase
                     && request.from_start
                     && !member.dummy
@@ -407,13 +404,11 @@ impl State {
                 effects.extend([Effect::CountPage, Effect::Ask(Ask::SendPage(page))]);
             }
             // An answer without the messages would look like an empty room.
-            Answer::PageRead(Outcome::Failed) => {
+            Answer::PageFailed => {
                 self.close(Effect::Drop(Reason::StoreUnavailable), &mut effects);
             }
-            Answer::PageRead(Outcome::Unwanted) | Answer::PageSent(true) => {}
-            Answer::PageSent(false) => {
-                self.close(Effect::Drop(Reason::Slow), &mut effects);
-            }
+            Answer::PageLate => self.close(Effect::Drop(Reason::Slow), &mut effects),
+            Answer::PageUnwanted | Answer::PageSent => {}
             Answer::Departed { goodbye: Some(Goodbye { ack }) } => {
                 if let Some(id) = ack {
                     self.reply(wire::acknowledgement(id, wire::LEAVE_SUCCESS), &mut effects);
@@ -467,13 +462,13 @@ impl State {
     /// refused, and the session ends.
     fn checked_again(
         &mut self,
-        refusal: Option<AuthRefusal>,
+        checked: Result<(), AuthRefusal>,
         ack: Option<i64>,
         effects: &mut Vec<Effect>,
     ) {
-        let payload = refusal.map_or(wire::AUTH_SUCCESS, AuthRefusal::answer);
+        let payload = checked.map_or_else(AuthRefusal::answer, |()| wire::AUTH_SUCCESS);
         self.reply(wire::answer("authenticate", ack, payload), effects);
-        if let Some(refusal) = refusal {
+        if let Err(refusal) = checked {
             self.turn_away(refusal, effects);
             self.mailbox.put_end_first();
         }

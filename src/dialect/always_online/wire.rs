@@ -334,6 +334,23 @@ mod tests {
         assert_eq!(texts(&some).count(), 2);
     }
 
+    #[test]
+    fn answers_are_json() {
+        for (answer, status, data) in [
+            (AUTH_SUCCESS, 0, "auth success"),
+            (AuthRefusal::Wrong.answer(), 1, "auth failed, uid or token is wrong"),
+            (JoinFailure::NoRoom.answer(), 1, "join failed, require roomId"),
+            (MsgFailure::Dummy.answer(), 1, "dummy can not send"),
+        ] {
+            let answer: serde_json::Value = serde_json::from_str(answer).unwrap();
+            assert_eq!(answer, serde_json::json!({ "status": status, "data": data }));
+        }
+        for text in ["\"", "\\", "\n", "a\u{1}"] {
+            assert!(!is_plain(text), "{text:?}");
+        }
+        assert!(is_plain("é, and all else"));
+    }
+
     fn request(json: &str) -> SyncRequest {
         SyncRequest::parse(Some(serde_json::from_str(json).unwrap()))
     }

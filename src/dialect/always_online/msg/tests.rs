@@ -92,3 +92,39 @@ fn what_is_too_large_too_deep_or_no_object_is_refused() {
     assert!(complete(&exactly(LIMIT, "é"), "7", LIMIT).is_ok());
     assert!(complete(&exactly(LIMIT, "\\u00e9"), "7", LIMIT).is_ok());
 }
+
+#[test]
+fn messages_that_ended_are_acknowledged_in_one_piece_and_in_their_order() {
+    let settled = |ack, outcome| Settled { ack, bytes: 10, outcome };
+    let failed = |id, data| format!(r#"43{id}[{{"status":1,"data":"{data}"}}]"#);
+    let ended = ended(&[
+        settled(Some(1), Outcome::Done),
+        settled(None, Outcome::Done),
+        settled(Some(2), Outcome::Unavailable),
+        settled(Some(3), Outcome::Full),
+        settled(Some(4), Outcome::Unknown),
+    ]);
+    assert_eq!(
+        wire::texts(&ended.acks).collect::<Vec<_>>(),
+        [
+            r#"431[{"status":0,"data":"msg success"}]"#,
+            &failed(2, "store unavailable"),
+            &failed(3, "too many updates"),
+            &failed(4, "outcome unknown"),
+        ]
+    );
+    assert_eq!((ended.bytes, ended.lost), (50, false));
+}
+
+#[test]
+fn who_asked_for_no_acknowledgement_loses_nothing_without_a_word() {
+    for (outcome, lost) in [
+        (Outcome::Done, false),
+        (Outcome::Full, false),
+        (Outcome::Unavailable, true),
+        (Outcome::Unknown, true),
+    ] {
+        let ended = ended(&[Settled { ack: None, bytes: 1, outcome }]);
+        assert_eq!((ended.acks.len(), ended.lost), (0, lost), "{outcome:?}");
+    }
+}

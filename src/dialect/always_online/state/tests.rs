@@ -277,7 +277,8 @@ fn table() -> Vec<(&'static str, Happening, [String; 5])> {
 
 #[test]
 fn every_event_has_its_effects_in_every_phase() {
-    let phases: [(&str, fn() -> Session); 5] = [
+    type Begin = fn() -> Session;
+    let phases: [(&str, Begin); 5] = [
         ("guest", Session::guest),
         ("authenticated", Session::authenticated),
         ("member", Session::member),
@@ -338,7 +339,7 @@ fn who_is_refused_stays_away_and_a_fault_of_ours_brings_it_back() {
         let mut session = Session::member();
         session.sends("authenticate", r#"{"uid":"ann"}"#, None);
         assert_eq!(
-            session.answered(Answer::CheckedAgain { refusal: Some(refusal), ack: None }),
+            session.answered(Answer::CheckedAgain { checked: Err(refusal), ack: None }),
             [&*answer, end, TWO_ROOMS]
         );
         assert!(session.answered(Answer::Departed { goodbye: None }).is_empty());
@@ -352,7 +353,7 @@ fn a_second_check_that_succeeds_changes_nothing() {
     session.sends("authenticate", r#"{"uid":"ann"}"#, Some(4));
     let success = r#"{"status":0,"data":"auth success"}"#;
     assert_eq!(
-        session.answered(Answer::CheckedAgain { refusal: None, ack: Some(4) }),
+        session.answered(Answer::CheckedAgain { checked: Ok(()), ack: Some(4) }),
         [format!(r#"42["authenticate",{success}] + 434[{success}]"#)]
     );
     assert_eq!(session.sends("msg", "{}", None), [r#"msg {} of "ann" to c"#]);
@@ -448,7 +449,7 @@ fn what_reads_or_goes_waits_for_the_messages_before_it_and_nothing_passes_it() {
 fn read(bytes: usize, json: &str) -> Answer {
     let page = Page { frames: vec![b' '; bytes].into(), patience: None };
     let request = SyncRequest::parse(serde_json::from_str(json).ok());
-    Answer::PageRead(Outcome::Read { page, request })
+    Answer::PageRead { page, request }
 }
 
 #[test]
@@ -460,7 +461,7 @@ fn messages_that_waited_keep_their_order() {
     }
     assert_eq!(session.answered(read(4, "{}")), ["count", "ask: send 4 bytes"]);
     let to = |i: usize| format!(r#"msg {i} of "ann" to c"#);
-    assert_eq!(session.answered(Answer::PageSent(true)), [to(0), to(1), to(2)]);
+    assert_eq!(session.answered(Answer::PageSent), [to(0), to(1), to(2)]);
     assert!(matches!(session.state.route(UNREAD), Route::Now(Target::Room { .. })));
 }
 
@@ -478,17 +479,17 @@ fn the_room_is_told_who_reads_its_log_from_the_beginning() {
 
 #[test]
 fn a_page_that_cannot_be_read_or_taken_costs_the_connection() {
-    for (outcome, effects) in
-        [(Outcome::Failed, vec!["drop: store unavailable"]), (Outcome::Unwanted, vec![])]
+    for (answer, effects) in
+        [(Answer::PageFailed, vec!["drop: store unavailable"]), (Answer::PageUnwanted, vec![])]
     {
         let mut session = Session::member();
         session.sends("sync", "{}", None);
-        assert_eq!(session.answered(Answer::PageRead(outcome)), effects);
+        assert_eq!(session.answered(answer), effects);
     }
     let mut session = Session::member();
     session.sends("sync", "{}", None);
     session.answered(read(0, "{}"));
-    assert_eq!(session.answered(Answer::PageSent(false)), ["drop: slow"]);
+    assert_eq!(session.answered(Answer::PageLate), ["drop: slow"]);
 }
 
 #[test]
@@ -539,7 +540,7 @@ fn what_a_client_sent_before_it_went_still_counts() {
     session.sends("leave", "", None);
     session.happens(State::gone);
     assert_eq!(
-        session.answered(Answer::PageRead(Outcome::Unwanted)),
+        session.answered(Answer::PageUnwanted),
         [r#"msg 1 of "ann" to c ack 1"#, "ask: end of ann, Gone a, Left c, goodbye"]
     );
 }
@@ -571,7 +572,7 @@ fn a_full_mailbox_pauses_reading_until_half_of_it_is_done() {
     }
     assert_eq!(session.sends("msg", "{}", None), ["pause"]);
     assert!(session.sends("msg", "{}", None).is_empty(), "it is told once");
-    let done = session.answered(Answer::PageRead(Outcome::Unwanted));
+    let done = session.answered(Answer::PageUnwanted);
     assert_eq!(done.iter().position(|effect| effect == "resume"), Some(129));
     assert_eq!(done.len(), 259);
 
@@ -591,7 +592,7 @@ fn what_an_eviction_undoes_is_not_in_flight_any_more() {
         session.sends("msg", "{}", None);
     }
     session.happens(State::evict);
-    assert_eq!(session.answered(Answer::PageRead(Outcome::Unwanted)), ["resume", TWO_ROOMS]);
+    assert_eq!(session.answered(Answer::PageUnwanted), ["resume", TWO_ROOMS]);
 }
 
 #[test]
