@@ -11,14 +11,14 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, Weak},
     time::Duration,
 };
 
 use socketioxide_core::Sid;
 use tokio_util::task::TaskTracker;
 
-use crate::{config::Origins, metrics::Metrics};
+use crate::{config::Origins, lock::lock, metrics::Metrics};
 
 mod carrier;
 mod dispatch;
@@ -111,10 +111,6 @@ pub(crate) struct SocketIo {
     engine: engine::Engine,
     /// Sessions that began by polling.
     polled: Mutex<HashMap<Sid, Weak<Carrier>>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SocketIo {
