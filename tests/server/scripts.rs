@@ -1,5 +1,5 @@
 //! How scripts/test runs its parts (`run_parts` in scripts/common.sh). The parts here are stubs:
-//! tests/scripts/stub.
+//! tests/server/scripts/stub.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ fn start(parts: &[&str]) -> Child {
             "--default-signal=INT,TERM,HUP",
             "bash",
             "-c",
-            "set -euo pipefail; . scripts/common.sh; run_parts tests/scripts/stub \"$@\"",
+            "set -euo pipefail; . scripts/common.sh; run_parts tests/server/scripts/stub \"$@\"",
             "run",
         ])
         .args(parts)

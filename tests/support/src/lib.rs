@@ -6,6 +6,7 @@
     clippy::disallowed_methods,
     reason = "a test has no task tracker: what it spawns ends with it"
 )]
+#![allow(clippy::new_without_default, reason = "a test says what it makes")]
 
 pub mod client;
 pub mod database;
