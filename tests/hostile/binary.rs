@@ -1,34 +1,18 @@
 //! Binary attachments, which nothing here takes: complete ones, incomplete ones, and ones that
 //! nobody announced.
+use crate::scene::{ROOM, each_way};
 use support::wire::{
     WAYS,
-    bystanders::{Bystanders, about},
-    patient,
+    bystanders::about,
     peer::{End, Peer},
-    unharmed,
 };
 
-const ROOM: &str = "hall";
 const PLACEHOLDER: &str = r#"{"_placeholder":true,"num":0}"#;
-
-/// In the room, and greeted by the bystanders.
-async fn guest(
-    server: &support::server::Server,
-    bystanders: &mut Bystanders,
-    way: support::wire::Way,
-) -> Peer {
-    let mut peer = Peer::sign_in(server, way).await;
-    peer.join(ROOM).await;
-    bystanders.welcome(&mut peer).await;
-    peer
-}
 
 #[tokio::test]
 async fn events_with_attachments_are_refused_and_the_client_stays() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in WAYS {
-        let mut peer = guest(&server, &mut bystanders, way).await;
+    each_way(&WAYS, async |scene, way| {
+        let mut peer = scene.member(way).await;
         for payload in [
             PLACEHOLDER,
             r#"{"n":{"_placeholder":true,"num":0}}"#,
@@ -60,16 +44,19 @@ async fn events_with_attachments_are_refused_and_the_client_stays() {
             peer.attach(b"x").await;
         }
         peer.is_well().await;
-        bystanders.talk(&mut peer).await;
+        scene.bystanders.talk(&mut peer).await;
         peer.send(r#"451-["leave"]"#).await;
         peer.attach(b"x").await;
         assert!(peer.end().await.refused);
-        bystanders.hear(&[about("remote_leave", &peer), about("remote_disconnect", &peer)]).await;
+        scene
+            .bystanders
+            .hear(&[about("remote_leave", &peer), about("remote_disconnect", &peer)])
+            .await;
 
-        let mut peer = Peer::connect(&server, way).await;
+        let mut peer = Peer::connect(&scene.server, way).await;
         peer.send(format!(
             r#"451-["authenticate",{{"uid":"{}","token":{PLACEHOLDER}}}]"#,
-            bystanders.ann.uid
+            scene.bystanders.ann.uid
         ))
         .await;
         peer.attach(b"x").await;
@@ -77,37 +64,32 @@ async fn events_with_attachments_are_refused_and_the_client_stays() {
             r#"42["authenticate",{"status":1,"data":"auth failed, uid or token is wrong"}]"#
                 .to_owned();
         assert_eq!(peer.end().await, End { packets: vec![answer], refused: true });
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn attachments_that_do_not_fit_their_event_end_the_connection() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
     let unfinished = ["451-", "452-", "451-3"].map(|head| format!("{head}[\"msg\",{PLACEHOLDER}]"));
-    for way in WAYS {
+    each_way(&WAYS, async |scene, way| {
         // The rest is missing, and something else comes.
         for packet in &unfinished {
             for next in [r#"42["msg",{}]"#, packet, "41"] {
-                let mut peer = guest(&server, &mut bystanders, way).await;
+                let mut peer = scene.member(way).await;
                 peer.send(packet.as_str()).await;
                 peer.send(next).await;
-                peer.is_dropped(packet).await;
-                bystanders.miss(&peer).await;
+                scene.loses(&mut peer, packet).await;
             }
         }
         // One more than was announced, and one that never was.
         for packets in [vec![format!("451-[\"nonsense\",{PLACEHOLDER}]")], vec![]] {
-            let mut peer = guest(&server, &mut bystanders, way).await;
+            let mut peer = scene.member(way).await;
             for packet in &packets {
                 peer.send(packet.as_str()).await;
                 peer.attach(b"announced").await;
             }
             peer.attach(b"never announced").await;
-            peer.is_dropped("an attachment too many").await;
-            bystanders.miss(&peer).await;
+            scene.loses(&mut peer, "an attachment too many").await;
         }
         for packet in [
             "45",
@@ -123,35 +105,28 @@ async fn attachments_that_do_not_fit_their_event_end_the_connection() {
             "46",
             "461-[]",
         ] {
-            let mut peer = guest(&server, &mut bystanders, way).await;
+            let mut peer = scene.member(way).await;
             peer.send(packet).await;
-            peer.is_dropped(packet).await;
-            bystanders.miss(&peer).await;
+            scene.loses(&mut peer, packet).await;
         }
         // It goes while something is missing.
-        let mut peer = guest(&server, &mut bystanders, way).await;
+        let mut peer = scene.member(way).await;
         peer.send(unfinished[0].as_str()).await;
         peer.send("1").await;
-        peer.is_dropped("it asked for that").await;
-        bystanders.miss(&peer).await;
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+        scene.loses(&mut peer, "it asked for that").await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn attachments_without_end_are_bounded() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in WAYS {
-        let mut peer = guest(&server, &mut bystanders, way).await;
+    each_way(&WAYS, async |scene, way| {
+        let mut peer = scene.member(way).await;
         peer.send(format!("4510-[\"msg\",{PLACEHOLDER}]")).await;
         for _ in 0..8 {
             peer.attach(&[0; 700_000]).await;
         }
-        peer.is_dropped("more than the largest message").await;
-        bystanders.miss(&peer).await;
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+        scene.loses(&mut peer, "more than the largest message").await;
+    })
+    .await;
 }

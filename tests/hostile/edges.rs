@@ -3,20 +3,18 @@ use std::time::Duration;
 
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::upgrades::upgraded;
+use crate::{
+    scene::{ROOM, each_way},
+    upgrades::upgraded,
+};
 use support::{
     http, soon,
     wire::{
-        POLLING_3, POLLING_4,
-        bystanders::{Bystanders, said},
-        patient,
-        peer::Peer,
-        polling::encode,
-        raw, stranger, unharmed,
+        POLLING_3, POLLING_4, bystanders::said, patient, peer::Peer, polling::encode, raw,
+        stranger, unharmed,
     },
 };
 
-const ROOM: &str = "hall";
 /// When a CONNECT that was passed over is said again.
 const AGAIN: Duration = Duration::from_millis(2);
 
@@ -58,12 +56,8 @@ async fn an_answer_that_is_too_much_costs_nobody_but_its_client() {
 /// WebSocket.
 #[tokio::test]
 async fn a_body_that_came_whole_is_handled_whole_though_its_client_has_gone() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in [POLLING_4, POLLING_3] {
-        let mut peer = Peer::sign_in(&server, way).await;
-        peer.join(ROOM).await;
-        bystanders.welcome(&mut peer).await;
+    each_way(&[POLLING_4, POLLING_3], async |scene, way| {
+        let mut peer = scene.member(way).await;
         let packets: Vec<String> =
             (0..2_000).map(|n| format!(r#"42["msg",{{"n":{n},"s":0}}]"#)).collect();
         let heard: Vec<String> =
@@ -77,14 +71,14 @@ async fn a_body_that_came_whole_is_handled_whole_though_its_client_has_gone() {
         );
         let mut stream = TcpStream::connect(peer.polling().address).await.unwrap();
         stream.write_all(&request).await.unwrap();
-        bystanders.hear(&heard[..1]).await;
+        scene.bystanders.hear(&heard[..1]).await;
         drop(stream);
-        bystanders.hear(&heard[1..]).await;
+        scene.bystanders.hear(&heard[1..]).await;
         peer.is_well().await;
         peer.send("41").await;
-        bystanders.miss(&peer).await;
-    }
-    unharmed(&server).await;
+        scene.bystanders.miss(&peer).await;
+    })
+    .await;
 }
 
 /// Its version is the session's, whatever a request says.

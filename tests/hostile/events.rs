@@ -1,14 +1,13 @@
 //! Every event with every kind of payload that it is not made for, at every stage of a session,
 //! every way that a client may come.
+use crate::scene::{ROOM, Scene, each_way};
 use support::wire::{
     WAYS,
-    bystanders::{Bystanders, about, said},
+    bystanders::{about, said},
     patient,
     peer::{End, Peer, event},
-    unharmed,
 };
 
-const ROOM: &str = "hall";
 const WRONG: &str = r#"{"status":1,"data":"auth failed, uid or token is wrong"}"#;
 const NO_ROOM: &str = r#"{"status":1,"data":"join failed, require roomId"}"#;
 
@@ -62,10 +61,8 @@ fn arguments() -> Vec<String> {
 
 #[tokio::test]
 async fn before_authentication_events_have_no_effect_and_no_answer() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in WAYS {
-        let mut peer = Peer::connect(&server, way).await;
+    each_way(&WAYS, async |scene, way| {
+        let mut peer = Peer::connect(&scene.server, way).await;
         for name in ["join", "msg", "sync", "leave", "nonsense"] {
             let events: Vec<String> =
                 arguments().iter().map(|a| format!("42{}", event(name, a))).collect();
@@ -76,20 +73,17 @@ async fn before_authentication_events_have_no_effect_and_no_answer() {
         peer.ask(r#"["msg",{"s":0}]"#).await;
         peer.ask(r#"["sync",{"offset":0}]"#).await;
         peer.ask(r#"["leave"]"#).await;
-        peer.authenticate(&server).await; // the first answer that comes
+        peer.authenticate(&scene.server).await; // the first answer that comes
         peer.is_well().await;
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn authenticate_with_anything_but_credentials_is_refused() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in WAYS {
+    each_way(&WAYS, async |scene, way| {
         for argument in arguments() {
-            let mut peer = Peer::connect(&server, way).await;
+            let mut peer = Peer::connect(&scene.server, way).await;
             let id = peer.ask(&event("authenticate", &argument)).await;
             let answers =
                 vec![format!(r#"42["authenticate",{WRONG}]"#), format!("43{id}[{WRONG}]")];
@@ -99,17 +93,14 @@ async fn authenticate_with_anything_but_credentials_is_refused() {
                 "{way:?}: {argument:.100}"
             );
         }
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn outside_of_rooms_events_are_answered_as_the_protocol_says() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in WAYS {
-        let mut peer = Peer::sign_in(&server, way).await;
+    each_way(&WAYS, async |scene, way| {
+        let mut peer = Peer::sign_in(&scene.server, way).await;
         for argument in arguments() {
             peer.answered("join", &argument, NO_ROOM).await;
             peer.acked(&event("msg", &argument), r#"{"status":1,"data":"not in a room"}"#).await;
@@ -119,19 +110,14 @@ async fn outside_of_rooms_events_are_answered_as_the_protocol_says() {
         }
         peer.is_well().await;
         peer.join(&format!("den-{}", peer.uid)).await;
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn members_get_an_answer_and_the_room_hears_nothing() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in WAYS {
-        let mut peer = Peer::sign_in(&server, way).await;
-        peer.join(ROOM).await;
-        bystanders.welcome(&mut peer).await;
+    each_way(&WAYS, async |scene, way| {
+        let mut peer = scene.member(way).await;
         for argument in no_objects() {
             peer.acked(&event("msg", &argument), r#"{"status":1,"data":"not an object"}"#).await;
             peer.answered("join", &argument, NO_ROOM).await;
@@ -151,7 +137,7 @@ async fn members_get_an_answer_and_the_room_hears_nothing() {
             peer.acked(&event("msg", &deep), r#"{"status":1,"data":"too deep"}"#).await;
         }
         peer.is_well().await;
-        bystanders.talk(&mut peer).await;
+        scene.bystanders.talk(&mut peer).await;
 
         // As deep as a message may be, and brackets that are only text.
         for fields in
@@ -159,14 +145,11 @@ async fn members_get_an_answer_and_the_room_hears_nothing() {
         {
             let message = format!("{{{}}}", fields.trim_end_matches(','));
             peer.acked(&event("msg", &message), r#"{"status":0,"data":"msg success"}"#).await;
-            bystanders.hear(&[said(&peer, &fields, "0")]).await;
+            scene.bystanders.hear(&[said(&peer, &fields, "0")]).await;
         }
-        bystanders.talk(&mut peer).await;
-        peer.send("41").await;
-        bystanders.miss(&peer).await;
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+        scene.takes_leave(peer, "41").await;
+    })
+    .await;
 }
 
 /// `sync` with anything that is no request is one without an offset: the others are not told.
@@ -180,18 +163,15 @@ async fn sync_reads_from_the_start(peer: &mut Peer, argument: &str) {
 
 #[tokio::test]
 async fn a_second_authenticate_with_anything_but_the_own_credentials_is_refused() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let mut scene = Scene::begin(patient()).await;
     let others = format!(
         r#"{{"uid":"{}","token":"{}"}}"#,
-        bystanders.ann.uid,
-        server.token(&bystanders.ann.uid).await
+        scene.bystanders.ann.uid,
+        scene.server.token(&scene.bystanders.ann.uid).await
     );
     for way in WAYS {
         for argument in ["", "null", "[]", "{}", &array(100_000), &others] {
-            let mut peer = Peer::sign_in(&server, way).await;
-            peer.join(ROOM).await;
-            bystanders.welcome(&mut peer).await;
+            let mut peer = scene.member(way).await;
             let id = peer.ask(&event("authenticate", argument)).await;
             let answers =
                 vec![format!(r#"42["authenticate",{WRONG}]"#), format!("43{id}[{WRONG}]")];
@@ -200,35 +180,30 @@ async fn a_second_authenticate_with_anything_but_the_own_credentials_is_refused(
                 End { packets: answers, refused: true },
                 "{way:?}: {argument:.100}"
             );
-            bystanders.miss(&peer).await;
+            scene.bystanders.miss(&peer).await;
         }
     }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn leave_takes_no_payload_and_minds_none() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in WAYS {
+    each_way(&WAYS, async |scene, way| {
         for argument in
             ["", "null", "7", r#""hall""#, "[]", r#"{"roomId":"elsewhere"}"#, &array(100_000)]
         {
-            let mut peer = Peer::sign_in(&server, way).await;
-            peer.join(ROOM).await;
-            bystanders.welcome(&mut peer).await;
+            let mut peer = scene.member(way).await;
             let id = peer.ask(&event("leave", argument)).await;
             assert_eq!(
                 peer.end().await,
                 End { packets: vec![format!(r#"43{id}[{{"status":0}}]"#)], refused: true },
                 "{way:?}"
             );
-            bystanders
+            scene
+                .bystanders
                 .hear(&[about("remote_leave", &peer), about("remote_disconnect", &peer)])
                 .await;
         }
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    })
+    .await;
 }

@@ -2,12 +2,13 @@
 //! to JavaScript; keys given twice.
 use serde_json::Value;
 
+use crate::scene::Scene;
 use support::wire::{
     POLLING_3, WAYS, WEBSOCKET_4,
-    bystanders::{Bystanders, about, said},
+    bystanders::{about, said},
     patient,
     peer::{End, Peer},
-    stranger, unharmed,
+    stranger,
 };
 
 const ROOM: &str = "5";
@@ -81,11 +82,10 @@ fn odd_names() -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn credentials_of_the_wrong_type_are_refused() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    let token = server.token(&bystanders.ann.uid).await;
+    let mut scene = Scene::begin_in(ROOM, patient()).await;
+    let token = scene.server.token(&scene.bystanders.ann.uid).await;
     let uid = stranger();
-    let own = server.token(&uid).await;
+    let own = scene.server.token(&uid).await;
     let mut cases: Vec<String> =
         no_names().iter().map(|name| format!(r#"{{"uid":{name},"token":"{token}"}}"#)).collect();
     for wrong in [
@@ -121,7 +121,7 @@ async fn credentials_of_the_wrong_type_are_refused() {
     cases.push(format!(r#"{{"uid":"{uid}","token":"{own}","uid":null}}"#));
     for way in [WEBSOCKET_4, POLLING_3] {
         for case in &cases {
-            let mut peer = Peer::connect(&server, way).await;
+            let mut peer = Peer::connect(&scene.server, way).await;
             peer.send(format!(r#"42["authenticate",{case}]"#)).await;
             let answer = vec![format!(r#"42["authenticate",{WRONG}]"#)];
             assert_eq!(
@@ -131,28 +131,27 @@ async fn credentials_of_the_wrong_type_are_refused() {
             );
         }
     }
-    bystanders.are_well().await; // nobody took ann's place
+    scene.bystanders.are_well().await; // nobody took ann's place
 
     for right in [
         format!(r#"{{"uid":"nobody","uid":"{uid}","token":"wrong","token":"{own}"}}"#),
         format!(r#"{{"__proto__":{{"uid":1}},"uid":"{uid}","token":"{own}","constructor":null}}"#),
         format!(r#"{{"\u0075id":"{uid}","token":"{own}"}}"#),
     ] {
-        let mut peer = Peer::connect(&server, WEBSOCKET_4).await;
+        let mut peer = Peer::connect(&scene.server, WEBSOCKET_4).await;
         peer.answered("authenticate", &right, r#"{"status":0,"data":"auth success"}"#).await;
         peer.send("1").await;
         peer.is_dropped("it asked for that").await;
     }
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn odd_users_are_users() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let mut scene = Scene::begin_in(ROOM, patient()).await;
     for (json, text) in odd_names() {
-        let token = server.token(&text).await;
-        let mut peer = Peer::connect(&server, WEBSOCKET_4).await;
+        let token = scene.server.token(&text).await;
+        let mut peer = Peer::connect(&scene.server, WEBSOCKET_4).await;
         peer.send(format!(r#"42["authenticate",{{"uid":{json},"token":"{token}"}}]"#)).await;
         peer.expect(r#"42["authenticate",{"status":0,"data":"auth success"}]"#).await;
         peer.join(ROOM).await;
@@ -162,98 +161,89 @@ async fn odd_users_are_users() {
         } else {
             text.clone()
         };
-        bystanders.hear(&[format!(r#"42["remote_join",{{"uid":{echo}}}]"#)]).await;
+        scene.bystanders.hear(&[format!(r#"42["remote_join",{{"uid":{echo}}}]"#)]).await;
         peer.send(r#"42["msg",{"uid":"ann","2":"ann","s":2}]"#).await;
-        bystanders.hear(&[format!(r#"42["msg",{{"2":{echo},"s":2,"uid":{echo}}}]"#)]).await;
+        scene.bystanders.hear(&[format!(r#"42["msg",{{"2":{echo},"s":2,"uid":{echo}}}]"#)]).await;
         peer.send("1").await;
-        bystanders.hear(&[format!(r#"42["remote_disconnect",{{"uid":{echo}}}]"#)]).await;
+        scene.bystanders.hear(&[format!(r#"42["remote_disconnect",{{"uid":{echo}}}]"#)]).await;
     }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn rooms_of_the_wrong_type_are_missing() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in WAYS {
-        let mut peer = Peer::sign_in(&server, way).await;
-        for name in no_names() {
-            peer.answered("join", &format!(r#"{{"roomId":{name}}}"#), NO_ROOM).await;
-            peer.answered(
-                "join",
-                &format!(r#"{{"roomId":"{ROOM}","dummy":true,"roomId":{name}}}"#),
-                NO_ROOM,
-            )
-            .await;
-        }
-        peer.answered("join", r#"{"room":"5","roomid":"5","RoomId":"5"}"#, NO_ROOM).await;
-        // A number and its text are one room.
-        peer.answered("join", r#"{"roomId":"elsewhere","roomId":5.0}"#, JOINED).await;
-        bystanders.welcome(&mut peer).await;
-        // A join that failed changes nothing.
-        peer.answered("join", r#"{"roomId":{}}"#, NO_ROOM).await;
-        peer.acked(r#"["msg",{"n":1}]"#, STORED).await;
-        bystanders.hear(&[said(&peer, r#""n":1,"#, "0")]).await;
-        bystanders.talk(&mut peer).await;
-        peer.send("41").await;
-        bystanders.miss(&peer).await;
-    }
-    unharmed(&server).await;
+    Scene::begin_in(ROOM, patient())
+        .await
+        .play(&WAYS, async |scene, way| {
+            let mut peer = Peer::sign_in(&scene.server, way).await;
+            for name in no_names() {
+                peer.answered("join", &format!(r#"{{"roomId":{name}}}"#), NO_ROOM).await;
+                peer.answered(
+                    "join",
+                    &format!(r#"{{"roomId":"{ROOM}","dummy":true,"roomId":{name}}}"#),
+                    NO_ROOM,
+                )
+                .await;
+            }
+            peer.answered("join", r#"{"room":"5","roomid":"5","RoomId":"5"}"#, NO_ROOM).await;
+            // A number and its text are one room.
+            peer.answered("join", r#"{"roomId":"elsewhere","roomId":5.0}"#, JOINED).await;
+            scene.bystanders.welcome(&mut peer).await;
+            // A join that failed changes nothing.
+            peer.answered("join", r#"{"roomId":{}}"#, NO_ROOM).await;
+            peer.acked(r#"["msg",{"n":1}]"#, STORED).await;
+            scene.bystanders.hear(&[said(&peer, r#""n":1,"#, "0")]).await;
+            scene.takes_leave(peer, "41").await;
+        })
+        .await;
 }
 
 #[tokio::test]
 async fn odd_rooms_are_rooms() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let scene = Scene::begin_in(ROOM, patient()).await;
     for (json, text) in odd_names() {
-        let mut writer = Peer::sign_in(&server, WEBSOCKET_4).await;
+        let mut writer = Peer::sign_in(&scene.server, WEBSOCKET_4).await;
         writer.answered("join", &format!(r#"{{"roomId":{json}}}"#), JOINED).await;
         writer.acked(r#"["msg",{"n":1}]"#, STORED).await;
         // Found under its text.
-        let mut reader = Peer::sign_in(&server, POLLING_3).await;
+        let mut reader = Peer::sign_in(&scene.server, POLLING_3).await;
         reader.answered("join", &format!(r#"{{"roomId":{}}}"#, Value::from(text)), JOINED).await;
         reader.expect(&about("remote_join", &writer)).await;
         let page =
             format!(r#"{{"data":[{{"n":1,"2":"{}","s":0}}],"offset":1,"next":0}}"#, writer.uid);
         reader.answered("sync", "{}", &page).await;
     }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn only_true_makes_a_dummy() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let mut scene = Scene::begin_in(ROOM, patient()).await;
     for dummy in ["false", "null", "0", "1", r#""true""#, "{}", "[]", "true,\"dummy\":false"] {
-        let mut peer = Peer::sign_in(&server, WEBSOCKET_4).await;
+        let mut peer = Peer::sign_in(&scene.server, WEBSOCKET_4).await;
         peer.answered("join", &format!(r#"{{"roomId":"{ROOM}","dummy":{dummy}}}"#), JOINED).await;
-        bystanders.welcome(&mut peer).await;
+        scene.bystanders.welcome(&mut peer).await;
         peer.send("1").await;
-        bystanders.miss(&peer).await;
+        scene.bystanders.miss(&peer).await;
     }
-    let mut dummy = Peer::sign_in(&server, WEBSOCKET_4).await;
+    let mut dummy = Peer::sign_in(&scene.server, WEBSOCKET_4).await;
     dummy
         .answered("join", &format!(r#"{{"roomId":"{ROOM}","dummy":null,"dummy":true}}"#), JOINED)
         .await;
-    for other in [&bystanders.ann, &bystanders.ben] {
+    for other in [&scene.bystanders.ann, &scene.bystanders.ben] {
         dummy.expect(&about("remote_join", other)).await;
     }
     dummy.acked(r#"["msg",{"n":1}]"#, r#"{"status":1,"data":"dummy can not send"}"#).await;
     dummy.send(r#"42["msg",{"n":2}]"#).await;
     dummy.is_well().await;
-    bystanders.talk(&mut dummy).await;
-    unharmed(&server).await;
+    scene.bystanders.talk(&mut dummy).await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn storage_types_and_ids_of_any_type_are_read_as_javascript_would() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    let mut peer = Peer::sign_in(&server, WEBSOCKET_4).await;
-    peer.join(ROOM).await;
-    bystanders.welcome(&mut peer).await;
+    let mut scene = Scene::begin_in(ROOM, patient()).await;
+    let mut peer = scene.member(WEBSOCKET_4).await;
     let uid = peer.uid.clone();
 
     let unknown = [
@@ -273,9 +263,10 @@ async fn storage_types_and_ids_of_any_type_are_read_as_javascript_would() {
     ];
     for value in unknown {
         peer.acked(&format!(r#"["msg",{{"n":1,"s":{value}}}]"#), STORED).await;
-        bystanders.hear(&[said(&peer, r#""n":1,"#, "0")]).await;
+        scene.bystanders.hear(&[said(&peer, r#""n":1,"#, "0")]).await;
         peer.acked(&format!(r#"["msg",{{"storage":{value}}}]"#), STORED).await;
-        bystanders
+        scene
+            .bystanders
             .hear(&[format!(r#"42["msg",{{"storage":{value},"2":"{uid}","s":0,"uid":"{uid}"}}]"#)])
             .await;
     }
@@ -288,10 +279,11 @@ async fn storage_types_and_ids_of_any_type_are_read_as_javascript_would() {
         (r#""\u0073":2"#, "2"),
     ] {
         peer.acked(&format!(r#"["msg",{{{fields}}}]"#), STORED).await;
-        bystanders.hear(&[said(&peer, "", used)]).await;
+        scene.bystanders.hear(&[said(&peer, "", used)]).await;
     }
     peer.acked(r#"["msg",{"storage":0,"s":2}]"#, STORED).await;
-    bystanders
+    scene
+        .bystanders
         .hear(&[format!(r#"42["msg",{{"storage":0,"2":"{uid}","s":2,"uid":"{uid}"}}]"#)])
         .await;
 
@@ -310,22 +302,23 @@ async fn storage_types_and_ids_of_any_type_are_read_as_javascript_would() {
         r#""a\u0000b""#,
     ] {
         peer.acked(&format!(r#"["msg",{{"1":{id},"s":1}}]"#), STORED).await;
-        bystanders.hear(&[said(&peer, &format!(r#""1":{id},"#), "1")]).await;
+        scene.bystanders.hear(&[said(&peer, &format!(r#""1":{id},"#), "1")]).await;
         peer.acked(&format!(r#"["msg",{{"msgId":{id},"s":1}}]"#), STORED).await;
-        bystanders
+        scene
+            .bystanders
             .hear(&[format!(r#"42["msg",{{"msgId":{id},"2":"{uid}","s":1,"uid":"{uid}"}}]"#)])
             .await;
     }
     let long = "x".repeat(100 << 10);
     peer.acked(&format!(r#"["msg",{{"1":"{long}","s":1}}]"#), STORED).await;
-    bystanders.hear(&[said(&peer, &format!(r#""1":"{long}","#), "1")]).await;
+    scene.bystanders.hear(&[said(&peer, &format!(r#""1":"{long}","#), "1")]).await;
 
     // Whose message it is, is not for the client to say.
     for value in ["null", "7", r#""ann""#, "{}", "[]"] {
         peer.acked(&format!(r#"["msg",{{"2":{value}}}]"#), STORED).await;
-        bystanders.hear(&[said(&peer, "", "0")]).await;
+        scene.bystanders.hear(&[said(&peer, "", "0")]).await;
         peer.acked(&format!(r#"["msg",{{"uid":{value},"2":{value}}}]"#), STORED).await;
-        bystanders.hear(&[format!(r#"42["msg",{{"2":"{uid}","s":0,"uid":"{uid}"}}]"#)]).await;
+        scene.bystanders.hear(&[format!(r#"42["msg",{{"2":"{uid}","s":0,"uid":"{uid}"}}]"#)]).await;
     }
     // Fields that mean nothing here travel as they are; of two, the last one at the first one's
     // place.
@@ -337,21 +330,18 @@ async fn storage_types_and_ids_of_any_type_are_read_as_javascript_would() {
         (r#""_placeholder":true,"num":0"#, r#""_placeholder":true,"num":0,"#),
     ] {
         peer.acked(&format!(r#"["msg",{{{fields}}}]"#), STORED).await;
-        bystanders.hear(&[said(&peer, heard, "0")]).await;
+        scene.bystanders.hear(&[said(&peer, heard, "0")]).await;
     }
-    bystanders.talk(&mut peer).await;
-    unharmed(&server).await;
+    scene.bystanders.talk(&mut peer).await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn sync_reads_any_offset_and_any_option() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    bystanders.are_well().await; // two messages in the log
-    let mut peer = Peer::sign_in(&server, WEBSOCKET_4).await;
-    peer.join(ROOM).await;
-    bystanders.welcome(&mut peer).await;
-    let log = [(1, &bystanders.ann), (2, &bystanders.ben)]
+    let mut scene = Scene::begin_in(ROOM, patient()).await;
+    scene.bystanders.are_well().await; // two messages in the log
+    let mut peer = scene.member(WEBSOCKET_4).await;
+    let log = [(1, &scene.bystanders.ann), (2, &scene.bystanders.ben)]
         .map(|(n, who)| format!(r#"{{"word":{n},"2":"{}","s":0}}"#, who.uid));
     let page = |from: usize| format!("[{}]", log[from..].join(","));
 
@@ -406,12 +396,12 @@ async fn sync_reads_any_offset_and_any_option() {
         peer.answered("sync", &format!("{{{option}}}"), &answer).await;
     }
     // Only a request from the start, in so many words, is told to the others.
-    bystanders.talk(&mut peer).await;
+    scene.bystanders.talk(&mut peer).await;
     for start in ["0", "-0.0", r#""0""#, r#"7,"offset":0"#] {
         peer.send(format!(r#"42["sync",{{"offset":{start}}}]"#)).await;
         assert!(peer.next().await.is_some_and(|p| p.starts_with(r#"42["sync",{"data":[{"#)));
-        bystanders.hear(&[about("remote_sync", &peer)]).await;
+        scene.bystanders.hear(&[about("remote_sync", &peer)]).await;
     }
-    bystanders.talk(&mut peer).await;
-    unharmed(&server).await;
+    scene.bystanders.talk(&mut peer).await;
+    scene.end().await;
 }

@@ -3,6 +3,7 @@
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::scene::each_way;
 use support::{
     soon,
     wire::{
@@ -142,19 +143,16 @@ async fn a_flood_reaches_the_room_in_order_and_hurts_nobody() {
 /// Nobody waits for anything: the server's own bound has to hold.
 #[tokio::test]
 async fn a_flood_of_events_without_effect_changes_nothing() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, "hall").await;
-    for way in WAYS {
+    each_way(&WAYS, async |scene, way| {
         for (event, stays) in [
             (r#"42["nonsense",{}]"#, true),
             (r#"42["msg",7]"#, true),
             (r#"42["join",{"roomId":null}]"#, false),
         ] {
-            quietly(&server, way, event, stays, &mut bystanders).await;
+            quietly(&scene.server, way, event, stays, &mut scene.bystanders).await;
         }
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    })
+    .await;
 }
 
 async fn quietly(

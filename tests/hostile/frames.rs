@@ -1,28 +1,18 @@
 //! WebSocket frames and engine.io packets that no proper client sends.
 use tokio::io::AsyncWriteExt;
 
-use support::{
-    server::Server,
-    wire::{
-        Version, WEBSOCKET_3, WEBSOCKET_4, Way,
-        bystanders::{Bystanders, said},
-        patient,
-        peer::Peer,
-        raw::Connection,
-        socket::{BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, TEXT, frame, head},
-        unharmed,
-    },
+use crate::scene::{Scene, each_way};
+use support::wire::{
+    Version, WEBSOCKET_3, WEBSOCKET_4,
+    bystanders::said,
+    patient,
+    peer::Peer,
+    raw::Connection,
+    socket::{BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, TEXT, frame, head},
+    unharmed,
 };
 
-const ROOM: &str = "hall";
 const MESSAGE: &[u8] = br#"42["msg",{"n":1,"s":2}]"#;
-
-async fn member(server: &Server, bystanders: &mut Bystanders, way: Way) -> Peer {
-    let mut peer = Peer::sign_in(server, way).await;
-    peer.join(ROOM).await;
-    bystanders.welcome(&mut peer).await;
-    peer
-}
 
 /// Bytes after which a connection is gone.
 fn fatal() -> Vec<(String, Vec<u8>)> {
@@ -85,28 +75,23 @@ fn fatal() -> Vec<(String, Vec<u8>)> {
 
 #[tokio::test]
 async fn broken_frames_end_the_connection_that_sent_them() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in [WEBSOCKET_4, WEBSOCKET_3] {
+    each_way(&[WEBSOCKET_4, WEBSOCKET_3], async |scene, way| {
         for (name, bytes) in fatal() {
-            let mut peer = member(&server, &mut bystanders, way).await;
+            let mut peer = scene.member(way).await;
             peer.socket().write(&bytes).await;
-            peer.is_dropped(&name).await;
-            bystanders.miss(&peer).await;
+            scene.loses(&mut peer, &name).await;
         }
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_connection_that_breaks_within_a_frame_is_gone() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let mut scene = Scene::begin(patient()).await;
     let whole = frame(FINAL | TEXT, MESSAGE);
     for reset in [false, true] {
         for cut in [1, 2, 6, 7, whole.len() - 1] {
-            let peer = member(&server, &mut bystanders, WEBSOCKET_4).await;
+            let peer = scene.member(WEBSOCKET_4).await;
             let uid = peer.uid.clone();
             let support::wire::peer::Wire::Socket(socket) = peer.wire else { unreachable!() };
             let mut stream = socket.into_stream();
@@ -115,19 +100,16 @@ async fn a_connection_that_breaks_within_a_frame_is_gone() {
                 stream.set_zero_linger().unwrap();
             }
             drop(stream);
-            bystanders.hear(&[format!(r#"42["remote_disconnect",{{"uid":"{uid}"}}]"#)]).await;
+            scene.bystanders.hear(&[format!(r#"42["remote_disconnect",{{"uid":"{uid}"}}]"#)]).await;
         }
     }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn messages_in_pieces_are_messages() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in [WEBSOCKET_4, WEBSOCKET_3] {
-        let mut peer = member(&server, &mut bystanders, way).await;
+    each_way(&[WEBSOCKET_4, WEBSOCKET_3], async |scene, way| {
+        let mut peer = scene.member(way).await;
         let heard = said(&peer, r#""n":"é🙂","#, "2");
         let message = r#"42["msg",{"n":"é🙂","s":2}]"#.as_bytes();
         let (first, last) = (&message[..1], &message[message.len() - 1..]);
@@ -140,28 +122,26 @@ async fn messages_in_pieces_are_messages() {
         }
         bytes.extend(frame(FINAL | CONTINUATION, last));
         peer.socket().write(&bytes).await;
-        bystanders.hear(std::slice::from_ref(&heard)).await;
+        scene.bystanders.hear(std::slice::from_ref(&heard)).await;
         // The frame itself in pieces: each byte is a write of its own.
         for byte in frame(FINAL | TEXT, message) {
             peer.socket().write(&[byte]).await;
         }
-        bystanders.hear(std::slice::from_ref(&heard)).await;
+        scene.bystanders.hear(std::slice::from_ref(&heard)).await;
         // Many in one write.
         peer.socket().write(&frame(FINAL | TEXT, message).repeat(100)).await;
-        bystanders.hear(&vec![heard; 100]).await;
+        scene.bystanders.hear(&vec![heard; 100]).await;
         peer.is_well().await;
         peer.send("1").await;
-        bystanders.miss(&peer).await;
-    }
-    unharmed(&server).await;
+        scene.bystanders.miss(&peer).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn pings_of_both_levels_are_answered_however_many() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in [WEBSOCKET_4, WEBSOCKET_3] {
-        let mut peer = member(&server, &mut bystanders, way).await;
+    each_way(&[WEBSOCKET_4, WEBSOCKET_3], async |scene, way| {
+        let mut peer = scene.member(way).await;
         for _ in 0..10 {
             peer.socket().write(&frame(FINAL | PING, &[7; 125]).repeat(500)).await;
             peer.socket()
@@ -180,23 +160,20 @@ async fn pings_of_both_levels_are_answered_however_many() {
             peer.send("2").await;
             while peer.socket().receive().await.expect("a pong") != "3" {}
         }
-        bystanders.talk(&mut peer).await;
-        peer.send("1").await;
-        bystanders.miss(&peer).await;
-    }
-    unharmed(&server).await;
+        scene.takes_leave(peer, "1").await;
+    })
+    .await;
 }
 
 /// Frames that ask for nothing, without end, on the only thread that there is: others get their
 /// turn all the same.
 #[tokio::test]
 async fn frames_without_end_keep_nobody_waiting() {
-    let server = patient().env("AO_RUNTIME__WORKERS", "1").start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let mut scene = Scene::begin(patient().env("AO_RUNTIME__WORKERS", "1")).await;
     let pings = (Vec::new(), frame(FINAL | PING, b"?").repeat(1000));
     let parts = (frame(TEXT, b"4"), frame(CONTINUATION, b"").repeat(1000));
     for (first, again) in [pings, parts] {
-        let peer = Peer::connect(&server, WEBSOCKET_4).await;
+        let peer = Peer::connect(&scene.server, WEBSOCKET_4).await;
         let support::wire::peer::Wire::Socket(socket) = peer.wire else { unreachable!() };
         let (mut reader, mut writer) = socket.into_stream().into_split();
         let reading =
@@ -208,7 +185,7 @@ async fn frames_without_end_keep_nobody_waiting() {
             }
         });
         for _ in 0..20 {
-            bystanders.are_well().await;
+            scene.bystanders.are_well().await;
         }
         assert!(!writing.is_finished(), "the flood goes on");
         for task in [writing.abort_handle(), reading.abort_handle()] {
@@ -216,7 +193,7 @@ async fn frames_without_end_keep_nobody_waiting() {
         }
         let _ = (writing.await, reading.await);
     }
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 /// OkHttp stops reading at a Close frame that it did not ask for, and tells nobody; its own it

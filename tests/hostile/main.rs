@@ -21,6 +21,7 @@ mod packets;
 mod payloads;
 mod queries;
 mod requests;
+mod scene;
 mod sizes;
 mod slow;
 mod successors;

@@ -1,13 +1,12 @@
 //! Socket.io packets that are broken, or that come when they should not.
+use crate::scene::{ROOM, Scene, each_way};
 use support::wire::{
     POLLING_4, Version, WAYS, WEBSOCKET_4,
-    bystanders::{Bystanders, about, said},
+    bystanders::{about, said},
     no_such_namespace, patient,
     peer::Peer,
-    unharmed,
 };
 
-const ROOM: &str = "hall";
 const STORED: &str = r#"{"status":0,"data":"msg success"}"#;
 
 /// Not JSON, or not an event.
@@ -66,33 +65,23 @@ const BROKEN: [&str; 50] = [
 
 #[tokio::test]
 async fn broken_packets_end_the_connection_that_sent_them() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in WAYS {
+    each_way(&WAYS, async |scene, way| {
         for packet in BROKEN {
-            let mut peer = Peer::sign_in(&server, way).await;
-            peer.join(ROOM).await;
-            bystanders.welcome(&mut peer).await;
+            let mut peer = scene.member(way).await;
             peer.send(packet).await;
-            peer.is_dropped(packet).await;
-            bystanders.miss(&peer).await;
+            scene.loses(&mut peer, packet).await;
         }
-        let mut guest = Peer::connect(&server, way).await;
+        let mut guest = Peer::connect(&scene.server, way).await;
         guest.send(r#"42["msg",{]"#).await;
         guest.is_dropped("as a guest").await;
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn what_was_sent_before_a_broken_packet_counts() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in WAYS {
-        let mut peer = Peer::sign_in(&server, way).await;
-        peer.join(ROOM).await;
-        bystanders.welcome(&mut peer).await;
+    each_way(&WAYS, async |scene, way| {
+        let mut peer = scene.member(way).await;
         let packets: Vec<String> = (0..100)
             .map(|n| format!(r#"42["msg",{{"n":{n}}}]"#))
             .chain(["42[".to_owned()])
@@ -100,61 +89,56 @@ async fn what_was_sent_before_a_broken_packet_counts() {
         peer.send_all(&packets).await;
         let heard: Vec<String> =
             (0..100).map(|n| said(&peer, &format!(r#""n":{n},"#), "0")).collect();
-        bystanders.hear(&heard).await;
-        peer.is_dropped("broken at last").await;
-        bystanders.miss(&peer).await;
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+        scene.bystanders.hear(&heard).await;
+        scene.loses(&mut peer, "broken at last").await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn space_in_json_is_json() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in WAYS {
-        let mut peer = Peer::sign_in(&server, way).await;
-        peer.join(ROOM).await;
-        bystanders.welcome(&mut peer).await;
+    each_way(&WAYS, async |scene, way| {
+        let mut peer = scene.member(way).await;
         for event in
             ["[ \"msg\" , { \"n\" : 1 } ]", "[\n\"msg\",\t{\"n\":1 }\r\n]", "[\"msg\",{\"n\":1}]\n"]
         {
             peer.acked(event, STORED).await;
-            bystanders.hear(&[said(&peer, r#""n":1,"#, "0")]).await;
+            scene.bystanders.hear(&[said(&peer, r#""n":1,"#, "0")]).await;
         }
         peer.send("41").await;
-        bystanders.miss(&peer).await;
-    }
-    unharmed(&server).await;
+        scene.bystanders.miss(&peer).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn events_before_connect_end_the_connection() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    let token = server.token(&bystanders.ann.uid).await;
+    let mut scene = Scene::begin(patient()).await;
+    let token = scene.server.token(&scene.bystanders.ann.uid).await;
     for way in [WEBSOCKET_4, POLLING_4] {
         for packet in [
-            &format!(r#"42["authenticate",{{"uid":"{}","token":"{token}"}}]"#, bystanders.ann.uid),
+            &format!(
+                r#"42["authenticate",{{"uid":"{}","token":"{token}"}}]"#,
+                scene.bystanders.ann.uid
+            ),
             "430[]",
             "41",
             "42[",
             "451-[]",
         ] {
-            let mut peer = Peer::open(&server, way).await;
+            let mut peer = Peer::open(&scene.server, way).await;
             peer.send(packet).await;
             peer.send("40").await; // too late
             peer.is_dropped(packet).await;
         }
     }
-    bystanders.are_well().await; // nobody has taken ann's place
-    unharmed(&server).await;
+    scene.bystanders.are_well().await; // nobody has taken ann's place
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn connecting_is_possible_with_any_payload_and_once() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let mut scene = Scene::begin(patient()).await;
     for way in [WEBSOCKET_4, POLLING_4] {
         for connect in [
             "40",
@@ -166,7 +150,7 @@ async fn connecting_is_possible_with_any_payload_and_once() {
             "40/",
             "40/,",
         ] {
-            let mut peer = Peer::open(&server, way).await;
+            let mut peer = Peer::open(&scene.server, way).await;
             peer.send(connect).await;
             let connected = peer.next().await.unwrap_or_default();
             assert!(
@@ -176,33 +160,28 @@ async fn connecting_is_possible_with_any_payload_and_once() {
         }
     }
     for way in WAYS {
-        let mut peer = Peer::connect(&server, way).await;
+        let mut peer = Peer::connect(&scene.server, way).await;
         peer.send("40").await;
-        peer.authenticate(&server).await;
+        peer.authenticate(&scene.server).await;
         peer.send_all(&["40".to_owned(), "40{}".to_owned()]).await;
         peer.join(ROOM).await;
-        bystanders.welcome(&mut peer).await;
+        scene.bystanders.welcome(&mut peer).await;
         peer.send_all(&["40".to_owned(), "40".to_owned()]).await;
         peer.is_well().await;
-        bystanders.talk(&mut peer).await;
+        scene.bystanders.talk(&mut peer).await;
         peer.acked(r#"["msg",{"s":2}]"#, STORED).await;
-        bystanders.hear(&[said(&peer, "", "2")]).await;
+        scene.bystanders.hear(&[said(&peer, "", "2")]).await;
         peer.send("1").await;
-        bystanders.miss(&peer).await;
+        scene.bystanders.miss(&peer).await;
     }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn other_namespaces_do_not_exist() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
     let long = format!("/{}", "x".repeat(255));
-    for way in WAYS {
-        let mut peer = Peer::sign_in(&server, way).await;
-        peer.join(ROOM).await;
-        bystanders.welcome(&mut peer).await;
+    each_way(&WAYS, async |scene, way| {
+        let mut peer = scene.member(way).await;
         for namespace in ["/admin", "/é", "/..", "/__proto__", "/a?token=b", &long] {
             peer.send(format!("40{namespace},")).await;
             let answer = peer.next().await.unwrap_or_default();
@@ -223,24 +202,19 @@ async fn other_namespaces_do_not_exist() {
             }
         }
         peer.is_well().await;
-        bystanders.talk(&mut peer).await;
-        peer.send("1").await;
-        bystanders.miss(&peer).await;
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+        scene.takes_leave(peer, "1").await;
+    })
+    .await;
 }
 
 /// All that a client sends before it goes is handled, before the others are told that it went.
 #[tokio::test]
 async fn what_was_sent_right_before_the_end_counts() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in WAYS {
+    each_way(&WAYS, async |scene, way| {
         for end in ["1", "41"] {
-            let mut peer = Peer::connect(&server, way).await;
+            let mut peer = Peer::connect(&scene.server, way).await;
             peer.uid = support::wire::stranger();
-            let token = server.token(&peer.uid).await;
+            let token = scene.server.token(&peer.uid).await;
             let authenticate =
                 format!(r#"42["authenticate",{{"uid":"{}","token":"{token}"}}]"#, peer.uid);
             let packets = [
@@ -252,7 +226,8 @@ async fn what_was_sent_right_before_the_end_counts() {
             ];
             peer.send_all(&packets.map(str::to_owned)).await;
             let words = [1, 2].map(|n| said(&peer, &format!(r#""n":{n},"#), "0"));
-            bystanders
+            scene
+                .bystanders
                 .hear(
                     &[
                         vec![about("remote_join", &peer)],
@@ -263,34 +238,30 @@ async fn what_was_sent_right_before_the_end_counts() {
                 )
                 .await;
         }
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    })
+    .await;
 }
 
 /// Nothing of the first session is left in the second one on the same engine session.
 #[tokio::test]
 async fn a_client_may_disconnect_and_connect_again_on_one_transport() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in WAYS {
-        let mut peer = Peer::connect(&server, way).await;
+    each_way(&WAYS, async |scene, way| {
+        let mut peer = Peer::connect(&scene.server, way).await;
         for _ in 0..3 {
-            peer.authenticate(&server).await;
+            peer.authenticate(&scene.server).await;
             peer.join(ROOM).await;
-            bystanders.welcome(&mut peer).await;
+            scene.bystanders.welcome(&mut peer).await;
             peer.send("41").await;
-            bystanders.miss(&peer).await;
+            scene.bystanders.miss(&peer).await;
             peer.send("40").await;
             let connected = peer.next().await.unwrap_or_default();
             assert!(connected.starts_with("40"), "{way:?}: {connected}");
             assert_eq!(connected == "40", way.version == Version::Three);
         }
         peer.ask(r#"["msg",{}]"#).await; // nobody again: no answer
-        peer.authenticate(&server).await;
+        peer.authenticate(&scene.server).await;
         peer.is_well().await;
         peer.send("1").await;
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    })
+    .await;
 }

@@ -1,12 +1,11 @@
 //! Queries as Node's server reads them: percent-encoded, with JSON in them; and what no cache may
 //! keep.
+use crate::scene::Scene;
 use support::{
     http,
     server::Server,
     wire::{
-        POLLING_4, Version, Way,
-        bystanders::Bystanders,
-        patient,
+        POLLING_4, Version, Way, patient,
         peer::{Peer, Wire},
         polling::Polling,
         raw::{self, Connection},
@@ -15,7 +14,6 @@ use support::{
     },
 };
 
-const ROOM: &str = "hall";
 const VERSIONS: [Version; 2] = [Version::Four, Version::Three];
 
 /// Every character as its code.
@@ -119,13 +117,12 @@ async fn names_and_values_may_be_percent_encoded() {
 /// Some apps put JSON into the query, as it is. Node's server takes it.
 #[tokio::test]
 async fn a_query_may_hold_json_as_it_is() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let scene = Scene::begin(patient()).await;
     let json = r#"user={"name":"Zoë <z>","a":[1,"\\"]}"#.replace(' ', "");
     for version in VERSIONS {
         let eio = version.eio();
         is_served(
-            &server,
+            &scene.server,
             version,
             &format!("{json}&EIO={eio}&transport=polling"),
             &format!("EIO={eio}&{json}&transport=websocket"),
@@ -134,18 +131,19 @@ async fn a_query_may_hold_json_as_it_is() {
         // The next request of this client would not be read by whoever encodes its query: it gets a
         // connection of its own.
         let answer =
-            get(&server, &format!("/socket.io/?EIO={eio}&transport=polling&{json}"), false).await;
+            get(&scene.server, &format!("/socket.io/?EIO={eio}&transport=polling&{json}"), false)
+                .await;
         assert_eq!(
             (answer.status, answer.header("connection")),
             (200, Some("close")),
             "{answer:?}"
         );
         let refused =
-            get(&server, &format!("/socket.io/?EIO={eio}&transport=polling&sid=\"x\""), true).await;
+            get(&scene.server, &format!("/socket.io/?EIO={eio}&transport=polling&sid=\"x\""), true)
+                .await;
         assert_eq!((refused.status, &refused.json()["code"]), (400, &"1".into()));
     }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 /// Polling for browsers without CORS: such a client would wait for ever for scripts that are none.

@@ -2,11 +2,12 @@
 //! port that are no HTTP.
 use tokio::io::AsyncWriteExt;
 
+use crate::scene::{Scene, each_way};
 use support::{
     http,
     wire::{
         POLLING_3, POLLING_4, Version, WAYS, WEBSOCKET_4,
-        bystanders::{Bystanders, said},
+        bystanders::said,
         patient,
         peer::Peer,
         polling::Polling,
@@ -15,13 +16,10 @@ use support::{
     },
 };
 
-const ROOM: &str = "hall";
-
 #[tokio::test]
 async fn wrong_requests_are_refused_with_a_reason() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    let known = Polling::open(server.websocket(), Version::Four).await.sid;
+    let scene = Scene::begin(patient()).await;
+    let known = Polling::open(scene.server.websocket(), Version::Four).await.sid;
     let unknown =
         if known.starts_with('A') { known.replace('A', "B") } else { format!("A{}", &known[1..]) };
     let code = |code: &str| Some(code.to_owned());
@@ -51,9 +49,14 @@ async fn wrong_requests_are_refused_with_a_reason() {
         }
     }
     for (method, query, code) in cases {
-        let answer =
-            http::request(server.websocket(), method, &format!("/socket.io/{query}"), &[], "")
-                .await;
+        let answer = http::request(
+            scene.server.websocket(),
+            method,
+            &format!("/socket.io/{query}"),
+            &[],
+            "",
+        )
+        .await;
         assert_eq!(answer.status, 400, "{method} {query}: {answer:?}");
         if let Some(code) = code {
             assert_eq!(answer.json()["code"], *code, "{method} {query}");
@@ -61,10 +64,9 @@ async fn wrong_requests_are_refused_with_a_reason() {
         }
     }
     // The session that they all named is still there.
-    let session = Polling { address: server.websocket(), version: Version::Four, sid: known };
+    let session = Polling { address: scene.server.websocket(), version: Version::Four, sid: known };
     assert_eq!(session.post("40").await.status, 200);
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 #[tokio::test]
@@ -100,8 +102,7 @@ use After::{Either, Ends, Lives};
 
 #[tokio::test]
 async fn bodies_that_are_no_payloads_end_the_session_that_sent_them() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let mut scene = Scene::begin(patient()).await;
     let four: &[(&[u8], After)] = &[
         (b"", Lives),
         (b"2", Lives),
@@ -152,9 +153,7 @@ async fn bodies_that_are_no_payloads_end_the_session_that_sent_them() {
     for (way, bodies) in [(POLLING_4, four), (POLLING_3, three)] {
         for (body, after) in bodies {
             let shown = String::from_utf8_lossy(body);
-            let mut peer = Peer::sign_in(&server, way).await;
-            peer.join(ROOM).await;
-            bystanders.welcome(&mut peer).await;
+            let mut peer = scene.member(way).await;
             let answer = peer
                 .polling()
                 .post_bytes("text/plain;charset=UTF-8", body)
@@ -168,64 +167,52 @@ async fn bodies_that_are_no_payloads_end_the_session_that_sent_them() {
                 assert!([200, 400].contains(&answer.status), "{way:?}: {shown}: {answer:?}");
                 peer.is_dropped(&shown).await;
             }
-            bystanders.miss(&peer).await;
+            scene.bystanders.miss(&peer).await;
         }
     }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 /// Packets that only have a meaning elsewhere are refused, and the session goes on.
 #[tokio::test]
 async fn packets_of_an_upgrade_have_no_place_in_a_body() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in [POLLING_4, POLLING_3] {
-        let mut peer = Peer::sign_in(&server, way).await;
+    each_way(&[POLLING_4, POLLING_3], async |scene, way| {
+        let mut peer = Peer::sign_in(&scene.server, way).await;
         for packet in ["2probe", "3probe", "5", "6"] {
             assert_eq!(peer.polling().send(&[packet.to_owned()]).await.status, 400, "{packet}");
         }
         peer.is_well().await;
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    })
+    .await;
 }
 
 /// A length that ends within a character that counts two, and more behind it.
 #[tokio::test]
 async fn a_length_within_a_character_ends_the_session() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let mut scene = Scene::begin(patient()).await;
     for body in ["1:🙂", "1:🙂4abc", "2:4🙂", "2:4🙂2:40", "5:42[\"🙂\"]"] {
-        let mut peer = Peer::sign_in(&server, POLLING_3).await;
-        peer.join(ROOM).await;
-        bystanders.welcome(&mut peer).await;
+        let mut peer = scene.member(POLLING_3).await;
         let answer = peer.polling().post(body).await;
         assert_eq!(answer.status, 400, "{body}");
-        peer.is_dropped(body).await;
-        bystanders.miss(&peer).await;
+        scene.loses(&mut peer, body).await;
     }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn binary_bodies_of_version_three_are_read_or_end_the_session() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    let mut peer = Peer::sign_in(&server, POLLING_3).await;
-    peer.join(ROOM).await;
-    bystanders.welcome(&mut peer).await;
+    let mut scene = Scene::begin(patient()).await;
+    let mut peer = scene.member(POLLING_3).await;
     // A text packet of 23 bytes: 0, its length digit by digit, 255, the packet.
     let message = br#"42["msg",{"n":1,"s":2}]"#;
     let body = [&[0, 2, 3, 0xff][..], message].concat();
     let answer =
         peer.polling().post_bytes("application/octet-stream", &body).await.expect("an answer");
     assert_eq!(answer.status, 200, "{answer:?}");
-    bystanders.hear(&[said(&peer, r#""n":1,"#, "2")]).await;
+    scene.bystanders.hear(&[said(&peer, r#""n":1,"#, "2")]).await;
     peer.is_well().await;
     peer.polling().post("1:1").await;
-    bystanders.miss(&peer).await;
+    scene.bystanders.miss(&peer).await;
 
     let broken: [&[u8]; 9] = [
         &[2, 1, 0xff, b'3'],
@@ -239,68 +226,50 @@ async fn binary_bodies_of_version_three_are_read_or_end_the_session() {
         &[0, 0, 0xff, b'3', 0, 0, 0xff],
     ];
     for body in broken {
-        let mut peer = Peer::sign_in(&server, POLLING_3).await;
-        peer.join(ROOM).await;
-        bystanders.welcome(&mut peer).await;
+        let mut peer = scene.member(POLLING_3).await;
         let answer =
             peer.polling().post_bytes("application/octet-stream", body).await.expect("an answer");
         // An attachment that nobody announced is read, and its sender closed.
         assert!([200, 400].contains(&answer.status), "{body:?}: {answer:?}");
-        peer.is_dropped(&format!("{body:?}")).await;
-        bystanders.miss(&peer).await;
+        scene.loses(&mut peer, &format!("{body:?}")).await;
     }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn a_body_that_breaks_off_ends_at_most_its_session() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in [POLLING_4, POLLING_3] {
-        let mut peer = Peer::sign_in(&server, way).await;
-        peer.join(ROOM).await;
-        bystanders.welcome(&mut peer).await;
-        let mut posting = Connection::open(server.websocket()).await;
+    each_way(&[POLLING_4, POLLING_3], async |scene, way| {
+        let mut peer = scene.member(way).await;
+        let mut posting = Connection::open(scene.server.websocket()).await;
         let head = format!(
             "POST {} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: text/plain\r\ncontent-length: 1000\r\n\r\n",
             peer.polling().target()
         );
         posting.write(format!("{head}42[\"msg\",{{\"n\"").as_bytes()).await;
-        bystanders.talk(&mut peer).await; // while it waits for the rest
+        scene.bystanders.talk(&mut peer).await; // while it waits for the rest
         let mut stream = posting.into_stream();
         stream.shutdown().await.unwrap();
         drop(stream);
-        peer.is_dropped("its body broke off").await;
-        bystanders.miss(&peer).await;
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+        scene.loses(&mut peer, "its body broke off").await;
+    }).await;
 }
 
 #[tokio::test]
 async fn two_polls_at_once_end_the_session() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in [POLLING_4, POLLING_3] {
-        let mut peer = Peer::sign_in(&server, way).await;
-        peer.join(ROOM).await;
-        bystanders.welcome(&mut peer).await;
+    each_way(&[POLLING_4, POLLING_3], async |scene, way| {
+        let mut peer = scene.member(way).await;
         peer.is_well().await; // nothing is left that a poll would return with
         let (one, other) = tokio::join!(peer.polling().get(), peer.polling().get());
         assert!(one.status == 400 || other.status == 400, "{one:?}, {other:?}");
-        peer.is_dropped("two polls").await;
-        bystanders.miss(&peer).await;
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+        scene.loses(&mut peer, "two polls").await;
+    })
+    .await;
 }
 
 /// Bytes that are no HTTP, or no proper one: the answer is an error, or none.
 #[tokio::test]
 async fn bytes_that_are_no_http_are_refused_or_cut_off() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let scene = Scene::begin(patient()).await;
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
         .iter()
         .copied()
@@ -329,7 +298,7 @@ async fn bytes_that_are_no_http_are_refused_or_cut_off() {
     ];
     for listener in ["websocket", "api", "demo"] {
         for (name, bytes) in &requests {
-            let answer = raw::exchange(server.address(listener), bytes).await;
+            let answer = raw::exchange(scene.server.address(listener), bytes).await;
             assert!(
                 answer.as_ref().is_none_or(|a| (400..500).contains(&a.status)),
                 "{listener}: {name}: {answer:?}"
@@ -340,22 +309,21 @@ async fn bytes_that_are_no_http_are_refused_or_cut_off() {
             "GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx: {}\r\n\r\n",
             "y".repeat(100 << 10)
         );
-        let answer =
-            raw::exchange(server.address(listener), large.as_bytes()).await.expect("an answer");
+        let answer = raw::exchange(scene.server.address(listener), large.as_bytes())
+            .await
+            .expect("an answer");
         assert!([200, 431].contains(&answer.status), "{listener}: {answer:?}");
     }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 /// The last of several parameters must not say something else than the first: one of them would be
 /// checked, and the other used.
 #[tokio::test]
 async fn parameters_that_contradict_each_other_are_read_as_one() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let scene = Scene::begin(patient()).await;
     for way in WAYS {
-        let mut peer = Peer::sign_in(&server, way).await;
+        let mut peer = Peer::sign_in(&scene.server, way).await;
         peer.is_well().await;
     }
     // Each says first what the engine takes it for.
@@ -365,7 +333,7 @@ async fn parameters_that_contradict_each_other_are_read_as_one() {
         "EIO=3&EIO=4&transport=polling",
     ] {
         let answer = http::request(
-            server.websocket(),
+            scene.server.websocket(),
             "GET",
             &format!("/socket.io/?{query}"),
             &[("origin", "http://page.example")],
@@ -379,8 +347,7 @@ async fn parameters_that_contradict_each_other_are_read_as_one() {
             "{query}"
         );
     }
-    let mut socket = Peer::connect(&server, WEBSOCKET_4).await;
-    socket.authenticate(&server).await;
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    let mut socket = Peer::connect(&scene.server, WEBSOCKET_4).await;
+    socket.authenticate(&scene.server).await;
+    scene.end().await;
 }

@@ -2,19 +2,16 @@
 //! everything in order.
 use tokio::net::TcpSocket;
 
-use support::{
-    server::Server,
-    wire::{
-        POLLING_4, Version, WEBSOCKET_4,
-        bystanders::{Bystanders, about, said},
-        patient,
-        peer::{Peer, Wire},
-        raw::Connection,
-        unharmed,
-    },
+use crate::scene::{ROOM, Scene};
+use support::wire::{
+    POLLING_4, Version, WEBSOCKET_4,
+    bystanders::{Bystanders, about, said},
+    patient,
+    peer::{Peer, Wire},
+    raw::Connection,
+    unharmed,
 };
 
-const ROOM: &str = "hall";
 const STORED: &str = r#"{"status":0,"data":"msg success"}"#;
 /// More of these than kernels keep for both sides together.
 const WORDS: usize = 1000;
@@ -53,69 +50,57 @@ async fn talk_until(bystanders: &mut Bystanders, goodbye: &str) {
     }
 }
 
-async fn member(server: &Server, bystanders: &mut Bystanders, way: support::wire::Way) -> Peer {
-    let mut peer = Peer::sign_in(server, way).await;
-    peer.join(ROOM).await;
-    bystanders.welcome(&mut peer).await;
-    peer
-}
-
 #[tokio::test]
 async fn who_falls_too_far_behind_is_dropped() {
-    let server = patient().env("AO_WEBSOCKET__BACKLOG", "64KiB").start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in [WEBSOCKET_4, POLLING_4] {
-        let slow = member(&server, &mut bystanders, way).await;
-        talk_until(&mut bystanders, &about("remote_disconnect", &slow)).await;
-        bystanders.are_well().await;
-        drop(slow);
-    }
-    unharmed(&server).await;
+    Scene::begin(patient().env("AO_WEBSOCKET__BACKLOG", "64KiB"))
+        .await
+        .play(&[WEBSOCKET_4, POLLING_4], async |scene, way| {
+            let slow = scene.member(way).await;
+            talk_until(&mut scene.bystanders, &about("remote_disconnect", &slow)).await;
+            scene.bystanders.are_well().await;
+            drop(slow);
+        })
+        .await;
 }
 
 #[tokio::test]
 async fn who_reads_nothing_for_too_long_is_dropped() {
-    let server = patient()
-        .env("AO_WEBSOCKET__BACKLOG", "64MiB")
-        .env("AO_WEBSOCKET__WRITE_STALL", "1s")
-        .start()
-        .await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    let slow = member(&server, &mut bystanders, WEBSOCKET_4).await;
-    talk_until(&mut bystanders, &about("remote_disconnect", &slow)).await;
-    bystanders.are_well().await;
+    let mut scene = Scene::begin(
+        patient().env("AO_WEBSOCKET__BACKLOG", "64MiB").env("AO_WEBSOCKET__WRITE_STALL", "1s"),
+    )
+    .await;
+    let slow = scene.member(WEBSOCKET_4).await;
+    talk_until(&mut scene.bystanders, &about("remote_disconnect", &slow)).await;
+    scene.bystanders.are_well().await;
     drop(slow);
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 /// It asks for pages without end, and reads none.
 #[tokio::test]
 async fn who_asks_and_does_not_read_is_dropped() {
-    let server = patient().env("AO_WEBSOCKET__WRITE_STALL", "1s").start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let mut scene = Scene::begin(patient().env("AO_WEBSOCKET__WRITE_STALL", "1s")).await;
     for n in 0..100 {
         let text = "x".repeat(WORD);
-        bystanders.ann.acked(&format!(r#"["msg",{{"n":{n},"a":"{text}"}}]"#), STORED).await;
-        let word = said(&bystanders.ann, &format!(r#""n":{n},"a":"{text}","#), "0");
-        bystanders.ben.expect(&word).await;
+        scene.bystanders.ann.acked(&format!(r#"["msg",{{"n":{n},"a":"{text}"}}]"#), STORED).await;
+        let word = said(&scene.bystanders.ann, &format!(r#""n":{n},"a":"{text}","#), "0");
+        scene.bystanders.ben.expect(&word).await;
     }
-    let mut greedy = member(&server, &mut bystanders, WEBSOCKET_4).await;
+    let mut greedy = scene.member(WEBSOCKET_4).await;
     let requests = vec![r#"427["sync",{"offset":"x"}]"#.to_owned(); 1000];
     greedy.send_all(&requests).await;
-    bystanders.miss(&greedy).await;
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    scene.bystanders.miss(&greedy).await;
+    scene.end().await;
 }
 
 /// Whatever a client calls its transport in its request: what it does not read is bounded.
 #[tokio::test]
 async fn the_bound_holds_whatever_the_request_says() {
-    let server = patient().env("AO_WEBSOCKET__BACKLOG", "64KiB").start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let mut scene = Scene::begin(patient().env("AO_WEBSOCKET__BACKLOG", "64KiB")).await;
     for query in ["EIO=4&transport=websocket&transport=polling", "transport=websocket&EIO=4&EIO=3"]
     {
         let socket = support::wire::socket::Socket::upgrade(
-            server.websocket(),
+            scene.server.websocket(),
             &format!("/socket.io/?{query}"),
             &[],
         )
@@ -123,19 +108,19 @@ async fn the_bound_holds_whatever_the_request_says() {
         let Ok(mut socket) = socket else { continue }; // refused: as good
         let open = socket.receive().await.expect("an open packet");
         assert!(open.starts_with('0'), "{open}");
-        let mut peer = Peer::open(&server, WEBSOCKET_4).await;
+        let mut peer = Peer::open(&scene.server, WEBSOCKET_4).await;
         peer.wire = Wire::Socket(Box::new(socket));
         peer.send("40").await;
         assert!(peer.next().await.is_some_and(|p| p.starts_with("40")));
-        peer.authenticate(&server).await;
+        peer.authenticate(&scene.server).await;
         peer.join(ROOM).await;
-        bystanders.welcome(&mut peer).await;
-        talk_until(&mut bystanders, &about("remote_disconnect", &peer)).await;
-        bystanders.are_well().await;
+        scene.bystanders.welcome(&mut peer).await;
+        talk_until(&mut scene.bystanders, &about("remote_disconnect", &peer)).await;
+        scene.bystanders.are_well().await;
         drop(peer);
     }
     assert_eq!(WEBSOCKET_4.version, Version::Four);
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 /// A large answer to a plain request, which is not read either.

@@ -1,8 +1,7 @@
 //! Sessions that follow each other on one connection: what is left to do for the first is not the
 //! second's affair.
-use support::wire::{
-    WEBSOCKET_3, WEBSOCKET_4, Way, bystanders::Bystanders, patient, peer::Peer, stranger, unharmed,
-};
+use crate::scene::each_way;
+use support::wire::{WEBSOCKET_3, WEBSOCKET_4, Way, peer::Peer, stranger};
 
 /// A client, and how it authenticates, each time as the same user.
 async fn connected(server: &support::server::Server, way: Way) -> (Peer, String) {
@@ -30,11 +29,9 @@ async fn stays(peer: &mut Peer) {
 
 #[tokio::test]
 async fn who_comes_back_at_once_is_not_kicked_out_by_itself() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, "hall").await;
-    for way in [WEBSOCKET_4, WEBSOCKET_3] {
+    each_way(&[WEBSOCKET_4, WEBSOCKET_3], async |scene, way| {
         for _ in 0..20 {
-            let (mut peer, authenticate) = connected(&server, way).await;
+            let (mut peer, authenticate) = connected(&scene.server, way).await;
             let said = (0..50).map(|n| format!(r#"42{n}["msg",{{"n":{n}}}]"#));
             let packets: Vec<String> =
                 std::iter::once(r#"42["join",{"roomId":"elsewhere"}]"#.to_owned())
@@ -45,18 +42,15 @@ async fn who_comes_back_at_once_is_not_kicked_out_by_itself() {
             stays(&mut peer).await;
             peer.send("1").await;
         }
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn who_is_refused_and_connects_again_is_gone_or_new() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, "hall").await;
-    for way in [WEBSOCKET_4, WEBSOCKET_3] {
+    each_way(&[WEBSOCKET_4, WEBSOCKET_3], async |scene, way| {
         for refused in [r#"42["leave"]"#, r#"42["authenticate",{"uid":"x","token":"y"}]"#] {
-            let (mut peer, authenticate) = connected(&server, way).await;
+            let (mut peer, authenticate) = connected(&scene.server, way).await;
             peer.send_all(&[refused.to_owned(), "41".to_owned(), "40".to_owned(), authenticate])
                 .await;
             // The refusal may have come first, or the leaving. Who is let in again stays.
@@ -67,7 +61,6 @@ async fn who_is_refused_and_connects_again_is_gone_or_new() {
                 }
             }
         }
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    })
+    .await;
 }

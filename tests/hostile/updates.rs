@@ -2,17 +2,12 @@
 //! a whole.
 use serde_json::{Value, json};
 
+use crate::scene::Scene;
 use support::{
     http,
     server::Server,
     stored::Stored,
-    wire::{
-        WAYS,
-        bystanders::{Bystanders, said},
-        patient,
-        peer::Peer,
-        unharmed,
-    },
+    wire::{WAYS, bystanders::said, patient, peer::Peer, unharmed},
 };
 
 const ROOM: &str = "board";
@@ -30,17 +25,17 @@ async fn refused_messages(server: &Server) -> u64 {
 
 #[tokio::test]
 async fn an_update_too_many_is_refused_and_nobody_hears_of_it() {
-    let server =
-        patient().env("AO_STORE__UPDATES", "3").env("AO_STORE__UPDATE_BYTES", "2KiB").start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
+    let mut scene = Scene::begin_in(
+        ROOM,
+        patient().env("AO_STORE__UPDATES", "3").env("AO_STORE__UPDATE_BYTES", "2KiB"),
+    )
+    .await;
     for (round, way) in (0..).zip(WAYS) {
-        let mut peer = Peer::sign_in(&server, way).await;
-        peer.join(ROOM).await;
-        bystanders.welcome(&mut peer).await;
+        let mut peer = scene.member(way).await;
         for id in ["a", "b", "c"] {
             let update = format!(r#""1":"{id}","round":{round},"#);
             peer.acked(&format!(r#"["msg",{{{update}"s":1}}]"#), STORED).await;
-            bystanders.hear(&[said(&peer, &update, "1")]).await;
+            scene.bystanders.hear(&[said(&peer, &update, "1")]).await;
         }
         peer.acked(r#"["msg",{"1":"d","s":1}]"#, TOO_MANY).await;
         peer.send(r#"42["msg",{"1":"e","s":1}]"#).await; // nobody asked: it stays, and is told nothing
@@ -49,12 +44,10 @@ async fn an_update_too_many_is_refused_and_nobody_hears_of_it() {
             TOO_MANY,
         )
         .await;
-        bystanders.talk(&mut peer).await;
-        peer.send("41").await;
-        bystanders.miss(&peer).await;
-        assert_eq!(refused_messages(&server).await, 3 * (round + 1));
+        scene.takes_leave(peer, "41").await;
+        assert_eq!(refused_messages(&scene.server).await, 3 * (round + 1));
     }
-    let mut reader = server.member("reader", ROOM).await;
+    let mut reader = scene.server.member("reader", ROOM).await;
     let ids = Stored::walk(&mut reader, true)
         .await
         .updates
@@ -62,7 +55,9 @@ async fn an_update_too_many_is_refused_and_nobody_hears_of_it() {
         .map(|u| u["1"].as_str().unwrap().to_owned())
         .collect::<Vec<_>>();
     assert_eq!(ids, ["a", "b", "c"]);
-    unharmed(&server).await;
+    let reads = ["remote_join", "remote_sync"].map(|e| format!(r#"42["{e}",{{"uid":"reader"}}]"#));
+    scene.bystanders.hear(&reads).await;
+    scene.end().await;
 }
 
 #[tokio::test]

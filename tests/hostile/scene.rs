@@ -1,0 +1,90 @@
+//! The scene of most tests here: a server, two bystanders in a room, and one client after the other
+//! who does something wrong. Whatever that is, the bystanders hear of it what they should and
+//! nothing else, they can still talk, and no task of the server has panicked.
+use support::{
+    server::{Server, Setup},
+    wire::{
+        Way,
+        bystanders::{Bystanders, about},
+        patient,
+        peer::Peer,
+        unharmed,
+    },
+};
+
+/// The bystanders' room, unless a test needs another name.
+pub const ROOM: &str = "hall";
+
+pub struct Scene {
+    pub server: Server,
+    pub bystanders: Bystanders,
+    room: &'static str,
+}
+
+/// Plays the story once for each of these ways that a client may come, before a patient server.
+/// After each of them the bystanders are well, and in the end the server is unharmed.
+pub async fn each_way(ways: &[Way], story: impl AsyncFn(&mut Scene, Way)) {
+    Scene::begin(patient()).await.play(ways, story).await;
+}
+
+impl Scene {
+    /// A server of this setup, with bystanders in [`ROOM`].
+    pub async fn begin(setup: Setup) -> Scene {
+        Scene::begin_in(ROOM, setup).await
+    }
+
+    /// As above, in another room.
+    pub async fn begin_in(room: &'static str, setup: Setup) -> Scene {
+        let server = setup.start().await;
+        let bystanders = Bystanders::join(&server, room).await;
+        Scene { server, bystanders, room }
+    }
+
+    /// As [`each_way`], and ends the scene.
+    pub async fn play(mut self, ways: &[Way], story: impl AsyncFn(&mut Scene, Way)) {
+        for way in ways {
+            story(&mut self, *way).await;
+            self.bystanders.are_well().await;
+        }
+        self.end().await;
+    }
+
+    /// The bystanders are well, and the server is unharmed.
+    pub async fn end(mut self) {
+        self.bystanders.are_well().await;
+        unharmed(&self.server).await;
+    }
+
+    /// A client that has signed in and joined the bystanders' room. All three have heard of each
+    /// other, and nothing is left unread.
+    pub async fn member(&mut self, way: Way) -> Peer {
+        let mut peer = Peer::sign_in(&self.server, way).await;
+        peer.join(self.room).await;
+        self.bystanders.welcome(&mut peer).await;
+        peer
+    }
+
+    /// The next that this member gets is its end, without a word; and the next that the bystanders
+    /// hear is that it is gone.
+    #[track_caller]
+    pub fn loses<'a>(
+        &'a mut self,
+        peer: &'a mut Peer,
+        why: &'a str,
+    ) -> impl Future<Output = ()> + 'a {
+        let goodbye = about("remote_disconnect", peer);
+        let dropped = peer.is_dropped(why);
+        async move {
+            dropped.await;
+            self.bystanders.hear(&[goodbye]).await;
+        }
+    }
+
+    /// This member is as well as the bystanders: all three talk. Then it goes, by sending this
+    /// packet, and the bystanders hear that.
+    pub async fn takes_leave(&mut self, mut peer: Peer, goodbye: &str) {
+        self.bystanders.talk(&mut peer).await;
+        peer.send(goodbye).await;
+        self.bystanders.miss(&peer).await;
+    }
+}
