@@ -272,4 +272,18 @@ mod tests {
             );
         }
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn attachments_that_come_too_late_are_refused() {
+        let packet = Packet::parse(r#"52-["msg"]"#).unwrap();
+        let mut partial = Partial::of(&packet).unwrap();
+        tokio::time::advance(ATTACHMENTS_WITHIN - Duration::from_millis(1)).await;
+        assert!(!partial.is_late());
+        let one = Bytes::from_static(b"x");
+        assert_eq!(partial.attach(one.clone(), 10), Some(false), "one is missing");
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(partial.due(), Instant::now());
+        assert!(partial.is_late(), "all of them have this time, not each");
+        assert_eq!(partial.attach(one, 10), None);
+    }
 }

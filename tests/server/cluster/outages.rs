@@ -12,6 +12,7 @@ use support::{
     client::{Client, Packet},
     own_redis::OwnRedis,
     server::Setup,
+    wire::{POLLING_3, peer::Peer},
 };
 
 /// Gives up soon, so that a test sees it.
@@ -192,4 +193,39 @@ async fn connections_that_are_cut_again_and_again_cost_nothing() {
     for node in nodes {
         ends_well(node).await;
     }
+}
+
+/// A polling client that has gathered much says in the same body that it lives. That does not wait
+/// for the store, as its messages do: else it would be taken for dead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_of_life_behind_many_messages_in_one_body_is_heard_before_they_are_stored() {
+    /// More than may wait for the store.
+    const MESSAGES: usize = 300;
+    let redis = OwnRedis::forgetful(&[]).await;
+    let node = node(&redis.url()).env("AO_STORE__LEASE", "60s").start().await;
+    let mut peer = Peer::connect(&node, POLLING_3).await;
+    peer.send(r#"42["authenticate",{"uid":"anna","token":"any"}]"#).await;
+    peer.expect(r#"42["authenticate",{"status":0,"data":"auth success"}]"#).await;
+    peer.join("attic").await;
+    redis.pause();
+    let mut packets: Vec<String> =
+        (0..MESSAGES).map(|n| format!(r#"42{n}["msg",{{"n":{n}}}]"#)).collect();
+    packets.push("2".to_owned());
+    let posting = async { peer.polling().send(&packets).await };
+    let hearing = async {
+        assert_eq!(peer.polling().receive().await, Some(vec!["3".to_owned()]));
+        redis.resume();
+        let mut answers = Vec::new();
+        while answers.len() < MESSAGES {
+            let packets = peer.polling().receive().await.expect("a poll");
+            answers.extend(packets.into_iter().filter(|packet| packet != "3"));
+        }
+        answers
+    };
+    let (posted, answers) = tokio::join!(posting, hearing);
+    assert_eq!(posted.status, 200, "{posted:?}");
+    for (n, answer) in answers.iter().enumerate() {
+        assert!(answer.starts_with(&format!("43{n}[")), "{n}: {answer}");
+    }
+    ends_well(node).await;
 }

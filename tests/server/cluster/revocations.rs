@@ -3,9 +3,10 @@
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use super::nodes::{ends_well, eventually, member, node};
+use super::nodes::{ends_well, eventually, member, node, two};
 use support::{
     client::{Client, Packet},
+    database::Scratch,
     http,
     mute::Mute,
     own_redis::OwnRedis,
@@ -66,6 +67,46 @@ async fn a_node_that_is_cut_off_is_named_and_makes_up_for_it() {
     is_refused(&mut anna).await;
     token(&redis, &node, "revoke", "anna").await.fails(5, &["anna does not exist"]);
     ends_well(node).await;
+}
+
+/// All that several nodes share is elsewhere: the account in MongoDB, the session in Redis.
+#[tokio::test]
+async fn a_revocation_with_accounts_in_mongodb_ends_a_session_on_any_node() {
+    let (redis, accounts) = (OwnRedis::forgetful(&[]).await, Scratch::new());
+    let setup = || {
+        node(&redis.url())
+            .env("AO_STORE__LEASE", "60s")
+            .env("AO_STORE__TOKENS", &accounts.url)
+            .env("AO_AUTH__IGNORE", "false")
+    };
+    let nodes = two(setup).await;
+    let mut members = Vec::new();
+    for (uid, node) in [("anna", &nodes[0]), ("bert", &nodes[1])] {
+        let secret = token(&redis, node, "create", uid).await.succeeds().trim().to_owned();
+        let mut client = node.guest().await;
+        client.sign_in(uid, &secret).await;
+        client.join("attic").await;
+        members.push((client, secret));
+    }
+    let (mut bert, _) = members.pop().unwrap();
+    let (mut anna, secret) = members.pop().unwrap();
+    assert_eq!(bert.event("remote_join").await["uid"], "anna");
+    assert_eq!(anna.event("remote_join").await["uid"], "bert");
+
+    // Told beside the node that she is not on.
+    let ran = token(&redis, &nodes[1], "revoke", "anna").await;
+    assert!(ran.succeeds().starts_with("open connections: 1, ended by the server "), "{ran:?}");
+    is_refused(&mut anna).await;
+    assert_eq!(bert.event("remote_disconnect").await["uid"], "anna");
+    for node in &nodes {
+        let mut guest = node.guest().await;
+        guest.emit("authenticate", &json!({ "uid": "anna", "token": secret }));
+        assert_eq!(guest.event("authenticate").await["status"], 1, "her token is dead");
+    }
+    bert.send(&json!({ "1": "he stays" })).await;
+    for node in nodes {
+        ends_well(node).await;
+    }
 }
 
 #[tokio::test]

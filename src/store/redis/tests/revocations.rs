@@ -175,3 +175,33 @@ async fn a_redis_that_has_forgotten_that_users_must_authenticate_is_told() {
             .await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_has_to_be_checked_again_changes_nothing_and_says_from_where() {
+    let keys = Keys::new();
+    let (one, two) = (Node::new(&keys).await, Node::new(&keys).await);
+    claim(&one.store.presence(), "ann", 1).await;
+    assert!(matches!(
+        revoke(keys.options(), &uid("ann")).await.unwrap(),
+        Expelled::Ended { connections: 1, .. }
+    ));
+    one.witness.expelled();
+    // It signs in unchecked on a node that has not heard that users must authenticate.
+    redis::cmd("SET")
+        .arg(keys.key("ao:user_auth"))
+        .arg("1 7")
+        .exec(&mut keys.connection())
+        .unwrap();
+    let signs_in = async |checked| {
+        two.store.presence().claim(&uid("ann"), ConnectionId(2), &socket(2), checked).await.unwrap()
+    };
+    let before = keys.all();
+    let Claim::CheckAgain(now) = signs_in(None).await else { panic!("it is let in") };
+    assert_eq!(keys.all(), before);
+    let online = one.store.presence().online().await.unwrap();
+    assert!(online.len() == 1 && online[0].socket == socket(1), "the session is whose it was");
+    assert_eq!(one.witness.evicted(), []);
+    // What is checked from then on is behind the revocation.
+    assert_eq!(signs_in(Some(now)).await, Claim::Made(vec![]));
+    until("the earlier one is evicted", || one.witness.evicted() == [ConnectionId(1)]).await;
+}

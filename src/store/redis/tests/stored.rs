@@ -310,6 +310,35 @@ async fn batches_are_remembered_no_longer_than_they_may_be_sent_again() {
     );
 }
 
+/// Between the two nothing could be told from a batch that has not come yet, and one that is sent
+/// again would be stored twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_ends_is_taken_out_before_its_batches_are_forgotten() {
+    let keys = Keys::new();
+    let (node, room) = (keys.node().await, room("class"));
+    let (broker, name) = (node.broker(), node.node());
+    broker.attach(&room).await.unwrap();
+    publish(&broker, &room, [insert("1")]).await;
+
+    let mut monitor = keys.connection();
+    monitor.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    redis::cmd("MONITOR").exec(&mut monitor).unwrap();
+    broker.close().await;
+    let end = keys.key("that is all");
+    redis::cmd("ECHO").arg(&end).exec(&mut keys.connection()).unwrap();
+    let mut done = Vec::new();
+    while !done.last().is_some_and(|line: &String| line.contains(&end)) {
+        done.push(format!("{:?}", monitor.recv_response().unwrap()).replace('\\', ""));
+    }
+    let place = |words: [&str; 3]| {
+        let words = words.map(|word| format!("\"{word}\"")).join(" ");
+        done.iter().position(|line| line.contains(&words)).expect(&words)
+    };
+    let out = place(["ZREM", &keys.key("ao:nodes"), &name]);
+    let forgotten = place(["HDEL", &keys.key(&format!("ao:seq:{room}")), &format!("b:{name}")]);
+    assert!(out < forgotten, "{done:#?}");
+}
+
 #[tokio::test]
 async fn nothing_is_done_after_the_caller_gave_up() {
     let keys = Keys::new();
