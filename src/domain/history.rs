@@ -261,7 +261,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use super::*;
-    use crate::domain::broker::{Entry, Page, Sink};
+    use crate::domain::broker::{Entry, Page, Placed, Sink};
 
     const MIB: usize = 1 << 20;
 
@@ -362,7 +362,7 @@ mod tests {
         // A page asks for nothing else.
         fn start(&self, _: Arc<dyn Sink>) {}
         fn detach(&self, _: &RoomId) {}
-        async fn publish(&self, _: &RoomId, _: Arc<[Entry]>) -> Result<Vec<usize>, StoreError> {
+        async fn publish(&self, _: &RoomId, _: Arc<[Entry]>) -> Result<Vec<Placed>, StoreError> {
             unreachable!()
         }
         async fn edition(&self, _: &RoomId) -> Result<u64, StoreError> {
