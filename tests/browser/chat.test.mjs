@@ -55,7 +55,7 @@ test('what one says the other reads, with name and time; one\'s own stands at th
   await anna.reads('Good morning', 'Where shall we go?', 'To a lake')
 
   const [first, second] = [bert.message('Good morning'), bert.message('Where shall we go?')]
-  assert.equal(await first.locator('.author').textContent(), 'Anna')
+  await first.locator('.author', { hasText: /^Anna$/ }).waitFor()
   assert.match(await first.locator('time').textContent(), /^\d\d?:\d\d/)
   assert.equal(await first.locator('.day').textContent(), 'Today')
   assert.equal(await first.locator('.author').isVisible(), true)
@@ -67,7 +67,7 @@ test('what one says the other reads, with name and time; one\'s own stands at th
   }
   assert.deepEqual([await right(anna, 'Good morning'), await right(anna, 'To a lake')], [true, false])
   assert.deepEqual([await right(bert, 'Good morning'), await right(bert, 'To a lake')], [false, true])
-  assert.equal(await anna.message('Good morning').locator('.meta .sr').textContent(), 'stored')
+  await anna.message('Good morning').locator('.meta .sr', { hasText: /^stored$/ }).waitFor({ state: 'attached' })
 })
 
 test('who comes late reads everything, in order, over several pages', async () => {
@@ -87,16 +87,16 @@ test('who comes late reads everything, in order, over several pages', async () =
   await wire.cut() // what was held back is lost: the page begins anew
   wire.mend()
   await late.status('Online')
-  assert.equal(await late.page.getByText('Reading the history…').isVisible(), false)
+  await late.page.getByText('Reading the history…').waitFor({ state: 'hidden' })
   assert.deepEqual(wire.sent('sync').slice(-3).map(s => [s.offset, s.encoding, s.resume]), [[0, 'gzip', true], [200, 'gzip', true], [400, 'gzip', true]])
 
-  assert.deepEqual(await late.texts(), all.slice(-200))
+  await late.reads(...all.slice(-200))
   const earlier = late.page.getByRole('button', { name: 'Show earlier messages' })
   await earlier.click()
-  assert.deepEqual(await late.texts(), all.slice(-400))
+  await late.reads(...all.slice(-400))
   await earlier.click()
-  assert.deepEqual(await late.texts(), all)
-  assert.equal(await earlier.isVisible(), false)
+  await late.reads(...all)
+  await earlier.waitFor({ state: 'hidden' })
   forgive(late.window)
 })
 
@@ -128,7 +128,7 @@ test('a restarted server: what was said meanwhile waits, is sent, and is there e
   await Promise.all([anna.status('Reconnecting'), bert.status('Reconnecting')])
   await anna.say('one', 'two')
   await anna.page.waitForFunction(() => document.getElementById('status').textContent.includes('2 to send'))
-  assert.match(await anna.message('two').locator('.meta').textContent(), /waiting…/)
+  await anna.message('two').locator('.meta', { hasText: 'waiting…' }).waitFor({ state: 'attached' })
   await chat.server.start()
   await Promise.all([anna.status('Online'), bert.status('Online')])
   await anna.stored()
@@ -186,7 +186,7 @@ test('what could not be sent outlives a reload, and goes out under its id', asyn
   await anna.say('not lost')
   await anna.page.reload()
   await anna.page.waitForFunction(() => document.getElementById('status').textContent.includes('1 to send'))
-  assert.match(await anna.message('not lost').locator('.meta').textContent(), /waiting…/)
+  await anna.message('not lost').locator('.meta', { hasText: 'waiting…' }).waitFor({ state: 'attached' })
   wire.mend()
   await anna.status('Online')
   await anna.stored()
@@ -273,7 +273,7 @@ test('one\'s own message can be changed and deleted, nobody else\'s', async () =
   await bert.page.reload()
   for (const talker of [anna, bert, await enter(room)]) await talker.reads('a spelling', 'Message deleted', 'as it is')
   assert.equal(await bert.page.getByRole('button', { name: 'Change', exact: true }).count(), 0)
-  assert.equal(await anna.message('a spelling').locator('.meta').textContent().then(t => t.startsWith('edited')), true)
+  await anna.message('a spelling').locator('.meta', { hasText: /^edited/ }).waitFor({ state: 'attached' })
 })
 
 test('a name is given in the page, seen by all, also where one spoke before, and kept', async () => {
@@ -340,6 +340,7 @@ test('after a reconnect the page waits once for each of the others to come back'
   wire.mend()
   await anna.status('Online')
   await here(6)
+  await anna.page.waitForFunction(() => window.waits >= 5)
   assert.equal(await anna.page.evaluate(() => window.waits), 5)
   forgive(anna.window)
 })
@@ -413,7 +414,7 @@ test('the other pages are a step away, in the same room', async () => {
     await anna.page.getByRole('link', { name }).click()
     await anna.page.getByRole('link', { name }).and(anna.page.locator('[aria-current=page]')).waitFor()
     await anna.status('Online')
-    assert.equal(await anna.page.locator('#room').textContent(), room)
+    await anna.page.waitForFunction(room => document.getElementById('room').textContent === room, room)
   }
   assert.match(anna.page.url(), /\/chat#/)
 })

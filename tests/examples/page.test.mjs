@@ -42,10 +42,14 @@ for (const version of [4, 2]) {
     return {
       ...stage, page, business,
       says: text => page.waitForFunction(text => document.getElementById('state').textContent === text, text),
-      /** The messages that can be read, all sent, are these. */
+      /** The messages that can be read, all sent, are these, in this order. */
       async shows(...expected) {
-        await page.waitForFunction(count => document.querySelectorAll('#messages li:not(.unsent)').length === count, expected.length)
-        assert.deepEqual(await texts(), expected)
+        const same = expected => {
+          const items = [...document.querySelectorAll('#messages li')]
+          const texts = items.map(item => [...item.childNodes].map(node => node.textContent).join(': '))
+          return !items.some(item => item.matches('.unsent')) && JSON.stringify(texts) === JSON.stringify(expected)
+        }
+        await page.waitForFunction(same, expected).catch(async error => assert.deepEqual(await texts(), expected, error.message))
       },
       async send(text) {
         await page.fill('[name=text]', text)
@@ -68,7 +72,7 @@ for (const version of [4, 2]) {
     await logIn()
     await says('online')
     await shows(...said(...numbers(0, 450)))
-    assert.equal(await page.textContent('#people'), `with ${bob.uid}`)
+    await page.waitForFunction(text => document.getElementById('people').textContent === text, `with ${bob.uid}`)
     await send('<b>hello</b> é日🎉')
     await hears('<b>hello</b> é日🎉')
     bob.tell('msg', { text: 'no id' })
@@ -127,7 +131,7 @@ for (const version of [4, 2]) {
     const elsewhere = await party.user('alice elsewhere', { uid: 'alice', token })
     await says('signed in elsewhere')
     await party.barrier(elsewhere)
-    assert(await page.isVisible('#login'))
+    await page.waitForSelector('#login', { state: 'visible' })
     await write('meanwhile')
     await logIn()
     await shows(...said('meanwhile'))
