@@ -1,9 +1,10 @@
 //! Clients that do nothing where something is expected of them: each ends by itself.
+use crate::scene::Scene;
 use support::{
     server::{Server, Setup},
     wire::{
         POLLING_4, Version, WAYS, WEBSOCKET_3, WEBSOCKET_4, Way,
-        bystanders::{Bystanders, about},
+        bystanders::about,
         peer::{End, Peer, Wire},
         polling::Polling,
         raw::Connection,
@@ -12,21 +13,18 @@ use support::{
 };
 
 /// Deadlines short enough to wait for, and long enough for bystanders on a busy machine.
-async fn impatient() -> Server {
+fn impatient() -> Setup {
     Setup::new()
         .env("AO_AUTH__TIMEOUT", "3s")
         .env("AO_AUTH__JOIN_TIMEOUT", "3s")
         .env("AO_WEBSOCKET__HEADER_TIMEOUT", "1s")
-        .start()
-        .await
 }
 
 #[tokio::test]
 async fn who_does_not_authenticate_is_told_and_refused() {
-    let server = impatient().await;
-    let mut bystanders = Bystanders::join(&server, "hall").await;
+    let scene = Scene::begin(impatient()).await;
     let wait = |way| {
-        let server = &server;
+        let server = &scene.server;
         async move {
             let mut peer = Peer::connect(server, way).await;
             peer.send_all(&[
@@ -40,16 +38,14 @@ async fn who_does_not_authenticate_is_told_and_refused() {
         }
     };
     tokio::join!(wait(WAYS[0]), wait(WAYS[1]), wait(WAYS[2]), wait(WAYS[3]));
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn who_does_not_join_is_refused_without_an_event() {
-    let server = impatient().await;
-    let mut bystanders = Bystanders::join(&server, "hall").await;
+    let scene = Scene::begin(impatient()).await;
     let wait = |way| {
-        let server = &server;
+        let server = &scene.server;
         async move {
             let mut peer = Peer::sign_in(server, way).await;
             peer.send(r#"42["join",{"roomId":null}]"#).await;
@@ -59,16 +55,14 @@ async fn who_does_not_join_is_refused_without_an_event() {
         }
     };
     tokio::join!(wait(WAYS[0]), wait(WAYS[1]), wait(WAYS[2]), wait(WAYS[3]));
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn who_does_not_enter_the_namespace_is_dropped() {
-    let server = impatient().await;
-    let mut bystanders = Bystanders::join(&server, "hall").await;
+    let scene = Scene::begin(impatient()).await;
     let wait = |way, namespace: bool| {
-        let server = &server;
+        let server = &scene.server;
         async move {
             let mut peer = Peer::open(server, way).await;
             if namespace {
@@ -84,16 +78,14 @@ async fn who_does_not_enter_the_namespace_is_dropped() {
         wait(WEBSOCKET_4, true),
         wait(POLLING_4, true)
     );
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn who_leaves_the_namespace_has_to_come_back_or_is_dropped() {
-    let server = impatient().await;
-    let mut bystanders = Bystanders::join(&server, "hall").await;
+    let scene = Scene::begin(impatient()).await;
     let wait = |way| {
-        let server = &server;
+        let server = &scene.server;
         async move {
             let mut peer = Peer::sign_in(server, way).await;
             peer.send("41").await;
@@ -101,14 +93,12 @@ async fn who_leaves_the_namespace_has_to_come_back_or_is_dropped() {
         }
     };
     tokio::join!(wait(WAYS[0]), wait(WAYS[1]), wait(WAYS[2]), wait(WAYS[3]));
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 #[tokio::test]
 async fn request_heads_without_end_are_cut_off() {
-    let server = impatient().await;
-    let mut bystanders = Bystanders::join(&server, "hall").await;
+    let mut scene = Scene::begin(impatient()).await;
     let heads: [&[u8]; 6] = [
         b"",
         b"G",
@@ -120,12 +110,12 @@ async fn request_heads_without_end_are_cut_off() {
     let mut connections = Vec::new();
     for listener in ["websocket", "api", "demo"] {
         for head in heads {
-            let mut connection = Connection::open(server.address(listener)).await;
+            let mut connection = Connection::open(scene.server.address(listener)).await;
             connection.write(head).await;
             connections.push(connection);
         }
     }
-    bystanders.are_well().await;
+    scene.bystanders.are_well().await;
     for mut connection in connections {
         let rest = connection.rest().await;
         assert!(
@@ -135,11 +125,10 @@ async fn request_heads_without_end_are_cut_off() {
         );
     }
     // Nor does an idle connection last: what counts is the time since the last answer.
-    let mut connection = Connection::open(server.websocket()).await;
+    let mut connection = Connection::open(scene.server.websocket()).await;
     assert_eq!(connection.get("/livez").await.expect("an answer").status, 200);
     assert_eq!(connection.rest().await, b"");
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 /// A client has three seconds for a ping: one on a busy machine needs some of that.
