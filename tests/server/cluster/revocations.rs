@@ -1,7 +1,10 @@
 //! Tokens that are revoked while a node hears less than it believes, and whether they are needed at
 //! all.
 use serde_json::json;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::nodes::{ends_well, eventually, member, node, two};
 use support::{
@@ -11,6 +14,7 @@ use support::{
     mute::Mute,
     own_redis::OwnRedis,
     server::{Ran, Server, Setup},
+    soon,
 };
 
 /// A node behind a way that may be muted. No lease ends within a test.
@@ -120,6 +124,10 @@ async fn a_revocation_between_the_check_of_a_token_and_the_claim_is_not_missed()
     let secret = token(&redis, &node, "create", "anna").await.succeeds().trim().to_owned();
     let mut anna = node.guest().await;
     let mut aside = TcpStream::connect(redis.address()).await.unwrap();
+    // Redis has accepted this connection before it is paused: it would read from it too late else.
+    aside.write_all(b"PING\r\n").await.unwrap();
+    let mut pong = [0; 7];
+    soon("a pong", aside.read_exact(&mut pong)).await.unwrap();
     redis.pause();
     // Her token is good, and is checked; then the rate limit is asked for, in Redis.
     anna.emit("authenticate", &json!({ "uid": "anna", "token": secret }));
