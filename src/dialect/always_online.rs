@@ -13,12 +13,12 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
+use crate::lock::lock;
 use crate::{
     config::Origins,
     domain::{deadline::Deadlines, hub::Hub, ids::ConnectionId},
     socketio::{self, Client, Connect, Namespace, Parts, Refusal, Socket},
 };
-use crate::{lock::lock, reason::Reason};
 
 mod authenticate;
 #[doc(hidden)]

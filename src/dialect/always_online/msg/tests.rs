@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::broker::Position;
 
 const LIMIT: usize = 500 * 1024;
 
@@ -96,10 +97,12 @@ fn what_is_too_large_too_deep_or_no_object_is_refused() {
 #[test]
 fn messages_that_ended_are_acknowledged_in_one_piece_and_in_their_order() {
     let settled = |ack, outcome| Settled { ack, bytes: 10, outcome };
+    let done = Outcome::Done(Position { n: 1, index: Some(0), at_ms: 1 });
     let failed = |id, data| format!(r#"43{id}[{{"status":1,"data":"{data}"}}]"#);
     let ended = ended(&[
-        settled(Some(1), Outcome::Done),
-        settled(None, Outcome::Done),
+        settled(Some(1), done),
+        settled(None, done),
+        settled(Some(5), Outcome::Duplicate),
         settled(Some(2), Outcome::Unavailable),
         settled(Some(3), Outcome::Full),
         settled(Some(4), Outcome::Unknown),
@@ -108,18 +111,20 @@ fn messages_that_ended_are_acknowledged_in_one_piece_and_in_their_order() {
         wire::texts(&ended.acks).collect::<Vec<_>>(),
         [
             r#"431[{"status":0,"data":"msg success"}]"#,
+            r#"435[{"status":0,"data":"msg success"}]"#,
             &failed(2, "store unavailable"),
             &failed(3, "too many updates"),
             &failed(4, "outcome unknown"),
         ]
     );
-    assert_eq!((ended.bytes, ended.lost), (50, false));
+    assert_eq!((ended.bytes, ended.lost), (60, false));
 }
 
 #[test]
 fn who_asked_for_no_acknowledgement_loses_nothing_without_a_word() {
     for (outcome, lost) in [
-        (Outcome::Done, false),
+        (Outcome::Done(Position { n: 1, index: None, at_ms: 1 }), false),
+        (Outcome::Duplicate, false),
         (Outcome::Full, false),
         (Outcome::Unavailable, true),
         (Outcome::Unknown, true),

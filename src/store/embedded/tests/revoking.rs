@@ -4,9 +4,10 @@ use std::sync::{Mutex, OnceLock};
 use super::*;
 use crate::{
     domain::{
-        broker::{Publication, Sink},
+        broker::{Publication, RoomSink},
+        cluster::NodeSink,
         ids::{ConnectionId, RoomId},
-        presence::Online,
+        presence::{Online, SessionSink},
     },
     store::contract::witness::{claim, uid},
 };
@@ -19,7 +20,7 @@ struct Prompt {
     left: Mutex<Option<Vec<Online>>>,
 }
 
-impl Sink for Prompt {
+impl SessionSink for Prompt {
     fn revoke(&self, connection: ConnectionId) {
         let presence = self.store.get().unwrap().presence();
         let left = futures_util::future::FutureExt::now_or_never(async {
@@ -29,15 +30,21 @@ impl Sink for Prompt {
         *self.left.lock().unwrap() = left;
     }
 
-    fn deliver(&self, _: &RoomId, _: Vec<Publication>) {}
-    fn invalidate(&self, _: &RoomId) {}
-    fn missed(&self, _: &RoomId, _: u64) {}
     fn evict(&self, _: ConnectionId) {}
-    fn force_user_auth(&self, _: Option<bool>) {}
     fn sessions(&self) -> Vec<ConnectionId> {
         Vec::new()
     }
     fn send_back(&self, _: ConnectionId) {}
+}
+
+impl RoomSink for Prompt {
+    fn deliver(&self, _: &RoomId, _: Vec<Publication>) {}
+    fn invalidate(&self, _: &RoomId) {}
+    fn missed(&self, _: &RoomId, _: u64) {}
+}
+
+impl NodeSink for Prompt {
+    fn force_user_auth(&self, _: Option<bool>) {}
     fn open_connections(&self) -> u64 {
         0
     }
