@@ -31,6 +31,8 @@ mod polling;
 mod posted;
 mod query;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod upgrade;
 mod websocket;
 

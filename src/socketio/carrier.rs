@@ -402,7 +402,7 @@ impl Carrier {
                 // It has to come for its last packets.
                 let _ = timeout(LAST_PACKETS, polling.drained()).await;
             }
-            carrier.end_engine().await;
+            carrier.end_engine(why).await;
         });
         true
     }
@@ -414,11 +414,12 @@ impl Carrier {
         }
     }
 
-    /// Ends its session at the engine.
-    async fn end_engine(&self) {
+    /// Ends its session at the engine, and with that, unless it is a WebSocket by now, the client's.
+    async fn end_engine(self: &Arc<Self>, why: Reason) {
         if let Some(sid) = self.sid.get() {
             self.io.post_for(*sid, self.version, "1").await;
         }
+        self.engine_ended(why);
     }
 
     /// Stops, or resumes, reading from the client.
@@ -482,7 +483,7 @@ impl Carrier {
         polling.filled.notify_waiters();
         polling.taken.notify_waiters();
         let carrier = self.clone();
-        self.io.tasks.spawn(async move { carrier.end_engine().await });
+        self.io.tasks.spawn(async move { carrier.end_engine(Reason::ClosedByClient).await });
         Some(pinged)
     }
 

@@ -69,6 +69,11 @@ impl Transport {
         Transport { io, cors }
     }
 
+    #[cfg(test)]
+    pub(super) fn io(&self) -> Arc<SocketIo> {
+        self.io.clone()
+    }
+
     /// Whether the path is this layer's.
     pub fn serves(path: &str) -> bool {
         path == "/socket.io" || path.starts_with("/socket.io/")

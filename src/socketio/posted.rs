@@ -215,6 +215,7 @@ impl Post {
             }
             P::Close => {
                 let answer = self.io.post_for(self.sid, self.carrier.version, "1").await;
+                self.carrier.engine_ended(Reason::ClosedByClient);
                 Err(Stop::Answer(answer))
             }
             P::Misplaced => Err(Stop::Answer(error(StatusCode::BAD_REQUEST, "not by polling"))),
