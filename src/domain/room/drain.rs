@@ -108,10 +108,9 @@ async fn publish(
         }
     };
     // Whatever happens, senders are told: they wait for it.
-    let outcomes = AssertUnwindSafe(stored)
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| vec![Outcome::Unknown; entries.len()]);
+    let stored: Result<Vec<Outcome>, _> = AssertUnwindSafe(stored).catch_unwind().await;
+    let mut outcomes = stored.unwrap_or_default();
+    outcomes.resize(entries.len(), Outcome::Unknown);
     count(rooms, &entries, &outcomes);
     let mut settled: Vec<(Arc<dyn Subscriber>, Vec<Settled>)> = Vec::new();
     for ((sent, entry), outcome) in sent.into_iter().zip(entries.iter()).zip(outcomes) {
@@ -179,19 +178,16 @@ async fn attempt(
     done
 }
 
-/// Counts what has a place in the order.
+/// Counts messages that were delivered.
 fn count(rooms: &Rooms, entries: &[Entry], outcomes: &[Outcome]) {
     let (mut inserts, mut updates, mut ignores) = (0, 0, 0);
     for (entry, outcome) in entries.iter().zip(outcomes) {
-        match (entry, outcome) {
-            (Entry::Message { message, .. }, Outcome::Done(Position { n: 1.., .. })) => {
-                match message.kind {
-                    Kind::Insert => inserts += 1,
-                    Kind::Update { .. } => updates += 1,
-                    Kind::Ignore => ignores += 1,
-                }
+        if let (Entry::Message { message, .. }, Outcome::Done(_)) = (entry, outcome) {
+            match message.kind {
+                Kind::Insert => inserts += 1,
+                Kind::Update { .. } => updates += 1,
+                Kind::Ignore => ignores += 1,
             }
-            (Entry::Message { .. } | Entry::Synced { .. } | Entry::System { .. }, _) => {}
         }
     }
     rooms.services.metrics.published(inserts, updates, ignores);
