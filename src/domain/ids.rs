@@ -196,6 +196,15 @@ impl RoomId {
         &self.0
     }
 
+    /// As people read it in logs: a shared room's name, which has no control characters; of others
+    /// the space, a colon, and the name, in which they are escaped.
+    pub fn shown(&self) -> Cow<'_, str> {
+        match self.parts() {
+            ("", name) => Cow::Borrowed(name),
+            (word, name) => Cow::Owned(format!("{word}:{}", name.escape_debug())),
+        }
+    }
+
     fn parts(&self) -> (&str, &str) {
         self.0.strip_prefix(MARK).and_then(|rest| rest.split_once(MARK)).unwrap_or(("", &self.0))
     }
@@ -268,6 +277,9 @@ mod tests {
         assert_eq!(RoomId::within(talk, &"x".repeat(1025)), Err(BadName::TooLong(1024)));
         assert_eq!(RoomId::within(talk, ""), Err(BadName::Empty));
         assert_eq!(RoomId::within(Space::Shared, "a\n"), Err(BadName::ControlCharacter));
+        let shown = |space, name| RoomId::within(space, name).unwrap().shown().into_owned();
+        assert_eq!(shown(talk, "/r/a\n\u{1b}é"), r"talk:/r/a\n\u{1b}é", "no line of its own");
+        assert_eq!(shown(Space::Shared, "class é"), "class é");
         let shared = RoomId::within(Space::Shared, "class").unwrap();
         assert_eq!((shared.as_str(), shared.name(), shared.is_shared()), ("class", "class", true));
         assert!(shared.is_in(Space::Shared) && !shared.is_in(talk));

@@ -51,7 +51,7 @@ pub(super) async fn run(room: Arc<Room>, rooms: Arc<Rooms>) {
             Work::One(job) => AssertUnwindSafe(single(&room, &rooms, job)).catch_unwind().await,
         };
         if done.is_err() {
-            throttled!(error, room = %room.id, "a room's work failed; it goes on with the next");
+            throttled!(error, room = %room.id.shown(), "a room's work failed; it goes on with the next");
         }
         // Work that needs no store suspends nowhere: before more of it others get their turn.
         if !lock(&room.outbox).jobs.is_empty() {
@@ -203,7 +203,7 @@ async fn retry(
     arrived: Instant,
 ) -> Vec<Outcome> {
     rooms.services.metrics.store_failures.inc();
-    throttled!(warn, room = %room.id, %error, "messages can't be stored");
+    throttled!(warn, room = %room.id.shown(), %error, "messages can't be stored");
     if matches!(error, StoreError::OutcomeUnknown(_)) {
         // Should it be stored after all, all of it is delivered then.
         return vec![Outcome::Unknown; entries.len()];
@@ -252,7 +252,7 @@ async fn store_late(
         rooms.services.metrics.store_failures.inc();
     };
     lock(&room.outbox).stuck = false;
-    throttled!(error, room = %room.id, messages = stored.len(), %error, "gave up storing messages; their senders are told");
+    throttled!(error, room = %room.id.shown(), messages = stored.len(), %error, "gave up storing messages; their senders are told");
     vec![given_up; stored.len()]
 }
 
@@ -284,7 +284,7 @@ fn pass_unstored(room: &Arc<Room>, rooms: &Rooms) {
     if passed.is_empty() {
         return;
     }
-    tracing::debug!(room = %room.id, passed = passed.len(), kept, "passing what needs no store");
+    tracing::debug!(room = %room.id.shown(), passed = passed.len(), kept, "passing what needs no store");
     for job in passed {
         let Job::Publish { entry, bytes, teller, .. } = job else { continue };
         deliver_unstored(room, std::iter::once(&entry));
@@ -335,9 +335,9 @@ async fn single(room: &Arc<Room>, rooms: &Arc<Rooms>, job: Job) {
                             .depart(&room.id, visitor.connection, Departure::Gone)
                             .await
                     {
-                        tracing::debug!(room = %room.id, %error, "a join that may have worked is undone later");
+                        tracing::debug!(room = %room.id.shown(), %error, "a join that may have worked is undone later");
                     }
-                    throttled!(warn, room = %room.id, %error, "a join failed");
+                    throttled!(warn, room = %room.id.shown(), %error, "a join failed");
                     answer(&entered);
                 }
             }
@@ -347,13 +347,13 @@ async fn single(room: &Arc<Room>, rooms: &Arc<Rooms>, job: Job) {
             room.silence(connection);
             if let Err(error) = rooms.stores.presence.depart(&room.id, connection, departure).await
             {
-                throttled!(warn, room = %room.id, %error, "a departure could not be announced");
+                throttled!(warn, room = %room.id.shown(), %error, "a departure could not be announced");
             }
             let _ = done.send(());
         }
         Job::Release { uid, by } => {
             if let Err(error) = rooms.stores.presence.release(&room.id, &uid, by).await {
-                throttled!(warn, room = %room.id, %error, "a held place could not be released");
+                throttled!(warn, room = %room.id.shown(), %error, "a held place could not be released");
             }
         }
         Job::Clear { done } => {
