@@ -92,6 +92,13 @@ async fn files_that_cannot_be_used_are_named() {
         .run()
         .await
         .fails(WRONG_CONFIGURATION, &said);
+    // Where nothing listens nobody needs the files; where something does they are looked at.
+    let unused = good.clone().env("AO_GOTAPI__TLS_CERTIFICATE", &certificate);
+    let unused = unused.env("AO_GOTAPI__TLS_KEY", &absent);
+    unused.clone().args(["check-config"]).run().await.succeeds();
+    let said = ["no TLS with AO_GOTAPI__TLS_CERTIFICATE and AO_GOTAPI__TLS_KEY", &absent];
+    let used = unused.env("AO_GOTAPI__LISTEN", "127.0.0.1:0");
+    used.args(["check-config"]).run().await.fails(WRONG_CONFIGURATION, &said);
     good.args(["check-config"]).run().await.succeeds();
 }
 
