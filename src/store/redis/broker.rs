@@ -89,6 +89,10 @@ impl Rest {
     }
 }
 
+fn is_insert(entry: &Entry) -> bool {
+    matches!(entry, Entry::Message { message, .. } if message.kind == Kind::Insert)
+}
+
 impl Redis {
     /// Delivers what this node's own call has told, when its turn has come. What precedes it is on
     /// its way.
@@ -208,6 +212,9 @@ impl Redis {
                     rest.refuse(&places);
                     batch = Batch::encode(&rest.entries);
                 }
+                Err(Failure::Due) if Instant::now() < deadline => {
+                    self.call(Script::Lapse, deadline, |a| a.text(room.as_str())).await?;
+                }
                 // Refused before it was seen whether the first attempt was applied.
                 Err(failure @ (Failure::Refused(_) | Failure::Lost)) if unanswered.is_some() => {
                     return Err(StoreError::OutcomeUnknown(failure.to_string()));
@@ -259,8 +266,14 @@ impl Broker for Redis {
         let mut answer = answer::list(answer)?.into_iter();
         let epoch = answer::epoch(answer.next())?;
         let mut number = || answer::number(answer.next());
-        let first = Position { n: number()?, index: Some(number()?), at_ms: number()? };
-        this.settle(room, Batch::told(&rest.entries, epoch, first.n), deadline).await;
+        let (n, next, seconds, micros) = (number()?, number()?, number()?, number()?);
+        let inserts = rest.entries.iter().filter(|entry| is_insert(entry)).count() as u64;
+        let first = Position {
+            n,
+            index: Some(next.saturating_sub(inserts)),
+            at_ms: seconds * 1000 + micros / 1000,
+        };
+        this.settle(room, Batch::told(&rest.entries, epoch, n), deadline).await;
         if self.rooms.get(room.as_str()).is_none() {
             // The server's own word into a room that nobody here is in: there is nobody whose going
             // would make this node forget it.

@@ -60,6 +60,9 @@ pub(super) enum Failure {
     /// Redis did not do it: what is at these places of the batch is to be left out, for this reason.
     #[error("the room has no place for some of the updates, or knows the keys of some inserts")]
     LeaveOut(Vec<(usize, Placed)>),
+    /// Redis did not do it: the room's log has to be forgotten first, as its time is over.
+    #[error("the time of the room's log is over")]
+    Due,
     /// Redis did not answer.
     #[error("{0}")]
     Unanswered(String),
@@ -73,7 +76,8 @@ impl From<Failure> for StoreError {
             | Failure::Expired
             | Failure::Lost
             | Failure::Evicted(_)
-            | Failure::LeaveOut(_) => StoreError::Unavailable(failure.to_string()),
+            | Failure::LeaveOut(_)
+            | Failure::Due => StoreError::Unavailable(failure.to_string()),
             Failure::Unanswered(why) => StoreError::OutcomeUnknown(why),
         }
     }
@@ -306,6 +310,7 @@ fn failure(error: &RedisError) -> Failure {
     match error.kind() {
         _ if code == "AOEXPIRED" => Failure::Expired,
         _ if code == "AOLOST" => Failure::Lost,
+        _ if code == "AODUE" => Failure::Due,
         _ if code == "AOEVICTED" => Failure::Evicted(
             detail.split(' ').filter_map(|c| c.parse().ok().map(ConnectionId)).collect(),
         ),

@@ -48,18 +48,37 @@ impl Script {
     }
 }
 
-macro_rules! sources {
-    (order: $($order:literal)* presence: $($presence:literal)*) => {
-        /// In the order of [`Script`].
-        pub(super) const SOURCES: &[&str] = &[
-            $(concat!(include_str!("lua/common.lua"), include_str!(concat!("lua/", $order))),)*
-            $(concat!(include_str!("lua/common.lua"), include_str!("lua/presence.lua"), include_str!(concat!("lua/", $presence))),)*
-        ];
+/// A script, with what all of them begin with.
+macro_rules! source {
+    ($($part:literal)*) => {
+        concat!(include_str!("lua/common.lua"), $(include_str!(concat!("lua/", $part)),)*)
     };
 }
 
-sources! {
-    order: "publish.lua" "tail.lua" "page.lua" "updates.lua" "clear.lua" "recall.lua" "expire.lua" "lapse.lua" "forget.lua" "revoke.lua" "beat.lua" "resign.lua" "admit.lua" "nodes.lua" "switch.lua"
-        "look.lua" "probe.lua" "notes.lua"
-    presence: "enter.lua" "depart.lua" "release.lua" "claim.lua" "end.lua" "reap.lua"
-}
+/// In the order of [`Script`].
+pub(super) const SOURCES: &[&str] = &[
+    source!("publish.lua"),
+    source!("tail.lua"),
+    source!("log.lua" "page.lua"),
+    source!("updates.lua"),
+    source!("log.lua" "clear.lua"),
+    source!("log.lua" "recall.lua"),
+    source!("log.lua" "expire.lua"),
+    source!("log.lua" "lapse.lua"),
+    source!("forget.lua"),
+    source!("revoke.lua"),
+    source!("user_auth.lua" "beat.lua"),
+    source!("resign.lua"),
+    source!("admit.lua"),
+    source!("nodes.lua"),
+    source!("user_auth.lua" "switch.lua"),
+    source!("user_auth.lua" "look.lua"),
+    source!("probe.lua"),
+    source!("notes.lua"),
+    source!("presence.lua" "enter.lua"),
+    source!("presence.lua" "depart.lua"),
+    source!("presence.lua" "release.lua"),
+    source!("presence.lua" "claim.lua"),
+    source!("presence.lua" "end.lua"),
+    source!("presence.lua" "reap.lua"),
+];

@@ -3,7 +3,6 @@ local late = expired()
 if late then return late end
 local s = seq(ARGV[6])
 forget_log(s)
-local first = emit(s, 1, 'c-,0,0\n')
-call('HSET', s.at, 'cleared', first)
+local _, place = emit(s, 1, 'c-,0,0\n', 'cleared', '')
 if call('EXISTS', key('members', ARGV[6])) == 0 then unused(ARGV[6], 0) end
-return { s.epoch, string.format('%d', first) }
+return { s.epoch, place }

@@ -1,4 +1,4 @@
--- What all scripts begin with; those of presence have presence.lua behind it. Every script is given: key prefix, channel prefix, this node, the
+-- What all scripts begin with; some have another part behind it. Whatever is here is made anew at each call, so it is what most scripts need. Every script is given: key prefix, channel prefix, this node, the
 -- Redis server's run id, and until when (milliseconds since 1970 on Redis' clock; 0: for ever) it may have an effect.
 local P, C, NODE, RUN, EXPIRY = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local call = redis.call
@@ -18,29 +18,26 @@ end
 
 local function key(name, room) return P .. 'ao:' .. name .. ':' .. room end
 
--- How user authentication was switched: '0' or '1' and a serial number; nil: it was not. The flag stands alone in its key: a build that knew of no
--- serial numbers takes anything but '1' for off.
-local function user_auth()
-  local flag = call('GET', P .. 'ao:user_auth')
-  return flag and flag .. ' ' .. (call('GET', P .. 'ao:user_auth_serial') or '0')
-end
-
-local function decimal(number) return string.format('%d', number) end
-
-local function set_user_auth(switch)
-  local flag, serial = string.match(switch, '^([01]) (%d+)$')
-  call('MSET', P .. 'ao:user_auth', flag, P .. 'ao:user_auth_serial', serial)
+-- Where a log ends and begins, from the field `next`.
+local function extent(field)
+  if not field then return 0, 0 end
+  local next, begins = tonumber(field), 0
+  if not next then
+    next, begins = string.match(field, '^(%d+) (%d+)$')
+    next, begins = tonumber(next), tonumber(begins)
+  end
+  return next, begins
 end
 
 -- Where the room's order stands. A Redis server that has just started may have lost the last moments: it begins a new epoch, which says at which
 -- place it went on (`base`), and in which epoch that place was taken (`from`). The same place may have been taken twice: once before a loss, and
 -- once behind it, which was lost again or not. Whoever has come as far compares both. `batch` is the last one of this node: it is written together
 -- with the counters, so it is known exactly if the batch is.
--- Of the log: `begins` is the index of its first insert, `next` the one behind its last, `due` when it ends (0: it does not). Counters may go
--- while nobody is in the room; what must outlive them is in `ao:log:{room}`.
+-- Of the log: `next` is the index behind its last insert, `begins` that of its first (it stands behind `next`, where it is not 0), `due` when the
+-- log ends (0: it does not). Counters may go while nobody is in the room; what must outlive them is in `ao:log:{room}`.
 local function seq(room)
   local at = key('seq', room)
-  local s = call('HMGET', at, 'n', 'run', 'epoch', 'base', 'bytes', 'fresh', 'from', 'b:' .. NODE, 'begins', 'next', 'due')
+  local s = call('HMGET', at, 'n', 'run', 'epoch', 'base', 'bytes', 'fresh', 'from', 'b:' .. NODE, 'next', 'due')
   local n = tonumber(s[1] or 0)
   if s[2] ~= RUN then
     -- Counters that are new, or gone, beside updates begin above all numbers that those can have: as many microseconds as the clock tells.
@@ -49,11 +46,11 @@ local function seq(room)
       n = clock[1] * 1000000 + clock[2]
       call('HSET', at, 'n', string.format('%d', n))
     end
-    if not s[10] then
+    if not s[9] then
       local lasting = call('HMGET', key('log', room), 'next', 'due')
-      s[9], s[10], s[11] = lasting[1], lasting[1], s[11] or lasting[2]
-      if s[10] then call('HSET', at, 'begins', s[9], 'next', s[10]) end
-      if s[11] then call('HSET', at, 'due', s[11]) end
+      s[9], s[10] = lasting[1] and lasting[1] .. ' ' .. lasting[1], s[10] or lasting[2]
+      if s[9] then call('HSET', at, 'next', s[9]) end
+      if s[10] then call('HSET', at, 'due', s[10]) end
     end
     -- What nodes of a build left behind that did not note where. Who is no node any more can't send a batch again.
     for _, field in ipairs(call('HKEYS', at)) do
@@ -66,18 +63,23 @@ local function seq(room)
     call('HSET', at, 'run', RUN, 'epoch', s[3], 'base', s[4], 'from', s[7])
   end
   local begun, from = s[3] .. ' ' .. s[4], s[7] or '0'
+  local next, begins = extent(s[9])
   return {
     at = at, room = room, n = n, epoch = begun .. ' ' .. from, begun = begun, from = from, bytes = tonumber(s[5] or 0), fresh = tonumber(s[6] or 0),
-    batch = s[8], begins = tonumber(s[9] or 0), next = tonumber(s[10] or 0), due = tonumber(s[11] or 0)
+    batch = s[8], next = next, begins = begins, due = tonumber(s[10] or 0)
   }
 end
 
 -- Gives `count` publications their places in the order, and tells them: to the nodes that listen, and to those that will have to ask.
--- More fields of the counters, and their values, may be set along the way. Returns the place of the first.
-local function emit(s, count, payload, ...)
+-- More fields of the counters may be set along the way; the value of the first of them ends with the place. Returns the place of the
+-- first, as a number and as text.
+local function emit(s, count, payload, field, value, ...)
   local first = s.n + 1
   s.n = s.n + count
-  local text = s.begun .. ' ' .. string.format('%d', first) .. ' ' .. count .. ' ' .. NODE .. ' ' .. s.from .. '\n' .. payload
+  -- Numbers are written here: Redis would write them with a fraction in view, which takes it longer.
+  local place = string.format('%d', first)
+  local n = count == 1 and place or string.format('%d', s.n)
+  local text = s.begun .. ' ' .. place .. ' ' .. count .. ' ' .. NODE .. ' ' .. s.from .. '\n' .. payload
   local replay = key('replay', s.room)
   local length = call('RPUSH', replay, text)
   s.bytes = (length == 1 and 0 or s.bytes) + #text
@@ -88,10 +90,15 @@ local function emit(s, count, payload, ...)
   if length == 1 or NOW - s.fresh > REPLAY_FRESH_MS then
     s.fresh = NOW
     call('PEXPIRE', replay, REPLAY_MS)
+    call('HSET', s.at, 'fresh', s.fresh)
   end
-  call('HSET', s.at, 'n', s.n, 'bytes', s.bytes, 'fresh', s.fresh, ...)
+  if field then
+    call('HSET', s.at, 'n', n, 'bytes', string.format('%d', s.bytes), field, value .. place, ...)
+  else
+    call('HSET', s.at, 'n', n, 'bytes', string.format('%d', s.bytes))
+  end
   call('PUBLISH', C .. 'room:' .. s.room, text)
-  return first
+  return first, place
 end
 
 -- The keys with a room's messages, and with the keys of its inserts.
@@ -104,23 +111,6 @@ end
 local function short(insert_key)
   if #insert_key <= 40 then return insert_key end
   return '#' .. redis.sha1hex(insert_key)
-end
-
--- Where the log begins if it has so many inserts. Others write there and delete it as well, and have counted nothing: an index that was given
--- is not given again.
-local function begins(s, length) return math.max(s.begins, s.next - length) end
-
--- Forgets all of the room's log. Its indexes go on.
-local function forget_log(s)
-  local length = redis.pcall('LLEN', log_keys(s.room)[1])
-  if type(length) ~= 'number' then length = 0 end
-  s.next = begins(s, length) + length
-  s.begins = s.next
-  if s.next > 0 then
-    call('HSET', s.at, 'begins', decimal(s.begins), 'next', decimal(s.next))
-    call('HSET', key('log', s.room), 'next', decimal(s.next))
-  end
-  call('UNLINK', unpack(log_keys(s.room)))
 end
 
 -- How many updates a room has, and their bytes. These are kept beside the room's counters, with their number: by that it is noticed if
@@ -143,8 +133,8 @@ local function unused(room, room_expiry)
   local forgotten = call('EXISTS', logs[1], logs[2]) == 0
   if forgotten or room_expiry > 0 then
     -- The counters will go.
-    local next = call('HGET', key('seq', room), 'next')
-    if next then call('HSET', key('log', room), 'next', next) end
+    local next = extent(call('HGET', key('seq', room), 'next'))
+    if next > 0 then call('HSET', key('log', room), 'next', string.format('%d', next)) end
   end
   if forgotten then
     call('PEXPIRE', key('seq', room), SEQ_MS)
@@ -155,18 +145,5 @@ local function unused(room, room_expiry)
     call('PERSIST', key('seq', room))
     for _, log in ipairs(logs) do call('PERSIST', log) end -- it may have been switched off
   end
-end
-
--- Ends the room's log if its time is over. Nobody is told, but nodes know by this place in the order that what they have read is out of date.
-local function lapse(s)
-  if s.due == 0 or NOW < s.due then return false end
-  forget_log(s)
-  call('HSET', s.at, 'cleared', decimal(emit(s, 1, 'q-,0,0,v\n')))
-  call('HDEL', s.at, 'due')
-  call('HDEL', key('log', s.room), 'due')
-  call('ZREM', P .. 'ao:expiring', s.room)
-  s.due = 0
-  if call('EXISTS', key('members', s.room)) == 0 then unused(s.room, 0) end
-  return true
 end
 

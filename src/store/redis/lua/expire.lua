@@ -2,7 +2,7 @@
 local room = ARGV[6]
 local late = expired()
 if late then return late end
-local s, due = seq(room), decimal(NOW + tonumber(ARGV[7]))
+local s, due = seq(room), NOW + tonumber(ARGV[7])
 lapse(s) -- what was over before it was put off is not brought back
 call('HSET', s.at, 'due', due)
 call('HSET', key('log', room), 'due', due)

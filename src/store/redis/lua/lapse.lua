@@ -4,7 +4,7 @@ local room, expiring = ARGV[6], P .. 'ao:expiring'
 call('ZADD', expiring, NOW + 60000, room)
 local s = seq(room)
 if not lapse(s) then
-  if s.due > 0 then call('ZADD', expiring, decimal(s.due), room) else call('ZREM', expiring, room) end
+  if s.due > 0 then call('ZADD', expiring, s.due, room) else call('ZREM', expiring, room) end
   if call('EXISTS', key('members', room)) == 0 and s.n == 0 then unused(room, 0) end
 end
 return 0

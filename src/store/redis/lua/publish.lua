@@ -1,14 +1,13 @@
 -- Stores, counts and tells a batch: all of it or nothing.
 -- room, number of the batch, what is told, keep backups, room_expiry, most updates of the room, most bytes of them, a letter per entry; then
--- each entry: [id or key,] body; then what else is told.
--- Returns where the order stands, the place of the first entry, the index of the first insert, and the time.
+-- each entry: [id or key,] body.
+-- Returns where the order stands, the place of the first entry, the index behind the last insert, and the time in seconds and microseconds.
 local room, number, meta, backups, room_expiry, kinds = ARGV[6], ARGV[7], ARGV[8], ARGV[9] == '1', tonumber(ARGV[10]), ARGV[13]
-local most, most_bytes = tonumber(ARGV[11]), tonumber(ARGV[12])
 local FIRST = 14
 local s = seq(room)
-if s.batch then
-  local done, first, index, at_ms = string.match(s.batch, '^(%d+) (%d+) (%d+) (%d+)$')
-  if done == number then return { s.epoch, first, index, at_ms } end
+if s.batch and string.match(s.batch, '^%d+') == number then
+  local seconds, micros, next, first = string.match(s.batch, ' (%d+) (%d+) (%d+) (%d+)$')
+  return { s.epoch, first, next, seconds, micros }
 end
 local late = expired()
 if late then return late end
@@ -25,43 +24,34 @@ if call('EXISTS', key('evicted', NODE)) == 1 then
   if #evicted > 0 then return redis.error_reply('AOEVICTED ' .. table.concat(evicted, ' ')) end
 end
 
-lapse(s)
+-- The log's time is over, and what comes now is to live on.
+if s.due > 0 and s.due <= NOW then return redis.error_reply('AODUE the log has to be forgotten first') end
+
 local tail, opened = ',"ts":' .. clock[1] .. '}', ',"ts":' .. clock[1] .. ',"n":'
 -- The original's entries know seconds; it never reads those of rooms that no client of it can name.
-local insert_tail = string.byte(room) == 1 and ',"ts":' .. clock[1] .. ',"ms":' .. decimal(NOW) .. '}' or tail
-local logs = log_keys(room)
+local insert_tail = string.byte(room) == 1 and ',"ts":' .. clock[1] .. ',"ms":' .. NOW .. '}' or tail
+local log, log_of_updates = P .. 'msg_' .. room .. '_insert', P .. 'msg_' .. room .. '_update'
 local inserts, updates, copies, ignored, at = {}, {}, {}, {}, FIRST
 -- Places of what is neither stored nor told, each with the reason: f(ull), d(uplicate).
 local refused = {}
 
--- Whether the room knows the key of an insert: as many as it knows are newer than the last one it forgot. If not, the insert will have it.
-local keyed, keyed_at, known_number = {}, {}
-local function is_duplicate(key)
-  if keyed_at[key] and #keyed - keyed_at[key] < 2 * KNOWN_KEYS then return true end
-  local rank = call('ZRANK', logs[5], key)
-  if rank then
-    known_number = known_number or call('ZCARD', logs[5])
-    local newer = known_number - rank - 1 + #keyed / 2
-    -- Somebody else may have deleted the log.
-    if newer < KNOWN_KEYS and tonumber(call('ZSCORE', logs[5], key)) >= begins(s, call('LLEN', logs[1])) then return true end
-  end
-  return false
-end
+-- Inserts with a key: which of the batch's inserts each is, and its key; by key, where that stands; how many keys the room knew before.
+local keys, keyed, keyed_at, known
 
 -- What the room's updates take, with those of the batch.
-local held, held_bytes, sizes, bodies
+local held, held_bytes, sizes, bodies, most, most_bytes
 local function admit(place, id, body, entry)
   if not held then
-    held, held_bytes = update_size(s.at, logs[2])
-    sizes, bodies = {}, {}
+    held, held_bytes = update_size(s.at, log_of_updates)
+    sizes, bodies, most, most_bytes = {}, {}, tonumber(ARGV[11]), tonumber(ARGV[12])
   end
-  local old = sizes[id] or call('HSTRLEN', logs[2], id)
+  local old = sizes[id] or call('HSTRLEN', log_of_updates, id)
   local new, bytes = held + (old == 0 and 1 or 0), held_bytes - old + #entry
   if new > most or bytes > most_bytes then
     -- What is not larger than what it replaces may come in any case. Entries differ in what stands around the message.
     local was = bodies[id]
     if not was and old > 0 then
-      local text = call('HGET', logs[2], id)
+      local text = call('HGET', log_of_updates, id)
       was = old - #'{"data":' - #(string.match(text, ',"ts":%d+}$') or string.match(text, ',"ts":%d+,"n":%d+}$') or '')
     end
     if not was or #body > was then
@@ -78,14 +68,25 @@ for i = 1, #kinds do
   if kind == 105 then -- i
     inserts[#inserts + 1] = '{"data":' .. ARGV[at] .. insert_tail
   elseif kind == 107 then -- k: an insert with a key
-    local key = short(ARGV[at])
+    local insert_key = short(ARGV[at])
     at = at + 1
-    if is_duplicate(key) then
+    if not keyed then keys, keyed, keyed_at = key('keys', room), {}, {} end
+    -- Whether one of the newest inserts with a key has this one: in this batch, or before it.
+    local before = keyed_at[insert_key]
+    local is_known = before and #keyed - before < 2 * KNOWN_KEYS
+    local rank = not is_known and call('ZRANK', keys, insert_key)
+    if rank then
+      known = known or call('ZCARD', keys)
+      is_known = known - rank - 1 + #keyed / 2 < KNOWN_KEYS
+        -- Somebody else may have deleted the log.
+        and tonumber(call('ZSCORE', keys, insert_key)) >= math.max(s.begins, s.next - call('LLEN', log))
+    end
+    if is_known then
       refused[#refused + 1] = 'd' .. i
     else
       keyed[#keyed + 1] = #inserts
-      keyed[#keyed + 1] = key
-      keyed_at[key] = #keyed
+      keyed[#keyed + 1] = insert_key
+      keyed_at[insert_key] = #keyed
       inserts[#inserts + 1] = '{"data":' .. ARGV[at] .. insert_tail
     end
   elseif kind == 117 then -- u
@@ -107,8 +108,8 @@ end
 if #refused > 0 then return redis.error_reply('AOREFUSED ' .. table.concat(refused, ' ')) end
 -- Nothing is written before it is sure that all of it can be; the first to be written is the log.
 call('LLEN', key('replay', room))
-if #copies > 0 then call('LLEN', logs[3]) end
-if #ignored > 0 then call('LLEN', logs[4]) end
+if #copies > 0 then call('LLEN', P .. 'msg_' .. room .. '_update_backup') end
+if #ignored > 0 then call('LLEN', P .. 'msg_' .. room .. '_ignore') end
 -- Where this node's batches are remembered, until it forgets them or is reaped.
 if not s.batch then call('SADD', key('batches', NODE), room) end
 
@@ -122,33 +123,35 @@ local function push(log, entries)
   end
   return length
 end
-local before = push(logs[1], inserts) - #inserts
-local index = 0
+local next
 if #inserts > 0 then
-  s.begins = begins(s, before)
-  index = s.begins + before
-  s.next = index + #inserts
+  -- Others write there and delete it as well, and have counted nothing: an index that was given is not given again.
+  local before = push(log, inserts) - #inserts
+  if s.begins + before < s.next then s.begins = s.next - before end
+  local index = s.begins + before
+  next = string.format('%d', index + #inserts)
+  if keyed then
+    for from = 1, #keyed, 1000 do
+      local to = math.min(from + 999, #keyed)
+      for i = from, to, 2 do keyed[i] = index + keyed[i] end
+      call('ZADD', keys, unpack(keyed, from, to))
+    end
+    call('ZREMRANGEBYRANK', keys, 0, -KNOWN_KEYS - 1)
+  end
 end
-for from = 1, #keyed, 1000 do
-  for i = from, math.min(from + 999, #keyed), 2 do keyed[i] = decimal(index + keyed[i]) end
-  call('ZADD', logs[5], unpack(keyed, from, math.min(from + 999, #keyed)))
-end
-if #keyed > 0 then call('ZREMRANGEBYRANK', logs[5], 0, -KNOWN_KEYS - 1) end
 for from = 1, #updates, 1000 do
-  call('HSET', logs[2], unpack(updates, from, math.min(from + 999, #updates)))
+  call('HSET', log_of_updates, unpack(updates, from, math.min(from + 999, #updates)))
 end
-push(logs[3], copies)
-push(logs[4], ignored)
+if #copies > 0 then push(P .. 'msg_' .. room .. '_update_backup', copies) end
+if #ignored > 0 then push(P .. 'msg_' .. room .. '_ignore', ignored) end
 
 if held then call('HSET', s.at, 'u', string.format('%d %d', held, held_bytes)) end
 local blobs = table.concat(ARGV, '', FIRST)
-local done = { decimal(s.n + 1), decimal(index), decimal(NOW) }
-local batch = number .. ' ' .. table.concat(done, ' ')
-local first
-if #inserts > 0 then
-  first = emit(s, #kinds, meta .. '\n' .. blobs, 'b:' .. NODE, batch, 'next', decimal(s.next), 'begins', decimal(s.begins))
+local batch, first, place = number .. ' ' .. clock[1] .. ' ' .. clock[2] .. ' ' .. (next or '0') .. ' '
+if next then
+  first, place = emit(s, #kinds, meta .. '\n' .. blobs, 'b:' .. NODE, batch, 'next', s.begins > 0 and next .. ' ' .. string.format('%d', s.begins) or next)
 else
-  first = emit(s, #kinds, meta .. '\n' .. blobs, 'b:' .. NODE, batch)
+  first, place = emit(s, #kinds, meta .. '\n' .. blobs, 'b:' .. NODE, batch)
 end
 if (first == 1 or begun or room_expiry > 0) and call('EXISTS', key('members', room)) == 0 then unused(room, room_expiry) end
-return { s.epoch, unpack(done) }
+return { s.epoch, place, next or '0', clock[1], clock[2] }

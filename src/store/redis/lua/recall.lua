@@ -16,6 +16,5 @@ if string.sub(entry, 1, 8) ~= '{"data":' then return { entry } end
 call('LLEN', key('replay', room)) -- nothing is written before it is sure that all of it can be
 -- Without `data` it is an entry that can't be read to a build that knows of no recalling.
 call('LSET', logs[1], offset, '{"recalled":' .. string.sub(entry, 9))
-local first = decimal(s.n + 1)
-emit(s, 1, 'q-,0,' .. #insert_key .. ',r\n' .. insert_key, 'recalled', first)
-return { entry, s.epoch, first }
+local _, place = emit(s, 1, 'q-,0,' .. #insert_key .. ',r\n' .. insert_key, 'recalled', '')
+return { entry, s.epoch, place }
