@@ -141,16 +141,11 @@ impl Client {
                 self.client.get_multiplexed_async_connection_with_config(&config).await?;
             let info: String = redis::cmd("INFO").query_async(&mut connection).await?;
             let run = check(&info)?;
-            let mut shas = Vec::with_capacity(SOURCES.len());
+            let mut load = redis::pipe();
             for source in SOURCES {
-                shas.push(
-                    redis::cmd("SCRIPT")
-                        .arg("LOAD")
-                        .arg(source)
-                        .query_async(&mut connection)
-                        .await?,
-                );
+                load.cmd("SCRIPT").arg("LOAD").arg(*source);
             }
+            let shas: Vec<String> = load.query_async(&mut connection).await?;
             let (seconds, micros): (u64, u64) =
                 redis::cmd("TIME").query_async(&mut connection).await?;
             self.set_clock(seconds * 1000 + micros / 1000);
