@@ -61,11 +61,12 @@ pub trait Dialect: Send + Sync + 'static {
     /// The listener that it stands on.
     fn site(&self) -> Site;
 
-    /// Whether a WebSocket handshake is to be answered with 101 and handed to
-    /// [`Dialect::websocket`]. Otherwise it comes to [`Dialect::request`] like any other request.
+    /// Whether a WebSocket handshake is to be handed to [`Dialect::websocket`]. Otherwise it comes to
+    /// [`Dialect::request`] like any other request.
     fn wants(&self, handshake: &Request<()>) -> bool;
 
-    /// Serves a WebSocket whose handshake it wanted and that was answered, in a task of its own.
+    /// Serves a WebSocket whose handshake it wanted, in a task of its own. Its
+    /// handshake is accepted when a [`crate::net::WebSocket`] is made of the stream.
     fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>);
 
     /// Answers a request, or gives it back if it is none of its own.

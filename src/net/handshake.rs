@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Uri, header};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 
 use super::{stream::Stream, upgrade::Offer};
 
@@ -15,8 +15,8 @@ const MAX_HEADERS: usize = 64;
 
 /// What a connection began with.
 pub(super) enum First {
-    /// A handshake that `wanted` it and that has been answered with 101; the rest of what was read
-    /// is back in the stream.
+    /// A handshake that `wanted` it; its answer, 101, and the rest of what was read are in the
+    /// stream.
     WebSocket(Box<Request<()>>, Stream),
     /// Something else; what was read is back in the stream. `mended`: its target has bytes that
     /// hyper would refuse, and so may the targets of the client's next requests, each of which
@@ -67,9 +67,7 @@ pub(super) async fn first(
         stream.unread(head.freeze());
         return First::Http { stream, mended: line == Line::Mended };
     };
-    if stream.write_all(answer.as_bytes()).await.is_err() || stream.flush().await.is_err() {
-        return First::Nothing;
-    }
+    stream.answer_with(answer.into());
     stream.unread(Bytes::copy_from_slice(&head[length..]));
     First::WebSocket(request, stream)
 }

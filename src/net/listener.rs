@@ -30,11 +30,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What answers requests.
 pub trait Service: Clone + Send + Sync + 'static {
-    /// Whether a WebSocket handshake is to be answered with 101 and handed to
-    /// [`Service::websocket`]; else it comes to [`Service::call`].
+    /// Whether a WebSocket handshake is to be handed to [`Service::websocket`]; else it comes to
+    /// [`Service::call`].
     fn wants(&self, handshake: &Request<()>) -> bool;
 
-    /// Takes a WebSocket over.
+    /// Takes a WebSocket over. Its handshake is accepted when a [`super::WebSocket`] is made of it.
     fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>);
 
     /// Answers a request.

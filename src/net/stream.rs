@@ -21,18 +21,38 @@ pub struct Stream {
     connection: Arc<Connection>,
     /// Read before, and to be read again.
     unread: Bytes,
+    /// What accepts the handshake that it began with, until that is sent.
+    answer: Option<Bytes>,
     /// Runs while HTTP has something to write and the kernel takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stream {
     pub(super) fn new(connection: Arc<Connection>) -> Self {
-        Stream { connection, unread: Bytes::new(), stall: None }
+        Stream { connection, unread: Bytes::new(), answer: None, stall: None }
     }
 
     /// Puts back what was read too far.
     pub(super) fn unread(&mut self, bytes: Bytes) {
         self.unread = bytes;
+    }
+
+    /// Keeps what accepts its handshake.
+    pub(super) fn answer_with(&mut self, answer: Bytes) {
+        self.answer = Some(answer);
+    }
+
+    /// What accepts its handshake, 101, for whoever sends it later, as the first of a WebSocket.
+    pub fn take_answer(&mut self) -> Option<Bytes> {
+        self.answer.take()
+    }
+
+    /// It is a WebSocket from now on, and its client is told so.
+    pub(super) fn accept(&mut self) {
+        self.connection.become_websocket();
+        if let Some(answer) = self.answer.take() {
+            self.connection.send(&answer);
+        }
     }
 
     /// The connection that it reads from.

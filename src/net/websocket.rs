@@ -61,13 +61,21 @@ pub enum Broken {
 pub struct WebSocket {
     stream: Stream,
     frames: Frames,
+    pongs: u64,
 }
 
 impl WebSocket {
-    /// Messages of more than `most` bytes break it.
-    pub fn new(stream: Stream, most: usize) -> Self {
-        stream.connection().become_websocket();
-        WebSocket { stream, frames: Frames { bytes: BytesMut::new(), parts: None, most } }
+    /// Messages of more than `most` bytes break it. Its handshake is accepted now, unless the answer
+    /// was taken from the stream.
+    pub fn new(mut stream: Stream, most: usize) -> Self {
+        stream.accept();
+        let frames = Frames { bytes: BytesMut::new(), parts: None, most };
+        WebSocket { stream, frames, pongs: 0 }
+    }
+
+    /// Pongs that have come so far.
+    pub fn pongs(&self) -> u64 {
+        self.pongs
     }
 
     pub fn connection(&self) -> &Arc<Connection> {
@@ -92,7 +100,8 @@ impl WebSocket {
             match self.frames.next() {
                 Ok(Some(Frame::Message(message))) => return Poll::Ready(Ok(message)),
                 Ok(Some(Frame::Ping(payload))) => self.connection().send(&frame::pong(&payload)),
-                Ok(Some(Frame::Pong | Frame::Part)) => {}
+                Ok(Some(Frame::Pong)) => self.pongs += 1,
+                Ok(Some(Frame::Part)) => {}
                 Ok(Some(Frame::Close(code))) => return Poll::Ready(Err(End::Closed(code))),
                 Err(broken) => return Poll::Ready(Err(End::Broken(broken))),
                 Ok(None) => {
