@@ -15,6 +15,7 @@ use crate::{
 };
 
 pub mod always_online;
+pub mod gotapi;
 
 /// One way of talking to clients, on the listener of its [`Site`].
 ///

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, Site},
-    dialect::{Dialect, always_online},
+    dialect::{Dialect, always_online, gotapi},
     domain::hub::Hub,
 };
 
@@ -20,7 +20,17 @@ pub(super) fn start(
     if listens(Site::Websocket) {
         dialects.push(always_online::start(hub.clone(), always_online_options(config), stop));
     }
+    if listens(Site::Gotapi) {
+        dialects.push(gotapi::start(hub.clone(), gotapi_options(config)));
+    }
     dialects
+}
+
+fn gotapi_options(config: &Config) -> gotapi::Options {
+    gotapi::Options {
+        secret: config.gotapi.secret.clone(),
+        max_message: config.gotapi.max_message.bytes(),
+    }
 }
 
 fn always_online_options(config: &Config) -> always_online::Options {

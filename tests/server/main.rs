@@ -9,6 +9,7 @@
 
 mod cluster;
 mod crash;
+mod gotapi;
 mod http;
 mod operation;
 mod scripts;

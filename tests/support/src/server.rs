@@ -61,7 +61,7 @@ impl Setup {
         }
     }
 
-    /// With a fresh certificate of its own for the listener `websocket` (and for `admin`) or `api`.
+    /// With a fresh certificate of its own for the listener `websocket` (and for `admin`), `api` or `gotapi`.
     /// Clients get there through a tunnel and notice nothing.
     pub fn under_tls(self, what: &str) -> Setup {
         let [certificate, key] = ["certificate", "key"]
@@ -74,9 +74,9 @@ impl Setup {
 
     /// The certificate of a listener.
     pub fn certificate(&self, what: &str) -> PathBuf {
-        let setting =
-            if what == "api" { "AO_API__TLS_CERTIFICATE" } else { "AO_WEBSOCKET__TLS_CERTIFICATE" };
-        PathBuf::from(self.value(setting).expect("a certificate"))
+        let section = if what == "admin" { "WEBSOCKET" } else { &what.to_uppercase() };
+        let setting = format!("AO_{section}__TLS_CERTIFICATE");
+        PathBuf::from(self.value(&setting).expect("a certificate"))
     }
 
     /// Sets an environment variable; the last value wins.
@@ -203,8 +203,11 @@ impl Setup {
         if self.value("AO_ADMIN__LISTEN").is_some() && expected.contains(&"websocket") {
             expected.push("admin");
         }
-        if self.value("AO_METRICS__LISTEN").is_some() {
-            expected.push("metrics");
+        for (setting, what) in [("AO_METRICS__LISTEN", "metrics"), ("AO_GOTAPI__LISTEN", "gotapi")]
+        {
+            if self.value(setting).is_some() {
+                expected.push(what);
+            }
         }
         expected
     }

@@ -58,6 +58,11 @@ impl Socket {
         Ok(Socket { stream })
     }
 
+    /// One that was upgraded elsewhere.
+    pub fn from_stream(stream: WebSocketStream<TcpStream>) -> Socket {
+        Socket { stream }
+    }
+
     /// Sends text. On an ended connection it is lost: that it ended is what its reader learns.
     pub async fn send(&mut self, text: &str) {
         let _ = soon("room for a frame", self.stream.send(Message::text(text))).await;

@@ -1,0 +1,365 @@
+//! One WebSocket: a small task that reads, pings and ends it. What goes out takes its
+//! [`Connection`].
+use std::{
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use tokio::{
+    task::coop::consume_budget,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    Gotapi,
+    frame::Frame,
+    heartbeat::{Beat, Heard, Heartbeat},
+    in_flight::{InFlight, Reading},
+    path::{Place, room},
+    wire,
+};
+use crate::{
+    domain::{
+        broker::{Audience, Entry},
+        error::StoreError,
+        ids::{ConnectionId, RoomId},
+        message::{Kind, Message as Sent},
+        presence::{Departure, Roster, Visitor},
+        room::Room,
+        subscriber::{Codec, Outcome, Settled, Subscriber},
+    },
+    lock::lock,
+    net::{Broken, Closing, Connection, End, Message, WebSocket},
+    reason::Reason,
+};
+
+/// Messages that are read before a client's answer to a ping counts as missing.
+const CATCH_UP: usize = 256;
+/// Between two texts of `/timer`.
+const SECOND: Duration = Duration::from_secs(1);
+/// The answer to a handshake while the store is out.
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\naccess-control-allow-origin: *\r\n\r\n";
+/// How a client of `/` says which room it wants.
+const JOIN: &[u8] = b"join:";
+
+/// Why a connection ends.
+enum Over {
+    /// It broke, or we have closed it.
+    Gone,
+    /// The client sent a Close frame, with this code.
+    Closed(Option<u16>),
+    /// We close it.
+    Because(Reason),
+}
+
+impl From<End> for Over {
+    fn from(end: End) -> Self {
+        match end {
+            End::Gone => Over::Gone,
+            End::Closed(code) => Over::Closed(code),
+            End::Broken(Broken::Frame) => Over::Because(Reason::Malformed),
+            End::Broken(Broken::Text) => Over::Because(Reason::NotUtf8),
+            End::Broken(Broken::TooLarge) => Over::Because(Reason::TooLarge),
+        }
+    }
+}
+
+/// Where a client is.
+enum Here {
+    Lobby,
+    Timer {
+        /// When the next text is due.
+        next: Instant,
+    },
+    Room(Arc<Room>),
+}
+
+/// One client, as its room sees it.
+pub(super) struct Client {
+    id: ConnectionId,
+    gotapi: Arc<Gotapi>,
+    connection: Arc<Connection>,
+    in_flight: Mutex<InFlight>,
+}
+
+impl Client {
+    pub(super) fn new(gotapi: &Arc<Gotapi>, connection: Arc<Connection>) -> Arc<Self> {
+        let id = gotapi.hub.new_connection();
+        gotapi.hub.opened();
+        let client = Arc::new(Client {
+            id,
+            gotapi: gotapi.clone(),
+            connection,
+            in_flight: Mutex::default(),
+        });
+        lock(&gotapi.clients).insert(id, Arc::downgrade(&client));
+        client
+    }
+
+    /// Closes the connection so that the client comes back. Counted once.
+    pub(super) fn drop_because(&self, why: Reason) {
+        if !self.connection.is_ended() {
+            self.gotapi.hub.metrics.dropped(why.label());
+        }
+        self.connection.close(Closing::Graceful, why);
+    }
+
+    /// Hands a message to the room. What became of it is told by [`Subscriber::settled`].
+    fn send(self: &Arc<Self>, room: &Arc<Room>, body: Bytes) {
+        let Some((kind, uuid)) = sort(&body) else { return };
+        let bytes = body.len();
+        let (ack, reading) = lock(&self.in_flight).begin(bytes, uuid.clone());
+        if reading == Reading::Hold {
+            self.connection.hold_reading(true);
+        }
+        let entry = entry(Some(self.id), kind, uuid, body);
+        room.send(entry, bytes, self.clone(), ack);
+        self.resume(); // in case all that was in flight ended before reading was held
+    }
+
+    fn resume(&self) {
+        let mut in_flight = lock(&self.in_flight);
+        if in_flight.resume() == Reading::Resume {
+            self.connection.hold_reading(false);
+        }
+    }
+
+    /// Enters a room. `answer` is sent once that has worked, before anything that happens there.
+    async fn enter(self: &Arc<Self>, room: &RoomId, answer: Option<Bytes>) -> Option<Arc<Room>> {
+        let uid = self.gotapi.uid(self.id).ok()?;
+        let visitor = Visitor { connection: self.id, uid, hidden: true };
+        let here = self.clone();
+        let answer = move |entered: &Result<Roster, StoreError>| {
+            if let (Ok(_), Some(answer)) = (entered, answer) {
+                here.connection.send(&answer);
+            }
+        };
+        self.gotapi.hub.enter(room, visitor, self.clone(), Box::new(answer)).await
+    }
+}
+
+/// What becomes of a message, and its uuid where it gets an acknowledgement; nothing where it has
+/// no effect.
+pub(super) fn sort(body: &[u8]) -> Option<(Kind, Option<Arc<str>>)> {
+    match Frame::read(body) {
+        Frame::LowLevel => Some((Kind::Ignore, None)),
+        Frame::HighLevel { uuid } => Some((Kind::Insert, Some(uuid))),
+        Frame::Ignored => None,
+    }
+}
+
+/// A message as rooms take it. The uuid is its key; an empty one is none, as it tells nothing.
+pub(super) fn entry(
+    from: Option<ConnectionId>,
+    kind: Kind,
+    uuid: Option<Arc<str>>,
+    body: Bytes,
+) -> Entry {
+    Entry::Message {
+        from,
+        audience: from.map_or(Audience::All, Audience::ExceptConnection),
+        message: Sent { kind, body, key: uuid.filter(|uuid| !uuid.is_empty()) },
+    }
+}
+
+impl Subscriber for Client {
+    fn codec(&self) -> &'static dyn Codec {
+        &wire::Frames
+    }
+
+    fn deliver(&self, packets: Bytes) {
+        self.connection.send(&packets);
+    }
+
+    /// A message that could not be stored is not acknowledged: the client sends it again.
+    fn settled(&self, messages: &[Settled]) {
+        let mut acks = BytesMut::new();
+        let mut in_flight = lock(&self.in_flight);
+        for Settled { ack, bytes, outcome } in messages {
+            let uuid = in_flight.end(*bytes, *ack);
+            let failure = match outcome {
+                Outcome::Done(_) | Outcome::Duplicate => None,
+                Outcome::Unavailable => Some("store unavailable"),
+                Outcome::Full => Some("too many updates"),
+                Outcome::Unknown => Some("outcome unknown"),
+            };
+            match (failure, uuid) {
+                (None, Some(uuid)) => wire::ack(&mut acks, &uuid),
+                (None, None) => {}
+                (Some(failure), _) => self.gotapi.hub.metrics.message_refused(failure),
+            }
+        }
+        drop(in_flight);
+        if !acks.is_empty() {
+            self.connection.send(&acks.freeze());
+        }
+        self.resume();
+    }
+
+    // Nobody signs in here, so neither of these is ever asked for.
+    fn evict(self: Arc<Self>) {
+        self.drop_because(Reason::Kickout);
+    }
+
+    fn revoke(self: Arc<Self>) {
+        self.drop_because(Reason::Revoked);
+    }
+
+    fn drop_connection(&self, why: Reason) {
+        self.drop_because(why);
+    }
+}
+
+/// Also when its task panics.
+impl Drop for Client {
+    fn drop(&mut self) {
+        lock(&self.gotapi.clients).remove(&self.id);
+        self.gotapi.hub.closed();
+    }
+}
+
+/// The task of one client.
+struct Reader {
+    client: Arc<Client>,
+    here: Here,
+    heart: Heartbeat,
+}
+
+/// Serves a client until it is gone, and takes it out of its room. `answer` accepts its handshake;
+/// nothing where that is accepted already.
+pub(super) async fn serve(
+    client: Arc<Client>,
+    place: Place,
+    mut websocket: WebSocket,
+    answer: Option<Bytes>,
+) {
+    let mut reader = Reader {
+        here: match place {
+            Place::Timer => Here::Timer { next: Instant::now() + SECOND },
+            Place::Lobby | Place::Room(_) => Here::Lobby,
+        },
+        heart: Heartbeat::begin(Instant::now()),
+        client: client.clone(),
+    };
+    let served = async {
+        match (&place, answer) {
+            (Place::Room(room), answer) => reader.arrive(room, answer).await?,
+            (Place::Lobby | Place::Timer, Some(answer)) => client.connection.send(&answer),
+            (Place::Lobby | Place::Timer, None) => {}
+        }
+        reader.read(&mut websocket).await
+    };
+    let over = AssertUnwindSafe(served).catch_unwind().await;
+    match over.unwrap_or(Err(Over::Because(Reason::Failure))) {
+        // A connection that is gone, or that we have closed, ends with its stream.
+        Ok(()) | Err(Over::Gone) => {}
+        Err(Over::Closed(code)) => client.connection.answer_close(code),
+        Err(Over::Because(why)) => client.drop_because(why),
+    }
+    drop(websocket);
+    if let Here::Room(room) = &reader.here {
+        client.gotapi.hub.depart(&room.id, client.id, Departure::Gone).await;
+    }
+}
+
+impl Reader {
+    /// Enters the room that the client's URL names. Where that fails its handshake is refused.
+    async fn arrive(&mut self, room: &RoomId, answer: Option<Bytes>) -> Result<(), Over> {
+        let answered = answer.is_none();
+        let arrived = self.join(room, answer).await;
+        if arrived.is_err() && !answered {
+            self.client.connection.close_without_a_word();
+            self.client.connection.send(&Bytes::from_static(REFUSAL));
+        }
+        arrived
+    }
+
+    async fn join(&mut self, room: &RoomId, answer: Option<Bytes>) -> Result<(), Over> {
+        let entered = self.client.enter(room, answer).await;
+        self.here = Here::Room(entered.ok_or(Over::Because(Reason::StoreUnavailable))?);
+        // Nobody listened while the store was asked.
+        self.heart = Heartbeat::begin(Instant::now());
+        Ok(())
+    }
+
+    /// Reads until the end, which is never `Ok`.
+    async fn read(&mut self, websocket: &mut WebSocket) -> Result<(), Over> {
+        let mut timer = pin!(sleep_until(self.due()));
+        loop {
+            // In no order: neither a client that never pauses nor one that is silent keeps the
+            // other from its turn.
+            tokio::select! {
+                message = websocket.next() => self.message(message?).await?,
+                () = &mut timer => self.late(websocket).await?,
+            }
+            if timer.deadline() != self.due() {
+                timer.as_mut().reset(self.due());
+            }
+            consume_budget().await;
+        }
+    }
+
+    /// When something has to happen if nothing comes.
+    fn due(&self) -> Instant {
+        match self.here {
+            Here::Timer { next } => next.min(self.heart.due()),
+            Here::Lobby | Here::Room(_) => self.heart.due(),
+        }
+    }
+
+    async fn message(&mut self, message: Message) -> Result<(), Over> {
+        let (text, body) = match message {
+            Message::Text(text) => (true, Bytes::from(text)),
+            Message::Binary(body) => (false, body),
+        };
+        match &self.here {
+            Here::Room(room) => self.client.send(room, body),
+            Here::Timer { .. } => {}
+            Here::Lobby => {
+                let name = body.strip_prefix(JOIN).filter(|_| text);
+                let name = name.and_then(|name| std::str::from_utf8(name).ok());
+                if let Some(Ok(room)) = name.map(room) {
+                    self.join(&room, None).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The timer fired, perhaps for something that has come since.
+    async fn late(&mut self, websocket: &mut WebSocket) -> Result<(), Over> {
+        let connection = self.client.connection.clone();
+        if let Here::Timer { next } = &mut self.here
+            && Instant::now() >= *next
+        {
+            *next = (*next + SECOND).max(Instant::now());
+            connection.send(&wire::text(&self.client.gotapi.hub.clock.unix().to_string()));
+        }
+        if Instant::now() < self.heart.due() {
+            return Ok(());
+        }
+        // What came while nobody listened counts.
+        let mut all = false;
+        for _ in 0..CATCH_UP {
+            match websocket.next().now_or_never() {
+                Some(message) => self.message(message?).await?,
+                None => {
+                    all = !connection.is_held();
+                    break;
+                }
+            }
+        }
+        match self.heart.beat(Instant::now(), Heard { pongs: websocket.pongs(), all }) {
+            Beat::Rest => Ok(()),
+            Beat::Ping => {
+                connection.send(&Bytes::from_static(wire::PING));
+                Ok(())
+            }
+            Beat::Lost => Err(Over::Because(Reason::PingTimeout)),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Why a request is refused, and what is answered.
+use axum::body::Body;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde_json::Value;
+
+use super::{path::NoRoom, routes::json};
+use crate::{
+    domain::{error::StoreError, ids::BadName},
+    net::upgrade::{self, Flaw},
+    throttle::throttled,
+};
+
+/// Why a request is refused. The words up to [`Refusal::Ttl`] are the original's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    /// A message to a room that is empty.
+    #[error("data missing")]
+    NoData,
+    /// A request for the history of no room.
+    #[error("groupName missing")]
+    HistoryOfNothing,
+    /// Any other request without the room's name.
+    #[error("groupName missing")]
+    NoGroup,
+    #[error("uuid missing")]
+    NoUuid,
+    #[error("ttl missing")]
+    NoTtl,
+    #[error("ttl should be a number")]
+    TtlIsNoNumber,
+    #[error("ttl should be a number and great than 0")]
+    Ttl,
+    #[error(transparent)]
+    Path(#[from] NoRoom),
+    #[error(transparent)]
+    Name(#[from] BadName),
+    /// A GET of a room.
+    #[error("a group needs a WebSocket, or a POST")]
+    NoUpgrade,
+    /// A GET of a route that changes something, or has a body.
+    #[error("this route needs a POST")]
+    NoPost,
+    #[error("method not allowed")]
+    Method,
+    #[error(transparent)]
+    Handshake(#[from] Flaw),
+    /// The server lets nobody in any more.
+    #[error("this server is ending")]
+    Ending,
+    #[error("the body has more than {0} bytes")]
+    TooLarge(usize),
+    #[error("the body could not be read")]
+    Body,
+    #[error("the body did not come")]
+    Late,
+    #[error("the store does not answer")]
+    Unavailable,
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        throttled!(warn, %error, "a request failed");
+        Refusal::Unavailable
+    }
+}
+
+impl Refusal {
+    fn status(self) -> StatusCode {
+        match self {
+            Refusal::NoGroup
+            | Refusal::NoUuid
+            | Refusal::NoTtl
+            | Refusal::TtlIsNoNumber
+            | Refusal::Ttl
+            | Refusal::Path(_)
+            | Refusal::Name(_)
+            | Refusal::NoUpgrade
+            | Refusal::NoPost
+            | Refusal::Handshake(_)
+            | Refusal::Body => StatusCode::BAD_REQUEST,
+            Refusal::HistoryOfNothing => StatusCode::FORBIDDEN,
+            Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::NoData => StatusCode::NOT_ACCEPTABLE,
+            Refusal::Late => StatusCode::REQUEST_TIMEOUT,
+            Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::Ending | Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The answer.
+    pub(super) fn response(self) -> Response<Body> {
+        let (status, msg) = (self.status(), Value::from(self.to_string()));
+        let body = match self {
+            Refusal::NoData => format!(r#"{{"code":{},"msg":{msg}}}"#, status.as_u16()),
+            _ => format!(r#"{{"msg":{msg}}}"#),
+        };
+        let mut response = json(status, body);
+        if self == Refusal::Handshake(Flaw::Version) {
+            let version = HeaderValue::from_static(upgrade::VERSION);
+            response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, version);
+        }
+        response
+    }
+}
