@@ -50,7 +50,7 @@ export async function command(args, env) {
 }
 
 export class Server {
-  /** Addresses by listener: `websocket`, `api`, `demo`. */
+  /** Addresses by listener: `websocket`, `api`, `demo`, and `gotapi` where it has one. */
   urls = {}
   /** The first administrator, printed at the first start only. */
   admin = { uid: undefined, token: undefined }
@@ -148,7 +148,7 @@ export class Server {
 
   #read(line) {
     this.stderr += `stdout: ${line.replace(/(token: ).*/, '$1…')}\n`
-    const listener = /^(websocket|api|demo)\s+(https?:\/\/\S+)/.exec(line)
+    const listener = /^(websocket|api|demo|gotapi)\s+(https?:\/\/\S+)/.exec(line)
     if (listener) this.urls[listener[1]] = listener[2].replace(/\/$/, '')
     const admin = /^admin (uid|token):\s*(\S+)/.exec(line)
     if (admin) this.admin[admin[1]] = admin[2]
@@ -157,7 +157,7 @@ export class Server {
   async #ready() {
     const end = Date.now() + READY_MS
     for (;;) {
-      const up = this.urls.websocket && this.urls.api
+      const up = this.urls.websocket && this.urls.api && (this.urls.gotapi || !this.env.AO_GOTAPI__LISTEN)
         && await call('GET', `${this.urls.websocket}/readyz`).then(answer => answer.code === 200, () => false)
       if (up) return
       if (Date.now() > end) throw this.#failure(`it was not ready within ${READY_MS} ms (addresses so far: ${JSON.stringify(this.urls)})`)
