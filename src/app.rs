@@ -52,22 +52,48 @@ const LAST_CHANCE: Duration = Duration::from_millis(500);
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// An address can't be bound.
     #[error(
         "can't listen on {address} for {what}: {reason}\n  another program may use the port; choose another one with {setting}"
     )]
-    Listen { what: &'static str, address: SocketAddr, setting: &'static str, reason: io::Error },
+    Listen {
+        /// What should be served there, for people.
+        what: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The environment variable that names it.
+        setting: &'static str,
+        /// What the operating system says.
+        reason: io::Error,
+    },
+    /// The store of messages can't be opened.
     #[error(transparent)]
     Store(#[from] stores::OpenError),
+    /// The store of accounts can't be opened.
     #[error(transparent)]
     Tokens(#[from] mongodb::OpenError),
+    /// A store was opened, and does not answer.
     #[error("the store does not answer: {0}")]
     Unavailable(#[from] StoreError),
+    /// The very first start can't make its administrator.
     #[error("the first administrator could not be made: {0}")]
     Admin(String),
+    /// The files of a certificate can't be used.
     #[error("no TLS with {setting}: {why}")]
-    Tls { setting: &'static str, why: TlsError },
+    Tls {
+        /// The environment variables that name them.
+        setting: &'static str,
+        /// What is wrong with them.
+        why: TlsError,
+    },
+    /// The client script can't be read.
     #[error("{}: {why}: mend AO_WEBSOCKET__CLIENT_SCRIPT", .file.display())]
-    ClientScript { file: PathBuf, why: io::Error },
+    ClientScript {
+        /// The file.
+        file: PathBuf,
+        /// What the operating system says.
+        why: io::Error,
+    },
 }
 
 impl From<NoRandomness> for StartError {
@@ -113,6 +139,9 @@ pub struct App {
 
 impl App {
     /// Binds, opens the store, and serves. The configuration has been checked.
+    ///
+    /// # Errors
+    /// An address is taken, certificates can't be used, or a store can't be opened.
     pub async fn start(config: &Config, role: Role) -> Result<App, StartError> {
         let listeners = Listeners::bind(config, role)?;
         if let Err(error) = check_script(config) {

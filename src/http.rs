@@ -26,7 +26,9 @@ use crate::{
 
 /// What routes need.
 pub struct Context {
+    /// The core.
     pub hub: Arc<Hub>,
+    /// Which of the original's status codes are answered.
     pub compat: Compat,
     /// Who may use the token API without an administrator's credentials.
     pub open: Open,

@@ -32,6 +32,7 @@ struct Task {
 pub struct Process {
     /// Lines of the log that could not be written.
     pub log_lines_lost: Counter,
+    /// Panics, whatever they cost.
     pub panics: Counter,
 }
 
@@ -46,6 +47,7 @@ pub struct Metrics {
     registry: Registry,
     /// Connections that are open now.
     pub connections: Gauge,
+    /// Connections since the start.
     pub connections_opened: Counter,
     messages: Family<Storage, Counter>,
     drops: Family<Why, Counter>,

@@ -25,14 +25,18 @@ pub mod messages;
 /// How much of a room is stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extent {
+    /// Entries of the log.
     pub inserts: u64,
+    /// Updates, each id once.
     pub updates: u64,
 }
 
 /// An update by its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Update {
+    /// What it replaces: the update of the same id.
     pub id: Arc<str>,
+    /// Its message and its time.
     pub entry: Stored,
 }
 
@@ -79,6 +83,7 @@ pub trait Archive: Send + Sync {
 /// What an account's owner has to know.
 #[derive(Debug, Clone)]
 pub enum Proof {
+    /// The token itself.
     Plain(Secret),
     /// The token's SHA-256.
     Sha256([u8; 32]),
@@ -97,17 +102,20 @@ impl Proof {
 /// An account with its secret.
 #[derive(Debug, Clone)]
 pub struct Record {
+    /// Its uid; a number is its text.
     pub uid: String,
     /// Seconds since 1970.
     pub created: u64,
     /// Seconds since 1970 of the last change of its token.
     pub updated: u64,
+    /// Its token, or the hash of it.
     pub proof: Proof,
 }
 
 /// A stretch of a store's accounts, by uid.
 #[derive(Debug, Default)]
 pub struct Records {
+    /// In the order of their uids.
     pub records: Vec<Record>,
     /// Accounts that can't be read, with the reason. Printable, without secrets.
     pub skipped: Vec<String>,
@@ -119,7 +127,9 @@ pub struct Records {
 /// counts as its text, as for clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ambiguous {
+    /// The uid, as text.
     pub uid: String,
+    /// How many accounts have it.
     pub accounts: u64,
     /// They have it in one type, so that the store can't be told to keep uids unique, and nothing
     /// can be added.

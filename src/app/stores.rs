@@ -25,8 +25,10 @@ use crate::{
 /// Why a store can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// The folder of the embedded store.
     #[error(transparent)]
     Embedded(#[from] embedded::OpenError),
+    /// A Redis.
     #[error(transparent)]
     Redis(#[from] redis::OpenError),
 }

@@ -14,11 +14,17 @@ use crate::{
 
 /// The accounts of the configured store, for the command line; a server may run beside it.
 pub enum Accounts {
+    /// In the server's own files.
     Embedded(Arc<embedded::Accounts>),
+    /// In a MongoDB.
     MongoDb(Arc<mongodb::Accounts>),
 }
 
 impl Accounts {
+    /// Opens those of the configured store.
+    ///
+    /// # Errors
+    /// The store can't be opened, or does not answer.
     pub async fn open(config: &Config) -> Result<Accounts, StartError> {
         let clock = Arc::new(SystemClock);
         Ok(match &config.store.tokens {
@@ -31,6 +37,7 @@ impl Accounts {
         })
     }
 
+    /// The accounts as a server sees them.
     pub fn tokens(&self) -> &dyn Tokens {
         match self {
             Accounts::Embedded(accounts) => &**accounts,
@@ -38,7 +45,11 @@ impl Accounts {
         }
     }
 
-    /// Hashes all tokens and tells how many there were; none where nothing but hashes is ever kept.
+    /// Hashes all tokens and tells how many there were; `None` where nothing but hashes is ever
+    /// kept.
+    ///
+    /// # Errors
+    /// The store does not answer; running it again goes on from there.
     pub async fn seal(&self) -> Result<Option<u64>, StoreError> {
         match self {
             Accounts::Embedded(_) => Ok(None),

@@ -12,6 +12,7 @@ const STRETCH: usize = 500;
 /// What was copied of one realm, counted on both sides behind it.
 #[derive(Debug, Default)]
 pub struct Report {
+    /// Accounts, also those that can't be read.
     pub accounts: Both,
     /// Accounts that have another token in the target.
     pub kept: u64,

@@ -21,8 +21,11 @@ const ROOMS: usize = 1000;
 /// What was copied, counted on both sides behind it.
 #[derive(Debug, Default)]
 pub struct Report {
+    /// Rooms with anything stored.
     pub rooms: Both,
+    /// Entries of their logs.
     pub inserts: Both,
+    /// Their updates.
     pub updates: Both,
     /// Entries that can't be read: each keeps its place and its time, and has no message.
     pub unreadable: u64,
