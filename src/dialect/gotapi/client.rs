@@ -34,7 +34,7 @@ use crate::{
     },
     lock::lock,
     net::{Broken, Closing, Connection, End, Message, WebSocket},
-    reason::Reason,
+    reason::{Label, Reason},
 };
 
 /// Messages that are read before a client's answer to a ping counts as missing.
@@ -64,6 +64,24 @@ impl From<End> for Over {
             End::Broken(Broken::Frame) => Over::Because(Reason::Malformed),
             End::Broken(Broken::Text) => Over::Because(Reason::NotUtf8),
             End::Broken(Broken::TooLarge) => Over::Because(Reason::TooLarge),
+        }
+    }
+}
+
+/// Why a message is not acknowledged, for metrics.
+#[derive(Debug, Clone, Copy)]
+enum Failure {
+    Unavailable,
+    Full,
+    Unknown,
+}
+
+impl Label for Failure {
+    fn label(self) -> &'static str {
+        match self {
+            Failure::Unavailable => "store unavailable",
+            Failure::Full => "too many updates",
+            Failure::Unknown => "outcome unknown",
         }
     }
 }
@@ -103,7 +121,7 @@ impl Client {
     /// Closes the connection so that the client comes back. Counted once.
     pub(super) fn drop_because(&self, why: Reason) {
         if !self.connection.is_ended() {
-            self.gotapi.hub.metrics.dropped(why.label());
+            self.gotapi.hub.metrics.dropped(why);
         }
         self.connection.close(Closing::Graceful, why);
     }
@@ -183,9 +201,9 @@ impl Subscriber for Client {
             let uuid = in_flight.end(*bytes, *ack);
             let failure = match outcome {
                 Outcome::Done(_) | Outcome::Duplicate => None,
-                Outcome::Unavailable => Some("store unavailable"),
-                Outcome::Full => Some("too many updates"),
-                Outcome::Unknown => Some("outcome unknown"),
+                Outcome::Unavailable => Some(Failure::Unavailable),
+                Outcome::Full => Some(Failure::Full),
+                Outcome::Unknown => Some(Failure::Unknown),
             };
             match (failure, uuid) {
                 (None, Some(uuid)) => wire::ack(&mut acks, &uuid),
