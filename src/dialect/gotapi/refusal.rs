@@ -40,8 +40,9 @@ pub(super) enum Refusal {
     /// A GET of a route that changes something, or has a body.
     #[error("this route needs a POST")]
     NoPost,
+    /// With those that are.
     #[error("method not allowed")]
-    Method,
+    Method(&'static str),
     #[error(transparent)]
     Handshake(#[from] Flaw),
     /// The server lets nobody in any more.
@@ -79,7 +80,7 @@ impl Refusal {
             | Refusal::Handshake(_)
             | Refusal::Body => StatusCode::BAD_REQUEST,
             Refusal::HistoryOfNothing => StatusCode::FORBIDDEN,
-            Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::NoData => StatusCode::NOT_ACCEPTABLE,
             Refusal::Late => StatusCode::REQUEST_TIMEOUT,
             Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -95,9 +96,15 @@ impl Refusal {
             _ => format!(r#"{{"msg":{msg}}}"#),
         };
         let mut response = json(status, body);
-        if self == Refusal::Handshake(Flaw::Version) {
-            let version = HeaderValue::from_static(upgrade::VERSION);
-            response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, version);
+        let told = match self {
+            Refusal::Handshake(Flaw::Version) => {
+                Some((header::SEC_WEBSOCKET_VERSION, upgrade::VERSION))
+            }
+            Refusal::Method(allowed) => Some((header::ALLOW, allowed)),
+            _ => None,
+        };
+        if let Some((name, value)) = told {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response
     }

@@ -53,13 +53,18 @@ impl Route {
         }
     }
 
-    /// The methods that it takes.
-    fn takes(self, method: &Method) -> bool {
+    /// The methods that it takes; empty: any.
+    fn methods(self) -> &'static str {
         match self {
-            Route::History | Route::Cancel | Route::Ttl => method == Method::POST,
-            Route::Groups => method == Method::GET || method == Method::HEAD,
-            Route::Status => true,
+            Route::History | Route::Cancel | Route::Ttl => "POST, OPTIONS",
+            Route::Groups => "GET, HEAD, OPTIONS",
+            Route::Status => "",
         }
+    }
+
+    fn takes(self, method: &Method) -> bool {
+        let methods = self.methods();
+        methods.is_empty() || methods.split(", ").any(|taken| taken == method.as_str())
     }
 }
 
@@ -82,11 +87,7 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
 /// Answers a request. Pages of any origin may read the answer.
 pub(super) async fn answer(gotapi: &Arc<Gotapi>, request: Request<Incoming>) -> Response<Body> {
     let options = request.method() == Method::OPTIONS;
-    let mut response = if options {
-        typed(StatusCode::NO_CONTENT, None, String::new())
-    } else {
-        respond(gotapi, request).await.unwrap_or_else(Refusal::response)
-    };
+    let mut response = respond(gotapi, request).await.unwrap_or_else(Refusal::response);
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -109,17 +110,21 @@ fn allow(headers: &mut HeaderMap) {
 
 async fn respond(gotapi: &Arc<Gotapi>, request: Request<Incoming>) -> Answer {
     let path = path::decode(request.uri().path()).ok_or(NoRoom::Encoding)?;
-    let Some(route) = Route::of(&path) else {
+    let route = Route::of(&path);
+    if request.method() == Method::OPTIONS && route != Some(Route::Status) {
+        return Ok(typed(StatusCode::NO_CONTENT, None, String::new()));
+    }
+    let Some(route) = route else {
         return match *request.method() {
             Method::POST => post(gotapi, &path, request).await,
             Method::GET if asks_for_websocket(request.headers()) => websocket(gotapi, request),
             Method::GET | Method::HEAD => Err(Refusal::NoUpgrade),
-            _ => Err(Refusal::Method),
+            _ => Err(Refusal::Method("GET, POST, OPTIONS")),
         };
     };
     if !route.takes(request.method()) {
         let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
-        return Err(if is_get { Refusal::NoPost } else { Refusal::Method });
+        return Err(if is_get { Refusal::NoPost } else { Refusal::Method(route.methods()) });
     }
     if route == Route::Status {
         return Ok(text("status ok!".to_owned()));
