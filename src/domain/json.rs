@@ -52,10 +52,12 @@ impl<'a> Object<'a> {
         serde_json::from_str(json).ok()
     }
 
+    /// The value of a field, JSON.
     pub fn get(&self, key: &str) -> Option<&'a RawValue> {
         self.fields.iter().find(|(k, _)| k == key).map(|(_, v)| *v)
     }
 
+    /// The fields, each with its value, JSON.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.fields.iter().map(|(k, v)| (k.as_ref(), *v))
     }
@@ -102,7 +104,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 /// An event as socket.io sends it: `["name", first argument, …]`; arguments after the first are
 /// ignored.
 pub struct Call<'a> {
+    /// Its name.
     pub name: Cow<'a, str>,
+    /// Its first argument, JSON.
     pub argument: Option<&'a RawValue>,
 }
 

@@ -15,7 +15,9 @@ use super::{
 /// A connection that enters a room.
 #[derive(Debug, Clone)]
 pub struct Visitor {
+    /// The connection.
     pub connection: ConnectionId,
+    /// Its user.
     pub uid: Uid,
     /// Sees everything, is seen by nobody.
     pub hidden: bool,
@@ -73,15 +75,20 @@ pub enum Departure {
 /// Someone in a room, as administrators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Present {
+    /// The user.
     pub uid: Uid,
+    /// It sees everything, and is seen by nobody.
     pub hidden: bool,
+    /// Its session was kicked out by a newer one, and the place is held for the user.
     pub held: bool,
 }
 
 /// A session as administrators see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Online {
+    /// The user.
     pub uid: Uid,
+    /// The public name of its connection.
     pub socket: SocketId,
 }
 

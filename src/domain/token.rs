@@ -6,13 +6,16 @@ use super::{error::StoreError, ids::Uid, secret::Secret};
 /// Whose credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Realm {
+    /// Those who send messages.
     User,
+    /// Those who may use the routes `/admin/*` and the token API.
     Admin,
 }
 
 /// What became of a [`Tokens::create`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Creation {
+    /// The account is new.
     Created,
     /// The uid has a token already; it stays as it is.
     Exists,
@@ -21,6 +24,7 @@ pub enum Creation {
 /// An account without its secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
+    /// Its uid; a number is its text.
     pub uid: String,
     /// Seconds since 1970.
     pub created: u64,
