@@ -16,18 +16,18 @@ COPY tests/support/Cargo.toml tests/support/
 RUN mkdir -p src benches stress/src tests/support/src \
     && echo 'fn main() {}' | tee src/main.rs benches/hot.rs stress/src/main.rs \
     && touch src/lib.rs tests/support/src/lib.rs \
-    && cargo build --release --locked --package always-online \
+    && cargo build --profile ship --locked --package always-online \
     && rm -r src
 
 COPY src src
 COPY demo demo
 # cargo goes by times: a copied file may be older than what was built of the empty one.
 RUN find src -name '*.rs' -exec touch {} + \
-    && cargo build --release --locked --package always-online \
+    && cargo build --profile ship --locked --package always-online \
     && mkdir /data
 
 FROM gcr.io/distroless/cc-debian12:nonroot
-COPY --from=build /build/target/release/always-online /usr/local/bin/always-online
+COPY --from=build /build/target/ship/always-online /usr/local/bin/always-online
 # Owned by the image's user (65532), and closed to others, as the server would make it. A new volume takes both over.
 COPY --from=build --chown=65532:65532 --chmod=700 /data /data
 # Loopback would be the container's own. The API answers administrators only, as its listener is no loopback address; the demo stays inside.

@@ -1,6 +1,6 @@
 // What TLS costs the server: memory of a joined connection, CPU of connecting, and CPU of a message to a room, each with and without it, in one run.
 //
-//   cargo build --release && (cd tests/clients && npm ci) && node stress/tls.mjs [CONNECTIONS] [MEMBERS] [MESSAGES]
+//   cargo build --profile ship && (cd tests/clients && npm ci) && node stress/tls.mjs [CONNECTIONS] [MEMBERS] [MESSAGES]
 //
 // Needs openssl for the certificate (on an elliptic curve). Everything is on the loopback, on free ports, and ends by itself within a few minutes.
 import { execFileSync, spawn } from 'node:child_process'
@@ -13,7 +13,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
 const WebSocket = createRequire(new URL('../tests/clients/node_modules/engine.io-client/package.json', import.meta.url))('ws')
-const BINARY = process.env.AO_BIN ?? fileURLToPath(new URL('../target/release/always-online', import.meta.url))
+const BINARY = process.env.AO_BIN ?? fileURLToPath(new URL('../target/ship/always-online', import.meta.url))
 const [connections, members, messages] = [2000, 100, 2000].map((usual, i) => Number(process.argv[2 + i] ?? usual))
 const folder = mkdtempSync(join(tmpdir(), 'always-online-tls-'))
 const [certificate, key] = ['certificate.pem', 'key.pem'].map(name => join(folder, name))
