@@ -13,6 +13,7 @@ use support::{
         unharmed,
     },
 };
+use tokio::io::AsyncWriteExt;
 
 const ROOM: &str = "hall";
 /// More than the time that an upgrade may take.
@@ -101,6 +102,18 @@ async fn a_failed_upgrade_leaves_the_session_as_it_was() {
             assert_eq!(socket.receive().await.as_deref(), Some("3probe"));
             socket.send(text).await;
             assert_eq!(socket.receive().await, None, "{text}");
+            bystanders.talk(&mut peer).await;
+        }
+        // Or the client goes, before it has asked, or before its last word.
+        for probe in [false, true] {
+            let mut socket = socket_for(peer.polling()).await;
+            if probe {
+                socket.send("2probe").await;
+                assert_eq!(socket.receive().await.as_deref(), Some("3probe"));
+            }
+            let mut stream = socket.into_stream();
+            stream.shutdown().await.unwrap();
+            Connection::from_stream(stream).rest().await; // it is noticed
             bystanders.talk(&mut peer).await;
         }
         // And it may be upgraded still.
