@@ -27,12 +27,12 @@ const STEP: Duration = Duration::from_secs(10);
 pub(super) async fn serve(carrier: Arc<Carrier>, stream: Stream) {
     let mut websocket = WebSocket::new(stream, carrier.io.options.max_payload);
     let connection = websocket.connection().clone();
-    let client = match begin(&carrier, &mut websocket).await {
+    let mut client = match begin(&carrier, &mut websocket).await {
         Ok(client) => client,
         Err(over) => return over.end(&connection),
     };
     drop(carrier);
-    client.run(websocket).await;
+    client.run(&mut websocket).await;
 }
 
 async fn begin(carrier: &Arc<Carrier>, websocket: &mut WebSocket) -> Result<Client, Over> {

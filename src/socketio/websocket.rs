@@ -90,14 +90,15 @@ pub(super) struct Client {
     why: Reason,
 }
 
-/// Serves a client that begins as a WebSocket, until it is gone.
-pub(super) async fn serve(
+/// Serves a client that begins as a WebSocket, until it is gone. No `async fn`, whose future would
+/// have room for what it is given beside what it makes of that.
+pub(super) fn serve(
     io: Arc<SocketIo>,
     version: Version,
     handshake: Option<Box<Handshake>>,
     stream: Stream,
-) {
-    let websocket = WebSocket::new(stream, io.options.max_payload);
+) -> impl Future<Output = ()> + Send {
+    let mut websocket = WebSocket::new(stream, io.options.max_payload);
     let connection = websocket.connection().clone();
     let carrier = Carrier::websocket(&io, version, &connection);
     carrier.send(&packet::text_frame(&open(&io, &carrier.sid())));
@@ -105,7 +106,8 @@ pub(super) async fn serve(
     if version == Version::V3 {
         let _ = dispatcher.connect(packet::ROOT, "", "");
     }
-    Client::new(io, connection, version, dispatcher).run(websocket).await;
+    let mut client = Client::new(io, connection, version, dispatcher);
+    async move { client.run(&mut websocket).await }
 }
 
 /// The open packet.
@@ -157,8 +159,8 @@ impl Client {
         self
     }
 
-    /// Serves it until it is gone.
-    pub(super) async fn run(mut self, mut websocket: WebSocket) {
+    /// Serves it until it is gone. Both are borrowed, as a future has room for its arguments twice.
+    pub(super) async fn run(&mut self, websocket: &mut WebSocket) {
         let mut over = Ok(());
         let mut timer = pin!(sleep_until(self.due()));
         while over.is_ok() {
