@@ -1,9 +1,11 @@
 //! gzip and base64, as `sync` sends pages.
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use flate2::{Compress, Compression, FlushCompress, Status};
+
+use crate::lock::lock;
 
 /// The original's is 6. At 3 a page takes less than half the time to compress and is a tenth
 /// larger; at 1 it is half as large again, which clients on bad networks would pay for
@@ -102,8 +104,8 @@ impl Gzip {
         text
     }
 
-    fn states(&self) -> std::sync::MutexGuard<'_, Vec<Compress>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn states(&self) -> MutexGuard<'_, Vec<Compress>> {
+        lock(&self.0)
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Each function here is told something and returns [`Effect`]s: what to send to the client, and
 //! what else to do. [`super::session`] performs them, and is the one place that does. What takes
-//! time is an [`Effect::Ask`]; its [`Answer`] is told to the state in turn. The session's task asks
+//! time is an [`Effect::Ask`], whose [`Answer`] is told to the state. The session's task asks
 //! one thing at a time, and takes nothing else from the mailbox meanwhile; but evictions, ends and
 //! messages that are stored come at any moment.
 //!
