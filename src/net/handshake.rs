@@ -191,7 +191,7 @@ fn answer(offer: &Offer<'_>) -> String {
 mod tests {
     use super::*;
 
-    const GOOD: &str = "GET /chat/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
+    const GOOD: &str = "GET /chat/?v=4&by=socket HTTP/1.1\r\nHost: x\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
                         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http://a\r\nCookie: secret\r\n\r\n";
 
     #[test]
@@ -206,7 +206,7 @@ mod tests {
             "{answer}"
         );
         assert_eq!(length, GOOD.len());
-        assert_eq!(request.uri(), "/chat/?EIO=4&transport=websocket");
+        assert_eq!(request.uri(), "/chat/?v=4&by=socket");
         assert_eq!(
             (request.headers().len(), &request.headers()["origin"]),
             (1, &HeaderValue::from_static("http://a"))
@@ -261,8 +261,8 @@ mod tests {
 
     #[test]
     fn what_hyper_refuses_in_a_query_is_encoded_however_it_comes() {
-        let raw = r#"POST /chat/?EIO=4&user={"a":"<b>"}&transport=polling HTTP/1.1"#;
-        let mended = "POST /chat/?EIO=4&user={%22a%22:%22%3Cb%3E%22}&transport=polling HTTP/1.1";
+        let raw = r#"POST /chat/?v=4&user={"a":"<b>"}&by=post HTTP/1.1"#;
+        let mended = "POST /chat/?v=4&user={%22a%22:%22%3Cb%3E%22}&by=post HTTP/1.1";
         let rest = "\r\nX: \"<\r\n\r\n\"body\"";
         let whole = format!("{raw}{rest}");
         for end in 1..whole.len() {
