@@ -130,13 +130,14 @@ impl Client {
     fn send(self: &Arc<Self>, room: &Arc<Room>, body: Bytes) {
         let Some((kind, uuid)) = sort(&body) else { return };
         let bytes = body.len();
-        let (ack, reading) = lock(&self.in_flight).begin(bytes, uuid.clone());
+        let mut in_flight = lock(&self.in_flight);
+        let (ack, reading) = in_flight.begin(bytes, uuid.clone());
         if reading == Reading::Hold {
-            self.connection.hold_reading(true);
+            self.connection.hold_reading(true); // under the lock: it is let go under it, too
         }
+        drop(in_flight);
         let entry = entry(Some(self.id), kind, uuid, body);
         room.send(entry, bytes, self.clone(), ack);
-        self.resume(); // in case all that was in flight ended before reading was held
     }
 
     fn resume(&self) {
