@@ -197,3 +197,45 @@ async fn while_the_store_is_out_nobody_is_told_that_anything_worked() {
     ann.text().await;
     unharmed(&node).await;
 }
+
+/// What waits for the store is bounded for each client: nothing more is read from it. What needs no
+/// store, and would pass what waits, is behind that and not read either.
+#[tokio::test]
+async fn who_has_much_in_flight_is_not_read() {
+    const MANY: usize = 300;
+    let redis = OwnRedis::forgetful(&[]).await;
+    let node = setup().env("AO_STORE__MESSAGES", redis.url()).env("AO_STORE__DEADLINE", "15s");
+    let node = node.start().await;
+    let address = place(&node);
+    let mut ann = Client::join(address, "/held").await;
+    let mut cleo = Client::join(address, "/held").await;
+    let mut dave = Client::join(address, "/other").await;
+    let mut eve = Client::join(address, "/other").await;
+    redis.pause();
+    let stored: Vec<String> = (0..MANY).map(|n| high(&format!("n{n}"), "x")).collect();
+    ann.send_all(stored.iter().cloned().chain(["behind".to_owned()])).await;
+    // In another room what needs no store passes by now.
+    dave.send(&high("plug", "x")).await;
+    let passing = async {
+        loop {
+            dave.send("past the store").await;
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        () = eve.expect("past the store") => {}
+        () = passing => {}
+    }
+    redis.resume();
+    cleo.expect(&stored[0]).await;
+    let mut heard = vec![stored[0].clone()];
+    while heard.len() <= MANY {
+        heard.push(cleo.text().await);
+    }
+    heard.retain(|text| text != "behind");
+    assert_eq!(heard, stored);
+    for n in 0..MANY {
+        while ann.text().await != ack(&format!("n{n}")) {}
+    }
+    unharmed(&node).await;
+}
