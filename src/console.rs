@@ -30,7 +30,7 @@ pub fn print(result: impl Display) -> Result<(), Unwritten> {
     Ok(out.flush()?)
 }
 
-/// As [`print`], with the end of a line.
+/// As [`print()`], with the end of a line.
 ///
 /// # Errors
 /// It can't be written.

@@ -43,8 +43,8 @@ mod rooms;
 #[cfg(test)]
 mod tests;
 
-/// Called with the outcome of an [`Room::enter`] before anything that happens in the room later is
-/// delivered to the newcomer.
+/// Called with the outcome of a join before anything that happens in the room later is delivered to
+/// the newcomer.
 pub type Answer = Box<dyn FnOnce(&Result<Roster, StoreError>) + Send>;
 
 /// A connection in the room, on this node.

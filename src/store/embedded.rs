@@ -103,8 +103,7 @@ pub struct Options {
     pub rng: Arc<dyn Rng>,
 }
 
-/// The embedded store of a running server: [`Broker`], [`Presence`], [`Tokens`] and [`Limits`] in
-/// one.
+/// The embedded store of a running server: `Broker`, `Presence`, `Tokens` and `Limits` in one.
 pub struct Embedded {
     rooms: Arc<Rooms>,
     /// Rooms with a member here: their counters stay in memory.

@@ -128,7 +128,7 @@ pub enum OpenError {
     Random(String),
 }
 
-/// The store on Redis: [`Broker`], [`Upkeep`], [`Presence`], [`Cluster`] and [`Limits`] in one.
+/// The store on Redis: `Broker`, `Upkeep`, `Presence`, `Cluster` and `Limits` in one.
 pub struct Redis {
     me: Weak<Redis>,
     client: Client,
