@@ -48,7 +48,7 @@ pub mod gotapi;
 ///     fn request(&self, request: Request<Incoming>, _: Arc<Connection>) -> Taken<'_> {
 ///         match request.uri().path() {
 ///             "/hello" => Ok(Box::pin(async { Response::new("hello\n".into()) })),
-///             _ => Err(request),
+///             _ => Err(Box::new(request)),
 ///         }
 ///     }
 ///     async fn drain(&self, _pace: Pace) {} // nobody stays
@@ -80,7 +80,7 @@ pub trait Dialect: Send + Sync + 'static {
 }
 
 /// The answer of a dialect, on its way; or the request, if it is not the dialect's.
-pub type Taken<'a> = Result<BoxFuture<'a, Response<Body>>, Request<Incoming>>;
+pub type Taken<'a> = Result<BoxFuture<'a, Response<Body>>, Box<Request<Incoming>>>;
 
 /// How fast clients are closed while a server ends: all at once would all come back at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

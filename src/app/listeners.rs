@@ -240,7 +240,7 @@ impl Service for Served {
         for dialect in &*self.dialects {
             request = match dialect.request(request, connection.clone()) {
                 Ok(answer) => return answer.await,
-                Err(request) => request,
+                Err(request) => *request,
             };
         }
         let mut request: AxumRequest = request.map(Body::new);

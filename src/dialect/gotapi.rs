@@ -113,7 +113,7 @@ impl Dialect for Mounted {
 
     fn request(&self, request: Request<Incoming>, _: Arc<Connection>) -> Taken<'_> {
         if routes::is_health(&request) {
-            return Err(request);
+            return Err(Box::new(request));
         }
         Ok(Box::pin(routes::answer(&self.0, request)))
     }

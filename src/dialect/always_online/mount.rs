@@ -47,7 +47,7 @@ impl Dialect for Mounted {
         if Transport::serves(request.uri().path()) {
             Ok(Box::pin(self.transport.call(request, connection)))
         } else {
-            Err(request)
+            Err(Box::new(request))
         }
     }
 
