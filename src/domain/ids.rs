@@ -231,8 +231,8 @@ impl fmt::Display for RoomId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
 
-/// The public name of a connection. Not the engine's sid: who knows that one can act as a polling
-/// client.
+/// The public name of a connection. It is no session id of a transport: whoever knows one of those
+/// may be able to act as that client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketId(pub Arc<str>);
 

@@ -101,8 +101,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
-/// An event as socket.io sends it: `["name", first argument, …]`; arguments after the first are
-/// ignored.
+/// An event as an array: `["name", first argument, …]`; arguments after the first are ignored.
 pub struct Call<'a> {
     /// Its name.
     pub name: Cow<'a, str>,

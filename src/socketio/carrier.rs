@@ -489,7 +489,8 @@ impl Carrier {
 
     /// The last POSTs are handled: nothing is left of polling.
     pub(super) fn forget_polling(&self) {
-        lock(&self.polling).take();
+        let last = lock(&self.polling).take();
+        drop(last); // without the lock
     }
 
     /// The engine's session has ended. That is the client's end, unless it is a WebSocket's.

@@ -126,7 +126,8 @@ impl Socket {
         self.0.closing.load(SeqCst)
     }
 
-    fn has_left(&self) -> bool {
+    /// Whether the client has left the namespace, or its connection is gone.
+    pub fn has_left(&self) -> bool {
         self.0.gone.load(SeqCst)
     }
 

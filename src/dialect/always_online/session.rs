@@ -155,6 +155,8 @@ impl Session {
         match effect {
             Effect::Send(frames) => self.send(frames),
             Effect::PauseReading => self.socket.hold_reading(true),
+            // Not of who has left: see `gone`.
+            Effect::ResumeReading if self.socket.has_left() => {}
             Effect::ResumeReading => self.socket.hold_reading(false),
             Effect::Msg { target, argument, ack } => self.post(target, argument.as_deref(), ack),
             Effect::Silence(rooms) => rooms.iter().for_each(|room| room.silence(self.id)),
@@ -378,6 +380,9 @@ impl Client for Session {
     }
 
     fn gone(self: Arc<Self>, _: Reason) {
+        // Who leaves and connects again on the same connection is heard once this session has left
+        // its rooms: so others learn of both in the order of the wire.
+        self.socket.hold_reading(true);
         self.tell(State::gone);
     }
 }
@@ -422,6 +427,9 @@ impl Subscriber for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         lock(&self.dialect.sessions).remove(&self.id);
+        if self.socket.has_left() {
+            self.socket.hold_reading(false);
+        }
         self.dialect.hub.closed();
     }
 }
