@@ -234,6 +234,17 @@ impl Connection {
         self.drained.notified()
     }
 
+    /// Returns once nothing more is read or written.
+    pub async fn ended(&self) {
+        loop {
+            let progress = self.progress();
+            if self.is_ended() {
+                return;
+            }
+            progress.await;
+        }
+    }
+
     pub(super) fn is_flushed(&self) -> bool {
         let queue = self.queue();
         queue.len() == 0 && !queue.flushing

@@ -102,8 +102,12 @@ impl Queue {
     }
 }
 
+/// What a piece counts beside its packets: very many very small ones must not pass for little.
+const PIECE: usize = 64;
+
 fn weight(frames: &Bytes) -> usize {
-    frame::payloads(frames).map(|(opcode, packet)| payload::weight(opcode, packet)).sum()
+    let packets = frame::payloads(frames).map(|(opcode, packet)| payload::weight(opcode, packet));
+    PIECE + packets.sum::<usize>()
 }
 
 impl Polling {
@@ -355,12 +359,17 @@ impl Carrier {
                 }
                 progress.await;
             } else {
-                let Some(polling) = self.polls() else { break };
-                let taken = polling.taken.notified();
-                if is_over() || polling.unfetched() <= NEARLY_TAKEN {
+                let polling = self.polls();
+                let taken = polling.as_ref().map(|polling| polling.taken.notified());
+                // In this order: what has moved to a WebSocket counts there.
+                let is_taken = polling.as_ref().is_none_or(|p| p.unfetched() <= NEARLY_TAKEN);
+                if self.websocket.get().is_some() {
+                    continue;
+                }
+                if is_over() || is_taken {
                     break;
                 }
-                if self.websocket.get().is_none() {
+                if let Some(taken) = taken {
                     taken.await;
                 }
             }
@@ -465,7 +474,6 @@ impl Carrier {
         connection.allow_if(|| true, queue.allowance);
         // In one piece: many small ones count more there.
         let waiting: Vec<Bytes> = queue.frames.drain(..).collect();
-        queue.weight = 0;
         let pinged = queue.pinged;
         drop(queue);
         let mut all = BytesMut::with_capacity(waiting.iter().map(Bytes::len).sum::<usize>() + 3);
@@ -476,6 +484,7 @@ impl Carrier {
         connection.send(&all.freeze());
         connection.hold_reading(polling.held.load(SeqCst));
         let _ = self.websocket.set(connection.clone());
+        lock(&polling.queue).weight = 0; // behind it: see `send_large`
         drop(slot);
         if let Some(why) = closing {
             connection.close(how(why), why);
@@ -490,7 +499,10 @@ impl Carrier {
     /// The last POSTs are handled: nothing is left of polling.
     pub(super) fn forget_polling(&self) {
         let last = lock(&self.polling).take();
-        drop(last); // without the lock
+        // Without the lock. Whoever waits to be read from learns from the WebSocket when.
+        if let Some(last) = last {
+            last.hold(false);
+        }
     }
 
     /// The engine's session has ended. That is the client's end, unless it is a WebSocket's.

@@ -108,7 +108,7 @@ impl Partial {
     /// comes too late; else whether it was the last.
     pub fn attach(&mut self, bytes: Bytes, most: usize) -> Option<bool> {
         self.bytes += bytes.len();
-        self.missing -= 1;
+        self.missing = self.missing.checked_sub(1)?;
         if self.event.is_some() {
             self.attachments.push(bytes);
         }

@@ -82,7 +82,14 @@ impl SocketIo {
             return mismatch();
         }
         // The engine judges the head: whether there is such a session.
-        let verdict = self.ask(Request::from_parts(parts, Full::<Bytes>::default())).await;
+        let mut verdict = self.ask(Request::from_parts(parts, Full::<Bytes>::default())).await;
+        // It knows none any more that has just become a WebSocket; this POST goes before that.
+        if verdict.status() != StatusCode::OK
+            && polling.is_some()
+            && known.as_ref().is_some_and(|(_, c)| c.polls().is_none() && !c.is_over())
+        {
+            verdict = Response::new(Body::from("ok"));
+        }
         let (StatusCode::OK, Some((sid, carrier)), Some(polling)) =
             (verdict.status(), known, polling)
         else {
@@ -121,14 +128,14 @@ impl SocketIo {
         // meanwhile. The turn bounds that to one POST of a session.
         let handled = self.tasks.spawn(async move {
             let handled = post.handle(body, format).await;
-            drop(under_way);
-            handled
+            (handled, under_way)
         });
-        match handled.await {
-            Ok(Ok(())) => {}
-            Ok(Err(answer)) => return answer,
+        // It is under way until it is answered: its client waits for that before it goes on.
+        let _under_way = match handled.await {
+            Ok((Ok(()), under_way)) => under_way,
+            Ok((Err(answer), _)) => return answer,
             Err(_) => return error(StatusCode::INTERNAL_SERVER_ERROR, "server error"),
-        }
+        };
         polling.flow().await;
         verdict
     }

@@ -45,8 +45,17 @@ async fn begin(carrier: &Arc<Carrier>, websocket: &mut WebSocket) -> Result<Clie
     upgrading.release_polls();
     said(websocket, &polling, "5").await?;
     let pinged = carrier.become_websocket(&connection).ok_or(Over::Gone)?;
-    // What it posted was said before.
-    let _last = polling.posts.write().await;
+    // What it posted was said before. We may close the session while that is awaited.
+    let _last = tokio::select! {
+        last = polling.posts.write() => last,
+        () = connection.ended() => {
+            if let Some(mut dispatcher) = polling.dispatcher.lock().await.take() {
+                dispatcher.end(Reason::ClosedByClient);
+            }
+            carrier.forget_polling();
+            return Err(Over::Gone);
+        }
+    };
     let dispatcher = polling.dispatcher.lock().await.take().ok_or(Over::Gone)?;
     carrier.forget_polling();
     let io = carrier.io.clone();
