@@ -102,12 +102,8 @@ impl Queue {
     }
 }
 
-/// What a piece counts beside its packets: very many very small ones must not pass for little.
-const PIECE: usize = 64;
-
 fn weight(frames: &Bytes) -> usize {
-    let packets = frame::payloads(frames).map(|(opcode, packet)| payload::weight(opcode, packet));
-    PIECE + packets.sum::<usize>()
+    frame::payloads(frames).map(|(opcode, packet)| payload::weight(opcode, packet)).sum()
 }
 
 impl Polling {

@@ -15,8 +15,8 @@ use crate::net::websocket::frame::Opcode;
 const MOST_PACKETS: usize = 65_536;
 /// Most digits of a length.
 const MOST_DIGITS: usize = 8;
-/// What an answer to CONNECT costs in memory beside its text, bytes. A client makes as many of them
-/// as it likes by a few bytes each.
+/// What an answer to CONNECT, or an acknowledgement, costs in memory beside its text, bytes. A client
+/// makes as many of them as it likes by a few bytes each.
 const ANSWER: usize = 64;
 
 /// How a body is written.
@@ -175,7 +175,7 @@ pub(super) fn attachment(version: Version, text: &str) -> Option<Bytes> {
 /// What a packet for the client counts while it has not fetched it, bytes.
 pub(super) fn weight(opcode: Opcode, packet: &[u8]) -> usize {
     match (opcode, packet) {
-        (Opcode::Text, [b'4', b'0' | b'4', ..]) => packet.len() + ANSWER,
+        (Opcode::Text, [b'4', b'0' | b'3' | b'4', ..]) => packet.len() + ANSWER,
         _ => packet.len(),
     }
 }
