@@ -57,8 +57,8 @@ impl Log {
             Format::Json => builder.json().init(),
             Format::Text => builder.init(),
         }
-        // At `trace`, tungstenite would log what clients send, tokens too, and the engine's session
-        // ids. It uses the crate `log`; we do not.
+        // At `trace`, a library may log what clients send, tokens too. Those that do use the crate
+        // `log`; we do not.
         log::set_max_level(log::max_level().min(log::LevelFilter::Debug));
         std::panic::set_hook(Box::new(panicked));
         Ok(Log(spool))
