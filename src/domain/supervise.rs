@@ -3,7 +3,7 @@
 //! meanwhile the server is not ready: nothing is dead while everybody is told that all is well.
 //!
 //! Tasks that end by themselves, those of a connection or a room, are only tracked; what their
-//! panics cost is said in `docs/ARCHITECTURE.md`.
+//! panics cost is said in decision 26 (`docs/decisions`).
 use std::{
     future::Future,
     panic::AssertUnwindSafe,
