@@ -2,6 +2,7 @@
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use redis::Value;
 use tokio::time::{Instant, sleep};
 
@@ -19,6 +20,7 @@ use crate::domain::{
     ids::{ConnectionId, RoomId, SocketId, Uid},
     presence::{Claim, Departure, Online, Presence, Present, Revocations, Roster, Visitor},
 };
+use crate::throttle::throttled;
 
 /// Pause before it is looked again whether this node has another name.
 const RENAMING: Duration = Duration::from_millis(50);
@@ -154,11 +156,8 @@ impl Presence for Redis {
 
     async fn rooms(&self) -> Result<Vec<RoomId>, StoreError> {
         let rooms = self.ask("SMEMBERS", "ao:rooms").await?;
-        let mut rooms = rooms
-            .into_iter()
-            .filter_map(answer::bytes)
-            .map(|room| room_id(&room))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut rooms =
+            rooms.into_iter().filter_map(answer::bytes).filter_map(readable).collect::<Vec<_>>();
         rooms.sort_unstable();
         Ok(rooms)
     }
@@ -201,6 +200,16 @@ impl Redis {
 pub(super) fn room_id(name: &[u8]) -> Result<RoomId, StoreError> {
     let room = std::str::from_utf8(name).ok().and_then(|name| RoomId::stored(name).ok());
     room.ok_or_else(|| StoreError::OutcomeUnknown("Redis names a room that can't be one".into()))
+}
+
+/// A room of a list, which has to have the others also if this one's name can't be read: a later
+/// build, or somebody else, may have put it there.
+fn readable(name: Bytes) -> Option<RoomId> {
+    let room = room_id(&name).ok();
+    if room.is_none() {
+        throttled!(warn, ?name, "a room that can't be one is left out of the list of rooms");
+    }
+    room
 }
 
 /// A session: connection, public name, uid, a line each.

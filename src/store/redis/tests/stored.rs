@@ -489,3 +489,16 @@ async fn what_others_wrote_counts_towards_the_bound_of_updates() {
     publish(&one, &room, [update("e", "longer")]).await;
     assert_eq!(updates(&one, &room).await.len(), 4);
 }
+
+/// Of what a later build or somebody else noted there.
+#[tokio::test]
+async fn a_room_whose_name_can_not_be_read_is_left_out_of_the_list() {
+    let keys = Keys::new();
+    let node = keys.node().await;
+    let (presence, room) = (node.presence(), room("class"));
+    claim(&presence, "ann", 1).await;
+    presence.enter(&room, &visitor(1, "ann")).await.unwrap();
+    let odd: [&[u8]; 3] = [b"\xff", b"", b"\x01x"];
+    let _: () = keys.connection().sadd(keys.key("ao:rooms"), &odd).unwrap();
+    assert_eq!(presence.rooms().await.unwrap(), [room]);
+}
