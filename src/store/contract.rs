@@ -100,6 +100,7 @@ macro_rules! broker_contract {
                 reading_past_the_end_finds_nothing
                 an_unknown_room_is_empty
                 bodies_and_ids_come_back_as_they_were
+                whitespace_around_a_message_comes_back
                 rooms_are_apart
                 a_cleared_room_begins_anew
                 stored_entries_outlive_a_restart
@@ -169,6 +170,7 @@ macro_rules! upkeep_contract {
             $crate::store::contract::suite!($backend, $home, $crate::store::contract::upkeep:
                 what_is_recalled_is_hidden_and_keeps_its_place
                 recalling_again_returns_it_and_tells_nobody
+                a_recalled_message_comes_back_byte_for_byte
                 what_is_not_there_is_not_recalled
                 only_the_newest_are_recalled
                 a_recall_outlives_a_restart_and_its_key_stays_known

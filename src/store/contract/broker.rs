@@ -105,6 +105,15 @@ pub(crate) async fn bodies_and_ids_come_back_as_they_were(home: &impl BrokerHome
     assert_eq!(updates(&broker, &room).await, ["with", "without", "empty"]);
 }
 
+pub(crate) async fn whitespace_around_a_message_comes_back(home: &impl BrokerHome) {
+    let (broker, room) = (home.open().await, room("lesson"));
+    let spaced = [" {\"a\" : 1}", "[1,\"ts\"]\r\n", "\t { } \n", "{\"b\":2}"];
+    publish(&broker, &room, spaced.map(insert)).await;
+    publish(&broker, &room, spaced.map(|body| update(body, body))).await;
+    assert_eq!(log(&broker, &room).await, spaced);
+    assert_eq!(updates(&broker, &room).await, spaced);
+}
+
 pub(crate) async fn rooms_are_apart(home: &impl BrokerHome) {
     let (broker, one, other) = (home.open().await, room("one"), room("other"));
     publish(&broker, &one, [insert("1"), update("x", "u1")]).await;

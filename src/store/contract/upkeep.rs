@@ -105,6 +105,15 @@ pub(crate) async fn recalling_again_returns_it_and_tells_nobody(home: &impl Upke
     assert_eq!(shown(&broker, &room).await, ["-"]);
 }
 
+pub(crate) async fn a_recalled_message_comes_back_byte_for_byte(home: &impl UpkeepHome) {
+    let (broker, upkeep, _, room) = opened(home, "chat").await;
+    let body = "\t{ \"a\" : 1 }\r\n ";
+    publish(&broker, &room, [keyed("k", body)]).await;
+    for _ in 0..2 {
+        assert_eq!(upkeep.recall(&room, "k", 200).await.unwrap().unwrap(), body);
+    }
+}
+
 pub(crate) async fn what_is_not_there_is_not_recalled(home: &impl UpkeepHome) {
     let (broker, upkeep, witness, one) = opened(home, "one").await;
     let other = room("other");

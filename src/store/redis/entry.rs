@@ -37,7 +37,7 @@ impl Entry {
         };
         let recalled = wire.recalled.is_some();
         let body = wire.data.filter(|_| !recalled);
-        let body = body.map(|data| text.slice_ref(data.get().as_bytes()));
+        let body = body.map(|data| as_stored(text, b"{\"data\":", data));
         let at_ms = match number(wire.ms) {
             0 => number(wire.ts).saturating_mul(1000),
             ms => ms,
@@ -48,8 +48,33 @@ impl Entry {
     /// The message, also where it was recalled.
     pub(super) fn message(text: &Bytes) -> Option<Bytes> {
         let wire = serde_json::from_slice::<Wire>(text).ok()?;
-        wire.data.or(wire.recalled).map(|message| text.slice_ref(message.get().as_bytes()))
+        let data = wire.data.map(|data| as_stored(text, b"{\"data\":", data));
+        data.or_else(|| wire.recalled.map(|data| as_stored(text, b"{\"recalled\":", data)))
     }
+}
+
+/// The message with the whitespace around it, which is the sender's where the entry has our form.
+fn as_stored(text: &Bytes, opening: &[u8], message: &RawValue) -> Bytes {
+    const CLOSING: &[u8] = b",\"ts\":";
+    let bare = message.get().as_bytes();
+    let end = text.windows(CLOSING.len()).rposition(|part| part == CLOSING);
+    let whole = end.and_then(|end| text.get(opening.len()..end));
+    match whole {
+        Some(whole) if text.starts_with(opening) && std::ptr::eq(trimmed(whole), bare) => {
+            text.slice_ref(whole)
+        }
+        _ => text.slice_ref(bare),
+    }
+}
+
+/// Without what JSON takes for whitespace.
+fn trimmed(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..]
+    | [rest @ .., b' ' | b'\t' | b'\n' | b'\r'] = text
+    {
+        text = rest;
+    }
+    text
 }
 
 /// Puts updates into the order of their last writing. Among ours that is the order of their
@@ -130,6 +155,16 @@ mod tests {
             read(r#"{"x":[],"n":7,"ts":1.7e9,"data":"é"}"#),
             (body("\"é\""), 1_700_000_000, 7)
         );
+        // Whitespace around the message is the sender's where the rest is as we write it.
+        assert_eq!(read("{\"data\": \t1\r\n ,\"ts\":5,\"n\":2}"), (body(" \t1\r\n "), 5, 2));
+        assert_eq!(
+            read(r#"{"data": {"a":[1,"ts"]} ,"ts":5}"#),
+            (body(r#" {"a":[1,"ts"]} "#), 5, 0)
+        );
+        assert_eq!(read(r#"{"data": 1 ,"x":0,"ts":5}"#), (body("1"), 5, 0));
+        assert_eq!(read(r#"{"data": 1, "ts": 5}"#), (body("1"), 5, 0));
+        assert_eq!(read(r#"{ "data":1 ,"ts":5}"#), (body("1"), 5, 0));
+        assert_eq!(read(r#"{"data":1,"x":{"a":1,"ts":5}}"#), (body("1"), 0, 0));
         assert_eq!(read(r#"{"data":{},"ts":"soon"}"#), (body("{}"), 0, 0));
         assert_eq!(read(r#"{"data":null,"ts":5}"#), (None, 5, 0));
         assert_eq!(read(r#"{"ts":-5}"#), (None, 0, 0));
@@ -186,6 +221,8 @@ mod tests {
         let stored = Entry::read(&text).stored;
         assert_eq!(stored, Stored { body: None, at_ms: 5000, recalled: true });
         assert_eq!(Entry::message(&text).unwrap(), r#"{"a":1}"#);
-        assert_eq!(Entry::message(&Bytes::from_static(br#"{"data":2,"ts":5}"#)).unwrap(), "2");
+        let message = |text| Entry::message(&Bytes::from_static(text)).unwrap();
+        assert_eq!(message(br#"{"data":2,"ts":5}"#), "2");
+        assert_eq!(message(br#"{"recalled": 2 ,"ts":5}"#), " 2 ");
     }
 }
