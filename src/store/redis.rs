@@ -11,7 +11,8 @@
 //! |---|---|
 //! | `msg_{room}_insert` list, `_update` hash by id, `_update_backup`, `_ignore` lists | the original's; entries are `{"data":…,"ts":…}`, in updates also `n`, in inserts of rooms that the original can't name also `ms`; of a recalled insert `data` is named `recalled` |
 //! | `ao:seq:{room}` hash | n, epoch, base, from, the next place, where it was cleared and something recalled, the last batch of each node that is there, number and bytes of the updates; of the log `next` (the index behind its last insert; then that of its first, where it is not 0) and `due`, when it ends |
-//! | `ao:log:{room}` hash | `next` and `due` where the counters may go before they are needed; it stays |
+//! | `ao:log:{room}` hash | `due`, where the counters may go before |
+//! | `ao:floor` | where a log begins that has no counters (yet, or any more): behind all indexes of those whose counters went |
 //! | `ao:keys:{room}` zset | the keys of the newest inserts that have one, by their index; it goes with the log |
 //! | `ao:expiring` zset | rooms by the time when their log is forgotten |
 //! | `ao:replay:{room}` list | the latest publications, at most 1 MiB or one, for a minute |

@@ -29,28 +29,43 @@ local function extent(field)
   return next, begins
 end
 
+-- Where a log begins whose counters are new or gone: behind all indexes that such a log had.
+local function floor() return tonumber(call('GET', P .. 'ao:floor') or 0) end
+
+-- Before the counters of a log that ends there may go.
+local function raise_floor(next)
+  if next > floor() then call('SET', P .. 'ao:floor', string.format('%d', next)) end
+end
+
+-- The fields `next` and `due` of a log whose counters lack `next`: they are new, were gone, or were made anew by a node of a build that knows
+-- of none.
+local function renewed(room, due)
+  local at, lasting = floor(), redis.pcall('HGET', key('log', room), 'due')
+  return at > 0 and string.format('%d %d', at, at) or '0', due or type(lasting) == 'string' and lasting
+end
+
 -- Where the room's order stands. A Redis server that has just started may have lost the last moments: it begins a new epoch, which says at which
 -- place it went on (`base`), and in which epoch that place was taken (`from`). The same place may have been taken twice: once before a loss, and
 -- once behind it, which was lost again or not. Whoever has come as far compares both. `batch` is the last one of this node: it is written together
 -- with the counters, so it is known exactly if the batch is.
 -- Of the log: `next` is the index behind its last insert, `begins` that of its first (it stands behind `next`, where it is not 0), `due` when the
--- log ends (0: it does not). Counters may go while nobody is in the room; what must outlive them is in `ao:log:{room}`.
+-- log ends (0: it does not). Counters may go while nobody is in the room: then `due` is in `ao:log:{room}` as well, and `ao:floor` is behind
+-- all indexes that were given.
 local function seq(room)
   local at = key('seq', room)
   local s = call('HMGET', at, 'n', 'run', 'epoch', 'base', 'bytes', 'fresh', 'from', 'b:' .. NODE, 'next', 'due')
   local n = tonumber(s[1] or 0)
+  if not s[9] then
+    s[9], s[10] = renewed(room, s[10])
+    call('HSET', at, 'next', s[9])
+    if s[10] then call('HSET', at, 'due', s[10]) end
+  end
   if s[2] ~= RUN then
     -- Counters that are new, or gone, beside updates begin above all numbers that those can have: as many microseconds as the clock tells.
     local held = not s[1] and redis.pcall('HLEN', P .. 'msg_' .. room .. '_update')
     if type(held) == 'number' and held > 0 then
       n = clock[1] * 1000000 + clock[2]
       call('HSET', at, 'n', string.format('%d', n))
-    end
-    if not s[9] then
-      local lasting = call('HMGET', key('log', room), 'next', 'due')
-      s[9], s[10] = lasting[1] and lasting[1] .. ' ' .. lasting[1], s[10] or lasting[2]
-      if s[9] then call('HSET', at, 'next', s[9]) end
-      if s[10] then call('HSET', at, 'due', s[10]) end
     end
     -- What nodes of a build left behind that did not note where. Who is no node any more can't send a batch again.
     for _, field in ipairs(call('HKEYS', at)) do
@@ -132,9 +147,10 @@ local function unused(room, room_expiry)
   local logs = log_keys(room)
   local forgotten = call('EXISTS', logs[1], logs[2]) == 0
   if forgotten or room_expiry > 0 then
-    -- The counters will go.
-    local next = extent(call('HGET', key('seq', room), 'next'))
-    if next > 0 then call('HSET', key('log', room), 'next', string.format('%d', next)) end
+    -- The counters will go. Inserts that others wrote there are counted by nobody.
+    local next, begins = extent(call('HGET', key('seq', room), 'next'))
+    local length = redis.pcall('LLEN', logs[1])
+    raise_floor(math.max(next, type(length) == 'number' and begins + length or 0))
   end
   if forgotten then
     call('PEXPIRE', key('seq', room), SEQ_MS)

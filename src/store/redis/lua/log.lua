@@ -12,7 +12,7 @@ local function forget_log(s)
   s.begins = s.next
   if s.next > 0 then
     call('HSET', s.at, 'next', string.format('%d %d', s.next, s.begins))
-    call('HSET', key('log', s.room), 'next', string.format('%d', s.next))
+    raise_floor(s.next)
   end
   call('UNLINK', unpack(log_keys(s.room)))
 end

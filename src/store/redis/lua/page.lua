@@ -2,13 +2,25 @@
 -- bytes (one entry is returned in any case).
 local log, from, most, bytes = log_keys(ARGV[6])[1], tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local named = redis.pcall('HMGET', key('seq', ARGV[6]), 'epoch', 'cleared', 'recalled', 'due', 'next')
-if named.err then named = {} end -- counters that can't be used are no reason not to read
+local unusable = named.err
+if unusable then named = {} end -- counters that can't be used are no reason not to read
 local due, length, s = named[4], call('LLEN', log), {}
 s.next, s.begins = extent(named[5])
 if not named[5] then
-  local lasting = redis.pcall('HGET', key('log', ARGV[6]), 'next')
-  s.next = tonumber(type(lasting) == 'string' and lasting or 0)
-  s.begins = s.next
+  local next, lasting = renewed(ARGV[6], due)
+  s.next, s.begins = extent(next)
+  if length > 0 and not unusable then
+    -- What others wrote keeps the indexes that it is read with now, whatever other rooms do. Reading goes on where nothing can be written.
+    local at, left = key('seq', ARGV[6]), call('PTTL', log)
+    local is_new = call('EXISTS', at) == 0
+    if type(redis.pcall('HSET', at, 'next', next, unpack(lasting and { 'due', lasting } or {}))) == 'number' then
+      due = lasting
+      if is_new and left > 0 then
+        raise_floor(s.next + length)
+        call('PEXPIRE', at, left)
+      end
+    end
+  end
 end
 local first = begins(s, length)
 named = { named[1], named[2], named[3], due }

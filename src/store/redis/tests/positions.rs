@@ -114,7 +114,7 @@ async fn an_index_is_given_once_whatever_becomes_of_the_log_and_its_counters() {
 }
 
 #[tokio::test]
-async fn of_a_room_that_was_cleared_and_left_only_its_index_stays() {
+async fn of_a_room_that_was_cleared_and_left_nothing_stays_but_where_others_begin() {
     let keys = Keys::new();
     let (node, room) = (Node::new(&keys).await, room("class"));
     node.enter(&room, 1, "ann").await;
@@ -126,7 +126,86 @@ async fn of_a_room_that_was_cleared_and_left_only_its_index_stays() {
     let mut redis = keys.connection();
     let lasting = |key: &String| redis.ttl::<_, i64>(keys.key(key)).unwrap() == -1;
     let lasting: Vec<_> = keys.all().into_iter().filter(lasting).collect();
-    assert_eq!(lasting, [format!("ao:log:{room}")]);
+    assert_eq!(lasting, ["ao:floor"]);
+}
+
+#[tokio::test]
+async fn rooms_that_come_and_go_leave_one_number() {
+    let keys = Keys::new();
+    let hour = Options { room_expiry: Some(HOUR), ..keys.options() };
+    let node = Node::with(hour).await;
+    for i in 0..20 {
+        let room = room(&format!("room {i}"));
+        let batch = (0..i).map(|_| insert("a"));
+        publish(&node.broker, &room, batch.chain([insert("b"), update("x", "c")])).await;
+        node.expire(&room, HOUR * 2).await;
+    }
+    keys.pass(HOUR * 2).await;
+    until("they are forgotten", || !keys.all().contains(&"ao:expiring".into())).await;
+    publish(&node.broker, &room("left"), [insert("a"), insert("b")]).await;
+    node.broker.close().await;
+    let mut redis = keys.connection();
+    let lasting = |key: &String| redis.ttl::<_, i64>(keys.key(key)).unwrap() == -1;
+    let lasting: Vec<_> = keys.all().into_iter().filter(lasting).collect();
+    assert_eq!(lasting, ["ao:floor"]);
+    // Whichever of them comes back begins behind all that it had.
+    for key in keys.all() {
+        if key != "ao:floor" {
+            let _: () = redis.del(keys.key(&key)).unwrap();
+        }
+    }
+    let node = Node::new(&keys).await;
+    for room in [room("left"), room("room 19"), room("another")] {
+        let index = node.index(&room, insert("c")).await;
+        assert!(index.unwrap() >= 20, "{room:?}: {index:?}");
+        assert_eq!(node.log(&room).await.1, index.unwrap());
+    }
+}
+
+/// The original has written a log, and nobody has counted it.
+#[tokio::test]
+async fn what_others_wrote_keeps_its_indexes() {
+    let keys = Keys::new();
+    let (node, theirs) = (Node::new(&keys).await, room("theirs"));
+    let list = keys.key(&format!("msg_{theirs}_insert"));
+    let _: () = keys.connection().rpush(&list, r#"{"data":1,"ts":1500000000}"#).unwrap();
+    let _: () = keys.connection().pexpire(&list, 100_000_000).unwrap();
+    assert_eq!(node.log(&theirs).await.1, 0);
+    let left: i64 = keys.connection().pttl(keys.key(&format!("ao:seq:{theirs}"))).unwrap();
+    assert!(left > 0, "as long as what it counts");
+    let other = room("other");
+    publish(&node.broker, &other, (0..5).map(|_| insert("a"))).await;
+    node.broker.clear(&other).await.unwrap();
+    // New ones begin behind both.
+    assert_eq!((node.log(&theirs).await.1, node.log(&room("new")).await.1), (0, 6));
+    assert_eq!(node.index(&theirs, insert("b")).await, Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_goes_on_whose_counters_an_earlier_build_made_anew() {
+    let keys = Keys::new();
+    let (node, room) = (Node::new(&keys).await, room("class"));
+    publish(&node.broker, &room, [insert("0"), insert("1")]).await;
+    node.expire(&room, HOUR).await;
+    node.broker.clear(&room).await.unwrap();
+    let anew = || {
+        lose_counters(&keys, &room);
+        redis::cmd("HSET")
+            .arg(keys.key(&format!("ao:seq:{room}")))
+            .arg(&["run", &node.store.client.live().unwrap().run])
+            .arg(&["epoch", "1700000000000000", "base", "0", "from", "0", "n", "1"])
+            .exec(&mut keys.connection())
+            .unwrap();
+    };
+    anew();
+    assert_eq!(node.index(&room, insert("2")).await, Some(2));
+    // Who reads first knows as much.
+    anew();
+    let list = keys.key(&format!("msg_{room}_insert"));
+    let _: () = keys.connection().rpush(&list, r#"{"data":3,"ts":1500000000}"#).unwrap();
+    assert_eq!(node.log(&room).await.0, 2);
+    keys.pass(HOUR).await;
+    until("it is forgotten", || !keys.connection().exists::<_, bool>(&list).unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
