@@ -32,13 +32,20 @@ pub struct Hub {
     rooms: Arc<Rooms>,
     /// Where pages of rooms are asked for.
     pages: history::Budget,
-    connections: Mutex<HashMap<ConnectionId, Arc<dyn Subscriber>>>,
+    connections: Mutex<HashMap<ConnectionId, Registered>>,
     next_connection: AtomicU64,
     /// As configured, and as it is now.
     configured_user_auth: bool,
     force_user_auth: AtomicBool,
     open: AtomicUsize,
     ready: AtomicBool,
+}
+
+/// A connection that the stores may name.
+struct Registered {
+    subscriber: Arc<dyn Subscriber>,
+    /// It never has a session.
+    guest: bool,
 }
 
 impl Deref for Hub {
@@ -58,7 +65,16 @@ impl WeakHub {
     }
 
     fn subscriber(&self, connection: ConnectionId) -> Option<Arc<dyn Subscriber>> {
-        self.0.upgrade().and_then(|hub| hub.connections().get(&connection).cloned())
+        self.0
+            .upgrade()
+            .and_then(|hub| hub.connections().get(&connection).map(|c| c.subscriber.clone()))
+    }
+
+    /// The connections that are guests, or those that are not.
+    fn registered(&self, guests: bool) -> Vec<ConnectionId> {
+        let Some(hub) = self.0.upgrade() else { return Vec::new() };
+        let connections = hub.connections();
+        connections.iter().filter(|(_, c)| c.guest == guests).map(|(id, _)| *id).collect()
     }
 }
 
@@ -96,7 +112,11 @@ impl SessionSink for WeakHub {
     }
 
     fn sessions(&self) -> Vec<ConnectionId> {
-        self.0.upgrade().map(|hub| hub.connections().keys().copied().collect()).unwrap_or_default()
+        self.registered(false)
+    }
+
+    fn guests(&self) -> Vec<ConnectionId> {
+        self.registered(true)
     }
 
     fn send_back(&self, connection: ConnectionId) {
@@ -367,7 +387,7 @@ impl Hub {
 
 /// Connections of this node.
 impl Hub {
-    fn connections(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<dyn Subscriber>>> {
+    fn connections(&self) -> MutexGuard<'_, HashMap<ConnectionId, Registered>> {
         lock(&self.connections)
     }
 
@@ -378,7 +398,13 @@ impl Hub {
 
     /// The connection can be evicted from now on, until [`Hub::unregister`].
     pub fn register(&self, connection: ConnectionId, subscriber: Arc<dyn Subscriber>) {
-        self.connections().insert(connection, subscriber);
+        self.connections().insert(connection, Registered { subscriber, guest: false });
+    }
+
+    /// The connection is about to enter a room without a session. Until [`Hub::unregister`] it can
+    /// be sent back when the store has lost it. It is ended with [`Hub::end_session`] like others.
+    pub fn register_guest(&self, connection: ConnectionId, subscriber: Arc<dyn Subscriber>) {
+        self.connections().insert(connection, Registered { subscriber, guest: true });
     }
 
     /// It can't any more.

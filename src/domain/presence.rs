@@ -100,7 +100,11 @@ pub trait SessionSink: Send + Sync {
     fn revoke(&self, connection: ConnectionId);
     /// Connections of this node that have, or are about to have, the session of their user.
     fn sessions(&self) -> Vec<ConnectionId>;
-    /// The session of this connection is not known any more: its client has to come back.
+    /// Connections of this node that are in a room, or are about to be, and never have a session.
+    fn guests(&self) -> Vec<ConnectionId> {
+        Vec::new()
+    }
+    /// This connection is not known any more, or its session is not: its client has to come back.
     fn send_back(&self, connection: ConnectionId);
 }
 

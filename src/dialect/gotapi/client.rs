@@ -3,7 +3,10 @@
 use std::{
     panic::AssertUnwindSafe,
     pin::pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -35,6 +38,7 @@ use crate::{
     lock::lock,
     net::{Broken, Closing, Connection, End, Message, WebSocket},
     reason::{Label, Reason},
+    throttle::throttled,
 };
 
 /// Messages that are read before a client's answer to a ping counts as missing.
@@ -102,6 +106,8 @@ pub(super) struct Client {
     gotapi: Arc<Gotapi>,
     connection: Arc<Connection>,
     in_flight: Mutex<InFlight>,
+    /// The store may have noted it.
+    noted: AtomicBool,
 }
 
 impl Client {
@@ -113,6 +119,7 @@ impl Client {
             gotapi: gotapi.clone(),
             connection,
             in_flight: Mutex::default(),
+            noted: AtomicBool::new(false),
         });
         lock(&gotapi.clients).insert(id, Arc::downgrade(&client));
         client
@@ -150,14 +157,35 @@ impl Client {
     /// Enters a room. `answer` is sent once that has worked, before anything that happens there.
     async fn enter(self: &Arc<Self>, room: &RoomId, answer: Option<Bytes>) -> Option<Arc<Room>> {
         let uid = self.gotapi.uid(self.id).ok()?;
+        // Before the store knows of it: what a store knows and its node does not is ended.
+        self.gotapi.hub.register_guest(self.id, self.clone());
+        self.noted.store(true, Ordering::Relaxed);
         let visitor = Visitor { connection: self.id, uid, hidden: true };
         let here = self.clone();
         let answer = move |entered: &Result<Roster, StoreError>| {
-            if let (Ok(_), Some(answer)) = (entered, answer) {
-                here.connection.send(&answer);
+            match (entered, answer) {
+                (Ok(_), Some(answer)) => here.connection.send(&answer),
+                // Nothing was changed. Each that comes during an outage would be owed an end.
+                (Err(StoreError::Unavailable(_)), _) => here.noted.store(false, Ordering::Relaxed),
+                (Ok(_), None) | (Err(StoreError::OutcomeUnknown(_)), _) => {}
             }
         };
         self.gotapi.hub.enter(room, visitor, self.clone(), Box::new(answer)).await
+    }
+
+    /// Takes it out of its room, if it is in one, and has the store forget it.
+    async fn leave(&self, room: Option<&RoomId>) {
+        let hub = &self.gotapi.hub;
+        if let Some(room) = room {
+            hub.depart(room, self.id, Departure::Gone).await;
+        }
+        if self.noted.load(Ordering::Relaxed)
+            && let Ok(uid) = self.gotapi.uid(self.id)
+            && let Err(error) = hub.end_session(&uid, self.id).await
+        {
+            throttled!(warn, %error, "a connection could not be ended in the store yet");
+        }
+        hub.unregister(self.id);
     }
 }
 
@@ -219,7 +247,8 @@ impl Subscriber for Client {
         self.resume();
     }
 
-    // Nobody signs in here, so neither of these is ever asked for.
+    // Nobody signs in here, so neither of these is ever asked for. A connection that the store has
+    // lost is dropped.
     fn evict(self: Arc<Self>) {
         self.drop_because(Reason::Kickout);
     }
@@ -280,9 +309,12 @@ pub(super) async fn serve(
         Err(Over::Because(why)) => client.drop_because(why),
     }
     drop(websocket);
-    if let Here::Room(room) = &reader.here {
-        client.gotapi.hub.depart(&room.id, client.id, Departure::Gone).await;
-    }
+    client
+        .leave(match &reader.here {
+            Here::Room(room) => Some(&room.id),
+            Here::Lobby | Here::Timer { .. } => None,
+        })
+        .await;
 }
 
 impl Reader {

@@ -104,12 +104,8 @@ impl Redis {
                     );
                     // What they have on their way is not said behind the news that they are gone.
                     let claiming = lock(&self.claiming).clone();
-                    let lost: HashSet<_> = self
-                        .sink()
-                        .sessions()
-                        .into_iter()
-                        .filter(|c| !claiming.contains(c))
-                        .collect();
+                    let lost: HashSet<_> =
+                        self.present().filter(|c| !claiming.contains(c)).collect();
                     lost.iter().for_each(|connection| self.sink().send_back(*connection));
                     *lock(&self.lost) = lost;
                     self.rename();
@@ -124,6 +120,12 @@ impl Redis {
                 }
             }
         }
+    }
+
+    /// Connections of this node that Redis knows, or should know.
+    fn present(&self) -> impl Iterator<Item = ConnectionId> + use<> {
+        let sink = self.sink();
+        sink.sessions().into_iter().chain(sink.guests())
     }
 
     /// A new name, so that nobody reaps what is new.
@@ -182,7 +184,7 @@ impl Redis {
     pub(super) async fn compare_notes(&self) -> Result<(), StoreError> {
         // What is owed is on its way, and no difference; nor is who signs in just now.
         self.settle_debts().await;
-        let before = self.sink().sessions();
+        let before: Vec<ConnectionId> = self.present().collect();
         if !before.is_empty() {
             sleep(self.options.deadline.min(self.options.lease)).await;
         }
@@ -192,7 +194,8 @@ impl Redis {
         // And this behind it: whoever is noted was here then, so who is not here now has ended. The
         // other way round, who signed in between the two would be ended in Redis, and stay
         // here.
-        let here: HashSet<ConnectionId> = self.sink().sessions().into_iter().collect();
+        let here: HashSet<ConnectionId> = self.present().collect();
+        let guests: HashSet<ConnectionId> = self.sink().guests().into_iter().collect();
         let missing =
             |connection: &ConnectionId| here.contains(connection) && !claiming.contains(connection);
         let mut unknown: HashSet<ConnectionId> = before.into_iter().filter(missing).collect();
@@ -207,7 +210,8 @@ impl Redis {
             else {
                 continue;
             };
-            if known == "1" {
+            // Of a guest no session is missing: where it is noted, so is its place.
+            if known == "1" || guests.contains(&connection) {
                 unknown.remove(&connection);
             }
             if !here.contains(&connection) {

@@ -155,6 +155,87 @@ async fn what_one_node_acknowledged_the_other_has() {
     assert_eq!(history(place(&b), "/last", "").await, [fresh]);
 }
 
+/// The connections that Redis knows.
+async fn noted(redis: &OwnRedis) -> Vec<String> {
+    let mut noted = Vec::new();
+    for key in redis.run::<Vec<String>>("KEYS ao:conns:*").await {
+        noted.extend(redis.send::<Vec<String>>(&["SMEMBERS", &key]).await);
+    }
+    noted
+}
+
+async fn until_noted(redis: &OwnRedis, count: usize) {
+    soon(format!("{count} noted"), async {
+        while noted(redis).await.len() != count {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_left_in_redis_of_a_connection_that_has_ended() {
+    let redis = OwnRedis::forgetful(&[]).await;
+    let node = setup().env("AO_STORE__MESSAGES", redis.url()).start().await;
+    let address = place(&node);
+    for _ in 0..3 {
+        let ann = Client::join(address, "/left").await;
+        let mut ben = Client::join(address, "/").await;
+        assert_eq!(noted(&redis).await.len(), 1, "who waits at / is nowhere");
+        ben.send("join:/left").await;
+        until_noted(&redis, 2).await;
+        drop(ben);
+        until_noted(&redis, 1).await;
+        drop(ann);
+        until_noted(&redis, 0).await;
+    }
+    assert_eq!(redis.run::<Vec<String>>("KEYS ao:[ma][et]*").await, Vec::<String>::new());
+    unharmed(&node).await;
+}
+
+/// A Redis that kept everything: nobody has to come back. One that forgot everything: all have to,
+/// whether it has started again or not.
+#[tokio::test]
+async fn who_is_in_a_room_is_listed_there_or_comes_back() {
+    let mut redis = OwnRedis::durable().await;
+    let node = setup()
+        .env("AO_STORE__MESSAGES", redis.url())
+        .env("AO_STORE__DEADLINE", "500ms")
+        .env("AO_STORE__PATIENCE", "200ms")
+        .env("AO_STORE__LEASE", "2s")
+        .start()
+        .await;
+    let address = place(&node);
+    let mut ann = Client::join(address, "/kept").await;
+    redis.kill_9().await;
+    redis.restart().await;
+    // Longer than the node takes to compare notes with Redis.
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    assert_eq!(groups(address).await, ["/kept"]);
+    ann.has_heard_nothing().await;
+
+    redis.run::<()>("FLUSHALL").await;
+    while !matches!(ann.next().await, Got::End(_)) {}
+    soon("a place for who comes back", async {
+        while Socket::upgrade(address, "/kept", &[]).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    let mut ann = Client::join(address, "/kept").await;
+    ann.has_heard_nothing().await;
+    soon("the list", async { while groups(address).await != ["/kept"] {} }).await;
+    unharmed(&node).await;
+
+    let mut redis = OwnRedis::forgetful(&[]).await;
+    let node = setup().env("AO_STORE__MESSAGES", redis.url()).start().await;
+    let mut ann = Client::join(place(&node), "/forgotten").await;
+    redis.kill_9().await;
+    redis.restart().await;
+    while !matches!(ann.next().await, Got::End(_)) {}
+    unharmed(&node).await;
+}
+
 /// What is not acknowledged the client sends again, so nothing is lost, and nothing comes twice.
 #[tokio::test]
 async fn while_the_store_is_out_nobody_is_told_that_anything_worked() {
