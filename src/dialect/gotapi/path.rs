@@ -46,6 +46,26 @@ pub(super) fn room(name: &str) -> Result<RoomId, BadName> {
     RoomId::within(SPACE, name)
 }
 
+/// Adds a room's name to a list with one in each line, so that it can be told from two, and
+/// [`decode`] gives it back: control characters, other ends of lines and `%` become %XX.
+pub(super) fn show(name: &str, list: &mut String) {
+    for character in name.chars() {
+        if character.is_control() || matches!(character, '%' | '\u{2028}' | '\u{2029}') {
+            let mut bytes = [0; 4];
+            for byte in character.encode_utf8(&mut bytes).bytes() {
+                list.push('%');
+                list.extend(
+                    [byte >> 4, byte & 15].map(|digit| char::from(HEX[usize::from(digit)])),
+                );
+            }
+        } else {
+            list.push(character);
+        }
+    }
+}
+
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
+
 /// The path with its %XX resolved; nothing where it is not what RFC 3986, 2.1 has, or no UTF-8.
 pub(super) fn decode(path: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(path.len());
@@ -94,6 +114,22 @@ mod tests {
         assert_eq!(Place::read("/"), Ok(Place::Lobby));
         assert_eq!(Place::read("/timer"), Ok(Place::Timer));
         assert_eq!(Place::read("/%74imer"), Ok(Place::Timer));
+    }
+
+    #[test]
+    fn a_name_in_a_list_is_one_line_and_can_be_read_back() {
+        for (name, shown) in [
+            ("/plain/你 +", "/plain/你 +"),
+            ("/x\n/secret-room", "/x%0A/secret-room"),
+            ("/\0\r\x7f", "/%00%0D%7F"),
+            ("/\u{85}\u{2028}", "/%C2%85%E2%80%A8"),
+            ("/%0A", "/%250A"),
+        ] {
+            let mut list = String::new();
+            show(name, &mut list);
+            assert_eq!(list, shown);
+            assert_eq!(decode(&list).as_deref(), Some(name));
+        }
     }
 
     #[test]

@@ -213,7 +213,7 @@ async fn groups(gotapi: &Gotapi, fields: &Fields) -> Answer {
     }
     let mut list = String::new();
     for room in gotapi.hub.occupied(path::SPACE).await? {
-        list.push_str(room.name());
+        path::show(room.name(), &mut list);
         list.push('\n');
     }
     Ok(text(list))

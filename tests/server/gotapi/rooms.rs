@@ -22,7 +22,7 @@ async fn a_room_is_the_decoded_path() {
     }
     assert_eq!(
         groups(address).await,
-        ["//r/a b", "/R/a b", "/r/a b", "/r/a b/", "/r/a%20b", "/r/a+b", "/你"]
+        ["//r/a b", "/R/a b", "/r/a b", "/r/a b/", "/r/a%2520b", "/r/a+b", "/你"]
     );
     unharmed(&server).await;
 }

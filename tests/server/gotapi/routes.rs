@@ -204,6 +204,10 @@ async fn rooms_are_listed_for_who_knows_the_secret() {
     post(address, "/empty", &high(&uuid(), "x")).await;
     assert_eq!(groups(address).await, ["/a", "/b"]);
     says(&http::get(address, "/__/groups/?secret=open+sesame").await, 200, "/a\n/b\n");
+    // No name looks like that of another room.
+    let _cleo = Client::join(address, "/x%0A/empty").await;
+    let _dave = Client::join(address, "/x%250A/empty").await;
+    assert_eq!(groups(address).await, ["/a", "/b", "/x%0A/empty", "/x%250A/empty"]);
     says(&http::get(address, "/__/groups").await, 200, "secret missing");
     says(&http::get(address, "/__/groups?secret=").await, 200, "secret missing");
     for wrong in ["open", "Open sesame", "open sesame ", "***"] {
