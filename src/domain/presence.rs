@@ -21,13 +21,15 @@ pub struct Visitor {
     pub uid: Uid,
     /// Sees everything, is seen by nobody.
     pub hidden: bool,
+    /// Whether it asks who is there: that costs as much as there are members.
+    pub wants_roster: bool,
 }
 
 /// The answer to a join.
 #[derive(Debug, Clone, Default)]
 pub struct Roster {
     /// Visible users of the room without the visitor itself, in the order of their joining; held
-    /// ones too.
+    /// ones too. Empty where the visitor does not want to know.
     pub others: Vec<Uid>,
     /// How far the room's order had come, the visitor's own joining included: presence
     /// publications up to it are contained in `others`, and nothing up to it concerns the

@@ -322,7 +322,7 @@ impl Session {
         JoinRequest { room, dummy }: JoinRequest,
         ack: Option<i64>,
     ) -> Option<Arc<Room>> {
-        let visitor = Visitor { connection: self.id, uid, hidden: dummy };
+        let visitor = Visitor { connection: self.id, uid, hidden: dummy, wants_roster: true };
         let session = self.clone();
         let answer = Box::new(move |roster: &Result<_, _>| {
             session.send(match roster {

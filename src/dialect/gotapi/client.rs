@@ -160,7 +160,7 @@ impl Client {
         // Before the store knows of it: what a store knows and its node does not is ended.
         self.gotapi.hub.register_guest(self.id, self.clone());
         self.noted.store(true, Ordering::Relaxed);
-        let visitor = Visitor { connection: self.id, uid, hidden: true };
+        let visitor = Visitor { connection: self.id, uid, hidden: true, wants_roster: false };
         let here = self.clone();
         let answer = move |entered: &Result<Roster, StoreError>| {
             match (entered, answer) {

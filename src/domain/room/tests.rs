@@ -46,7 +46,12 @@ impl Subscriber for Notebook {
 }
 
 fn visitor(connection: u64, name: &str) -> Visitor {
-    Visitor { connection: ConnectionId(connection), uid: Uid::text(name).unwrap(), hidden: false }
+    Visitor {
+        connection: ConnectionId(connection),
+        uid: Uid::text(name).unwrap(),
+        hidden: false,
+        wants_roster: true,
+    }
 }
 
 fn happened(n: u64, event: Event) -> Publication {

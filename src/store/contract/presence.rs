@@ -105,6 +105,8 @@ pub(crate) async fn the_hidden_see_and_are_not_seen(home: &impl PresenceHome) {
     let spy = story.enter(hidden(2, "spy")).await;
     let ben = story.enter(visitor(3, "ben")).await;
     assert_eq!((names(&spy.others), names(&ben.others)), (vec!["ann"], vec!["ann"]));
+    let incurious = Visitor { wants_roster: false, ..hidden(2, "spy") };
+    assert_eq!(names(&story.enter(incurious).await.others), Vec::<&str>::new());
     assert_eq!(
         story.members().await,
         ["ann", "spy (hidden)", "ben"],

@@ -217,7 +217,12 @@ pub(crate) async fn claim(
 }
 
 pub(crate) fn visitor(connection: u64, name: &str) -> Visitor {
-    Visitor { connection: ConnectionId(connection), uid: uid(name), hidden: false }
+    Visitor {
+        connection: ConnectionId(connection),
+        uid: uid(name),
+        hidden: false,
+        wants_roster: true,
+    }
 }
 
 pub(crate) fn hidden(connection: u64, name: &str) -> Visitor {

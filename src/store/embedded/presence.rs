@@ -62,7 +62,8 @@ impl Presence for Embedded {
         let turn = self.turn(room).await?;
         let mut people = lock(&self.people);
         let event = people.enter(room, visitor, turn.live());
-        let others = people.others(room, &visitor.uid);
+        let others =
+            if visitor.wants_roster { people.others(room, &visitor.uid) } else { Vec::new() };
         drop(people);
         let n = turn.counters().n + u64::from(event.is_some());
         if let Some(event) = event {

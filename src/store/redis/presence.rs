@@ -84,7 +84,7 @@ impl Presence for Redis {
     }
 
     async fn enter(&self, room: &RoomId, visitor: &Visitor) -> Result<Roster, StoreError> {
-        let (this, deadline, Visitor { connection, uid, hidden }) =
+        let (this, deadline, Visitor { connection, uid, hidden, wants_roster }) =
             (self.this()?, self.deadline(), visitor);
         // It comes again: whatever was to be undone for it is not.
         self.debts.forgive(room, *connection);
@@ -98,7 +98,7 @@ impl Presence for Redis {
         }
         let answer = self.call_as(&node, Script::Enter, deadline, |a| {
             let a = a.text(room.as_str()).number(connection.0).text(uid.as_str()).text(&uid.json());
-            a.number(u64::from(*hidden))
+            a.number(u64::from(*hidden)).number(u64::from(*wants_roster))
         });
         let mut answer = answer::list(answer.await?)?.into_iter();
         let (epoch, n, told) = (

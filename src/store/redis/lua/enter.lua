@@ -1,5 +1,5 @@
--- Puts a connection into a room. room, connection, uid as text, uid as JSON, hidden
--- Returns where the order stands, what this was in it (j(oined), d (gone), q(uiet), or nothing), and everybody there.
+-- Puts a connection into a room. room, connection, uid as text, uid as JSON, hidden, wants the roster
+-- Returns where the order stands, what this was in it (j(oined), d (gone), q(uiet), or nothing), and everybody there, where that is wanted.
 local room, connection, uid, json, hidden = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10] == '1'
 local late = expired()
 if late then return late end
@@ -48,4 +48,4 @@ if call('SISMEMBER', key('evicted', NODE), connection) == 0 then
   call('SADD', key('at', name), room)
   call('SADD', key('conns', NODE), connection .. '\n' .. uid)
 end
-return { s.epoch, string.format('%d', s.n), told, call('HVALS', members) }
+return { s.epoch, string.format('%d', s.n), told, ARGV[11] == '1' and call('HVALS', members) or {} }
