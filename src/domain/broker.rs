@@ -64,6 +64,14 @@ impl Entry {
         matches!(self, Entry::Message { message, .. } if message.kind.is_stored())
     }
 
+    /// Whether it passes entries that wait for a store that is out ([`Message::may_pass`]).
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Entry::Message { message, .. } => message.may_pass && !message.kind.is_stored(),
+            Entry::Synced { .. } | Entry::System { .. } => true,
+        }
+    }
+
     /// The key of an insert that has one.
     pub fn key(&self) -> Option<&Arc<str>> {
         match self {

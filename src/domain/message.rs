@@ -31,4 +31,7 @@ pub struct Message {
     /// [`KNOWN_KEYS`](super::broker::KNOWN_KEYS) inserts that have a key is a duplicate, also after
     /// a restart, and also where that one was recalled. Clearing and expiry forget keys.
     pub key: Option<Arc<str>>,
+    /// Whether one that is not stored passes messages that wait for a store that is out. Then it
+    /// reaches this node's members only, outside of the room's order; else it waits in its place.
+    pub may_pass: bool,
 }

@@ -204,7 +204,7 @@ impl Room {
             None
         };
         if let Job::Publish { entry, bytes, teller, .. } = &job {
-            let is_bounded = outbox.stuck && entry.is_stored() && !matches!(teller, Teller::Nobody);
+            let is_bounded = outbox.stuck && !entry.may_pass() && !matches!(teller, Teller::Nobody);
             let pending = home.as_ref().map_or(usize::MAX, |home| home.services.options.pending);
             if is_bounded && outbox.bytes + bytes > pending {
                 return refused(false, job);

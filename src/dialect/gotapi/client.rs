@@ -199,7 +199,8 @@ pub(super) fn sort(body: &[u8]) -> Option<(Kind, Option<Arc<str>>)> {
     }
 }
 
-/// A message as rooms take it. The uuid is its key; an empty one is none, as it tells nothing.
+/// A message as rooms take it. The uuid is its key; an empty one is none, as it tells nothing. No
+/// message passes another: a sender's order is kept whether they are stored or not.
 pub(super) fn entry(
     from: Option<ConnectionId>,
     kind: Kind,
@@ -209,7 +210,7 @@ pub(super) fn entry(
     Entry::Message {
         from,
         audience: from.map_or(Audience::All, Audience::ExceptConnection),
-        message: Sent { kind, body, key: uuid.filter(|uuid| !uuid.is_empty()) },
+        message: Sent { kind, body, key: uuid.filter(|uuid| !uuid.is_empty()), may_pass: false },
     }
 }
 

@@ -124,7 +124,7 @@ async fn publish(
         };
         let outcome = match outcome {
             // Nobody is closed for a message that may get lost.
-            Outcome::Unknown if ack.is_none() && !entry.is_stored() => nowhere(rooms),
+            Outcome::Unknown if ack.is_none() && entry.may_pass() => nowhere(rooms),
             outcome => outcome,
         };
         let message = Settled { ack, bytes: sent.bytes, outcome };
@@ -153,14 +153,14 @@ fn nowhere(rooms: &Rooms) -> Outcome {
     Outcome::Done(Position { n: 0, index: None, at_ms: rooms.services.clock.unix_ms() })
 }
 
-/// One call of the store. While it takes long, what comes and needs no store passes it.
+/// One call of the store. While it takes long, what comes and may pass passes it.
 async fn attempt(
     room: &Arc<Room>,
     rooms: &Arc<Rooms>,
     entries: &Arc<[Entry]>,
 ) -> Result<Vec<Placed>, StoreError> {
     let mut call = rooms.stores.broker.publish(&room.id, entries.clone());
-    if !entries.iter().any(Entry::is_stored) {
+    if entries.iter().all(Entry::may_pass) {
         return call.await;
     }
     if let Ok(done) = tokio::time::timeout(SLOW, &mut call).await {
@@ -168,7 +168,7 @@ async fn attempt(
     }
     let stuck = std::mem::replace(&mut lock(&room.outbox).stuck, true);
     let done = loop {
-        pass_unstored(room, rooms);
+        pass(room, rooms);
         tokio::select! {
             done = &mut call => break done,
             () = room.nudge.notified() => {}
@@ -193,8 +193,8 @@ fn count(rooms: &Rooms, entries: &[Entry], outcomes: &[Outcome]) {
     rooms.services.metrics.published(inserts, updates, ignores);
 }
 
-/// The store is out: what is not to be stored reaches this node's members at once, the rest waits,
-/// for the configured time from its arrival and the end of the attempt that is made then.
+/// The store is out: what may pass reaches this node's members at once. The rest waits, in its
+/// order, for the configured time from its arrival and the end of the attempt that is made then.
 async fn retry(
     room: &Arc<Room>,
     rooms: &Arc<Rooms>,
@@ -208,23 +208,23 @@ async fn retry(
         // Should it be stored after all, all of it is delivered then.
         return vec![Outcome::Unknown; entries.len()];
     }
-    deliver_unstored(room, entries.iter());
-    let stored: Arc<[Entry]> = entries.iter().filter(|e| e.is_stored()).cloned().collect();
-    let late = store_late(room, rooms, &stored, error, arrived).await;
+    deliver_now(room, entries.iter().filter(|entry| entry.may_pass()));
+    let waiting: Arc<[Entry]> = entries.iter().filter(|e| !e.may_pass()).cloned().collect();
+    let late = publish_late(room, rooms, &waiting, error, arrived).await;
     let mut late = late.into_iter();
-    let of = |entry: &Entry| if entry.is_stored() { late.next() } else { Some(nowhere(rooms)) };
+    let of = |entry: &Entry| if entry.may_pass() { Some(nowhere(rooms)) } else { late.next() };
     entries.iter().map(of).map(|outcome| outcome.unwrap_or(Outcome::Unknown)).collect()
 }
 
-/// Tries again and again to store these; returns how each ended.
-async fn store_late(
+/// Tries again and again to publish these; returns how each ended.
+async fn publish_late(
     room: &Arc<Room>,
     rooms: &Arc<Rooms>,
-    stored: &Arc<[Entry]>,
+    waiting: &Arc<[Entry]>,
     mut error: StoreError,
     arrived: Instant,
 ) -> Vec<Outcome> {
-    if stored.is_empty() {
+    if waiting.is_empty() {
         return Vec::new();
     }
     let mut pause = PAUSES.0;
@@ -238,11 +238,11 @@ async fn store_late(
         }
         let next = Instant::now() + pause;
         pause = (pause * 2).min(PAUSES.1);
-        pass_unstored(room, rooms);
+        pass(room, rooms);
         while tokio::time::timeout_at(next, room.nudge.notified()).await.is_ok() {
-            pass_unstored(room, rooms);
+            pass(room, rooms);
         }
-        match attempt(room, rooms, stored).await {
+        match attempt(room, rooms, waiting).await {
             Ok(placed) => {
                 lock(&room.outbox).stuck = false;
                 return placed.into_iter().map(Outcome::from).collect();
@@ -252,12 +252,12 @@ async fn store_late(
         rooms.services.metrics.store_failures.inc();
     };
     lock(&room.outbox).stuck = false;
-    throttled!(error, room = %room.id.shown(), messages = stored.len(), %error, "gave up storing messages; their senders are told");
-    vec![given_up; stored.len()]
+    throttled!(error, room = %room.id.shown(), messages = waiting.len(), %error, "gave up storing messages; their senders are told");
+    vec![given_up; waiting.len()]
 }
 
-/// Takes messages that need no store out of the outbox, and delivers them past the ones that wait.
-fn pass_unstored(room: &Arc<Room>, rooms: &Rooms) {
+/// Takes what may pass out of the outbox, and delivers it past what waits.
+fn pass(room: &Arc<Room>, rooms: &Rooms) {
     let (passed, kept) = {
         let mut outbox = lock(&room.outbox);
         // Not past a join or departure: those who come and go keep their order.
@@ -269,7 +269,7 @@ fn pass_unstored(room: &Arc<Room>, rooms: &Rooms) {
         let (passed, kept): (Vec<_>, Vec<_>) = outbox
             .jobs
             .drain(..end)
-            .partition(|j| matches!(j, Job::Publish { entry, .. } if !entry.is_stored()));
+            .partition(|j| matches!(j, Job::Publish { entry, .. } if entry.may_pass()));
         for job in &passed {
             if let Job::Publish { bytes, .. } = job {
                 outbox.bytes -= bytes;
@@ -284,10 +284,10 @@ fn pass_unstored(room: &Arc<Room>, rooms: &Rooms) {
     if passed.is_empty() {
         return;
     }
-    tracing::debug!(room = %room.id.shown(), passed = passed.len(), kept, "passing what needs no store");
+    tracing::debug!(room = %room.id.shown(), passed = passed.len(), kept, "passing what waits for the store");
     for job in passed {
         let Job::Publish { entry, bytes, teller, .. } = job else { continue };
-        deliver_unstored(room, std::iter::once(&entry));
+        deliver_now(room, std::iter::once(&entry));
         let outcome = nowhere(rooms);
         match teller {
             Teller::Nobody => {}
@@ -300,9 +300,8 @@ fn pass_unstored(room: &Arc<Room>, rooms: &Rooms) {
 }
 
 /// To this node's members only, and without a place in the order.
-fn deliver_unstored<'a>(room: &Room, entries: impl Iterator<Item = &'a Entry>) {
-    let publications: Vec<Publication> =
-        entries.filter(|e| !e.is_stored()).map(|entry| Publication::of(0, entry)).collect();
+fn deliver_now<'a>(room: &Room, entries: impl Iterator<Item = &'a Entry>) {
+    let publications: Vec<Publication> = entries.map(|entry| Publication::of(0, entry)).collect();
     if !publications.is_empty() {
         room.deliver(&publications);
     }

@@ -74,7 +74,7 @@ pub(crate) async fn keys_are_of_a_room_and_of_inserts_alone(home: &impl BrokerHo
     publish(&broker, &other, [keyed("k", "a")]).await;
     publish(&broker, &one, [insert("a"), insert("a")]).await;
     let with_key = |kind| {
-        let message = Message { kind, body: "1".into(), key: Some("k".into()) };
+        let message = Message { kind, body: "1".into(), key: Some("k".into()), may_pass: true };
         Entry::Message { from: None, audience: Audience::All, message }
     };
     publish(&broker, &one, [with_key(Kind::Ignore), with_key(Kind::Update { id: "x".into() })])
@@ -82,7 +82,12 @@ pub(crate) async fn keys_are_of_a_room_and_of_inserts_alone(home: &impl BrokerHo
     let from_somebody_else = Entry::Message {
         from: Some(ConnectionId(7002)),
         audience: Audience::All,
-        message: Message { kind: Kind::Insert, body: "1".into(), key: Some("k".into()) },
+        message: Message {
+            kind: Kind::Insert,
+            body: "1".into(),
+            key: Some("k".into()),
+            may_pass: true,
+        },
     };
     assert_eq!(placed(&broker, &one, [from_somebody_else]).await, ["duplicate"]);
 }

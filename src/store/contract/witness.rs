@@ -245,7 +245,7 @@ fn message(kind: Kind, text: &str) -> Entry {
     Entry::Message {
         from: Some(from),
         audience: Audience::ExceptConnection(from),
-        message: Message { kind, body: body(text), key: None },
+        message: Message { kind, body: body(text), key: None, may_pass: true },
     }
 }
 

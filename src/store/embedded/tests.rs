@@ -28,6 +28,7 @@ use crate::{
 
 mod hub;
 mod opening;
+mod outages;
 mod revoking;
 mod upkeep;
 mod volume;

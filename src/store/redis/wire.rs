@@ -301,7 +301,12 @@ mod tests {
         Entry::Message {
             from: Some(ConnectionId(7)),
             audience: Audience::ExceptConnection(ConnectionId(7)),
-            message: Message { kind, body: Bytes::from_static(body.as_bytes()), key: None },
+            message: Message {
+                kind,
+                body: Bytes::from_static(body.as_bytes()),
+                key: None,
+                may_pass: true,
+            },
         }
     }
 
@@ -327,6 +332,7 @@ mod tests {
                     kind: Kind::Insert,
                     body: Bytes::from_static(b"2"),
                     key: Some("k,1;\n".into()),
+                    may_pass: true,
                 },
             },
         ];
@@ -394,7 +400,12 @@ mod tests {
         let entry = |from: Option<u64>, audience, key: Option<&str>| Entry::Message {
             from: from.map(ConnectionId),
             audience,
-            message: Message { kind: Kind::Insert, body: "12".into(), key: key.map(Into::into) },
+            message: Message {
+                kind: Kind::Insert,
+                body: "12".into(),
+                key: key.map(Into::into),
+                may_pass: true,
+            },
         };
         let user = Audience::ExceptUser(Uid::text("ann;,\"é").unwrap());
         let other = Audience::ExceptConnection(ConnectionId(8));

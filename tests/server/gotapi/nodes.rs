@@ -255,8 +255,7 @@ async fn while_the_store_is_out_nobody_is_told_that_anything_worked() {
     let lost = high("lost", "x");
     ann.send(&lost).await;
     assert_eq!(post(address, "/out", &high("by HTTP", "x")).await.status, 503);
-    ann.send("low level").await;
-    ben.expect("low level").await;
+    assert_eq!(post(address, "/out", "low level").await.status, 503);
     assert_eq!(ask(address, "/__/history?groupName=/out").await.status, 503);
     match Socket::upgrade(address, "/out", &[]).await {
         Err(Error::Http(answer)) => assert_eq!(answer.status(), 503),
@@ -279,8 +278,45 @@ async fn while_the_store_is_out_nobody_is_told_that_anything_worked() {
     unharmed(&node).await;
 }
 
-/// What waits for the store is bounded for each client: nothing more is read from it. What needs no
-/// store, and would pass what waits, is behind that and not read either.
+/// What is not stored waits behind what is, and is not lost to other nodes.
+#[tokio::test]
+async fn while_the_store_is_out_a_senders_order_is_kept_on_all_nodes() {
+    let redis = OwnRedis::forgetful(&[]).await;
+    let node = || setup().env("AO_STORE__MESSAGES", redis.url()).env("AO_STORE__DEADLINE", "15s");
+    let (a, b) = tokio::join!(node().start(), node().start());
+    let mut ann = Client::join(place(&a), "/paused").await;
+    let mut ben = Client::join(place(&a), "/paused").await;
+    let mut cleo = Client::join(place(&b), "/paused").await;
+    let mut clock = Client::join(place(&a), "/timer").await;
+    redis.pause();
+    let (first, last) = (high("first", "x"), high("last", "x"));
+    ann.send(&first).await;
+    a_while(&mut clock).await;
+    ann.send("low level").await;
+    ann.send(&last).await;
+    a_while(&mut clock).await;
+    redis.resume();
+    for member in [&mut ben, &mut cleo] {
+        for text in [first.as_str(), "low level", &last] {
+            member.expect(text).await;
+        }
+    }
+    for uuid in ["first", "last"] {
+        ann.expect(&ack(uuid)).await;
+    }
+    unharmed(&a).await;
+    unharmed(&b).await;
+}
+
+/// A second at least, told by a client of `/timer`: longer than a store may take.
+async fn a_while(clock: &mut Client) {
+    for _ in 0..2 {
+        clock.text().await;
+    }
+}
+
+/// What waits for the store is bounded for each client: nothing more is read from it, not even what
+/// ends its connection.
 #[tokio::test]
 async fn who_has_much_in_flight_is_not_read() {
     const MANY: usize = 300;
@@ -290,33 +326,26 @@ async fn who_has_much_in_flight_is_not_read() {
     let address = place(&node);
     let mut ann = Client::join(address, "/held").await;
     let mut cleo = Client::join(address, "/held").await;
-    let mut dave = Client::join(address, "/other").await;
-    let mut eve = Client::join(address, "/other").await;
+    let mut clock = Client::join(address, "/timer").await;
     redis.pause();
     let stored: Vec<String> = (0..MANY).map(|n| high(&format!("n{n}"), "x")).collect();
-    ann.send_all(stored.iter().cloned().chain(["behind".to_owned()])).await;
-    // In another room what needs no store passes by now.
-    dave.send(&high("plug", "x")).await;
-    let passing = async {
-        loop {
-            dave.send("past the store").await;
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-    };
-    tokio::select! {
-        () = eve.expect("past the store") => {}
-        () = passing => {}
-    }
+    let too_large = "x".repeat(40_000);
+    ann.send_all(stored.iter().cloned().chain([too_large])).await;
+    a_while(&mut clock).await;
     redis.resume();
-    cleo.expect(&stored[0]).await;
-    let mut heard = vec![stored[0].clone()];
-    while heard.len() <= MANY {
-        heard.push(cleo.text().await);
-    }
-    heard.retain(|text| text != "behind");
-    assert_eq!(heard, stored);
-    for n in 0..MANY {
-        while ann.text().await != ack(&format!("n{n}")) {}
+    // It is read again when half of what it may have in flight is left.
+    let mut acked = 0;
+    let end = loop {
+        match ann.next().await {
+            Got::Text(text) => assert_eq!(text, ack(&format!("n{acked}"))),
+            end => break end,
+        }
+        acked += 1;
+    };
+    assert_eq!(end, Got::End(Some(1009)));
+    assert!(acked >= 128, "{acked}");
+    for text in &stored[..acked] {
+        cleo.expect(text).await;
     }
     unharmed(&node).await;
 }

@@ -44,7 +44,7 @@ impl Codec for Lines {
 
 /// What a member is told.
 #[derive(Debug, PartialEq)]
-enum Told {
+pub(super) enum Told {
     Lines(String),
     Ended(Option<i64>, Outcome),
 }
@@ -72,8 +72,17 @@ impl Subscriber for Ear {
     fn drop_connection(&self, _: Reason) {}
 }
 
+/// Bytes that a room keeps for a store that is out.
+const PENDING: usize = 1 << 20;
+
 fn hub(home: &DataFolder) -> Arc<Hub> {
-    let (store, tasks) = (home.open(), TaskTracker::new());
+    let store = home.open();
+    hub_on(home, store.clone(), store)
+}
+
+/// One whose broker is another than its store.
+pub(super) fn hub_on(home: &DataFolder, store: Arc<Embedded>, broker: Arc<dyn Broker>) -> Arc<Hub> {
+    let tasks = TaskTracker::new();
     let metrics = Arc::new(Metrics::default());
     let services = Services {
         tokens: store.clone(),
@@ -83,26 +92,21 @@ fn hub(home: &DataFolder) -> Arc<Hub> {
         metrics: metrics.clone(),
         supervisor: Supervisor::new(tasks.clone(), metrics),
         tasks,
-        options: services::Options { patience: Duration::from_secs(10), pending: 1 << 20 },
+        options: services::Options { patience: Duration::from_secs(10), pending: PENDING },
     };
-    let stores = Stores {
-        broker: store.clone(),
-        upkeep: store.clone(),
-        presence: store.clone(),
-        cluster: store,
-    };
+    let stores = Stores { broker, upkeep: store.clone(), presence: store.clone(), cluster: store };
     Hub::new(stores, services, false)
 }
 
 /// A connection in a room.
-struct Guest {
+pub(super) struct Guest {
     ear: Arc<Ear>,
     told: UnboundedReceiver<Told>,
     room: Arc<Room>,
 }
 
 impl Guest {
-    async fn enters(hub: &Arc<Hub>, room: &RoomId, connection: u64, name: &str) -> Self {
+    pub(super) async fn enters(hub: &Arc<Hub>, room: &RoomId, connection: u64, name: &str) -> Self {
         let (tell, told) = unbounded_channel();
         let ear = Arc::new(Ear(Mutex::new(tell)));
         let (visitor, answer) = (visitor(connection, name), Box::new(|_: &Result<_, _>| ()));
@@ -110,17 +114,22 @@ impl Guest {
         Guest { ear, told, room }
     }
 
-    async fn next(&mut self) -> Told {
+    pub(super) async fn next(&mut self) -> Told {
         let next = tokio::time::timeout(Duration::from_secs(60), self.told.recv());
         next.await.expect("it is told").unwrap()
     }
 
-    async fn hears(&mut self, line: &str) {
+    pub(super) async fn hears(&mut self, line: &str) {
         assert_eq!(self.next().await, Told::Lines(format!("{line}\n")));
     }
 
-    fn sends(&self, entry: Entry, ack: i64) {
+    pub(super) fn sends(&self, entry: Entry, ack: i64) {
         self.room.send(entry, 1, self.ear.clone(), Some(ack));
+    }
+
+    /// More than a room keeps for a store that is out.
+    pub(super) fn sends_large(&self, entry: Entry, ack: i64) {
+        self.room.send(entry, PENDING + 1, self.ear.clone(), Some(ack));
     }
 }
 
@@ -133,7 +142,12 @@ fn posted(key: &str, body: &'static str) -> Entry {
     Entry::Message {
         from: None,
         audience: Audience::All,
-        message: Message { kind: Kind::Insert, body: body.into(), key: Some(key.into()) },
+        message: Message {
+            kind: Kind::Insert,
+            body: body.into(),
+            key: Some(key.into()),
+            may_pass: true,
+        },
     }
 }
 

@@ -278,7 +278,7 @@ async fn who_is_told_is_known_on_every_node() {
     let to = |from: Option<u64>, audience| Entry::Message {
         from: from.map(ConnectionId),
         audience,
-        message: Message { kind: Kind::Ignore, body: "1".into(), key: None },
+        message: Message { kind: Kind::Ignore, body: "1".into(), key: None, may_pass: true },
     };
     let connection = |id| Audience::ExceptConnection(ConnectionId(id));
     let odd = Audience::ExceptUser(uid("o,d;d \"é"));
