@@ -90,16 +90,21 @@ impl Expiry {
     }
 
     /// Deletes the room, unless somebody is there. Who comes meanwhile waits for the turn, and
-    /// finds a new room.
+    /// finds a new room. Where a time is set at which the log is to be forgotten, the row stays
+    /// without a log until then: that holds for what comes meanwhile, too.
     fn delete(&self, db: &Connection, row: i64, room: &RoomId) -> rusqlite::Result<()> {
         let Some(turn) = self.rooms.turn_if_unused(room) else { return Ok(()) };
         db.execute_batch("BEGIN IMMEDIATE")?;
-        let counters = log::counters(db, room)?;
-        log::delete(db, row)?;
-        db.execute("DELETE FROM rooms WHERE id = ?1", [row])?;
-        // Should the room come again, it begins behind what it had.
-        let next = column(counters.base + counters.inserts);
-        db.execute("UPDATE floor SET base = max(base, ?1)", [next])?;
+        let mut counters = log::counters(db, room)?;
+        if counters.expires.is_some() && !counters.has_expired(self.clock.unix_ms()) {
+            log::forget(db, &mut counters, self.clock.unix())?;
+        } else {
+            log::delete(db, row)?;
+            db.execute("DELETE FROM rooms WHERE id = ?1", [row])?;
+            // Should the room come again, it begins behind what it had.
+            let next = column(counters.base + counters.inserts);
+            db.execute("UPDATE floor SET base = max(base, ?1)", [next])?;
+        }
         db.execute_batch("COMMIT")?;
         drop(turn);
         Ok(())

@@ -195,7 +195,7 @@ impl Change for Clear {
 }
 
 /// Deletes a room's inserts and updates. The next insert's index is what it would have been.
-fn forget(db: &Connection, counters: &mut Counters, unix: u64) -> rusqlite::Result<()> {
+pub(super) fn forget(db: &Connection, counters: &mut Counters, unix: u64) -> rusqlite::Result<()> {
     counters.base += counters.inserts;
     (counters.inserts, counters.updates) = (0, Some(Held::default()));
     let Some(row) = counters.row else { return Ok(()) };

@@ -92,6 +92,43 @@ async fn rooms_that_nobody_uses_expire() {
 }
 
 #[tokio::test]
+async fn a_log_is_forgotten_on_time_though_its_room_was_quiet_for_long() {
+    let (home, room) = (DataFolder::new(), room("chat"));
+    let store =
+        Embedded::open(Options { room_expiry: Some(Duration::from_secs(100)), ..home.options() })
+            .unwrap();
+    let broker = store.broker();
+    publish(&broker, &room, [insert("a"), update("x", "b")]).await;
+    home.watch.advance(Duration::from_secs(90));
+    store.expire(&room, Duration::from_secs(150)).await.unwrap();
+    home.watch.advance(Duration::from_secs(20));
+    for _ in 0..4 {
+        broker.check().await.unwrap();
+    }
+    assert_eq!((rows(&store).await, log(&broker, &room).await), (0, vec![]), "it was quiet");
+    home.watch.advance(Duration::from_secs(60));
+    let placed = publish(&broker, &room, [insert("c")]).await;
+    assert_eq!(placed[0].index, Some(1), "the index goes on");
+    home.watch.advance(Duration::from_secs(69));
+    assert_eq!(log(&broker, &room).await, ["c"]);
+    home.watch.advance(Duration::from_secs(1));
+    assert_eq!(log(&broker, &room).await, [""; 0]);
+    // Then the room goes like any other.
+    let rooms = |db: &rusqlite::Connection| {
+        db.query_row("SELECT count(*) FROM rooms", [], |row| row.get::<_, i64>(0))
+    };
+    for _ in 0..4 {
+        broker.check().await.unwrap();
+    }
+    assert_eq!((rows(&store).await, store.readers.pages.read(rooms).await.unwrap()), (0, 1));
+    home.watch.advance(Duration::from_secs(200));
+    for _ in 0..4 {
+        broker.check().await.unwrap();
+    }
+    assert_eq!(store.readers.pages.read(rooms).await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn expiry_walks_on_by_itself() {
     let home = DataFolder::new();
     let store =
