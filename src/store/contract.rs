@@ -171,6 +171,7 @@ macro_rules! upkeep_contract {
                 what_is_recalled_is_hidden_and_keeps_its_place
                 recalling_again_returns_it_and_tells_nobody
                 a_recalled_message_comes_back_byte_for_byte
+                a_long_key_is_recalled_and_told_whole
                 what_is_not_there_is_not_recalled
                 only_the_newest_are_recalled
                 a_recall_outlives_a_restart_and_its_key_stays_known

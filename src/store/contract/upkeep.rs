@@ -114,6 +114,21 @@ pub(crate) async fn a_recalled_message_comes_back_byte_for_byte(home: &impl Upke
     }
 }
 
+pub(crate) async fn a_long_key_is_recalled_and_told_whole(home: &impl UpkeepHome) {
+    let (broker, upkeep, witness, room) = opened(home, "chat").await;
+    let lengths = [40, 41, 42, 30_000, 30_001];
+    let keys = lengths.map(|length| "x".repeat(length));
+    publish(&broker, &room, keys.iter().map(|key| keyed(key, &format!("of {}", key.len())))).await;
+    witness.heard(&room);
+    assert_eq!(recall(&upkeep, &room, &"x".repeat(43), 200).await, None);
+    for (key, n) in keys.iter().zip(6..) {
+        assert_eq!(recall(&upkeep, &room, key, 200).await, Some(format!("of {}", key.len())));
+        assert_eq!(witness.heard(&room), [format!("{n} recalled {key}")]);
+        assert!(is_known(&broker, &room, key).await);
+    }
+    assert_eq!(shown(&broker, &room).await, ["-"; 5]);
+}
+
 pub(crate) async fn what_is_not_there_is_not_recalled(home: &impl UpkeepHome) {
     let (broker, upkeep, witness, one) = opened(home, "one").await;
     let other = room("other");

@@ -41,17 +41,14 @@ impl Embedded {
         Ok(())
     }
 
-    /// The keys that a room knows are read when the first insert comes that has one since the room
-    /// is in memory.
-    async fn know_keys(&self, turn: &mut Turn, entries: &[Entry]) -> Result<(), StoreError> {
-        if turn.keys().is_none() && entries.iter().any(|entry| entry.key().is_some()) {
-            let known = match turn.counters().row {
-                Some(row) => self.readers.pages.read(move |db| keys::read(db, row)).await?,
-                None => Keys::default(),
-            };
+    /// The keys that a room knows are read when they are first needed since the room is in memory:
+    /// for an insert that has one, or a recall.
+    pub(super) async fn know_keys<'a>(&self, turn: &'a mut Turn) -> Result<&'a Keys, StoreError> {
+        if let (None, Some(row)) = (turn.keys(), turn.counters().row) {
+            let known = self.readers.pages.read(move |db| keys::read(db, row)).await?;
             *turn.keys_mut() = Some(known);
         }
-        Ok(())
+        Ok(turn.keys_mut().get_or_insert_default())
     }
 }
 
@@ -77,7 +74,9 @@ impl Broker for Embedded {
                 if turn.counters().row.is_none() { super::new_epoch(&*self.rng)? } else { 0 };
             let slot = self.slot.clone();
             self.count_updates(&mut turn, &entries).await?;
-            self.know_keys(&mut turn, &entries).await?;
+            if entries.iter().any(|entry| entry.key().is_some()) {
+                self.know_keys(&mut turn).await?;
+            }
             self.writer
                 .write(Append { turn, entries, slot, at_ms, epoch, updates: self.updates })
                 .await?

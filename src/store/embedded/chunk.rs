@@ -1,10 +1,10 @@
 //! Messages that are stored together, in one row: see `third` in `schema.rs`.
-use std::{fmt::Write, sync::Arc};
+use std::fmt::Write;
 
 use bytes::Bytes;
 use rusqlite::{Connection, params, types::ValueRef};
 
-use super::{column, rooms::Counters};
+use super::{column, keys, rooms::Counters};
 
 /// Most messages of a chunk, and most bytes with their lengths, where they are several: the row
 /// stays in its page of the database, and whoever reads one of them reads all.
@@ -21,8 +21,8 @@ pub(super) struct Chunk {
     n: u64,
     bodies: Vec<u8>,
     lengths: String,
-    /// Of each, up to the last that has one.
-    keys: Vec<Option<Arc<str>>>,
+    /// Of each, up to the last that has one, as they are stored.
+    keys: Vec<Option<String>>,
     /// Bytes of these, about.
     keys_length: usize,
 }
@@ -39,7 +39,7 @@ impl Chunk {
         self.count
     }
 
-    pub(super) fn add(&mut self, body: &[u8], n: u64, key: Option<&Arc<str>>) {
+    pub(super) fn add(&mut self, body: &[u8], n: u64, key: Option<&str>) {
         if self.count > 0 {
             self.bodies.push(b'\n');
             self.lengths.push(',');
@@ -48,9 +48,10 @@ impl Chunk {
         let _ = write!(self.lengths, "{}", body.len()); // into a String: does not fail
         if let Some(key) = key {
             let before = usize::try_from(self.count).unwrap_or_default();
-            self.keys.resize(before, None);
-            self.keys.push(Some(key.clone()));
+            let key = keys::short(key).into_owned();
             self.keys_length += key.len() + 3;
+            self.keys.resize(before, None);
+            self.keys.push(Some(key));
         }
         self.count += 1;
         self.n = n;
@@ -62,8 +63,7 @@ impl Chunk {
             return None;
         }
         self.keys.resize(usize::try_from(self.count).unwrap_or_default(), None);
-        let keys: Vec<Option<&str>> = self.keys.iter().map(|key| key.as_deref()).collect();
-        serde_json::to_string(&keys).ok()
+        serde_json::to_string(&self.keys).ok()
     }
 
     /// Writes what is in it, if anything is, and is empty then.
@@ -226,11 +226,11 @@ mod tests {
     fn keys_stand_where_their_messages_do() {
         let mut chunk = Chunk::default();
         for (n, key) in [None, Some("a\"b"), None, Some(""), None].into_iter().enumerate() {
-            chunk.add(b"{}", n as u64, key.map(Arc::from).as_ref());
+            chunk.add(b"{}", n as u64, key);
         }
         assert_eq!(chunk.keys().unwrap(), r#"[null,"a\"b",null,"",null]"#);
-        chunk.add(b"", 6, Some(&"x".repeat(3000).into()));
-        assert!(chunk.is_full(600) && !chunk.is_full(500), "they count");
+        (0..70).for_each(|n| chunk.add(b"", 6 + n, Some(&"x".repeat(30_000))));
+        assert!(chunk.is_full(600) && !chunk.is_full(100), "they count, long ones by their hashes");
     }
 
     #[test]

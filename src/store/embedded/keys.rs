@@ -3,18 +3,42 @@
 //! They are stored with their inserts, in the same rows, and so come and go with them. In memory,
 //! where each insert with a key is looked up, they are kept by their hashes, 32 bytes each, as long
 //! as anybody uses the room; a room that has none has nothing here.
-use std::collections::{HashMap, VecDeque};
+//!
+//! Whoever comes with a key while nobody uses the room has a thousand of them read, so a long one is
+//! stored by its hash.
+use std::{
+    borrow::Cow,
+    collections::{HashMap, VecDeque},
+    fmt::Write,
+};
 
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
 use crate::domain::broker::KNOWN_KEYS;
 
-/// Half of a key's SHA-256.
+/// Most bytes of a key that is stored as it is.
+const SHORT: usize = 40;
+
+/// The key as it is stored: a long one is `#` and the first 20 bytes of its SHA-256 in hex. No
+/// short one is as long as that.
+pub(super) fn short(key: &str) -> Cow<'_, str> {
+    if key.len() <= SHORT {
+        return Cow::Borrowed(key);
+    }
+    let mut short = String::with_capacity(SHORT + 1);
+    short.push('#');
+    for byte in Sha256::digest(key).iter().take(SHORT / 2) {
+        let _ = write!(short, "{byte:02x}"); // into a String: does not fail
+    }
+    Cow::Owned(short)
+}
+
+/// Half of the SHA-256 of a key as it is stored.
 pub(super) type Hash = u128;
 
-pub(super) fn hash(key: &str) -> Hash {
-    let digest = Sha256::digest(key);
+pub(super) fn hash(short: &str) -> Hash {
+    let digest = Sha256::digest(short);
     digest.iter().take(16).fold(0, |hash, byte| hash << 8 | Hash::from(*byte))
 }
 
@@ -29,6 +53,11 @@ pub(super) struct Keys {
 }
 
 impl Keys {
+    /// Whether the key is one of them.
+    pub(super) fn contains(&self, key: &str) -> bool {
+        self.numbers.contains_key(&hash(&short(key)))
+    }
+
     /// Adds the key of an insert; the oldest is forgotten.
     pub(super) fn add(&mut self, hash: Hash) {
         self.order.push_back(hash);
@@ -62,7 +91,7 @@ impl<'a> Batch<'a> {
 
     /// Takes the key of one more insert; false: it is known.
     pub(super) fn admit(&mut self, key: &str) -> bool {
-        let hash = hash(key);
+        let hash = hash(&short(key));
         let before = || self.known.and_then(|known| known.numbers.get(&hash));
         let number = self.new.get(&hash).or_else(before);
         if number.is_some_and(|number| number + KNOWN_KEYS as u64 >= self.next) {
@@ -84,9 +113,13 @@ impl<'a> Batch<'a> {
 pub(super) const KEYS: &str = "SELECT keys FROM log INDEXED BY log_with_keys
      WHERE keys IS NOT NULL AND pos BETWEEN ?1 << 32 AND ?1 << 32 | 0xffffffff ORDER BY pos DESC";
 
-/// The keys in a row.
+/// The keys in a row, as they are stored now. Earlier builds stored long ones whole.
 pub(super) fn of_row(text: &str) -> Vec<Option<String>> {
-    serde_json::from_str(text).unwrap_or_default() // somebody else wrote it
+    let keys: Vec<Option<String>> = serde_json::from_str(text).unwrap_or_default(); // somebody else wrote it
+    let is_short =
+        |key: &str| key.len() <= SHORT || (key.len() == SHORT + 1 && key.starts_with('#'));
+    let as_stored = |key: String| if is_short(&key) { key } else { short(&key).into_owned() };
+    keys.into_iter().map(|key| key.map(as_stored)).collect()
 }
 
 /// Reads the keys that a room knows.

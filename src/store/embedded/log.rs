@@ -63,7 +63,7 @@ impl Append {
                     chunk.write(db, row, counters, self.at_ms)?;
                 }
                 let index = counters.base + counters.inserts + chunk.count();
-                chunk.add(&message.body, n, message.key.as_ref());
+                chunk.add(&message.body, n, message.key.as_deref());
                 Ok(Ok(Some(index)))
             }
             Kind::Update { id } => {

@@ -27,6 +27,7 @@ use crate::{
 };
 
 mod hub;
+mod keys;
 mod opening;
 mod outages;
 mod revoking;

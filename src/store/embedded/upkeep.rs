@@ -39,23 +39,15 @@ const BUSY: Duration = Duration::from_millis(10);
 /// Most time between two looks at the clock, which may be set.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// Hides an insert.
-struct Recall {
-    turn: Turn,
-    key: Arc<str>,
-    /// Among so many of the newest.
-    within: u64,
-    slot: SinkSlot,
-    /// Milliseconds since 1970.
-    now_ms: u64,
-}
-
-/// What was found.
+/// An insert that was looked for by its key.
 struct Found {
-    counters: Counters,
-    lapsed: bool,
-    /// The body, and whether it was hidden now, for the first time.
-    insert: Option<(Option<Bytes>, bool)>,
+    /// Its row.
+    pos: i64,
+    /// Its place there.
+    at: usize,
+    /// The places there that are hidden, as the row has them.
+    recalled: Option<String>,
+    body: Option<Bytes>,
 }
 
 /// Reads the rows with keys of a room's log from offset ?2 on, the newest first.
@@ -63,72 +55,64 @@ pub(super) const CHUNKS_WITH_KEYS: &str =
     "SELECT pos, count, keys, recalled, lengths, body FROM log INDEXED BY log_with_keys
      WHERE keys IS NOT NULL AND pos BETWEEN ?1 << 32 | ?2 AND ?1 << 32 | 0xffffffff ORDER BY pos DESC";
 
-impl Recall {
-    fn find(
-        &self,
-        db: &Connection,
-        counters: &Counters,
-    ) -> rusqlite::Result<Option<(Option<Bytes>, bool)>> {
-        let Some(row) = counters.row else { return Ok(None) };
-        let lowest = counters.inserts.saturating_sub(self.within);
-        let mut select = db.prepare_cached(CHUNKS_WITH_KEYS)?;
-        // The insert may be in a row that begins before.
-        let mut rows = select.query(params![row, column(lowest.saturating_sub(chunk::MOST))])?;
-        while let Some(row) = rows.next()? {
-            let (pos, count) = (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?.unsigned_abs());
-            let first = pos.unsigned_abs() & 0xffff_ffff;
-            let keys = keys::of_row(row.get_ref(2)?.as_str()?);
-            let Some(at) = keys.iter().rposition(|key| key.as_deref() == Some(&*self.key)) else {
-                continue;
-            };
-            if first + (at as u64) < lowest {
-                return Ok(None);
-            }
-            let text = row.get_ref(3)?.as_str_or_null()?.map(str::to_owned);
-            let body = chunk::read(count, row.get_ref(4)?, row.get_ref(5)?).nth(at).flatten();
-            let recalled = chunk::recalled(text.as_deref());
-            if recalled.contains(&at) {
-                return Ok(Some((body, false)));
-            }
-            let text = text.map_or_else(|| at.to_string(), |text| format!("{text},{at}"));
-            db.prepare_cached("UPDATE log SET recalled = ?2 WHERE pos = ?1")?
-                .execute(params![pos, text])?;
-            return Ok(Some((body, true)));
+/// Looks for an insert among the newest `within` of a room.
+fn find(
+    db: &Connection,
+    counters: &Counters,
+    key: &str,
+    within: u64,
+) -> rusqlite::Result<Option<Found>> {
+    let Some(row) = counters.row else { return Ok(None) };
+    let (key, lowest) = (keys::short(key), counters.inserts.saturating_sub(within));
+    let mut select = db.prepare_cached(CHUNKS_WITH_KEYS)?;
+    // The insert may be in a row that begins before.
+    let mut rows = select.query(params![row, column(lowest.saturating_sub(chunk::MOST))])?;
+    while let Some(row) = rows.next()? {
+        let (pos, count) = (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?.unsigned_abs());
+        let first = pos.unsigned_abs() & 0xffff_ffff;
+        let keys = keys::of_row(row.get_ref(2)?.as_str()?);
+        let Some(at) = keys.iter().rposition(|k| k.as_deref() == Some(&*key)) else { continue };
+        if first + (at as u64) < lowest {
+            return Ok(None);
         }
-        Ok(None)
+        let recalled = row.get_ref(3)?.as_str_or_null()?.map(str::to_owned);
+        let body = chunk::read(count, row.get_ref(4)?, row.get_ref(5)?).nth(at).flatten();
+        return Ok(Some(Found { pos, at, recalled, body }));
     }
+    Ok(None)
+}
+
+/// Hides an insert. It was found in the same turn, so it is still where it was.
+struct Recall {
+    turn: Turn,
+    key: Arc<str>,
+    pos: i64,
+    /// The places in its row that are hidden then.
+    recalled: String,
+    slot: SinkSlot,
 }
 
 impl Change for Recall {
-    type Made = Found;
-    type Answer = (Option<Delivery>, Option<Bytes>);
+    type Made = Counters;
+    type Answer = Delivery;
 
     fn weight(&self) -> usize {
         100
     }
 
-    fn apply(&self, db: &Connection) -> rusqlite::Result<Found> {
+    fn apply(&self, db: &Connection) -> rusqlite::Result<Counters> {
         let mut counters = self.turn.counters();
-        let lapsed = log::lapse(db, &mut counters, self.now_ms)?;
-        let insert = self.find(db, &counters)?;
-        if let (Some((_, true)), Some(row)) = (&insert, counters.row) {
-            counters.n += 1;
-            db.prepare_cached("UPDATE rooms SET n = max(n, ?2) WHERE id = ?1")?
-                .execute(params![row, column(counters.n)])?;
-        }
-        Ok(Found { counters, lapsed, insert })
+        counters.n += 1;
+        db.prepare_cached("UPDATE log SET recalled = ?2 WHERE pos = ?1")?
+            .execute(params![self.pos, self.recalled])?;
+        db.prepare_cached("UPDATE rooms SET n = max(n, ?2) WHERE id = ?1")?
+            .execute(params![counters.row, column(counters.n)])?;
+        Ok(counters)
     }
 
-    fn committed(mut self, made: Found) -> (Option<Delivery>, Option<Bytes>) {
-        self.turn.set(made.counters);
-        if made.lapsed {
-            log::forgotten(&mut self.turn, &self.slot);
-        }
-        let Some((body, now)) = made.insert else { return (None, None) };
-        let event = Event::Recalled { key: self.key };
-        let delivery = now.then(|| Delivery::one(&self.slot, self.turn, event));
-        // What is damaged was there, and is hidden.
-        (delivery, Some(body.unwrap_or_default()))
+    fn committed(mut self, counters: Counters) -> Delivery {
+        self.turn.set(counters);
+        Delivery::one(&self.slot, self.turn, Event::Recalled { key: self.key })
     }
 }
 
@@ -179,11 +163,28 @@ impl Upkeep for Embedded {
         key: &str,
         within: usize,
     ) -> Result<Option<Bytes>, StoreError> {
-        let (turn, now_ms) = (self.turn(room).await?, self.clock.unix_ms());
-        let (within, slot) = (within.min(KNOWN_KEYS) as u64, self.slot.clone());
-        let recall = Recall { turn, key: key.into(), within, slot, now_ms };
-        let (delivery, body) = self.writer.write(recall).await?;
-        drop(delivery);
+        let mut turn = self.turn(room).await?;
+        let counters = turn.counters();
+        // The writer is everybody's: it hides what was found, and looks for nothing. Among the
+        // newest inserts those with a key are known by it.
+        if counters.has_expired(self.clock.unix_ms())
+            || !self.know_keys(&mut turn).await?.contains(key)
+        {
+            return Ok(None);
+        }
+        let (key, within): (Arc<str>, _) = (key.into(), within.min(KNOWN_KEYS) as u64);
+        let sought = key.clone();
+        let look = move |db: &Connection| find(db, &counters, &sought, within);
+        let Some(found) = self.readers.pages.read(look).await? else { return Ok(None) };
+        let Found { pos, at, recalled, body } = found;
+        // What is damaged was there, and is hidden.
+        let body = Some(body.unwrap_or_default());
+        if chunk::recalled(recalled.as_deref()).contains(&at) {
+            return Ok(body);
+        }
+        let recalled = recalled.map_or_else(|| at.to_string(), |before| format!("{before},{at}"));
+        let slot = self.slot.clone();
+        drop(self.writer.write(Recall { turn, key, pos, recalled, slot }).await?);
         Ok(body)
     }
 

@@ -13,7 +13,7 @@ use crate::{
         presence::Departure::Gone,
     },
     store::contract::witness::{
-        Witness, ignore, insert, log, publish, room, update, updates, visitor,
+        Witness, ignore, insert, keyed, log, publish, room, update, updates, visitor,
     },
 };
 
@@ -55,6 +55,22 @@ async fn attached(home: &DataFolder, name: &str) -> (Arc<Embedded>, Arc<Witness>
     let witness = Witness::of(&store.broker());
     store.attach(&room).await.unwrap();
     (store, witness, room)
+}
+
+#[tokio::test]
+async fn who_recalls_nothing_does_not_wait_for_the_writer() {
+    let home = DataFolder::new();
+    let (store, witness, room) = attached(&home, "chat").await;
+    let recall = async |key| store.recall(&room, key, 200).await.unwrap();
+    publish(&store.broker(), &room, [keyed("k", "a"), keyed("old", "b"), insert("c")]).await;
+    assert!(recall("k").await.is_some());
+    witness.heard(&room);
+    let busy = Gate::queue(&store).await.entered();
+    assert_eq!(recall("unknown").await, None);
+    assert_eq!(store.recall(&room, "old", 1).await.unwrap(), None, "it is too old");
+    assert_eq!(recall("k").await.as_deref(), Some(&b"\"a\""[..]), "it was recalled before");
+    busy.open();
+    assert_eq!(witness.heard(&room), [""; 0]);
 }
 
 async fn limit_pages(store: &Embedded, beyond: i64) {
