@@ -187,6 +187,13 @@ impl Polling {
         lock(&self.queue).pinged = Instant::now();
     }
 
+    /// The session was closed before its client said `5`: so is the WebSocket, for the same reason.
+    pub(super) fn close_too(&self, connection: &Arc<Connection>) {
+        if let Some(why) = lock(&self.queue).closing {
+            connection.close(how(why), why);
+        }
+    }
+
     /// Returns when the client may send more.
     pub(super) async fn flow(&self) {
         loop {

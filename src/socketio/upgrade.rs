@@ -44,7 +44,10 @@ async fn begin(carrier: &Arc<Carrier>, websocket: &mut WebSocket) -> Result<Clie
     connection.send(&packet::text_frame("3probe"));
     upgrading.release_polls();
     said(websocket, &polling, "5").await?;
-    let pinged = carrier.become_websocket(&connection).ok_or(Over::Gone)?;
+    let Some(pinged) = carrier.become_websocket(&connection) else {
+        polling.close_too(&connection);
+        return Err(Over::Gone);
+    };
     // What it posted was said before. We may close the session while that is awaited.
     let _last = tokio::select! {
         last = polling.posts.write() => last,
