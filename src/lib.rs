@@ -7,6 +7,7 @@
     clippy::print_stderr,
     reason = "they panic where nobody can be told: see `console`"
 )]
+#![deny(missing_docs)]
 
 pub mod app;
 pub mod cli;

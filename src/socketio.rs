@@ -79,7 +79,9 @@ impl Version {
 /// What can be set.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Time between two pings: of the server, or of the client where that speaks version 3.
     pub ping_interval: Duration,
+    /// Time that a ping may be late, or its answer may take; then the client counts as gone.
     pub ping_timeout: Duration,
     /// Time that a client may be in no namespace.
     pub connect_timeout: Duration,
@@ -95,7 +97,9 @@ pub struct Options {
 
 /// What the layer needs of its server.
 pub struct Parts {
+    /// What can be set.
     pub options: Options,
+    /// Where clients that are refused or dropped are counted.
     pub metrics: Arc<Metrics>,
     /// Where tasks of the layer are tracked.
     pub tasks: TaskTracker,

@@ -171,12 +171,14 @@ pub trait Progress: Send + Sync {
 /// How many are on both sides.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Both {
+    /// In the source.
     pub from: u64,
     /// Of these, in the target.
     pub to: u64,
 }
 
 impl Both {
+    /// Whether all that the source has is in the target.
     pub fn agree(self) -> bool {
         self.from == self.to
     }

@@ -47,7 +47,9 @@ pub struct Options {
     pub auth_timeout: Duration,
     /// Time from there to the first `join`.
     pub join_timeout: Duration,
+    /// Time between two pings.
     pub ping_interval: Duration,
+    /// Time that the answer to a ping may take; then the client counts as gone.
     pub ping_timeout: Duration,
     /// UTF-16 units of a message's JSON text.
     pub max_message: usize,
@@ -55,6 +57,7 @@ pub struct Options {
     pub backlog: usize,
     /// Bytes of finished pages that are kept.
     pub page_cache: usize,
+    /// Pages that may connect, by their origin.
     pub origins: Origins,
     /// Served as `/socket.io/socket.io.js`.
     pub client_script: Option<PathBuf>,

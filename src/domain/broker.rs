@@ -206,6 +206,7 @@ impl<S: RoomSink + SessionSink + NodeSink> Sink for S {}
 /// How much a page may hold.
 #[derive(Debug, Clone, Copy)]
 pub struct PageLimit {
+    /// Entries of the log, at most; zero counts as one.
     pub entries: usize,
     /// Bytes of bodies. One entry is returned however large it is.
     pub bytes: usize,
@@ -215,6 +216,7 @@ pub struct PageLimit {
 /// memory for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UpdateLimit {
+    /// Updates with different ids.
     pub entries: u64,
     /// Bytes, as they are stored.
     pub bytes: u64,

@@ -17,6 +17,7 @@ pub struct Deadlines<T> {
 }
 
 impl<T> Deadlines<T> {
+    /// An empty queue, whose items wait for the time `after`.
     pub fn new(after: Duration) -> Arc<Self> {
         Arc::new(Deadlines { after, waiting: Mutex::default(), first: Notify::new() })
     }

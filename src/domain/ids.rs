@@ -23,10 +23,13 @@ const MARK: char = '\u{1}';
 /// Why a text can't be the name of a user or room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadName {
+    /// It has no character.
     #[error("a name must not be empty")]
     Empty,
+    /// It has more bytes than this, which is the most that is allowed.
     #[error("a name has at most {0} bytes")]
     TooLong(usize),
+    /// It has a control character, such as a line break.
     #[error("a name must not contain control characters")]
     ControlCharacter,
 }
@@ -61,6 +64,7 @@ impl Uid {
         Ok(Uid { text: canonical.into(), number: true })
     }
 
+    /// Its canonical text; the same for a string and a number that are the same user.
     pub fn as_str(&self) -> &str {
         &self.text
     }

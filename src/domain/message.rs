@@ -9,7 +9,10 @@ pub enum Kind {
     /// Appended to the room's log.
     Insert,
     /// Replaces the room's entry with this id.
-    Update { id: Arc<str> },
+    Update {
+        /// A later update with the same id, in the same room, takes the place of this one.
+        id: Arc<str>,
+    },
     /// Nothing.
     Ignore,
 }
@@ -24,6 +27,7 @@ impl Kind {
 /// A message.
 #[derive(Debug, Clone)]
 pub struct Message {
+    /// Whether it is stored, and how.
     pub kind: Kind,
     /// Exactly as the others get it, and as it is stored. What is stored is JSON, in UTF-8.
     pub body: Bytes,

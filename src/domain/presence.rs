@@ -58,11 +58,22 @@ pub enum Expelled {
     /// There was none.
     Nobody,
     /// No server runs on this folder, which would have it.
-    NoServer { path: PathBuf },
+    NoServer {
+        /// The data folder.
+        path: PathBuf,
+    },
     /// The server of this name has refused so many connections.
-    Ended { server: String, connections: u64 },
+    Ended {
+        /// Its name, to be shown.
+        server: String,
+        /// Connections of the user that it ended.
+        connections: u64,
+    },
     /// The server of this name has not said so yet.
-    Unconfirmed { server: String },
+    Unconfirmed {
+        /// Its name, to be shown; with what has to be done about it, where that is known.
+        server: String,
+    },
 }
 
 /// Why a visitor goes.

@@ -135,6 +135,7 @@ struct Refused {
 
 /// A room.
 pub struct Room {
+    /// Its name.
     pub id: RoomId,
     outbox: Mutex<Outbox>,
     /// Something came while the store is out.

@@ -41,6 +41,7 @@ pub struct Bounds {
     pub stall: Duration,
     /// Bytes that a WebSocket client may be behind for longer than a moment.
     pub backlog: usize,
+    /// Where clients that are dropped are counted.
     pub metrics: Arc<Metrics>,
     /// Tasks that live as long as their connection.
     pub connections: TaskTracker,
@@ -63,6 +64,7 @@ pub enum Closing {
 /// A TCP connection.
 pub struct Connection {
     pub(super) socket: Socket,
+    /// The other end's address and port: those of a proxy, where there is one between.
     pub peer: SocketAddr,
     pub(super) bounds: Bounds,
     queue: Mutex<Queue>,

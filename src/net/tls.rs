@@ -27,16 +27,37 @@ const LOOK: Duration = Duration::from_secs(10);
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
+    /// A file can't be read.
     #[error("{}: {why}", .file.display())]
-    Unreadable { file: PathBuf, why: io::Error },
+    Unreadable {
+        /// The certificate's or the key's.
+        file: PathBuf,
+        /// What the system says.
+        why: io::Error,
+    },
+    /// This file can be read, but has no certificate in it.
     #[error("{} holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)", .0.display())]
     NoCertificate(PathBuf),
+    /// This file can be read, but has no key in it that can be used.
     #[error("{} holds no private key in PEM form that can be used; keys with a passphrase can't", .0.display())]
     NoKey(PathBuf),
+    /// Key and certificate do not belong together.
     #[error("the key in {} is not that of the first certificate in {}", .key.display(), .certificate.display())]
-    Mismatch { certificate: PathBuf, key: PathBuf },
+    Mismatch {
+        /// The file with the certificates; the key has to be that of the first.
+        certificate: PathBuf,
+        /// The file with the private key.
+        key: PathBuf,
+    },
+    /// The certificate is not one that TLS can use.
     #[error("the certificate in {}: {why}", .file.display())]
-    Unusable { file: PathBuf, why: rustls::Error },
+    Unusable {
+        /// The file with the certificate.
+        file: PathBuf,
+        /// What the TLS library says.
+        why: rustls::Error,
+    },
+    /// Something other than the files is wrong, such as a lack of random numbers.
     #[error("TLS can't be set up: {0}")]
     Setup(rustls::Error),
 }

@@ -21,10 +21,13 @@ pub enum Flaw {
         "a WebSocket needs `Upgrade: websocket` and `Connection: Upgrade`, which a proxy has to pass on"
     )]
     NotAsked,
+    /// `Sec-WebSocket-Version` is missing, or is not [`VERSION`].
     #[error("a WebSocket needs `Sec-WebSocket-Version: {VERSION}`")]
     Version,
+    /// `Sec-WebSocket-Key` is missing, or is not 16 bytes in base64.
     #[error("a WebSocket needs a `Sec-WebSocket-Key` of 16 bytes in base64")]
     Key,
+    /// `Sec-WebSocket-Protocol` is there, but is not a list of names.
     #[error("`Sec-WebSocket-Protocol` is no list of names")]
     Protocols,
 }

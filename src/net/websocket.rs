@@ -31,7 +31,9 @@ thread_local! {
 /// A whole message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message {
+    /// From text frames. It is known to be UTF-8.
     Text(Utf8Bytes),
+    /// From binary frames.
     Binary(Bytes),
 }
 
@@ -78,6 +80,7 @@ impl WebSocket {
         self.pongs
     }
 
+    /// What it is read from, and written to.
     pub fn connection(&self) -> &Arc<Connection> {
         self.stream.connection()
     }

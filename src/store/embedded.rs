@@ -88,6 +88,7 @@ pub enum Durability {
 pub struct Options {
     /// The data folder, made (for its owner alone) where it does not exist.
     pub path: PathBuf,
+    /// What an acknowledged message outlives.
     pub durability: Durability,
     /// How long a call may wait for its answer.
     pub deadline: Duration,
@@ -99,7 +100,9 @@ pub struct Options {
     pub rate_limit: Option<(u32, Duration)>,
     /// How much a room's updates may be.
     pub updates: UpdateLimit,
+    /// Tells the time that messages, accounts and expiry are dated by.
     pub clock: Arc<dyn Clock>,
+    /// Random numbers, for the epochs of logs.
     pub rng: Arc<dyn Rng>,
 }
 

@@ -109,6 +109,7 @@ pub struct Options {
     pub rate_limit: Option<(u32, Duration)>,
     /// How much a room's updates may be.
     pub updates: UpdateLimit,
+    /// Random numbers, for the node's name.
     pub rng: Arc<dyn Rng>,
     /// Every task is spawned on its tracker.
     pub supervisor: Supervisor,
@@ -117,14 +118,39 @@ pub struct Options {
 /// Why the store can't be opened, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// The URL is malformed.
     #[error("{url} is no URL of a Redis server ({why}): check AO_STORE__MESSAGES")]
-    Url { url: String, why: String },
+    Url {
+        /// The URL, without its secrets.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// No connection, no answer in time, or Redis is still loading its data.
     #[error("Redis at {url} can't be reached ({why}): start it, or check AO_STORE__MESSAGES")]
-    Unreachable { url: String, why: String },
+    Unreachable {
+        /// The URL, without its secrets.
+        url: String,
+        /// What the system or Redis says.
+        why: String,
+    },
+    /// User or password are wrong, or missing.
     #[error("Redis at {url} lets nobody in: {why}; check AO_STORE__MESSAGES")]
-    Credentials { url: String, why: String },
+    Credentials {
+        /// The URL, without its secrets.
+        url: String,
+        /// What Redis says.
+        why: String,
+    },
+    /// Redis answers, but not as is needed: a read-only replica, or a right is missing.
     #[error("Redis at {url} can't be used: {why}; check AO_STORE__MESSAGES")]
-    Unsuitable { url: String, why: String },
+    Unsuitable {
+        /// The URL, without its secrets.
+        url: String,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// The system gives no random numbers; this is what it says.
     #[error("{0}")]
     Random(String),
 }

@@ -8,11 +8,17 @@ pub const HEAD: usize = 10;
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opcode {
+    /// The next piece of a message whose first frame has come before.
     Continuation,
+    /// A message in UTF-8, or its first piece.
     Text,
+    /// A message of any bytes, or its first piece.
     Binary,
+    /// The last frame that its sender sends. It may hold a code and a reason.
     Close,
+    /// Asks for a [`Opcode::Pong`] with the same payload.
     Ping,
+    /// Answers a [`Opcode::Ping`], or comes unasked.
     Pong,
 }
 
@@ -51,6 +57,7 @@ impl Opcode {
 pub struct Header {
     /// It is the last frame of its message.
     pub last: bool,
+    /// What the frame is.
     pub opcode: Opcode,
     /// Its payload is masked, with the last four bytes of the header.
     pub masked: bool,

@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What a backup holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backup {
+    /// Rooms that have at least one message.
     pub rooms: u64,
     /// Inserts and updates.
     pub messages: u64,
@@ -35,12 +36,21 @@ pub struct Backup {
 /// Why there is no backup.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
+    /// The store can't be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// This file exists already. It was left as it is.
     #[error("{0} exists: a backup overwrites nothing, name another file")]
     Exists(PathBuf),
+    /// The backup's file can't be made, or not be written to the end.
     #[error("can't write the backup {file}: {error}")]
-    File { file: PathBuf, error: io::Error },
+    File {
+        /// Where the backup was to be.
+        file: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// SQLite can't read the database, or can't write its copy.
     #[error("can't copy the database: {0}")]
     Copy(#[from] rusqlite::Error),
 }

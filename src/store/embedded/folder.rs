@@ -18,43 +18,92 @@ const AGAIN: Duration = Duration::from_millis(10);
 /// Why the store can't be opened, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// Another process has the folder for itself.
     #[error(
         "the data folder {path} is in use by another always-online{by}: stop it, or give this one its own folder with AO_STORE__PATH"
     )]
     InUse {
+        /// The data folder.
         path: PathBuf,
         /// ` (pid 123)`, where it is known.
         by: String,
     },
+    /// There is something else where the folder should be.
     #[error(
         "the data folder {path} is not a folder: move that file away, or name another folder with AO_STORE__PATH"
     )]
-    NotAFolder { path: PathBuf },
+    NotAFolder {
+        /// The data folder's path.
+        path: PathBuf,
+    },
+    /// The folder can't be made, or a file in it can't be opened for writing.
     #[error(
         "can't write to the data folder {path} ({error}): make it writable for this user, or name another folder with AO_STORE__PATH"
     )]
-    NotWritable { path: PathBuf, error: String },
+    NotWritable {
+        /// The folder, or the file in it.
+        path: PathBuf,
+        /// What the system or SQLite says.
+        error: String,
+    },
+    /// What is in the file is no database, or only part of one.
     #[error(
         "{file} is damaged ({error}): put back a copy of it, or move it away to start with an empty store"
     )]
-    Damaged { file: PathBuf, error: String },
+    Damaged {
+        /// The database.
+        file: PathBuf,
+        /// What SQLite says.
+        error: String,
+    },
+    /// A later version of this program has changed the tables.
     #[error(
         "{file} was written by a newer always-online (format {found}, this one knows {known}): use that version"
     )]
-    Newer { file: PathBuf, found: i64, known: i64 },
+    Newer {
+        /// The database.
+        file: PathBuf,
+        /// Number of the format that it has.
+        found: i64,
+        /// Number of the newest format that this version can use.
+        known: i64,
+    },
+    /// The tables are of an earlier version, and are not brought up to date here: they are only
+    /// read.
     #[error(
         "{file} was written by an earlier always-online (format {found}, this one knows {known}): use that version; or stop it where it runs, \
          and start this one there once, which brings the file up to date"
     )]
-    Older { file: PathBuf, found: i64, known: i64 },
+    Older {
+        /// The database.
+        file: PathBuf,
+        /// Number of the format that it has.
+        found: i64,
+        /// Number of the format that this version needs.
+        known: i64,
+    },
+    /// There is no database, and it is not made here: it has to be there already.
     #[error(
         "there is no {file}: nothing was stored there yet, or the data folder is another one (AO_STORE__PATH)"
     )]
-    Missing { file: PathBuf },
+    Missing {
+        /// Where the database would be.
+        file: PathBuf,
+    },
+    /// A file that is written over is a link or a folder, so that it may be somebody else's.
     #[error("{file} is a link, or no file: remove it, the server makes its own")]
-    Foreign { file: PathBuf },
+    Foreign {
+        /// The path of what was found.
+        file: PathBuf,
+    },
+    /// Anything else; also that no thread can be started.
     #[error("can't open {file}: {error}")]
-    Failed { file: PathBuf, error: String },
+    Failed {
+        /// The database.
+        file: PathBuf,
+        /// What SQLite or the system says.
+        error: String,
+    },
 }
 
 impl OpenError {

@@ -22,33 +22,81 @@ const DATABASE: &str = "account";
 /// Why the tokens can't be opened, and what to do. No text holds a secret of the URL.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// The URL is malformed, or has an option that can't be used.
     #[error("the URL {url} can't be used ({reason}): mend AO_STORE__TOKENS")]
-    Url { url: SecretUrl, reason: String },
+    Url {
+        /// As it was set; it is shown without secrets.
+        url: SecretUrl,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No connection, or no answer within the deadline.
     #[error("no MongoDB answers at {url} ({reason}): start it, or mend AO_STORE__TOKENS")]
-    Unreachable { url: SecretUrl, reason: String },
+    Unreachable {
+        /// The server's; it is shown without secrets.
+        url: SecretUrl,
+        /// What the driver says, without secrets.
+        reason: String,
+    },
+    /// The server does not know the user, or the password is wrong.
     #[error(
         "{url} refuses this user or password: mend them in AO_STORE__TOKENS; its option authSource names the database that knows the user"
     )]
-    Refused { url: SecretUrl },
+    Refused {
+        /// The server's; it is shown without secrets.
+        url: SecretUrl,
+    },
+    /// What answers is too old, too new, or something else.
     #[error("{url} is no MongoDB that this version can use ({reason})")]
-    Unsupported { url: SecretUrl, reason: String },
+    Unsupported {
+        /// The server's; it is shown without secrets.
+        url: SecretUrl,
+        /// What the driver says, without secrets.
+        reason: String,
+    },
+    /// The user was let in, but lacks a right.
     #[error(
         "the user of {url} may not {what}: grant it the role readWrite on the database {database}"
     )]
-    Forbidden { url: SecretUrl, database: String, what: String },
+    Forbidden {
+        /// The server's; it is shown without secrets.
+        url: SecretUrl,
+        /// Name of the database with the accounts.
+        database: String,
+        /// What was refused, to stand behind "may not".
+        what: String,
+    },
+    /// No unique index can be made, as several documents have the same uid, or none.
     #[error(
         "some documents of the collection {database}.{collection} share one uid, or have none, so who owns it can't be told: find them with \
          db.{collection}.aggregate([{{$group:{{_id:\"$uid\",n:{{$sum:1}}}}}},{{$match:{{n:{{$gt:1}}}}}}]), remove all but one of each, and \
          start again"
     )]
-    Duplicates { database: String, collection: &'static str },
+    Duplicates {
+        /// Name of the database with the accounts.
+        database: String,
+        /// Name of the collection: that of users, or of administrators.
+        collection: &'static str,
+    },
+    /// Another index on uid stands in the way of the one that keeps every uid unique.
     #[error(
         "the collection {database}.{collection} has an index on uid that is not unique, or compares otherwise: remove it with \
          db.{collection}.dropIndex({{uid:1}}), and start again"
     )]
-    OtherIndex { database: String, collection: &'static str },
+    OtherIndex {
+        /// Name of the database with the accounts.
+        database: String,
+        /// Name of the collection: that of users, or of administrators.
+        collection: &'static str,
+    },
+    /// Anything else.
     #[error("{url} can't be opened: {reason}")]
-    Failed { url: SecretUrl, reason: String },
+    Failed {
+        /// The server's; it is shown without secrets.
+        url: SecretUrl,
+        /// What the driver says, without secrets.
+        reason: String,
+    },
 }
 
 /// What is being opened, for the errors.
