@@ -13,4 +13,4 @@ pub mod websocket;
 
 pub use connection::{Closing, Connection};
 pub use stream::Stream;
-pub use websocket::{Broken, End, Message, WebSocket};
+pub use websocket::{Broken, End, Message, Over, WebSocket};

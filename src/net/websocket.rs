@@ -16,6 +16,7 @@ use tungstenite::Utf8Bytes;
 
 use self::frame::{Header, Opcode};
 use super::{connection::Connection, stream::Stream};
+use crate::reason::Reason;
 
 pub mod frame;
 
@@ -57,6 +58,35 @@ pub enum Broken {
     Text,
     /// A frame, or a message of several, beyond the bound.
     TooLarge,
+}
+
+/// Why whoever serves a WebSocket is done with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// It broke, or we have closed it.
+    Gone,
+    /// The client sent a Close frame, with this code.
+    Closed(Option<u16>),
+    /// It is to be closed.
+    Because(Reason),
+}
+
+impl From<Reason> for Over {
+    fn from(why: Reason) -> Self {
+        Over::Because(why)
+    }
+}
+
+impl From<End> for Over {
+    fn from(end: End) -> Self {
+        match end {
+            End::Gone => Over::Gone,
+            End::Closed(code) => Over::Closed(code),
+            End::Broken(Broken::Frame) => Reason::Malformed.into(),
+            End::Broken(Broken::Text) => Reason::NotUtf8.into(),
+            End::Broken(Broken::TooLarge) => Reason::TooLarge.into(),
+        }
+    }
 }
 
 /// A WebSocket after its handshake.

@@ -120,12 +120,6 @@ impl Socket {
         !self.0.closing.load(SeqCst) && !self.has_left() && !self.0.carrier.is_over()
     }
 
-    /// Whether we close it: what the client still says has no effect. One that has left by itself is
-    /// not, and all that it said before counts.
-    pub fn is_closing(&self) -> bool {
-        self.0.closing.load(SeqCst)
-    }
-
     /// Whether the client has left the namespace, or its connection is gone.
     pub fn has_left(&self) -> bool {
         self.0.gone.load(SeqCst)

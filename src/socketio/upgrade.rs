@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use super::{
     carrier::{Carrier, Polling},
     packet,
-    websocket::{Client, Over},
+    websocket::Client,
 };
 use crate::{
-    net::{Message, Stream, WebSocket},
+    net::{Message, Over, Stream, WebSocket},
     reason::Reason,
 };
 

@@ -20,7 +20,7 @@ use super::{
     packet, payload,
 };
 use crate::{
-    net::{Broken, Closing, Connection, End, Message, Stream, WebSocket},
+    net::{Closing, Connection, End, Message, Over, Stream, WebSocket},
     reason::{Kind as Ending, Reason},
 };
 
@@ -29,34 +29,6 @@ const CATCH_UP: usize = 256;
 /// Frames of engine.io's ping and pong.
 const PING: &[u8] = &[0x81, 1, b'2'];
 const PONG: &[u8] = &[0x81, 1, b'3'];
-
-/// It is over with the connection.
-pub(super) enum Over {
-    /// It broke, or we have closed it.
-    Gone,
-    /// The client sent a Close frame, with this code.
-    Closed(Option<u16>),
-    /// We close it.
-    Because(Reason),
-}
-
-impl From<Reason> for Over {
-    fn from(why: Reason) -> Self {
-        Over::Because(why)
-    }
-}
-
-impl From<End> for Over {
-    fn from(end: End) -> Self {
-        match end {
-            End::Gone => Over::Gone,
-            End::Closed(code) => Over::Closed(code),
-            End::Broken(Broken::Frame) => Reason::Malformed.into(),
-            End::Broken(Broken::Text) => Reason::NotUtf8.into(),
-            End::Broken(Broken::TooLarge) => Reason::TooLarge.into(),
-        }
-    }
-}
 
 impl Over {
     /// Ends the connection accordingly.

@@ -36,7 +36,7 @@ use crate::{
         subscriber::{Codec, Outcome, Settled, Subscriber},
     },
     lock::lock,
-    net::{Broken, Closing, Connection, End, Message, WebSocket},
+    net::{Closing, Connection, Message, Over, WebSocket},
     reason::{Label, Reason},
     throttle::throttled,
 };
@@ -49,28 +49,6 @@ const SECOND: Duration = Duration::from_secs(1);
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\naccess-control-allow-origin: *\r\n\r\n";
 /// How a client of `/` says which room it wants.
 const JOIN: &[u8] = b"join:";
-
-/// Why a connection ends.
-enum Over {
-    /// It broke, or we have closed it.
-    Gone,
-    /// The client sent a Close frame, with this code.
-    Closed(Option<u16>),
-    /// We close it.
-    Because(Reason),
-}
-
-impl From<End> for Over {
-    fn from(end: End) -> Self {
-        match end {
-            End::Gone => Over::Gone,
-            End::Closed(code) => Over::Closed(code),
-            End::Broken(Broken::Frame) => Over::Because(Reason::Malformed),
-            End::Broken(Broken::Text) => Over::Because(Reason::NotUtf8),
-            End::Broken(Broken::TooLarge) => Over::Because(Reason::TooLarge),
-        }
-    }
-}
 
 /// Why a message is not acknowledged, for metrics.
 #[derive(Debug, Clone, Copy)]
