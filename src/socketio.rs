@@ -16,6 +16,7 @@ use std::{
 };
 
 use socketioxide_core::Sid;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::{config::Origins, lock::lock, metrics::Metrics};
@@ -117,7 +118,13 @@ pub(crate) struct SocketIo {
     engine: engine::Engine,
     /// Sessions that began by polling.
     polled: Mutex<HashMap<Sid, Weak<Carrier>>>,
+    /// From where on the times of pings are counted.
+    started: Instant,
 }
+
+/// Pings go out at so many moments of a ping interval. Those that share one wake the server once,
+/// and so do their answers: see docs/decisions/0025-few-timers.md.
+const BEATS: u32 = 100;
 
 impl SocketIo {
     fn new(parts: Parts, namespaces: HashMap<&'static str, Arc<dyn Namespace>>) -> Arc<Self> {
@@ -130,7 +137,15 @@ impl SocketIo {
             is_ready,
             namespaces,
             polled: Mutex::default(),
+            started: Instant::now(),
         })
+    }
+
+    /// The last moment up to `due` at which pings go out.
+    fn beat(&self, due: Instant) -> Instant {
+        let step = (self.options.ping_interval / BEATS).as_nanos().max(1);
+        let past = due.saturating_duration_since(self.started).as_nanos() % step;
+        due - Duration::from_nanos(u64::try_from(past).unwrap_or(0))
     }
 
     fn namespace(&self, name: &str) -> Option<Arc<dyn Namespace>> {

@@ -118,7 +118,7 @@ impl Client {
             upgraded: false,
             why: Reason::ClosedByClient,
         };
-        client.beat = now + client.patience();
+        client.beat = client.next_beat(now);
         client
     }
 
@@ -126,7 +126,7 @@ impl Client {
     pub(super) fn upgraded(mut self, pinged: Instant) -> Self {
         self.upgraded = true;
         if self.version == Version::V4 {
-            self.beat = pinged + self.patience();
+            self.beat = self.next_beat(pinged);
         }
         self
     }
@@ -174,6 +174,15 @@ impl Client {
         match self.version {
             Version::V3 => options.ping_interval + options.ping_timeout,
             Version::V4 => options.ping_interval,
+        }
+    }
+
+    /// When the next ping is to be sent, or must have come, if the last one came `at` that time.
+    fn next_beat(&self, at: Instant) -> Instant {
+        let due = at + self.patience();
+        match self.version {
+            Version::V3 => due,
+            Version::V4 => self.io.beat(due),
         }
     }
 
@@ -241,7 +250,7 @@ impl Client {
                     Version::V3 => self.connection.send(&Bytes::from_static(PONG)),
                     Version::V4 if self.pinged => {
                         self.pinged = false;
-                        self.beat = Instant::now() + self.patience();
+                        self.beat = self.next_beat(Instant::now());
                     }
                     Version::V4 => {}
                 }
