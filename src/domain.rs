@@ -1,6 +1,7 @@
 //! The core: rooms, presence, the message log, tokens and limits. It knows no wire and no database;
 //! dialects call it, stores implement its traits ([`broker::Broker`], [`presence::Presence`],
 //! [`token::Tokens`], [`limit::Limits`]).
+pub mod access;
 pub mod broker;
 pub mod clock;
 pub mod cluster;
