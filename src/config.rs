@@ -29,9 +29,11 @@ mod role;
 pub mod secret;
 pub mod section;
 pub mod setting;
+pub mod signing;
 pub mod site;
 pub mod size;
 pub mod tls;
+pub mod url;
 
 #[cfg(test)]
 mod problem_tests;
@@ -51,9 +53,11 @@ pub use section::{
     Runtime, Shutdown, Store, Websocket,
 };
 pub use setting::{Setting, find, settings};
+pub use signing::SigningSecret;
 pub use site::Site;
 pub use size::ByteSize;
 pub use tls::TlsFiles;
+pub use url::HttpUrl;
 
 use layers::Layers;
 use section::compat;

@@ -15,6 +15,7 @@ pub mod config;
 pub mod console;
 pub mod dialect;
 pub mod domain;
+pub mod hooks;
 pub mod http;
 pub mod lifecycle;
 mod lock;

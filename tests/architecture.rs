@@ -4,7 +4,7 @@
 //! ```text
 //! main, cli
 //! app
-//! dialect    http
+//! dialect    http   hooks
 //! socketio
 //! transfer   telemetry   store
 //! domain     net
@@ -24,7 +24,7 @@ use std::{
 const BY_ALL: [&str; 3] = ["lock", "reason", "throttle"];
 
 /// Modules at the top, and which of the others each may name beside [`BY_ALL`].
-const ALLOWED: [(&str, &[&str]); 15] = [
+const ALLOWED: [(&str, &[&str]); 16] = [
     ("config", &[]),
     ("lock", &[]),
     ("metrics", &[]),
@@ -39,6 +39,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     ("store", &["config", "domain", "metrics", "transfer"]),
     ("socketio", &["config", "metrics", "net"]),
     ("http", &["config", "domain", "metrics"]),
+    ("hooks", &["config", "domain", "metrics", "net"]),
     ("dialect", &["config", "domain", "metrics", "net", "socketio"]),
 ];
 

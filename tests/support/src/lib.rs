@@ -14,6 +14,7 @@ pub mod http;
 pub mod mute;
 pub mod own_redis;
 pub mod ports;
+pub mod receiver;
 pub mod server;
 pub mod stored;
 pub mod tls;
