@@ -13,6 +13,7 @@ pub mod ids;
 pub mod json;
 pub mod limit;
 pub mod message;
+pub mod outbox;
 pub mod presence;
 pub mod room;
 pub mod secret;

@@ -195,6 +195,11 @@ impl RoomId {
         !self.0.starts_with(MARK)
     }
 
+    /// The dialect whose room it is, if it is one's.
+    pub fn dialect(&self) -> Option<&str> {
+        Some(self.parts().0).filter(|space| !matches!(*space, "" | "@"))
+    }
+
     /// The name with its space, which is the room's key in stores; a shared one's name alone.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,0 +1,263 @@
+//! The outbox: what business servers are still to be told by webhooks. A store writes it together
+//! with what it tells of, in one transaction or script, so nothing is told that did not happen, and
+//! nothing is forgotten that did.
+//!
+//! Each endpoint has a queue for each room. What waits there is frozen into a *batch* when its turn
+//! comes: the batch has an id, and never changes again, however often it is sent. A queue that is
+//! being sent belongs to one node for a while (a lease); so a room's batches go out one after the
+//! other, whatever the number of nodes.
+//!
+//! A user's own events (`user.online`, …) are in the queue of the user's room of
+//! [`Space::User`](super::ids::Space::User).
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::{error::StoreError, ids::RoomId};
+
+mod batch;
+mod interest;
+
+pub use batch::{Frozen, Gap, Happening, sender, timestamp};
+pub use interest::{Endpoint, Interest, Kinds, Pattern};
+
+/// Bytes that an event or a batch costs beside its text.
+pub const OVERHEAD: u64 = 100;
+/// Bytes of events that end a batch.
+pub const BATCH_BYTES: usize = 1 << 20;
+
+/// What can happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Somebody is in the room, where nobody was.
+    Occupied,
+    /// Nobody is left in the room.
+    Vacated,
+    /// The room's log was forgotten.
+    Cleared,
+    /// The beginning of the room's log was forgotten.
+    Trimmed,
+    /// A user is in the room who was not.
+    Joined,
+    /// A user is not in the room any more.
+    Left,
+    /// A message was added to the log.
+    Inserted,
+    /// A message replaced the one with the same id.
+    Updated,
+    /// A user has a session who had none.
+    Online,
+    /// A user has no session any more.
+    Offline,
+    /// A user's messages were erased.
+    Erased,
+    /// Some events will not be told, or were put aside.
+    Gap,
+}
+
+impl Kind {
+    /// All that an endpoint can choose. It is told of gaps in any case.
+    pub const ALL: [Kind; 11] = [
+        Kind::Occupied,
+        Kind::Vacated,
+        Kind::Cleared,
+        Kind::Trimmed,
+        Kind::Joined,
+        Kind::Left,
+        Kind::Inserted,
+        Kind::Updated,
+        Kind::Online,
+        Kind::Offline,
+        Kind::Erased,
+    ];
+
+    /// As endpoints know it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Occupied => "room.occupied",
+            Kind::Vacated => "room.vacated",
+            Kind::Cleared => "room.cleared",
+            Kind::Trimmed => "room.trimmed",
+            Kind::Joined => "member.joined",
+            Kind::Left => "member.left",
+            Kind::Inserted => "message.inserted",
+            Kind::Updated => "message.updated",
+            Kind::Online => "user.online",
+            Kind::Offline => "user.offline",
+            Kind::Erased => "user.erased",
+            Kind::Gap => "webhook.gap",
+        }
+    }
+
+    /// Whether it is about a user, whatever the room.
+    pub fn is_of_user(self) -> bool {
+        matches!(self, Kind::Online | Kind::Offline | Kind::Erased)
+    }
+}
+
+/// Why a user is not in a room, or has no session, any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absence {
+    /// Said goodbye.
+    Left,
+    /// Gone without a goodbye.
+    Gone,
+    /// The node that had the user died.
+    Lost,
+}
+
+impl Absence {
+    /// As endpoints know it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Absence::Left => "left",
+            Absence::Gone => "gone",
+            Absence::Lost => "lost",
+        }
+    }
+}
+
+/// A batch that is to be sent now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Its queue.
+    pub room: RoomId,
+    /// Names the batch, always the same one: `webhook-id`.
+    pub id: Arc<str>,
+    /// JSON, always the same bytes.
+    pub body: Bytes,
+    /// How often sending it has failed, failures of the whole endpoint not counted.
+    pub attempts: u32,
+    /// When it was frozen, or replayed, in milliseconds since 1970.
+    pub since_ms: u64,
+}
+
+/// What is to be sent.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// One batch of each of some queues. They are the caller's until the lease is over.
+    pub batches: Vec<Batch>,
+    /// How long until the next queue's turn; none: nothing waits.
+    pub next: Option<Duration>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// The endpoint has it.
+    Delivered,
+    /// It is to be sent again.
+    Again {
+        /// After this time.
+        after: Duration,
+        /// Whether this attempt counts as one of the batch's.
+        counted: bool,
+    },
+    /// It is put aside until somebody asks for it, and the queue goes on with a gap.
+    Parked {
+        /// Why, in a word or two.
+        why: String,
+    },
+}
+
+/// What waits for an endpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Bytes of events and batches, parked ones too.
+    pub bytes: u64,
+    /// Batches that are parked.
+    pub parked: u64,
+    /// When the oldest thing that waits happened, in milliseconds since 1970. Parked batches do not
+    /// wait.
+    pub oldest_ms: Option<u64>,
+}
+
+/// A batch that was put aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedBatch {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Its queue.
+    pub room: RoomId,
+    /// When it was put aside, in milliseconds since 1970.
+    pub parked_ms: u64,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Why it was given up.
+    pub why: String,
+    /// What it says.
+    pub body: Bytes,
+}
+
+/// Some of the parked batches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ParkedPage {
+    /// The oldest first.
+    pub batches: Vec<ParkedBatch>,
+    /// Where the next page begins; none: this is the last one.
+    pub next: Option<String>,
+}
+
+/// What is to be told, as those who tell it see it. Endpoints are those of the [`Interest`] that the
+/// store was opened with.
+///
+/// ```no_run
+/// # use always_online::domain::{error::StoreError, outbox::{Endpoint, Outbox, Settlement}};
+/// # use std::time::Duration;
+/// # async fn story(outbox: &dyn Outbox, endpoint: &Endpoint) -> Result<(), StoreError> {
+/// for batch in outbox.take(endpoint, 16, Duration::from_secs(30)).await?.batches {
+///     println!("{} {:?}", batch.id, batch.body);
+///     outbox.settle(endpoint, &batch, Settlement::Delivered).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[async_trait]
+pub trait Outbox: Send + Sync {
+    /// Notified when this node has written something, or knows of something that is due.
+    fn written(&self) -> Arc<Notify>;
+
+    /// The batches of at most `limit` queues of the endpoint whose turn it is, the longest waiting
+    /// first. Nobody else is given them before the lease is over, or they are settled.
+    async fn take(
+        &self,
+        endpoint: &Endpoint,
+        limit: usize,
+        lease: Duration,
+    ) -> Result<Taken, StoreError>;
+
+    /// Says what became of a batch that was taken. Nothing happens where the batch is not there any
+    /// more: another node has settled it.
+    async fn settle(
+        &self,
+        endpoint: &Endpoint,
+        batch: &Batch,
+        how: Settlement,
+    ) -> Result<(), StoreError>;
+
+    /// Tells of those whose leaving was held back and who have not come back in time. Returns when
+    /// that is to be done again; none: when something is written.
+    async fn sweep(&self) -> Result<Option<Duration>, StoreError>;
+
+    /// What waits for the endpoint.
+    async fn standing(&self, endpoint: &Endpoint) -> Result<Standing, StoreError>;
+}
+
+/// Batches that were put aside.
+#[async_trait]
+pub trait Parking: Send + Sync {
+    /// Those of the endpoint with this name, the oldest first, behind the place `after` that a page
+    /// before named.
+    async fn parked(
+        &self,
+        endpoint: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ParkedPage, StoreError>;
+
+    /// Puts the batches with these ids back, before what waits in their queues. Returns how many
+    /// there were.
+    async fn replay(&self, endpoint: &str, ids: &[String]) -> Result<u64, StoreError>;
+}

@@ -1,0 +1,201 @@
+//! What a batch says.
+use std::fmt::Write;
+
+use bytes::Bytes;
+
+use super::Kind;
+use crate::domain::{
+    ids::{RoomId, Space},
+    json::Object,
+};
+
+/// Something that happened, as the outbox keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Happening {
+    /// Names it, together with its room and the epoch. It grows within an epoch, by two at least, so
+    /// that a gap behind it has a number of its own.
+    pub n: u64,
+    /// When it happened, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// What it is: [`Kind::name`].
+    pub kind: String,
+    /// The fields that it has besides: JSON, without the braces; may be empty.
+    pub fields: String,
+}
+
+/// Events that a queue has lost, or that were put aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// n of the first.
+    pub from: u64,
+    /// n of the last.
+    pub to: u64,
+}
+
+impl Gap {
+    /// One for both, and for all between them.
+    #[must_use]
+    pub fn with(self, other: Option<Gap>) -> Gap {
+        let other = other.unwrap_or(self);
+        Gap { from: self.from.min(other.from), to: self.to.max(other.to) }
+    }
+}
+
+/// A batch in the making.
+pub struct Frozen<'a> {
+    /// Its queue.
+    pub room: &'a RoomId,
+    /// In which the numbers of its events were counted.
+    pub epoch: &'a str,
+    /// The time of its freezing, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// What comes before its events, and is not told.
+    pub gap: Option<Gap>,
+    /// In their order.
+    pub events: &'a [Happening],
+}
+
+impl Frozen<'_> {
+    /// What is sent.
+    pub fn body(&self) -> Bytes {
+        let events: usize = self.events.iter().map(|event| event.fields.len() + 120).sum();
+        let mut body = String::with_capacity(events + self.room.as_str().len() + 240);
+        let quote = |text: &str| serde_json::Value::from(text).to_string();
+        let (name, epoch) = (quote(self.room.name()), quote(self.epoch));
+        body += "{\"type\":\"room.events\",\"timestamp\":\"";
+        body += &timestamp(self.at_ms);
+        body += "\",\"data\":{";
+        if self.room.is_in(Space::User) {
+            body += "\"roomId\":null,\"uid\":";
+            body += &name;
+        } else {
+            body += "\"roomId\":";
+            body += &name;
+        }
+        if let Some(space) = self.room.dialect() {
+            body += ",\"space\":";
+            body += &quote(space);
+        }
+        body += ",\"epoch\":";
+        body += &epoch;
+        body += ",\"events\":[";
+        let gap = self.gap.map(|Gap { from, to }| Happening {
+            n: to.saturating_add(1),
+            at_ms: self.at_ms,
+            kind: Kind::Gap.name().into(),
+            fields: format!("\"from\":{from},\"to\":{to}"),
+        });
+        for (at, event) in gap.iter().chain(self.events).enumerate() {
+            if at > 0 {
+                body.push(',');
+            }
+            let Happening { n, at_ms, kind, fields } = event;
+            let at = timestamp(*at_ms);
+            // Writing into a String can't fail.
+            let _ = write!(body, "{{\"type\":\"{kind}\",\"timestamp\":\"{at}\",\"n\":{n}");
+            if !fields.is_empty() {
+                body.push(',');
+                body += fields;
+            }
+            body.push('}');
+        }
+        body += "]}}";
+        body.into()
+    }
+}
+
+/// Who sent a message, as it says itself: JSON. Dialects put it there, whatever the client wrote.
+pub fn sender(body: &[u8]) -> Option<String> {
+    let object = Object::parse(std::str::from_utf8(body).ok()?)?;
+    let uid = object.get("uid").or_else(|| object.get("2"))?;
+    Some(uid.get().to_owned())
+}
+
+/// A time in milliseconds since 1970 as RFC 3339 has it, UTC: `2026-01-31T12:00:00.000Z`.
+///
+/// The days are counted as in <https://howardhinnant.github.io/date_algorithms.html#civil_from_days>.
+pub fn timestamp(ms: u64) -> String {
+    let (days, rest) = (ms / 86_400_000 + 719_468, ms % 86_400_000);
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let date = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + u64::from(month <= 2);
+    let (seconds, ms) = (rest / 1000, rest % 1000);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(n: u64, kind: Kind, fields: &str) -> Happening {
+        Happening { n, at_ms: 1_700_000_000_000, kind: kind.name().into(), fields: fields.into() }
+    }
+
+    #[test]
+    fn a_batch_is_json_with_its_gap_first() {
+        let room = RoomId::new("a \"b\"/é").unwrap();
+        let events = [
+            event(8, Kind::Joined, r#""uid":"ann""#),
+            event(10, Kind::Inserted, r#""uid":1,"index":0,"message":{"a":[1]}"#),
+            event(12, Kind::Cleared, ""),
+        ];
+        let gap = Some(Gap { from: 2, to: 6 });
+        let frozen =
+            Frozen { room: &room, epoch: "77", at_ms: 1_700_000_000_001, gap, events: &events };
+        let body: serde_json::Value = serde_json::from_slice(&frozen.body()).unwrap();
+        let at = "2023-11-14T22:13:20.000Z";
+        assert_eq!(
+            body,
+            serde_json::json!({
+                "type": "room.events", "timestamp": "2023-11-14T22:13:20.001Z",
+                "data": { "roomId": "a \"b\"/é", "epoch": "77", "events": [
+                    { "type": "webhook.gap", "timestamp": "2023-11-14T22:13:20.001Z", "n": 7, "from": 2, "to": 6 },
+                    { "type": "member.joined", "timestamp": at, "n": 8, "uid": "ann" },
+                    { "type": "message.inserted", "timestamp": at, "n": 10, "uid": 1, "index": 0, "message": { "a": [1] } },
+                    { "type": "room.cleared", "timestamp": at, "n": 12 },
+                ] }
+            })
+        );
+    }
+
+    #[test]
+    fn a_users_batch_names_the_user_and_a_dialects_its_space() {
+        let said = |room: &RoomId| {
+            let frozen = Frozen { room, epoch: "1", at_ms: 0, gap: None, events: &[] };
+            String::from_utf8(frozen.body().to_vec()).unwrap()
+        };
+        let user = RoomId::within(Space::User, "ann").unwrap();
+        assert!(said(&user).contains(r#""roomId":null,"uid":"ann","epoch":"1","events":[]"#));
+        let talk = RoomId::within(Space::Dialect("talk"), "x").unwrap();
+        assert!(said(&talk).contains(r#""roomId":"x","space":"talk","epoch""#));
+    }
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        assert_eq!(timestamp(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(timestamp(951_782_400_000), "2000-02-29T00:00:00.000Z");
+        assert_eq!(timestamp(1_709_251_199_999), "2024-02-29T23:59:59.999Z");
+        assert_eq!(timestamp(4_107_542_400_000), "2100-03-01T00:00:00.000Z");
+        assert_eq!(timestamp(1_796_007_708_042), "2026-11-30T03:01:48.042Z");
+    }
+
+    #[test]
+    fn a_message_says_who_sent_it() {
+        assert_eq!(sender(br#"{"2":"x","uid":"ann"}"#).as_deref(), Some("\"ann\""));
+        assert_eq!(sender(br#"{"2":17,"s":0}"#).as_deref(), Some("17"));
+        assert_eq!(sender(b"[1]"), None);
+        assert_eq!(sender(b"\xff"), None);
+    }
+
+    #[test]
+    fn gaps_grow_together() {
+        let gap = Gap { from: 4, to: 8 };
+        assert_eq!(gap.with(None), gap);
+        assert_eq!(gap.with(Some(Gap { from: 10, to: 12 })), Gap { from: 4, to: 12 });
+    }
+}
