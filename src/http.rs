@@ -1,6 +1,7 @@
 //! Plain HTTP: tokens for business servers, administration, health, metrics, the demo page.
 pub mod admin;
 mod answer;
+mod body;
 pub mod caller;
 pub mod demo;
 pub mod health;

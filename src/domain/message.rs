@@ -3,6 +3,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub mod fields;
+
 /// What becomes of a message besides being broadcast.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {

@@ -1,5 +1,5 @@
 //! Parameters: the query, and a JSON or form body.
-use std::{collections::HashMap, io::Read, time::Duration};
+use std::collections::HashMap;
 
 use axum::{
     body::Body,
@@ -7,11 +7,12 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
-use http_body_util::{BodyExt, Limited};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::error;
+use super::{
+    body::{self, Unread},
+    error,
+};
 use crate::domain::{
     ids::{RoomId, Uid},
     json,
@@ -19,11 +20,6 @@ use crate::domain::{
 
 /// Largest body, bytes; also of one that came packed, once it is unpacked.
 const MAX_BODY: usize = 1 << 20;
-/// Time that a body may take.
-const BODY: Duration = Duration::from_secs(30);
-
-/// What some editors and libraries write before every text.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A query's values by their names.
 pub(super) type Query = HashMap<String, String>;
@@ -53,20 +49,19 @@ impl Params {
         query: Query,
         body: Body,
     ) -> Result<Self, Response> {
-        let packed = is_packed(headers).ok_or_else(unknown_coding)?;
-        let bytes = match tokio::time::timeout(BODY, Limited::new(body, MAX_BODY).collect()).await {
-            Ok(Ok(collected)) => collected.to_bytes(),
-            Ok(Err(_)) => return Err(too_large()),
-            Err(_) => return Err(error(StatusCode::REQUEST_TIMEOUT, "the body did not come")),
+        let bytes = match body::read(headers, body, MAX_BODY).await {
+            Ok(bytes) => bytes,
+            Err(Unread::Corrupt) => Bytes::new(),
+            Err(Unread::TooLarge | Unread::Broken) => return Err(too_large()),
+            Err(Unread::UnknownCoding) => return Err(unknown_coding()),
+            Err(Unread::Late) => {
+                return Err(error(StatusCode::REQUEST_TIMEOUT, "the body did not come"));
+            }
         };
-        let bytes = if packed { unpack(&bytes).ok_or_else(too_large)? } else { bytes };
-        let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
-        let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-        let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-        let body = match kind.as_str() {
-            "application/json" => serde_json::from_slice(bytes).unwrap_or_default(),
+        let body = match body::kind(headers).as_str() {
+            "application/json" => serde_json::from_slice(&bytes).unwrap_or_default(),
             "application/x-www-form-urlencoded" => {
-                serde_urlencoded::from_bytes::<Vec<(String, String)>>(bytes)
+                serde_urlencoded::from_bytes::<Vec<(String, String)>>(&bytes)
                     .unwrap_or_default()
                     .into_iter()
                     .filter_map(|(key, value)| Some((key, to_raw_value(&value).ok()?)))
@@ -91,33 +86,6 @@ impl Params {
     /// an operator.
     pub(super) fn body_uid(&self) -> Option<Uid> {
         json::uid(self.body.get("uid")?)
-    }
-}
-
-/// Whether a body is packed by gzip; nothing where it is packed in another way, or twice.
-fn is_packed(headers: &HeaderMap) -> Option<bool> {
-    let mut packed = false;
-    for value in headers.get_all(header::CONTENT_ENCODING) {
-        for coding in value.to_str().ok()?.split(',') {
-            match coding.trim().to_ascii_lowercase().as_str() {
-                "" | "identity" => {}
-                "gzip" | "x-gzip" if !packed => packed = true,
-                _ => return None,
-            }
-        }
-    }
-    Some(packed)
-}
-
-/// What gzip packed; nothing where it is more than a body may have, of which no more is unpacked.
-/// What is not gzip counts as empty.
-fn unpack(packed: &[u8]) -> Option<Bytes> {
-    let mut bytes = Vec::new();
-    let read = MultiGzDecoder::new(packed).take(MAX_BODY as u64 + 1).read_to_end(&mut bytes);
-    match read {
-        Ok(length) if length > MAX_BODY => None,
-        Ok(_) => Some(bytes.into()),
-        Err(_) => Some(Bytes::new()),
     }
 }
 

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::broker::Position;
+use crate::domain::{broker::Position, message::Kind};
 
 const LIMIT: usize = 500 * 1024;
 
