@@ -8,6 +8,7 @@ pub mod health;
 mod memory;
 mod params;
 pub mod tokens;
+pub mod v1;
 
 use std::sync::Arc;
 
@@ -43,6 +44,8 @@ pub struct Context {
     pub settings: Vec<(String, String)>,
     /// Where the token API listens, for those who ask elsewhere.
     pub api_port: u16,
+    /// The most that a message may have, as UTF-16 units of its text.
+    pub max_message: usize,
 }
 
 /// A router that knows what to say about what it does not know: JSON, with the right status. What

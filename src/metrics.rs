@@ -9,6 +9,9 @@ use prometheus_client::{
 
 use crate::reason::{Label, Reason};
 
+mod api;
+pub use api::Api;
+
 /// Why, in a word.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Why {
@@ -60,6 +63,8 @@ pub struct Metrics {
     /// Pages of `sync`.
     pub pages: Counter,
     restarts: Family<Task, Counter>,
+    /// Requests to the HTTP API.
+    pub api: Api,
 }
 
 impl Default for Metrics {
@@ -76,6 +81,7 @@ impl Default for Metrics {
             store_failures: Counter::default(),
             pages: Counter::default(),
             restarts: Family::default(),
+            api: Api::register(&mut registry),
             registry: Registry::default(),
         };
         registry.register("connections", "Connections open now", metrics.connections.clone());

@@ -170,6 +170,7 @@ impl Pages {
             auth_switch: config.admin.auth_switch,
             settings: config.values().into_iter().map(|(k, v)| (k.to_string(), v)).collect(),
             api_port: port(Site::Api, config.api.listen),
+            max_message: config.message.max_size.bytes(),
         });
         Pages {
             context,
@@ -193,9 +194,11 @@ impl Pages {
                 .merge(http::tokens::elsewhere(context()))
                 .merge(http::admin::routes(context())),
             Site::Admin => health.merge(http::admin::routes(context())),
-            Site::Api if self.own_metrics => health.merge(http::tokens::routes(context())),
             Site::Api => {
-                health.merge(http::tokens::routes(context())).merge(http::health::metrics(hub()))
+                let api = health
+                    .merge(http::tokens::routes(context()))
+                    .merge(http::v1::routes(context()));
+                if self.own_metrics { api } else { api.merge(http::health::metrics(hub())) }
             }
             Site::Metrics => health.merge(http::health::metrics(hub())),
             Site::Demo => {

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::Scheme};
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{answer::Status, params::Query};
-use crate::domain::{hub::Hub, ids::Uid, secret::Secret, token::Realm};
+use crate::domain::{error::StoreError, hub::Hub, ids::Uid, secret::Secret, token::Realm};
 
 /// Where a request comes from, put into its extensions by the listener.
 #[derive(Debug, Clone, Copy)]
@@ -38,13 +38,36 @@ pub(super) async fn admin(
             (Some(_), None) | (None, Some(_)) => return Ok(Presented::Wrong),
         },
     };
-    let Ok(uid) = Uid::text(&uid) else { return Ok(Presented::Wrong) };
-    let right = hub
-        .tokens
-        .verify(Realm::Admin, &uid, &Secret::presented(token))
-        .await
-        .map_err(Status::from)?;
-    Ok(if right { Presented::Admin } else { Presented::Wrong })
+    match verified(hub, &uid, token).await.map_err(Status::from)? {
+        Some(_) => Ok(Presented::Admin),
+        None => Ok(Presented::Wrong),
+    }
+}
+
+/// The administrator of `Authorization`: `Basic`, or `Bearer uid:token`. Nothing where it names
+/// none, or where there are several such headers.
+pub(super) async fn named(hub: &Hub, headers: &HeaderMap) -> Result<Option<Uid>, StoreError> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return Ok(None) };
+    let pair = value.to_str().ok().and_then(|value| basic(value).or_else(|| bearer(value)));
+    let Some((uid, token)) = pair else { return Ok(None) };
+    verified(hub, &uid, token).await
+}
+
+/// The administrator with this uid, if this is its token.
+async fn verified(hub: &Hub, uid: &str, token: String) -> Result<Option<Uid>, StoreError> {
+    let Ok(uid) = Uid::text(uid) else { return Ok(None) };
+    let right = hub.tokens.verify(Realm::Admin, &uid, &Secret::presented(token)).await?;
+    Ok(right.then_some(uid))
+}
+
+/// `Bearer uid:token`, RFC 6750.
+fn bearer(value: &str) -> Option<(String, String)> {
+    let (scheme, pair) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return None;
+    }
+    pair.trim().split_once(':').map(|(uid, token)| (uid.to_owned(), token.to_owned()))
 }
 
 /// `Basic base64(uid:token)`, RFC 7617.
@@ -373,5 +396,14 @@ mod tests {
         assert_eq!(basic("Basic YWRtaW46YTpi"), Some(("admin".into(), "a:b".into())));
         assert_eq!(basic("Bearer x"), None);
         assert_eq!(basic("Basic %%%"), None);
+    }
+
+    #[test]
+    fn a_bearers_credentials_are_a_uid_and_a_token() {
+        assert_eq!(bearer("Bearer admin:a:b"), Some(("admin".into(), "a:b".into())));
+        assert_eq!(bearer("bearer  admin:x "), Some(("admin".into(), "x".into())));
+        for wrong in ["Bearer admin", "Bearer", "Basic admin:x", "Bearer:admin:x"] {
+            assert_eq!(bearer(wrong), None, "{wrong}");
+        }
     }
 }

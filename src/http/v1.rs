@@ -1,0 +1,233 @@
+//! `/v1/*`: the HTTP API for business servers.
+//!
+//! `POST /v1/<method>` with a JSON body, for administrators only. This is the frame: who asks, how
+//! much is taken at once, and how an answer or a problem goes back. What a method takes and gives is
+//! in [`method`]; bodies are read in [`request`]; errors are in [`problem`].
+mod answer;
+mod docs;
+mod history;
+mod method;
+mod openapi;
+mod problem;
+mod publish;
+mod request;
+mod rooms;
+mod stat;
+mod tokens;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method as Verb, header, request::Parts},
+    response::{IntoResponse, Response},
+    routing::any,
+};
+use bytes::Bytes;
+use serde_json::value::RawValue;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+use self::{
+    method::{Call, Entry, Ran},
+    problem::{Kind, Problem},
+    request::Place,
+};
+use super::{
+    Context,
+    body::{self, Unread},
+    caller,
+};
+use crate::domain::ids::Uid;
+
+/// Requests with a body that are worked on at once.
+const AT_ONCE: usize = 512;
+/// A body's size beside that of the largest message, bytes.
+const BODY: usize = 4 << 20;
+/// What stands before a method's name.
+const PREFIX: &str = "/v1/";
+
+/// The API.
+struct Api {
+    context: Arc<Context>,
+    places: Arc<Semaphore>,
+}
+
+/// The routes.
+pub fn routes(context: Arc<Context>) -> Router {
+    let api = Arc::new(Api { context, places: Arc::new(Semaphore::new(AT_ONCE)) });
+    Router::new()
+        .route("/v1", any(serve))
+        .route("/v1/", any(serve))
+        .route("/v1/{*method}", any(serve))
+        .with_state(api)
+}
+
+/// What a path below `/v1/` is.
+#[derive(Clone, Copy)]
+enum Route {
+    /// A method that takes a body.
+    Method(&'static Entry),
+    Stat,
+    OpenApi,
+    Docs,
+    Unknown,
+}
+
+impl Route {
+    fn of(path: &str) -> Self {
+        match path.strip_prefix(PREFIX) {
+            Some("stat") => Route::Stat,
+            Some("openapi.json") => Route::OpenApi,
+            Some("docs") => Route::Docs,
+            Some(name) => method::find(name).map_or(Route::Unknown, Route::Method),
+            None => Route::Unknown,
+        }
+    }
+
+    /// For the metrics.
+    fn label(self) -> &'static str {
+        match self {
+            Route::Method(entry) => entry.name,
+            Route::Stat => "stat",
+            Route::OpenApi => "openapi.json",
+            Route::Docs => "docs",
+            Route::Unknown => "unknown",
+        }
+    }
+
+    /// The HTTP methods that it takes.
+    fn allow(self) -> &'static str {
+        match self {
+            Route::Method(_) => "POST",
+            Route::Stat | Route::OpenApi | Route::Docs | Route::Unknown => "GET, HEAD",
+        }
+    }
+
+    fn takes(self, verb: &Verb) -> bool {
+        self.allow().split(", ").any(|taken| taken == verb.as_str())
+    }
+}
+
+async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let begun = Instant::now();
+    let path = request.uri().path().to_owned();
+    let route = Route::of(&path);
+    let metrics = api.context.hub.metrics.clone();
+    let response = match answer(api, route, request).await {
+        Ok(response) => response,
+        Err(problem) => problem.response(&path),
+    };
+    let seconds = begun.elapsed().as_secs_f64();
+    metrics.api.answered(route.label(), response.status().as_u16(), seconds);
+    response
+}
+
+async fn answer(api: Arc<Api>, route: Route, request: Request) -> Result<Response, Problem> {
+    if let Route::Unknown = route {
+        return Err(Problem::new(Kind::NoSuchMethod, "the path is that of no method"));
+    }
+    if !route.takes(request.method()) {
+        let allow = route.allow();
+        return Err(Problem::new(Kind::NotAllowed, format!("this path takes {allow}"))
+            .with(header::ALLOW, allow));
+    }
+    let (parts, body) = request.into_parts();
+    match route {
+        Route::OpenApi => Ok(([(header::CONTENT_TYPE, JSON)], openapi::text()).into_response()),
+        Route::Docs => Ok(docs::page()),
+        Route::Stat => {
+            api.admin(&parts.headers).await?;
+            Ok(success(stat::read(&api).await?))
+        }
+        Route::Method(entry) => {
+            let admin = api.admin(&parts.headers).await?;
+            let place = api.place()?;
+            let body = api.body(&parts, body).await?;
+            let ran = run(api, entry, Asked { admin, body, _place: place }).await?;
+            Ok(success(ran))
+        }
+        Route::Unknown => Err(problem::failure()), // answered above
+    }
+}
+
+const JSON: &str = "application/json";
+
+fn success(body: Bytes) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(JSON))], body).into_response()
+}
+
+/// A request that was read.
+struct Asked {
+    admin: Uid,
+    body: Bytes,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Does what is asked, in a task of its own: what was begun goes on to its end, whether or not
+/// somebody still waits for the answer, and a panic is an answer too.
+async fn run(api: Arc<Api>, entry: &'static Entry, asked: Asked) -> Ran {
+    let tasks = api.context.hub.tasks.clone();
+    let task = tasks.spawn(async move {
+        let raw = parse(&asked.body)?;
+        let call = Call { admin: &asked.admin, at: Place::Whole };
+        (entry.run)(&api, raw, call).await
+    });
+    task.await.unwrap_or_else(|error| {
+        tracing::error!(%error, method = entry.name, "a request failed");
+        Err(problem::failure())
+    })
+}
+
+/// The body as JSON, whatever it is.
+fn parse(body: &[u8]) -> Result<&RawValue, Problem> {
+    let malformed = |detail| Problem::new(Kind::Malformed, detail);
+    let text = std::str::from_utf8(body).map_err(|_| malformed("the body is not UTF-8".into()))?;
+    serde_json::from_str(text).map_err(|error| malformed(format!("the body is no JSON: {error}")))
+}
+
+impl Api {
+    /// Who asks.
+    async fn admin(&self, headers: &HeaderMap) -> Result<Uid, Problem> {
+        caller::named(&self.context.hub, headers).await?.ok_or_else(|| {
+            Problem::new(
+                Kind::Unauthorized,
+                "send an administrator's uid and token: Authorization: Basic, or Bearer uid:token",
+            )
+        })
+    }
+
+    /// A place among those who are served at once. Nobody waits for one.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        self.places.clone().try_acquire_owned().map_err(|_| {
+            Problem::new(Kind::TooMany, format!("{AT_ONCE} requests are under way already"))
+        })
+    }
+
+    /// The body, as it is or unpacked.
+    async fn body(&self, parts: &Parts, body: Body) -> Result<Bytes, Problem> {
+        if body::kind(&parts.headers) != JSON {
+            return Err(Problem::new(
+                Kind::MediaType,
+                "the body has to be JSON: Content-Type: application/json",
+            ));
+        }
+        let most = BODY + self.context.max_message;
+        body::read(&parts.headers, body, most).await.map_err(|unread| match unread {
+            Unread::TooLarge => {
+                Problem::new(Kind::TooLarge, format!("the body has more than {most} bytes"))
+            }
+            Unread::Late => Problem::new(Kind::Late, "the body did not come"),
+            Unread::Broken => Problem::new(Kind::Malformed, "the body did not come whole"),
+            Unread::Corrupt => Problem::new(Kind::Malformed, "the body is no gzip"),
+            Unread::UnknownCoding => {
+                Problem::new(Kind::MediaType, "send the body plain, or packed by gzip once")
+                    .with(header::ACCEPT_ENCODING, "gzip")
+            }
+        })
+    }
+}

@@ -1,0 +1,213 @@
+//! The OpenAPI document, made of the table of methods.
+use std::{collections::BTreeSet, sync::LazyLock};
+
+use utoipa::openapi::{
+    Components, Content, HttpMethod, Info, License, OpenApi, Paths, Ref, RefOr, Required, Response,
+    Schema, Server,
+    header::Header,
+    path::{Operation, OperationBuilder},
+    request_body::RequestBodyBuilder,
+    response::ResponseBuilder,
+    schema::{ComponentsBuilder, ObjectBuilder, SchemaType, Type},
+    security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+};
+
+use super::{
+    method::{self, Entry},
+    problem::{Details, Kind},
+    stat::Stat,
+};
+
+/// Schemas by their names.
+type Schemas = Vec<(String, RefOr<Schema>)>;
+
+/// The document as JSON.
+pub(super) fn text() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| document().to_json().unwrap_or_default());
+    &TEXT
+}
+
+/// What stands above all methods.
+const ABOUT: &str = "For business servers: messages, rooms, users and tokens. Every method is a POST with a JSON object to `/v1/<method>`, by an \
+    administrator: `Authorization: Basic`, or `Bearer uid:token`. Errors are problem details (RFC 9457).";
+
+/// The document.
+pub(super) fn document() -> OpenApi {
+    let mut schemas = Schemas::new();
+    let mut paths = Paths::new();
+    for entry in method::all() {
+        let operation = operation(entry, &mut schemas);
+        paths.add_path_operation(path(entry.name), vec![HttpMethod::Post], operation);
+    }
+    paths.add_path_operation(path("stat"), vec![HttpMethod::Get], stat(&mut schemas));
+    let problem = method::schemas::<Details<'_>>(&mut schemas);
+    debug_assert_eq!(problem, "Problem");
+    let mut info = Info::new("always-online HTTP API", env!("CARGO_PKG_VERSION"));
+    info.description = Some(ABOUT.to_owned());
+    info.license = Some(License::new("MIT"));
+    let mut document = OpenApi::new(info, paths);
+    document.servers = Some(vec![Server::new("/")]);
+    document.components = Some(components(schemas));
+    document.security = Some(vec![
+        SecurityRequirement::new("basic", Vec::<String>::new()),
+        SecurityRequirement::new("bearer", Vec::<String>::new()),
+    ]);
+    document
+}
+
+fn path(name: &str) -> String {
+    format!("/v1/{name}")
+}
+
+/// `token/create` as a name: `tokenCreate`.
+fn id(name: &str) -> String {
+    let mut words = name.split('/');
+    let mut id = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let (first, rest) = word.split_at(word.len().min(1));
+        id.push_str(&first.to_uppercase());
+        id.push_str(rest);
+    }
+    id
+}
+
+fn components(schemas: Schemas) -> Components {
+    let schemes = [
+        ("basic", HttpAuthScheme::Basic, "An administrator's uid and token."),
+        ("bearer", HttpAuthScheme::Bearer, "An administrator's uid and token, as `uid:token`."),
+    ];
+    let components =
+        schemes.into_iter().fold(ComponentsBuilder::new(), |to, (name, scheme, about)| {
+            let scheme = HttpBuilder::new().scheme(scheme).description(Some(about)).build();
+            to.security_scheme(name, SecurityScheme::Http(scheme))
+        });
+    schemas.into_iter().fold(components, |to, (name, schema)| to.schema(name, schema)).build()
+}
+
+fn reference(name: &str) -> RefOr<Schema> {
+    RefOr::Ref(Ref::from_schema_name(name))
+}
+
+fn json_of(schema: RefOr<Schema>) -> Content {
+    Content::new(Some(schema))
+}
+
+fn operation(entry: &Entry, schemas: &mut Schemas) -> Operation {
+    let mut name = id(entry.name);
+    if let Some(first) = name.get(..1) {
+        name = format!("{}{}Request", first.to_uppercase(), &name[1..]);
+    }
+    schemas.push((name.clone(), RefOr::T((entry.request)())));
+    let answer = (entry.answer)(schemas);
+    let body = RequestBodyBuilder::new()
+        .content("application/json", json_of(reference(&name)))
+        .required(Some(Required::True))
+        .build();
+    let operation = base(entry.name, entry.summary, entry.about)
+        .request_body(Some(body))
+        .response("200", success(&answer));
+    let problems = [Kind::OF_ALL, Kind::OF_BODIES, entry.problems].concat();
+    responses(operation, &problems).build()
+}
+
+fn stat(schemas: &mut Schemas) -> Operation {
+    let answer = method::schemas::<Stat>(schemas);
+    let about =
+        "Users, rooms and connections of all nodes; memory and settings of the one that answers.";
+    let operation =
+        base("stat", "See the server in numbers", about).response("200", success(&answer));
+    responses(operation, Kind::OF_ALL).build()
+}
+
+fn base(name: &str, summary: &str, about: &str) -> OperationBuilder {
+    let tag = name.split('/').next().unwrap_or_default();
+    let tag = match tag {
+        "token" => "tokens",
+        "stat" => "server",
+        _ => "rooms",
+    };
+    OperationBuilder::new()
+        .operation_id(Some(id(name)))
+        .summary(Some(summary))
+        .description(Some(about))
+        .tag(tag)
+}
+
+fn success(answer: &str) -> Response {
+    ResponseBuilder::new()
+        .description("It is done.")
+        .content("application/json", json_of(reference(answer)))
+        .build()
+}
+
+/// The problems by their statuses, each with the kinds that have it.
+fn responses(operation: OperationBuilder, problems: &[Kind]) -> OperationBuilder {
+    let statuses: BTreeSet<u16> = problems.iter().map(|kind| kind.status()).collect();
+    statuses.into_iter().fold(operation, |operation, status| {
+        let kinds: Vec<Kind> =
+            problems.iter().filter(|kind| kind.status() == status).copied().collect();
+        operation.response(status.to_string(), problem(status, &kinds))
+    })
+}
+
+fn problem(status: u16, kinds: &[Kind]) -> Response {
+    let about: Vec<String> =
+        kinds.iter().map(|kind| format!("`{}`: {}", kind.word(), kind.when())).collect();
+    let response = ResponseBuilder::new()
+        .description(about.join("\n\n"))
+        .content("application/problem+json", json_of(reference("Problem")));
+    let text = |about: &str| {
+        let string = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).build();
+        let mut header = Header::new(string);
+        header.description = Some(about.to_owned());
+        header
+    };
+    match status {
+        401 => response.header("WWW-Authenticate", text("The ways to say who one is.")),
+        405 => response.header("Allow", text("The HTTP methods that the path takes.")),
+        429 | 503 | 504 => response.header("Retry-After", text("Seconds to wait.")),
+        _ => response,
+    }
+    .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn every_method_is_described_with_every_answer() {
+        let document: Value = serde_json::from_str(text()).unwrap();
+        assert_eq!(document["openapi"], "3.1.0");
+        for entry in method::all() {
+            let operation = &document["paths"][path(entry.name)]["post"];
+            assert_eq!(operation["operationId"], id(entry.name));
+            let statuses: BTreeSet<&str> =
+                operation["responses"].as_object().unwrap().keys().map(String::as_str).collect();
+            for kind in [Kind::OF_ALL, Kind::OF_BODIES, entry.problems].concat() {
+                assert!(statuses.contains(&*kind.status().to_string()), "{} {kind:?}", entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn look(value: &Value, document: &Value) {
+            match value {
+                Value::Object(fields) => {
+                    if let Some(Value::String(to)) = fields.get("$ref") {
+                        let pointer = to.strip_prefix('#').expect("a reference within");
+                        assert!(document.pointer(pointer).is_some(), "{to}");
+                    }
+                    fields.values().for_each(|value| look(value, document));
+                }
+                Value::Array(values) => values.iter().for_each(|value| look(value, document)),
+                _ => {}
+            }
+        }
+        let document: Value = serde_json::from_str(text()).unwrap();
+        look(&document, &document);
+    }
+}

@@ -1,0 +1,538 @@
+//! What a request has to be: declared once, read strictly, and documented.
+//!
+//! [`request!`] declares the fields of a body. Of the declaration come the struct, its reader, which
+//! names everything that is wrong with a JSON pointer, and its schema in the OpenAPI document. The
+//! bounds are those of the types here.
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use utoipa::openapi::{
+    RefOr,
+    schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type},
+};
+
+use super::problem::Issue;
+use crate::domain::{
+    ids::{BadName, MAX_NAME, RoomId, Uid},
+    json::{self, Object},
+};
+
+/// Most entries of an array, and of a page.
+pub(super) const MOST: usize = 1000;
+/// Most wrong values that an answer names.
+const NAMED: usize = 20;
+/// Most characters of a name that an answer repeats.
+const SHOWN: usize = 64;
+/// Longest cursor, bytes.
+const CURSOR: usize = 2048;
+
+/// What is wrong with a request, as far as it is named.
+#[derive(Debug, Default)]
+pub(super) struct Issues(Vec<Issue>);
+
+impl Issues {
+    fn add(&mut self, at: &Place<'_>, detail: impl Into<String>) {
+        if self.0.len() < NAMED {
+            self.0.push(Issue { pointer: at.pointer(), detail: detail.into() });
+        }
+    }
+
+    /// Those that were found.
+    pub(super) fn found(self) -> Vec<Issue> {
+        self.0
+    }
+}
+
+/// Where in the body a value is.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// The body.
+    Whole,
+    /// A field of an object.
+    Field(&'a Place<'a>, &'a str),
+    /// An entry of an array.
+    Entry(&'a Place<'a>, usize),
+}
+
+impl Place<'_> {
+    /// As a JSON pointer in a URI fragment (RFC 6901, section 6).
+    pub(super) fn pointer(&self) -> String {
+        match self {
+            Place::Whole => "#".to_owned(),
+            Place::Entry(of, index) => format!("{}/{index}", of.pointer()),
+            Place::Field(of, name) => {
+                let mut pointer = of.pointer();
+                pointer.push('/');
+                for c in name.chars().take(SHOWN) {
+                    match c {
+                        '~' => pointer.push_str("~0"),
+                        '/' => pointer.push_str("~1"),
+                        c if c.is_ascii_alphanumeric() || "-._".contains(c) => pointer.push(c),
+                        c => {
+                            let mut bytes = [0; 4];
+                            for byte in c.encode_utf8(&mut bytes).bytes() {
+                                pointer.push_str(&format!("%{byte:02X}"));
+                            }
+                        }
+                    }
+                }
+                pointer
+            }
+        }
+    }
+}
+
+/// A type of values in a request.
+pub(super) trait Field: Sized {
+    /// Whether a request without it is wrong.
+    const REQUIRED: bool = true;
+
+    /// Its schema in the OpenAPI document.
+    fn schema() -> Schema;
+
+    /// Reads a value. Nothing where it is wrong; then the issues say how.
+    fn read(raw: &RawValue, at: &Place<'_>, issues: &mut Issues) -> Option<Self>;
+
+    /// What it is where the request has none.
+    fn missing(at: &Place<'_>, issues: &mut Issues) -> Option<Self> {
+        issues.add(at, "it is required");
+        None
+    }
+}
+
+impl<T: Field> Field for Option<T> {
+    const REQUIRED: bool = false;
+
+    fn schema() -> Schema {
+        T::schema()
+    }
+
+    fn read(raw: &RawValue, at: &Place<'_>, issues: &mut Issues) -> Option<Self> {
+        T::read(raw, at, issues).map(Some)
+    }
+
+    fn missing(_: &Place<'_>, _: &mut Issues) -> Option<Self> {
+        Some(None)
+    }
+}
+
+/// Declares the body of a method.
+macro_rules! request {
+    (
+        $(#[doc = $about:literal])+
+        $name:ident { $( $(#[doc = $doc:literal])+ $field:ident: $type:ty = $key:literal; )* }
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Debug)]
+        pub(in crate::http::v1) struct $name {
+            $( $(#[doc = $doc])+ pub(in crate::http::v1) $field: $type, )*
+        }
+
+        impl $crate::http::v1::request::Field for $name {
+            fn schema() -> utoipa::openapi::schema::Schema {
+                let object = $crate::http::v1::request::strict_object(&[$($about),+]);
+                $(
+                    let object = $crate::http::v1::request::property::<$type>(
+                        object, $key, &[$($doc),+],
+                    );
+                )*
+                object.into()
+            }
+
+            #[allow(unused_variables, reason = "a body may have no fields")]
+            fn read(
+                raw: &serde_json::value::RawValue,
+                at: &$crate::http::v1::request::Place<'_>,
+                issues: &mut $crate::http::v1::request::Issues,
+            ) -> Option<Self> {
+                let object =
+                    $crate::http::v1::request::object(raw, &[$($key),*], at, issues)?;
+                $(
+                    let $field: Option<$type> =
+                        $crate::http::v1::request::field(&object, $key, at, issues);
+                )*
+                Some($name { $( $field: $field?, )* })
+            }
+        }
+    };
+}
+pub(super) use request;
+
+/// The lines of a comment as one text.
+pub(super) fn text(lines: &[&str]) -> String {
+    lines.join("").trim().to_owned()
+}
+
+/// The schema of an object that has no other fields than those that are added to it.
+pub(super) fn strict_object(about: &[&str]) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::Type(Type::Object))
+        .description(Some(text(about)))
+        .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+}
+
+/// Adds a field to the schema of an object.
+pub(super) fn property<T: Field>(
+    object: ObjectBuilder,
+    key: &str,
+    about: &[&str],
+) -> ObjectBuilder {
+    let mut schema = T::schema();
+    let about = Some(text(about));
+    match &mut schema {
+        Schema::Object(object) => object.description = about,
+        Schema::Array(array) => array.description = about,
+        _ => {} // no field has such a schema
+    }
+    let object = object.property(key, RefOr::T(schema));
+    if T::REQUIRED { object.required(key) } else { object }
+}
+
+/// Reads an object, whose fields have these names.
+pub(super) fn object<'a>(
+    raw: &'a RawValue,
+    known: &[&str],
+    at: &Place<'_>,
+    issues: &mut Issues,
+) -> Option<Object<'a>> {
+    let Some(object) = Object::parse(raw.get()) else {
+        issues.add(at, "it is not an object");
+        return None;
+    };
+    for (name, _) in object.iter().filter(|(name, _)| !known.contains(name)) {
+        let detail = if known.is_empty() {
+            "there is no such field".to_owned()
+        } else {
+            format!("there is no such field; there are {}", known.join(", "))
+        };
+        issues.add(&Place::Field(at, name), detail);
+    }
+    Some(object)
+}
+
+/// Reads a field of an object.
+pub(super) fn field<T: Field>(
+    object: &Object<'_>,
+    key: &str,
+    at: &Place<'_>,
+    issues: &mut Issues,
+) -> Option<T> {
+    let at = Place::Field(at, key);
+    match object.get(key) {
+        Some(raw) => T::read(raw, &at, issues),
+        None => T::missing(&at, issues),
+    }
+}
+
+fn of_type(types: impl IntoIterator<Item = Type>) -> ObjectBuilder {
+    let mut types: Vec<Type> = types.into_iter().collect();
+    let kind = match types.len() {
+        1 => SchemaType::Type(types.remove(0)),
+        _ => SchemaType::Array(types),
+    };
+    ObjectBuilder::new().schema_type(kind)
+}
+
+/// What names a user or a room: a string or a number.
+fn name_schema() -> Schema {
+    of_type([Type::String, Type::Number]).min_length(Some(1)).max_length(Some(MAX_NAME)).into()
+}
+
+/// Why a value names nobody and nothing.
+fn no_name(raw: &RawValue, check: impl Fn(&str) -> Option<BadName>) -> String {
+    match json::string(raw) {
+        Some(text) => check(&text).map_or_else(String::new, |bad| bad.to_string()),
+        None => "it is neither a string nor a number within ±2^53 other than 0".to_owned(),
+    }
+}
+
+impl Field for Uid {
+    fn schema() -> Schema {
+        name_schema()
+    }
+
+    fn read(raw: &RawValue, at: &Place<'_>, issues: &mut Issues) -> Option<Self> {
+        let uid = json::uid(raw);
+        if uid.is_none() {
+            issues.add(at, no_name(raw, |text| Uid::text(text).err()));
+        }
+        uid
+    }
+}
+
+impl Field for RoomId {
+    fn schema() -> Schema {
+        name_schema()
+    }
+
+    fn read(raw: &RawValue, at: &Place<'_>, issues: &mut Issues) -> Option<Self> {
+        let room = json::room(raw);
+        if room.is_none() {
+            issues.add(at, no_name(raw, |text| RoomId::new(text).err()));
+        }
+        room
+    }
+}
+
+impl Field for bool {
+    fn schema() -> Schema {
+        of_type([Type::Boolean]).into()
+    }
+
+    fn read(raw: &RawValue, at: &Place<'_>, issues: &mut Issues) -> Option<Self> {
+        let value = serde_json::from_str(raw.get()).ok();
+        if value.is_none() {
+            issues.add(at, "it is neither true nor false");
+        }
+        value
+    }
+}
+
+/// Largest number that JSON's readers agree on, 2^53 - 1.
+const MAX_INTEGER: u64 = (1 << 53) - 1;
+
+impl Field for u64 {
+    fn schema() -> Schema {
+        of_type([Type::Integer]).minimum(Some(0)).maximum(Some(MAX_INTEGER as f64)).into()
+    }
+
+    fn read(raw: &RawValue, at: &Place<'_>, issues: &mut Issues) -> Option<Self> {
+        let value = integer(raw).filter(|value| *value <= MAX_INTEGER);
+        if value.is_none() {
+            issues.add(at, "it is not an integer from 0 to 2^53 - 1");
+        }
+        value
+    }
+}
+
+/// A whole number, also where it is written as `5.0` or `5e0`: to JSON these are the same.
+fn integer(raw: &RawValue) -> Option<u64> {
+    match serde_json::from_str(raw.get()) {
+        Ok(value) => Some(value),
+        Err(_) => json::number(raw)
+            .filter(|value| value.fract() == 0.0 && (0.0..=MAX_INTEGER as f64).contains(value))
+            .map(|value| value as u64),
+    }
+}
+
+/// How many entries a page may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit(pub(super) usize);
+
+impl Field for Limit {
+    fn schema() -> Schema {
+        of_type([Type::Integer]).minimum(Some(1)).maximum(Some(MOST as f64)).into()
+    }
+
+    fn read(raw: &RawValue, at: &Place<'_>, issues: &mut Issues) -> Option<Self> {
+        let value = integer(raw).and_then(|value| usize::try_from(value).ok());
+        let value = value.filter(|value| (1..=MOST).contains(value)).map(Limit);
+        if value.is_none() {
+            issues.add(at, format!("it is not an integer from 1 to {MOST}"));
+        }
+        value
+    }
+}
+
+/// A text that a name begins with, or a cursor.
+#[derive(Debug, Clone)]
+pub(super) struct Text(pub(super) String);
+
+impl Field for Text {
+    fn schema() -> Schema {
+        of_type([Type::String]).max_length(Some(CURSOR)).into()
+    }
+
+    fn read(raw: &RawValue, at: &Place<'_>, issues: &mut Issues) -> Option<Self> {
+        let text = json::string(raw).filter(|text| text.len() <= CURSOR);
+        if text.is_none() {
+            issues.add(at, format!("it is not a string of at most {CURSOR} bytes"));
+        }
+        text.map(|text| Text(text.into_owned()))
+    }
+}
+
+/// A JSON object that is passed on as it came.
+#[derive(Debug)]
+pub(super) struct Raw(pub(super) Box<RawValue>);
+
+impl Field for Raw {
+    fn schema() -> Schema {
+        of_type([Type::Object]).into()
+    }
+
+    fn read(raw: &RawValue, at: &Place<'_>, issues: &mut Issues) -> Option<Self> {
+        if !raw.get().starts_with('{') {
+            issues.add(at, "it is not an object");
+            return None;
+        }
+        Some(Raw(raw.to_owned()))
+    }
+}
+
+/// At least one, and no more than [`MOST`].
+impl<T: Field> Field for Vec<T> {
+    fn schema() -> Schema {
+        ArrayBuilder::new()
+            .items(RefOr::T(T::schema()))
+            .min_items(Some(1))
+            .max_items(Some(MOST))
+            .into()
+    }
+
+    fn read(raw: &RawValue, at: &Place<'_>, issues: &mut Issues) -> Option<Self> {
+        let Ok(Entries { first, all }) = serde_json::from_str::<Entries<'_>>(raw.get()) else {
+            issues.add(at, "it is not an array");
+            return None;
+        };
+        if !(1..=MOST).contains(&all) {
+            issues.add(at, format!("it has {all} entries, and may have 1 to {MOST}"));
+            return None;
+        }
+        let read = first.iter().enumerate();
+        let read: Vec<Option<T>> =
+            read.map(|(i, raw)| T::read(raw, &Place::Entry(at, i), issues)).collect();
+        read.into_iter().collect()
+    }
+}
+
+/// The entries of an array, as far as there may be any; the others are counted.
+struct Entries<'a> {
+    first: Vec<&'a RawValue>,
+    all: usize,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Entries<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Entries<'de>, A::Error> {
+                let mut first = Vec::new();
+                while first.len() < MOST {
+                    match seq.next_element()? {
+                        Some(raw) => first.push(raw),
+                        None => return Ok(Entries { all: first.len(), first }),
+                    }
+                }
+                let mut all = first.len();
+                while seq.next_element::<IgnoredAny>()?.is_some() {
+                    all += 1;
+                }
+                Ok(Entries { first, all })
+            }
+        }
+        deserializer.deserialize_seq(V)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    request! {
+        /// What is read here.
+        Sample {
+            /// A room.
+            room: RoomId = "roomId";
+            /// A user.
+            uid: Option<Uid> = "uid";
+            /// Rooms.
+            rooms: Option<Vec<RoomId>> = "rooms";
+            /// A number.
+            since: Option<u64> = "since";
+            /// How many.
+            limit: Option<Limit> = "limit";
+            /// Whether.
+            reverse: Option<bool> = "reverse";
+            /// A message.
+            message: Option<Raw> = "message";
+        }
+    }
+
+    fn read(json: &str) -> Result<Sample, Vec<(String, String)>> {
+        let raw: &RawValue = serde_json::from_str(json).unwrap();
+        let mut issues = Issues::default();
+        let read = Sample::read(raw, &Place::Whole, &mut issues);
+        let found: Vec<_> =
+            issues.found().into_iter().map(|issue| (issue.pointer, issue.detail)).collect();
+        match read {
+            Some(sample) if found.is_empty() => Ok(sample),
+            _ => Err(found),
+        }
+    }
+
+    /// The pointers to what is wrong.
+    #[track_caller]
+    fn wrong(json: &str) -> Vec<String> {
+        read(json).unwrap_err().into_iter().map(|(pointer, _)| pointer).collect()
+    }
+
+    #[test]
+    fn what_is_there_is_read() {
+        let sample = read(
+            r#"{"roomId":7,"uid":"ann","rooms":["a/b",2],"since":5.0,"limit":1000,"reverse":true,"message":{"a":1e400}}"#,
+        )
+        .unwrap();
+        assert_eq!((sample.room.as_str(), sample.uid.unwrap().as_str()), ("7", "ann"));
+        assert_eq!(sample.rooms.unwrap()[0].as_str(), "a/b");
+        assert_eq!((sample.since, sample.limit.unwrap().0), (Some(5), 1000));
+        assert_eq!(
+            (sample.reverse, sample.message.unwrap().0.get()),
+            (Some(true), r#"{"a":1e400}"#)
+        );
+        let least = read(r#"{"roomId":"x"}"#).unwrap();
+        assert!(least.uid.is_none() && least.rooms.is_none() && least.message.is_none());
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_named() {
+        assert_eq!(wrong("{}"), ["#/roomId"]);
+        assert_eq!(wrong("[]"), ["#"]);
+        assert_eq!(
+            wrong(
+                r#"{"roomid":"x","uid":null,"since":-1,"limit":0,"reverse":"true","message":[]}"#
+            ),
+            ["#/roomid", "#/roomId", "#/uid", "#/since", "#/limit", "#/reverse", "#/message"]
+        );
+        assert_eq!(wrong(r#"{"roomId":"x","rooms":["a",{},"",3]}"#), ["#/rooms/1", "#/rooms/2"]);
+        assert_eq!(wrong(r#"{"roomId":"x","a/b~c é\"":1}"#), ["#/a~1b~0c%20%C3%A9%22"]);
+        for since in ["1.5", "1e99", "\"1\"", "9007199254740992", "true"] {
+            assert_eq!(wrong(&format!(r#"{{"roomId":"x","since":{since}}}"#)), ["#/since"]);
+        }
+        let long = "x".repeat(257);
+        let (_, detail) = read(&format!(r#"{{"roomId":"{long}"}}"#)).unwrap_err().remove(0);
+        assert_eq!(detail, "a name has at most 256 bytes");
+    }
+
+    #[test]
+    fn arrays_have_a_thousand_entries_and_answers_name_a_few() {
+        let of = |count, entry: &str| {
+            format!(r#"{{"roomId":"x","rooms":[{}]}}"#, vec![entry; count].join(","))
+        };
+        assert_eq!(read(&of(1000, "1")).unwrap().rooms.unwrap().len(), 1000);
+        assert_eq!(
+            read(&of(1001, "1")).unwrap_err(),
+            [("#/rooms".to_owned(), "it has 1001 entries, and may have 1 to 1000".to_owned())]
+        );
+        assert_eq!(wrong(&of(0, "")), ["#/rooms"]);
+        assert_eq!(wrong(&of(1000, "{}")).len(), NAMED);
+        let name = "n".repeat(5000);
+        let pointer = wrong(&format!(r#"{{"roomId":"x","{name}":1}}"#)).remove(0);
+        assert_eq!(pointer.len(), "#/".len() + SHOWN);
+    }
+
+    #[test]
+    fn the_schema_says_what_the_reader_checks() {
+        let schema = serde_json::to_value(Sample::schema()).unwrap();
+        assert_eq!(schema["required"], serde_json::json!(["roomId"]));
+        assert_eq!(schema["additionalProperties"], false);
+        assert_eq!(schema["properties"]["rooms"]["maxItems"], 1000);
+        assert_eq!(schema["properties"]["roomId"]["maxLength"], 256);
+        assert_eq!(schema["properties"]["uid"]["description"], "A user.");
+    }
+}

@@ -1,0 +1,82 @@
+//! `token/create` and `token/refresh`: as `/user/*`, with the status codes of HTTP.
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    Api,
+    answer::User,
+    method::{Call, Method, Reply},
+    problem::{Kind, Problem},
+    request::request,
+};
+use crate::domain::{
+    ids::Uid,
+    secret::Secret,
+    token::{Creation, Realm},
+};
+
+request! {
+    /// A user.
+    Request {
+        /// The user.
+        uid: Uid = "uid";
+    }
+}
+
+/// A user's token.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Token {
+    #[schema(inline)]
+    uid: User,
+    /// The token: 24 letters and digits. It is not shown again.
+    token: String,
+}
+
+fn reply(uid: Uid, token: &Secret) -> Result<Reply<Token>, Problem> {
+    Reply::of(&Token { uid: User(uid), token: token.reveal().to_owned() })
+}
+
+/// Makes a token for a user who has none.
+pub(super) struct Create;
+
+impl Method for Create {
+    const NAME: &'static str = "token/create";
+    const SUMMARY: &'static str = "Make a user's token";
+    const ABOUT: &'static str =
+        "For a user who has none. Should the answer get lost, `token/refresh` makes another one.";
+    const PROBLEMS: &'static [Kind] = &[Kind::UserExists];
+    type Request = Request;
+    type Answer = Token;
+
+    async fn run(api: &Api, request: Request, _: Call<'_>) -> Result<Reply<Token>, Problem> {
+        let hub = &api.context.hub;
+        let token = Secret::random(&*hub.rng)?;
+        match hub.tokens.create(Realm::User, &request.uid, &token).await? {
+            Creation::Created => reply(request.uid, &token),
+            Creation::Exists => {
+                Err(Problem::new(Kind::UserExists, "the user has a token, which stays as it is"))
+            }
+        }
+    }
+}
+
+/// Replaces a user's token.
+pub(super) struct Refresh;
+
+impl Method for Refresh {
+    const NAME: &'static str = "token/refresh";
+    const SUMMARY: &'static str = "Replace a user's token";
+    const ABOUT: &'static str = "The old token is dead when the answer is there. A connection that is open goes on, and needs the new one when it comes back.";
+    const PROBLEMS: &'static [Kind] = &[Kind::NoSuchUser];
+    type Request = Request;
+    type Answer = Token;
+
+    async fn run(api: &Api, request: Request, _: Call<'_>) -> Result<Reply<Token>, Problem> {
+        let hub = &api.context.hub;
+        let token = Secret::random(&*hub.rng)?;
+        if hub.tokens.refresh(Realm::User, &request.uid, &token).await? {
+            return reply(request.uid, &token);
+        }
+        Err(Problem::new(Kind::NoSuchUser, "the user has no token: make one by token/create"))
+    }
+}
