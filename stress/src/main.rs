@@ -1,5 +1,5 @@
 //! Load generator and measuring tool for servers that speak the always-online
-//! event protocol over socket.io. See README.md.
+//! event protocol over socket.io, or gotapi-ws. See README.md.
 
 #![allow(clippy::disallowed_methods)] // it measures real time; its tasks end with the process
 
@@ -7,13 +7,15 @@ mod admin;
 mod client;
 mod ledger;
 mod message;
+mod options;
 mod polling;
 mod report;
 mod scenario;
 mod sys;
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+pub use options::{Dialect, Options, Spread, Way};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -29,86 +31,6 @@ struct Cli {
     opt: Options,
     #[command(subcommand)]
     scenario: Scenario,
-}
-
-/// Options of every scenario.
-#[derive(Args, Clone, Debug)]
-pub struct Options {
-    /// The server; a loopback address.
-    #[arg(long, global = true, default_value = "ws://127.0.0.1:3000")]
-    pub url: String,
-    /// Another node of the same server; may be repeated. Crowds are spread over all of them.
-    #[arg(long, global = true)]
-    pub node: Vec<String>,
-    /// How a crowd is spread over the nodes: the members of a room all on one, or one after the
-    /// other.
-    #[arg(long, global = true, value_enum, default_value_t = Spread::Member)]
-    pub spread: Spread,
-    #[arg(long, global = true, default_value = "/socket.io/")]
-    pub path: String,
-    /// engine.io protocol: 3 (socket.io 2.x) or 4.
-    #[arg(long, global = true, default_value_t = 4, value_parser = clap::value_parser!(u8).range(3..=4))]
-    pub eio: u8,
-    /// How a client connects: as a WebSocket from the beginning, by polling and then upgraded as
-    /// browsers do, or by polling for good. The last two speak engine.io 4.
-    #[arg(long, global = true, value_enum, default_value_t = Way::Websocket)]
-    pub way: Way,
-    /// Measure this process and its children; may be repeated.
-    #[arg(long, global = true)]
-    pub server_pid: Vec<i32>,
-    /// Seeds payloads and every random choice.
-    #[arg(long, global = true, default_value_t = 1)]
-    pub seed: u64,
-    /// Core to run on, or "none"; by default the last one allowed.
-    #[arg(long, global = true)]
-    pub pin: Option<String>,
-    /// Let packets gather for so many microseconds whenever there are none to
-    /// handle: fewer and larger reads, and fewer wake-ups, which cost the server
-    /// CPU time too, for that much more latency. By default 0, but 500 for
-    /// fanout --saturate.
-    #[arg(long, global = true)]
-    pub gather_us: Option<u64>,
-    /// Spread connections over the source addresses 127.0.0.1 to 127.0.0.N.
-    #[arg(long, global = true, default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=254))]
-    pub sources: u8,
-    /// Connections opened per second, at most; 0 is no limit.
-    #[arg(long, global = true, default_value_t = 1000.0)]
-    pub conn_rate: f64,
-    /// Connections being opened at the same time, at most.
-    #[arg(long, global = true, default_value_t = 32)]
-    pub conn_concurrency: usize,
-    /// Seconds that one connection may take to join.
-    #[arg(long, global = true, default_value_t = 15.0)]
-    pub timeout: f64,
-    /// Seconds after which the whole run is given up.
-    #[arg(long, global = true, default_value_t = 900.0)]
-    pub time_limit: f64,
-    /// Token to authenticate with.
-    #[arg(long, global = true, default_value = "t")]
-    pub token: String,
-    /// Get a token for each uid by POSTing {"uid":..} here first.
-    #[arg(long, global = true)]
-    pub admin_url: Option<String>,
-    /// Part of every uid and room name; by default made from the clock.
-    #[arg(long, global = true)]
-    pub run_id: Option<String>,
-    /// Copied to the report, to tell servers apart.
-    #[arg(long, global = true, default_value = "")]
-    pub label: String,
-}
-
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spread {
-    Room,
-    Member,
-}
-
-/// How a client connects.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    Websocket,
-    Upgrade,
-    Polling,
 }
 
 #[derive(Subcommand)]
@@ -260,6 +182,11 @@ fn run(Cli { opt, scenario }: Cli) -> Result<()> {
         None => Some(sys::pin(None)?),
     };
     sys::now(); // starts the clock
+    if opt.dialect == Dialect::Gotapi
+        && !(matches!(scenario, Scenario::Fanout(_)) && opt.way == Way::Websocket)
+    {
+        bail!("--dialect gotapi is for fanout, by WebSocket");
+    }
     let ctx = Ctx::new(opt)?;
     for pid in &ctx.opt.server_pid {
         sys::Proc::read(*pid).with_context(|| format!("--server-pid {pid}: no such process"))?;
@@ -291,6 +218,12 @@ fn run(Cli { opt, scenario }: Cli) -> Result<()> {
         .block_on(async { tokio::time::timeout(limit, scenario).await })
         .context("given up: --time-limit is over")??;
 
+    print(&ctx, name, outcome, pinned, gather_us);
+    Ok(())
+}
+
+/// Reports what a scenario came to.
+fn print(ctx: &Ctx, name: &str, outcome: Outcome, pinned: Option<usize>, gather_us: u64) {
     let Outcome { config, result, usage, mut faults, mut notes } = outcome;
     faults.push((ctx.stats.kicked.load(Relaxed), "clients were kicked out"));
     faults.push((
@@ -315,10 +248,9 @@ fn run(Cli { opt, scenario }: Cli) -> Result<()> {
     let report = json!({
         "tool": concat!("stress ", env!("CARGO_PKG_VERSION")),
         "scenario": name, "label": ctx.opt.label, "eio": ctx.opt.eio,
-        "way": format!("{:?}", ctx.opt.way).to_lowercase(), "run_id": ctx.run_id,
+        "dialect": ctx.opt.dialect.name(), "way": format!("{:?}", ctx.opt.way).to_lowercase(), "run_id": ctx.run_id,
         "seed": ctx.opt.seed, "pinned_to": pinned, "gather_us": gather_us,
         "config": config, "result": result, "usage": usage, "faults": by_kind, "notes": notes,
     });
     report::print(&report, &notes);
-    Ok(())
 }

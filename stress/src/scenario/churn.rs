@@ -2,7 +2,7 @@
 
 use super::{Crowd, Joining, gather_all, quiet};
 use crate::client::{self, Conn, Manner, REMOTE_JOIN};
-use crate::message::{self, MSG, Mark, Shape, Template};
+use crate::message::{self, Envelope, MSG, Mark, Shape, Template};
 use crate::report::{Meter, round};
 use crate::sys::{self, Rng, now};
 use crate::{Ctx, Outcome};
@@ -112,7 +112,8 @@ pub async fn run(ctx: Arc<Ctx>, a: Churn) -> Result<Outcome> {
     let meter = Meter::start(&ctx);
     let end = now() + sys::secs(a.duration);
     let next = Arc::new(AtomicUsize::new(0));
-    let template = Template::new(a.bytes, Shape::Text, a.store, ctx.opt.seed);
+    let envelope = Envelope::Plain { store: a.store };
+    let template = Template::new(a.bytes, Shape::Text, envelope, ctx.opt.seed);
     let mut workers = JoinSet::new();
     for w in 0..a.concurrency {
         let (ctx, tally, next) = (ctx.clone(), tally.clone(), next.clone());

@@ -1,19 +1,20 @@
 //! Rooms full of members who talk, with every delivery accounted for; common to `fanout` and
 //! `slow`.
 
+mod phase;
+
 use super::{Crowd, gather_all, quiet};
-use crate::Ctx;
 use crate::client::{Manner, REMOTE_DISCONNECT, Tx};
 use crate::ledger::{Ledger, Seen};
-use crate::message::{self, MSG, Mark, Shape, Template};
-use crate::report::{Lat, Meter, Usage, round};
+use crate::message::{self, Envelope, Mark, Shape, Template};
+use crate::report::{Lat, Meter};
 use crate::sys::{self, Timer, now};
+use crate::{Ctx, Dialect};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use phase::{Phase, Tally};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -34,6 +35,9 @@ pub struct Talk {
     /// Storage type: 0 insert, 1 update, 2 ignore.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=2))]
     pub store: u8,
+    /// Ask for an acknowledgement of each message; gotapi-ws always sends one.
+    #[arg(long)]
+    pub acknowledged: bool,
     /// Different message ids of each sender, for storage type 1.
     #[arg(long, default_value_t = 16)]
     pub update_keys: u32,
@@ -51,6 +55,18 @@ pub struct Talk {
     pub drain: f64,
 }
 
+impl Talk {
+    fn envelope(&self, dialect: Dialect) -> Result<Envelope> {
+        let store = self.store;
+        match dialect {
+            Dialect::AlwaysOnline if self.acknowledged => Ok(Envelope::Acknowledged { store }),
+            Dialect::AlwaysOnline => Ok(Envelope::Plain { store }),
+            Dialect::Gotapi if store == 0 => Ok(Envelope::Gotapi),
+            Dialect::Gotapi => bail!("gotapi-ws stores messages: --store 0"),
+        }
+    }
+}
+
 /// How long after the end a sender may still be busy with what was due before.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -61,6 +77,7 @@ pub struct Hall {
     senders: usize,
     talk: Talk,
     window: Option<usize>,
+    envelope: Envelope,
     pub template: Template,
     txs: Mutex<Vec<Option<Tx>>>,
     tally: Mutex<Tally>,
@@ -68,38 +85,6 @@ pub struct Hall {
     pub departures: Mutex<Vec<u64>>,
     /// Per sender: messages it may still send (closed loop).
     windows: Vec<Semaphore>,
-}
-
-/// What has arrived since the phase began.
-#[derive(Default)]
-struct Tally {
-    phase: u8,
-    /// By member; cleared at the start of each phase.
-    ledgers: Vec<Ledger>,
-    delivered: u64,
-    wire_bytes: u64,
-    duplicate: u64,
-    late: u64,
-    leaked: u64,
-    echoed: u64,
-    corrupt: u64,
-    stale: u64,
-    last: u64,
-    lat: Lat,
-}
-
-/// One phase's figures.
-pub struct Phase {
-    pub sent: u64,
-    unsent: u64,
-    expected: u64,
-    lost: u64,
-    tally: Tally,
-    seconds: f64,
-    send_lag: Lat,
-    ack_timeouts: u64,
-    broken: u64,
-    pub usage: Usage,
 }
 
 impl Hall {
@@ -120,13 +105,15 @@ impl Hall {
         if window.is_none() && talk.rate <= 0.0 || window == Some(0) {
             bail!("nobody would ever say a thing");
         }
+        let envelope = talk.envelope(ctx.opt.dialect)?;
         let hall = Arc::new(Hall {
             rooms,
             members,
             senders,
             talk: talk.clone(),
             window,
-            template: Template::new(talk.bytes, talk.shape, talk.store, ctx.opt.seed),
+            envelope,
+            template: Template::new(talk.bytes, talk.shape, envelope, ctx.opt.seed),
             txs: Mutex::new(vec![None; rooms * senders]),
             tally: Mutex::default(),
             departures: Mutex::default(),
@@ -146,13 +133,7 @@ impl Hall {
                 h.txs.lock()[room * senders + member] = Some(conn.tx);
             }
             let hall = h.clone();
-            conn.rx.spawn(move |p| {
-                if p.starts_with(MSG) {
-                    hall.receive(room, member, p);
-                } else if i == 0 && p.starts_with(REMOTE_DISCONNECT) {
-                    hall.departures.lock().push(now());
-                }
-            });
+            conn.rx.spawn(move |p| hall.hear(room, member, p));
         })
         .await?;
         quiet(ctx).await;
@@ -164,6 +145,16 @@ impl Hall {
     fn acknowledger(&self, sender: usize) -> usize {
         let last = self.members - 1;
         if sender == last { last - 1 } else { last }
+    }
+
+    fn hear(&self, room: usize, member: usize, packet: &[u8]) {
+        if packet.starts_with(self.envelope.arrives_as()) {
+            self.receive(room, member, packet);
+        } else if self.envelope.acknowledged_by().is_some_and(|ack| packet.starts_with(ack)) {
+            self.tally.lock().acknowledged += 1;
+        } else if (room, member) == (0, 0) && packet.starts_with(REMOTE_DISCONNECT) {
+            self.departures.lock().push(now());
+        }
     }
 
     fn receive(&self, room: usize, member: usize, packet: &[u8]) {
@@ -214,37 +205,15 @@ impl Hall {
             w.add_permits(self.window.unwrap_or(0));
         }
 
-        let lag = Arc::new(Mutex::new(Lat::default()));
         let meter = Meter::start(ctx);
         let start = now() + 5_000_000;
-        let end = start + sys::secs(seconds);
-        let mut senders = JoinSet::new();
-        for s in 0..self.rooms * self.senders {
-            let (hall, lag) = (self.clone(), lag.clone());
-            senders.spawn(async move {
-                let mut said = Said::default();
-                // Whoever is stuck in a write then stays so.
-                let limit = Duration::from_secs_f64(seconds) + GRACE + Duration::from_secs(1);
-                let talking = hall.talk(s, no, start, end, &lag, &mut said);
-                if !matches!(timeout(limit, talking).await, Ok(Ok(()))) {
-                    said.broken = 1;
-                }
-                (s, said)
-            });
-        }
-        let mut sent = vec![0u32; self.rooms * self.senders];
-        let (mut unsent, mut ack_timeouts, mut broken) = (0, 0, 0);
-        for (s, said) in senders.join_all().await {
-            sent[s] = said.sent;
-            unsent += said.unsent;
-            ack_timeouts += said.ack_timeouts;
-            broken += said.broken;
-        }
-
+        let (sent, said, send_lag) = self.talk_all(no, start, seconds).await;
         let total: u64 = sent.iter().map(|&n| n as u64).sum();
         let expected = total * (self.members as u64 - 1);
+        let owed = self.envelope.acknowledged_by().map_or(0, |_| total);
         let deadline = now() + sys::secs(self.talk.drain);
-        while self.tally.lock().delivered < expected && now() < deadline {
+        let complete = |tally: &Tally| tally.delivered >= expected && tally.acknowledged >= owed;
+        while !complete(&self.tally.lock()) && now() < deadline {
             sleep(Duration::from_millis(2)).await;
         }
         let usage = meter.stop();
@@ -259,19 +228,55 @@ impl Hall {
         if self.window.is_none() {
             span = span.max(seconds); // nothing was due after the last message
         }
-        let send_lag = std::mem::take(&mut *lag.lock());
         Phase {
             sent: total,
-            unsent,
+            unsent: said.unsent,
             expected,
+            owed,
             lost,
             tally,
             seconds: span,
             send_lag,
-            ack_timeouts,
-            broken,
+            ack_timeouts: said.ack_timeouts,
+            broken: said.broken,
             usage,
         }
+    }
+
+    /// All senders' part of a phase: what each sent, what happened to all of them, and how late
+    /// their messages went out.
+    async fn talk_all(
+        self: &Arc<Self>,
+        phase: u8,
+        start: u64,
+        seconds: f64,
+    ) -> (Vec<u32>, Said, Lat) {
+        let lag = Arc::new(Mutex::new(Lat::default()));
+        let end = start + sys::secs(seconds);
+        let mut senders = JoinSet::new();
+        for s in 0..self.rooms * self.senders {
+            let (hall, lag) = (self.clone(), lag.clone());
+            senders.spawn(async move {
+                let mut said = Said::default();
+                // Whoever is stuck in a write then stays so.
+                let limit = Duration::from_secs_f64(seconds) + GRACE + Duration::from_secs(1);
+                let talking = hall.talk(s, phase, start, end, &lag, &mut said);
+                if !matches!(timeout(limit, talking).await, Ok(Ok(()))) {
+                    said.broken = 1;
+                }
+                (s, said)
+            });
+        }
+        let mut sent = vec![0u32; self.rooms * self.senders];
+        let mut all = Said::default();
+        for (s, said) in senders.join_all().await {
+            sent[s] = said.sent;
+            all.unsent += said.unsent;
+            all.ack_timeouts += said.ack_timeouts;
+            all.broken += said.broken;
+        }
+        let lag = std::mem::take(&mut *lag.lock());
+        (sent, all, lag)
     }
 
     /// One sender's part of a phase.
@@ -344,60 +349,4 @@ struct Said {
     ack_timeouts: u64,
     /// Its connection failed, or took no more.
     broken: u64,
-}
-
-impl Phase {
-    pub fn json(&self, ctx: &Ctx) -> Value {
-        let t = &self.tally;
-        let n = t.delivered as f64;
-        json!({
-            "counts": {
-                "sent": self.sent, "unsent": self.unsent, "expected": self.expected,
-                "delivered": t.delivered, "lost": self.lost, "duplicate": t.duplicate,
-                "out_of_order": t.late, "leaked_to_other_rooms": t.leaked,
-                "echoed_to_sender": t.echoed, "corrupt": t.corrupt, "stale": t.stale,
-                "ack_timeouts": self.ack_timeouts, "broken_senders": self.broken,
-                "connections_lost": ctx.stats.closed.load(Relaxed),
-            },
-            "seconds": round(self.seconds),
-            "sent_per_s": round(self.sent as f64 / self.seconds),
-            "deliveries_per_s": round(n / self.seconds),
-            "delivered_mb_per_s": round(t.wire_bytes as f64 / 1e6 / self.seconds),
-            "latency_ms": t.lat.ms(), "send_lag_ms": self.send_lag.ms(),
-            "server_cpu_s_per_million_deliveries": self.usage.cpu_per(n, 1e6),
-            "server_rss_kb": self.usage.rss_kb(),
-            "generator_cpu_s_per_million_deliveries":
-                round(self.usage.generator_cpu_s / n.max(1.0) * 1e6),
-        })
-    }
-
-    /// What must never happen: nothing lost, nothing twice, nothing out of order, damaged or
-    /// astray.
-    pub fn faults(&self, ctx: &Ctx) -> Vec<(u64, &'static str)> {
-        let t = &self.tally;
-        vec![
-            (self.lost, "deliveries lost"),
-            (t.duplicate, "duplicate deliveries"),
-            (t.late, "deliveries out of order"),
-            (t.leaked, "deliveries to a wrong room"),
-            (t.echoed, "messages sent back to their sender"),
-            (t.corrupt, "messages damaged"),
-            (t.stale, "messages of an earlier phase"),
-            (self.unsent, "messages not sent: the server would not take them"),
-            (self.ack_timeouts, "times that a sender gave up waiting for a message in flight"),
-            (self.broken, "senders lost their connection while sending"),
-            (ctx.stats.closed.load(Relaxed), "connections lost"),
-            (
-                self.expected.abs_diff(t.delivered + self.lost),
-                "deliveries more or less than expected",
-            ),
-        ]
-    }
-
-    pub fn notes(&self) -> Vec<String> {
-        let late = self.send_lag.max_ms() > 50.0;
-        late.then(|| "some messages went out over 50 ms late (see send_lag_ms)".into())
-            .into_iter()
-            .collect()
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::{Crowd, gather_all, quiet};
 use crate::client::{self, Conn, Manner, Rx, Tx};
-use crate::message::{self, MSG, Mark, Shape, Template, number};
+use crate::message::{self, Envelope, MSG, Mark, Shape, Template, number};
 use crate::report::{Lat, Meter, round};
 use crate::sys::now;
 use crate::{Ctx, Outcome};
@@ -246,7 +246,7 @@ async fn fill_room(ctx: &Arc<Ctx>, a: &Sync, template: &Template) -> Result<Valu
 }
 
 pub async fn run(ctx: Arc<Ctx>, a: Sync) -> Result<Outcome> {
-    let template = Template::new(a.bytes, a.shape, 0, ctx.opt.seed);
+    let template = Template::new(a.bytes, a.shape, Envelope::Plain { store: 0 }, ctx.opt.seed);
     let config = json!({
         "messages": a.messages, "bytes": template.payload_bytes, "shape": format!("{:?}", a.shape).to_lowercase(),
         "clients": a.clients, "times": a.times, "encoding": format!("{:?}", a.encoding).to_lowercase(),

@@ -56,17 +56,12 @@ impl Bench {
         command
     }
 
-    /// Starts a server in `folder`, which keeps its store, and waits for the address that it
-    /// prints.
-    pub async fn start(&self, server: Server, cores: usize, folder: &Path) -> Result<Running> {
+    /// What starts a server that keeps its store in `folder`.
+    fn program(&self, server: Server, cores: usize, folder: &Path) -> Command {
         let allowed = (0..cores).map(|c| c.to_string()).collect::<Vec<_>>().join(",");
-        let mut command = match server {
-            Server::Ours => self.command(&allowed, &self.binaries.join("always-online")),
-            Server::Floor => self.command(&allowed, &self.binaries.join("floor")),
-            Server::Node => self.command(&allowed, Path::new("node")),
-        };
         match server {
-            Server::Ours => {
+            Server::Ours | Server::Gotapi => {
+                let mut command = self.command(&allowed, &self.binaries.join("always-online"));
                 for listener in ["WEBSOCKET", "API", "DEMO"] {
                     command.env(format!("AO_{listener}__LISTEN"), "127.0.0.1:0");
                 }
@@ -77,12 +72,25 @@ impl Bench {
                 command
                     .env("AO_STORE__PATH", folder.join("data"))
                     .env("AO_RUNTIME__WORKERS", cores.to_string());
+                if server == Server::Gotapi {
+                    command.env("AO_GOTAPI__LISTEN", "127.0.0.1:0");
+                }
+                command
             }
+            Server::Floor => self.command(&allowed, &self.binaries.join("floor")),
             Server::Node => {
+                let mut command = self.command(&allowed, Path::new("node"));
                 command.arg(self.home.join("peers/node/server.js")).env_remove("REDIS_URL");
+                command
             }
-            Server::Floor => {}
         }
+    }
+
+    /// Starts a server in `folder`, which keeps its store, and waits for the address that it
+    /// prints.
+    pub async fn start(&self, server: Server, cores: usize, folder: &Path) -> Result<Running> {
+        let mut command = self.program(server, cores, folder);
+        let listener = if server == Server::Gotapi { "gotapi" } else { "websocket" };
         let log = folder.join("log");
         command.stderr(std::fs::File::create(&log)?).stdout(Stdio::piped());
         let mut child =
@@ -91,9 +99,8 @@ impl Bench {
         let mut lines = BufReader::new(child.stdout.take().context("no standard output")?).lines();
         let address = async {
             while let Some(line) = lines.next_line().await? {
-                if let Some(address) = line
-                    .strip_prefix("websocket")
-                    .and_then(|rest| rest.trim().strip_prefix("http://"))
+                if let Some(address) =
+                    line.strip_prefix(listener).and_then(|rest| rest.trim().strip_prefix("http://"))
                 {
                     return Ok(address.trim_end_matches('/').to_owned());
                 }

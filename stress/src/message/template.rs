@@ -1,0 +1,262 @@
+//! What a message is made of: data with a mark and a fill, in the envelope of a dialect.
+
+use super::{DIGITS, HEX, Mark};
+use crate::sys::Rng;
+use clap::ValueEnum;
+use memchr::memmem;
+use std::sync::Arc;
+
+/// How a message of always-online begins at those who get it.
+pub const MSG: &[u8] = br#"42["msg","#;
+
+/// What stands around a message's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Envelope {
+    /// `42["msg",{"data":DATA,"s":STORE,"1":ID}]`
+    Plain { store: u8 },
+    /// `427["msg",…]`, which is acknowledged by `437[…]`. Acknowledgements are only counted, so one
+    /// number does for all.
+    Acknowledged { store: u8 },
+    /// `{"type":2,"uuid":ID,"body":{"data":DATA,…}}` of gotapi-ws, stored and acknowledged.
+    Gotapi,
+}
+
+impl Envelope {
+    /// How a message begins at those who get it.
+    pub fn arrives_as(self) -> &'static [u8] {
+        match self {
+            Envelope::Plain { .. } | Envelope::Acknowledged { .. } => MSG,
+            Envelope::Gotapi => br#"{"type":2,"#,
+        }
+    }
+
+    /// How its acknowledgement begins; none if there is none.
+    pub fn acknowledged_by(self) -> Option<&'static [u8]> {
+        match self {
+            Envelope::Plain { .. } => None,
+            Envelope::Acknowledged { .. } => Some(b"437["),
+            Envelope::Gotapi => Some(br#"{"uuid":"#),
+        }
+    }
+
+    /// What stands before and behind the data. A room of gotapi-ws knows its uuids through all
+    /// phases, so the phase is a part of them.
+    fn around(self) -> (&'static str, String) {
+        let event = |head, store| (head, format!(r#","s":{store},"1":"{ID}"}}]"#));
+        match self {
+            Envelope::Plain { store } => event(r#"42["msg",{"data":"#, store),
+            Envelope::Acknowledged { store } => event(r#"427["msg",{"data":"#, store),
+            Envelope::Gotapi => (
+                r#"{"type":2,"uuid":"000000@@-0000-4000-8000-############","body":{"data":"#,
+                r#","hash":"","sent":false}}"#.to_owned(),
+            ),
+        }
+    }
+}
+
+/// Where the id's digits come.
+const ID: &str = "############";
+/// Where the phase's digits come.
+const PHASE: &str = "@@";
+
+/// What fills a message up to its size.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Shape {
+    /// One long random string: the cheapest JSON there is to parse.
+    Text,
+    /// An array of [x,y] pairs, like the strokes of a whiteboard.
+    Points,
+}
+
+impl Shape {
+    /// What fills are cut from, the unit that a cut begins at, and the length of a fill of at most
+    /// `room` bytes.
+    fn pool(self, room: usize, seed: u64) -> (Vec<u8>, usize, usize) {
+        let mut rng = Rng(seed);
+        let mut pool = Vec::with_capacity(POOL + room + 16);
+        match self {
+            Shape::Text => {
+                let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+                pool.extend((0..POOL + room).map(|_| alphabet[rng.below(64) as usize]));
+                (pool, 1, room)
+            }
+            Shape::Points => {
+                // A wandering pen; every pair has the same width.
+                let (mut x, mut y) = (1400i64, 500i64);
+                while pool.len() < POOL + room {
+                    x = (x + rng.below(21) as i64 - 10).clamp(1000, 1999);
+                    y = (y + rng.below(21) as i64 - 10).clamp(100, 999);
+                    pool.extend_from_slice(format!("[{x},{y}],").as_bytes());
+                }
+                (pool, 11, ((room + 1) / 11 * 11).saturating_sub(1))
+            }
+        }
+    }
+}
+
+/// Writes messages with the data `{"m":MARK,"p":FILL}`.
+///
+/// The fill is a piece of a seeded pool, at a place given by sender and
+/// sequence number: messages differ (or gzip would look too good), and yet the
+/// receiver can tell every byte of them.
+#[derive(Clone)]
+pub struct Template {
+    buf: Vec<u8>,
+    scratch: Vec<u8>,
+    mark_at: usize,
+    fill_at: usize,
+    id_at: usize,
+    phase_at: Option<usize>,
+    fill_len: usize,
+    pool: Arc<[u8]>,
+    /// A piece may begin at any multiple of this.
+    unit: usize,
+    /// Length of the JSON text of `data`.
+    pub payload_bytes: usize,
+}
+
+const POOL: usize = 1 << 20;
+const HEAD: &[u8] = br#"{"m":"~LG"#;
+const FILL: &[u8] = br#"","p":"#;
+
+impl Template {
+    pub fn new(bytes: usize, shape: Shape, envelope: Envelope, seed: u64) -> Self {
+        let fixed = HEAD.len() + DIGITS + 1 + FILL.len() + 3; // the quotes or brackets, and }
+        let (pool, unit, fill_len) = shape.pool(bytes.saturating_sub(fixed), seed);
+        let quotes = match shape {
+            Shape::Text => b"\"\"",
+            Shape::Points => b"[]",
+        };
+        let (before, behind) = envelope.around();
+        let mut buf = before.as_bytes().to_vec();
+        let data_at = buf.len();
+        buf.extend_from_slice(HEAD);
+        let mark_at = buf.len();
+        buf.resize(mark_at + DIGITS, b'0');
+        buf.push(b'~');
+        buf.extend_from_slice(FILL);
+        buf.push(quotes[0]);
+        let fill_at = buf.len();
+        buf.resize(fill_at + fill_len, b' ');
+        buf.push(quotes[1]);
+        buf.push(b'}');
+        let payload_bytes = buf.len() - data_at;
+        buf.extend_from_slice(behind.as_bytes());
+        Self {
+            mark_at,
+            fill_at,
+            id_at: memmem::find(&buf, ID.as_bytes()).unwrap_or_default(),
+            phase_at: memmem::find(&buf, PHASE.as_bytes()),
+            fill_len,
+            pool: pool.into(),
+            unit,
+            payload_bytes,
+            buf,
+            scratch: Vec::new(),
+        }
+    }
+
+    fn fill(&self, mark: &Mark) -> &[u8] {
+        let n = Rng((mark.sender as u64) << 32 | mark.seq as u64).next() as usize;
+        let at = n % (POOL / self.unit) * self.unit;
+        &self.pool[at..at + self.fill_len]
+    }
+
+    /// The packet for `mark`, in a buffer that the sender may mask in place.
+    pub fn stamp(&mut self, mark: Mark, id: u64) -> &mut [u8] {
+        let mut packet = std::mem::take(&mut self.scratch);
+        packet.clear();
+        packet.extend_from_slice(&self.buf);
+        mark.write(&mut packet[self.mark_at..self.mark_at + DIGITS]);
+        packet[self.fill_at..self.fill_at + self.fill_len].copy_from_slice(self.fill(&mark));
+        hex(&mut packet[self.id_at..self.id_at + ID.len()], id);
+        if let Some(at) = self.phase_at {
+            hex(&mut packet[at..at + PHASE.len()], mark.phase.into());
+        }
+        self.scratch = packet;
+        &mut self.scratch
+    }
+
+    /// What follows the data of the message of `mark`, if `rest` (what follows
+    /// the mark itself) is undamaged.
+    pub fn check<'a>(&self, mark: &Mark, rest: &'a [u8]) -> Option<&'a [u8]> {
+        let before = self.mark_at + DIGITS + 1..self.fill_at;
+        let after = self.fill_at + self.fill_len..self.fill_at + self.fill_len + 2;
+        rest.strip_prefix(&self.buf[before])?
+            .strip_prefix(self.fill(mark))?
+            .strip_prefix(&self.buf[after])
+    }
+}
+
+/// Fills `digits` with `n`.
+fn hex(digits: &mut [u8], n: u64) {
+    for (i, digit) in digits.iter_mut().rev().enumerate() {
+        *digit = HEX[(n >> (4 * i) & 15) as usize];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::find;
+    use super::*;
+
+    #[test]
+    fn mark_survives_the_trip_and_keys_in_any_order() {
+        let mark = Mark { room: 7, sender: 65535, seq: 0xDEAD_BEEF, phase: 3, ts: (1 << 56) - 1 };
+        for shape in [Shape::Text, Shape::Points] {
+            let mut t = Template::new(300, shape, Envelope::Plain { store: 1 }, 5);
+            let text = t.stamp(mark, 0xABC).to_vec();
+            let json: serde_json::Value = serde_json::from_slice(&text[2..]).unwrap();
+            assert_eq!(json[1]["s"], 1);
+            assert_eq!(json[1]["1"], "000000000abc");
+            let data = json[1]["data"].to_string();
+            assert_eq!(data.len(), t.payload_bytes);
+            assert!((289..=300).contains(&data.len()));
+            // As Node writes it: integer keys first.
+            let node = format!(r#"42["msg",{{"1":"x","2":"u1","data":{data},"s":1}}]"#);
+            for mut text in [text, node.into_bytes()] {
+                let (found, rest) = find(&text).unwrap();
+                assert_eq!(found, mark);
+                assert!(t.check(&found, rest).unwrap().starts_with(br#","s":1"#));
+                assert_eq!(t.check(&Mark { seq: 1, ..found }, rest), None);
+                // Damage one byte in the middle of the fill.
+                let at = text.len() - rest.len() + 100;
+                text[at] ^= 1;
+                let (found, rest) = find(&text).unwrap();
+                assert_eq!(t.check(&found, rest), None);
+            }
+        }
+        assert_eq!(Template::new(300, Shape::Text, Envelope::Gotapi, 1).payload_bytes, 300);
+        for shape in [Shape::Text, Shape::Points] {
+            let mut least = Template::new(0, shape, Envelope::Plain { store: 0 }, 1);
+            let text = least.stamp(mark, 0).to_vec();
+            serde_json::from_slice::<serde_json::Value>(&text[2..]).unwrap();
+        }
+        assert_eq!(find(b"~LG0000"), None);
+    }
+
+    #[test]
+    fn each_envelope_is_whole_and_a_uuid_differs_by_phase() {
+        let json = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).unwrap();
+        let mark = |phase| Mark { room: 1, sender: 2, seq: 3, phase, ts: 4 };
+        let mut asks = Template::new(99, Shape::Text, Envelope::Acknowledged { store: 0 }, 1);
+        let text = asks.stamp(mark(1), 0xABC);
+        assert!(text.starts_with(b"427["));
+        assert_eq!(json(&text[3..])[1]["1"], "000000000abc");
+
+        let mut gotapi = Template::new(99, Shape::Text, Envelope::Gotapi, 1);
+        let mut uuid = |phase| {
+            let text = gotapi.stamp(mark(phase), 0xABC);
+            assert!(text.starts_with(Envelope::Gotapi.arrives_as()));
+            let (found, rest) = find(text).unwrap();
+            assert_eq!(found, mark(phase));
+            let (text, rest) = (text.to_vec(), rest.to_vec());
+            assert_eq!(gotapi.check(&found, &rest), Some(&br#","hash":"","sent":false}}"#[..]));
+            let json = json(&text);
+            assert_eq!(json["body"]["data"].to_string().len(), gotapi.payload_bytes);
+            json["uuid"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(uuid(1), "00000001-0000-4000-8000-000000000abc");
+        assert_eq!(uuid(0x2f), "0000002f-0000-4000-8000-000000000abc");
+    }
+}
