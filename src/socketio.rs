@@ -6,7 +6,7 @@
 //!
 //! Of its files `http` answers requests, `websocket` reads a WebSocket, `polling` and `posted` do
 //! the same for a client that polls, with socketioxide behind them in `engine`, and `upgrade`
-//! leads from the one to the other. `dispatch` hands what comes in to clients, `carrier` takes what
+//! leads from the one to the other; `heart` finds out who is dead. `dispatch` hands what comes in to clients, `carrier` takes what
 //! goes out; `packet`, `payload` and `query` read and write the words.
 use std::{
     collections::HashMap,
@@ -16,7 +16,6 @@ use std::{
 };
 
 use socketioxide_core::Sid;
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::{config::Origins, lock::lock, metrics::Metrics};
@@ -24,6 +23,7 @@ use crate::{config::Origins, lock::lock, metrics::Metrics};
 mod carrier;
 mod dispatch;
 mod engine;
+mod heart;
 mod http;
 mod namespace;
 pub(crate) mod packet;
@@ -118,34 +118,22 @@ pub(crate) struct SocketIo {
     engine: engine::Engine,
     /// Sessions that began by polling.
     polled: Mutex<HashMap<Sid, Weak<Carrier>>>,
-    /// From where on the times of pings are counted.
-    started: Instant,
+    hearts: Arc<heart::Hearts>,
 }
-
-/// Pings go out at so many moments of a ping interval. Those that share one wake the server once,
-/// and so do their answers: see docs/decisions/0025-few-timers.md.
-const BEATS: u32 = 100;
 
 impl SocketIo {
     fn new(parts: Parts, namespaces: HashMap<&'static str, Arc<dyn Namespace>>) -> Arc<Self> {
         let Parts { options, metrics, tasks, is_ready } = parts;
         Arc::new(SocketIo {
             engine: engine::build(&options),
+            hearts: heart::Hearts::new(&options, tasks.clone()),
             options,
             metrics,
             tasks,
             is_ready,
             namespaces,
             polled: Mutex::default(),
-            started: Instant::now(),
         })
-    }
-
-    /// The last moment up to `due` at which pings go out.
-    fn beat(&self, due: Instant) -> Instant {
-        let step = (self.options.ping_interval / BEATS).as_nanos().max(1);
-        let past = due.saturating_duration_since(self.started).as_nanos() % step;
-        due - Duration::from_nanos(u64::try_from(past).unwrap_or(0))
     }
 
     fn namespace(&self, name: &str) -> Option<Arc<dyn Namespace>> {

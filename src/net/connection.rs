@@ -221,6 +221,11 @@ impl Connection {
         }
     }
 
+    /// Has whoever reads look again at what it waits for besides.
+    pub fn wake_reader(&self) {
+        self.reader.wake();
+    }
+
     /// Whether reading is stopped.
     pub fn is_held(&self) -> bool {
         self.held.load(SeqCst)

@@ -7,9 +7,10 @@
 //! on the WebSocket.
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
+    Version,
     carrier::{Carrier, Polling},
     packet,
     websocket::Client,
@@ -62,7 +63,11 @@ async fn begin(carrier: &Arc<Carrier>, websocket: &mut WebSocket) -> Result<Clie
     let dispatcher = polling.dispatcher.lock().await.take().ok_or(Over::Gone)?;
     carrier.forget_polling();
     let io = carrier.io.clone();
-    Ok(Client::new(io, connection, carrier.version, dispatcher).upgraded(pinged))
+    let at = match carrier.version {
+        Version::V3 => Instant::now(),
+        Version::V4 => pinged,
+    };
+    Ok(Client::new(io, connection, carrier.version, dispatcher, at).upgraded())
 }
 
 /// The client's next word, which has to be this one.

@@ -4,19 +4,20 @@
 //!
 //! engine.io: <https://socket.io/docs/v4/engine-io-protocol/>; version 3 differs here in who pings,
 //! and in the first byte of a binary message. Its clients are connected without being asked.
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::{
     task::coop::consume_budget,
-    time::{Instant, sleep_until},
+    time::{Instant, Sleep, sleep_until},
 };
 
 use super::{
     SocketIo, Version,
     carrier::Carrier,
     dispatch::{Dispatcher, Handshake},
+    heart::Heart,
     packet, payload,
 };
 use crate::{
@@ -26,8 +27,7 @@ use crate::{
 
 /// Messages that are read before a client counts as late.
 const CATCH_UP: usize = 256;
-/// Frames of engine.io's ping and pong.
-const PING: &[u8] = &[0x81, 1, b'2'];
+/// engine.io's pong, as a frame.
 const PONG: &[u8] = &[0x81, 1, b'3'];
 
 impl Over {
@@ -50,12 +50,7 @@ pub(super) struct Client {
     connection: Arc<Connection>,
     version: Version,
     dispatcher: Dispatcher,
-    /// When the next ping is to be sent, or must have come.
-    beat: Instant,
-    /// Version 4: a ping of ours is unanswered.
-    pinged: bool,
-    /// Version 3: the client last gave a sign of life.
-    heard: Instant,
+    heart: Arc<Heart>,
     /// It polled before: what it could not post any more comes as it would have been posted.
     upgraded: bool,
     /// Why it ends, for its clients.
@@ -78,7 +73,7 @@ pub(super) fn serve(
     if version == Version::V3 {
         let _ = dispatcher.connect(packet::ROOT, "", "");
     }
-    let mut client = Client::new(io, connection, version, dispatcher);
+    let mut client = Client::new(io, connection, version, dispatcher, Instant::now());
     async move { client.run(&mut websocket).await }
 }
 
@@ -100,47 +95,48 @@ impl Drop for Client {
 }
 
 impl Client {
+    /// It was last sent a ping `at` this time, or is as good as if it had been.
     pub(super) fn new(
         io: Arc<SocketIo>,
         connection: Arc<Connection>,
         version: Version,
         dispatcher: Dispatcher,
+        at: Instant,
     ) -> Self {
-        let now = Instant::now();
-        let mut client = Client {
+        Client {
+            heart: io.hearts.watch(&connection, version, at),
             io,
             connection,
             version,
             dispatcher,
-            beat: now,
-            pinged: false,
-            heard: now,
             upgraded: false,
             why: Reason::ClosedByClient,
-        };
-        client.beat = client.next_beat(now);
-        client
+        }
     }
 
-    /// It polled before, and was last sent a ping then.
-    pub(super) fn upgraded(mut self, pinged: Instant) -> Self {
+    /// It polled before.
+    pub(super) fn upgraded(mut self) -> Self {
         self.upgraded = true;
-        if self.version == Version::V4 {
-            self.beat = self.next_beat(pinged);
-        }
         self
     }
 
     /// Serves it until it is gone. Both are borrowed, as a future has room for its arguments twice.
     pub(super) async fn run(&mut self, websocket: &mut WebSocket) {
         let mut over = Ok(());
-        let mut timer = pin!(sleep_until(self.due()));
+        let mut timer = None;
         while over.is_ok() {
+            self.set(&mut timer);
+            let heart = &self.heart;
+            let late = poll_fn(|cx| match &mut timer {
+                _ if heart.is_late() => Poll::Ready(()),
+                Some(timer) => timer.as_mut().poll(cx),
+                None => Poll::Pending,
+            });
             // In no order: neither a client that never pauses nor one that is silent keeps the
             // other from its turn.
             over = tokio::select! {
                 message = websocket.next() => self.message(message),
-                () = &mut timer => {
+                () = late => {
                     // What came while nobody listened counts.
                     let mut come = Ok(());
                     for _ in 0..CATCH_UP {
@@ -152,9 +148,6 @@ impl Client {
                     come.and_then(|()| self.late())
                 }
             };
-            if timer.deadline() != self.due() {
-                timer.as_mut().reset(self.due());
-            }
             consume_budget().await;
         }
         if let Err(over) = over {
@@ -168,27 +161,14 @@ impl Client {
         }
     }
 
-    /// How long the heart may rest: to the next ping of ours, or of the client.
-    fn patience(&self) -> Duration {
-        let options = &self.io.options;
-        match self.version {
-            Version::V3 => options.ping_interval + options.ping_timeout,
-            Version::V4 => options.ping_interval,
+    /// Sets the timer for what has to come by then. Most clients have none most of the time.
+    fn set(&self, timer: &mut Option<Pin<Box<Sleep>>>) {
+        match (self.dispatcher.due(), &mut *timer) {
+            (None, _) => *timer = None,
+            (Some((due, _)), None) => *timer = Some(Box::pin(sleep_until(due))),
+            (Some((due, _)), Some(timer)) if timer.deadline() != due => timer.as_mut().reset(due),
+            (Some(_), Some(_)) => {}
         }
-    }
-
-    /// When the next ping is to be sent, or must have come, if the last one came `at` that time.
-    fn next_beat(&self, at: Instant) -> Instant {
-        let due = at + self.patience();
-        match self.version {
-            Version::V3 => due,
-            Version::V4 => self.io.beat(due),
-        }
-    }
-
-    /// When something has to happen if nothing comes.
-    fn due(&self) -> Instant {
-        self.dispatcher.due().map_or(self.beat, |(due, _)| due.min(self.beat))
     }
 
     fn message(&mut self, message: Result<Message, End>) -> Result<(), Over> {
@@ -205,31 +185,19 @@ impl Client {
         }
     }
 
-    /// A timer fired, perhaps for something that has come since.
+    /// Something did not come in time, or has come since.
     fn late(&mut self) -> Result<(), Over> {
-        let now = Instant::now();
         if let Some((due, why)) = self.dispatcher.due()
-            && now >= due
+            && Instant::now() >= due
         {
             return Err(why.into());
         }
-        if now < self.beat {
-            return Ok(());
-        }
-        // We do not listen: it may well be alive.
-        let held = self.connection.is_held();
-        match self.version {
-            Version::V3 if held => self.beat = now + self.patience(),
-            Version::V3 if now < self.heard + self.patience() => {
-                self.beat = self.heard + self.patience()
+        if self.heart.is_late() {
+            // Where we do not listen it may well be alive.
+            if self.io.hearts.is_dead(&self.heart) && !self.connection.is_held() {
+                return Err(Reason::PingTimeout.into());
             }
-            Version::V4 if held && self.pinged => self.beat = now + self.io.options.ping_timeout,
-            Version::V4 if !self.pinged => {
-                self.pinged = true;
-                self.beat = now + self.io.options.ping_timeout;
-                self.connection.send(&Bytes::from_static(PING));
-            }
-            Version::V3 | Version::V4 => return Err(Reason::PingTimeout.into()),
+            self.io.hearts.go_on(&self.heart);
         }
         Ok(())
     }
@@ -237,7 +205,7 @@ impl Client {
     /// An engine.io packet.
     fn text(&mut self, text: &str) -> Result<(), Over> {
         if self.version == Version::V3 {
-            self.heard = Instant::now();
+            self.io.hearts.heard(&self.heart);
         }
         match text.as_bytes() {
             [b'4', ..] => {
@@ -248,11 +216,7 @@ impl Client {
             [b'2' | b'3', ..] => {
                 match self.version {
                     Version::V3 => self.connection.send(&Bytes::from_static(PONG)),
-                    Version::V4 if self.pinged => {
-                        self.pinged = false;
-                        self.beat = self.next_beat(Instant::now());
-                    }
-                    Version::V4 => {}
+                    Version::V4 => self.io.hearts.heard(&self.heart),
                 }
                 Ok(())
             }
