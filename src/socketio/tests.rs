@@ -10,7 +10,7 @@ mod stage;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::{SinkExt, StreamExt};
 
-use self::stage::{By, Item, Peer, WAYS, Wire, http, options, server, text, websocket};
+use self::stage::{By, Item, Peer, WAYS, Wire, begun, http, options, server, text, websocket};
 use super::*;
 use crate::reason::Reason;
 
@@ -265,6 +265,39 @@ async fn who_is_refused_while_it_upgrades_reads_disconnect_on_the_websocket() {
         peer.wire = Wire::Socket(socket);
         peer.expect("41").await;
         peer.ends().await;
+    }
+}
+
+/// What was posted before the `5` is waited for, but nobody can hold up the end of a session with
+/// a POST that never comes whole.
+#[tokio::test]
+async fn a_session_ends_though_its_last_post_trickles_in_behind_an_upgrade() {
+    let mut server = server(options());
+    for way in WAYS.into_iter().filter(|(_, by)| *by != By::WebSocket) {
+        let mut peer = Peer::connect(&server, way).await;
+        peer.say(r#"42["close-later"]"#).await;
+        let polling = server.io.carrier(peer.sid.parse().unwrap()).unwrap().polls().unwrap();
+        let body = peer.encode(&[text(r#"42["message","never heard"]"#)]);
+        let (first, rest) = body.split_at(body.len() / 2);
+        let mut post = begun(server.address, "POST", &peer.target(), first, body.len()).await;
+        while polling.posts.try_write().is_ok() {
+            tokio::task::yield_now().await;
+        }
+        peer.upgrade().await;
+        while server.io.carrier(peer.sid.parse().unwrap()).unwrap().polls().is_some() {
+            tokio::task::yield_now().await;
+        }
+        server.later.notify_one();
+        assert_eq!(server.gone.recv().await.unwrap().0, "/");
+        assert!(polling.posts.try_write().is_err(), "{way:?}: it waited for the POST");
+        peer.expect("41").await;
+        peer.ends().await;
+        post.send(rest).await;
+        assert_eq!(post.answer().await.0, 400, "{way:?}");
+        assert!(server.gone.try_recv().is_err(), "{way:?}: gone twice");
+    }
+    while !lock(&server.io.polled).is_empty() {
+        tokio::task::yield_now().await;
     }
 }
 

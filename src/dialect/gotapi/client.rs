@@ -4,7 +4,7 @@ use std::{
     panic::AssertUnwindSafe,
     pin::pin,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -21,7 +21,7 @@ use super::{
     Gotapi,
     frame::Frame,
     heartbeat::{Beat, Heard, Heartbeat},
-    in_flight::{InFlight, Reading},
+    in_flight::InFlight,
     path::{Place, room},
     wire,
 };
@@ -83,7 +83,7 @@ pub(super) struct Client {
     id: ConnectionId,
     gotapi: Arc<Gotapi>,
     connection: Arc<Connection>,
-    in_flight: Mutex<InFlight>,
+    in_flight: InFlight,
     /// The store may have noted it.
     noted: AtomicBool,
 }
@@ -96,7 +96,7 @@ impl Client {
             id,
             gotapi: gotapi.clone(),
             connection,
-            in_flight: Mutex::default(),
+            in_flight: InFlight::default(),
             noted: AtomicBool::new(false),
         });
         lock(&gotapi.clients).insert(id, Arc::downgrade(&client));
@@ -115,21 +115,10 @@ impl Client {
     fn send(self: &Arc<Self>, room: &Arc<Room>, body: Bytes) {
         let Some((kind, uuid)) = sort(&body) else { return };
         let bytes = body.len();
-        let mut in_flight = lock(&self.in_flight);
-        let (ack, reading) = in_flight.begin(bytes, uuid.clone());
-        if reading == Reading::Hold {
-            self.connection.hold_reading(true); // under the lock: it is let go under it, too
-        }
-        drop(in_flight);
+        let hold = || self.connection.hold_reading(true);
+        let ack = self.in_flight.begin(bytes, uuid.clone(), hold);
         let entry = entry(Some(self.id), kind, uuid, body);
         room.send(entry, bytes, self.clone(), ack);
-    }
-
-    fn resume(&self) {
-        let mut in_flight = lock(&self.in_flight);
-        if in_flight.resume() == Reading::Resume {
-            self.connection.hold_reading(false);
-        }
     }
 
     /// Enters a room. `answer` is sent once that has worked, before anything that happens there.
@@ -204,9 +193,9 @@ impl Subscriber for Client {
     /// A message that could not be stored is not acknowledged: the client sends it again.
     fn settled(&self, messages: &[Settled]) {
         let mut acks = BytesMut::new();
-        let mut in_flight = lock(&self.in_flight);
+        let mut sent = self.in_flight.sent();
         for Settled { ack, bytes, outcome } in messages {
-            let uuid = in_flight.end(*bytes, *ack);
+            let uuid = sent.end(*bytes, *ack);
             let failure = match outcome {
                 Outcome::Done(_) | Outcome::Duplicate => None,
                 Outcome::Unavailable => Some(Failure::Unavailable),
@@ -219,11 +208,11 @@ impl Subscriber for Client {
                 (Some(failure), _) => self.gotapi.hub.metrics.message_refused(failure),
             }
         }
-        drop(in_flight);
+        drop(sent);
         if !acks.is_empty() {
             self.connection.send(&acks.freeze());
         }
-        self.resume();
+        self.in_flight.resume(|| self.connection.hold_reading(false));
     }
 
     // Nobody signs in here, so neither of these is ever asked for. A connection that the store has

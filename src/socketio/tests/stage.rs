@@ -8,7 +8,7 @@ use hyper::{Request, Response, body::Incoming};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::mpsc,
+    sync::{Notify, mpsc},
 };
 use tokio_tungstenite::{WebSocketStream, tungstenite};
 use tokio_util::sync::CancellationToken;
@@ -25,15 +25,17 @@ use crate::{
 };
 
 /// Says back what it is told: events as `message-back`, and with an acknowledgement where one is
-/// asked for. To `close` it answers by DISCONNECT. Who brings `auth` is told it.
+/// asked for. To `close` it answers by DISCONNECT, to `close-later` once the test says so. Who
+/// brings `auth` is told it.
 #[derive(Clone)]
 struct Echo {
     gone: mpsc::UnboundedSender<(String, Reason)>,
+    later: Arc<Notify>,
 }
 
 struct Guest {
     socket: Socket,
-    gone: mpsc::UnboundedSender<(String, Reason)>,
+    echo: Echo,
 }
 
 impl Namespace for Echo {
@@ -44,7 +46,7 @@ impl Namespace for Echo {
         if let Some(auth) = request.auth {
             socket.emit("auth", &[auth]);
         }
-        Ok(Arc::new(Guest { socket, gone: self.gone.clone() }))
+        Ok(Arc::new(Guest { socket, echo: self.clone() }))
     }
 
     fn reads_handshake(&self) -> bool {
@@ -67,6 +69,13 @@ impl Client for Guest {
             self.socket.refuse(Reason::Leave);
             return;
         }
+        if *name == r#""close-later""# {
+            tokio::spawn(async move {
+                self.echo.later.notified().await;
+                self.socket.refuse(Reason::Leave);
+            });
+            return;
+        }
         match (event.ack, event.attachments.is_empty()) {
             (Some(id), true) => self.socket.ack(id, arguments),
             (Some(id), false) => self.socket.ack_with(id, arguments, &event.attachments),
@@ -76,7 +85,7 @@ impl Client for Guest {
     }
 
     fn gone(self: Arc<Self>, why: Reason) {
-        let _ = self.gone.send((self.socket.namespace().to_owned(), why));
+        let _ = self.echo.gone.send((self.socket.namespace().to_owned(), why));
     }
 }
 
@@ -105,6 +114,8 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) io: Arc<SocketIo>,
     pub(super) gone: mpsc::UnboundedReceiver<(String, Reason)>,
+    /// It is time to do what was to be done later.
+    pub(super) later: Arc<Notify>,
 }
 
 pub(super) fn options() -> Options {
@@ -122,7 +133,8 @@ pub(super) fn options() -> Options {
 pub(super) fn server(options: Options) -> Server {
     let (sender, gone) = mpsc::unbounded_channel();
     let (metrics, tasks) = (Arc::<Metrics>::default(), TaskTracker::new());
-    let echo = Echo { gone: sender };
+    let later = Arc::<Notify>::default();
+    let echo = Echo { gone: sender, later: later.clone() };
     let parts = Parts {
         options,
         metrics: metrics.clone(),
@@ -144,7 +156,7 @@ pub(super) fn server(options: Options) -> Server {
         ending: Arc::new(CancellationToken::new()),
     };
     tokio::spawn(listener.serve(Site(transport), None, bounds, Duration::from_secs(60)));
-    Server { address, io, gone }
+    Server { address, io, gone, later }
 }
 
 /// A request, and its answer's status and body. The connection is its own.
@@ -154,6 +166,17 @@ pub(super) async fn http(
     target: &str,
     body: &[u8],
 ) -> (u16, Vec<u8>) {
+    begun(address, method, target, body, body.len()).await.answer().await
+}
+
+/// A request whose body is to have this length, and has come so far.
+pub(super) async fn begun(
+    address: SocketAddr,
+    method: &str,
+    target: &str,
+    body: &[u8],
+    length: usize,
+) -> Begun {
     let kind = if body.first().is_some_and(|b| *b < 2) {
         "application/octet-stream"
     } else {
@@ -161,16 +184,27 @@ pub(super) async fn http(
     };
     let head = format!(
         "{method} /socket.io/?{target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
-         content-type: {kind}\r\ncontent-length: {}\r\n\r\n",
-        body.len()
+         content-type: {kind}\r\ncontent-length: {length}\r\n\r\n"
     );
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
-    let end = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
-    let status = std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap();
-    (status, answer[end + 4..].to_vec())
+    Begun(stream)
+}
+
+pub(super) struct Begun(TcpStream);
+
+impl Begun {
+    pub(super) async fn send(&mut self, rest: &[u8]) {
+        self.0.write_all(rest).await.unwrap();
+    }
+
+    pub(super) async fn answer(mut self) -> (u16, Vec<u8>) {
+        let mut answer = Vec::new();
+        self.0.read_to_end(&mut answer).await.unwrap();
+        let end = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+        let status = std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap();
+        (status, answer[end + 4..].to_vec())
+    }
 }
 
 /// What came, or is sent: a packet of engine.io, or an attachment.
@@ -301,7 +335,7 @@ impl Peer {
     }
 
     /// As the client's side writes a body.
-    fn encode(&self, items: &[Item]) -> Vec<u8> {
+    pub(super) fn encode(&self, items: &[Item]) -> Vec<u8> {
         let prefixed: Vec<(Opcode, Vec<u8>)> = items
             .iter()
             .map(|item| match item {
