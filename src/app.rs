@@ -162,6 +162,7 @@ impl App {
         let services = Services {
             limits: stores.limits,
             tokens: stores.tokens,
+            records: stores.records,
             clock,
             rng,
             metrics: metrics.clone(),

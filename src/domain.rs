@@ -1,6 +1,6 @@
 //! The core: rooms, presence, the message log, tokens and limits. It knows no wire and no database;
 //! dialects call it, stores implement its traits ([`broker::Broker`], [`presence::Presence`],
-//! [`token::Tokens`], [`limit::Limits`]).
+//! [`token::Tokens`], [`records::Records`], [`limit::Limits`]).
 pub mod access;
 pub mod broker;
 pub mod clock;
@@ -15,6 +15,7 @@ pub mod limit;
 pub mod message;
 pub mod outbox;
 pub mod presence;
+pub mod records;
 pub mod room;
 pub mod secret;
 pub mod services;

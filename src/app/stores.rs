@@ -12,6 +12,7 @@ use crate::{
         ids::Uid,
         limit::Limits,
         presence::{Expelled, Presence},
+        records::Records,
         services,
         supervise::Supervisor,
         token::Tokens,
@@ -38,6 +39,7 @@ pub(super) struct Stores {
     pub(super) ordered: services::Stores,
     pub(super) limits: Arc<dyn Limits>,
     pub(super) tokens: Arc<dyn Tokens>,
+    pub(super) records: Arc<dyn Records>,
     /// All of it is in this server's own files.
     pub(super) embedded: bool,
     /// There was no administrator in this server's own files.
@@ -64,7 +66,11 @@ impl Stores {
                     ..Self::of(store.clone(), store)
                 })
             }
-            (Backend::Embedded, Some(tokens)) => Ok(Self::of(files()?, tokens)),
+            // Records are where several nodes find them: beside the tokens in MongoDB, where they
+            // are there, else beside the messages.
+            (Backend::Embedded, Some(accounts)) => {
+                Ok(Stores { records: accounts.clone(), ..Self::of(files()?, accounts) })
+            }
             (Backend::Url(url), None) => {
                 let store = open_redis(config, url, rng.clone(), supervisor).await?;
                 let files = files()?;
@@ -74,14 +80,15 @@ impl Stores {
                     ..Self::of(store, files)
                 })
             }
-            (Backend::Url(url), Some(tokens)) => {
-                Ok(Self::of(open_redis(config, url, rng.clone(), supervisor).await?, tokens))
+            (Backend::Url(url), Some(accounts)) => {
+                let store = open_redis(config, url, rng.clone(), supervisor).await?;
+                Ok(Stores { records: accounts.clone(), ..Self::of(store, accounts) })
             }
         }
     }
 
     /// All but tokens in one.
-    fn of<S: Broker + Upkeep + Presence + Cluster + Limits + 'static>(
+    fn of<S: Broker + Upkeep + Presence + Cluster + Records + Limits + 'static>(
         store: Arc<S>,
         tokens: Arc<dyn Tokens>,
     ) -> Self {
@@ -92,6 +99,7 @@ impl Stores {
                 presence: store.clone(),
                 cluster: store.clone(),
             },
+            records: store.clone(),
             limits: store,
             tokens,
             embedded: false,

@@ -58,11 +58,11 @@ impl Accounts {
     }
 }
 
-/// The tokens of a server, where they are not in the embedded store.
+/// The accounts of a server, where they are not in the embedded store.
 pub(super) async fn elsewhere(
     config: &Config,
     clock: Arc<dyn Clock>,
-) -> Result<Option<Arc<dyn Tokens>>, StartError> {
+) -> Result<Option<Arc<mongodb::Accounts>>, StartError> {
     let Backend::Url(url) = &config.store.tokens else { return Ok(None) };
     let accounts = mongodb::Accounts::open(url, config.store.deadline, clock).await?;
     tracing::info!(%url, "tokens are kept in MongoDB");

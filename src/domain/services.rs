@@ -9,6 +9,7 @@ use super::{
     cluster::Cluster,
     limit::Limits,
     presence::Presence,
+    records::Records,
     supervise::Supervisor,
     token::Tokens,
 };
@@ -31,6 +32,8 @@ pub struct Stores {
 pub struct Services {
     /// The accounts of users.
     pub tokens: Arc<dyn Tokens>,
+    /// What is neither message nor token.
+    pub records: Arc<dyn Records>,
     /// How often a user may sign in.
     pub limits: Arc<dyn Limits>,
     /// The time.

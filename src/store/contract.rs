@@ -16,6 +16,7 @@ use crate::domain::{
     ids::Uid,
     limit::Limits,
     presence::{Expelled, Presence},
+    records::Records,
     token::Tokens,
 };
 
@@ -26,6 +27,7 @@ pub(crate) mod limits;
 pub(crate) mod order;
 pub(crate) mod positions;
 pub(crate) mod presence;
+pub(crate) mod records;
 pub(crate) mod revocations;
 pub(crate) mod spaces;
 pub(crate) mod tokens;
@@ -59,6 +61,15 @@ pub(crate) trait PresenceHome {
 /// Where one test's accounts are.
 pub(crate) trait TokensHome {
     fn open(&self) -> impl Future<Output = Arc<dyn Tokens>> + Send;
+}
+
+/// Where one test's records are, and how time passes for them.
+pub(crate) trait RecordsHome {
+    fn open(&self) -> impl Future<Output = Arc<dyn Records>> + Send;
+    /// Seconds since 1970.
+    fn now(&self) -> u64;
+    /// Lets so many seconds pass for what expires.
+    fn pass(&self, seconds: u64) -> impl Future<Output = ()> + Send;
 }
 
 /// Where one test's limits are.
@@ -256,6 +267,28 @@ macro_rules! tokens_contract {
     };
 }
 pub(crate) use tokens_contract;
+
+macro_rules! records_contract {
+    ($backend:ident, $home:expr) => {
+        mod records_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::records:
+                a_record_is_read_as_it_was_written
+                only_what_was_expected_is_replaced
+                of_fifty_who_expect_the_same_one_writes
+                what_is_deleted_is_gone_and_its_version_is_never_used_again
+                an_index_follows_what_is_written_and_deleted
+                collections_are_apart
+                pages_are_in_the_order_of_ids_and_stable
+                what_has_expired_is_not_there
+                a_megabyte_is_kept_and_ends_a_page_with_others
+                what_is_no_record_changes_nothing
+                records_outlive_a_restart
+            );
+        }
+    };
+}
+pub(crate) use records_contract;
 
 macro_rules! limits_contract {
     ($backend:ident, $home:expr) => {

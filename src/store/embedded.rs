@@ -25,9 +25,11 @@ mod limits;
 mod log;
 mod presence;
 mod readers;
+mod records;
 mod revocations;
 mod rooms;
 mod schema;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -63,8 +65,9 @@ use self::{
     revocations::Watch,
     rooms::Live,
     rooms::Rooms,
+    sweep::Sweep,
     upkeep::Lapses,
-    writer::Writer,
+    writer::{Chore, Writer},
 };
 use crate::domain::{
     broker::UpdateLimit,
@@ -106,7 +109,8 @@ pub struct Options {
     pub rng: Arc<dyn Rng>,
 }
 
-/// The embedded store of a running server: `Broker`, `Presence`, `Tokens` and `Limits` in one.
+/// The embedded store of a running server: `Broker`, `Presence`, `Tokens`, `Records` and `Limits` in
+/// one.
 pub struct Embedded {
     rooms: Arc<Rooms>,
     /// Rooms with a member here: their counters stay in memory.
@@ -119,6 +123,8 @@ pub struct Embedded {
     revocations: Watch,
     /// When the first log is to be forgotten, in milliseconds since 1970, or earlier.
     due: Arc<AtomicU64>,
+    /// When the first row is to be swept away, in the same way.
+    litter: Arc<AtomicU64>,
     deadline: Duration,
     updates: UpdateLimit,
     clock: Arc<dyn Clock>,
@@ -142,12 +148,15 @@ impl Embedded {
         revocations::clear(&db).map_err(|e| OpenError::from_sqlite(&file, &e))?;
         let first_start = accounts::no_admin(&db).map_err(|e| OpenError::from_sqlite(&file, &e))?;
         let rooms = Arc::new(Rooms::default());
-        let expiry = options
-            .room_expiry
-            .map(|after| Expiry::new(after, rooms.clone(), options.clock.clone()));
+        let clock = || options.clock.clone();
+        let expiry = options.room_expiry.map(|after| Expiry::new(after, rooms.clone(), clock()));
         let (slot, due) = (SinkSlot::default(), Arc::new(AtomicU64::new(0)));
-        let lapses = Lapses::new(due.clone(), rooms.clone(), slot.clone(), options.clock.clone());
-        let writer = Writer::start(db, folder, options.deadline, expiry, lapses)
+        let lapses = Lapses::new(due.clone(), rooms.clone(), slot.clone(), clock());
+        let litter = Arc::new(AtomicU64::new(0));
+        let mut chores: Vec<Box<dyn Chore>> =
+            vec![Box::new(lapses), Box::new(Sweep::new(litter.clone(), clock()))];
+        chores.extend(expiry.map(|expiry| Box::new(expiry) as Box<dyn Chore>));
+        let writer = Writer::start(db, folder, options.deadline, chores)
             .map_err(|e| OpenError::thread(&file, &e))?;
         Ok(Arc::new(Embedded {
             rooms,
@@ -156,6 +165,7 @@ impl Embedded {
             windows: options.rate_limit.map(|(most, window)| Windows::new(most, window)),
             slot,
             due,
+            litter,
             readers: Readers::new(&file, options.deadline),
             revocations: Watch::new(file.clone(), options.deadline / 2),
             opened: Identity::named(&file),

@@ -12,6 +12,7 @@ mod call;
 mod document;
 mod index;
 mod open;
+mod records;
 mod seal;
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,7 @@ use mongodb::{
     Collection, Database,
     bson::{Document, doc, oid::ObjectId},
 };
-use tokio::time::Instant;
+use tokio::{sync::OnceCell, time::Instant};
 
 use self::{
     call::{Calls, Failure},
@@ -54,13 +55,15 @@ const DUPLICATE_KEY: i32 = 11000;
 /// The server's code for a right that the user lacks.
 const UNAUTHORIZED: i32 = 13;
 
-/// The accounts in MongoDB, for a running server and for the command line.
+/// The accounts in MongoDB, and the records beside them, for a running server and for the command line.
 pub struct Accounts {
     database: Database,
     calls: Calls,
     clock: Arc<dyn Clock>,
     /// Whether the marker was seen. It is never taken back.
     sealed: AtomicBool,
+    /// Done once the indexes of records are there.
+    indexed: OnceCell<()>,
 }
 
 fn name(realm: Realm) -> &'static str {
@@ -83,7 +86,8 @@ impl Accounts {
     ) -> Result<Arc<Self>, OpenError> {
         let calls = Calls::new(deadline);
         let (database, sealed) = open::open(url, &calls).await?;
-        Ok(Arc::new(Accounts { database, calls, clock, sealed: AtomicBool::new(sealed) }))
+        let (sealed, indexed) = (AtomicBool::new(sealed), OnceCell::new());
+        Ok(Arc::new(Accounts { database, calls, clock, sealed, indexed }))
     }
 
     /// Whether only hashes are written, as far as this process knows.

@@ -21,6 +21,7 @@
 //! | `ao:nodes` zset, `ao:stats` hash, `ao:dead` set, `ao:conns:{node}`, `ao:evicted:{node}`, `ao:expelled:{node}`, `ao:batches:{node}` sets | leases, and what a node leaves behind |
 //! | `ao:revoked:{uid}`, `ao:revocations` | revocations of credentials: the latest of a uid, for a while; the latest of all |
 //! | `ao:rate:{uid}`, `ao:user_auth`, `ao:user_auth_serial` | rate limits; the switch of user authentication |
+//! | `ao:record:{collection}:{id}` hash, `ao:records:all:{collection}` zset, `ao:records:by:{collection}:{index}:{value}` zset, `ao:records:due` zset | records where there is no MongoDB: see `records.rs`; ids of all, and of those that have a value; collection and id by their end |
 //! | `ao:probe` | written by the question whether the server is ready, for ten seconds |
 //!
 //! The epoch names a life of the Redis server for a room. A server that starts again may have lost
@@ -41,6 +42,7 @@ mod lease;
 mod limits;
 mod places;
 mod presence;
+mod records;
 mod revocations;
 mod script;
 mod subscriber;
@@ -155,7 +157,7 @@ pub enum OpenError {
     Random(String),
 }
 
-/// The store on Redis: `Broker`, `Upkeep`, `Presence`, `Cluster` and `Limits` in one.
+/// The store on Redis: `Broker`, `Upkeep`, `Presence`, `Cluster`, `Records` and `Limits` in one.
 pub struct Redis {
     me: Weak<Redis>,
     client: Client,
@@ -235,6 +237,7 @@ impl Redis {
             this.watch_restarts(std::mem::replace(&mut again, true))
         });
         this.keep("revocations", Self::keep_looking);
+        this.keep("expired records", Self::keep_sweeping);
         Ok(this)
     }
 

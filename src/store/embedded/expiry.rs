@@ -8,7 +8,11 @@ use std::{sync::Arc, time::Duration};
 
 use rusqlite::{Connection, params};
 
-use super::{column, log, rooms::Rooms, writer::roll_back};
+use super::{
+    column, log,
+    rooms::Rooms,
+    writer::{Chore, roll_back},
+};
 use crate::domain::{clock::Clock, ids::RoomId};
 use crate::throttle::throttled;
 
@@ -38,35 +42,9 @@ impl Expiry {
         Expiry { after, rooms, clock, walk: None, next: 0 }
     }
 
-    /// How long the writer may wait for work before the next step.
-    pub(super) fn pause(&self) -> Duration {
-        if self.walk.is_some() { Duration::ZERO } else { self.period() }
-    }
-
     /// Between walks: a tenth of the expiry, at most an hour.
     fn period(&self) -> Duration {
         (self.after / 10).clamp(Duration::from_secs(1), Duration::from_secs(3600))
-    }
-
-    /// Does a little, if it is time. A failure is logged and ends the walk; the next one tries
-    /// again.
-    pub(super) fn step(&mut self, db: &Connection) {
-        let now = self.clock.unix();
-        let Some(last) = self.walk.or((now >= self.next).then_some(i64::MIN)) else { return };
-        self.walk = self.advance(db, now, last).unwrap_or_else(|error| {
-            throttled!(warn, %error, "can't delete expired rooms");
-            roll_back(db);
-            None
-        });
-        if self.walk.is_none() {
-            self.next = now + self.period().as_secs();
-        }
-    }
-
-    /// A step has panicked: this walk is over, the next one tries again.
-    pub(super) fn give_up(&mut self) {
-        self.walk = None;
-        self.next = self.clock.unix() + self.period().as_secs();
     }
 
     /// Looks at the rooms behind row `last`; returns the row to go on from.
@@ -108,5 +86,30 @@ impl Expiry {
         db.execute_batch("COMMIT")?;
         drop(turn);
         Ok(())
+    }
+}
+
+impl Chore for Expiry {
+    fn pause(&self) -> Duration {
+        if self.walk.is_some() { Duration::ZERO } else { self.period() }
+    }
+
+    /// A failure ends the walk; the next one tries again.
+    fn step(&mut self, db: &Connection) {
+        let now = self.clock.unix();
+        let Some(last) = self.walk.or((now >= self.next).then_some(i64::MIN)) else { return };
+        self.walk = self.advance(db, now, last).unwrap_or_else(|error| {
+            throttled!(warn, %error, "can't delete expired rooms");
+            roll_back(db);
+            None
+        });
+        if self.walk.is_none() {
+            self.next = now + self.period().as_secs();
+        }
+    }
+
+    fn put_off(&mut self) {
+        self.walk = None;
+        self.next = self.clock.unix() + self.period().as_secs();
     }
 }

@@ -3,13 +3,14 @@ use std::{cmp::Ordering, path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::{Durability, folder::OpenError};
+use super::{Durability, folder::OpenError, records};
 
 /// How often a file is looked at that somebody else is making.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Step i leads from version i to i + 1. A released step is never edited: append.
-const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] = &[first, second, third, fourth, fifth];
+const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] =
+    &[first, second, third, fourth, fifth, sixth];
 
 /// A room's log and updates lie side by side on disk, so a page is one range. `idx` counts a log's
 /// inserts from 0 without a gap, within an epoch. Times are seconds since 1970.
@@ -79,6 +80,11 @@ fn fifth(db: &Transaction) -> rusqlite::Result<()> {
          CREATE TABLE floor (one INTEGER PRIMARY KEY CHECK (one = 1), base INTEGER NOT NULL);
          INSERT INTO floor VALUES (1, 0);",
     )
+}
+
+/// What integrations need. Each part says its tables itself.
+fn sixth(db: &Transaction) -> rusqlite::Result<()> {
+    [records::TABLES].into_iter().try_for_each(|tables| db.execute_batch(tables))
 }
 
 /// A connection that writes; brings the tables up to date. `patience`: how long it waits for

@@ -18,11 +18,13 @@ use crate::{
         ids::Uid,
         limit::Limits,
         presence::{Expelled, Presence},
+        records::Records,
         token::{Realm, Tokens},
     },
     store::contract::{
-        BrokerHome, LimitsHome, PresenceHome, TokensHome, UPDATES, UpkeepHome, broker_contract,
-        limits_contract, presence_contract, tokens_contract, upkeep_contract,
+        BrokerHome, LimitsHome, PresenceHome, RecordsHome, TokensHome, UPDATES, UpkeepHome,
+        broker_contract, limits_contract, presence_contract, records_contract, tokens_contract,
+        upkeep_contract,
     },
 };
 
@@ -30,6 +32,7 @@ mod hub;
 mod keys;
 mod opening;
 mod outages;
+mod records;
 mod revoking;
 mod upkeep;
 mod volume;
@@ -149,6 +152,20 @@ impl TokensHome for DataFolder {
     }
 }
 
+impl RecordsHome for DataFolder {
+    async fn open(&self) -> Arc<dyn Records> {
+        DataFolder::open(self)
+    }
+
+    fn now(&self) -> u64 {
+        self.watch.unix()
+    }
+
+    async fn pass(&self, seconds: u64) {
+        self.watch.advance(Duration::from_secs(seconds));
+    }
+}
+
 impl LimitsHome for DataFolder {
     async fn open(&self, rate_limit: Option<(u32, Duration)>) -> Arc<dyn Limits> {
         tokio::time::pause();
@@ -164,6 +181,7 @@ broker_contract!(embedded, DataFolder::new());
 upkeep_contract!(embedded, DataFolder::new());
 presence_contract!(embedded, DataFolder::new());
 tokens_contract!(embedded, DataFolder::new());
+records_contract!(embedded, DataFolder::new());
 limits_contract!(embedded, DataFolder::new());
 
 /// The same through the command line's door.
@@ -178,5 +196,20 @@ mod command_line {
         }
     }
 
+    impl RecordsHome for Folder {
+        async fn open(&self) -> Arc<dyn Records> {
+            Accounts::open(&self.0.options().path, self.0.watch.clone()).unwrap()
+        }
+
+        fn now(&self) -> u64 {
+            RecordsHome::now(&self.0)
+        }
+
+        async fn pass(&self, seconds: u64) {
+            RecordsHome::pass(&self.0, seconds).await;
+        }
+    }
+
     tokens_contract!(accounts, Folder(DataFolder::new()));
+    records_contract!(accounts, Folder(DataFolder::new()));
 }

@@ -20,7 +20,7 @@ use super::{
     delivery::{Delivery, SinkSlot},
     keys, log,
     rooms::{Counters, Rooms, Turn},
-    writer::{Change, roll_back},
+    writer::{Change, Chore, roll_back},
 };
 use crate::{
     domain::{
@@ -225,42 +225,6 @@ impl Lapses {
         Lapses { next, rooms, slot, clock }
     }
 
-    /// How long the writer may wait for work before the next step.
-    pub(super) fn pause(&self) -> Duration {
-        match self.next.load(Relaxed) {
-            u64::MAX => Duration::MAX,
-            next => {
-                Duration::from_millis(next.saturating_sub(self.clock.unix_ms())).clamp(BUSY, LOOK)
-            }
-        }
-    }
-
-    /// Forgets some logs, if it is time. A failure is logged; the next step tries again.
-    pub(super) fn step(&self, db: &Connection) {
-        let next = self.next.load(Relaxed);
-        if next == u64::MAX {
-            return;
-        }
-        let now_ms = self.clock.unix_ms();
-        if next > now_ms {
-            return;
-        }
-        match self.advance(db, now_ms) {
-            // One that was set meanwhile was set by this thread.
-            Ok(next) => self.next.store(next, Relaxed),
-            Err(error) => {
-                throttled!(warn, %error, "can't forget the logs of rooms whose time is over");
-                roll_back(db);
-                self.put_off();
-            }
-        }
-    }
-
-    /// A step has failed: the next one tries again, in a second.
-    pub(super) fn put_off(&self) {
-        self.next.store(self.clock.unix_ms().saturating_add(1000), Relaxed);
-    }
-
     /// Returns when the next step is to be.
     fn advance(&self, db: &Connection, now_ms: u64) -> rusqlite::Result<u64> {
         let due: Vec<(i64, String)> = db
@@ -299,5 +263,41 @@ impl Lapses {
             log::forgotten(&mut turn, &self.slot);
         }
         Ok(())
+    }
+}
+
+impl Chore for Lapses {
+    fn pause(&self) -> Duration {
+        match self.next.load(Relaxed) {
+            u64::MAX => Duration::MAX,
+            next => {
+                Duration::from_millis(next.saturating_sub(self.clock.unix_ms())).clamp(BUSY, LOOK)
+            }
+        }
+    }
+
+    fn step(&mut self, db: &Connection) {
+        let next = self.next.load(Relaxed);
+        if next == u64::MAX {
+            return;
+        }
+        let now_ms = self.clock.unix_ms();
+        if next > now_ms {
+            return;
+        }
+        match self.advance(db, now_ms) {
+            // One that was set meanwhile was set by this thread.
+            Ok(next) => self.next.store(next, Relaxed),
+            Err(error) => {
+                throttled!(warn, %error, "can't forget the logs of rooms whose time is over");
+                roll_back(db);
+                self.put_off();
+            }
+        }
+    }
+
+    /// By a second.
+    fn put_off(&mut self) {
+        self.next.store(self.clock.unix_ms().saturating_add(1000), Relaxed);
     }
 }

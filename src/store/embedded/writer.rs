@@ -18,7 +18,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
-use super::{expiry::Expiry, folder::Folder, lock, upkeep::Lapses};
+use super::{folder::Folder, lock};
 use crate::domain::error::StoreError;
 use crate::throttle::throttled;
 
@@ -62,6 +62,16 @@ impl<T: Send + 'static, F: Fn(&Connection) -> rusqlite::Result<T> + Send + 'stat
     fn committed(self, made: T) -> T {
         made
     }
+}
+
+/// What the writer's thread does between groups of changes, a small step at a time.
+pub(super) trait Chore: Send {
+    /// How long the thread may wait for changes before the next step.
+    fn pause(&self) -> Duration;
+    /// Does a little, if it is time, in transactions of its own. A failure is logged here.
+    fn step(&mut self, db: &Connection);
+    /// A step has panicked and was rolled back: the next one is later.
+    fn put_off(&mut self);
 }
 
 /// A change in the queue.
@@ -118,13 +128,12 @@ impl Writer {
         db: Connection,
         folder: Folder,
         deadline: Duration,
-        expiry: Option<Expiry>,
-        lapses: Lapses,
+        chores: Vec<Box<dyn Chore>>,
     ) -> io::Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
         let (end, ended) = watch::channel(());
         let thread = thread::Builder::new().name("store-writer".into()).spawn(move || {
-            serve(&db, &jobs, expiry, lapses);
+            serve(&db, &jobs, chores);
             drop(db);
             drop(folder);
             drop(end);
@@ -188,14 +197,9 @@ impl Drop for Writer {
 
 /// Until the queue is closed. Nothing that panics ends it: all messages of the server go through
 /// here.
-fn serve(
-    db: &Connection,
-    queue: &Receiver<Box<dyn Job>>,
-    mut expiry: Option<Expiry>,
-    lapses: Lapses,
-) {
+fn serve(db: &Connection, queue: &Receiver<Box<dyn Job>>, mut chores: Vec<Box<dyn Chore>>) {
     loop {
-        let pause = expiry.as_ref().map_or(Duration::MAX, Expiry::pause).min(lapses.pause());
+        let pause = chores.iter().map(|chore| chore.pause()).min().unwrap_or(Duration::MAX);
         let first = match pause {
             Duration::MAX => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
             pause => queue.recv_timeout(pause),
@@ -209,15 +213,11 @@ fn serve(
             throttled!(error, "a change of the store panicked; its group is rolled back");
             roll_back(db);
         }
-        if let Some(expiry) = &mut expiry
-            && catch_unwind(AssertUnwindSafe(|| expiry.step(db))).is_err()
-        {
-            roll_back(db);
-            expiry.give_up();
-        }
-        if catch_unwind(AssertUnwindSafe(|| lapses.step(db))).is_err() {
-            roll_back(db);
-            lapses.put_off();
+        for chore in &mut chores {
+            if catch_unwind(AssertUnwindSafe(|| chore.step(db))).is_err() {
+                roll_back(db);
+                chore.put_off();
+            }
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod opening;
+mod records;
 mod sealing;
 
 const NOW: u64 = 1_700_000_000;

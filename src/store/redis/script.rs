@@ -31,6 +31,10 @@ pub(super) enum Script {
     Claim,
     End,
     Reap,
+    RecordPut,
+    RecordDelete,
+    RecordPage,
+    RecordSweep,
 }
 
 impl Script {
@@ -44,6 +48,7 @@ impl Script {
                 | Script::Nodes
                 | Script::Look
                 | Script::Notes
+                | Script::RecordPage
         )
     }
 }
@@ -81,4 +86,8 @@ pub(super) const SOURCES: &[&str] = &[
     source!("presence.lua" "claim.lua"),
     source!("presence.lua" "end.lua"),
     source!("presence.lua" "reap.lua"),
+    source!("records.lua" "record_put.lua"),
+    source!("records.lua" "record_delete.lua"),
+    source!("records.lua" "record_page.lua"),
+    source!("records.lua" "record_sweep.lua"),
 ];

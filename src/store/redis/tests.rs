@@ -9,16 +9,17 @@ use super::{OpenError, Options, Redis, revoke};
 use crate::{
     domain::{
         broker::{Broker, Upkeep},
-        clock::{SystemRng, alphanumeric},
+        clock::{Clock, SystemClock, SystemRng, alphanumeric},
         cluster::Cluster,
         ids::Uid,
         limit::Limits,
         presence::{Expelled, Presence},
+        records::Records,
         supervise::Supervisor,
     },
     store::contract::{
-        BrokerHome, LimitsHome, PresenceHome, UPDATES, UpkeepHome, broker_contract,
-        limits_contract, presence_contract, upkeep_contract,
+        BrokerHome, LimitsHome, PresenceHome, RecordsHome, UPDATES, UpkeepHome, broker_contract,
+        limits_contract, presence_contract, records_contract, upkeep_contract,
     },
 };
 
@@ -26,6 +27,7 @@ mod cluster;
 mod defects;
 mod lost;
 mod positions;
+mod records;
 mod revocations;
 mod stored;
 
@@ -159,6 +161,34 @@ impl PresenceHome for Keys {
     }
 }
 
+/// Brings forward when records end.
+const PASS_RECORDS: &str = "local prefix, time = ARGV[1], ARGV[2]
+for _, key in ipairs(redis.call('KEYS', prefix .. 'ao:record:*')) do
+  if redis.call('HEXISTS', key, 'x') == 1 then redis.call('HINCRBY', key, 'x', -time) end
+end
+local due = prefix .. 'ao:records:due'
+for _, name in ipairs(redis.call('ZRANGE', due, 0, -1)) do redis.call('ZINCRBY', due, -time, name) end";
+
+impl RecordsHome for Keys {
+    async fn open(&self) -> Arc<dyn Records> {
+        self.node().await
+    }
+
+    fn now(&self) -> u64 {
+        SystemClock.unix()
+    }
+
+    async fn pass(&self, seconds: u64) {
+        redis::cmd("EVAL")
+            .arg(PASS_RECORDS)
+            .arg(0)
+            .arg(&self.prefix)
+            .arg(seconds * 1000)
+            .exec(&mut self.connection())
+            .unwrap();
+    }
+}
+
 impl LimitsHome for Keys {
     async fn open(&self, rate: Option<(u32, Duration)>) -> Arc<dyn Limits> {
         Redis::open(Options { rate_limit: rate, ..self.options() }).await.unwrap().limits()
@@ -177,6 +207,7 @@ impl LimitsHome for Keys {
 broker_contract!(redis, Keys::new());
 upkeep_contract!(redis, Keys::new());
 presence_contract!(redis, Keys::new());
+records_contract!(redis, Keys::new());
 limits_contract!(redis, Keys::new());
 
 async fn refused(options: Options) -> OpenError {

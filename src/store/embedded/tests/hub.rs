@@ -86,6 +86,7 @@ pub(super) fn hub_on(home: &DataFolder, store: Arc<Embedded>, broker: Arc<dyn Br
     let metrics = Arc::new(Metrics::default());
     let services = Services {
         tokens: store.clone(),
+        records: store.clone(),
         limits: store.clone(),
         clock: home.watch.clone(),
         rng: Arc::new(SystemRng),
