@@ -5,8 +5,11 @@
 //! ([`super::polling`]); the engine's own queue holds nothing of ours. So an upgrade is simple:
 //! under the lock of this queue, what waits is sent on the WebSocket, and from then on all that is
 //! said goes there. Nothing is lost, said twice, or overtaken.
+mod queue;
+
+pub(super) use queue::{Polling, packets};
+
 use std::{
-    collections::VecDeque,
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering::SeqCst},
@@ -16,18 +19,12 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use socketioxide_core::Sid;
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{SocketIo, Version, dispatch::Dispatcher, lock, payload};
+use self::queue::Moved;
+use super::{SocketIo, Version, lock};
 use crate::{
-    net::{
-        Closing, Connection,
-        send_queue::BURST,
-        websocket::frame::{self, Opcode},
-    },
+    net::{Closing, Connection, websocket::frame},
     reason::Reason,
 };
 
@@ -47,205 +44,6 @@ pub(super) struct Carrier {
     polling: Mutex<Option<Arc<Polling>>>,
     /// The session has ended.
     over: AtomicBool,
-}
-
-/// What only a session that polls has.
-pub(super) struct Polling {
-    queue: Mutex<Queue>,
-    /// Something was put in the queue, or polls are to be answered with what there is.
-    filled: Notify,
-    /// Something was taken out, or there is nobody to wait for.
-    pub taken: Notify,
-    /// POSTs are not read further.
-    held: AtomicBool,
-    released: Notify,
-    /// Somebody asks to become its WebSocket.
-    upgrading: AtomicBool,
-    /// Its polls are answered at once meanwhile.
-    releasing: AtomicBool,
-    /// Held while a POST is read and handled; an upgrade waits for all of them.
-    pub posts: Arc<tokio::sync::RwLock<()>>,
-    /// Handling one POST at a time keeps their order. `None`: it has been moved to a WebSocket.
-    pub dispatcher: Arc<tokio::sync::Mutex<Option<Dispatcher>>>,
-    /// The engine has been told that the client is connected.
-    pub admitted: AtomicBool,
-    /// The engine has a pong for the client, which has not been fetched. Another one would say
-    /// nothing new.
-    pub pong: AtomicBool,
-    /// The client can read bodies that are binary.
-    pub takes_binary: bool,
-}
-
-/// What a polling client has yet to fetch.
-struct Queue {
-    frames: VecDeque<Bytes>,
-    /// By [`payload::weight`], bytes.
-    weight: usize,
-    /// Bytes that it may be further behind: a page on its way.
-    allowance: usize,
-    /// The session is being closed, for this reason: nothing more is taken.
-    closing: Option<Reason>,
-    /// It is a WebSocket's now: nothing more is taken.
-    moved: bool,
-    /// When the client was last sent a ping, or the open packet.
-    pinged: Instant,
-}
-
-impl Queue {
-    fn is_closed(&self) -> bool {
-        self.moved || self.closing.is_some()
-    }
-
-    fn push(&mut self, frames: &Bytes) {
-        self.weight += weight(frames);
-        self.frames.push_back(frames.clone());
-    }
-}
-
-fn weight(frames: &Bytes) -> usize {
-    frame::payloads(frames).map(|(opcode, packet)| payload::weight(opcode, packet)).sum()
-}
-
-impl Polling {
-    pub(super) fn new(takes_binary: bool) -> Arc<Self> {
-        Arc::new(Polling {
-            queue: Mutex::new(Queue {
-                frames: VecDeque::new(),
-                weight: 0,
-                allowance: 0,
-                closing: None,
-                moved: false,
-                pinged: Instant::now(),
-            }),
-            filled: Notify::new(),
-            taken: Notify::new(),
-            held: AtomicBool::new(false),
-            released: Notify::new(),
-            upgrading: AtomicBool::new(false),
-            releasing: AtomicBool::new(false),
-            posts: Arc::default(),
-            dispatcher: Arc::default(),
-            admitted: AtomicBool::new(false),
-            pong: AtomicBool::new(false),
-            takes_binary,
-        })
-    }
-
-    /// What it has yet to fetch, bytes.
-    fn unfetched(&self) -> usize {
-        lock(&self.queue).weight
-    }
-
-    /// Whether it has more to fetch than it may.
-    pub(super) fn is_behind(&self, backlog: usize) -> bool {
-        let queue = lock(&self.queue);
-        queue.weight > backlog + BURST + queue.allowance
-    }
-
-    fn has_something(&self) -> bool {
-        let queue = lock(&self.queue);
-        !queue.frames.is_empty() || queue.is_closed() || self.releasing.load(SeqCst)
-    }
-
-    /// Returns when a poll can be answered without the engine.
-    pub(super) async fn something(&self) {
-        loop {
-            let filled = self.filled.notified();
-            if self.has_something() {
-                return;
-            }
-            filled.await;
-        }
-    }
-
-    /// Takes what a poll's answer has room for: at least one packet, and no more than `most` bytes
-    /// with it.
-    pub(super) fn take(&self, most: usize) -> Vec<Bytes> {
-        let mut queue = lock(&self.queue);
-        let (mut taken, mut bytes) = (Vec::new(), 0);
-        while let Some(frames) = queue.frames.front() {
-            bytes += frames.len();
-            if bytes > most && !taken.is_empty() {
-                break;
-            }
-            taken.extend(queue.frames.pop_front());
-        }
-        queue.weight -= taken.iter().map(weight).sum::<usize>();
-        drop(queue);
-        self.taken.notify_waiters();
-        taken
-    }
-
-    /// Whether polls are to be answered at once, with a noop if need be: the client is changing to
-    /// a WebSocket, or the session ends.
-    pub(super) fn is_ending(&self) -> bool {
-        self.releasing.load(SeqCst) || lock(&self.queue).is_closed()
-    }
-
-    /// The client is being sent a ping.
-    pub(super) fn pinged(&self) {
-        lock(&self.queue).pinged = Instant::now();
-    }
-
-    /// The session was closed before its client said `5`: so is the WebSocket, for the same reason.
-    pub(super) fn close_too(&self, connection: &Arc<Connection>) {
-        if let Some(why) = lock(&self.queue).closing {
-            connection.close(how(why), why);
-        }
-    }
-
-    /// Returns when the client may send more.
-    pub(super) async fn flow(&self) {
-        loop {
-            let released = self.released.notified();
-            if !self.held.load(SeqCst) {
-                return;
-            }
-            released.await;
-        }
-    }
-
-    fn hold(&self, hold: bool) {
-        self.held.store(hold, SeqCst);
-        if !hold {
-            self.released.notify_waiters();
-        }
-    }
-
-    /// One upgrade at a time. `None`: there is another one.
-    pub(super) fn begin_upgrade(self: &Arc<Self>) -> Option<Upgrading> {
-        (!self.upgrading.swap(true, SeqCst)).then(|| Upgrading(self.clone()))
-    }
-
-    /// Returns when all was fetched.
-    async fn drained(&self) {
-        loop {
-            let taken = self.taken.notified();
-            if self.unfetched() == 0 {
-                return;
-            }
-            taken.await;
-        }
-    }
-}
-
-/// An upgrade under way. Dropped: the session polls on as if there had been none.
-pub(super) struct Upgrading(Arc<Polling>);
-
-impl Upgrading {
-    /// The poll that is under way is answered, and all that come until the end of the upgrade: the
-    /// client is to pause.
-    pub(super) fn release_polls(&self) {
-        self.0.releasing.store(true, SeqCst);
-        self.0.filled.notify_waiters();
-    }
-}
-
-impl Drop for Upgrading {
-    fn drop(&mut self) {
-        self.0.releasing.store(false, SeqCst);
-        self.0.upgrading.store(false, SeqCst);
-    }
 }
 
 impl Carrier {
@@ -321,22 +119,14 @@ impl Carrier {
             return true;
         }
         let Some(polling) = &*slot else { return true };
-        let mut queue = lock(&polling.queue);
-        if queue.is_closed() || !may() {
-            return true;
-        }
-        queue.push(frames);
-        let fits = queue.weight <= self.io.options.backlog + BURST + queue.allowance;
-        drop(queue);
-        polling.filled.notify_waiters();
-        fits
+        polling.push_if(may, frames, self.io.options.backlog)
     }
 
     fn allow_if(&self, may: impl FnOnce() -> bool, bytes: usize) {
         let slot = lock(&self.polling);
         match (self.websocket.get(), &*slot) {
             (Some(connection), _) => connection.allow_if(may, bytes),
-            (None, Some(polling)) => lock(&polling.queue).allowance = bytes,
+            (None, Some(polling)) => polling.allow(bytes),
             (None, None) => {}
         }
     }
@@ -396,18 +186,11 @@ impl Carrier {
             return first;
         }
         let Some(polling) = slot.clone() else { return false };
-        let mut queue = lock(&polling.queue);
-        if queue.is_closed() || !may() {
+        if !polling.close_if(may, last, why) {
             return false;
         }
-        queue.closing = Some(why);
-        if let Some(last) = last {
-            queue.push(last);
-        }
-        drop(queue);
         drop(slot);
-        polling.filled.notify_waiters();
-        polling.taken.notify_waiters();
+        polling.wake_all();
         let (carrier, wait) = (self.clone(), last.is_some());
         self.io.tasks.spawn(async move {
             if wait {
@@ -469,31 +252,23 @@ impl Carrier {
     ) -> Option<Instant> {
         let slot = lock(&self.polling);
         let polling = slot.clone()?;
-        let mut queue = lock(&polling.queue);
-        if std::mem::replace(&mut queue.moved, true) {
-            return None;
-        }
-        let closing = queue.closing;
-        connection.allow_if(|| true, queue.allowance);
+        let Moved { closing, allowance, frames, pinged } = polling.move_out()?;
+        connection.allow_if(|| true, allowance);
         // In one piece: many small ones count more there.
-        let waiting: Vec<Bytes> = queue.frames.drain(..).collect();
-        let pinged = queue.pinged;
-        drop(queue);
-        let mut all = BytesMut::with_capacity(waiting.iter().map(Bytes::len).sum::<usize>() + 3);
-        waiting.iter().for_each(|frames| all.extend_from_slice(frames));
+        let mut all = BytesMut::with_capacity(frames.iter().map(Bytes::len).sum::<usize>() + 3);
+        frames.iter().for_each(|frames| all.extend_from_slice(frames));
         if polling.pong.load(SeqCst) {
             frame::text(&mut all, &[b"3"]);
         }
         connection.send(&all.freeze());
-        connection.hold_reading(polling.held.load(SeqCst));
+        connection.hold_reading(polling.is_held());
         let _ = self.websocket.set(connection.clone());
-        lock(&polling.queue).weight = 0; // behind it: see `send_large`
+        polling.has_moved(); // behind it: see `send_large`
         drop(slot);
         if let Some(why) = closing {
             connection.close(how(why), why);
         }
-        polling.filled.notify_waiters();
-        polling.taken.notify_waiters();
+        polling.wake_all();
         let carrier = self.clone();
         self.io.tasks.spawn(async move { carrier.end_engine(Reason::ClosedByClient).await });
         Some(pinged)
@@ -518,8 +293,7 @@ impl Carrier {
         self.over.store(true, SeqCst);
         drop(slot);
         polling.hold(false);
-        polling.taken.notify_waiters();
-        polling.filled.notify_waiters();
+        polling.wake_all();
         // Behind what it posted.
         self.io.tasks.spawn(async move {
             if let Some(mut dispatcher) = polling.dispatcher.lock().await.take() {
@@ -565,9 +339,4 @@ impl Drop for Carrier {
             self.io.forget(*sid);
         }
     }
-}
-
-/// What a taken piece holds, packet by packet.
-pub(super) fn packets(taken: &[Bytes]) -> Vec<(Opcode, &[u8])> {
-    taken.iter().flat_map(|frames| frame::payloads(frames)).collect()
 }
