@@ -8,9 +8,8 @@ use support::{
     wire::{
         POLLING_3, POLLING_4, WEBSOCKET_4, Way, patient,
         peer::{Peer, Wire},
-        polling::{Polling, encode},
+        polling::encode,
         raw::Connection,
-        socket::Socket,
         unharmed,
     },
 };
@@ -20,10 +19,6 @@ const UPGRADES: usize = 150;
 const AT_ONCE: usize = 8;
 /// Messages of each side in each of the three parts: while polling, while upgrading, afterwards.
 const PART: usize = 12;
-
-fn target(polling: &Polling) -> String {
-    polling.target().replace("polling", "websocket")
-}
 
 fn message(n: usize) -> String {
     format!(r#"42{n}["msg",{{"n":{n}}}]"#)
@@ -82,9 +77,7 @@ async fn one(server: &Server, way: Way, n: usize) {
         for _ in 0..n % 7 {
             tokio::task::yield_now().await;
         }
-        let mut socket = Socket::upgrade(polling.address, &target(polling), &[]).await.unwrap();
-        socket.send("2probe").await;
-        assert_eq!(socket.receive().await.as_deref(), Some("3probe"));
+        let socket = polling.probed().await;
         paused.set(true);
         socket
     };
@@ -150,7 +143,7 @@ async fn what_an_answer_had_no_room_for_comes_behind_the_upgrade() {
             assert_eq!(Some(packet), expected.pop_front());
         }
         assert!((1..40).contains(&expected.len()), "{} are left", expected.len());
-        let mut peer = super::upgrades::upgraded(peer).await;
+        let mut peer = peer.upgraded().await;
         for packet in &expected {
             peer.expect(packet).await;
         }
@@ -171,9 +164,7 @@ async fn a_post_under_way_goes_before_what_comes_on_the_websocket() {
         peer.expect(&support::wire::bystanders::about("remote_join", &partner)).await;
         partner.expect(&support::wire::bystanders::about("remote_join", &peer)).await;
         let polling = peer.polling();
-        let mut socket = Socket::upgrade(polling.address, &target(polling), &[]).await.unwrap();
-        socket.send("2probe").await;
-        assert_eq!(socket.receive().await.as_deref(), Some("3probe"));
+        let mut socket = polling.probed().await;
 
         let body = encode(way.version, &[message(0), message(1)]);
         let mut post = Connection::open(server.websocket()).await;

@@ -3,15 +3,11 @@ use std::time::Duration;
 
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use crate::{
-    scene::{ROOM, each_way},
-    upgrades::upgraded,
-};
+use crate::scene::{POLLING, ROOM, Scene, dropped, each_way};
 use support::{
     http, soon,
     wire::{
-        POLLING_3, POLLING_4, bystanders::said, patient, peer::Peer, polling::encode, raw,
-        stranger, unharmed,
+        POLLING_4, Version, bystanders::said, patient, peer::Peer, polling::encode, raw, stranger,
     },
 };
 
@@ -24,14 +20,15 @@ const AGAIN: Duration = Duration::from_millis(2);
 #[tokio::test]
 async fn an_answer_that_is_too_much_costs_nobody_but_its_client() {
     const BOUND: usize = (1 << 20) + (4 << 20);
-    let server = patient().env("AO_RUNTIME__WORKERS", "1").start().await;
+    let scene = Scene::begin(patient().env("AO_RUNTIME__WORKERS", "1")).await;
+    let server = &scene.server;
     // What a refusal weighs: its text, and what a short packet costs beside.
     let weight = |name: usize| {
         format!(r#"44/{},{{"message":"Invalid namespace"}}"#, "x".repeat(name)).len() + 64
     };
     let wanted = |name: usize| format!("40/{},", "x".repeat(name));
     for spare in [51, 40, 20, 1, 0] {
-        let peer = Peer::connect(&server, POLLING_4).await;
+        let peer = Peer::connect(server, POLLING_4).await;
         let most = BOUND - spare;
         let last = (0..250)
             .find(|name| most > weight(*name) && (most - weight(*name)).is_multiple_of(weight(200)))
@@ -49,14 +46,14 @@ async fn an_answer_that_is_too_much_costs_nobody_but_its_client() {
         assert!([200, 400].contains(&answer.status), "{answer:?}");
         assert_eq!(soon("an answer", http::get(server.api(), "/livez")).await.status, 200);
     }
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 /// A page that is closed, a phone in a tunnel: what is being handled is handled whole, as on a
 /// WebSocket.
 #[tokio::test]
 async fn a_body_that_came_whole_is_handled_whole_though_its_client_has_gone() {
-    each_way(&[POLLING_4, POLLING_3], async |scene, way| {
+    each_way(&POLLING, async |scene, way| {
         let mut peer = scene.member(way).await;
         let packets: Vec<String> =
             (0..2_000).map(|n| format!(r#"42["msg",{{"n":{n},"s":0}}]"#)).collect();
@@ -84,38 +81,31 @@ async fn a_body_that_came_whole_is_handled_whole_though_its_client_has_gone() {
 /// Its version is the session's, whatever a request says.
 #[tokio::test]
 async fn requests_of_another_version_than_the_sessions_are_refused() {
-    let server = patient().start().await;
-    for (way, other) in [(POLLING_4, "EIO=3"), (POLLING_3, "EIO=4")] {
-        let mut peer = Peer::connect(&server, way).await;
-        let target =
-            peer.polling().target().replacen("EIO=4", other, 1).replacen("EIO=3", other, 1);
-        let posted = http::request(
-            server.websocket(),
-            "POST",
-            &target,
-            &[("content-type", "text/plain")],
-            "3",
-        )
-        .await;
-        assert_eq!(
-            (posted.status, http::get(server.websocket(), &target).await.status),
-            (400, 400),
-            "{way:?}"
-        );
-        peer.authenticate(&server).await;
+    each_way(&POLLING, async |scene, way| {
+        let (own, other) =
+            if way.version == Version::Four { ("EIO=4", "EIO=3") } else { ("EIO=3", "EIO=4") };
+        let mut peer = Peer::connect(&scene.server, way).await;
+        let target = peer.polling().target().replacen(own, other, 1);
+        let address = scene.server.websocket();
+        let headers = [("content-type", "text/plain")];
+        let posted = http::request(address, "POST", &target, &headers, "3").await;
+        let polled = http::get(address, &target).await;
+        assert_eq!((posted.status, polled.status), (400, 400), "{way:?}");
+        peer.authenticate(&scene.server).await;
         peer.join(ROOM).await;
-    }
-    unharmed(&server).await;
+        scene.bystanders.welcome(&mut peer).await;
+        scene.takes_leave(peer, "1").await;
+    })
+    .await;
 }
 
 /// The second session of an upgraded WebSocket is as much in our hands as the first one.
 #[tokio::test]
 async fn who_comes_again_on_an_upgraded_socket_is_refused_as_anybody() {
-    let server = patient().start().await;
-    for way in [POLLING_4, POLLING_3] {
-        let mut peer = upgraded(Peer::sign_in(&server, way).await).await;
-        peer.join(ROOM).await;
+    each_way(&POLLING, async |scene, way| {
+        let mut peer = scene.member(way).await.upgraded().await;
         peer.send("41").await;
+        scene.bystanders.miss(&peer).await;
         // The engine passes over a CONNECT that comes before it has forgotten the session.
         let connected = soon("a second session", async {
             loop {
@@ -128,15 +118,15 @@ async fn who_comes_again_on_an_upgraded_socket_is_refused_as_anybody() {
         assert!(connected.await.starts_with("40"), "{way:?}");
         peer.send(r#"42["authenticate",{"uid":"a","token":"wrong"}]"#).await;
         assert_eq!(peer.socket().close_code().await, Some(1008), "{way:?}");
-    }
-    unharmed(&server).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn who_comes_and_goes_without_end_on_an_upgraded_socket_is_dropped() {
-    let server = patient().start().await;
-    for way in [POLLING_4, POLLING_3] {
-        let mut peer = upgraded(Peer::connect(&server, way).await).await;
+    each_way(&POLLING, async |scene, way| {
+        let before = dropped(&scene.server, "flood").await;
+        let mut peer = Peer::connect(&scene.server, way).await.upgraded().await;
         soon("the end", async {
             'connected: loop {
                 peer.send("41").await;
@@ -152,8 +142,7 @@ async fn who_comes_and_goes_without_end_on_an_upgraded_socket_is_dropped() {
             }
         })
         .await;
-    }
-    let page = http::get(server.api(), "/metrics").await.body;
-    assert!(page.contains(r#"always_online_drops_total{reason="flood"} 2"#), "{page}");
-    unharmed(&server).await;
+        assert_eq!(dropped(&scene.server, "flood").await, before + 1, "{way:?}");
+    })
+    .await;
 }

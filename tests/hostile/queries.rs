@@ -1,6 +1,6 @@
 //! Queries as Node's server reads them: percent-encoded, with JSON in them; and what no cache may
 //! keep.
-use crate::scene::Scene;
+use crate::scene::{ASKING, POLLING, Scene, asking, each_way};
 use support::{
     http,
     server::Server,
@@ -10,7 +10,6 @@ use support::{
         polling::Polling,
         raw::{self, Connection},
         socket::{FINAL, TEXT, frame},
-        unharmed,
     },
 };
 
@@ -33,11 +32,7 @@ async fn get(server: &Server, target: &str, close: bool) -> http::Answer {
 /// Becomes a WebSocket; the frames that come right behind the answer are read up to these bytes.
 async fn websocket(server: &Server, target: &str, until: &str) -> Connection {
     let mut connection = Connection::open(server.websocket()).await;
-    let request = format!(
-        "GET {target} HTTP/1.1\r\nhost: 127.0.0.1\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n\
-         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    connection.write(request.as_bytes()).await;
+    connection.write(&asking(target, ASKING)).await;
     let head = connection.read_until(until.as_bytes()).await;
     assert!(head.starts_with("HTTP/1.1 101"), "{target}: {head}");
     connection
@@ -91,11 +86,12 @@ async fn is_served(server: &Server, version: Version, polling: &str, websocket_t
 
 #[tokio::test]
 async fn names_and_values_may_be_percent_encoded() {
-    let server = patient().start().await;
+    let scene = Scene::begin(patient()).await;
+    let server = &scene.server;
     for version in VERSIONS {
         let eio = encoded(&version.eio().to_string());
         is_served(
-            &server,
+            server,
             version,
             &format!("EIO={eio}&transport=poll%69ng&a+b=c+d&%"),
             &format!("t=%zz&{}={eio}&transport=web%73ocket", encoded("EIO")),
@@ -108,10 +104,10 @@ async fn names_and_values_may_be_percent_encoded() {
         ("EIO=4&transport=polling%26sid=x", "0"),
         ("EIO=4%26EIO=4&transport=polling", "5"),
     ] {
-        let answer = get(&server, &format!("/socket.io/?{query}"), true).await;
+        let answer = get(server, &format!("/socket.io/?{query}"), true).await;
         assert_eq!((answer.status, &answer.json()["code"]), (400, &code.into()), "{query}");
     }
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 /// Some apps put JSON into the query, as it is. Node's server takes it.
@@ -149,37 +145,31 @@ async fn a_query_may_hold_json_as_it_is() {
 /// Polling for browsers without CORS: such a client would wait for ever for scripts that are none.
 #[tokio::test]
 async fn jsonp_is_refused_by_its_name() {
-    let server = patient().start().await;
-    for way in [POLLING_4, support::wire::POLLING_3] {
-        let mut peer = Peer::sign_in(&server, way).await;
+    each_way(&POLLING, async |scene, way| {
+        let mut peer = scene.member(way).await;
         let open = format!("/socket.io/?EIO={}&transport=polling", way.version.eio());
         for target in [open, peer.polling().target()] {
             for (method, query) in [("GET", "j=0"), ("POST", "j="), ("GET", "%6A=1")] {
-                let answer = http::request(
-                    server.websocket(),
-                    method,
-                    &format!("{target}&{query}"),
-                    &[],
-                    "",
-                )
-                .await;
+                let target = format!("{target}&{query}");
+                let answer =
+                    http::request(scene.server.websocket(), method, &target, &[], "").await;
                 assert_eq!(answer.status, 400, "{answer:?}");
-                assert!(
-                    answer.json()["message"].as_str().is_some_and(|why| why.contains("JSONP")),
-                    "{answer:?}"
-                );
+                let message = answer.json()["message"].to_string();
+                assert!(message.contains("JSONP"), "{answer:?}");
             }
         }
         peer.is_well().await;
-    }
-    unharmed(&server).await;
+        scene.takes_leave(peer, "1").await;
+    })
+    .await;
 }
 
 /// What a cache keeps of a session another client may get.
 #[tokio::test]
 async fn no_answer_may_be_kept_by_a_cache() {
-    let server = patient().env("AO_WEBSOCKET__ORIGINS", "http://page.example").start().await;
-    let peer = Peer::sign_in(&server, POLLING_4).await;
+    let setup = patient().env("AO_WEBSOCKET__ORIGINS", "http://page.example");
+    let scene = Scene::begin(setup).await;
+    let peer = Peer::sign_in(&scene.server, POLLING_4).await;
     let (open, session) =
         ("/socket.io/?EIO=4&transport=polling".to_owned(), peer.polling().target());
     let unknown = "/socket.io/?EIO=4&transport=polling&sid=AAAAAAAAAAAAAAHs".to_owned();
@@ -202,13 +192,10 @@ async fn no_answer_may_be_kept_by_a_cache() {
         ("GET", &"/socket.io/socket.io.js".to_owned(), ours, "", 404),
         ("GET", &"/socket.io/socket.io.js.none".to_owned(), ours, "", 404),
     ] {
-        let answer = http::request(server.websocket(), method, target, &[header], body).await;
-        assert_eq!(answer.status, status, "{method} {target}: {answer:?}");
-        assert_eq!(
-            answer.header("cache-control"),
-            Some("no-store"),
-            "{method} {target}: {answer:?}"
-        );
+        let address = scene.server.websocket();
+        let answer = http::request(address, method, target, &[header], body).await;
+        let kept = answer.header("cache-control");
+        assert_eq!((answer.status, kept), (status, Some("no-store")), "{method} {target}");
     }
-    unharmed(&server).await;
+    scene.end().await;
 }

@@ -2,18 +2,38 @@
 //! who does something wrong. Whatever that is, the bystanders hear of it what they should and
 //! nothing else, they can still talk, and no task of the server has panicked.
 use support::{
+    http::{self, Answer},
     server::{Server, Setup},
     wire::{
-        Way,
+        POLLING_3, POLLING_4, Way,
         bystanders::{Bystanders, about},
         patient,
         peer::Peer,
-        unharmed,
+        raw, unharmed,
     },
 };
 
 /// The bystanders' room, unless a test needs another name.
 pub const ROOM: &str = "hall";
+
+/// Clients that may change to a WebSocket.
+pub const POLLING: [Way; 2] = [POLLING_4, POLLING_3];
+
+/// The headers of a handshake that is to be answered.
+pub const ASKING: &str = "upgrade: websocket\r\nconnection: upgrade\r\n\
+    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// A request of a WebSocket, with these headers.
+pub fn asking(target: &str, headers: &str) -> Vec<u8> {
+    format!("GET {target} HTTP/1.1\r\nhost: 127.0.0.1\r\n{headers}\r\n").into_bytes()
+}
+
+/// Drops that a server has counted for this reason.
+pub async fn dropped(server: &Server, reason: &str) -> u64 {
+    let page = http::get(server.api(), "/metrics").await.body;
+    let line = format!("always_online_drops_total{{reason=\"{reason}\"}} ");
+    page.lines().find_map(|l| l.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
+}
 
 pub struct Scene {
     pub server: Server,
@@ -47,6 +67,11 @@ impl Scene {
             self.bystanders.are_well().await;
         }
         self.end().await;
+    }
+
+    /// Sends bytes as they are; the server answers, and closes.
+    pub async fn exchange(&self, bytes: &[u8]) -> Answer {
+        raw::exchange(self.server.websocket(), bytes).await.expect("an answer")
     }
 
     /// The bystanders are well, and the server is unharmed.

@@ -1,214 +1,149 @@
 //! From polling to WebSocket, done wrong.
+use tokio::io::AsyncWriteExt;
+
+use crate::scene::{ASKING, POLLING, Scene, asking, each_way};
 use support::{
     http,
-    server::Server,
     wire::{
-        POLLING_3, POLLING_4, Version, WEBSOCKET_4, Way,
-        bystanders::{Bystanders, about, said},
+        POLLING_3, POLLING_4, WEBSOCKET_4,
+        bystanders::{about, said},
         patient,
         peer::{Peer, Wire},
         polling::Polling,
-        raw::{self, Connection},
-        socket::{FINAL, Socket, TEXT, frame},
-        unharmed,
+        raw::Connection,
+        socket::{CLOSE, FINAL, Socket, TEXT, frame},
+        stranger,
     },
 };
-use tokio::io::AsyncWriteExt;
 
-const ROOM: &str = "hall";
 /// More than the time that an upgrade may take.
 const LONG: std::time::Duration = std::time::Duration::from_secs(30);
 
-fn target(polling: &Polling) -> String {
-    polling.target().replace("polling", "websocket")
+/// Where a session of its own begins, rather than the one that is named.
+fn anew(target: &str) -> &str {
+    target.split("&sid").next().unwrap()
 }
 
-async fn socket_for(polling: &Polling) -> Socket {
-    Socket::upgrade(polling.address, &target(polling), &[]).await.unwrap()
-}
-
-async fn member(server: &Server, bystanders: &mut Bystanders, way: Way) -> Peer {
-    let mut peer = Peer::sign_in(server, way).await;
-    peer.join(ROOM).await;
-    bystanders.welcome(&mut peer).await;
-    peer
-}
-
-/// The upgrade as it should be.
-pub async fn upgraded(mut peer: Peer) -> Peer {
-    let mut socket = socket_for(peer.polling()).await;
-    socket.send("2probe").await;
-    assert_eq!(socket.receive().await.as_deref(), Some("3probe"));
-    socket.send("5").await;
-    peer.wire = Wire::Socket(Box::new(socket));
-    peer
+/// An upgrade that is asked for, or not even that.
+async fn begun(peer: &Peer, probe: bool) -> Socket {
+    if probe { peer.polling().probed().await } else { peer.polling().socket().await }
 }
 
 #[tokio::test]
 async fn an_upgraded_session_takes_no_requests() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in [POLLING_4, POLLING_3] {
-        let peer = member(&server, &mut bystanders, way).await;
+    each_way(&POLLING, async |scene, way| {
+        let peer = scene.member(way).await;
         let old = Polling {
-            address: server.websocket(),
+            address: scene.server.websocket(),
             version: way.version,
             sid: peer.polling().sid.clone(),
         };
-        let mut peer = upgraded(peer).await;
+        let mut peer = peer.upgraded().await;
         peer.is_well().await;
         let (get, post) = (old.get().await, old.send(&[r#"42["leave"]"#.to_owned()]).await);
         assert_eq!((get.status, post.status), (400, 400));
         assert_eq!((&get.json()["code"], &post.json()["code"]), (&"3".into(), &"3".into()));
         // Nor a second socket.
-        let mut second = socket_for(&old).await;
+        let mut second = old.socket().await;
         second.send("2probe").await;
         assert_eq!(second.receive().await, None);
         peer.is_well().await;
-        bystanders.talk(&mut peer).await;
-        peer.send("1").await;
-        bystanders.miss(&peer).await;
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+        scene.takes_leave(peer, "1").await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_failed_upgrade_leaves_the_session_as_it_was() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    let frames: Vec<Vec<u8>> = ["", "2", "2prob", "3probe", "5", "4", r#"42["leave"]"#, "x", "é"]
-        .into_iter()
-        .map(|text| frame(FINAL | TEXT, text.as_bytes()))
-        .collect();
+    let texts = ["", "2", "2prob", "3probe", "5", "4", r#"42["leave"]"#, "x", "é"];
     let junk = [
         frame(FINAL | 2, b"2probe"),
         vec![0xff; 50],
         frame(FINAL | TEXT, b"2probe\xff"),
-        frame(FINAL | 8, b""),
+        frame(FINAL | CLOSE, b""),
     ];
-    for way in [POLLING_4, POLLING_3] {
-        let mut peer = member(&server, &mut bystanders, way).await;
-        for bytes in frames.iter().chain(&junk) {
-            let mut socket = socket_for(peer.polling()).await;
+    let words = texts.map(|text| frame(FINAL | TEXT, text.as_bytes()));
+    each_way(&POLLING, async |scene, way| {
+        let mut peer = scene.member(way).await;
+        for bytes in words.iter().chain(&junk) {
+            let mut socket = peer.polling().socket().await;
             socket.write(bytes).await;
             assert_eq!(socket.receive().await, None, "{bytes:?}");
-            bystanders.talk(&mut peer).await;
+            scene.bystanders.talk(&mut peer).await;
         }
         // A probe that is answered, and garbage after it.
         for text in ["2probe", "3", "42[]", "1", ""] {
-            let mut socket = socket_for(peer.polling()).await;
-            socket.send("2probe").await;
-            assert_eq!(socket.receive().await.as_deref(), Some("3probe"));
+            let mut socket = peer.polling().probed().await;
             socket.send(text).await;
             assert_eq!(socket.receive().await, None, "{text}");
-            bystanders.talk(&mut peer).await;
+            scene.bystanders.talk(&mut peer).await;
         }
         // Or the client goes, before it has asked, or before its last word.
         for probe in [false, true] {
-            let mut socket = socket_for(peer.polling()).await;
-            if probe {
-                socket.send("2probe").await;
-                assert_eq!(socket.receive().await.as_deref(), Some("3probe"));
-            }
-            let mut stream = socket.into_stream();
+            let mut stream = begun(&peer, probe).await.into_stream();
             stream.shutdown().await.unwrap();
             Connection::from_stream(stream).rest().await; // it is noticed
-            bystanders.talk(&mut peer).await;
+            scene.bystanders.talk(&mut peer).await;
         }
         // And it may be upgraded still.
-        let mut peer = upgraded(peer).await;
-        bystanders.talk(&mut peer).await;
-        peer.send("1").await;
-        bystanders.miss(&peer).await;
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+        scene.takes_leave(peer.upgraded().await, "1").await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn of_many_upgrades_of_one_session_one_goes_on() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    for way in [POLLING_4, POLLING_3] {
-        let mut peer = member(&server, &mut bystanders, way).await;
-        let mut first = socket_for(peer.polling()).await;
-        first.send("2probe").await;
-        assert_eq!(first.receive().await.as_deref(), Some("3probe"));
+    each_way(&POLLING, async |scene, way| {
+        let mut peer = scene.member(way).await;
+        let mut first = peer.polling().probed().await;
         for _ in 0..20 {
-            let mut other = socket_for(peer.polling()).await;
+            let mut other = peer.polling().socket().await;
             other.send("2probe").await;
             assert_eq!(other.receive().await, None);
         }
-        bystanders.talk(&mut peer).await;
+        scene.bystanders.talk(&mut peer).await;
         first.send("5").await;
         peer.wire = Wire::Socket(Box::new(first));
-        bystanders.talk(&mut peer).await;
-        peer.send("1").await;
-        bystanders.miss(&peer).await;
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+        scene.takes_leave(peer, "1").await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_stalled_upgrade_ends_by_itself_and_its_session_goes_on() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    let mut peer = member(&server, &mut bystanders, POLLING_4).await;
-    for probe in [false, true] {
-        let mut socket = socket_for(peer.polling()).await;
-        if probe {
-            socket.send("2probe").await;
-            assert_eq!(socket.receive().await.as_deref(), Some("3probe"));
+    each_way(&[POLLING_4], async |scene, way| {
+        let mut peer = scene.member(way).await;
+        for probe in [false, true] {
+            let socket = begun(&peer, probe).await;
+            Connection::from_stream(socket.into_stream()).rest_within(LONG).await;
+            scene.bystanders.talk(&mut peer).await;
         }
-        let mut stream = Connection::from_stream(socket.into_stream());
-        stream.rest_within(LONG).await;
-        bystanders.talk(&mut peer).await;
-    }
-    let mut peer = upgraded(peer).await;
-    bystanders.talk(&mut peer).await;
-    bystanders.are_well().await;
-    unharmed(&server).await;
+        scene.takes_leave(peer.upgraded().await, "1").await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn sockets_for_sessions_that_are_none_are_refused() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    let mut left = Peer::connect(&server, POLLING_3).await;
+    let scene = Scene::begin(patient()).await;
+    let mut left = Peer::connect(&scene.server, POLLING_3).await;
     left.send("1").await;
     while left.next().await.is_some() {}
     for sid in ["AAAAAAAAAAAAAAHs", "x", "", "%00", "__proto__", &left.polling().sid] {
         for version in [3, 4] {
             let target = format!("/socket.io/?EIO={version}&transport=websocket&sid={sid}");
-            let answer = raw::exchange(server.websocket(), &asking(&target, ASKING))
-                .await
-                .expect("an answer");
-            assert_eq!(
-                (answer.status, &answer.json()["code"]),
-                (400, &"1".into()),
-                "{target}: {answer:?}"
-            );
+            let answer = scene.exchange(&asking(&target, ASKING)).await;
+            let (status, code) = (answer.status, &answer.json()["code"]);
+            assert_eq!((status, code), (400, &"1".into()), "{target}: {answer:?}");
         }
     }
-    bystanders.are_well().await;
-    unharmed(&server).await;
-}
-
-/// The headers of a handshake that is to be answered.
-const ASKING: &str = "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-
-fn asking(target: &str, headers: &str) -> Vec<u8> {
-    format!("GET {target} HTTP/1.1\r\nhost: 127.0.0.1\r\n{headers}\r\n").into_bytes()
+    scene.end().await;
 }
 
 /// A proxy that does not know of WebSockets takes `Upgrade` and `Connection` away, and would pass
 /// nothing on behind a 101.
 #[tokio::test]
 async fn nobody_becomes_a_websocket_without_asking() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
     let close = "connection: close\r\n";
     let without = |header: &str| {
         ASKING.split_inclusive("\r\n").filter(|line| !line.starts_with(header)).collect::<String>()
@@ -226,154 +161,116 @@ async fn nobody_becomes_a_websocket_without_asking() {
         ASKING.replace("==", "="),
         ASKING.replace("key: ", "key: x"),
     ];
-    for way in [POLLING_4, POLLING_3] {
-        let mut peer = member(&server, &mut bystanders, way).await;
-        let targets = [
-            target(peer.polling()),
-            target(peer.polling()).split("&sid").next().unwrap().to_owned(),
-        ];
-        for target in &targets {
+    each_way(&POLLING, async |scene, way| {
+        let mut peer = scene.member(way).await;
+        let target = peer.polling().upgrade_target();
+        for target in [&target, anew(&target)] {
             for headers in &flawed {
-                let answer = raw::exchange(server.websocket(), &asking(target, headers))
-                    .await
-                    .expect("an answer");
-                assert_eq!(
-                    (answer.status, &answer.json()["code"]),
-                    (400, &3.into()),
-                    "{target}: {headers}: {answer:?}"
-                );
+                let answer = scene.exchange(&asking(target, headers)).await;
+                let (status, code) = (answer.status, &answer.json()["code"]);
+                assert_eq!((status, code), (400, &3.into()), "{target}: {headers}: {answer:?}");
                 let version = if headers.contains("version: 13") { None } else { Some("13") };
                 assert_eq!(answer.header("sec-websocket-version"), version, "{headers}");
             }
-            let old =
-                String::from_utf8(asking(target, ASKING)).unwrap().replace("HTTP/1.1", "HTTP/1.0");
-            assert_eq!(
-                raw::exchange(server.websocket(), old.as_bytes()).await.expect("an answer").status,
-                400
-            );
+            let old = String::from_utf8(asking(target, ASKING)).unwrap();
+            let old = old.replace("HTTP/1.1", "HTTP/1.0");
+            assert_eq!(scene.exchange(old.as_bytes()).await.status, 400);
         }
         // The session that they named polls on, and may still be upgraded.
         peer.is_well().await;
-        let mut peer = upgraded(peer).await;
-        bystanders.talk(&mut peer).await;
-        peer.send("1").await;
-        bystanders.miss(&peer).await;
-    }
-    bystanders.are_well().await;
-    unharmed(&server).await;
+        scene.takes_leave(peer.upgraded().await, "1").await;
+    })
+    .await;
 }
 
 /// Who polls may offer whatever its proxy sets: a server need not take an upgrade that is offered.
 #[tokio::test]
 async fn polling_is_polling_whatever_is_offered() {
-    let server = patient().start().await;
-    for version in [3, 4] {
-        let target = format!("/socket.io/?EIO={version}&transport=polling");
-        let answer =
-            raw::exchange(server.websocket(), &asking(&target, ASKING)).await.expect("an answer");
+    each_way(&POLLING, async |scene, way| {
+        let target = format!("/socket.io/?EIO={}&transport=polling", way.version.eio());
+        let answer = scene.exchange(&asking(&target, ASKING)).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert!(answer.body.contains("0{\"sid\""), "{answer:?}");
-    }
-    unharmed(&server).await;
+    })
+    .await;
 }
 
 /// A browser closes a socket whose answer names none of the subprotocols that it offered.
 #[tokio::test]
 async fn the_first_subprotocol_is_answered() {
-    let server = patient().start().await;
-    for (version, polls) in [
-        (Version::Four, false),
-        (Version::Three, false),
-        (Version::Four, true),
-        (Version::Three, true),
-    ] {
-        for (offered, answered) in [
-            ("chat, superchat", Some("chat")),
-            ("b\r\nsec-websocket-protocol: a", Some("b")),
-            ("", None),
-            (" ", None),
-        ] {
-            let session = Polling::open(server.websocket(), version).await;
-            let target = if polls {
-                target(&session)
-            } else {
-                target(&session).split("&sid").next().unwrap().to_owned()
-            };
-            let mut connection = Connection::open(server.websocket()).await;
-            connection
-                .write(&asking(&target, &format!("{ASKING}sec-websocket-protocol: {offered}\r\n")))
-                .await;
-            let head = connection.read_until(b"\r\n\r\n").await.to_ascii_lowercase();
-            assert!(head.starts_with("http/1.1 101"), "{head}");
-            let named: Vec<&str> = head
-                .lines()
-                .filter_map(|line| line.strip_prefix("sec-websocket-protocol: "))
-                .collect();
-            assert_eq!(named, Vec::from_iter(answered), "{target}: {offered:?}");
-        }
+    let offering = |protocol| format!("{ASKING}sec-websocket-protocol: {protocol}\r\n");
+    let offers = [
+        ("chat, superchat", Some("chat")),
+        ("b\r\nsec-websocket-protocol: a", Some("b")),
+        ("", None),
+        (" ", None),
+    ];
+    let scene = Scene::begin(patient()).await;
+    let address = scene.server.websocket();
+    let cases = POLLING.into_iter().flat_map(|way| [true, false].map(|polls| (way, polls)));
+    for ((way, polls), (offered, answered)) in cases.flat_map(|case| offers.map(|o| (case, o))) {
+        let session = Polling::open(address, way.version).await.upgrade_target();
+        let target = if polls { &session } else { anew(&session) };
+        let mut connection = Connection::open(address).await;
+        connection.write(&asking(target, &offering(offered))).await;
+        let head = connection.read_until(b"\r\n\r\n").await.to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 101"), "{head}");
+        let named = head.lines().filter_map(|line| line.strip_prefix("sec-websocket-protocol: "));
+        assert_eq!(named.collect::<Vec<_>>(), Vec::from_iter(answered), "{target}: {offered:?}");
     }
-    let request = asking(
-        "/socket.io/?EIO=4&transport=websocket",
-        &format!("{ASKING}sec-websocket-protocol: a b\r\n"),
-    );
-    let answer = raw::exchange(server.websocket(), &request).await.expect("an answer");
+    let target = "/socket.io/?EIO=4&transport=websocket";
+    let answer = scene.exchange(&asking(target, &offering("a b"))).await;
     assert_eq!((answer.status, &answer.json()["code"]), (400, &3.into()), "{answer:?}");
     // A library that checks the answer, as browsers do.
     let offer = [("sec-websocket-protocol", "v2.chat, v1.chat")];
-    let mut socket =
-        Socket::upgrade(server.websocket(), "/socket.io/?EIO=4&transport=websocket", &offer)
-            .await
-            .unwrap();
+    let mut socket = Socket::upgrade(address, target, &offer).await.unwrap();
     assert!(socket.receive().await.is_some_and(|open| open.starts_with("0{")));
-    unharmed(&server).await;
+    scene.end().await;
 }
 
 /// A proxy may carry requests of several clients on one connection: one client's refused upgrade
 /// must not change it for the others.
 #[tokio::test]
 async fn a_request_that_is_no_upgrade_leaves_its_connection_alone() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    let mut peer = member(&server, &mut bystanders, POLLING_4).await;
-    let mut shared = Connection::open(server.websocket()).await;
-    let answer = shared.get(&target(peer.polling())).await.expect("an answer");
-    assert_eq!(answer.status, 400, "{answer:?}");
-    // The client that asked is refused, and its session ends.
-    peer.send(r#"42["leave"]"#).await;
-    assert!(peer.end().await.refused);
-    bystanders.hear(&[about("remote_leave", &peer), about("remote_disconnect", &peer)]).await;
-    assert_eq!(http::get(server.websocket(), &peer.polling().target()).await.status, 400);
-    let answer = shared.get("/livez").await.expect("the connection still serves others");
-    assert_eq!(answer.status, 200, "{answer:?}");
-    bystanders.are_well().await;
-    unharmed(&server).await;
+    each_way(&[POLLING_4], async |scene, way| {
+        let mut peer = scene.member(way).await;
+        let mut shared = Connection::open(scene.server.websocket()).await;
+        let answer = shared.get(&peer.polling().upgrade_target()).await.expect("an answer");
+        assert_eq!(answer.status, 400, "{answer:?}");
+        // The client that asked is refused, and its session ends.
+        peer.send(r#"42["leave"]"#).await;
+        assert!(peer.end().await.refused);
+        let goodbye = [about("remote_leave", &peer), about("remote_disconnect", &peer)];
+        scene.bystanders.hear(&goodbye).await;
+        let target = peer.polling().target();
+        assert_eq!(http::get(scene.server.websocket(), &target).await.status, 400);
+        let answer = shared.get("/livez").await.expect("the connection still serves others");
+        assert_eq!(answer.status, 200, "{answer:?}");
+    })
+    .await;
 }
 
 /// Bytes that a client sends right behind its upgrade request belong to the WebSocket.
 #[tokio::test]
 async fn frames_right_behind_an_upgrade_request_are_read() {
-    let server = patient().start().await;
-    let mut bystanders = Bystanders::join(&server, ROOM).await;
-    let uid = support::wire::stranger();
-    let token = server.token(&uid).await;
-    let mut bytes =
-        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-            .to_vec();
-    let authenticate = format!(r#"42["authenticate",{{"uid":"{uid}","token":"{token}"}}]"#);
-    bytes.extend(frame(FINAL | TEXT, b"40"));
-    let mut connection = Connection::open(server.websocket()).await;
+    let mut scene = Scene::begin(patient()).await;
+    let uid = stranger();
+    let token = scene.server.token(&uid).await;
+    let text = |packet: &str| frame(FINAL | TEXT, packet.as_bytes());
+    let mut bytes = asking("/socket.io/?EIO=4&transport=websocket", ASKING);
+    bytes.extend(text("40"));
+    let mut connection = Connection::open(scene.server.websocket()).await;
     connection.write(&bytes).await;
     connection.read_until(b"40{\"sid\"").await;
-    for packet in [authenticate.as_str(), r#"42["join",{"roomId":"hall"}]"#, r#"42["msg",{"n":1}]"#]
-    {
-        connection.write(&frame(FINAL | TEXT, packet.as_bytes())).await;
+    let authenticate = format!(r#"42["authenticate",{{"uid":"{uid}","token":"{token}"}}]"#);
+    for packet in [&authenticate, r#"42["join",{"roomId":"hall"}]"#, r#"42["msg",{"n":1}]"#] {
+        connection.write(&text(packet)).await;
     }
-    let mut peer = Peer::open(&server, WEBSOCKET_4).await;
+    let mut peer = Peer::open(&scene.server, WEBSOCKET_4).await;
     peer.uid = uid;
-    bystanders.hear(&[about("remote_join", &peer), said(&peer, r#""n":1,"#, "0")]).await;
-    connection.write(&frame(FINAL | TEXT, b"1")).await;
-    bystanders.miss(&peer).await;
-    assert_eq!(peer.way.version, Version::Four);
-    unharmed(&server).await;
+    let heard = [about("remote_join", &peer), said(&peer, r#""n":1,"#, "0")];
+    scene.bystanders.hear(&heard).await;
+    connection.write(&text("1")).await;
+    scene.bystanders.miss(&peer).await;
+    scene.end().await;
 }

@@ -67,6 +67,14 @@ impl Peer {
         peer
     }
 
+    /// Becomes a WebSocket, as it should be done.
+    pub async fn upgraded(mut self) -> Peer {
+        let mut socket = self.polling().probed().await;
+        socket.send("5").await;
+        self.wire = Wire::Socket(Box::new(socket));
+        self
+    }
+
     pub async fn authenticate(&mut self, server: &Server) {
         self.uid = super::stranger();
         let token = server.token(&self.uid).await;

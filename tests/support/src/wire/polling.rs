@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use super::{Version, raw};
+use super::{Version, raw, socket::Socket};
 use crate::http::{self, Answer};
 
 /// An engine session.
@@ -33,6 +33,24 @@ impl Polling {
     /// Path and query of the session.
     pub fn target(&self) -> String {
         format!("/socket.io/?EIO={}&transport=polling&sid={}", self.version.eio(), self.sid)
+    }
+
+    /// Path and query of a WebSocket that is to carry the session.
+    pub fn upgrade_target(&self) -> String {
+        self.target().replace("polling", "websocket")
+    }
+
+    /// A WebSocket that is to carry the session, and has said nothing yet.
+    pub async fn socket(&self) -> Socket {
+        Socket::upgrade(self.address, &self.upgrade_target(), &[]).await.unwrap()
+    }
+
+    /// Such a WebSocket, with the answer to its probe: with `5` it is the session's.
+    pub async fn probed(&self) -> Socket {
+        let mut socket = self.socket().await;
+        socket.send("2probe").await;
+        assert_eq!(socket.receive().await.as_deref(), Some("3probe"));
+        socket
     }
 
     pub async fn get(&self) -> Answer {
