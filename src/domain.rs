@@ -6,6 +6,7 @@ pub mod broker;
 pub mod clock;
 pub mod cluster;
 pub mod deadline;
+pub mod directory;
 pub mod error;
 pub mod history;
 pub mod hub;

@@ -66,12 +66,16 @@ reasons! {
     RateLimit: Refused, "rate limit", "too many authentications of one uid";
     /// It did not join a room in time.
     JoinTimeout: Refused, "join timeout", "no `join` in time";
+    /// An administrator ended its user's sessions.
+    TurnedAway: Refused, "turned away", "an administrator ended the user's sessions for good";
     /// The same uid signed in elsewhere.
     Kickout: Refused, "kickout", "the same uid signed in elsewhere";
     /// It said goodbye by the event `leave`.
     Leave: Refused, "leave", "the client said `leave`";
     /// Its token was revoked.
     Revoked: Refused, "revoked", "its token was revoked";
+    /// An administrator had its user come back.
+    Disconnected: Dropped, "disconnected", "an administrator ended the user's sessions";
     /// The server ends.
     Drain: Dropped, "drain", "the server ends";
     /// A defect of the server.
@@ -92,6 +96,8 @@ reasons! {
     NotConnected: Dropped, "not connected", "no CONNECT in time, at first or after a DISCONNECT";
     /// It missed a ping, or its answer did not come.
     PingTimeout: Dropped, "ping timeout", "no ping, or no answer to one";
+    /// An administrator took it out of its only room.
+    Removed: Dropped, "removed", "an administrator took the client out of its room";
     /// It reads slower than it is sent to.
     Slow: Dropped, "slow", "a client is too far behind; the connection is reset";
     /// It reads nothing.

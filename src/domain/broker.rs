@@ -135,9 +135,10 @@ impl Publication {
     /// and goings: a place that is held for a user may be given up after the user came back.
     pub fn told(n: u64, event: Event) -> Self {
         let audience = match &event {
-            Event::Joined(uid) | Event::Left(uid) | Event::Gone(uid) => {
-                Audience::ExceptUser(uid.clone())
-            }
+            Event::Joined { uid, .. }
+            | Event::Left { uid, .. }
+            | Event::Gone { uid, .. }
+            | Event::Removed { uid, .. } => Audience::ExceptUser(uid.clone()),
             Event::Message { .. }
             | Event::Synced(_)
             | Event::System(_)
@@ -167,12 +168,35 @@ pub enum Event {
         /// The message as it was sent.
         body: Bytes,
     },
-    /// A user is there who was not.
-    Joined(Uid),
-    /// Said goodbye, and is gone.
-    Left(Uid),
-    /// Gone without a goodbye.
-    Gone(Uid),
+    /// A connection of a user is there that was not, or was not seen.
+    Joined {
+        /// The user.
+        uid: Uid,
+        /// Its connections that are seen there now; 1: the user was not there before.
+        connections: u64,
+    },
+    /// A connection of a user has said goodbye, and is gone.
+    Left {
+        /// The user.
+        uid: Uid,
+        /// Its connections that are left; 0: the user is gone.
+        connections: u64,
+    },
+    /// A connection of a user is gone without a goodbye.
+    Gone {
+        /// The user.
+        uid: Uid,
+        /// Its connections that are left; 0: the user is gone.
+        connections: u64,
+    },
+    /// A user was taken out, with all connections that it had there. Each of them learns it by
+    /// [`Subscriber::removed`](super::subscriber::Subscriber::removed), on all nodes.
+    Removed {
+        /// The user.
+        uid: Uid,
+        /// Whether the others saw it there: to them it is gone. Otherwise they are told nothing.
+        seen: bool,
+    },
     /// A user reads the log from its beginning.
     Synced(Uid),
     /// A JSON value from the server.

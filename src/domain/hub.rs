@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     ops::Deref,
     sync::{
-        Arc, Mutex, MutexGuard, Weak,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -12,18 +12,22 @@ use std::{
 
 use bytes::Bytes;
 
+use self::sink::WeakHub;
 use super::{
-    broker::{Entry, Page, PageLimit, Publication, RoomSink},
-    cluster::{Node, NodeSink},
+    broker::{Entry, Page, PageLimit},
+    cluster::Node,
     error::StoreError,
     history::{self, Building, History},
-    ids::{ConnectionId, RoomId, SocketId, Space, Uid},
-    presence::{Claim, Departure, Online, Present, Revocations, SessionSink, Visitor},
+    ids::{ConnectionId, RoomId, Uid},
+    presence::{Departure, Visitor},
     room::{Answer, Room, Rooms},
     services::{Services, Stores},
     subscriber::{Outcome, Subscriber},
 };
-use crate::{lock::lock, reason::Reason};
+use crate::lock::lock;
+
+mod people;
+mod sink;
 
 /// The core of one node. Of [`Services`] it has all.
 pub struct Hub {
@@ -53,90 +57,6 @@ impl Deref for Hub {
 
     fn deref(&self) -> &Services {
         &self.services
-    }
-}
-
-/// The stores' way back, without a cycle of ownership.
-struct WeakHub(Weak<Hub>);
-
-impl WeakHub {
-    fn room(&self, room: &RoomId) -> Option<Arc<Room>> {
-        self.0.upgrade().and_then(|hub| hub.rooms.get(room))
-    }
-
-    fn subscriber(&self, connection: ConnectionId) -> Option<Arc<dyn Subscriber>> {
-        self.0
-            .upgrade()
-            .and_then(|hub| hub.connections().get(&connection).map(|c| c.subscriber.clone()))
-    }
-
-    /// The connections that are guests, or those that are not.
-    fn registered(&self, guests: bool) -> Vec<ConnectionId> {
-        let Some(hub) = self.0.upgrade() else { return Vec::new() };
-        let connections = hub.connections();
-        connections.iter().filter(|(_, c)| c.guest == guests).map(|(id, _)| *id).collect()
-    }
-}
-
-impl RoomSink for WeakHub {
-    fn deliver(&self, room: &RoomId, publications: Vec<Publication>) {
-        if let Some(room) = self.room(room) {
-            room.deliver(&publications);
-        }
-    }
-
-    fn invalidate(&self, room: &RoomId) {
-        if let Some(room) = self.room(room) {
-            room.invalidate();
-        }
-    }
-
-    fn missed(&self, room: &RoomId, upto: u64) {
-        if let Some(room) = self.room(room) {
-            room.missed(upto);
-        }
-    }
-}
-
-impl SessionSink for WeakHub {
-    fn evict(&self, connection: ConnectionId) {
-        if let Some(subscriber) = self.subscriber(connection) {
-            subscriber.evict();
-        }
-    }
-
-    fn revoke(&self, connection: ConnectionId) {
-        if let Some(subscriber) = self.subscriber(connection) {
-            subscriber.revoke();
-        }
-    }
-
-    fn sessions(&self) -> Vec<ConnectionId> {
-        self.registered(false)
-    }
-
-    fn guests(&self) -> Vec<ConnectionId> {
-        self.registered(true)
-    }
-
-    fn send_back(&self, connection: ConnectionId) {
-        if let Some(subscriber) = self.subscriber(connection) {
-            subscriber.drop_connection(Reason::LostSession);
-        }
-    }
-}
-
-impl NodeSink for WeakHub {
-    fn force_user_auth(&self, on: Option<bool>) {
-        let Some(hub) = self.0.upgrade() else { return };
-        let on = on.unwrap_or(hub.configured_user_auth);
-        if hub.force_user_auth.swap(on, Ordering::Relaxed) != on {
-            tracing::warn!(force_user_auth = on, "user authentication was switched");
-        }
-    }
-
-    fn open_connections(&self) -> u64 {
-        self.0.upgrade().map_or(0, |hub| hub.open_connections() as u64)
     }
 }
 
@@ -196,24 +116,6 @@ impl Hub {
     /// `bytes` is its size. Members send by [`Room::send`].
     pub async fn publish(&self, room: &RoomId, entry: Entry, bytes: usize) -> Outcome {
         self.rooms.publish(room, entry, bytes).await
-    }
-
-    /// Everybody in the room, on all nodes, in the order of their joining.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn members(&self, room: &RoomId) -> Result<Vec<Present>, StoreError> {
-        self.stores.presence.members(room).await
-    }
-
-    /// The rooms of this space with anybody in them, on all nodes, sorted.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn occupied(&self, space: Space) -> Result<Vec<RoomId>, StoreError> {
-        let mut rooms = self.stores.presence.rooms().await?;
-        rooms.retain(|room| room.is_in(space));
-        Ok(rooms)
     }
 
     /// Rooms on this node.
@@ -298,45 +200,6 @@ impl Hub {
     /// Those of the store.
     pub async fn expire(&self, room: &RoomId, after: Duration) -> Result<(), StoreError> {
         self.rooms.expire(room, after).await
-    }
-}
-
-/// Sessions: one of each user, on all nodes.
-impl Hub {
-    /// Makes the connection the session of its user: see
-    /// [`Presence::claim`](super::presence::Presence::claim).
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn claim(
-        &self,
-        uid: &Uid,
-        connection: ConnectionId,
-        socket: &SocketId,
-        checked: Option<Revocations>,
-    ) -> Result<Claim, StoreError> {
-        self.stores.presence.claim(uid, connection, socket, checked).await
-    }
-
-    /// What is known of revocations now.
-    pub fn revocations(&self) -> Revocations {
-        self.stores.presence.revocations()
-    }
-
-    /// Ends the session, if it is still that of this connection.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn end_session(&self, uid: &Uid, connection: ConnectionId) -> Result<(), StoreError> {
-        self.stores.presence.end(uid, connection).await
-    }
-
-    /// All sessions.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn online(&self) -> Result<Vec<Online>, StoreError> {
-        self.stores.presence.online().await
     }
 }
 

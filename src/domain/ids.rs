@@ -5,6 +5,7 @@
 //! to be echoed to others.
 use std::{
     borrow::{Borrow, Cow},
+    cmp::Ordering,
     fmt,
     hash::{Hash, Hasher},
     sync::Arc,
@@ -90,6 +91,16 @@ impl PartialEq for Uid {
     }
 }
 impl Eq for Uid {}
+impl PartialOrd for Uid {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Uid {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.text.cmp(&other.text)
+    }
+}
 impl Hash for Uid {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.text.hash(state);
@@ -124,6 +135,10 @@ pub enum Space {
 }
 
 impl Space {
+    /// Stands before the names of all shared rooms, and behind those of all others, in the order of
+    /// [`RoomId::as_str`].
+    pub const BEFORE_SHARED: &'static str = "\u{1f}";
+
     /// As it stands in a room's text.
     fn word(self) -> &'static str {
         match self {

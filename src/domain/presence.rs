@@ -3,11 +3,16 @@
 //! A session that is kicked out by a newer one of its uid leaves its rooms *held* for the uid:
 //! nobody is told, and rosters still count it, until the new session takes a room over by joining
 //! it, or gives the holds up.
+//!
+//! A user may have several connections in a room, on one node or on many. They have one place in
+//! the order of joining, that of the first, for as long as one of them, or a held place, is there;
+//! those that are hidden have another one.
 use std::path::PathBuf;
 
 use async_trait::async_trait;
 
 use super::{
+    directory::{Directory, Ending},
     error::StoreError,
     ids::{ConnectionId, RoomId, SocketId, Uid},
 };
@@ -23,13 +28,15 @@ pub struct Visitor {
     pub hidden: bool,
     /// Whether it asks who is there: that costs as much as there are members.
     pub wants_roster: bool,
+    /// Its uid is nobody's. It is counted in its room, and among no users.
+    pub guest: bool,
 }
 
 /// The answer to a join.
 #[derive(Debug, Clone, Default)]
 pub struct Roster {
-    /// Visible users of the room without the visitor itself, in the order of their joining; held
-    /// ones too. Empty where the visitor does not want to know.
+    /// Visible users of the room without the visitor itself, each once, in the order of their
+    /// joining; held ones too. Empty where the visitor does not want to know.
     pub others: Vec<Uid>,
     /// How far the room's order had come, the visitor's own joining included: presence
     /// publications up to it are contained in `others`, and nothing up to it concerns the
@@ -85,15 +92,19 @@ pub enum Departure {
     Gone,
 }
 
-/// Someone in a room, as administrators see it.
+/// Someone in a room, as administrators see it. A user who is there both hidden and not is there
+/// twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Present {
     /// The user.
     pub uid: Uid,
     /// It sees everything, and is seen by nobody.
     pub hidden: bool,
-    /// Its session was kicked out by a newer one, and the place is held for the user.
+    /// None of its connections is there: its session was kicked out by a newer one, and the place
+    /// is held for the user.
     pub held: bool,
+    /// Its connections there.
+    pub connections: u64,
 }
 
 /// A session as administrators see it.
@@ -119,11 +130,13 @@ pub trait SessionSink: Send + Sync {
     }
     /// This connection is not known any more, or its session is not: its client has to come back.
     fn send_back(&self, connection: ConnectionId);
+    /// An administrator ends this connection. May be said more than once.
+    fn disconnect(&self, connection: ConnectionId, ending: Ending);
 }
 
-/// Sessions and rosters.
+/// Sessions and rosters. Who is online, and where, is told by its [`Directory`].
 #[async_trait]
-pub trait Presence: Send + Sync {
+pub trait Presence: Directory {
     /// Makes `connection` the session of `uid`. An earlier one is evicted
     /// ([`SessionSink::evict`]) and its rooms, except where it is hidden, become held,
     /// together with those that were held before. Atomic: of two claims at the same moment exactly
@@ -147,7 +160,8 @@ pub trait Presence: Send + Sync {
     /// [`Presence::depart`] before.
     async fn end(&self, uid: &Uid, connection: ConnectionId) -> Result<(), StoreError>;
 
-    /// Puts the visitor into the room and returns the roster. Delivers
+    /// Puts the visitor into the room and returns the roster. A user may have any number of
+    /// connections there. Delivers
     /// [`super::broker::Event::Joined`] unless it is hidden, was visible there already, or
     /// takes over a place held for its uid. Entering again as hidden delivers `Gone`. Where the
     /// outcome is unknown, the caller takes a visitor that was not there before out again.
@@ -164,6 +178,12 @@ pub trait Presence: Send + Sync {
     /// Gives up the place held for `uid`, if there is one: delivers `Gone`. Not if another
     /// connection than `by` has the session by now: then it is that one's place.
     async fn release(&self, room: &RoomId, uid: &Uid, by: ConnectionId) -> Result<(), StoreError>;
+
+    /// Takes the user out of the room, with all its connections there, on every node, and the
+    /// place that is held for it: delivers [`super::broker::Event::Removed`] if there was any.
+    /// Returns how many connections that were. What a connection had on its way there before
+    /// its node has learnt of it may still be said.
+    async fn remove(&self, room: &RoomId, uid: &Uid) -> Result<u64, StoreError>;
 
     /// Everybody in the room, in the order of their joining. Empty for an unknown room.
     async fn members(&self, room: &RoomId) -> Result<Vec<Present>, StoreError>;

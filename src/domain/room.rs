@@ -88,7 +88,7 @@ enum Job {
         visitor: Visitor,
         subscriber: Arc<dyn Subscriber>,
         answer: Answer,
-        done: oneshot::Sender<bool>,
+        done: oneshot::Sender<Option<Arc<Room>>>,
     },
     Depart {
         connection: ConnectionId,
@@ -99,6 +99,12 @@ enum Job {
         uid: Uid,
         by: ConnectionId,
     },
+    Remove {
+        uid: Uid,
+        done: oneshot::Sender<Result<u64, StoreError>>,
+    },
+    /// Nothing. Behind it the room is looked at: it may have lost its last member.
+    Look,
     Clear {
         done: oneshot::Sender<Result<(), StoreError>>,
     },
@@ -232,8 +238,39 @@ impl Room {
         Arc::make_mut(&mut lock(&self.members).here).retain(|m| m.connection != connection);
     }
 
-    /// Hands publications to this node's members, encoded once for each codec.
-    pub(super) fn deliver(&self, publications: &[Publication]) {
+    /// Hands publications to this node's members, encoded once for each codec. Who is removed gets
+    /// what was said before.
+    pub(super) fn deliver(self: &Arc<Self>, publications: &[Publication]) {
+        let mut rest = publications;
+        while let Some(at) = rest.iter().position(|p| matches!(p.event, Event::Removed { .. })) {
+            let (before, behind) = rest.split_at(at + 1);
+            self.hand_out(before);
+            if let Some(Publication { n, event: Event::Removed { uid, .. }, .. }) = before.last() {
+                self.remove(uid, *n);
+            }
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            self.hand_out(rest);
+        }
+    }
+
+    /// The user is out of the room since this place in its order. Who has entered behind it stays.
+    fn remove(self: &Arc<Self>, uid: &Uid, n: u64) {
+        let removed: Vec<Member> = {
+            let mut members = lock(&self.members);
+            let is_out = |member: &Member| member.uid == *uid && member.since < n;
+            if !members.here.iter().any(is_out) {
+                return;
+            }
+            Arc::make_mut(&mut members.here).extract_if(.., |member| is_out(member)).collect()
+        };
+        removed.into_iter().for_each(|member| member.subscriber.removed(&self.id));
+        // The last one may have been among them; and no departure follows.
+        let _ = self.add(Job::Look);
+    }
+
+    fn hand_out(&self, publications: &[Publication]) {
         let members = {
             let mut members = lock(&self.members);
             if let Some(meanwhile) = &mut members.meanwhile {
@@ -302,14 +339,28 @@ impl Room {
         let before = here.len();
         here.retain(|m| m.connection != connection);
         answer();
+        // It may have been taken out again by now: then it gets what was said before.
+        let out = missed.iter().position(|publication| {
+            let is_it =
+                matches!(&publication.event, Event::Removed { uid, .. } if *uid == member.uid);
+            is_it && publication.n > since
+        });
+        if let Some(out) = out {
+            missed.truncate(out);
+        }
         missed.retain(|publication| publication.n > since && concerns(&member, publication));
         // Who joins again was told already.
         if !missed.is_empty() && here.len() == before {
             member.subscriber.deliver(member.subscriber.codec().encode(&self.id, &missed).all());
         }
-        here.push(member.clone());
+        if out.is_none() {
+            here.push(member.clone());
+        }
         let missed_some = members.missed > since;
         drop(members);
+        if out.is_some() {
+            member.subscriber.clone().removed(&self.id);
+        }
         if missed_some {
             member.subscriber.drop_connection(Reason::MissedMessages);
         }
@@ -321,7 +372,8 @@ impl Room {
         self.generation.load(Relaxed)
     }
 
-    fn has(&self, connection: ConnectionId) -> bool {
+    /// Whether the connection is a member: who has entered may have been taken out since.
+    pub fn has(&self, connection: ConnectionId) -> bool {
         lock(&self.members).here.iter().any(|m| m.connection == connection)
     }
 
@@ -334,7 +386,9 @@ impl Room {
 /// Whether a member is told of a publication.
 fn concerns(member: &Member, publication: &Publication) -> bool {
     let in_its_roster = match &publication.event {
-        Event::Joined(_) | Event::Left(_) | Event::Gone(_) => publication.n <= member.since,
+        Event::Joined { .. } | Event::Left { .. } | Event::Gone { .. } | Event::Removed { .. } => {
+            publication.n <= member.since
+        }
         Event::Message { .. }
         | Event::Synced(_)
         | Event::System(_)

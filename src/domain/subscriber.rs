@@ -81,6 +81,12 @@ pub trait Subscriber: Send + Sync {
     fn evict(self: Arc<Self>);
     /// The user's credentials were revoked.
     fn revoke(self: Arc<Self>);
+    /// It is out of this room, taken out by an administrator: nothing of the room is delivered any
+    /// more, and nothing that it sends there is to be taken. May be told of a room that the
+    /// connection has left, or is only about to learn that it has entered.
+    fn removed(self: Arc<Self>, room: &RoomId);
+    /// Closes the connection in a way that makes the client stay away.
+    fn refuse(self: Arc<Self>, why: Reason);
     /// Closes the connection in a way that makes the client come back.
     fn drop_connection(&self, why: Reason);
 }

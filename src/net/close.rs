@@ -22,12 +22,17 @@ pub fn code(reason: Reason) -> Option<u16> {
         | Reason::JoinTimeout
         | Reason::Kickout
         | Reason::Revoked
+        | Reason::TurnedAway
         | Reason::Flood
         | Reason::NotConnected
         | Reason::PingTimeout => Some(1008),
         Reason::TooLarge => Some(1009),
         Reason::Failure => Some(1011),
-        Reason::LostSession | Reason::MissedMessages | Reason::StoreUnavailable => Some(1013),
+        Reason::LostSession
+        | Reason::MissedMessages
+        | Reason::StoreUnavailable
+        | Reason::Disconnected
+        | Reason::Removed => Some(1013),
         Reason::Slow | Reason::Stalled => None,
     }
 }

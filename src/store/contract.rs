@@ -21,6 +21,8 @@ use crate::domain::{
 };
 
 pub(crate) mod broker;
+pub(crate) mod connections;
+pub(crate) mod directory;
 pub(crate) mod keys;
 pub(crate) mod kickout;
 pub(crate) mod limits;
@@ -28,6 +30,7 @@ pub(crate) mod order;
 pub(crate) mod positions;
 pub(crate) mod presence;
 pub(crate) mod records;
+pub(crate) mod remove;
 pub(crate) mod revocations;
 pub(crate) mod spaces;
 pub(crate) mod tokens;
@@ -213,6 +216,39 @@ macro_rules! presence_contract {
                 rooms_are_listed_while_anybody_is_there
                 a_thousand_members_are_in_join_order
                 a_room_goes_on_after_everybody_left
+            );
+        }
+        mod connections_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::connections:
+                each_connection_is_told_with_how_many_there_are
+                a_user_has_one_place_as_long_as_any_of_its_connections_is_there
+                connections_of_a_number_and_of_its_text_are_one_user
+                the_hidden_connections_of_a_user_are_not_counted
+                a_held_place_counts_as_a_connection
+                a_held_place_is_given_up_beside_another_connection
+            );
+        }
+        mod remove_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::remove:
+                who_is_removed_is_out_with_all_its_connections
+                a_removal_has_its_place_in_the_order
+                of_the_hidden_only_its_node_learns_that_it_was_removed
+                a_held_place_is_removed_and_is_held_no_more
+                a_stranger_is_removed_from_nowhere
+                the_sessions_of_a_user_are_ended_as_is_said
+            );
+        }
+        mod directory_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::directory:
+                a_users_connections_are_found_with_their_rooms
+                guests_are_members_and_no_users
+                members_come_in_pages_in_the_order_of_their_joining
+                ten_thousand_members_are_read_while_people_come_and_go
+                rooms_come_in_pages_by_name
+                users_come_in_pages_by_uid
             );
         }
         mod spaces_presence_contract {

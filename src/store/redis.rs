@@ -35,6 +35,7 @@ mod archive;
 mod broker;
 mod client;
 mod debts;
+mod directory;
 mod entry;
 mod follow;
 mod heal;
@@ -79,6 +80,7 @@ use crate::domain::{
     broker::{Publication, RoomSink, Sink, UpdateLimit},
     clock::{Rng, alphanumeric},
     cluster::NodeSink,
+    directory::Ending,
     error::StoreError,
     ids::{ConnectionId, RoomId},
     presence::SessionSink,
@@ -342,6 +344,7 @@ impl SessionSink for Nobody {
         Vec::new()
     }
     fn send_back(&self, _: ConnectionId) {}
+    fn disconnect(&self, _: ConnectionId, _: Ending) {}
 }
 
 impl NodeSink for Nobody {

@@ -45,11 +45,12 @@ pub(super) struct Authenticated {
     pub held: Vec<RoomId>,
 }
 
-/// Somebody in at least one room.
+/// Somebody who has joined a room.
 pub(super) struct Member {
     pub user: User,
-    /// The room that it joined last: `msg`, `sync` and `leave` are about this one.
-    pub room: Arc<Room>,
+    /// The room that it joined last: `msg`, `sync` and `leave` are about this one. Nothing where it
+    /// was taken out of that.
+    pub room: Option<Arc<Room>>,
     /// Whether it joined that as a dummy: unseen, and without sending.
     pub dummy: bool,
     /// The other rooms, in the order of joining, each once.
@@ -69,7 +70,7 @@ impl Authenticated {
     pub fn join(self, room: Arc<Room>, dummy: bool) -> (Member, Vec<RoomId>) {
         let Authenticated { user, mut held } = self;
         held.retain(|held| dummy || *held != room.id);
-        (Member { user, room, dummy, others: Vec::new() }, held)
+        (Member { user, room: Some(room), dummy, others: Vec::new() }, held)
     }
 }
 
@@ -77,28 +78,33 @@ impl Member {
     /// Another room, or one of its own once more. It stays in the rest.
     pub fn join(mut self, room: Arc<Room>, dummy: bool) -> Self {
         self.others.retain(|other| other.id != room.id);
-        let before = std::mem::replace(&mut self.room, room);
-        if before.id != self.room.id {
-            self.others.push(before);
-        }
-        self.dummy = dummy;
+        let before = self.room.take().filter(|before| before.id != room.id);
+        self.others.extend(before);
+        (self.room, self.dummy) = (Some(room), dummy);
         self
+    }
+
+    /// It is out of this room. It stays in the others.
+    pub fn forget(&mut self, room: &RoomId) {
+        self.others.retain(|other| other.id != *room);
+        self.room.take_if(|own| own.id == *room);
     }
 
     /// Its rooms, in the order of joining.
     pub fn rooms(&self) -> impl Iterator<Item = &Arc<Room>> {
-        self.others.iter().chain([&self.room])
+        self.others.iter().chain(&self.room)
     }
 
     /// Whether it may join this room too, when `most` are allowed.
     pub fn may_join(&self, room: &RoomId, most: usize) -> bool {
-        self.others.len() + 1 < most || self.rooms().any(|own| own.id == *room)
+        self.others.len() + usize::from(self.room.is_some()) < most
+            || self.rooms().any(|own| own.id == *room)
     }
 
     /// It goes: how each room is left, in the order of joining.
     pub fn departures(&self, current: Departure) -> Vec<(RoomId, Departure)> {
         let others = self.others.iter().map(|room| (room.id.clone(), Departure::Gone));
-        others.chain([(self.room.id.clone(), current)]).collect()
+        others.chain(self.room.iter().map(|room| (room.id.clone(), current))).collect()
     }
 }
 
@@ -117,9 +123,10 @@ impl Phase {
         match self {
             Phase::Guest(_) | Phase::Ended => Target::Nowhere,
             Phase::Authenticated(_) => Target::Refused(MsgFailure::NotInRoom),
+            Phase::Member(Member { room: None, .. }) => Target::Refused(MsgFailure::NotInRoom),
             Phase::Member(member) if member.dummy => Target::Refused(MsgFailure::Dummy),
-            Phase::Member(member) => {
-                Target::Room { uid: member.user.json.clone(), room: member.room.clone() }
+            Phase::Member(Member { user, room: Some(room), .. }) => {
+                Target::Room { uid: user.json.clone(), room: room.clone() }
             }
         }
     }

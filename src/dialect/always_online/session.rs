@@ -263,6 +263,10 @@ impl Session {
     }
 
     async fn step(self: &Arc<Self>, answer: Option<Answer>) -> Step {
+        let entered = match &answer {
+            Some(Answer::Entered { room, .. }) => room.clone(),
+            _ => None,
+        };
         let asked = {
             let mut state = self.state();
             let effects = match answer {
@@ -274,6 +278,10 @@ impl Session {
                 None => return Step::Done,
             }
         };
+        // It may have been taken out before its state knew that it was in.
+        if let Some(room) = entered.filter(|room| !room.has(self.id)) {
+            self.tell(|state| state.removed(&room.id));
+        }
         match asked {
             Some(ask) => Step::Answered(self.ask(ask).await),
             None => Step::Next,
@@ -322,7 +330,8 @@ impl Session {
         JoinRequest { room, dummy }: JoinRequest,
         ack: Option<i64>,
     ) -> Option<Arc<Room>> {
-        let visitor = Visitor { connection: self.id, uid, hidden: dummy, wants_roster: true };
+        let visitor =
+            Visitor { connection: self.id, uid, hidden: dummy, wants_roster: true, guest: false };
         let session = self.clone();
         let answer = Box::new(move |roster: &Result<_, _>| {
             session.send(match roster {
@@ -416,7 +425,15 @@ impl Subscriber for Session {
     }
 
     fn revoke(self: Arc<Self>) {
-        self.tell(State::revoke);
+        self.refuse(Reason::Revoked);
+    }
+
+    fn removed(self: Arc<Self>, room: &RoomId) {
+        self.tell(|state| state.removed(room));
+    }
+
+    fn refuse(self: Arc<Self>, why: Reason) {
+        self.tell(|state| state.refuse(why));
     }
 
     fn drop_connection(&self, why: Reason) {

@@ -274,11 +274,24 @@ impl State {
         self.wake(effects)
     }
 
-    /// The user's credentials were revoked. The session ends behind what the client sent before;
-    /// what it may send until its connection has closed has no effect.
-    pub fn revoke(&mut self) -> Vec<Effect> {
+    /// It was taken out of this room, and forgets it. From others it goes on; what it sends is for
+    /// no room until it joins one, if this was the one that it joined last.
+    pub fn removed(&mut self, room: &RoomId) -> Vec<Effect> {
+        // Of who was evicted the places are another's, but for hidden ones, which it still leaves.
+        if let Phase::Member(member) = &mut self.phase
+            && self.standing != Standing::Evicted
+        {
+            member.forget(room);
+        }
+        Vec::new()
+    }
+
+    /// The user's credentials were revoked, or an administrator ends its sessions. The session ends
+    /// behind what the client sent before; what it may send until its connection has closed has no
+    /// effect.
+    pub fn refuse(&mut self, why: Reason) -> Vec<Effect> {
         let mut effects = Vec::new();
-        self.close(Effect::Refuse(Reason::Revoked), &mut effects);
+        self.close(Effect::Refuse(why), &mut effects);
         self.mailbox.put(Item::End);
         self.wake(effects)
     }
@@ -361,10 +374,10 @@ impl State {
             (Call::Sync(request), Phase::Authenticated(_)) => {
                 self.reply(sync::nowhere(request, ack), effects);
             }
-            (Call::Sync(request), Phase::Member(member)) => {
-                let room = member.room.clone();
-                effects.push(Effect::Ask(Ask::ReadPage { room, request, ack }));
-            }
+            (Call::Sync(request), Phase::Member(member)) => match member.room.clone() {
+                Some(room) => effects.push(Effect::Ask(Ask::ReadPage { room, request, ack })),
+                None => self.reply(sync::nowhere(request, ack), effects),
+            },
             (Call::Leave, Phase::Authenticated(_) | Phase::Member(_)) => {
                 self.end(Some(Goodbye { ack }), effects);
             }
@@ -397,8 +410,9 @@ impl State {
                 if let Phase::Member(member) = &self.phase
                     && request.from_start
                     && !member.dummy
+                    && let Some(room) = member.room.clone()
                 {
-                    let (room, uid) = (member.room.clone(), member.user.uid.clone());
+                    let uid = member.user.uid.clone();
                     effects.push(Effect::TellSynced { room, uid });
                 }
                 effects.extend([Effect::CountPage, Effect::Ask(Ask::SendPage(page))]);

@@ -281,12 +281,19 @@ pub(super) fn burst(publications: &[Publication]) -> Burst {
         match &publication.event {
             Event::Message { body, .. } => frame(&mut frames, &[b"42[\"msg\",", body, b"]"]),
             Event::System(content) => frame(&mut frames, &[b"42[\"system\",", content, b"]"]),
-            Event::Joined(uid) => about(&mut frames, "remote_join", uid),
-            Event::Left(uid) => {
+            // Users are told of, not their connections: each comes once and goes once.
+            Event::Joined { uid, connections: 1 } => about(&mut frames, "remote_join", uid),
+            Event::Left { uid, connections: 0 } => {
                 about(&mut frames, "remote_leave", uid);
                 about(&mut frames, "remote_disconnect", uid);
             }
-            Event::Gone(uid) => about(&mut frames, "remote_disconnect", uid),
+            Event::Gone { uid, connections: 0 } | Event::Removed { uid, seen: true } => {
+                about(&mut frames, "remote_disconnect", uid);
+            }
+            Event::Joined { .. }
+            | Event::Left { .. }
+            | Event::Gone { .. }
+            | Event::Removed { seen: false, .. } => {}
             Event::Synced(uid) => about(&mut frames, "remote_sync", uid),
             Event::Cleared | Event::Recalled { .. } => {} // the original tells nobody
         }
@@ -311,13 +318,13 @@ mod tests {
         let (ann, seven) = (Uid::text("ann").unwrap(), Uid::number("7").unwrap());
         let publication = |event| Publication::told(1, event);
         let burst = burst(&[
-            publication(Event::Joined(ann.clone())),
+            publication(Event::Joined { uid: ann.clone(), connections: 1 }),
             publication(Event::Message {
                 kind: Kind::Insert,
                 body: Bytes::from_static(br#"{"s":0,"2":"ann"}"#),
             }),
             publication(Event::Cleared),
-            publication(Event::Left(seven)),
+            publication(Event::Left { uid: seven, connections: 0 }),
         ]);
         let all = burst.all();
         let texts_of_all: Vec<&str> = texts(&all).collect();
@@ -332,6 +339,25 @@ mod tests {
         );
         let some = burst.select(|i| i == 3);
         assert_eq!(texts(&some).count(), 2);
+    }
+
+    #[test]
+    fn a_user_is_told_of_when_its_first_connection_comes_and_its_last_one_goes() {
+        let uid = || Uid::text("ann").unwrap();
+        let publications = [
+            Event::Joined { uid: uid(), connections: 2 },
+            Event::Left { uid: uid(), connections: 2 },
+            Event::Gone { uid: uid(), connections: 1 },
+            Event::Removed { uid: uid(), seen: false },
+            Event::Removed { uid: uid(), seen: true },
+        ]
+        .map(|event| Publication::told(1, event));
+        let all = burst(&publications).all();
+        assert_eq!(
+            texts(&all).collect::<Vec<_>>(),
+            [r#"42["remote_disconnect",{"uid":"ann"}]"#],
+            "of the last one alone"
+        );
     }
 
     #[test]

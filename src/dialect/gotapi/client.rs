@@ -127,7 +127,8 @@ impl Client {
         // Before the store knows of it: what a store knows and its node does not is ended.
         self.gotapi.hub.register_guest(self.id, self.clone());
         self.noted.store(true, Ordering::Relaxed);
-        let visitor = Visitor { connection: self.id, uid, hidden: true, wants_roster: false };
+        let visitor =
+            Visitor { connection: self.id, uid, hidden: true, wants_roster: false, guest: true };
         let here = self.clone();
         let answer = move |entered: &Result<Roster, StoreError>| {
             match (entered, answer) {
@@ -215,14 +216,23 @@ impl Subscriber for Client {
         self.in_flight.resume(|| self.connection.hold_reading(false));
     }
 
-    // Nobody signs in here, so neither of these is ever asked for. A connection that the store has
+    /// Its room is all that it is here for.
+    fn removed(self: Arc<Self>, _: &RoomId) {
+        self.drop_because(Reason::Removed);
+    }
+
+    // Nobody signs in here, so none of these is ever asked for. A connection that the store has
     // lost is dropped.
     fn evict(self: Arc<Self>) {
         self.drop_because(Reason::Kickout);
     }
 
     fn revoke(self: Arc<Self>) {
-        self.drop_because(Reason::Revoked);
+        self.refuse(Reason::Revoked);
+    }
+
+    fn refuse(self: Arc<Self>, why: Reason) {
+        self.drop_because(why);
     }
 
     fn drop_connection(&self, why: Reason) {

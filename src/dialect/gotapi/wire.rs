@@ -71,9 +71,10 @@ impl Codec for Frames {
                     frame::text(&mut frames, &[about(key, Command::Recalled).as_bytes()]);
                 }
                 // Members are invisible to each other, and nobody is told of a cleared log.
-                Event::Joined(_)
-                | Event::Left(_)
-                | Event::Gone(_)
+                Event::Joined { .. }
+                | Event::Left { .. }
+                | Event::Gone { .. }
+                | Event::Removed { .. }
                 | Event::Synced(_)
                 | Event::System(_)
                 | Event::Cleared => {}
@@ -128,7 +129,7 @@ mod tests {
                 message(b"{ \"a\" : 1 }"),
                 message(b"\xff\x00"),
                 publication(Event::Cleared),
-                publication(Event::Joined(Uid::text("x").unwrap())),
+                publication(Event::Joined { uid: Uid::text("x").unwrap(), connections: 1 }),
                 message(b""),
             ],
         );

@@ -300,7 +300,7 @@ fn pass(room: &Arc<Room>, rooms: &Rooms) {
 }
 
 /// To this node's members only, and without a place in the order.
-fn deliver_now<'a>(room: &Room, entries: impl Iterator<Item = &'a Entry>) {
+fn deliver_now<'a>(room: &Arc<Room>, entries: impl Iterator<Item = &'a Entry>) {
     let publications: Vec<Publication> = entries.map(|entry| Publication::of(0, entry)).collect();
     if !publications.is_empty() {
         room.deliver(&publications);
@@ -319,7 +319,7 @@ async fn single(room: &Arc<Room>, rooms: &Arc<Rooms>, job: Job) {
             };
             room.begin_join();
             let entered = entered.await;
-            let worked = entered.is_ok();
+            let worked = entered.is_ok().then(|| room.clone());
             match &entered {
                 Ok(roster) => room.admit(visitor, subscriber, roster.n, || answer(&entered)),
                 Err(error) => {
@@ -355,6 +355,10 @@ async fn single(room: &Arc<Room>, rooms: &Arc<Rooms>, job: Job) {
                 throttled!(warn, room = %room.id.shown(), %error, "a held place could not be released");
             }
         }
+        Job::Remove { uid, done } => {
+            let _ = done.send(rooms.stores.presence.remove(&room.id, &uid).await);
+        }
+        Job::Look => {} // by `next`
         Job::Clear { done } => {
             let _ = done.send(rooms.stores.broker.clear(&room.id).await);
         }

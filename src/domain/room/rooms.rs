@@ -90,10 +90,7 @@ impl Rooms {
         subscriber: Arc<dyn Subscriber>,
         answer: Answer,
     ) -> Option<Arc<Room>> {
-        let enter = |done| Job::Enter { visitor, subscriber, answer, done };
-        let entered = self.ask(room, enter).await.unwrap_or(false);
-        // The room has a member now, so it is still the one in the map.
-        entered.then(|| self.room(room))
+        self.ask(room, |done| Job::Enter { visitor, subscriber, answer, done }).await.flatten()
     }
 
     pub(in super::super) async fn depart(
@@ -107,6 +104,15 @@ impl Rooms {
 
     pub(in super::super) fn release(&self, room: &RoomId, uid: &Uid, by: ConnectionId) {
         self.submit(room, Job::Release { uid: uid.clone(), by });
+    }
+
+    pub(in super::super) async fn remove(
+        &self,
+        room: &RoomId,
+        uid: &Uid,
+    ) -> Result<u64, StoreError> {
+        let remove = |done| Job::Remove { uid: uid.clone(), done };
+        self.ask(room, remove).await.unwrap_or_else(ending)
     }
 
     pub(in super::super) fn announce(&self, room: &RoomId, entry: Entry) {

@@ -15,6 +15,8 @@ struct Notebook {
     codec: Option<&'static dyn Codec>,
     told: Mutex<Vec<u64>>,
     dropped: Mutex<Vec<Reason>>,
+    /// How often it was taken out.
+    removed: Mutex<usize>,
 }
 
 /// A byte for each publication: its place.
@@ -39,6 +41,12 @@ impl Subscriber for Notebook {
     fn settled(&self, _: &[Settled]) {}
     fn evict(self: Arc<Self>) {}
     fn revoke(self: Arc<Self>) {}
+    fn refuse(self: Arc<Self>, _: Reason) {}
+
+    fn removed(self: Arc<Self>, room: &RoomId) {
+        assert_eq!(room.name(), "class");
+        *self.removed.lock().unwrap() += 1;
+    }
 
     fn drop_connection(&self, why: Reason) {
         self.dropped.lock().unwrap().push(why);
@@ -51,6 +59,7 @@ fn visitor(connection: u64, name: &str) -> Visitor {
         uid: Uid::text(name).unwrap(),
         hidden: false,
         wants_roster: true,
+        guest: false,
     }
 }
 
@@ -72,7 +81,10 @@ fn what_comes_while_a_join_is_on_its_way_is_told_if_it_is_behind_it() {
     room.deliver(&[message(1)]);
     room.begin_join();
     room.deliver(&[message(2), message(3)]);
-    room.deliver(&[happened(5, Event::Joined(Uid::text("ann").unwrap())), message(6)]);
+    room.deliver(&[
+        happened(5, Event::Joined { uid: Uid::text("ann").unwrap(), connections: 1 }),
+        message(6),
+    ]);
     let told = newcomer.clone();
     room.admit(visitor(1, "ben"), newcomer.clone(), 4, move || {
         assert!(told.told.lock().unwrap().is_empty(), "the answer comes first")
@@ -148,13 +160,59 @@ fn nobody_is_told_of_its_own_comings_and_goings() {
     room.admit(visitor(2, "ben"), ben.clone(), 0, || {});
     let uid = || Uid::text("ann").unwrap();
     room.deliver(&[
-        happened(1, Event::Joined(uid())),
-        happened(2, Event::Left(uid())),
-        happened(3, Event::Gone(uid())),
+        happened(1, Event::Joined { uid: uid(), connections: 1 }),
+        happened(2, Event::Left { uid: uid(), connections: 0 }),
+        happened(3, Event::Gone { uid: uid(), connections: 0 }),
         happened(4, Event::Synced(uid())),
     ]);
     assert_eq!(*ann.told.lock().unwrap(), [4], "of its reading its other connections are told");
     assert_eq!(*ben.told.lock().unwrap(), [1, 2, 3, 4]);
+}
+
+fn removal(n: u64, name: &str) -> Publication {
+    happened(n, Event::Removed { uid: Uid::text(name).unwrap(), seen: true })
+}
+
+fn removed(member: &Notebook) -> usize {
+    *member.removed.lock().unwrap()
+}
+
+#[test]
+fn who_is_removed_gets_what_was_said_before_and_nothing_behind() {
+    let room = room();
+    let [ann, also_ann, ben] = [(1, "ann"), (2, "ann"), (3, "ben")].map(|(connection, name)| {
+        let member = Arc::new(Notebook::default());
+        room.admit(visitor(connection, name), member.clone(), 0, || {});
+        member
+    });
+    room.deliver(&[message(1), removal(2, "ann"), message(3), removal(4, "cat"), message(5)]);
+    for gone in [&ann, &also_ann] {
+        assert_eq!((&*gone.told.lock().unwrap(), removed(gone)), (&vec![1], 1));
+    }
+    assert_eq!((&*ben.told.lock().unwrap(), removed(&ben)), (&vec![1, 2, 3, 4, 5], 0));
+    assert!(!room.has(ConnectionId(1)) && room.has(ConnectionId(3)));
+}
+
+#[test]
+fn a_removal_from_before_a_join_concerns_nobody() {
+    let (room, ann) = (room(), Arc::new(Notebook::default()));
+    room.begin_join();
+    room.deliver(&[removal(2, "ann")]);
+    room.admit(visitor(1, "ann"), ann.clone(), 3, || {});
+    room.deliver(&[removal(3, "ann"), message(4)]);
+    assert_eq!((&*ann.told.lock().unwrap(), removed(&ann)), (&vec![4], 0));
+}
+
+#[test]
+fn who_is_removed_while_its_join_is_on_its_way_is_answered_and_is_out() {
+    let (room, ann) = (room(), Arc::new(Notebook::default()));
+    room.begin_join();
+    room.deliver(&[message(4), removal(5, "ann"), message(6)]);
+    let mut answered = false;
+    room.admit(visitor(1, "ann"), ann.clone(), 3, || answered = true);
+    room.deliver(&[message(7)]);
+    assert_eq!((answered, &*ann.told.lock().unwrap(), removed(&ann)), (true, &vec![4], 1));
+    assert!(!room.has(ConnectionId(1)));
 }
 
 /// A codec of another type, with its own frames: a place is ten times what it is. Counts its calls.

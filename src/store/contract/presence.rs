@@ -7,7 +7,7 @@ use crate::domain::{
     ids::{ConnectionId, RoomId},
     presence::{
         Departure::{Gone, Left},
-        Presence, Roster, Visitor,
+        Presence, Present, Roster, Visitor,
     },
 };
 
@@ -39,11 +39,22 @@ impl Story {
     /// The room as an administrator sees it, like `ann`, `ben (hidden)`, `cat (held)`.
     pub(super) async fn members(&self) -> Vec<String> {
         let members = self.presence.members(&self.room).await.unwrap();
-        let mark = |on: bool, text: &str| if on { format!(" ({text})") } else { String::new() };
-        members
-            .iter()
-            .map(|m| format!("{}{}{}", m.uid, mark(m.hidden, "hidden"), mark(m.held, "held")))
-            .collect()
+        members.iter().map(shown).collect()
+    }
+}
+
+/// A member as an administrator sees it, like `ann`, `ben (hidden)`, `cat (held)`, `dan ×2`.
+pub(super) fn shown(member: &Present) -> String {
+    let Present { uid, hidden, held, connections } = member;
+    let how = match (hidden, held) {
+        (true, _) => " (hidden)",
+        (false, true) => " (held)",
+        (false, false) => "",
+    };
+    match connections {
+        0 if *held => format!("{uid}{how}"),
+        1 if !held => format!("{uid}{how}"),
+        many => format!("{uid}{how} ×{many}"),
     }
 }
 

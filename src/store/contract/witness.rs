@@ -13,6 +13,7 @@ use crate::domain::{
         Updates,
     },
     cluster::NodeSink,
+    directory::Ending,
     ids::{ConnectionId, RoomId, SocketId, Uid},
     message::{Kind, Message},
     presence::{Claim, Presence, SessionSink, Visitor},
@@ -36,6 +37,7 @@ pub(crate) struct Witness {
     /// What happens to them as soon as it has said so.
     pub(crate) then: Mutex<Option<Then>>,
     sent_back: Mutex<Vec<ConnectionId>>,
+    disconnected: Mutex<Vec<(ConnectionId, Ending)>>,
 }
 
 impl RoomSink for Witness {
@@ -73,6 +75,10 @@ impl SessionSink for Witness {
 
     fn send_back(&self, connection: ConnectionId) {
         self.sent_back.lock().unwrap().push(connection);
+    }
+
+    fn disconnect(&self, connection: ConnectionId, ending: Ending) {
+        self.disconnected.lock().unwrap().push((connection, ending));
     }
 }
 
@@ -145,6 +151,24 @@ impl Witness {
         std::mem::take(&mut *self.sent_back.lock().unwrap())
     }
 
+    /// Waits until so many connections were ended by an administrator since it was last asked;
+    /// returns them in the order of their names, each once.
+    pub(crate) async fn disconnections(&self, count: usize) -> Vec<(ConnectionId, Ending)> {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        loop {
+            {
+                let mut ended = self.disconnected.lock().unwrap();
+                ended.sort_by_key(|(connection, _)| *connection);
+                ended.dedup();
+                if ended.len() >= count {
+                    return std::mem::take(&mut *ended);
+                }
+            }
+            assert!(tokio::time::Instant::now() < deadline, "in vain: {count} are ended");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// How user authentication was switched since it was last asked.
     pub(crate) fn user_auth(&self) -> Vec<Option<bool>> {
         std::mem::take(&mut *self.user_auth.lock().unwrap())
@@ -161,9 +185,15 @@ fn story(event: &Event) -> String {
         Event::Message { kind: Kind::Insert, body } => format!("insert {}", text(body)),
         Event::Message { kind: Kind::Update { id }, body } => format!("update {id} {}", text(body)),
         Event::Message { kind: Kind::Ignore, body } => format!("ignore {}", text(body)),
-        Event::Joined(uid) => format!("joined {uid}"),
-        Event::Left(uid) => format!("left {uid}"),
-        Event::Gone(uid) => format!("gone {uid}"),
+        // The number of connections where it is not the usual one.
+        Event::Joined { uid, connections: 1 } => format!("joined {uid}"),
+        Event::Joined { uid, connections } => format!("joined {uid} ({connections})"),
+        Event::Left { uid, connections: 0 } => format!("left {uid}"),
+        Event::Left { uid, connections } => format!("left {uid} ({connections})"),
+        Event::Gone { uid, connections: 0 } => format!("gone {uid}"),
+        Event::Gone { uid, connections } => format!("gone {uid} ({connections})"),
+        Event::Removed { uid, seen: true } => format!("removed {uid}"),
+        Event::Removed { uid, seen: false } => format!("removed {uid}, unseen"),
         Event::Synced(uid) => format!("synced {uid}"),
         Event::System(content) => format!("system {}", text(content)),
         Event::Cleared => "cleared".into(),
@@ -222,6 +252,7 @@ pub(crate) fn visitor(connection: u64, name: &str) -> Visitor {
         uid: uid(name),
         hidden: false,
         wants_roster: true,
+        guest: false,
     }
 }
 

@@ -7,11 +7,14 @@ use crate::domain::{
     error::StoreError,
 };
 
+/// The name of the one node.
+pub(super) const NODE: &str = "embedded";
+
 #[async_trait]
 impl Cluster for Embedded {
     async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
         let connections = self.slot.sink().map_or(0, |sink| sink.open_connections());
-        Ok(vec![Node { id: "embedded".into(), this: true, connections }])
+        Ok(vec![Node { id: NODE.into(), this: true, connections }])
     }
 
     async fn force_user_auth(&self, on: bool) -> Result<(), StoreError> {

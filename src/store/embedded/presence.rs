@@ -9,9 +9,11 @@ mod roster;
 use async_trait::async_trait;
 
 pub(super) use self::people::People;
+use self::people::Turn as Turned;
 use super::{Embedded, delivery::Delivery, lock, rooms::Turn};
 use crate::domain::{
     broker::Event,
+    directory::{Directory, Ending, Members, Names, OnlineUser, Whereabouts},
     error::StoreError,
     ids::{ConnectionId, RoomId, SocketId, Uid},
     presence::{Claim, Departure, Online, Presence, Present, Revocations, Roster, Visitor},
@@ -31,6 +33,15 @@ impl Embedded {
         turn.set(counters);
         drop(Delivery::one(&self.slot, turn, event));
     }
+
+    /// A user came online, or went offline. The one place where that is known: what is told of it
+    /// beyond rooms is to be written here. Called under the lock of `people`, so that what is said
+    /// of a user is in its order; it must not block.
+    fn turned(&self, uid: &Uid, turned: Option<Turned>) {
+        if let Some(turned) = turned {
+            tracing::trace!(%uid, ?turned, "a user");
+        }
+    }
 }
 
 #[async_trait]
@@ -42,11 +53,16 @@ impl Presence for Embedded {
         socket: &SocketId,
         checked: Option<Revocations>,
     ) -> Result<Claim, StoreError> {
-        let (evicted, claim) = lock(&self.people).claim(uid, connection, socket, checked);
-        if let (Some(evicted), Some(sink)) = (evicted, self.slot.sink()) {
+        let claimed = {
+            let mut people = lock(&self.people);
+            let claimed = people.claim(uid, connection, socket, checked);
+            self.turned(uid, claimed.turn);
+            claimed
+        };
+        if let (Some(evicted), Some(sink)) = (claimed.evicted, self.slot.sink()) {
             sink.evict(evicted);
         }
-        Ok(claim)
+        Ok(claimed.claim)
     }
 
     fn revocations(&self) -> Revocations {
@@ -54,14 +70,17 @@ impl Presence for Embedded {
     }
 
     async fn end(&self, uid: &Uid, connection: ConnectionId) -> Result<(), StoreError> {
-        lock(&self.people).end(uid, connection);
+        let mut people = lock(&self.people);
+        let turned = people.end(uid, connection);
+        self.turned(uid, turned);
         Ok(())
     }
 
     async fn enter(&self, room: &RoomId, visitor: &Visitor) -> Result<Roster, StoreError> {
         let turn = self.turn(room).await?;
         let mut people = lock(&self.people);
-        let event = people.enter(room, visitor, turn.live());
+        let (event, turned) = people.enter(room, visitor, turn.live());
+        self.turned(&visitor.uid, turned);
         let others =
             if visitor.wants_roster { people.others(room, &visitor.uid) } else { Vec::new() };
         drop(people);
@@ -83,10 +102,10 @@ impl Presence for Embedded {
         }
         let turn = self.departing(room).await?;
         let gone = lock(&self.people).depart(room, connection);
-        if let Some(uid) = gone {
+        if let Some((uid, connections)) = gone {
             let event = match departure {
-                Departure::Left => Event::Left(uid),
-                Departure::Gone => Event::Gone(uid),
+                Departure::Left => Event::Left { uid, connections },
+                Departure::Gone => Event::Gone { uid, connections },
             };
             self.announce(turn, event);
         }
@@ -99,10 +118,21 @@ impl Presence for Embedded {
         }
         let turn = self.departing(room).await?;
         let gone = lock(&self.people).release(room, uid, by);
-        if let Some(uid) = gone {
-            self.announce(turn, Event::Gone(uid));
+        if let Some((uid, connections)) = gone {
+            self.announce(turn, Event::Gone { uid, connections });
         }
         Ok(())
+    }
+
+    async fn remove(&self, room: &RoomId, uid: &Uid) -> Result<u64, StoreError> {
+        if !lock(&self.people).has_place(room, uid) {
+            return Ok(0);
+        }
+        let turn = self.departing(room).await?;
+        let removed = lock(&self.people).remove(room, uid);
+        let Some(removed) = removed else { return Ok(0) };
+        self.announce(turn, Event::Removed { uid: uid.clone(), seen: removed.seen });
+        Ok(removed.connections.len() as u64)
     }
 
     async fn members(&self, room: &RoomId) -> Result<Vec<Present>, StoreError> {
@@ -110,12 +140,42 @@ impl Presence for Embedded {
     }
 
     async fn rooms(&self) -> Result<Vec<RoomId>, StoreError> {
-        let mut rooms = lock(&self.people).rooms();
-        rooms.sort_unstable();
-        Ok(rooms)
+        Ok(lock(&self.people).rooms())
     }
 
     async fn online(&self) -> Result<Vec<Online>, StoreError> {
         Ok(lock(&self.people).online())
+    }
+}
+
+#[async_trait]
+impl Directory for Embedded {
+    async fn whereabouts(&self, uid: &Uid) -> Result<Vec<Whereabouts>, StoreError> {
+        Ok(lock(&self.people).whereabouts(uid))
+    }
+
+    async fn members_page(
+        &self,
+        room: &RoomId,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Members, StoreError> {
+        Ok(lock(&self.people).members_page(room, after, limit))
+    }
+
+    async fn rooms_page(&self, names: &Names) -> Result<Vec<(RoomId, u64)>, StoreError> {
+        Ok(lock(&self.people).rooms_page(names))
+    }
+
+    async fn users_page(&self, names: &Names) -> Result<Vec<OnlineUser>, StoreError> {
+        Ok(lock(&self.people).users_page(names))
+    }
+
+    async fn disconnect(&self, uid: &Uid, ending: Ending) -> Result<u64, StoreError> {
+        let connections = lock(&self.people).connections(uid);
+        if let Some(sink) = self.slot.sink() {
+            connections.iter().for_each(|connection| sink.disconnect(*connection, ending));
+        }
+        Ok(connections.len() as u64)
     }
 }

@@ -119,21 +119,20 @@ impl Redis {
         }
     }
 
-    /// One publication of this node, from the answer of a script: epoch, place, and about whom it
-    /// is.
-    pub(super) async fn settle_one(
+    /// One publication of this node, from the answer of a script: epoch, place, and what `event`
+    /// reads.
+    pub(super) async fn settle_one<A: Iterator<Item = Value>>(
         self: &Arc<Self>,
         room: &RoomId,
-        answer: &mut impl Iterator<Item = Value>,
-        event: impl FnOnce(&str) -> Option<Event>,
+        answer: &mut A,
+        event: impl FnOnce(&mut A) -> Option<Event>,
         deadline: Instant,
     ) -> Result<(), StoreError> {
         let Some(epoch) = answer.next() else { return Ok(()) };
         let (epoch, n) = (answer::epoch(Some(epoch))?, answer::number(answer.next())?);
-        let Some(event) = event(&answer::text(answer.next()).unwrap_or_default()) else {
-            return Ok(());
-        };
-        self.settle(room, Told::one(epoch, n, Some(event)), deadline).await;
+        if let Some(event) = event(answer) {
+            self.settle(room, Told::one(epoch, n, Some(event)), deadline).await;
+        }
         Ok(())
     }
 

@@ -84,7 +84,7 @@ impl Presence for Redis {
     }
 
     async fn enter(&self, room: &RoomId, visitor: &Visitor) -> Result<Roster, StoreError> {
-        let (this, deadline, Visitor { connection, uid, hidden, wants_roster }) =
+        let (this, deadline, Visitor { connection, uid, hidden, wants_roster, guest }) =
             (self.this()?, self.deadline(), visitor);
         // It comes again: whatever was to be undone for it is not.
         self.debts.forgive(room, *connection);
@@ -98,7 +98,7 @@ impl Presence for Redis {
         }
         let answer = self.call_as(&node, Script::Enter, deadline, |a| {
             let a = a.text(room.as_str()).number(connection.0).text(uid.as_str()).text(&uid.json());
-            a.number(u64::from(*hidden)).number(u64::from(*wants_roster))
+            a.number(u64::from(*hidden)).number(u64::from(*wants_roster)).number(u64::from(*guest))
         });
         let mut answer = answer::list(answer.await?)?.into_iter();
         let (epoch, n, told) = (
@@ -107,10 +107,12 @@ impl Presence for Redis {
             answer::text(answer.next())?,
         );
         let members = answer::list(answer.next().unwrap_or_default())?;
+        let connections = answer::number(answer.next())?;
         if !told.is_empty() {
+            let uid = uid.clone();
             let event = match told.as_str() {
-                "j" => Some(Event::Joined(uid.clone())),
-                "d" => Some(Event::Gone(uid.clone())),
+                "j" => Some(Event::Joined { uid, connections }),
+                "d" => Some(Event::Gone { uid, connections }),
                 _ => None,
             };
             this.settle(room, Told::one(epoch, n, event), deadline).await;
@@ -133,21 +135,41 @@ impl Presence for Redis {
             Departure::Gone => "d",
         };
         let answer = self.owe(Debt::Depart(room.clone(), connection, how), deadline).await?;
-        let event = |uid: &str| {
-            let uid = wire::uid(uid)?;
+        let mut answer = answer::list(answer)?.into_iter();
+        let event = |answer: &mut _| {
+            let (uid, connections) = whom(answer)?;
             Some(match departure {
-                Departure::Left => Event::Left(uid),
-                Departure::Gone => Event::Gone(uid),
+                Departure::Left => Event::Left { uid, connections },
+                Departure::Gone => Event::Gone { uid, connections },
             })
         };
-        self.this()?.settle_one(room, &mut answer::list(answer)?.into_iter(), event, deadline).await
+        self.this()?.settle_one(room, &mut answer, event, deadline).await
     }
 
     async fn release(&self, room: &RoomId, uid: &Uid, by: ConnectionId) -> Result<(), StoreError> {
         let deadline = self.deadline();
         let answer = self.owe(Debt::Release(room.clone(), uid.clone(), by), deadline).await?;
-        let event = |uid: &str| Some(Event::Gone(wire::uid(uid)?));
-        self.this()?.settle_one(room, &mut answer::list(answer)?.into_iter(), event, deadline).await
+        let mut answer = answer::list(answer)?.into_iter();
+        let event = |answer: &mut _| {
+            let (uid, connections) = whom(answer)?;
+            Some(Event::Gone { uid, connections })
+        };
+        self.this()?.settle_one(room, &mut answer, event, deadline).await
+    }
+
+    async fn remove(&self, room: &RoomId, uid: &Uid) -> Result<u64, StoreError> {
+        let (this, deadline) = (self.this()?, self.deadline());
+        let answer = self.call(Script::Remove, deadline, |a| {
+            a.text(room.as_str()).text(uid.as_str()).number(self.room_expiry())
+        });
+        let mut answer = answer::list(answer.await?)?.into_iter();
+        let removed = answer::number(answer.next())?;
+        let event = |answer: &mut _| {
+            let (uid, seen) = whom(answer)?;
+            Some(Event::Removed { uid, seen: seen == 1 })
+        };
+        this.settle_one(room, &mut answer, event, deadline).await?;
+        Ok(removed)
     }
 
     async fn members(&self, room: &RoomId) -> Result<Vec<Present>, StoreError> {
@@ -197,6 +219,12 @@ impl Redis {
     }
 }
 
+/// About whom something is told: the uid as JSON, and a number.
+fn whom(answer: &mut impl Iterator<Item = Value>) -> Option<(Uid, u64)> {
+    let uid = wire::uid(&answer::text(answer.next()).ok()?)?;
+    Some((uid, answer::number(answer.next()).ok()?))
+}
+
 pub(super) fn room_id(name: &[u8]) -> Result<RoomId, StoreError> {
     let room = std::str::from_utf8(name).ok().and_then(|name| RoomId::stored(name).ok());
     room.ok_or_else(|| StoreError::OutcomeUnknown("Redis names a room that can't be one".into()))
@@ -204,7 +232,7 @@ pub(super) fn room_id(name: &[u8]) -> Result<RoomId, StoreError> {
 
 /// A room of a list, which has to have the others also if this one's name can't be read: a later
 /// build, or somebody else, may have put it there.
-fn readable(name: Bytes) -> Option<RoomId> {
+pub(super) fn readable(name: Bytes) -> Option<RoomId> {
     let room = room_id(&name).ok();
     if room.is_none() {
         throttled!(warn, ?name, "a room that can't be one is left out of the list of rooms");

@@ -21,6 +21,7 @@ use super::{
     switch::Switch,
 };
 use crate::domain::{
+    directory::Ending,
     error::StoreError,
     ids::{ConnectionId, Uid},
     presence::Expelled,
@@ -33,7 +34,11 @@ const CONFIRMATION: Duration = Duration::from_secs(5);
 /// Between two questions whether it has.
 const QUESTION: Duration = Duration::from_millis(20);
 /// How long a revocation is kept, at least.
-const KEPT: Duration = Duration::from_secs(600);
+pub(super) const KEPT: Duration = Duration::from_secs(600);
+
+/// How an administrator ends a connection, in the set of those.
+pub(super) const DROP: &str = "d";
+pub(super) const REFUSE: &str = "r";
 
 impl Redis {
     /// For ever.
@@ -62,6 +67,9 @@ impl Redis {
         for connection in connections(seen.next())? {
             self.revoke(connection).await;
         }
+        for (connection, ending) in endings(seen.next())? {
+            self.end_connection(connection, ending).await;
+        }
         let due = answer::list(seen.next().unwrap_or_default())?.into_iter();
         let due: Vec<_> = due.filter_map(|room| room_id(&answer::bytes(room)?).ok()).collect();
         if !due.is_empty() {
@@ -79,6 +87,21 @@ impl Redis {
         confirm.arg(expelled(&self.options.prefix, &self.node())).arg(connection.0);
         let _ = self.client.send(&live, &confirm, self.deadline()).await;
     }
+}
+
+/// The connections that an administrator ends, and how. What can't be read is left out.
+fn endings(answer: Option<Value>) -> Result<Vec<(ConnectionId, Ending)>, StoreError> {
+    let read = |entry: Value| {
+        let entry = answer::text(Some(entry)).ok()?;
+        let (number, how) = entry.split_once(' ')?;
+        let ending = match how {
+            DROP => Ending::Drop,
+            REFUSE => Ending::Refuse,
+            _ => return None,
+        };
+        Some((ConnectionId(number.parse().ok()?), ending))
+    };
+    Ok(answer::list(answer.unwrap_or_default())?.into_iter().filter_map(read).collect())
 }
 
 fn expelled(prefix: &str, node: &str) -> String {

@@ -35,6 +35,12 @@ pub(super) enum Script {
     RecordDelete,
     RecordPage,
     RecordSweep,
+    Remove,
+    Whereabouts,
+    MembersPage,
+    RoomsPage,
+    UsersPage,
+    Disconnect,
 }
 
 impl Script {
@@ -49,6 +55,10 @@ impl Script {
                 | Script::Look
                 | Script::Notes
                 | Script::RecordPage
+                | Script::Whereabouts
+                | Script::MembersPage
+                | Script::RoomsPage
+                | Script::UsersPage
         )
     }
 }
@@ -90,4 +100,10 @@ pub(super) const SOURCES: &[&str] = &[
     source!("records.lua" "record_delete.lua"),
     source!("records.lua" "record_page.lua"),
     source!("records.lua" "record_sweep.lua"),
+    source!("presence.lua" "remove.lua"),
+    source!("presence.lua" "directory.lua" "whereabouts.lua"),
+    source!("presence.lua" "directory.lua" "members_page.lua"),
+    source!("presence.lua" "directory.lua" "rooms_page.lua"),
+    source!("presence.lua" "directory.lua" "users_page.lua"),
+    source!("presence.lua" "directory.lua" "disconnect.lua"),
 ];

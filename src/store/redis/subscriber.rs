@@ -34,6 +34,7 @@ use super::{
     wire::Header,
 };
 use crate::domain::{
+    directory::Ending,
     error::StoreError,
     ids::{ConnectionId, RoomId},
 };
@@ -386,6 +387,12 @@ impl Redis {
             ("expel", Ok(connection)) if channel == own => {
                 let this = self.clone();
                 self.spawn(async move { this.revoke(ConnectionId(connection)).await });
+            }
+            ("drop", Ok(connection)) if channel == own => {
+                self.end_soon(connection, Ending::Drop);
+            }
+            ("refuse", Ok(connection)) if channel == own => {
+                self.end_soon(connection, Ending::Refuse);
             }
             ("beat", Ok(at_ms)) if channel == own => return Heard::Beat { at_ms },
             _ => {

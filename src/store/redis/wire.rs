@@ -23,6 +23,8 @@
 //! | `xUID` | it is for all but this user: hexadecimal digits of the uid's JSON |
 //! | `r` | of `q`: the insert whose key is the body was recalled |
 //! | `v` | of `q`: the log was forgotten because its time was over |
+//! | `nCOUNT` | of `j`, `l` and `d`: the user's connections that are seen there now; without it 1 behind `j`, and 0 |
+//! | `k` | of `d`, or of `q` with a uid as its body: the user was taken out, with all its connections |
 //!
 //! Bodies are sliced out of what came from the socket, not copied.
 use std::fmt::Write;
@@ -134,13 +136,18 @@ impl Told {
                     for word in words {
                         match word {
                             "r" => publications.push(Publication::told(n, recalled(&body)?)),
+                            "k" => {
+                                let uid = uid(std::str::from_utf8(&body).ok()?)?;
+                                let removed = Event::Removed { uid, seen: false };
+                                publications.push(Publication::told(n, removed));
+                            }
                             "v" => invalidates = true,
                             _ => {}
                         }
                     }
                 }
                 kind => {
-                    let told = Publication::told(n, event(kind, &id, body)?);
+                    let told = Publication::told(n, event(kind, &id, body, words.clone())?);
                     let audience = match told.audience {
                         Audience::All => audience(words, origin, ours),
                         of_the_event => of_the_event,
@@ -181,8 +188,17 @@ fn unhex(digits: &str) -> Option<Vec<u8>> {
     pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
-fn event(kind: u8, id: &Bytes, body: Bytes) -> Option<Event> {
+fn event<'a>(
+    kind: u8,
+    id: &Bytes,
+    body: Bytes,
+    words: impl Iterator<Item = &'a str> + Clone,
+) -> Option<Event> {
     let user = |body: &Bytes| uid(std::str::from_utf8(body).ok()?);
+    let connections = |usual| {
+        let mut counts = words.clone().filter_map(|word| word.strip_prefix('n')?.parse().ok());
+        counts.next().unwrap_or(usual)
+    };
     Some(match kind {
         b'i' => Event::Message { kind: Kind::Insert, body },
         b'u' => {
@@ -191,9 +207,12 @@ fn event(kind: u8, id: &Bytes, body: Bytes) -> Option<Event> {
         b'g' => Event::Message { kind: Kind::Ignore, body },
         b'y' => Event::System(body),
         b's' => Event::Synced(user(&body)?),
-        b'j' => Event::Joined(user(&body)?),
-        b'l' => Event::Left(user(&body)?),
-        b'd' => Event::Gone(user(&body)?),
+        b'j' => Event::Joined { uid: user(&body)?, connections: connections(1) },
+        b'l' => Event::Left { uid: user(&body)?, connections: connections(0) },
+        b'd' if words.clone().any(|word| word == "k") => {
+            Event::Removed { uid: user(&body)?, seen: true }
+        }
+        b'd' => Event::Gone { uid: user(&body)?, connections: connections(0) },
         b'c' => Event::Cleared,
         _ => return None,
     })
@@ -392,6 +411,30 @@ mod tests {
         assert_eq!((&**key, told.last(), told.invalidates), ("k", 8, false));
         let over = Told::decode(Bytes::from_static(b"9 4 5 1 us 3\nq-,0,0,v\n"), "us").unwrap();
         assert!(over.invalidates && over.publications.is_empty());
+    }
+
+    #[test]
+    fn presence_is_told_with_connections_and_what_an_earlier_build_sends_is_the_usual() {
+        let text = b"9 4 5 8 us 3\nj7,0,1;j7,0,1,n2;l7,0,1,n1;l7,0,1;d-,0,1;d-,0,1,z,n3;d-,0,1,k;q-,0,1,k\n11111111";
+        let told = Told::decode(Bytes::from_static(text), "us").unwrap();
+        let uid = || Uid::number("1").unwrap();
+        let expected = [
+            Event::Joined { uid: uid(), connections: 1 },
+            Event::Joined { uid: uid(), connections: 2 },
+            Event::Left { uid: uid(), connections: 1 },
+            Event::Left { uid: uid(), connections: 0 },
+            Event::Gone { uid: uid(), connections: 0 },
+            Event::Gone { uid: uid(), connections: 3 },
+            Event::Removed { uid: uid(), seen: true },
+            Event::Removed { uid: uid(), seen: false },
+        ];
+        let shown = |event: &Event| format!("{event:?}");
+        assert_eq!(
+            told.publications.iter().map(|p| shown(&p.event)).collect::<Vec<_>>(),
+            expected.iter().map(shown).collect::<Vec<_>>()
+        );
+        let except = Audience::ExceptUser(uid());
+        assert!(told.publications.iter().all(|p| p.audience == except), "{told:?}");
     }
 
     /// As a build reads it that knows of no more than letters, connections and lengths.

@@ -76,7 +76,7 @@ fn table() -> Vec<(&'static str, Happening, [String; 5])> {
             each([KICKOUT, &format!("{KICKOUT}; ask: end of ann"),
                 &format!("silence a c; {KICKOUT}; {TWO_ROOMS}"),
                 &format!("silence a c; {KICKOUT}; {TWO_ROOMS}"), ""])),
-        ("it is revoked", happens(State::revoke),
+        ("it is revoked", happens(|state| state.refuse(Reason::Revoked)),
             ending("refuse: revoked", "refuse: revoked; ")),
         ("the server drains", happens(|state| state.drop_client(Reason::Drain)),
             same("drop: drain")),
@@ -339,7 +339,7 @@ fn who_is_closed_is_told_nothing_more_and_closed_once() {
     assert!(matches!(session.state.route(UNREAD), Route::Now(Target::Nowhere)));
     assert!(session.sends("join", "{}", Some(1)).is_empty());
     assert_eq!(session.happens(State::evict), ["silence a c", TWO_ROOMS]);
-    assert!(session.happens(State::revoke).is_empty());
+    assert!(session.happens(|state| state.refuse(Reason::Revoked)).is_empty());
 }
 
 #[test]
@@ -437,4 +437,37 @@ fn a_defect_ends_the_session_and_its_presence() {
     let mut session = Session::guest();
     session.sends("authenticate", r#"{"uid":"ann"}"#, None);
     assert_eq!(session.answered(Answer::Failed), ["drop: failure", "ask: end of ann"]);
+}
+
+fn removed(session: &mut Session, id: &str) {
+    let room = RoomId::new(id).unwrap();
+    assert!(session.happens(|state| state.removed(&room)).is_empty());
+}
+
+#[test]
+fn a_room_that_it_was_taken_out_of_is_as_one_that_it_never_joined() {
+    let mut session = Session::member();
+    removed(&mut session, "c");
+    removed(&mut session, "elsewhere");
+    assert_eq!(session.sends("msg", "{}", Some(1)), ["msg refused: not in a room ack 1"]);
+    assert_eq!(session.sends("sync", r#"{"offset":5}"#, None), [EMPTY]);
+    assert_eq!(
+        session.sends("leave", "", None),
+        ["ask: end of ann, Gone a, goodbye"],
+        "it is in the other one, and leaves it"
+    );
+}
+
+#[test]
+fn who_was_taken_out_of_all_its_rooms_may_join_again() {
+    let mut session = Session::dummy();
+    removed(&mut session, "a");
+    assert_eq!(session.sends("msg", "{}", None), ["msg refused: dummy can not send"]);
+    removed(&mut session, "c");
+    assert_eq!(session.sends("msg", "{}", None), ["msg refused: not in a room"]);
+    assert!(session.happens(State::late_to_join).is_empty(), "it has joined in time");
+    assert_eq!(session.sends("join", r#"{"roomId":"d"}"#, None), ["ask: enter d as ann"]);
+    session.entered("d", false);
+    assert_eq!(session.sends("msg", "{}", None), [r#"msg {} of "ann" to d"#]);
+    assert_eq!(session.happens(State::gone), ["ask: end of ann, Gone d"]);
 }

@@ -1,15 +1,20 @@
 //! Sessions and the rooms they are in.
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, hash_map},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, hash_map},
+    ops::Bound,
     sync::Arc,
     time::Duration,
 };
 
 use tokio::time::Instant;
 
-use super::{super::rooms::Live, roster::Roster};
+use super::{
+    super::rooms::Live,
+    roster::{Left, Removed, Roster},
+};
 use crate::domain::{
     broker::Event,
+    directory::{Members, Names, OnlineUser, Whereabouts},
     ids::{ConnectionId, RoomId, SocketId, Uid},
     presence::{Claim, Online, Present, Revocations, Visitor},
 };
@@ -17,8 +22,9 @@ use crate::domain::{
 /// Everybody.
 #[derive(Default)]
 pub(in super::super) struct People {
-    sessions: HashMap<Uid, Session>,
-    rooms: HashMap<RoomId, Occupied>,
+    /// Those with a connection, but for guests.
+    users: BTreeMap<Uid, User>,
+    rooms: BTreeMap<RoomId, Occupied>,
     /// The rooms each connection is in.
     whereabouts: HashMap<ConnectionId, BTreeSet<RoomId>>,
     /// The rooms held for each uid.
@@ -36,9 +42,40 @@ pub(in super::super) struct People {
 /// How long a revocation is kept.
 const REVOCATION: Duration = Duration::from_secs(600);
 
+/// The one node that there is.
+const NODE: &str = super::super::cluster::NODE;
+
+/// A user who is online.
+#[derive(Default)]
+struct User {
+    session: Option<Session>,
+    /// The session's, and those without one; evicted ones too, until they have ended.
+    connections: Vec<ConnectionId>,
+}
+
+impl User {
+    fn has_session(&self, connection: ConnectionId) -> bool {
+        self.session.as_ref().is_some_and(|session| session.connection == connection)
+    }
+}
+
 struct Session {
     connection: ConnectionId,
     socket: SocketId,
+}
+
+/// A user came online by this, or went offline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum Turn {
+    Online,
+    Offline,
+}
+
+/// What became of a claim.
+pub(super) struct Claimed {
+    pub(super) claim: Claim,
+    pub(super) evicted: Option<ConnectionId>,
+    pub(super) turn: Option<Turn>,
 }
 
 /// A room with anybody in it; keeps its counters in memory.
@@ -48,31 +85,51 @@ struct Occupied {
 }
 
 impl People {
-    /// Returns the connection that is evicted, and the answer.
     pub(super) fn claim(
         &mut self,
         uid: &Uid,
         connection: ConnectionId,
         socket: &SocketId,
         checked: Option<Revocations>,
-    ) -> (Option<ConnectionId>, Claim) {
+    ) -> Claimed {
         if checked.is_some_and(|checked| {
             self.revoked.get(uid).is_some_and(|(revoked, _)| *revoked > checked)
         }) {
-            return (None, Claim::CheckAgain(self.revocations));
+            let claim = Claim::CheckAgain(self.revocations);
+            return Claimed { claim, evicted: None, turn: None };
         }
         self.evicted.remove(&connection);
+        let turn = self.appear(uid, connection);
         let session = Session { connection, socket: socket.clone() };
-        let earlier = self
-            .sessions
-            .insert(uid.clone(), session)
-            .map(|s| s.connection)
-            .filter(|c| *c != connection);
-        if let Some(earlier) = earlier {
+        let earlier = self.users.get_mut(uid).and_then(|user| user.session.replace(session));
+        let evicted = earlier.map(|s| s.connection).filter(|c| *c != connection);
+        if let Some(earlier) = evicted {
             self.evicted.insert(earlier);
             self.hold(uid, earlier);
         }
-        (earlier, Claim::Made(self.holds.get(uid).into_iter().flatten().cloned().collect()))
+        let held = self.holds.get(uid).into_iter().flatten().cloned().collect();
+        Claimed { claim: Claim::Made(held), evicted, turn }
+    }
+
+    /// A connection of the user is there, perhaps for the first time.
+    fn appear(&mut self, uid: &Uid, connection: ConnectionId) -> Option<Turn> {
+        let user = self.users.entry(uid.clone()).or_default();
+        let turn = user.connections.is_empty().then_some(Turn::Online);
+        if !user.connections.contains(&connection) {
+            user.connections.push(connection);
+        }
+        turn
+    }
+
+    /// It is not there any more.
+    fn vanish(&mut self, uid: &Uid, connection: ConnectionId) -> Option<Turn> {
+        let user = self.users.get_mut(uid)?;
+        user.connections.retain(|other| *other != connection);
+        if user.connections.is_empty() {
+            self.users.remove(uid);
+            return Some(Turn::Offline);
+        }
+        None
     }
 
     pub(super) fn revocations(&self) -> Revocations {
@@ -84,7 +141,7 @@ impl People {
         self.revoked.retain(|_, (_, seen)| seen.elapsed() < REVOCATION);
         self.revoked.insert(uid.clone(), (at, Instant::now()));
         self.revocations = self.revocations.max(at);
-        self.sessions.get(uid).map(|session| session.connection)
+        Some(self.users.get(uid)?.session.as_ref()?.connection)
     }
 
     /// Holds the places of a connection, but for those where it is hidden.
@@ -105,11 +162,14 @@ impl People {
         }
     }
 
-    pub(super) fn end(&mut self, uid: &Uid, connection: ConnectionId) {
+    pub(super) fn end(&mut self, uid: &Uid, connection: ConnectionId) -> Option<Turn> {
         self.evicted.remove(&connection);
-        if self.sessions.get(uid).is_some_and(|s| s.connection == connection) {
-            self.sessions.remove(uid);
+        if let Some(user) = self.users.get_mut(uid)
+            && user.has_session(connection)
+        {
+            user.session = None;
         }
+        self.vanish(uid, connection)
     }
 
     /// Returns what the others are told.
@@ -118,10 +178,14 @@ impl People {
         room: &RoomId,
         visitor: &Visitor,
         live: Arc<Live>,
-    ) -> Option<Event> {
+    ) -> (Option<Event>, Option<Turn>) {
         if self.evicted.contains(&visitor.connection) {
-            return None;
+            return (None, None);
         }
+        let turn = match visitor.guest {
+            true => None,
+            false => self.appear(&visitor.uid, visitor.connection),
+        };
         self.whereabouts.entry(visitor.connection).or_default().insert(room.clone());
         let occupied = self
             .rooms
@@ -131,11 +195,27 @@ impl People {
         if !visitor.hidden {
             forget(&mut self.holds, &visitor.uid, room); // a held place is taken over now
         }
-        event
+        (event, turn)
+    }
+
+    /// Takes all that the user has of the room.
+    pub(super) fn remove(&mut self, room: &RoomId, uid: &Uid) -> Option<Removed> {
+        let removed = self.rooms.get_mut(room)?.roster.remove(uid)?;
+        for connection in &removed.connections {
+            forget(&mut self.whereabouts, connection, room);
+        }
+        forget(&mut self.holds, uid, room);
+        self.vacate(room);
+        Some(removed)
+    }
+
+    /// Whether the user has anything of the room.
+    pub(super) fn has_place(&self, room: &RoomId, uid: &Uid) -> bool {
+        self.rooms.get(room).is_some_and(|occupied| occupied.roster.has(uid))
     }
 
     /// Returns whom the others will miss.
-    pub(super) fn depart(&mut self, room: &RoomId, connection: ConnectionId) -> Option<Uid> {
+    pub(super) fn depart(&mut self, room: &RoomId, connection: ConnectionId) -> Option<Left> {
         forget(&mut self.whereabouts, &connection, room);
         let gone = self.rooms.get_mut(room)?.roster.depart(connection);
         self.vacate(room);
@@ -144,7 +224,7 @@ impl People {
 
     /// Returns whom the others will miss: nobody, if another connection has the uid's session by
     /// now.
-    pub(super) fn release(&mut self, room: &RoomId, uid: &Uid, by: ConnectionId) -> Option<Uid> {
+    pub(super) fn release(&mut self, room: &RoomId, uid: &Uid, by: ConnectionId) -> Option<Left> {
         if !self.may_release(uid, by) {
             return None;
         }
@@ -159,7 +239,8 @@ impl People {
     }
 
     fn may_release(&self, uid: &Uid, by: ConnectionId) -> bool {
-        self.sessions.get(uid).is_none_or(|session| session.connection == by)
+        let session = self.users.get(uid).and_then(|user| user.session.as_ref());
+        session.is_none_or(|session| session.connection == by)
     }
 
     pub(super) fn is_held(&self, room: &RoomId, uid: &Uid, by: ConnectionId) -> bool {
@@ -185,23 +266,87 @@ impl People {
     }
 
     pub(super) fn online(&self) -> Vec<Online> {
-        self.sessions
-            .iter()
-            .map(|(uid, session)| Online { uid: uid.clone(), socket: session.socket.clone() })
-            .collect()
+        let session = |(uid, user): (&Uid, &User)| {
+            let socket = user.session.as_ref()?.socket.clone();
+            Some(Online { uid: uid.clone(), socket })
+        };
+        self.users.iter().filter_map(session).collect()
+    }
+
+    pub(super) fn members_page(&self, room: &RoomId, after: Option<u64>, limit: usize) -> Members {
+        self.rooms.get(room).map_or_else(Members::default, |r| r.roster.page(after, limit))
+    }
+
+    pub(super) fn rooms_page(&self, names: &Names) -> Vec<(RoomId, u64)> {
+        let rooms = self.rooms.range::<str, _>(behind(names));
+        let rooms = rooms.take_while(|(room, _)| room.as_str().starts_with(&names.prefix));
+        rooms.take(names.limit).map(|(room, here)| (room.clone(), here.roster.len())).collect()
+    }
+
+    pub(super) fn users_page(&self, names: &Names) -> Vec<OnlineUser> {
+        let users = self.users.range::<str, _>(behind(names));
+        let users = users.take_while(|(uid, _)| uid.as_str().starts_with(&names.prefix));
+        let online = |(uid, user): (&Uid, &User)| {
+            let rooms = self.present(user).flat_map(|connection| self.rooms_of(connection));
+            let rooms: BTreeSet<&RoomId> = rooms.collect();
+            OnlineUser {
+                uid: uid.clone(),
+                rooms: rooms.into_iter().cloned().collect(),
+                nodes: vec![NODE.into()],
+            }
+        };
+        users.take(names.limit).map(online).collect()
+    }
+
+    pub(super) fn whereabouts(&self, uid: &Uid) -> Vec<Whereabouts> {
+        let Some(user) = self.users.get(uid) else { return Vec::new() };
+        let whereabouts = |connection: ConnectionId| Whereabouts {
+            node: NODE.into(),
+            connection,
+            socket: user
+                .session
+                .as_ref()
+                .filter(|session| session.connection == connection)
+                .map(|session| session.socket.clone()),
+            rooms: self.rooms_of(connection).cloned().collect(),
+        };
+        let mut all: Vec<_> = self.present(user).map(whereabouts).collect();
+        all.sort_unstable_by_key(|one| one.connection);
+        all
+    }
+
+    /// The user's connections, as far as they are not about to end.
+    pub(super) fn connections(&self, uid: &Uid) -> Vec<ConnectionId> {
+        self.users.get(uid).into_iter().flat_map(|user| self.present(user)).collect()
+    }
+
+    fn present<'a>(&'a self, user: &'a User) -> impl Iterator<Item = ConnectionId> + 'a {
+        user.connections.iter().copied().filter(|connection| !self.evicted.contains(connection))
+    }
+
+    fn rooms_of(&self, connection: ConnectionId) -> impl Iterator<Item = &RoomId> {
+        self.whereabouts.get(&connection).into_iter().flatten()
     }
 
     /// Whether nothing is remembered of anybody.
     #[cfg(test)]
     pub(in super::super) fn is_empty(&self) -> bool {
-        let People { sessions, rooms, whereabouts, holds, evicted, revoked: _, revocations: _ } =
-            self;
-        sessions.is_empty()
+        let People { users, rooms, whereabouts, holds, evicted, revoked: _, revocations: _ } = self;
+        users.is_empty()
             && rooms.is_empty()
             && whereabouts.is_empty()
             && holds.is_empty()
             && evicted.is_empty()
     }
+}
+
+/// Where a stretch of names begins.
+fn behind(names: &Names) -> (Bound<&str>, Bound<&str>) {
+    let from = match names.after.as_deref() {
+        Some(after) if after >= names.prefix.as_str() => Bound::Excluded(after),
+        _ => Bound::Included(names.prefix.as_str()),
+    };
+    (from, Bound::Unbounded)
 }
 
 /// Takes the room out of the set of `key`, and the set away with its last room.

@@ -69,6 +69,8 @@ impl Subscriber for Ear {
     }
     fn evict(self: Arc<Self>) {}
     fn revoke(self: Arc<Self>) {}
+    fn removed(self: Arc<Self>, _: &RoomId) {}
+    fn refuse(self: Arc<Self>, _: Reason) {}
     fn drop_connection(&self, _: Reason) {}
 }
 
@@ -158,7 +160,7 @@ async fn a_sender_learns_where_its_message_is_and_a_resent_one_is_acknowledged()
     let hub = hub(&home);
     let mut ann = Guest::enters(&hub, &room, 7001, "ann").await;
     let mut ben = Guest::enters(&hub, &room, 7002, "ben").await;
-    ann.hears(r#"Joined("ben")"#).await;
+    ann.hears(r#"Joined { uid: "ben", connections: 1 }"#).await;
     ann.sends(keyed("k", "1"), 5);
     assert_eq!(ann.next().await, Told::Ended(Some(5), at(3, 0)));
     ann.sends(keyed("k", "1"), 6);

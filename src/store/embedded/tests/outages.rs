@@ -136,7 +136,7 @@ impl Class {
         let hub = hub_on(&home, store, broker.clone());
         let mut ann = Guest::enters(&hub, &room, 7001, "ann").await;
         let ben = Guest::enters(&hub, &room, 7002, "ben").await;
-        ann.hears(r#"Joined("ben")"#).await;
+        ann.hears(r#"Joined { uid: "ben", connections: 1 }"#).await;
         tokio::time::pause();
         Class { ann, ben, room, broker, hub, _home: home }
     }

@@ -6,6 +6,7 @@ use crate::{
     domain::{
         broker::{Publication, RoomSink},
         cluster::NodeSink,
+        directory::Ending,
         ids::{ConnectionId, RoomId},
         presence::{Online, SessionSink},
     },
@@ -35,6 +36,7 @@ impl SessionSink for Prompt {
         Vec::new()
     }
     fn send_back(&self, _: ConnectionId) {}
+    fn disconnect(&self, _: ConnectionId, _: Ending) {}
 }
 
 impl RoomSink for Prompt {

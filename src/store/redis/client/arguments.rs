@@ -28,6 +28,11 @@ impl Arguments {
         self
     }
 
+    pub(in crate::store::redis) fn bytes(mut self, argument: &[u8]) -> Self {
+        self.parts.push(argument.to_vec());
+        self
+    }
+
     pub(in crate::store::redis) fn number(mut self, argument: u64) -> Self {
         self.parts.push(argument.to_string().into_bytes());
         self

@@ -30,12 +30,13 @@ if old and old ~= name then
       mine.flag = 'h'
       call('HDEL', members, 'c' .. old)
       call('HSET', members, 'h' .. uid, written(mine))
+      reseat(room, 'c' .. old, 'h' .. uid)
       call('SREM', key('at', old), room)
       call('SADD', holds, room)
     end
   end
 end
 call('HSET', sessions, uid, name .. '\n' .. socket .. '\n' .. json)
-call('SADD', key('conns', NODE), connection .. '\n' .. uid)
+appear(uid, connection)
 for _, room in ipairs(call('SMEMBERS', holds)) do answer[#answer + 1] = room end
 return answer

@@ -1,51 +1,63 @@
--- Puts a connection into a room. room, connection, uid as text, uid as JSON, hidden, wants the roster
--- Returns where the order stands, what this was in it (j(oined), d (gone), q(uiet), or nothing), and everybody there, where that is wanted.
+-- Puts a connection into a room. room, connection, uid as text, uid as JSON, hidden, wants the roster, is a guest
+-- Returns where the order stands, what this was in it (j(oined), d (gone), q(uiet), or nothing), everybody there, where that is wanted, and how many
+-- connections of the uid the others see now.
 local room, connection, uid, json, hidden = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10] == '1'
 local late = expired()
 if late then return late end
 if not is_alive() then return redis.error_reply(LOST) end
-local name = NODE .. ':' .. connection
-local members, s, told = key('members', room), seq(room), ''
+local name, guest = NODE .. ':' .. connection, ARGV[12] == '1'
+local members, s, told, field, seen = key('members', room), seq(room), '', 'c' .. name, 0
 
-local function join(flag)
-  local number = call('HINCRBY', s.at, 'place', 1)
-  call('HSET', members, 'c' .. name, written({ number = string.format('%d', number), flag = flag, uid = json }))
+-- Beside another connection of the uid that is there in the same way, or behind all.
+local function join(flag, beside)
+  if beside then
+    call('HSET', members, field, written({ number = beside.number, flag = flag, uid = beside.uid }))
+    return
+  end
+  local number = string.format('%d', call('HINCRBY', s.at, 'place', 1))
+  call('HSET', members, field, written({ number = number, flag = flag, uid = json }))
+  seat(room, field, number)
 end
 
 -- What a connection whose session was taken over had on its way must not put it anywhere.
 if call('SISMEMBER', key('evicted', NODE), connection) == 0 then
   if call('EXISTS', members) == 0 then
     call('SADD', P .. 'ao:rooms', room)
+    if call('EXISTS', P .. 'ao:occupied') == 1 then call('ZADD', P .. 'ao:occupied', 0, room) end
     used(room)
   end
-  local mine = place(call('HGET', members, 'c' .. name))
-  local seen = mine and mine.flag == 'v'
-  if seen and hidden then
-    mine.flag = 'd'
-    call('HSET', members, 'c' .. name, written(mine))
-    tell(s, 'd', connection, mine.uid)
-    told = 'd'
-  elseif hidden and not mine then
-    join('d')
-    tell_nobody(s)
-    told = 'q'
-  elseif not seen and not hidden then
-    -- Whoever becomes visible joins now, as the others see it; a place held for the uid is taken over in silence.
-    local held = place(call('HGET', members, 'h' .. uid))
-    if held then
-      held.flag = 'v'
-      call('HDEL', members, 'h' .. uid)
-      call('HSET', members, 'c' .. name, written(held))
+  appear(uid, connection, guest)
+  local mine = place(call('HGET', members, field))
+  local was = mine and (mine.flag == 'd' and 'hidden' or 'seen')
+  if was ~= (hidden and 'hidden' or 'seen') then
+    local others = guest and { seen = 0, hidden = 0 } or present(room, uid, name)
+    if was then
+      local other = was == 'seen' and others.seat or others.veil
+      reseat(room, field, other and other.field)
+    end
+    if hidden then
+      join('d', others.veil)
+      if was then
+        tell(s, 'd', connection, mine.uid, others.seen)
+        told, seen = 'd', others.seen
+      else
+        tell_nobody(s)
+        told = 'q'
+      end
+    elseif others.held then
+      -- Whoever becomes visible joins now, as the others see it; a place held for the uid is taken over in silence.
+      join('v', others.held)
+      reseat(room, others.held.field, field)
+      call('HDEL', members, others.held.field)
       tell_nobody(s)
       told = 'q'
     else
-      join('v')
-      tell(s, 'j', connection, json)
-      told = 'j'
+      join('v', others.seat)
+      tell(s, 'j', connection, json, others.seen + 1)
+      told, seen = 'j', others.seen + 1
     end
   end
   if not hidden then call('SREM', key('holds', uid), room) end
   call('SADD', key('at', name), room)
-  call('SADD', key('conns', NODE), connection .. '\n' .. uid)
 end
-return { s.epoch, string.format('%d', s.n), told, ARGV[11] == '1' and call('HVALS', members) or {} }
+return { s.epoch, string.format('%d', s.n), told, ARGV[11] == '1' and call('HVALS', members) or {}, seen }

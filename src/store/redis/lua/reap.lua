@@ -22,6 +22,7 @@ while rooms < most do
     call('HDEL', sessions, uid)
     for _, room in ipairs(call('SMEMBERS', key('holds', uid))) do release(room, uid, room_expiry) end
   end
+  vanish(uid, name)
 end
 while rooms < most do
   local room = call('SPOP', key('batches', dead))
@@ -33,6 +34,6 @@ local left = call('SCARD', conns) + call('SCARD', key('batches', dead))
 if left == 0 then
   call('SREM', P .. 'ao:dead', dead)
   call('HDEL', P .. 'ao:stats', dead)
-  call('UNLINK', key('evicted', dead), key('expelled', dead))
+  call('UNLINK', key('evicted', dead), key('expelled', dead), key('ending', dead))
 end
 return left

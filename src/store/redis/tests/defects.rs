@@ -15,6 +15,7 @@ use crate::{
     domain::{
         broker::{Publication, RoomSink},
         cluster::NodeSink,
+        directory::Ending,
         ids::{ConnectionId, RoomId},
         presence::SessionSink,
     },
@@ -71,6 +72,9 @@ impl SessionSink for Clumsy {
     }
     fn send_back(&self, connection: ConnectionId) {
         self.witness.send_back(connection);
+    }
+    fn disconnect(&self, connection: ConnectionId, ending: Ending) {
+        self.witness.disconnect(connection, ending);
     }
 }
 
