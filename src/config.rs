@@ -49,8 +49,8 @@ pub use reference::reference;
 pub use role::Role;
 pub use secret::SecretText;
 pub use section::{
-    Admin, Api, Auth, Compat, Demo, Durability, Format, Gotapi, Log, Message, Metrics, Open,
-    Runtime, Shutdown, Store, Websocket,
+    Admin, Api, Auth, Compat, Demo, Durability, Format, Gotapi, Jwt, Log, Message, Metrics, Open,
+    RoomAccess, Rooms, Runtime, Shutdown, Store, Websocket, Words,
 };
 pub use setting::{Setting, find, settings};
 pub use signing::SigningSecret;
@@ -83,6 +83,10 @@ pub struct Config {
     pub store: Store,
     /// How users prove who they are.
     pub auth: Auth,
+    /// JSON Web Tokens.
+    pub jwt: Jwt,
+    /// Who may do what in rooms.
+    pub rooms: Rooms,
     /// Limits on messages.
     pub message: Message,
     /// What is logged.
@@ -136,6 +140,8 @@ impl Config {
             self.metrics.values(),
             self.store.values(),
             self.auth.values(),
+            self.jwt.values(),
+            self.rooms.values(),
             self.message.values(),
             self.log.values(),
             self.shutdown.values(),
@@ -167,6 +173,8 @@ impl Config {
         let metrics = Metrics::read(layers);
         let store = Store::read(layers);
         let auth = Auth::read(layers);
+        let jwt = Jwt::read(layers);
+        let rooms = Rooms::read(layers);
         let message = Message::read(layers);
         let log = Log::read(layers);
         let shutdown = Shutdown::read(layers);
@@ -181,6 +189,8 @@ impl Config {
             metrics: metrics?,
             store: store?,
             auth: auth?,
+            jwt: jwt?,
+            rooms: rooms?,
             message: message?,
             log: log?,
             shutdown: shutdown?,
@@ -206,6 +216,7 @@ impl Config {
             );
             layers.problems.push(Problem::new(low_source.max(high_source), message));
         }
+        self.check_jwt(layers);
         let (websocket, api, gotapi) = (&self.websocket, &self.api, &self.gotapi);
         TlsFiles::check(
             layers,
@@ -225,5 +236,22 @@ impl Config {
                 ("gotapi.tls_key", &gotapi.tls_key),
             ],
         );
+    }
+
+    /// A secret that only the one before is known of, and rules that nobody could meet.
+    fn check_jwt(&self, layers: &mut Layers) {
+        let (jwt, previous, access) = (&self.jwt, "jwt.previous_secret", "rooms.access");
+        if !jwt.previous_secret.is_empty() && jwt.secret.is_empty() && layers.good("jwt.secret") {
+            let source = layers.source(previous);
+            let message = format!("{previous} ({source}) is of use with jwt.secret alone");
+            layers.problems.push(Problem::new(source, message));
+        }
+        if self.rooms.access == RoomAccess::Claims && !jwt.is_on() {
+            let source = layers.source(access);
+            let message = format!(
+                "{access} is claims ({source}), and there are no keys for tokens: set jwt.secret, jwt.keys or jwt.jwks_url"
+            );
+            layers.problems.push(Problem::new(source, message));
+        }
     }
 }

@@ -17,6 +17,7 @@ pub mod dialect;
 pub mod domain;
 pub mod hooks;
 pub mod http;
+pub mod jwt;
 pub mod lifecycle;
 mod lock;
 pub mod metrics;

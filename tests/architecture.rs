@@ -4,7 +4,7 @@
 //! ```text
 //! main, cli
 //! app
-//! dialect    http   hooks
+//! dialect    http   hooks   jwt
 //! socketio
 //! transfer   telemetry   store
 //! domain     net
@@ -24,7 +24,7 @@ use std::{
 const BY_ALL: [&str; 3] = ["lock", "reason", "throttle"];
 
 /// Modules at the top, and which of the others each may name beside [`BY_ALL`].
-const ALLOWED: [(&str, &[&str]); 16] = [
+const ALLOWED: [(&str, &[&str]); 17] = [
     ("config", &[]),
     ("lock", &[]),
     ("metrics", &[]),
@@ -40,6 +40,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("socketio", &["config", "metrics", "net"]),
     ("http", &["config", "domain", "metrics"]),
     ("hooks", &["config", "domain", "metrics", "net"]),
+    ("jwt", &["config", "domain", "metrics"]),
     ("dialect", &["config", "domain", "metrics", "net", "socketio"]),
 ];
 

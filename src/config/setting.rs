@@ -77,6 +77,8 @@ pub fn settings() -> &'static [Setting] {
             super::Metrics::settings(),
             super::Store::settings(),
             super::Auth::settings(),
+            super::Jwt::settings(),
+            super::Rooms::settings(),
             super::Message::settings(),
             super::Log::settings(),
             super::Shutdown::settings(),

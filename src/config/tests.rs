@@ -63,6 +63,18 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("auth.timeout", "11s", "11s"),
     ("auth.join_timeout", "12s", "12s"),
     ("auth.rate_limit", "off", "off"),
+    ("jwt.secret", "open sesame", "***"),
+    ("jwt.previous_secret", "open barley", "***"),
+    ("jwt.keys", "keys.pem", "keys.pem"),
+    ("jwt.jwks_url", "https://id.example/jwks", "https://id.example/jwks"),
+    ("jwt.jwks_refresh", "2m", "2m"),
+    ("jwt.algorithms", "RS256, ES256", "RS256,ES256"),
+    ("jwt.audience", "chat, board", "chat,board"),
+    ("jwt.issuer", "https://id.example", "https://id.example"),
+    ("jwt.leeway", "0", "0s"),
+    ("jwt.grace", "5s", "5s"),
+    ("jwt.max_lifetime", "2h", "2h"),
+    ("rooms.access", "hook", "hook"),
     ("message.max_size", "16 MiB", "16 MiB"),
     ("log.filter", "warn,always_online=debug", "warn,always_online=debug"),
     ("log.format", "json", "json"),
@@ -165,9 +177,10 @@ fn every_setting_is_reached_by_file_environment_and_flag() {
     for (setting, (key, text, printed)) in settings().iter().zip(OTHER) {
         let flag = format!("--{}", setting.flag);
         let given = flags(&["always-online", &flag, text]);
-        // Of the two for TLS none is of use alone.
+        // Of the two for TLS none is of use alone, nor is the secret before the secret.
         let other = OTHER.iter().zip(settings()).find(|((other, ..), _)| {
             other != key && other.split("tls_").next() == key.split("tls_").next()
+                || (*key, *other) == ("jwt.previous_secret", "jwt.secret")
         });
         let other = other.map(|((_, text, _), setting)| (setting.env, *text));
         let beside: Vec<_> = other.into_iter().collect();
