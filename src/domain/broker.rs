@@ -143,6 +143,7 @@ impl Publication {
             | Event::Synced(_)
             | Event::System(_)
             | Event::Cleared
+            | Event::Trimmed { .. }
             | Event::Recalled { .. } => Audience::All,
         };
         Publication { n, audience, event }
@@ -203,6 +204,11 @@ pub enum Event {
     System(Bytes),
     /// The room's log is empty now.
     Cleared,
+    /// The oldest inserts of the room's log are gone.
+    Trimmed {
+        /// Index of the first that is left ([`Position::index`]); of the next one, if none is.
+        start: u64,
+    },
     /// The insert with this key is hidden from now on.
     Recalled {
         /// Its key.
@@ -258,19 +264,45 @@ pub struct Stored {
 }
 
 /// A stretch of a room's log.
+///
+/// An insert's *offset* counts the inserts before it since the log was last cleared. It never
+/// changes: trimming takes the first ones away, and the others keep theirs.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
-    /// Inserts, from the offset on that was asked for.
+    /// Inserts, from the offset on that was asked for, or from `start`, where that is later.
     pub entries: Vec<Stored>,
     /// Whether the limit ended it: `entries` is as long as was asked for, or reached the bytes.
     pub full: bool,
-    /// Inserts in the room's log.
+    /// Offset of the log's first insert; that of the next one, if there is none. 0 unless the log
+    /// was trimmed.
+    pub start: u64,
+    /// Inserts in the room's log: those that are there.
     pub log_length: u64,
     /// Index of the log's first insert ([`Position::index`]); that of the next one, if there is
-    /// none. The index of any is this and its offset.
+    /// none. The index of any is [`Page::origin`] and its offset.
     pub base: u64,
     /// Of the log that this was read from.
     pub edition: u64,
+    /// Names the log for readers that come back: while it is the same, an offset means the same
+    /// insert. A clearing changes it, and so may a loss of the store; trimming does not. Below 2^53.
+    pub epoch: u64,
+}
+
+impl Page {
+    /// Index of the insert at offset 0, whether or not that is still there.
+    pub fn origin(&self) -> u64 {
+        self.base.saturating_sub(self.start)
+    }
+
+    /// Offset of the first of `entries`, where the page was asked for from this offset on.
+    pub fn first(&self, from: u64) -> u64 {
+        from.max(self.start)
+    }
+
+    /// Offset of the insert behind the log's last one.
+    pub fn end(&self) -> u64 {
+        self.start.saturating_add(self.log_length)
+    }
 }
 
 /// The updates of a room.
@@ -301,7 +333,7 @@ pub trait Broker: Send + Sync {
         entries: Arc<[Entry]>,
     ) -> Result<Vec<Placed>, StoreError>;
 
-    /// Inserts from the log's offset `from` on; 0 is the first that is there.
+    /// Inserts from the log's offset `from` on, or from its first that is there, if that is later.
     async fn page(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Page, StoreError>;
 
     /// Names the room's log as it is now: another number than a page has that was read before means
@@ -336,6 +368,27 @@ pub trait Broker: Send + Sync {
     async fn close(&self);
 }
 
+/// What of a room's log is to go: always the oldest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trim {
+    /// Inserts with a smaller index than this ([`Position::index`]).
+    Before(u64),
+    /// All inserts but the newest so many.
+    Keep(u64),
+    /// Inserts that were stored longer ago than this, with all that stand before them, and updates
+    /// whose last writing is.
+    OlderThan(Duration),
+}
+
+/// What was trimmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trimmed {
+    /// Inserts and updates that are gone.
+    pub removed: u64,
+    /// Index of the first insert that is left ([`Position::index`]); of the next one, if none is.
+    pub start: u64,
+}
+
 /// What is done to a room's log besides writing and reading it. Both stores of messages have it.
 #[async_trait]
 pub trait Upkeep: Send + Sync {
@@ -354,4 +407,10 @@ pub trait Upkeep: Send + Sync {
     /// after this time; what comes later lives on. Replaces what was said before, and survives a
     /// restart and a clearing. Nobody is told, but [`RoomSink::invalidate`] is called.
     async fn expire(&self, room: &RoomId, after: Duration) -> Result<(), StoreError>;
+
+    /// Takes away the oldest of the room's log. Offsets and indexes of the others stay as they are,
+    /// also where none is left; the keys of what is gone are no longer known. From when this
+    /// returns nobody reads what is gone; it is deleted soon after, in small steps, through a
+    /// restart too. Delivers [`Event::Trimmed`] if there was anything.
+    async fn trim(&self, room: &RoomId, trim: Trim) -> Result<Trimmed, StoreError>;
 }

@@ -14,7 +14,7 @@ pub use budget::{Budget, Building, Patience, Share};
 use budget::LARGE;
 
 use super::{
-    broker::{Broker, PageLimit, Stored, Updates},
+    broker::{Broker, Page, PageLimit, Stored, Updates},
     error::StoreError,
     ids::RoomId,
 };
@@ -27,12 +27,16 @@ pub struct History {
     /// Inserts, and behind the last of them the updates; unreadable ones are counted but have no
     /// body.
     pub entries: Vec<Stored>,
-    /// The offset asked for, and the entries here.
+    /// The offset of the first entry, and how many are here.
     pub offset: u64,
     /// Whether there may be more.
     pub next: bool,
-    /// Index of the insert after those here: where to resume.
+    /// Offset of the insert after those here: where to resume.
     pub log: u64,
+    /// Offset of the log's first insert ([`Page::start`](super::broker::Page::start)).
+    pub start: u64,
+    /// Names the log for who resumes ([`Page::epoch`](super::broker::Page::epoch)).
+    pub epoch: u64,
     /// Of the log that this was read from ([`Broker::edition`]).
     pub edition: u64,
     /// To be kept until the answer is put together.
@@ -40,7 +44,7 @@ pub struct History {
 }
 
 impl Budget {
-    /// The page that begins at log index `from`. A large one waits for its turn once more. Its
+    /// The page that begins at the log's offset `from`. A large one waits for its turn once more. Its
     /// bytes will be there so many times at once.
     ///
     /// # Errors
@@ -57,8 +61,12 @@ impl Budget {
         loop {
             let reading = if most > LARGE { Some(self.reading().await?) } else { None };
             let page = broker.page(room, from, PAGE).await?;
-            let (mut entries, full, log_length, edition) =
-                (page.entries, page.full, page.log_length, page.edition);
+            let (asked, from, end) = (from, page.first(from), page.end());
+            let Page { mut entries, full, start, edition, epoch, .. } = page;
+            if full && from > asked {
+                // The next page begins where those of others do, and so is kept for all of them.
+                entries.truncate(PAGE.entries - (from % PAGE.entries as u64) as usize);
+            }
             let inserts = entries.len() as u64;
             if !full {
                 match broker.updates(room, most).await? {
@@ -81,7 +89,9 @@ impl Budget {
             return Ok(History {
                 offset: from.saturating_add(entries.len() as u64),
                 next: full,
-                log: if inserts > 0 { from.saturating_add(inserts) } else { from.min(log_length) },
+                log: if inserts > 0 { from.saturating_add(inserts) } else { from.min(end) },
+                start,
+                epoch,
                 entries,
                 edition,
                 building,

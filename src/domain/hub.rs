@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use self::sink::WeakHub;
 use super::{
-    broker::{Entry, Page, PageLimit},
+    broker::{Entry, Page, PageLimit, Trim, Trimmed},
     cluster::Node,
     error::StoreError,
     history::{self, Building, History},
@@ -200,6 +200,14 @@ impl Hub {
     /// Those of the store.
     pub async fn expire(&self, room: &RoomId, after: Duration) -> Result<(), StoreError> {
         self.rooms.expire(room, after).await
+    }
+
+    /// Takes away the oldest of the room's log: see [`Upkeep::trim`](super::broker::Upkeep::trim).
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn trim(&self, room: &RoomId, trim: Trim) -> Result<Trimmed, StoreError> {
+        self.rooms.trim(room, trim).await
     }
 }
 

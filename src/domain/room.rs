@@ -29,7 +29,7 @@ use tokio::{
 
 pub(super) use self::rooms::Rooms;
 use super::{
-    broker::{Entry, Event, Publication},
+    broker::{Entry, Event, Publication, Trim, Trimmed},
     error::StoreError,
     ids::{ConnectionId, RoomId, Uid},
     presence::{Departure, Roster, Visitor},
@@ -116,6 +116,10 @@ enum Job {
     Expire {
         after: Duration,
         done: oneshot::Sender<Result<(), StoreError>>,
+    },
+    Trim {
+        trim: Trim,
+        done: oneshot::Sender<Result<Trimmed, StoreError>>,
     },
 }
 
@@ -291,7 +295,9 @@ impl Room {
                 member.subscriber.deliver(packets);
             }
         }
-        if publications.iter().any(|p| matches!(p.event, Event::Cleared | Event::Recalled { .. })) {
+        if publications.iter().any(|p| {
+            matches!(p.event, Event::Cleared | Event::Trimmed { .. } | Event::Recalled { .. })
+        }) {
             self.invalidate();
         }
     }
@@ -393,6 +399,7 @@ fn concerns(member: &Member, publication: &Publication) -> bool {
         | Event::Synced(_)
         | Event::System(_)
         | Event::Cleared
+        | Event::Trimmed { .. }
         | Event::Recalled { .. } => false,
     };
     !in_its_roster && publication.concerns(member.connection, &member.uid)

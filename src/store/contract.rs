@@ -34,6 +34,7 @@ pub(crate) mod remove;
 pub(crate) mod revocations;
 pub(crate) mod spaces;
 pub(crate) mod tokens;
+pub(crate) mod trim;
 pub(crate) mod updates;
 pub(crate) mod upkeep;
 pub(crate) mod witness;
@@ -194,6 +195,23 @@ macro_rules! upkeep_contract {
                 a_later_word_replaces_an_earlier_one
                 it_outlives_a_restart_and_a_clearing
                 a_room_without_a_log_and_without_members_expires
+            );
+        }
+        mod trim_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::trim:
+                what_is_trimmed_is_gone_and_nothing_else_moves
+                a_log_is_trimmed_to_a_number_of_inserts
+                what_is_too_old_goes_with_what_stands_before_it
+                updates_go_by_their_last_writing
+                an_emptied_log_counts_on
+                a_cleared_log_counts_anew
+                trimming_in_the_middle_of_a_batch_splits_it
+                trimming_outlives_a_restart
+                a_page_below_the_start_begins_there
+                keys_and_recalls_of_what_is_gone_are_gone
+                a_long_log_is_hidden_at_once
+                a_room_that_is_not_there_is_trimmed_in_vain
             );
         }
     };

@@ -33,6 +33,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod trim;
 mod updates;
 mod upkeep;
 mod volume;
@@ -66,6 +67,7 @@ use self::{
     rooms::Live,
     rooms::Rooms,
     sweep::Sweep,
+    trim::Trimming,
     upkeep::Lapses,
     writer::{Chore, Writer},
 };
@@ -125,6 +127,8 @@ pub struct Embedded {
     due: Arc<AtomicU64>,
     /// When the first row is to be swept away, in the same way.
     litter: Arc<AtomicU64>,
+    /// Whether the writer has something trimmed to delete.
+    trimmed: Arc<AtomicBool>,
     deadline: Duration,
     updates: UpdateLimit,
     clock: Arc<dyn Clock>,
@@ -152,9 +156,11 @@ impl Embedded {
         let expiry = options.room_expiry.map(|after| Expiry::new(after, rooms.clone(), clock()));
         let (slot, due) = (SinkSlot::default(), Arc::new(AtomicU64::new(0)));
         let lapses = Lapses::new(due.clone(), rooms.clone(), slot.clone(), clock());
-        let litter = Arc::new(AtomicU64::new(0));
+        let (litter, trimming) = (Arc::new(AtomicU64::new(0)), Trimming::new());
+        let trimmed = trimming.more();
+        let sweep = Sweep::new(litter.clone(), clock());
         let mut chores: Vec<Box<dyn Chore>> =
-            vec![Box::new(lapses), Box::new(Sweep::new(litter.clone(), clock()))];
+            vec![Box::new(lapses), Box::new(sweep), Box::new(trimming)];
         chores.extend(expiry.map(|expiry| Box::new(expiry) as Box<dyn Chore>));
         let writer = Writer::start(db, folder, options.deadline, chores)
             .map_err(|e| OpenError::thread(&file, &e))?;
@@ -166,6 +172,7 @@ impl Embedded {
             slot,
             due,
             litter,
+            trimmed,
             readers: Readers::new(&file, options.deadline),
             revocations: Watch::new(file.clone(), options.deadline / 2),
             opened: Identity::named(&file),

@@ -10,11 +10,11 @@
 //! | key | what |
 //! |---|---|
 //! | `msg_{room}_insert` list, `_update` hash by id, `_update_backup`, `_ignore` lists | the original's; entries are `{"data":…,"ts":…}`, in updates also `n`, in inserts of rooms that the original can't name also `ms`; of a recalled insert `data` is named `recalled` |
-//! | `ao:seq:{room}` hash | n, epoch, base, from, the next place, where it was cleared and something recalled, the last batch of each node that is there, number and bytes of the updates; of the log `next` (the index behind its last insert; then that of its first, where it is not 0) and `due`, when it ends |
+//! | `ao:seq:{room}` hash | n, epoch, base, from, the next place, where it was cleared and something recalled, the last batch of each node that is there, number and bytes of the updates; of the log `next` (the index behind its last insert; then that of its first, where it is not 0), `kept` (where it was trimmed: the indexes of offset 0, of the first insert that is shown, and of the list's first) and `due`, when it ends |
 //! | `ao:log:{room}` hash | `due`, where the counters may go before |
 //! | `ao:floor` | where a log begins that has no counters (yet, or any more): behind all indexes of those whose counters went |
 //! | `ao:keys:{room}` zset | the keys of the newest inserts that have one, by their index; it goes with the log |
-//! | `ao:expiring` zset | rooms by the time when their log is forgotten |
+//! | `ao:expiring` zset | rooms by the time when their log is forgotten, or when some of what was trimmed is to be deleted |
 //! | `ao:replay:{room}` list | the latest publications, at most 1 MiB or one, for a minute |
 //! | `ao:members:{room}` hash, `ao:rooms` set | who is there: `c{node}:{connection}` or `h{uid}` (held) → place, flag, uid |
 //! | `ao:sessions` hash, `ao:at:{node}:{connection}` set, `ao:holds:{uid}` set | session of a uid; rooms of a connection; rooms held for a uid |

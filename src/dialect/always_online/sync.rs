@@ -80,7 +80,7 @@ impl AlwaysOnline {
         request: &SyncRequest,
         ack: Option<i64>,
     ) -> Option<(PageAnswer, Option<Patience>)> {
-        let History { entries, offset, next, log, building, edition: _ } = page;
+        let History { entries, offset, next, log, building, .. } = page;
         let bodies = readable(entries);
         let (gzip, tail) =
             (request.gzip, tail(offset, next, request.gzip, request.resume.then_some(log)));

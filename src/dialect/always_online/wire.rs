@@ -295,7 +295,8 @@ pub(super) fn burst(publications: &[Publication]) -> Burst {
             | Event::Gone { .. }
             | Event::Removed { seen: false, .. } => {}
             Event::Synced(uid) => about(&mut frames, "remote_sync", uid),
-            Event::Cleared | Event::Recalled { .. } => {} // the original tells nobody
+            // The original tells nobody.
+            Event::Cleared | Event::Trimmed { .. } | Event::Recalled { .. } => {}
         }
         ends.push(frames.len());
     }

@@ -23,9 +23,9 @@ struct Reader {
     hub: Arc<Hub>,
     room: RoomId,
     rest: Window,
-    /// Index of the log's first message when the reading began: once it is another one, what is
-    /// still to be read has been forgotten.
-    base: u64,
+    /// Index of the message at offset 0: once it is another one, what is still to be read has been
+    /// forgotten.
+    origin: u64,
     /// Messages to be asked for at once.
     step: u64,
 }
@@ -41,8 +41,9 @@ pub(super) async fn read(
     size: u64,
 ) -> Result<impl Stream<Item = Result<Bytes, StoreError>> + Send + use<>, StoreError> {
     let one = hub.page(&room, 0, PageLimit { entries: 1, bytes: 1 }).await?;
-    let rest = Window::of(one.log_length, position, size.min(MOST));
-    let mut reader = Reader { hub, room, rest, base: one.base, step: MOST };
+    let mut rest = Window::of(one.log_length, position, size.min(MOST));
+    (rest.begin, rest.end) = (rest.begin + one.start, rest.end + one.start);
+    let mut reader = Reader { hub, room, rest, origin: one.origin(), step: MOST };
     let mut first = format!(r#"{{"code":200,"position":{position},"msg":"","data":["#);
     let before = first.len();
     reader.append(&mut first).await?;
@@ -99,11 +100,18 @@ impl Reader {
             let limit = PageLimit { entries: wanted as usize, bytes: PIECE };
             let from = self.rest.end - wanted;
             let page = self.hub.page(&self.room, from, limit).await?;
-            if page.base != self.base || page.entries.is_empty() {
+            if page.origin() != self.origin || page.entries.is_empty() {
                 return Ok(None);
             }
+            // What was trimmed meanwhile is gone; what stands behind it is still to be read.
+            let gone = page.start > self.rest.begin;
+            self.rest.begin = self.rest.begin.max(page.start.min(self.rest.end));
+            let wanted = wanted.min(self.rest.length());
             if page.entries.len() as u64 == wanted {
                 return Ok(Some(page));
+            }
+            if gone {
+                continue;
             }
             self.step = (page.entries.len() as u64 / 2).max(1);
         }

@@ -70,14 +70,16 @@ impl Codec for Frames {
                 Event::Recalled { key } => {
                     frame::text(&mut frames, &[about(key, Command::Recalled).as_bytes()]);
                 }
-                // Members are invisible to each other, and nobody is told of a cleared log.
+                // Members are invisible to each other, and nobody is told of a cleared or trimmed
+                // log.
                 Event::Joined { .. }
                 | Event::Left { .. }
                 | Event::Gone { .. }
                 | Event::Removed { .. }
                 | Event::Synced(_)
                 | Event::System(_)
-                | Event::Cleared => {}
+                | Event::Cleared
+                | Event::Trimmed { .. } => {}
             }
             ends.push(frames.len());
         }

@@ -368,5 +368,8 @@ async fn single(room: &Arc<Room>, rooms: &Arc<Rooms>, job: Job) {
         Job::Expire { after, done } => {
             let _ = done.send(rooms.stores.upkeep.expire(&room.id, after).await);
         }
+        Job::Trim { trim, done } => {
+            let _ = done.send(rooms.stores.upkeep.trim(&room.id, trim).await);
+        }
     }
 }

@@ -10,7 +10,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     super::{
-        broker::Entry,
+        broker::{Entry, Trim, Trimmed},
         error::StoreError,
         ids::{ConnectionId, RoomId, Uid},
         presence::{Departure, Visitor},
@@ -158,6 +158,14 @@ impl Rooms {
         after: Duration,
     ) -> Result<(), StoreError> {
         self.ask(room, |done| Job::Expire { after, done }).await.unwrap_or_else(ending)
+    }
+
+    pub(in super::super) async fn trim(
+        &self,
+        room: &RoomId,
+        trim: Trim,
+    ) -> Result<Trimmed, StoreError> {
+        self.ask(room, |done| Job::Trim { trim, done }).await.unwrap_or_else(ending)
     }
 }
 

@@ -79,13 +79,13 @@ impl Method for Members {
 /// The page of these that begins behind a uid.
 fn page(present: Vec<Present>, after: Option<&str>, limit: usize) -> MembersPage {
     let mut users: BTreeMap<String, Member> = BTreeMap::new();
-    for Present { uid, hidden, held } in present {
+    for Present { uid, hidden, held, connections } in present {
         let key = uid.as_str().to_owned();
         let new = || Member { uid: User(uid), dummy: true, held: true, connections: 0 };
         let member = users.entry(key).or_insert_with(new);
         member.dummy &= hidden;
         member.held &= held;
-        member.connections += u64::from(!held);
+        member.connections += connections;
     }
     let total = users.len() as u64;
     let mut rest = users.into_iter().filter(|(uid, _)| after.is_none_or(|after| &**uid > after));
@@ -138,7 +138,8 @@ mod tests {
     use crate::domain::ids::Uid;
 
     fn present(uid: &str, hidden: bool, held: bool) -> Present {
-        Present { uid: Uid::text(uid).unwrap(), hidden, held }
+        let connections = u64::from(!held);
+        Present { uid: Uid::text(uid).unwrap(), hidden, held, connections }
     }
 
     #[test]

@@ -197,6 +197,7 @@ fn story(event: &Event) -> String {
         Event::Synced(uid) => format!("synced {uid}"),
         Event::System(content) => format!("system {}", text(content)),
         Event::Cleared => "cleared".into(),
+        Event::Trimmed { start } => format!("trimmed {start}"),
         Event::Recalled { key } => format!("recalled {key}"),
     }
 }

@@ -10,7 +10,7 @@ use super::{
     keys::{self, Keys},
     lock,
     log::{self, Append, Clear},
-    rooms::Turn,
+    rooms::{Counters, Turn},
     updates,
 };
 use crate::domain::{
@@ -44,8 +44,9 @@ impl Embedded {
     /// The keys that a room knows are read when they are first needed since the room is in memory:
     /// for an insert that has one, or a recall.
     pub(super) async fn know_keys<'a>(&self, turn: &'a mut Turn) -> Result<&'a Keys, StoreError> {
-        if let (None, Some(row)) = (turn.keys(), turn.counters().row) {
-            let known = self.readers.pages.read(move |db| keys::read(db, row)).await?;
+        let Counters { row, start, .. } = turn.counters();
+        if let (None, Some(row)) = (turn.keys(), row) {
+            let known = self.readers.pages.read(move |db| keys::read(db, row, start)).await?;
             *turn.keys_mut() = Some(known);
         }
         Ok(turn.keys_mut().get_or_insert_default())

@@ -170,21 +170,68 @@ pub(super) fn read(
         ValueRef::Blob(bytes) | ValueRef::Text(bytes) => Some(Bytes::copy_from_slice(bytes)),
         ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => None,
     };
-    let lengths: Vec<usize> = match (&whole, lengths.as_str_or_null()) {
+    // Of what was made empty there is no length.
+    let length = |l: &str| if l.is_empty() { Some(None) } else { l.parse().ok().map(Some) };
+    let lengths: Vec<Option<usize>> = match (&whole, lengths.as_str_or_null()) {
         (None, _) => vec![],
-        (Some(_), Ok(Some(lengths))) => lengths.split(',').map_while(|l| l.parse().ok()).collect(),
-        (Some(whole), Ok(None) | Err(_)) => vec![whole.len()],
+        (Some(_), Ok(Some(lengths))) => lengths.split(',').map_while(length).collect(),
+        (Some(whole), Ok(None) | Err(_)) => vec![Some(whole.len())],
     };
     let whole = whole.unwrap_or_default();
     let mut at = 0_usize;
     (0..usize::try_from(count).unwrap_or(usize::MAX)).map(move |i| {
         let start = at;
         // Behind a length that can't be, nothing is where it should be.
-        let end = start.saturating_add(lengths.get(i).copied().unwrap_or(usize::MAX));
+        let length = lengths.get(i).copied().unwrap_or(Some(usize::MAX));
+        let end = start.saturating_add(length.unwrap_or(0));
         at = end.saturating_add(1);
-        let body = (end <= whole.len()).then(|| whole.slice(start..end))?;
+        let body = (length.is_some() && end <= whole.len()).then(|| whole.slice(start..end))?;
         std::str::from_utf8(&body).is_ok().then_some(body)
     })
+}
+
+/// Takes the bodies and keys of some of the messages out of a row: those keep their places, and have
+/// no body from then on.
+pub(super) fn blank(
+    db: &Connection,
+    pos: i64,
+    is_blank: impl Fn(usize) -> bool,
+) -> rusqlite::Result<()> {
+    let mut select =
+        db.prepare_cached("SELECT count, lengths, body, keys FROM log WHERE pos = ?1")?;
+    let mut rows = select.query([pos])?;
+    let Some(row) = rows.next()? else { return Ok(()) };
+    let count = row.get::<_, i64>(0)?.unsigned_abs();
+    let bodies: Vec<_> = read(count, row.get_ref(1)?, row.get_ref(2)?).collect();
+    let keys = row.get_ref(3)?.as_str_or_null().unwrap_or_default().map(keys::of_row);
+    drop(rows);
+    let (mut lengths, mut body) = (String::new(), Vec::new());
+    for (at, one) in bodies.iter().enumerate() {
+        if at > 0 {
+            lengths.push(',');
+            body.push(b'\n');
+        }
+        if let Some(one) = one.as_ref().filter(|_| !is_blank(at)) {
+            let _ = write!(lengths, "{}", one.len()); // into a String: does not fail
+            body.extend_from_slice(one);
+        }
+    }
+    let keys = keys.and_then(|mut keys| {
+        keys.iter_mut()
+            .enumerate()
+            .filter(|(at, _)| is_blank(*at))
+            .for_each(|(_, key)| *key = None);
+        keys.iter().any(Option::is_some).then(|| serde_json::to_string(&keys).ok()).flatten()
+    });
+    // Of a single one there are no lengths: without a body it has none.
+    let (lengths, body) = match (count, lengths.is_empty()) {
+        (..=1, true) => (None, None),
+        (..=1, false) => (None, Some(body)),
+        _ => (Some(lengths), Some(body)),
+    };
+    db.prepare_cached("UPDATE log SET lengths = ?2, body = ?3, keys = ?4 WHERE pos = ?1")?
+        .execute(params![pos, lengths, body, keys])?;
+    Ok(())
 }
 
 /// The text in a column, if it is one.
@@ -217,6 +264,7 @@ mod tests {
         assert_eq!(bodies(3, "1,x,1", b"a\nb\nc"), [Some("a".into()), None, None]);
         assert_eq!(bodies(3, "1,1,9", b"a\n\xff\nc"), [Some("a".into()), None, None]);
         assert_eq!(bodies(2, "18446744073709551615,1", b"a"), [None, None]);
+        assert_eq!(bodies(3, "1,,2", b"a\n\nbc"), [Some("a".into()), None, Some("bc".into())]);
         // No text at all is not an empty one.
         assert_eq!(text(ValueRef::Null), None);
         assert_eq!(text(ValueRef::Integer(7)), None);

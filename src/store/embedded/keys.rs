@@ -15,6 +15,7 @@ use std::{
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
+use super::{chunk, column};
 use crate::domain::broker::KNOWN_KEYS;
 
 /// Most bytes of a key that is stored as it is.
@@ -109,9 +110,9 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Reads the keys of a room's log, the newest first.
-pub(super) const KEYS: &str = "SELECT keys FROM log INDEXED BY log_with_keys
-     WHERE keys IS NOT NULL AND pos BETWEEN ?1 << 32 AND ?1 << 32 | 0xffffffff ORDER BY pos DESC";
+/// Reads the keys of a room's log from offset ?2 on, the newest first.
+pub(super) const KEYS: &str = "SELECT keys, pos & 0xffffffff FROM log INDEXED BY log_with_keys
+     WHERE keys IS NOT NULL AND pos BETWEEN ?1 << 32 | ?2 AND ?1 << 32 | 0xffffffff ORDER BY pos DESC";
 
 /// The keys in a row, as they are stored now. Earlier builds stored long ones whole.
 pub(super) fn of_row(text: &str) -> Vec<Option<String>> {
@@ -122,15 +123,19 @@ pub(super) fn of_row(text: &str) -> Vec<Option<String>> {
     keys.into_iter().map(|key| key.map(as_stored)).collect()
 }
 
-/// Reads the keys that a room knows.
-pub(super) fn read(db: &Connection, row: i64) -> rusqlite::Result<Keys> {
+/// Reads the keys that a room knows whose log begins at this offset.
+pub(super) fn read(db: &Connection, row: i64, start: u64) -> rusqlite::Result<Keys> {
     let mut select = db.prepare_cached(KEYS)?;
-    let (mut rows, mut newest) = (select.query([row])?, Vec::new());
+    // The first insert may be in a row that begins before.
+    let lowest = column(start.saturating_sub(chunk::MOST));
+    let (mut rows, mut newest) = (select.query([row, lowest])?, Vec::new());
     while newest.len() < KNOWN_KEYS
         && let Some(row) = rows.next()?
     {
         let keys = of_row(row.get_ref(0)?.as_str()?);
-        newest.extend(keys.iter().rev().flatten().map(|key| hash(key)));
+        let gone = start.saturating_sub(row.get::<_, i64>(1)?.unsigned_abs());
+        let gone = usize::try_from(gone).unwrap_or(usize::MAX).min(keys.len());
+        newest.extend(keys[gone..].iter().rev().flatten().map(|key| hash(key)));
     }
     newest.truncate(KNOWN_KEYS);
     let mut keys = Keys::default();

@@ -157,6 +157,7 @@ pub(super) fn row(
             let mut insert = db.prepare_cached(
                 "INSERT INTO rooms (name, epoch, n, touched, base) VALUES (?1, ?2, 0, ?3, ?4)",
             )?;
+            counters.epoch = epoch.unsigned_abs();
             insert.insert(params![room.as_str(), epoch, column(unix), column(counters.base)])?
         }
     };
@@ -197,11 +198,13 @@ impl Change for Clear {
 /// Deletes a room's inserts and updates. The next insert's index is what it would have been.
 pub(super) fn forget(db: &Connection, counters: &mut Counters, unix: u64) -> rusqlite::Result<()> {
     counters.base += counters.inserts;
-    (counters.inserts, counters.updates) = (0, Some(Held::default()));
+    (counters.inserts, counters.start, counters.updates) = (0, 0, Some(Held::default()));
     let Some(row) = counters.row else { return Ok(()) };
+    counters.epoch += 1;
     delete(db, row)?;
     db.prepare_cached(
-        "UPDATE rooms SET epoch = epoch + 1, n = ?2, touched = ?3, base = ?4, expires = ?5 WHERE id = ?1",
+        "UPDATE rooms SET epoch = epoch + 1, n = ?2, touched = ?3, base = ?4, expires = ?5, start = 0, trimming = NULL
+         WHERE id = ?1",
     )?
     .execute(params![
         row,
@@ -245,9 +248,9 @@ pub(super) fn delete(db: &Connection, row: i64) -> rusqlite::Result<()> {
 pub(super) const COUNTERS: &str = "SELECT r.id,
          max(r.n, coalesce((SELECT n FROM log WHERE pos BETWEEN r.id << 32 AND r.id << 32 | 0xffffffff ORDER BY pos DESC LIMIT 1), 0),
              coalesce((SELECT max(n) FROM updates WHERE room = r.id), 0)),
-         coalesce((SELECT (pos & 0xffffffff) + count FROM log WHERE pos BETWEEN r.id << 32 AND r.id << 32 | 0xffffffff
-             ORDER BY pos DESC LIMIT 1), 0),
-         r.base, r.expires
+         max(r.start, coalesce((SELECT (pos & 0xffffffff) + count FROM log WHERE pos BETWEEN r.id << 32 AND r.id << 32 | 0xffffffff
+             ORDER BY pos DESC LIMIT 1), 0)),
+         r.base, r.expires, r.start, r.epoch
      FROM rooms r WHERE r.name = ?1";
 
 /// Where the log of a room that is not there begins.
@@ -261,6 +264,8 @@ pub(super) fn counters(db: &Connection, room: &RoomId) -> rusqlite::Result<Count
             inserts: row.get::<_, i64>(2)?.unsigned_abs(),
             base: row.get::<_, i64>(3)?.unsigned_abs(),
             expires: row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs),
+            start: row.get::<_, i64>(5)?.unsigned_abs(),
+            epoch: row.get::<_, i64>(6)?.unsigned_abs(),
             updates: None,
         })
     });
@@ -288,10 +293,11 @@ pub(super) fn page(
     let tx = db.unchecked_transaction()?; // one view of the database: entries and length belong together
     let counters = counters(&tx, room)?;
     if counters.has_expired(now_ms) {
-        return Ok(Page { base: counters.base + counters.inserts, ..Page::default() });
+        let (base, epoch) = (counters.base + counters.inserts, counters.epoch + 1);
+        return Ok(Page { base, epoch, ..Page::default() });
     }
-    let (mut page, mut bytes) =
-        (Page { log_length: counters.inserts, base: counters.base, ..Page::default() }, 0);
+    let (mut page, mut bytes) = (counters.page(), 0);
+    let from = page.first(from);
     if from >= counters.inserts {
         return Ok(page); // most who come back ask for what is not there yet
     }

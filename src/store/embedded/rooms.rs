@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{keys::Keys, lock, log, readers::Readers, updates::Held};
-use crate::domain::{error::StoreError, ids::RoomId};
+use crate::domain::{broker::Page, error::StoreError, ids::RoomId};
 
 /// How far a room has come.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,10 +30,15 @@ pub(super) struct Counters {
     pub(super) row: Option<i64>,
     /// The last publication's place in the order.
     pub(super) n: u64,
-    /// Length of the log.
+    /// Offset of the log's next insert: how many there were since it was cleared.
     pub(super) inserts: u64,
-    /// Index of the log's first insert, or of the next one.
+    /// Offset of the log's first insert that is there, or of the next one. Those before it were
+    /// trimmed, whether or not they are deleted yet.
+    pub(super) start: u64,
+    /// Index of the insert at offset 0.
     pub(super) base: u64,
+    /// Which log this is, among those that the room had; 0 where the room has no row.
+    pub(super) epoch: u64,
     /// When the log is to be forgotten, in milliseconds since 1970.
     pub(super) expires: Option<u64>,
     /// What its updates take; nothing until one is written.
@@ -41,6 +46,17 @@ pub(super) struct Counters {
 }
 
 impl Counters {
+    /// A page of the log without entries.
+    pub(super) fn page(&self) -> Page {
+        Page {
+            start: self.start,
+            log_length: self.inserts.saturating_sub(self.start),
+            base: self.base + self.start,
+            epoch: self.epoch,
+            ..Page::default()
+        }
+    }
+
     /// Whether the log was to be forgotten by then, in milliseconds since 1970.
     pub(super) fn has_expired(&self, now_ms: u64) -> bool {
         self.expires.is_some_and(|expires| expires <= now_ms)

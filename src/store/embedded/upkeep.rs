@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     domain::{
-        broker::{Event, KNOWN_KEYS, Upkeep},
+        broker::{Event, KNOWN_KEYS, Trim, Trimmed, Upkeep},
         clock::Clock,
         error::StoreError,
         ids::RoomId,
@@ -63,7 +63,8 @@ fn find(
     within: u64,
 ) -> rusqlite::Result<Option<Found>> {
     let Some(row) = counters.row else { return Ok(None) };
-    let (key, lowest) = (keys::short(key), counters.inserts.saturating_sub(within));
+    let lowest = counters.inserts.saturating_sub(within).max(counters.start);
+    let key = keys::short(key);
     let mut select = db.prepare_cached(CHUNKS_WITH_KEYS)?;
     // The insert may be in a row that begins before.
     let mut rows = select.query(params![row, column(lowest.saturating_sub(chunk::MOST))])?;
@@ -194,6 +195,10 @@ impl Upkeep for Embedded {
         let (epoch, slot) = (super::new_epoch(&*self.rng)?, self.slot.clone());
         let due = self.due.clone();
         self.writer.write(Expire { turn, slot, epoch, now_ms, at_ms, due }).await
+    }
+
+    async fn trim(&self, room: &RoomId, trim: Trim) -> Result<Trimmed, StoreError> {
+        self.trim_log(room, trim).await
     }
 }
 

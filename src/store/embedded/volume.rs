@@ -108,7 +108,8 @@ fn extent(db: &Connection, room: &RoomId) -> rusqlite::Result<Extent> {
     let counters = log::counters(db, room)?;
     let mut count = db.prepare_cached("SELECT count(*) FROM updates WHERE room = ?1")?;
     let updates = count.query_row([counters.row], |row| row.get::<_, i64>(0))?;
-    Ok(Extent { inserts: counters.inserts, updates: updates.unsigned_abs() })
+    let inserts = counters.inserts.saturating_sub(counters.start);
+    Ok(Extent { inserts, updates: updates.unsigned_abs() })
 }
 
 fn append(
@@ -121,7 +122,7 @@ fn append(
 ) -> rusqlite::Result<bool> {
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     let mut counters = log::counters(&tx, room)?;
-    if counters.inserts != at {
+    if counters.inserts - counters.start != at {
         return Ok(false);
     }
     let row = log::row(&tx, room, &mut counters, epoch, now)?;
@@ -194,7 +195,12 @@ impl Archive for Volume {
         limit: PageLimit,
     ) -> Result<Vec<Stored>, StoreError> {
         let (room, now_ms) = (room.clone(), self.clock.unix_ms());
-        let page = self.run(move |db| log::page(db, &room, from, limit, now_ms)).await?;
+        // A copy has no trimmed part: it counts from the first insert that is there.
+        let read = move |db: &Connection| {
+            let from = from.saturating_add(log::counters(db, &room)?.start);
+            log::page(db, &room, from, limit, now_ms)
+        };
+        let page = self.run(read).await?;
         Ok(page.entries.into_iter().map(same_everywhere).collect())
     }
 

@@ -8,6 +8,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use redis::Value;
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::{
@@ -227,17 +228,24 @@ impl Redis {
 }
 
 /// What a room's log is named by, and by when it is forgotten: fields of the room's counters.
-const NAMED_BY: [&str; 4] = ["epoch", "cleared", "recalled", "due"];
+const NAMED_BY: [&str; 5] = ["epoch", "cleared", "recalled", "due", "kept"];
 
 /// The name of a room's log, from that of the server's start, the room's epoch, the places of its
-/// last clearing and its last recall, and whether its time is over: then it is another one, even if
-/// nobody has taken note yet.
-fn edition(run: &str, fields: Vec<Value>, now_ms: u64) -> u64 {
-    let fields: Vec<_> = fields.into_iter().map(answer::bytes).collect();
+/// last clearing and its last recall, whether its time is over (then it is another one, even if
+/// nobody has taken note yet), and where trimming has it begin.
+fn edition(run: &str, fields: &[Option<Bytes>], now_ms: u64) -> u64 {
     let due = fields.get(3).and_then(|due| std::str::from_utf8(due.as_ref()?).ok()?.parse().ok());
     let mut hasher = DefaultHasher::new();
     (run, fields, due.is_some_and(|due: u64| due <= now_ms)).hash(&mut hasher);
     hasher.finish()
+}
+
+/// Names a log for its readers, by its life of the Redis server and the index of its offset 0. All
+/// nodes say the same, of whatever build they are.
+fn epoch(life: Option<&Bytes>, origin: u64) -> u64 {
+    let life = life.map(|life| String::from_utf8_lossy(life)).unwrap_or_default();
+    let digest = Sha256::digest(format!("{life} {origin}"));
+    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)) >> 11
 }
 
 #[async_trait]
@@ -294,8 +302,11 @@ impl Broker for Redis {
         let mut answer = answer::list(answer.await?)?.into_iter();
         let (log_length, base) = (answer::number(answer.next())?, answer::number(answer.next())?);
         let now = self.client.redis_ms(Instant::now());
-        let edition = edition(&run, answer::list(answer.next().unwrap_or_default())?, now);
-        let mut page = Page { log_length, base, edition, ..Page::default() };
+        let named = answer::list(answer.next().unwrap_or_default())?;
+        let named: Vec<_> = named.into_iter().map(answer::bytes).collect();
+        let (start, edition) = (answer::number(answer.next())?, edition(&run, &named, now));
+        let mut page = Page { start, log_length, base, edition, ..Page::default() };
+        page.epoch = epoch(named.first().and_then(Option::as_ref), page.origin());
         let mut total = 0;
         for entry in answer.filter_map(answer::bytes) {
             let stored = StoredEntry::read(&entry).stored;
@@ -305,8 +316,8 @@ impl Broker for Redis {
             }
             page.entries.push(stored);
         }
-        let end = from.saturating_add(page.entries.len() as u64);
-        page.full = page.entries.len() >= limit.entries || end < page.log_length;
+        let end = page.first(from).saturating_add(page.entries.len() as u64);
+        page.full = page.entries.len() >= limit.entries || end < page.end();
         Ok(page)
     }
 
@@ -315,7 +326,8 @@ impl Broker for Redis {
         let mut command = redis::cmd("HMGET");
         command.arg(format!("{}ao:seq:{room}", self.options.prefix)).arg(&NAMED_BY);
         let fields = self.client.send(&live, &command, self.deadline()).await?;
-        Ok(edition(&live.run, answer::list(fields)?, self.client.redis_ms(Instant::now())))
+        let fields: Vec<_> = answer::list(fields)?.into_iter().map(answer::bytes).collect();
+        Ok(edition(&live.run, &fields, self.client.redis_ms(Instant::now())))
     }
 
     async fn updates(&self, room: &RoomId, most: usize) -> Result<Updates, StoreError> {

@@ -121,17 +121,30 @@ impl BrokerHome for Keys {
     }
 }
 
-/// Brings forward when logs are forgotten.
-const PASS: &str = "local prefix, time = ARGV[1], ARGV[2]
+/// Brings forward when logs are forgotten, and puts back when messages were stored.
+const PASS: &str = r#"local prefix, time = ARGV[1], ARGV[2]
 for _, kind in ipairs({ 'seq', 'log' }) do
   for _, key in ipairs(redis.call('KEYS', prefix .. 'ao:' .. kind .. ':*')) do
     if redis.call('HEXISTS', key, 'due') == 1 then redis.call('HINCRBY', key, 'due', -time) end
   end
 end
+for _, log in ipairs({ 'insert', 'update' }) do
+  for _, key in ipairs(redis.call('KEYS', prefix .. 'msg_*_' .. log)) do
+    local function older(entry)
+      return (string.gsub(entry, '"ts":(%d+)', function(ts) return string.format('"ts":%d', ts - math.floor(time / 1000)) end))
+    end
+    if log == 'insert' then
+      for i, entry in ipairs(redis.call('LRANGE', key, 0, -1)) do redis.call('LSET', key, i - 1, older(entry)) end
+    else
+      local all = redis.call('HGETALL', key)
+      for i = 1, #all, 2 do redis.call('HSET', key, all[i], older(all[i + 1])) end
+    end
+  end
+end
 local expiring = prefix .. 'ao:expiring'
 for _, room in ipairs(redis.call('ZRANGE', expiring, 0, -1)) do
   redis.call('ZINCRBY', expiring, -time, room)
-end";
+end"#;
 
 impl UpkeepHome for Keys {
     async fn open(&self) -> (Arc<dyn Broker>, Arc<dyn Upkeep>) {

@@ -25,6 +25,7 @@
 //! | `v` | of `q`: the log was forgotten because its time was over |
 //! | `nCOUNT` | of `j`, `l` and `d`: the user's connections that are seen there now; without it 1 behind `j`, and 0 |
 //! | `k` | of `d`, or of `q` with a uid as its body: the user was taken out, with all its connections |
+//! | `t` | of `q`: the log was trimmed, and begins at the index in the body |
 //!
 //! Bodies are sliced out of what came from the socket, not copied.
 use std::fmt::Write;
@@ -141,6 +142,7 @@ impl Told {
                                 let removed = Event::Removed { uid, seen: false };
                                 publications.push(Publication::told(n, removed));
                             }
+                            "t" => publications.push(Publication::told(n, trimmed(&body)?)),
                             "v" => invalidates = true,
                             _ => {}
                         }
@@ -181,6 +183,10 @@ fn audience<'a>(
 
 fn recalled(key: &Bytes) -> Option<Event> {
     Some(Event::Recalled { key: std::str::from_utf8(key).ok()?.into() })
+}
+
+fn trimmed(start: &Bytes) -> Option<Event> {
+    Some(Event::Trimmed { start: std::str::from_utf8(start).ok()?.parse().ok()? })
 }
 
 fn unhex(digits: &str) -> Option<Vec<u8>> {

@@ -142,7 +142,8 @@ local function update_size(at, log)
   return number, bytes
 end
 
--- What is kept of a room that nobody is in: its messages for `room_expiry` ms (0: for ever), its counters as long as those.
+-- What is kept of a room that nobody is in: its messages for `room_expiry` ms (0: for ever), its counters as long as those; where the log was
+-- trimmed the counters also without messages, as offsets count on.
 local function unused(room, room_expiry)
   local logs = log_keys(room)
   local forgotten = call('EXISTS', logs[1], logs[2]) == 0
@@ -152,7 +153,7 @@ local function unused(room, room_expiry)
     local length = redis.pcall('LLEN', logs[1])
     raise_floor(math.max(next, type(length) == 'number' and begins + length or 0))
   end
-  if forgotten then
+  if forgotten and call('HEXISTS', key('seq', room), 'kept') == 0 then
     call('PEXPIRE', key('seq', room), SEQ_MS)
   elseif room_expiry > 0 then
     for _, log in ipairs(logs) do call('PEXPIRE', log, room_expiry) end

@@ -1,7 +1,7 @@
--- A stretch of the log: its length, the index of its first insert, what names it, and entries from an offset on. room, from, most entries, most
--- bytes (one entry is returned in any case).
+-- A stretch of the log: its length, the index of its first insert, what names it, the offset of its first insert, and entries from an offset on.
+-- room, from, most entries, most bytes (one entry is returned in any case).
 local log, from, most, bytes = log_keys(ARGV[6])[1], tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local named = redis.pcall('HMGET', key('seq', ARGV[6]), 'epoch', 'cleared', 'recalled', 'due', 'next')
+local named = redis.pcall('HMGET', key('seq', ARGV[6]), 'epoch', 'cleared', 'recalled', 'due', 'next', 'kept')
 local unusable = named.err
 if unusable then named = {} end -- counters that can't be used are no reason not to read
 local due, length, s = named[4], call('LLEN', log), {}
@@ -23,9 +23,11 @@ if not named[5] then
   end
 end
 local first = begins(s, length)
-named = { named[1], named[2], named[3], due }
-if due and tonumber(due) <= NOW then return { 0, first + length, named } end
-local answer, total = { length, first, named }, 0
+local origin, shown_from = shown(s, length, named[6])
+named = { named[1], named[2], named[3], due, named[6] }
+if due and tonumber(due) <= NOW then return { 0, first + length, named, 0 } end
+local answer, total = { first + length - shown_from, shown_from, named, shown_from - origin }, 0
+from = origin + math.max(from, shown_from - origin) - first
 while most > 0 and total <= bytes do
   local step = math.min(most, 20)
   local entries = call('LRANGE', log, from, from + step - 1)
