@@ -10,6 +10,7 @@ use crate::{
     config::{Config, Role, Shutdown, Site},
     dialect::{Dialect, Pace},
     domain::{
+        access::Verifier,
         broker::Broker,
         clock::{Clock, NoRandomness, Rng, SystemClock, SystemRng},
         error::StoreError,
@@ -17,6 +18,7 @@ use crate::{
         services::{self, Services},
         supervise::Supervisor,
     },
+    jwt,
     metrics::Metrics,
     net::{connection::Bounds, tls::TlsError},
     store::mongodb,
@@ -86,6 +88,9 @@ pub enum StartError {
         /// What is wrong with them.
         why: TlsError,
     },
+    /// The keys for JSON Web Tokens can't be used.
+    #[error(transparent)]
+    Keys(#[from] jwt::KeyError),
     /// The client script can't be read.
     #[error("{}: {why}: mend AO_WEBSOCKET__CLIENT_SCRIPT", .file.display())]
     ClientScript {
@@ -110,7 +115,8 @@ pub fn check(config: &Config) -> Vec<StartError> {
     });
     let unusable =
         certificates.filter_map(|site| listeners::open_tls(site, site.tls(config)).err());
-    check_script(config).err().into_iter().chain(unusable).collect()
+    let keys = jwt::Tokens::open(&config.jwt, Arc::new(SystemClock)).err().map(StartError::Keys);
+    check_script(config).err().into_iter().chain(keys).chain(unusable).collect()
 }
 
 fn check_script(config: &Config) -> Result<(), StartError> {
@@ -149,6 +155,7 @@ impl App {
         }
         let (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>) =
             (Arc::new(SystemClock), Arc::new(SystemRng));
+        let tokens = jwt::Tokens::open(&config.jwt, clock.clone())?;
         let (metrics, tasks) = (Arc::new(Metrics::default()), TaskTracker::new());
         let supervisor = Supervisor::new(tasks.clone(), metrics.clone());
         let stores = Stores::open(config, clock.clone(), rng.clone(), &supervisor).await?;
@@ -174,7 +181,12 @@ impl App {
             },
         };
         let hub = Hub::new(stores.ordered, services, !config.auth.ignore);
-        let dialects = dialects::start(config, &hub, |site| listeners.has(site), &working);
+        if let Some(tokens) = &tokens {
+            tokens.keep(&supervisor, &working);
+        }
+        let verifier = tokens.map(|tokens| -> Arc<dyn Verifier> { tokens });
+        let dialects =
+            dialects::start(config, &hub, verifier, |site| listeners.has(site), &working);
 
         let writes = TaskTracker::new();
         let bounds = Bounds {

@@ -109,11 +109,6 @@ pub struct Tokens {
     clock: Arc<dyn Clock>,
 }
 
-/// Whether a token is a JSON Web Token, and no plain one: it has three parts.
-pub fn is_jwt(token: &str) -> bool {
-    token.bytes().filter(|byte| *byte == b'.').count() == 2
-}
-
 impl Tokens {
     /// Reads the keys. A set that has to be fetched is not fetched yet: see [`Tokens::keep`].
     /// `None`: no keys are configured, and so there are no such tokens.

@@ -24,6 +24,23 @@ struct Storage {
     storage: &'static str,
 }
 
+/// By what a user signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignIn {
+    /// A JSON Web Token.
+    Jwt,
+    /// A plain token.
+    Token,
+    /// Nothing: tokens are not checked.
+    Unchecked,
+}
+
+/// A kind of sign-in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
 /// A task that must live as long as the server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Task {
@@ -65,6 +82,8 @@ pub struct Metrics {
     restarts: Family<Task, Counter>,
     /// Requests to the HTTP API.
     pub api: Api,
+    sign_ins: Family<Kind, Counter>,
+    refused_sign_ins: Family<Why, Counter>,
 }
 
 impl Default for Metrics {
@@ -82,6 +101,8 @@ impl Default for Metrics {
             pages: Counter::default(),
             restarts: Family::default(),
             api: Api::register(&mut registry),
+            sign_ins: Family::default(),
+            refused_sign_ins: Family::default(),
             registry: Registry::default(),
         };
         registry.register("connections", "Connections open now", metrics.connections.clone());
@@ -126,6 +147,16 @@ impl Default for Metrics {
             "Tasks that must live, panicked, and were started again, by task",
             metrics.restarts.clone(),
         );
+        registry.register(
+            "sign_ins",
+            "Users that signed in, by the kind of their token",
+            metrics.sign_ins.clone(),
+        );
+        registry.register(
+            "refused_sign_ins",
+            "Tokens that were not accepted, at a sign-in or a renewal, by reason",
+            metrics.refused_sign_ins.clone(),
+        );
         registry.register("panics", "Panics: defects of the server", process().panics.clone());
         registry.register(
             "log_lines_lost",
@@ -150,6 +181,21 @@ impl Metrics {
     /// A task that must live has panicked.
     pub fn restarted(&self, task: &'static str) {
         self.restarts.get_or_create(&Task { task }).inc();
+    }
+
+    /// A user signed in.
+    pub fn signed_in(&self, kind: SignIn) {
+        let kind = match kind {
+            SignIn::Jwt => "jwt",
+            SignIn::Token => "token",
+            SignIn::Unchecked => "unchecked",
+        };
+        self.sign_ins.get_or_create(&Kind { kind }).inc();
+    }
+
+    /// A token was not accepted.
+    pub fn sign_in_refused(&self, reason: &'static str) {
+        self.refused_sign_ins.get_or_create(&Why { reason }).inc();
     }
 
     /// A message was refused; its connection stays.

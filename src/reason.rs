@@ -76,6 +76,10 @@ reasons! {
     Revoked: Refused, "revoked", "its token was revoked";
     /// An administrator had its user come back.
     Disconnected: Dropped, "disconnected", "an administrator ended the user's sessions";
+    /// Its token expired, and was not renewed.
+    TokenExpired: Dropped, "token expired", "its token expired and was not renewed";
+    /// A room that it is in is not allowed to it any more.
+    NotAllowed: Dropped, "not allowed", "its renewed token does not allow a room that it is in";
     /// The server ends.
     Drain: Dropped, "drain", "the server ends";
     /// A defect of the server.

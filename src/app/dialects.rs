@@ -4,21 +4,26 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Config, Site},
+    config::{Config, RoomAccess, Site},
     dialect::{Dialect, always_online, gotapi},
-    domain::hub::Hub,
+    domain::{
+        access::{Access, Verifier},
+        hub::Hub,
+    },
 };
 
 /// Starts the dialects whose listener there is. Their tasks end with `stop`.
 pub(super) fn start(
     config: &Config,
     hub: &Arc<Hub>,
+    verifier: Option<Arc<dyn Verifier>>,
     listens: impl Fn(Site) -> bool,
     stop: &CancellationToken,
 ) -> Vec<Arc<dyn Dialect>> {
     let mut dialects: Vec<Arc<dyn Dialect>> = Vec::new();
     if listens(Site::Websocket) {
-        dialects.push(always_online::start(hub.clone(), always_online_options(config), stop));
+        let options = always_online_options(config, verifier);
+        dialects.push(always_online::start(hub.clone(), options, stop));
     }
     if listens(Site::Gotapi) {
         dialects.push(gotapi::start(hub.clone(), gotapi_options(config)));
@@ -33,7 +38,10 @@ fn gotapi_options(config: &Config) -> gotapi::Options {
     }
 }
 
-fn always_online_options(config: &Config) -> always_online::Options {
+fn always_online_options(
+    config: &Config,
+    verifier: Option<Arc<dyn Verifier>>,
+) -> always_online::Options {
     always_online::Options {
         auth_timeout: config.auth.timeout,
         join_timeout: config.auth.join_timeout,
@@ -44,5 +52,12 @@ fn always_online_options(config: &Config) -> always_online::Options {
         page_cache: config.store.page_cache.bytes(),
         origins: config.websocket.origins.clone(),
         client_script: config.websocket.client_script.clone(),
+        verifier,
+        grace: config.jwt.grace,
+        access: match config.rooms.access {
+            RoomAccess::Open => Access::Open,
+            RoomAccess::Claims => Access::Claims,
+            RoomAccess::Hook => Access::Hook,
+        },
     }
 }

@@ -16,13 +16,19 @@ use tokio_util::sync::CancellationToken;
 use crate::lock::lock;
 use crate::{
     config::Origins,
-    domain::{deadline::Deadlines, hub::Hub, ids::ConnectionId},
+    domain::{
+        access::{Access, Verifier},
+        deadline::{Appointments, Deadlines},
+        hub::Hub,
+        ids::ConnectionId,
+    },
     socketio::{self, Client, Connect, Namespace, Parts, Refusal, Socket},
 };
 
 mod authenticate;
 #[doc(hidden)]
 pub mod bench;
+mod expiry;
 mod gzip;
 mod mailbox;
 mod mount;
@@ -41,7 +47,7 @@ use pages::Pages;
 use session::Session;
 
 /// What can be set.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Time from connecting to a successful `authenticate`.
     pub auth_timeout: Duration,
@@ -61,6 +67,12 @@ pub struct Options {
     pub origins: Origins,
     /// Served as `/socket.io/socket.io.js`.
     pub client_script: Option<PathBuf>,
+    /// Who checks JSON Web Tokens; none: there are no such tokens.
+    pub verifier: Option<Arc<dyn Verifier>>,
+    /// Time that a session has to renew a token that has expired.
+    pub grace: Duration,
+    /// Who may do what in rooms.
+    pub access: Access,
 }
 
 impl Options {
@@ -81,6 +93,8 @@ pub struct AlwaysOnline {
     // Ids: many more sessions may come and go within that time than there are at once.
     unauthenticated: Arc<Deadlines<ConnectionId>>,
     roomless: Arc<Deadlines<ConnectionId>>,
+    /// When something is due because of a token's expiry.
+    expiries: Arc<Appointments<ConnectionId>>,
 }
 
 impl AlwaysOnline {
@@ -89,6 +103,7 @@ impl AlwaysOnline {
         let dialect = Arc::new(AlwaysOnline {
             unauthenticated: Deadlines::new(options.auth_timeout),
             roomless: Deadlines::new(options.join_timeout),
+            expiries: Appointments::new(),
             hub,
             pages: Pages::new(options.page_cache),
             gzip: Gzip::default(),
@@ -107,6 +122,8 @@ impl AlwaysOnline {
             let here = dialect.clone();
             supervisor.keep(task, stop, move || here.clone().end_late(deadlines.clone(), late));
         }
+        let here = dialect.clone();
+        supervisor.keep("token expiries", stop, move || here.clone().remind());
         let root: Arc<dyn Namespace> = Arc::new(Root(dialect.clone()));
         let transport = Transport::new(dialect.parts(), [("/", root)]);
         (dialect, transport)
@@ -123,6 +140,17 @@ impl AlwaysOnline {
             let session = lock(&self.sessions).get(&connection).and_then(Weak::upgrade);
             if let Some(session) = session {
                 late(&session);
+            }
+        }
+    }
+
+    /// Tells sessions that a time of their token has come. Never ends.
+    async fn remind(self: Arc<Self>) {
+        loop {
+            let connection = self.expiries.next().await;
+            let session = lock(&self.sessions).get(&connection).and_then(Weak::upgrade);
+            if let Some(session) = session {
+                session.remind();
             }
         }
     }
@@ -155,8 +183,8 @@ impl AlwaysOnline {
 struct Root(Arc<AlwaysOnline>);
 
 impl Namespace for Root {
-    fn connect(&self, socket: Socket, _: &Connect<'_>) -> Result<Arc<dyn Client>, Refusal> {
-        match Session::begin(&self.0, socket) {
+    fn connect(&self, socket: Socket, request: &Connect<'_>) -> Result<Arc<dyn Client>, Refusal> {
+        match Session::begin(&self.0, socket, request.auth) {
             Ok(session) => Ok(session),
             Err(_) => Err(Refusal::new("server error")),
         }

@@ -259,6 +259,11 @@ pub enum NotVerified {
     Unavailable,
 }
 
+/// Whether a token is a JSON Web Token, and no plain one: it has three parts.
+pub fn is_jwt(token: &str) -> bool {
+    token.bytes().filter(|byte| *byte == b'.').count() == 2
+}
+
 /// Who checks JSON Web Tokens.
 ///
 /// ```
@@ -388,6 +393,14 @@ mod tests {
                 (plain, true, false),
                 "{access:?}"
             );
+        }
+    }
+
+    #[test]
+    fn only_what_has_three_parts_is_a_json_web_token() {
+        for (token, expected) in [("a.b.c", true), ("..", true), ("a.b", false), ("a.b.c.d", false)]
+        {
+            assert_eq!(is_jwt(token), expected, "{token}");
         }
     }
 

@@ -328,10 +328,3 @@ async fn a_file_that_changes_is_read_again_and_a_bad_one_changes_nothing() {
     keys.look();
     assert!(examined(&tokens, &new).await.is_ok());
 }
-
-#[test]
-fn only_what_has_three_parts_is_a_json_web_token() {
-    for (token, expected) in [("a.b.c", true), ("..", true), ("a.b", false), ("a.b.c.d", false)] {
-        assert_eq!(is_jwt(token), expected, "{token}");
-    }
-}

@@ -23,6 +23,8 @@ pub fn code(reason: Reason) -> Option<u16> {
         | Reason::Kickout
         | Reason::Revoked
         | Reason::TurnedAway
+        | Reason::TokenExpired
+        | Reason::NotAllowed
         | Reason::Flood
         | Reason::NotConnected
         | Reason::PingTimeout => Some(1008),

@@ -1,75 +1,202 @@
 //! Who a client is: its token, how often it signs in, and whose session is the user's.
-use super::wire::{AuthRefusal, Credentials};
+use std::sync::Arc;
+
+use super::{
+    AlwaysOnline,
+    wire::{AuthRefusal, Credentials},
+};
 use crate::domain::{
+    access::{self, NotVerified, Rights, TokenFault, Verifier},
     error::StoreError,
     hub::Hub,
     ids::{ConnectionId, RoomId, SocketId},
     presence::{Claim, Revocations},
     token::Realm,
 };
+use crate::metrics::SignIn;
+use crate::reason::Label;
 use crate::throttle::throttled;
 
 /// How often credentials are checked for one claim. Each further time takes another revocation of
 /// the same user's.
 const CHECKS: usize = 4;
 
-/// Checks token and rate. Returns what was known of revocations before, or nothing where no token is
-/// needed.
-///
-/// # Errors
-/// Why the client is not the user, or may not sign in now.
-pub(super) async fn admit(
-    hub: &Hub,
-    credentials: &Credentials,
-) -> Result<Option<Revocations>, AuthRefusal> {
-    let checked = hub.force_user_auth().then(|| hub.revocations());
-    if checked.is_some() {
-        check(hub, credentials).await?;
-    }
-    match hub.limits.admit(&credentials.uid).await {
-        Ok(true) => Ok(checked),
-        Ok(false) => Err(AuthRefusal::RateLimit),
-        Err(error) => Err(failed(&error)),
-    }
+/// What credentials grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Granted {
+    /// By a JSON Web Token; none by a plain one.
+    pub rights: Option<Arc<Rights>>,
+    /// When that was found out, Unix seconds.
+    pub now: u64,
 }
 
-/// Makes this connection, which has been registered, the user's session; an earlier one is evicted.
-/// Returns the rooms that are held for the user. `checked` is what [`admit`] returned.
-///
-/// # Errors
-/// The credentials were revoked meanwhile, or the store does not answer.
-pub(super) async fn claim(
-    hub: &Hub,
-    credentials: &Credentials,
-    connection: ConnectionId,
-    name: &SocketId,
-    mut checked: Option<Revocations>,
-) -> Result<Vec<RoomId>, AuthRefusal> {
-    for _ in 0..CHECKS {
-        match hub.claim(&credentials.uid, connection, name, checked).await {
-            Ok(Claim::Made(held)) => return Ok(held),
-            Ok(Claim::CheckAgain(now)) => {
-                check(hub, credentials).await?;
-                checked = Some(now);
+/// What became of credentials that a user with a session presented.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Checked {
+    pub granted: Result<Granted, AuthRefusal>,
+    /// They are a JSON Web Token.
+    pub by_jwt: bool,
+}
+
+impl Checked {
+    /// They are another user's.
+    pub const WRONG: Checked = Checked { granted: Err(AuthRefusal::Wrong), by_jwt: false };
+}
+
+/// Checks credentials.
+pub(super) struct Doorman<'a> {
+    hub: &'a Hub,
+    /// None: there are no JSON Web Tokens.
+    verifier: Option<&'a dyn Verifier>,
+}
+
+impl<'a> Doorman<'a> {
+    pub fn of(dialect: &'a AlwaysOnline) -> Self {
+        Doorman { hub: &dialect.hub, verifier: dialect.options.verifier.as_deref() }
+    }
+
+    /// Makes this connection, which `register` has registered, the user's session; an earlier one is
+    /// evicted. Returns the rooms that are held for the user, and what it is granted.
+    ///
+    /// # Errors
+    /// Why the client is not the user, or may not sign in now.
+    pub async fn sign_in(
+        &self,
+        credentials: &Credentials,
+        connection: ConnectionId,
+        name: &SocketId,
+        register: impl FnOnce(),
+    ) -> Result<(Vec<RoomId>, Granted), AuthRefusal> {
+        let (checked, granted) = self.admit(credentials).await?;
+        register();
+        let claimed = self.claim(credentials, connection, name, checked, granted).await?;
+        let kind = match (&claimed.1.rights, checked) {
+            (Some(_), _) => SignIn::Jwt,
+            (None, Some(_)) => SignIn::Token,
+            (None, None) => SignIn::Unchecked,
+        };
+        self.hub.metrics.signed_in(kind);
+        Ok(claimed)
+    }
+
+    /// Checks credentials once more, without consequences.
+    pub async fn check_again(&self, credentials: &Credentials) -> Checked {
+        let granted = self.admit(credentials).await.map(|(_, granted)| granted);
+        Checked { granted, by_jwt: self.jwt(credentials).is_some() }
+    }
+
+    /// Checks token and rate. Returns what was known of revocations before, or nothing where no
+    /// token is needed.
+    async fn admit(
+        &self,
+        credentials: &Credentials,
+    ) -> Result<(Option<Revocations>, Granted), AuthRefusal> {
+        let hub = self.hub;
+        let checked = hub.force_user_auth().then(|| hub.revocations());
+        let rights = match checked {
+            Some(_) => self.check(credentials).await?,
+            None => None,
+        };
+        match hub.limits.admit(&credentials.uid).await {
+            Ok(true) => Ok((checked, self.granted(rights))),
+            Ok(false) => {
+                hub.metrics.sign_in_refused("rate limit");
+                Err(AuthRefusal::RateLimit)
             }
-            Err(error) => return Err(failed(&error)),
+            Err(error) => Err(self.failed(&error)),
         }
     }
-    tracing::warn!("an authentication failed: the user's credentials are revoked again and again");
-    Err(AuthRefusal::Server)
-}
 
-/// Checks the token.
-async fn check(hub: &Hub, credentials: &Credentials) -> Result<(), AuthRefusal> {
-    let token = credentials.token.as_ref().ok_or(AuthRefusal::Wrong)?;
-    match hub.tokens.verify(Realm::User, &credentials.uid, token).await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(AuthRefusal::Wrong),
-        Err(error) => Err(failed(&error)),
+    /// `checked` is what was known of revocations before the credentials were checked.
+    async fn claim(
+        &self,
+        credentials: &Credentials,
+        connection: ConnectionId,
+        name: &SocketId,
+        mut checked: Option<Revocations>,
+        mut granted: Granted,
+    ) -> Result<(Vec<RoomId>, Granted), AuthRefusal> {
+        for _ in 0..CHECKS {
+            match self.hub.claim(&credentials.uid, connection, name, checked).await {
+                Ok(Claim::Made(held)) => return Ok((held, granted)),
+                Ok(Claim::CheckAgain(now)) => {
+                    granted = self.granted(self.check(credentials).await?);
+                    checked = Some(now);
+                }
+                Err(error) => return Err(self.failed(&error)),
+            }
+        }
+        tracing::warn!(
+            "an authentication failed: the user's credentials are revoked again and again"
+        );
+        Err(AuthRefusal::Server)
     }
-}
 
-fn failed(error: &StoreError) -> AuthRefusal {
-    throttled!(warn, %error, "an authentication failed");
-    AuthRefusal::Server
+    fn granted(&self, rights: Option<Arc<Rights>>) -> Granted {
+        Granted { rights, now: self.hub.clock.unix() }
+    }
+
+    /// The token, and who verifies it, if it is a JSON Web Token.
+    fn jwt<'c>(&self, credentials: &'c Credentials) -> Option<(&'c str, &'a dyn Verifier)> {
+        let token = credentials.token.as_ref()?.reveal();
+        self.verifier.filter(|_| access::is_jwt(token)).map(|verifier| (token, verifier))
+    }
+
+    /// Checks the token, of either kind.
+    async fn check(&self, credentials: &Credentials) -> Result<Option<Arc<Rights>>, AuthRefusal> {
+        match self.jwt(credentials) {
+            Some((token, verifier)) => match verifier.verify(&credentials.uid, token).await {
+                Ok(rights) => self.not_revoked(credentials, rights).await.map(Some),
+                Err(refusal) => Err(self.not_verified(refusal)),
+            },
+            None => self.check_plain(credentials).await.map(|()| None),
+        }
+    }
+
+    /// The rights, unless their token was revoked.
+    async fn not_revoked(
+        &self,
+        _: &Credentials,
+        rights: Rights,
+    ) -> Result<Arc<Rights>, AuthRefusal> {
+        Ok(Arc::new(rights))
+    }
+
+    fn not_verified(&self, refusal: NotVerified) -> AuthRefusal {
+        match refusal {
+            NotVerified::Refused(fault) => {
+                self.hub.metrics.sign_in_refused(fault.label());
+                match fault {
+                    TokenFault::Expired => AuthRefusal::Expired,
+                    _ => AuthRefusal::Wrong,
+                }
+            }
+            NotVerified::Unavailable => {
+                self.hub.metrics.sign_in_refused("keys unavailable");
+                AuthRefusal::Server
+            }
+        }
+    }
+
+    async fn check_plain(&self, credentials: &Credentials) -> Result<(), AuthRefusal> {
+        let tokens = &self.hub.tokens;
+        let verified = match &credentials.token {
+            Some(token) => tokens.verify(Realm::User, &credentials.uid, token).await,
+            None => Ok(false),
+        };
+        match verified {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.hub.metrics.sign_in_refused("wrong token");
+                Err(AuthRefusal::Wrong)
+            }
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    fn failed(&self, error: &StoreError) -> AuthRefusal {
+        throttled!(warn, %error, "an authentication failed");
+        self.hub.metrics.sign_in_refused("store unavailable");
+        AuthRefusal::Server
+    }
 }

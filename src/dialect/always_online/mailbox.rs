@@ -29,6 +29,8 @@ pub(super) enum Item {
     LateAuthenticate,
     /// The time to join is over.
     LateJoin,
+    /// A time that its token sets has come: seconds since 1970.
+    Due(u64),
     /// The client is gone, or was refused.
     End,
 }
@@ -43,7 +45,8 @@ impl Item {
             }
             Item::Call { call: Call::Authenticate(_) | Call::Msg(_) | Call::Malformed, .. }
             | Item::LateAuthenticate
-            | Item::LateJoin => false,
+            | Item::LateJoin
+            | Item::Due(_) => false,
         }
     }
 }

@@ -3,8 +3,9 @@
 //! consumed, so what must not happen does not compile.
 use std::sync::Arc;
 
-use super::{msg::Target, wire::MsgFailure};
+use super::{expiry::Expiry, msg::Target, wire::MsgFailure};
 use crate::domain::{
+    access::{Access, Action, Rights},
     ids::{RoomId, Uid},
     presence::Departure,
     room::Room,
@@ -30,11 +31,20 @@ pub(super) struct User {
     pub uid: Uid,
     /// The uid as JSON, for messages.
     json: Arc<str>,
+    /// What its token grants; none of a plain token.
+    pub rights: Option<Arc<Rights>>,
+    /// When that expires.
+    pub expiry: Option<Expiry>,
 }
 
 impl User {
     fn new(uid: Uid) -> Self {
-        User { json: uid.json().into(), uid }
+        User { json: uid.json().into(), uid, rights: None, expiry: None }
+    }
+
+    /// Whether it may do this.
+    pub fn may(&self, access: Access, action: Action, room: &RoomId) -> bool {
+        access.allows(self.rights.as_deref(), action, room)
     }
 }
 
@@ -53,8 +63,12 @@ pub(super) struct Member {
     pub room: Option<Arc<Room>>,
     /// Whether it joined that as a dummy: unseen, and without sending.
     pub dummy: bool,
+    /// Whether it may send there, as far as its token is concerned.
+    pub may_send: bool,
     /// The other rooms, in the order of joining, each once.
     others: Vec<Arc<Room>>,
+    /// Those of them that it joined as a dummy.
+    unseen: Vec<RoomId>,
 }
 
 impl Guest {
@@ -70,7 +84,8 @@ impl Authenticated {
     pub fn join(self, room: Arc<Room>, dummy: bool) -> (Member, Vec<RoomId>) {
         let Authenticated { user, mut held } = self;
         held.retain(|held| dummy || *held != room.id);
-        (Member { user, room: Some(room), dummy, others: Vec::new() }, held)
+        let (room, others, unseen) = (Some(room), Vec::new(), Vec::new());
+        (Member { user, room, dummy, may_send: true, others, unseen }, held)
     }
 }
 
@@ -78,8 +93,13 @@ impl Member {
     /// Another room, or one of its own once more. It stays in the rest.
     pub fn join(mut self, room: Arc<Room>, dummy: bool) -> Self {
         self.others.retain(|other| other.id != room.id);
-        let before = self.room.take().filter(|before| before.id != room.id);
-        self.others.extend(before);
+        self.unseen.retain(|other| *other != room.id);
+        if let Some(before) = self.room.take().filter(|before| before.id != room.id) {
+            if self.dummy {
+                self.unseen.push(before.id.clone());
+            }
+            self.others.push(before);
+        }
         (self.room, self.dummy) = (Some(room), dummy);
         self
     }
@@ -87,7 +107,20 @@ impl Member {
     /// It is out of this room. It stays in the others.
     pub fn forget(&mut self, room: &RoomId) {
         self.others.retain(|other| other.id != *room);
+        self.unseen.retain(|other| other != room);
         self.room.take_if(|own| own.id == *room);
+    }
+
+    /// Asks again what it may do where it is. True: it may be in all of its rooms.
+    pub fn reconsider(&mut self, access: Access) -> bool {
+        let user = &self.user;
+        self.may_send =
+            self.room.as_ref().is_none_or(|room| user.may(access, Action::Send, &room.id));
+        let entering = |unseen| if unseen { Action::Dummy } else { Action::Join };
+        let others = self.others.iter().map(|room| (room, self.unseen.contains(&room.id)));
+        others
+            .chain(self.room.iter().map(|room| (room, self.dummy)))
+            .all(|(room, unseen)| user.may(access, entering(unseen), &room.id))
     }
 
     /// Its rooms, in the order of joining.
@@ -118,6 +151,15 @@ impl Phase {
         }
     }
 
+    /// As [`Phase::user`], to be changed.
+    pub fn user_mut(&mut self) -> Option<&mut User> {
+        match self {
+            Phase::Authenticated(who) => Some(&mut who.user),
+            Phase::Member(member) => Some(&mut member.user),
+            Phase::Guest(_) | Phase::Ended => None,
+        }
+    }
+
     /// Where its messages go.
     pub fn target(&self) -> Target {
         match self {
@@ -125,6 +167,7 @@ impl Phase {
             Phase::Authenticated(_) => Target::Refused(MsgFailure::NotInRoom),
             Phase::Member(Member { room: None, .. }) => Target::Refused(MsgFailure::NotInRoom),
             Phase::Member(member) if member.dummy => Target::Refused(MsgFailure::Dummy),
+            Phase::Member(member) if !member.may_send => Target::Refused(MsgFailure::NotAllowed),
             Phase::Member(Member { user, room: Some(room), .. }) => {
                 Target::Room { uid: user.json.clone(), room: room.clone() }
             }

@@ -14,13 +14,15 @@ use std::{
 use bytes::Bytes;
 use futures_util::FutureExt;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::{
-    AlwaysOnline, authenticate,
+    AlwaysOnline,
+    authenticate::Doorman,
     msg::{self, Target},
-    state::{Answer, Ask, Effect, Route, State},
+    state::{Answer, Ask, Effect, Route, Rules, State},
     sync::Page,
-    wire::{self, Call, JoinFailure, JoinRequest, MsgFailure},
+    wire::{self, Call, Credentials, JoinFailure, JoinRequest, MsgFailure},
 };
 use crate::domain::{
     broker::{Audience, Entry},
@@ -36,6 +38,8 @@ use crate::reason::Reason;
 use crate::socketio::{Client, Event, Socket};
 use crate::throttle::throttled;
 
+/// The longest time until a reminder: the state asks again then.
+const FAR: Duration = Duration::from_secs(86_400);
 /// Characters of a public socket id.
 const SOCKET_ID: usize = 20;
 
@@ -62,23 +66,31 @@ enum Step {
 
 impl Session {
     /// A client has connected to the namespace. It is to be told so, and then
-    /// [`Client::connected`] called. Fails where the operating system has no random numbers.
+    /// [`Client::connected`] called. `auth` is what came with CONNECT: who has credentials in it
+    /// signs in by that. Fails where the operating system has no random numbers.
     pub(super) fn begin(
         dialect: &Arc<AlwaysOnline>,
         socket: Socket,
+        auth: Option<&str>,
     ) -> Result<Arc<Self>, NoRandomness> {
         let name = alphanumeric(&*dialect.hub.rng, SOCKET_ID).inspect_err(|error| {
             throttled!(error, %error, "a connection had to be refused");
         })?;
+        let rules =
+            Rules { access: dialect.options.access, grace: dialect.options.grace.as_secs() };
         let session = Arc::new_cyclic(|me| Session {
             me: me.clone(),
             id: dialect.hub.new_connection(),
             name: SocketId(name.into()),
             dialect: dialect.clone(),
             socket,
-            state: Mutex::new(State::new()),
+            state: Mutex::new(State::new(rules)),
         });
         dialect.hub.opened();
+        // It waits until the client has been told that it is connected.
+        if let Some(credentials) = Credentials::with_connect(auth) {
+            session.call(Call::Authenticate(credentials), None, auth.map_or(0, str::len));
+        }
         Ok(session)
     }
 
@@ -109,6 +121,25 @@ impl Session {
     /// The client did not join in time.
     pub(super) fn late_to_join(self: &Arc<Self>) {
         self.tell(State::late_to_join);
+    }
+
+    /// A time of its token has come.
+    pub(super) fn remind(self: &Arc<Self>) {
+        let now = self.dialect.hub.clock.unix();
+        self.tell(|state| state.remind(now));
+    }
+
+    /// Has the session reminded at this time, Unix seconds.
+    fn remind_at(&self, at: Option<u64>) {
+        let expiries = &self.dialect.expiries;
+        match at {
+            Some(at) => {
+                let now = self.dialect.hub.clock.unix_ms();
+                let pause = Duration::from_millis(at.saturating_mul(1000).saturating_sub(now));
+                expiries.set(self.id, Instant::now() + pause.min(FAR));
+            }
+            None => expiries.cancel(self.id),
+        }
     }
 
     /// Drops the client: it comes back.
@@ -167,6 +198,7 @@ impl Session {
             Effect::CountPage => {
                 hub.metrics.pages.inc();
             }
+            Effect::Remind(at) => self.remind_at(at),
             Effect::AwaitJoin => self.dialect.roomless.push(self.id),
             Effect::Unregister => hub.unregister(self.id),
             Effect::Refuse(why) => {
@@ -292,16 +324,14 @@ impl Session {
         let hub = &self.dialect.hub;
         match ask {
             Ask::SignIn { credentials, ack } => {
-                let user = async {
-                    let checked = authenticate::admit(hub, &credentials).await?;
-                    hub.register(self.id, self.clone());
-                    authenticate::claim(hub, &credentials, self.id, &self.name, checked).await
-                };
-                let user = user.await.map(|held| (credentials.uid, held));
+                let register = || hub.register(self.id, self.clone());
+                let doorman = Doorman::of(&self.dialect);
+                let user = doorman.sign_in(&credentials, self.id, &self.name, register).await;
+                let user = user.map(|(held, granted)| (credentials.uid, held, granted));
                 Answer::SignedIn { user, ack }
             }
             Ask::CheckAgain { credentials, ack } => {
-                let checked = authenticate::admit(hub, &credentials).await.map(|_| ());
+                let checked = Doorman::of(&self.dialect).check_again(&credentials).await;
                 Answer::CheckedAgain { checked, ack }
             }
             Ask::Enter { uid, request, ack } => {
@@ -444,6 +474,7 @@ impl Subscriber for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         lock(&self.dialect.sessions).remove(&self.id);
+        self.dialect.expiries.cancel(self.id);
         if self.socket.has_left() {
             self.socket.hold_reading(false);
         }

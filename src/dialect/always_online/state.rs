@@ -19,14 +19,18 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::{
+    authenticate::{Checked, Granted},
     mailbox::{Item, Mailbox},
     msg::Target,
     phase::{Guest, Phase},
     sync::{self, Page},
-    wire::{self, AuthRefusal, Call, Credentials, JoinFailure, JoinRequest, SyncRequest},
+    wire::{
+        self, AuthRefusal, Call, Credentials, JoinFailure, JoinRequest, SyncFailure, SyncRequest,
+    },
 };
 use crate::{
     domain::{
+        access::{Access, Action},
         ids::{RoomId, Uid},
         presence::Departure,
         room::Room,
@@ -57,6 +61,9 @@ pub(super) enum Effect {
     CountPage,
     /// From now on it has to join in time.
     AwaitJoin,
+    /// Say when this time has come, Unix seconds, and at no earlier one that was named before;
+    /// nothing: at none.
+    Remind(Option<u64>),
     /// It can't be evicted or revoked any more.
     Unregister,
     /// *Refuse*: DISCONNECT; the client stays away.
@@ -95,13 +102,14 @@ pub(super) struct Goodbye {
 
 /// What became of an [`Ask`].
 pub(super) enum Answer {
-    /// The user, with the rooms that are held for it.
+    /// The user, with the rooms that are held for it, and what it was granted.
     SignedIn {
-        user: Result<(Uid, Vec<RoomId>), AuthRefusal>,
+        user: Result<(Uid, Vec<RoomId>, Granted), AuthRefusal>,
         ack: Option<i64>,
     },
+    /// What it was granted now.
     CheckedAgain {
-        checked: Result<(), AuthRefusal>,
+        checked: Checked,
         ack: Option<i64>,
     },
     /// The room that it is in now; none, where that failed.
@@ -148,8 +156,18 @@ pub(super) enum Route {
     Flood,
 }
 
+/// What holds for all sessions.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Rules {
+    /// Who may do what in rooms.
+    pub access: Access,
+    /// Seconds that a session has to renew an expired token.
+    pub grace: u64,
+}
+
 /// A session.
 pub(super) struct State {
+    rules: Rules,
     phase: Phase,
     standing: Standing,
     mailbox: Mailbox,
@@ -157,8 +175,9 @@ pub(super) struct State {
 
 impl State {
     /// Of a client that is about to be told that it is connected.
-    pub fn new() -> Self {
+    pub fn new(rules: Rules) -> Self {
         State {
+            rules,
             phase: Phase::Guest(Guest { claims: None }),
             standing: Standing::Open,
             mailbox: Mailbox::new(),
@@ -239,6 +258,12 @@ impl State {
     /// The time to join is over.
     pub fn late_to_join(&mut self) -> Vec<Effect> {
         self.mailbox.put(Item::LateJoin);
+        self.wake(Vec::new())
+    }
+
+    /// A time has come that it wanted to be reminded of; it is `now`.
+    pub fn remind(&mut self, now: u64) -> Vec<Effect> {
+        self.mailbox.put(Item::Due(now));
         self.wake(Vec::new())
     }
 
@@ -330,11 +355,16 @@ impl State {
                 self.end(None, effects);
             }
             (Item::LateAuthenticate | Item::LateJoin, _) => {}
+            (Item::Due(now), _) => self.due(now, effects),
             (Item::End, _) => self.end(None, effects),
         }
     }
 
     fn call(&mut self, call: Call, ack: Option<i64>, effects: &mut Vec<Effect>) {
+        let may_enter = match &call {
+            Call::Join(Some(request)) => self.may_enter(request),
+            _ => true,
+        };
         match (call, &mut self.phase) {
             (Call::Msg(argument), _) => {
                 effects.push(Effect::Msg { target: self.target(), argument, ack });
@@ -355,10 +385,13 @@ impl State {
                     Some(credentials) => {
                         effects.push(Effect::Ask(Ask::CheckAgain { credentials, ack }));
                     }
-                    None => self.checked_again(Err(AuthRefusal::Wrong), ack, effects),
+                    None => self.checked_again(Checked::WRONG, ack, effects),
                 }
             }
             (Call::Join(None), _) => self.join_failed(JoinFailure::NoRoom, ack, effects),
+            (Call::Join(Some(_)), _) if !may_enter => {
+                self.join_failed(JoinFailure::NotAllowed, ack, effects);
+            }
             (Call::Join(Some(request)), Phase::Authenticated(who)) => {
                 let uid = who.user.uid.clone();
                 effects.push(Effect::Ask(Ask::Enter { uid, request, ack }));
@@ -375,8 +408,14 @@ impl State {
                 self.reply(sync::nowhere(request, ack), effects);
             }
             (Call::Sync(request), Phase::Member(member)) => match member.room.clone() {
-                Some(room) => effects.push(Effect::Ask(Ask::ReadPage { room, request, ack })),
                 None => self.reply(sync::nowhere(request, ack), effects),
+                Some(room) if member.user.may(self.rules.access, Action::Sync, &room.id) => {
+                    effects.push(Effect::Ask(Ask::ReadPage { room, request, ack }));
+                }
+                Some(_) => {
+                    let refusal = wire::answer("sync", ack, SyncFailure::NotAllowed.answer());
+                    self.reply(refusal, effects);
+                }
             },
             (Call::Leave, Phase::Authenticated(_) | Phase::Member(_)) => {
                 self.end(Some(Goodbye { ack }), effects);
@@ -388,11 +427,12 @@ impl State {
     pub fn answer(&mut self, answer: Answer) -> Vec<Effect> {
         let mut effects = Vec::new();
         match answer {
-            Answer::SignedIn { user: Ok((uid, held)), ack } => {
+            Answer::SignedIn { user: Ok((uid, held, granted)), ack } => {
                 self.phase = match self.take_phase() {
                     Phase::Guest(guest) => Phase::Authenticated(guest.authenticate(uid, held)),
                     other => other,
                 };
+                self.grant(granted, &mut effects);
                 // Unless the next session of the user has kicked this one out already; a kickout
                 // that comes from now on is sent behind this.
                 self.reply(wire::answer("authenticate", ack, wire::AUTH_SUCCESS), &mut effects);
@@ -454,6 +494,10 @@ impl State {
             Phase::Member(member) => Phase::Member(member.join(room, dummy)),
             other @ (Phase::Guest(_) | Phase::Ended) => other,
         };
+        // It was asked before; only what may be sent there is new.
+        if let Phase::Member(member) = &mut self.phase {
+            member.reconsider(self.rules.access);
+        }
     }
 
     fn join_failed(&self, failure: JoinFailure, ack: Option<i64>, effects: &mut Vec<Effect>) {
@@ -472,19 +516,22 @@ impl State {
         self.phase = Phase::Ended;
     }
 
-    /// The same user is checked and answered again, and nothing else changes; another one is
-    /// refused, and the session ends.
-    fn checked_again(
-        &mut self,
-        checked: Result<(), AuthRefusal>,
-        ack: Option<i64>,
-        effects: &mut Vec<Effect>,
-    ) {
-        let payload = checked.map_or_else(AuthRefusal::answer, |()| wire::AUTH_SUCCESS);
+    /// The same user is checked and answered again; another one is refused, and the session ends.
+    fn checked_again(&mut self, checked: Checked, ack: Option<i64>, effects: &mut Vec<Effect>) {
+        let payload = match &checked.granted {
+            Ok(_) => wire::AUTH_SUCCESS,
+            Err(refusal) => refusal.answer(),
+        };
         self.reply(wire::answer("authenticate", ack, payload), effects);
-        if let Err(refusal) = checked {
-            self.turn_away(refusal, effects);
-            self.mailbox.put_end_first();
+        match checked.granted {
+            Ok(granted) => self.renew(granted, effects),
+            // What its session rests on is as good as before.
+            Err(AuthRefusal::Expired) => {}
+            Err(AuthRefusal::Server) if checked.by_jwt => {}
+            Err(refusal) => {
+                self.turn_away(refusal, effects);
+                self.mailbox.put_end_first();
+            }
         }
     }
 
@@ -492,7 +539,7 @@ impl State {
     /// that is out comes back.
     fn turn_away(&mut self, refusal: AuthRefusal, effects: &mut Vec<Effect>) {
         let why = match refusal {
-            AuthRefusal::Wrong => Reason::WrongCredentials,
+            AuthRefusal::Wrong | AuthRefusal::Expired => Reason::WrongCredentials,
             AuthRefusal::Timeout => Reason::AuthenticationTimeout,
             AuthRefusal::RateLimit => Reason::RateLimit,
             AuthRefusal::Server => return effects.push(Effect::DropLater),
@@ -574,5 +621,6 @@ impl State {
     }
 }
 
+mod rights;
 #[cfg(test)]
 mod tests;

@@ -74,6 +74,7 @@ failures! {
     /// Why a client is refused at `authenticate`.
     AuthRefusal {
         Wrong = "auth failed, uid or token is wrong",
+        Expired = "token expired",
         Timeout = "authentication timeout",
         RateLimit = "reach rate limit",
         Server = "server error",
@@ -84,6 +85,7 @@ failures! {
     /// Why a join failed.
     JoinFailure {
         NoRoom = "join failed, require roomId",
+        NotAllowed = "join failed, not allowed",
         Server = "server error",
     }
 }
@@ -93,12 +95,20 @@ failures! {
     MsgFailure {
         NotInRoom = "not in a room",
         Dummy = "dummy can not send",
+        NotAllowed = "not allowed",
         TooLarge = "message too large",
         NotAnObject = "not an object",
         TooDeep = "too deep",
         TooManyUpdates = "too many updates",
         Unavailable = "store unavailable",
         Unknown = "outcome unknown",
+    }
+}
+
+failures! {
+    /// Why a log is not read.
+    SyncFailure {
+        NotAllowed = "not allowed",
     }
 }
 
@@ -138,7 +148,18 @@ pub(super) struct Credentials {
 
 impl Credentials {
     fn parse(argument: Option<&RawValue>) -> Option<Self> {
-        let object = Object::parse(argument?.get())?;
+        Self::of(&Object::parse(argument?.get())?)
+    }
+
+    /// Those in `auth` of CONNECT. Nothing where there are none; of a uid that can't be one there is
+    /// nobody.
+    pub fn with_connect(auth: Option<&str>) -> Option<Option<Self>> {
+        let object = Object::parse(auth?)?;
+        object.get("uid")?;
+        Some(Self::of(&object))
+    }
+
+    fn of(object: &Object<'_>) -> Option<Self> {
         let uid = json::uid(object.get("uid")?)?;
         let token = object.get("token").and_then(|t| match json::string(t) {
             Some(text) => Some(Secret::presented(text)),
@@ -238,6 +259,13 @@ pub(super) fn acknowledgement(id: i64, payload: &str) -> Bytes {
 pub(super) fn kickout() -> Bytes {
     let mut frames = BytesMut::new();
     event(&mut frames, "kickout", KICKOUT);
+    frames.freeze()
+}
+
+/// The token expires in so many seconds.
+pub(super) fn expiring(seconds: u64) -> Bytes {
+    let mut frames = BytesMut::new();
+    event(&mut frames, "expiring", &format!("{{\"in\":{seconds}}}"));
     frames.freeze()
 }
 

@@ -2,6 +2,7 @@ use std::fmt::Write;
 
 use super::*;
 
+mod rights;
 mod session;
 use session::{Session, UNREAD};
 
@@ -109,7 +110,7 @@ fn every_event_has_its_effects_in_every_phase() {
 
 #[test]
 fn nothing_is_handled_before_the_client_is_told_that_it_is_connected() {
-    let mut state = State::new();
+    let mut state = State::new(Rules::default());
     let call = Call::parse("authenticate", None).unwrap();
     assert!(state.receive(call, None, 10, UNREAD).is_empty());
     assert!(matches!(state.route(UNREAD), Route::Wait));
@@ -149,7 +150,10 @@ fn who_is_refused_stays_away_and_a_fault_of_ours_brings_it_back() {
         let mut session = Session::member();
         session.sends("authenticate", r#"{"uid":"ann"}"#, None);
         assert_eq!(
-            session.answered(Answer::CheckedAgain { checked: Err(refusal), ack: None }),
+            session.answered(Answer::CheckedAgain {
+                checked: Checked { granted: Err(refusal), by_jwt: false },
+                ack: None
+            }),
             [&*answer, end, TWO_ROOMS]
         );
         assert!(session.answered(Answer::Departed { goodbye: None }).is_empty());
@@ -163,7 +167,10 @@ fn a_second_check_that_succeeds_changes_nothing() {
     session.sends("authenticate", r#"{"uid":"ann"}"#, Some(4));
     let success = r#"{"status":0,"data":"auth success"}"#;
     assert_eq!(
-        session.answered(Answer::CheckedAgain { checked: Ok(()), ack: Some(4) }),
+        session.answered(Answer::CheckedAgain {
+            checked: Checked { granted: Ok(Granted { rights: None, now: 1000 }), by_jwt: false },
+            ack: Some(4)
+        }),
         [format!(r#"42["authenticate",{success}] + 434[{success}]"#)]
     );
     assert_eq!(session.sends("msg", "{}", None), [r#"msg {} of "ann" to c"#]);

@@ -74,6 +74,8 @@ pub(super) fn words(effect: &Effect) -> String {
         Effect::Release { room, uid } => format!("release {room} of {uid}"),
         Effect::TellSynced { room, uid } => format!("tell {} that {uid} syncs", room.id),
         Effect::CountPage => "count".to_owned(),
+        Effect::Remind(Some(at)) => format!("remind at {at}"),
+        Effect::Remind(None) => "remind no more".to_owned(),
         Effect::AwaitJoin => "await join".to_owned(),
         Effect::Unregister => "unregister".to_owned(),
         Effect::Refuse(why) => format!("refuse: {}", why.label()),
@@ -87,7 +89,12 @@ pub(super) fn words(effect: &Effect) -> String {
 impl Session {
     /// Connected, and nobody yet.
     pub(super) fn guest() -> Self {
-        let mut session = Session { state: State::new(), asking: false };
+        Self::under(Rules::default())
+    }
+
+    /// As [`Session::guest`], with these rules.
+    pub(super) fn under(rules: Rules) -> Self {
+        let mut session = Session { state: State::new(rules), asking: false };
         assert!(session.state.connected().is_empty());
         session
     }
@@ -178,7 +185,8 @@ impl Session {
 
     pub(super) fn signed_in(&mut self, held: &[&str]) -> Vec<String> {
         let held = held.iter().map(|id| RoomId::new(id).unwrap()).collect();
-        let user = Ok((Uid::text("ann").unwrap(), held));
+        let granted = Granted { rights: None, now: 1000 };
+        let user = Ok((Uid::text("ann").unwrap(), held, granted));
         self.answered(Answer::SignedIn { user, ack: Some(1) })
     }
 

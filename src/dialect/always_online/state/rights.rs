@@ -1,0 +1,73 @@
+//! What a session's token grants, and for how long.
+use super::{Effect, State};
+use crate::{
+    dialect::always_online::{
+        authenticate::Granted,
+        expiry::{Due, Expiry},
+        phase::Phase,
+        wire::{self, AuthRefusal, JoinRequest},
+    },
+    domain::access::Action,
+    reason::Reason,
+};
+
+impl State {
+    /// Whether its token lets it into the room.
+    pub(super) fn may_enter(&self, request: &JoinRequest) -> bool {
+        let action = if request.dummy { Action::Dummy } else { Action::Join };
+        let user = self.phase.user();
+        user.is_some_and(|user| user.may(self.rules.access, action, &request.room))
+    }
+
+    /// It has these rights from now on.
+    pub(super) fn grant(&mut self, granted: Granted, effects: &mut Vec<Effect>) {
+        let Some(user) = self.phase.user_mut() else { return };
+        let had_one = user.expiry.is_some();
+        let expires_at = granted.rights.as_ref().and_then(|rights| rights.expires_at);
+        user.expiry = expires_at.map(|at| Expiry::new(at, granted.now, self.rules.grace));
+        user.rights = granted.rights;
+        match &mut user.expiry {
+            // What is due at once is found out as all else is: by a reminder.
+            Some(expiry) => effects.push(Effect::Remind(Some(expiry.next()))),
+            None if had_one => effects.push(Effect::Remind(None)),
+            None => {}
+        }
+    }
+
+    /// The user has presented another token, which is good. The later one counts: who renews twice
+    /// at once may be heard of in the wrong order.
+    pub(super) fn renew(&mut self, granted: Granted, effects: &mut Vec<Effect>) {
+        let Some(user) = self.phase.user() else { return };
+        if let (Some(own), Some(new)) = (&user.rights, &granted.rights)
+            && new.are_older_than(own)
+        {
+            return;
+        }
+        self.grant(granted, effects);
+        if let Phase::Member(member) = &mut self.phase
+            && !member.reconsider(self.rules.access)
+        {
+            self.close(Effect::Drop(Reason::NotAllowed), effects);
+        }
+    }
+
+    /// A time has come that its token sets; it may be another token by now.
+    pub(super) fn due(&mut self, now: u64, effects: &mut Vec<Effect>) {
+        let Some(expiry) = self.phase.user_mut().and_then(|user| user.expiry.as_mut()) else {
+            return;
+        };
+        match expiry.due(now) {
+            Due::Wait(until) => effects.push(Effect::Remind(Some(until))),
+            Due::Tell(seconds) => {
+                let until = expiry.next();
+                self.reply(wire::expiring(seconds), effects);
+                effects.push(Effect::Remind(Some(until)));
+            }
+            Due::Over => {
+                let answer = wire::answer("authenticate", None, AuthRefusal::Expired.answer());
+                self.reply(answer, effects);
+                self.close(Effect::Drop(Reason::TokenExpired), effects);
+            }
+        }
+    }
+}

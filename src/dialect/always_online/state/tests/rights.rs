@@ -1,0 +1,224 @@
+//! What a session's token grants, and for how long.
+use serde_json::json;
+
+use super::*;
+use crate::domain::access::{Caps, Rights};
+
+const SUCCESS: &str = r#"42["authenticate",{"status":0,"data":"auth success"}]"#;
+const EXPIRED: &str = r#"42["authenticate",{"status":1,"data":"token expired"}]"#;
+const JOIN_REFUSED: &str = r#"42["join",{"status":1,"data":"join failed, not allowed"}]"#;
+const SYNC_REFUSED: &str = r#"42["sync",{"status":1,"data":"not allowed"}]"#;
+
+/// The rights of a token that was issued at `iat` and expires at `exp`.
+fn token(iat: u64, exp: u64, caps: Option<serde_json::Value>) -> Option<Arc<Rights>> {
+    let caps = caps.map(|caps| Arc::new(Caps::parse(&caps).unwrap()));
+    let (issued_at, expires_at) = (Some(iat), Some(exp));
+    Some(Arc::new(Rights { caps, issued_at, expires_at, ..Rights::default() }))
+}
+
+/// Everything in the rooms `a` and `c`.
+fn both() -> Option<serde_json::Value> {
+    Some(json!([{ "rooms": ["a", "c"], "allow": ["join", "send", "sync"] }]))
+}
+
+fn granted(rights: Option<Arc<Rights>>, now: u64) -> Granted {
+    Granted { rights, now }
+}
+
+/// Ann, signed in at 1000.
+fn signed_in(access: Access, rights: Option<Arc<Rights>>) -> (Session, Vec<String>) {
+    let mut session = Session::under(Rules { access, grace: 25 });
+    session.sends("authenticate", r#"{"uid":"ann"}"#, None);
+    let user = Ok((Uid::text("ann").unwrap(), Vec::new(), granted(rights, 1000)));
+    let effects = session.answered(Answer::SignedIn { user, ack: None });
+    (session, effects)
+}
+
+/// Ann in the room `a` and then in `c`, with a token that expires at 4600.
+fn member(caps: Option<serde_json::Value>) -> Session {
+    let (mut session, _) = signed_in(Access::Open, token(1000, 4600, caps));
+    for room in ["a", "c"] {
+        session.sends("join", &format!(r#"{{"roomId":"{room}"}}"#), None);
+        session.entered(room, false);
+    }
+    session
+}
+
+fn renews(session: &mut Session, granted: Result<Granted, AuthRefusal>) -> Vec<String> {
+    assert_eq!(session.sends("authenticate", r#"{"uid":"ann"}"#, None), ["ask: check again ann"]);
+    session.answered(Answer::CheckedAgain { checked: Checked { granted, by_jwt: true }, ack: None })
+}
+
+fn at(session: &mut Session, now: u64) -> Vec<String> {
+    session.happens(|state| state.remind(now))
+}
+
+#[test]
+fn a_token_that_expires_is_told_of_and_then_ends_the_session() {
+    let (mut session, effects) = signed_in(Access::Open, token(1000, 4600, None));
+    assert_eq!(effects, ["remind at 4540", SUCCESS, "await join"]);
+    assert_eq!(at(&mut session, 4539), ["remind at 4540"], "clocks differ a little");
+    assert_eq!(at(&mut session, 4541), [r#"42["expiring",{"in":59}]"#, "remind at 4625"]);
+    assert_eq!(at(&mut session, 4624), ["remind at 4625"]);
+    assert_eq!(at(&mut session, 4625), [EXPIRED, "drop: token expired"]);
+    assert!(at(&mut session, 4626).is_empty());
+    assert_eq!(session.happens(State::gone), ["ask: end of ann"]);
+}
+
+#[test]
+fn a_plain_token_does_not_expire() {
+    let (mut session, effects) = signed_in(Access::Open, None);
+    assert_eq!(effects, [SUCCESS, "await join"]);
+    assert!(at(&mut session, u64::MAX).is_empty());
+}
+
+#[test]
+fn a_renewal_replaces_what_there_was_and_an_older_token_changes_nothing() {
+    let mut session = member(None);
+    let next = granted(token(4500, 8100, both()), 4500);
+    assert_eq!(renews(&mut session, Ok(next)), [SUCCESS, "remind at 8040"]);
+    let older = granted(token(1000, 4600, Some(json!([]))), 4501);
+    assert_eq!(renews(&mut session, Ok(older)), [SUCCESS]);
+    assert_eq!(at(&mut session, 4625), ["remind at 8040"], "the earlier time is of no meaning");
+    assert_eq!(session.sends("msg", "{}", None), [r#"msg {} of "ann" to c"#]);
+    // Of two that were issued in the same second the last one counts.
+    let same = granted(token(4500, 9000, both()), 4502);
+    assert_eq!(renews(&mut session, Ok(same)), [SUCCESS, "remind at 8940"]);
+    // A plain one does not expire.
+    assert_eq!(renews(&mut session, Ok(granted(None, 4503))), [SUCCESS, "remind no more"]);
+    assert!(at(&mut session, 9999).is_empty());
+}
+
+#[test]
+fn a_renewal_that_fails_for_no_fault_of_the_user_leaves_the_session_as_it_was() {
+    let server = r#"42["authenticate",{"status":1,"data":"server error"}]"#;
+    for (refusal, answer) in [(AuthRefusal::Server, server), (AuthRefusal::Expired, EXPIRED)] {
+        let mut session = member(None);
+        assert_eq!(renews(&mut session, Err(refusal)), [answer]);
+        assert_eq!(session.sends("msg", "{}", None), [r#"msg {} of "ann" to c"#]);
+        assert_eq!(at(&mut session, 4625), [EXPIRED, "drop: token expired"]);
+    }
+    let mut session = member(None);
+    assert_eq!(
+        renews(&mut session, Err(AuthRefusal::Wrong)),
+        [WRONG, "refuse: wrong credentials", TWO_ROOMS]
+    );
+}
+
+#[test]
+fn a_renewal_that_came_before_the_end_counts_also_where_it_waits() {
+    // Behind messages that are being stored, and behind one that waits for a page.
+    let mut session = member(None);
+    session.sends("sync", "{}", None);
+    assert!(session.sends("msg", "1", None).is_empty());
+    assert!(session.sends("authenticate", r#"{"uid":"ann"}"#, None).is_empty());
+    assert!(at(&mut session, 4625).is_empty());
+    assert_eq!(
+        session.answered(Answer::PageUnwanted),
+        [r#"msg 1 of "ann" to c"#, "ask: check again ann"]
+    );
+    let checked = Checked { granted: Ok(granted(token(4600, 8200, None), 4626)), by_jwt: true };
+    assert_eq!(
+        session.answered(Answer::CheckedAgain { checked, ack: None }),
+        [SUCCESS, "remind at 8140", "remind at 8140"]
+    );
+    // While it is being checked.
+    let mut session = member(None);
+    session.sends("authenticate", r#"{"uid":"ann"}"#, None);
+    assert!(at(&mut session, 4625).is_empty());
+    let checked = Checked { granted: Err(AuthRefusal::Server), by_jwt: true };
+    let server = r#"42["authenticate",{"status":1,"data":"server error"}]"#;
+    assert_eq!(
+        session.answered(Answer::CheckedAgain { checked, ack: None }),
+        [server, EXPIRED, "drop: token expired"]
+    );
+}
+
+#[test]
+fn what_is_not_granted_is_refused_and_told() {
+    let caps = json!([
+        { "rooms": ["read"], "allow": ["join", "sync"] },
+        { "rooms": ["write"], "allow": ["join", "send"] },
+        { "rooms": ["watch"], "allow": ["dummy", "sync"] },
+    ]);
+    let (mut session, _) = signed_in(Access::Open, token(1000, 4600, Some(caps)));
+    assert_eq!(session.sends("join", r#"{"roomId":"other"}"#, None), [JOIN_REFUSED]);
+    assert_eq!(session.sends("join", r#"{"roomId":"watch"}"#, None), [JOIN_REFUSED]);
+    assert_eq!(session.sends("join", r#"{"roomId":"read","dummy":true}"#, None), [JOIN_REFUSED]);
+    assert_eq!(session.sends("msg", "{}", Some(1)), ["msg refused: not in a room ack 1"]);
+
+    session.sends("join", r#"{"roomId":"read"}"#, None);
+    session.entered("read", false);
+    assert_eq!(session.sends("msg", "{}", Some(1)), ["msg refused: not allowed ack 1"]);
+    assert_eq!(session.sends("sync", "{}", None), ["ask: read read from 0"]);
+    session.answered(Answer::PageUnwanted);
+
+    session.sends("join", r#"{"roomId":"write"}"#, None);
+    session.entered("write", false);
+    assert_eq!(session.sends("msg", "{}", None), [r#"msg {} of "ann" to write"#]);
+    assert_eq!(session.sends("sync", "{}", None), [SYNC_REFUSED]);
+
+    assert_eq!(
+        session.sends("join", r#"{"roomId":"watch","dummy":true}"#, None),
+        ["ask: enter watch as ann unseen"]
+    );
+    session.entered("watch", true);
+    assert_eq!(session.sends("msg", "{}", Some(1)), ["msg refused: dummy can not send ack 1"]);
+}
+
+#[test]
+fn a_renewal_changes_what_may_be_done_and_a_room_that_is_lost_costs_the_connection() {
+    let caps = |rooms: &[&str], allow: &[&str]| Some(json!([{ "rooms": rooms, "allow": allow }]));
+    let mut session = member(both());
+    let silent = granted(token(1001, 4600, caps(&["a", "c"], &["join"])), 1001);
+    assert_eq!(renews(&mut session, Ok(silent)), [SUCCESS, "remind at 4540"]);
+    assert_eq!(session.sends("msg", "{}", None), ["msg refused: not allowed"]);
+    let loud = granted(token(1002, 4600, both()), 1002);
+    renews(&mut session, Ok(loud));
+    assert_eq!(session.sends("msg", "{}", None), [r#"msg {} of "ann" to c"#]);
+
+    for lost in ["a", "c"] {
+        let mut session = member(both());
+        let kept = if lost == "a" { "c" } else { "a" };
+        let less = granted(token(1001, 4600, caps(&[kept], &["join", "send", "sync"])), 1001);
+        assert_eq!(
+            renews(&mut session, Ok(less)),
+            [SUCCESS, "remind at 4540", "drop: not allowed"],
+            "{lost}"
+        );
+        assert_eq!(session.sends("msg", "{}", None), ["msg nowhere"]);
+        assert_eq!(session.happens(State::gone), [TWO_ROOMS]);
+    }
+}
+
+#[test]
+fn a_place_as_a_dummy_rests_on_another_cap_than_one_that_is_seen() {
+    let mut session = member(None);
+    session.sends("join", r#"{"roomId":"w","dummy":true}"#, None);
+    session.entered("w", true);
+    session.sends("join", r#"{"roomId":"d"}"#, None);
+    session.entered("d", false);
+    let caps = json!([
+        { "rooms": ["w"], "allow": ["dummy"] },
+        { "rooms": ["a", "c", "d"], "allow": ["join"] },
+    ]);
+    let good = granted(token(1001, 4600, Some(caps)), 1001);
+    assert_eq!(renews(&mut session, Ok(good)).len(), 2);
+    let caps = json!([{ "rooms": ["a", "c", "d", "w"], "allow": ["join"] }]);
+    let bad = granted(token(1002, 4600, Some(caps)), 1002);
+    assert_eq!(renews(&mut session, Ok(bad))[2], "drop: not allowed");
+}
+
+#[test]
+fn where_claims_are_asked_for_a_plain_token_opens_no_room() {
+    for (access, rights, expected) in [
+        (Access::Open, None, "ask: enter r as ann"),
+        (Access::Claims, None, JOIN_REFUSED),
+        (Access::Claims, token(1000, 4600, None), "ask: enter r as ann"),
+        (Access::Claims, token(1000, 4600, Some(json!([]))), JOIN_REFUSED),
+        (Access::Hook, None, "ask: enter r as ann"),
+    ] {
+        let (mut session, _) = signed_in(access, rights);
+        assert_eq!(session.sends("join", r#"{"roomId":"r"}"#, None), [expected], "{access:?}");
+    }
+}
