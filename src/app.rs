@@ -178,6 +178,7 @@ impl App {
             options: services::Options {
                 patience: config.store.patience,
                 pending: config.store.pending.bytes(),
+                token_lifetime: config.jwt.max_lifetime + config.jwt.leeway + config.jwt.leeway,
             },
         };
         let hub = Hub::new(stores.ordered, services, !config.auth.ignore);

@@ -22,6 +22,7 @@ mod health_check;
 mod run;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 pub use arguments::{AccountCommand, Cli, Command, End, TokenCommand};
 
@@ -44,6 +45,7 @@ pub fn main() -> ExitCode {
         Command::Backup { file } => backup::run(&config, &file),
         Command::Copy { from, to } => copy::run(&config, from, to),
         Command::Admin(command) => account::change(&config, Realm::Admin, command.into()),
+        Command::Token(TokenCommand::Verify { token }) => verify::run(&config, &token),
         Command::Token(command) => account::change(&config, Realm::User, command.into()),
     };
     match outcome {

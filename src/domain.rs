@@ -17,6 +17,7 @@ pub mod message;
 pub mod outbox;
 pub mod presence;
 pub mod records;
+pub mod revocation;
 pub mod room;
 pub mod secret;
 pub mod services;

@@ -25,6 +25,8 @@ pub(super) enum Change {
     Remove(String),
     List,
     Seal,
+    /// Nothing: it is another command's.
+    Nothing,
 }
 
 impl From<AccountCommand> for Change {
@@ -44,6 +46,7 @@ impl From<TokenCommand> for Change {
             TokenCommand::Refresh { uid } => Change::Refresh(uid),
             TokenCommand::Revoke { uid } => Change::Remove(uid),
             TokenCommand::Seal => Change::Seal,
+            TokenCommand::Verify { .. } => Change::Nothing,
         }
     }
 }
@@ -120,6 +123,7 @@ async fn apply(
                 console::print_line(account.uid)?;
             }
         }
+        Change::Nothing => {}
         Change::Seal => match accounts.seal().await? {
             Some(sealed) => console::print_line(format_args!(
                 "sealed {sealed} tokens; from now on only hashes are written"

@@ -98,8 +98,8 @@ pub enum AccountCommand {
     },
 }
 
-/// What to do with the tokens of users.
-#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+/// What to do with the tokens of users. Its `Debug` shows no token.
+#[derive(Clone, PartialEq, Eq, Subcommand)]
 pub enum TokenCommand {
     /// Create a user and print the token
     Create {
@@ -116,9 +116,26 @@ pub enum TokenCommand {
         /// The user's id
         uid: String,
     },
+    /// Say whether a JSON Web Token would be accepted, and if not, why; with what it grants
+    Verify {
+        /// The token; - reads it from standard input, where other users of this machine do not see it
+        token: String,
+    },
     /// Hash all tokens in MongoDB, of admins too, for good; the original service can't read them
     /// then
     Seal,
+}
+
+impl fmt::Debug for TokenCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create { uid } => write!(f, "Create({uid:?})"),
+            Self::Refresh { uid } => write!(f, "Refresh({uid:?})"),
+            Self::Revoke { uid } => write!(f, "Revoke({uid:?})"),
+            Self::Verify { token: _ } => f.write_str("Verify"),
+            Self::Seal => f.write_str("Seal"),
+        }
+    }
 }
 
 impl Cli {
@@ -187,7 +204,7 @@ enum Action {
     /// Create, list and remove admins, who may use /admin and the token API
     #[command(subcommand)]
     Admin(AccountCommand),
-    /// Create, refresh, revoke and seal the tokens of users
+    /// Create, refresh, revoke and seal the tokens of users, and verify JSON Web Tokens
     #[command(subcommand)]
     Token(TokenCommand),
     /// Write the embedded store into a new file, also while a server runs

@@ -27,6 +27,7 @@ use super::{
 use crate::lock::lock;
 
 mod people;
+mod revoke;
 mod sink;
 
 /// The core of one node. Of [`Services`] it has all.

@@ -83,6 +83,15 @@ pub enum Expelled {
     },
 }
 
+/// What is to become of the session of a user of whom tokens were revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expulsion {
+    /// It ends: [`SessionSink::revoke`].
+    End,
+    /// It looks whether it rests on one of them: [`SessionSink::recheck`].
+    Ask,
+}
+
 /// Why a visitor goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Departure {
@@ -122,6 +131,9 @@ pub trait SessionSink: Send + Sync {
     fn evict(&self, connection: ConnectionId);
     /// The credentials of this connection's user were revoked: it is refused.
     fn revoke(&self, connection: ConnectionId);
+    /// Some tokens of this connection's user were revoked: it has to find out whether it rests on
+    /// one of them.
+    fn recheck(&self, _connection: ConnectionId) {}
     /// Connections of this node that have, or are about to have, the session of their user.
     fn sessions(&self) -> Vec<ConnectionId>;
     /// Connections of this node that are in a room, or are about to be, and never have a session.
@@ -155,6 +167,11 @@ pub trait Presence: Directory {
 
     /// What is known of revocations now. Asks nobody.
     fn revocations(&self) -> Revocations;
+
+    /// Credentials of the user were revoked, which has been written down: claims that were checked
+    /// before fail, and the user's session is told, on whatever node it is. Returns how many were
+    /// told, when they have been.
+    async fn expel(&self, uid: &Uid, expulsion: Expulsion) -> Result<u64, StoreError>;
 
     /// Ends the session, if it is still that of `connection`. Its rooms are left with
     /// [`Presence::depart`] before.

@@ -50,11 +50,13 @@ pub struct Services {
     pub options: Options,
 }
 
-/// How long rooms wait for a store.
+/// What can be set.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// How long a message waits for a store that is out.
     pub patience: Duration,
     /// Bytes that a room keeps for a store that is out.
     pub pending: usize,
+    /// The longest time that a JSON Web Token is accepted, from its issue on.
+    pub token_lifetime: Duration,
 }

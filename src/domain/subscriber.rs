@@ -87,6 +87,8 @@ pub trait Subscriber: Send + Sync {
     fn removed(self: Arc<Self>, room: &RoomId);
     /// Closes the connection in a way that makes the client stay away.
     fn refuse(self: Arc<Self>, why: Reason);
+    /// Some tokens of the user were revoked: it ends if it rests on one of them.
+    fn recheck(self: Arc<Self>) {}
     /// Closes the connection in a way that makes the client come back.
     fn drop_connection(&self, why: Reason);
 }

@@ -296,6 +296,7 @@ macro_rules! presence_contract {
             use super::*;
             $crate::store::contract::suite!($backend, $home, $crate::store::contract::revocations:
                 the_session_of_a_revoked_user_is_refused
+                a_session_is_told_of_a_revocation_by_whoever_runs_beside_it
                 a_claim_whose_check_may_have_missed_a_revocation_fails
             );
         }

@@ -156,10 +156,14 @@ impl<'a> Doorman<'a> {
     /// The rights, unless their token was revoked.
     async fn not_revoked(
         &self,
-        _: &Credentials,
+        credentials: &Credentials,
         rights: Rights,
     ) -> Result<Arc<Rights>, AuthRefusal> {
-        Ok(Arc::new(rights))
+        match self.hub.is_revoked(&credentials.uid, &rights).await {
+            Ok(false) => Ok(Arc::new(rights)),
+            Ok(true) => Err(self.not_verified(NotVerified::Refused(TokenFault::Revoked))),
+            Err(error) => Err(self.failed(&error)),
+        }
     }
 
     fn not_verified(&self, refusal: NotVerified) -> AuthRefusal {

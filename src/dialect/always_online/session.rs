@@ -198,6 +198,7 @@ impl Session {
             Effect::CountPage => {
                 hub.metrics.pages.inc();
             }
+            Effect::LookForRevocation => self.look_for_revocation(),
             Effect::Remind(at) => self.remind_at(at),
             Effect::AwaitJoin => self.dialect.roomless.push(self.id),
             Effect::Unregister => hub.unregister(self.id),
@@ -270,6 +271,23 @@ impl Session {
             tokio::time::sleep(pause).await;
             if let Some(session) = session.upgrade() {
                 session.drop_client(Reason::StoreUnavailable);
+            }
+        });
+    }
+
+    /// Ends the session if its token was revoked. In a task of its own, as it must not wait for what
+    /// the client has asked for.
+    fn look_for_revocation(self: &Arc<Self>) {
+        let Some((uid, rights)) = self.state().granted() else { return };
+        let session = self.clone();
+        self.dialect.hub.tasks.spawn(async move {
+            match session.dialect.hub.is_revoked(&uid, &rights).await {
+                Ok(false) => {}
+                Ok(true) => session.tell(|state| state.refuse(Reason::Revoked)),
+                Err(error) => {
+                    throttled!(warn, %error, "it can't be learnt whether a token was revoked; its client has to come back");
+                    session.drop_client(Reason::StoreUnavailable);
+                }
             }
         });
     }
@@ -464,6 +482,10 @@ impl Subscriber for Session {
 
     fn refuse(self: Arc<Self>, why: Reason) {
         self.tell(|state| state.refuse(why));
+    }
+
+    fn recheck(self: Arc<Self>) {
+        self.look_for_revocation();
     }
 
     fn drop_connection(&self, why: Reason) {

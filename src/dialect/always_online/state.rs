@@ -64,6 +64,8 @@ pub(super) enum Effect {
     /// Say when this time has come, Unix seconds, and at no earlier one that was named before;
     /// nothing: at none.
     Remind(Option<u64>),
+    /// Find out whether its token was revoked.
+    LookForRevocation,
     /// It can't be evicted or revoked any more.
     Unregister,
     /// *Refuse*: DISCONNECT; the client stays away.
@@ -432,10 +434,10 @@ impl State {
                     Phase::Guest(guest) => Phase::Authenticated(guest.authenticate(uid, held)),
                     other => other,
                 };
-                self.grant(granted, &mut effects);
                 // Unless the next session of the user has kicked this one out already; a kickout
                 // that comes from now on is sent behind this.
                 self.reply(wire::answer("authenticate", ack, wire::AUTH_SUCCESS), &mut effects);
+                self.grant(granted, &mut effects);
                 effects.push(Effect::AwaitJoin);
             }
             Answer::SignedIn { user: Err(refusal), ack } => {

@@ -70,6 +70,12 @@ impl SessionSink for WeakHub {
         }
     }
 
+    fn recheck(&self, connection: ConnectionId) {
+        if let Some(subscriber) = self.subscriber(connection) {
+            subscriber.recheck();
+        }
+    }
+
     fn sessions(&self) -> Vec<ConnectionId> {
         self.registered(false)
     }

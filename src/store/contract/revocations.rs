@@ -6,7 +6,7 @@ use super::{
 };
 use crate::domain::{
     ids::ConnectionId,
-    presence::{Claim, Expelled},
+    presence::{Claim, Expelled, Expulsion},
 };
 
 pub(crate) async fn the_session_of_a_revoked_user_is_refused(home: &impl PresenceHome) {
@@ -45,4 +45,29 @@ pub(crate) async fn a_claim_whose_check_may_have_missed_a_revocation_fails(
         "what was checked behind it counts"
     );
     assert_eq!(story.presence.online().await.unwrap().len(), 2);
+}
+
+pub(crate) async fn a_session_is_told_of_a_revocation_by_whoever_runs_beside_it(
+    home: &impl PresenceHome,
+) {
+    let story = Story::begin(home).await;
+    claim(&story.presence, "ann", 1).await;
+    let before = story.presence.revocations();
+    for (expulsion, ended, asked) in [
+        (Expulsion::Ask, vec![], vec![ConnectionId(1)]),
+        (Expulsion::End, vec![ConnectionId(1)], vec![]),
+    ] {
+        let told = async |name: &str| story.presence.expel(&uid(name), expulsion).await.unwrap();
+        assert_eq!(told("ann").await, 1, "{expulsion:?}");
+        // A second way on which it may be heard is there for who is deaf.
+        let (told_to_end, told_to_ask) = (story.witness.expelled(), story.witness.asked());
+        assert!(told_to_end.first() == ended.first(), "{expulsion:?} {told_to_end:?}");
+        assert!(told_to_ask.first() == asked.first(), "{expulsion:?} {told_to_ask:?}");
+        assert_eq!(told("ben").await, 0, "{expulsion:?}");
+    }
+    for name in ["ann", "ben"] {
+        let claimed =
+            story.presence.claim(&uid(name), ConnectionId(2), &socket(2), Some(before)).await;
+        assert!(matches!(claimed, Ok(Claim::CheckAgain(_))), "{name}: {claimed:?}");
+    }
 }

@@ -28,6 +28,7 @@ pub(crate) struct Witness {
     told: Mutex<Vec<(RoomId, Publication)>>,
     evicted: Mutex<Vec<ConnectionId>>,
     expelled: Mutex<Vec<ConnectionId>>,
+    asked: Mutex<Vec<ConnectionId>>,
     lost: Mutex<Vec<RoomId>>,
     invalidated: Mutex<Vec<RoomId>>,
     invalidation: Notify,
@@ -62,6 +63,10 @@ impl SessionSink for Witness {
 
     fn revoke(&self, connection: ConnectionId) {
         self.expelled.lock().unwrap().push(connection);
+    }
+
+    fn recheck(&self, connection: ConnectionId) {
+        self.asked.lock().unwrap().push(connection);
     }
 
     fn sessions(&self) -> Vec<ConnectionId> {
@@ -112,6 +117,11 @@ impl Witness {
 
     pub(crate) fn take(&self, room: &RoomId) -> Vec<Publication> {
         self.told.lock().unwrap().extract_if(.., |(r, _)| r == room).map(|(_, p)| p).collect()
+    }
+
+    /// Who has to look whether its token was revoked, since it was last asked.
+    pub(crate) fn asked(&self) -> Vec<ConnectionId> {
+        std::mem::take(&mut *self.asked.lock().unwrap())
     }
 
     /// Who was expelled since it was last asked.

@@ -16,7 +16,9 @@ use crate::domain::{
     directory::{Directory, Ending, Members, Names, OnlineUser, Whereabouts},
     error::StoreError,
     ids::{ConnectionId, RoomId, SocketId, Uid},
-    presence::{Claim, Departure, Online, Presence, Present, Revocations, Roster, Visitor},
+    presence::{
+        Claim, Departure, Expulsion, Online, Presence, Present, Revocations, Roster, Visitor,
+    },
 };
 
 impl Embedded {
@@ -67,6 +69,10 @@ impl Presence for Embedded {
 
     fn revocations(&self) -> Revocations {
         lock(&self.people).revocations()
+    }
+
+    async fn expel(&self, uid: &Uid, expulsion: Expulsion) -> Result<u64, StoreError> {
+        self.tell_expelled(uid, expulsion).await
     }
 
     async fn end(&self, uid: &Uid, connection: ConnectionId) -> Result<(), StoreError> {

@@ -25,8 +25,9 @@ use super::{
 };
 use crate::domain::{
     clock::Clock,
+    error::StoreError,
     ids::Uid,
-    presence::{Expelled, Revocations},
+    presence::{Expelled, Expulsion, Revocations},
 };
 
 /// Between two looks.
@@ -93,6 +94,41 @@ impl Embedded {
                 tracing::error!(%error, "there is no thread to look for revocations with: open connections outlive them")
             }
         }
+    }
+}
+
+impl Embedded {
+    /// Tells the user's session of a revocation, which gets its place among those of other
+    /// processes.
+    pub(super) async fn tell_expelled(
+        &self,
+        uid: &Uid,
+        expulsion: Expulsion,
+    ) -> Result<u64, StoreError> {
+        let (file, patience) = (self.revocations.file.clone(), self.revocations.patience);
+        let (name, unix) = (uid.clone(), self.clock.unix());
+        let number = move || -> Result<i64, String> {
+            let db = schema::open_second(&file, patience).map_err(|e| e.to_string())?;
+            // There is nothing to be done about it for whoever looks for it.
+            db.execute(
+                "INSERT INTO revocations (uid, unix, ended) VALUES (?1, ?2, 0)",
+                params![name.as_str(), column(unix)],
+            )
+            .map_err(|e| e.to_string())?;
+            Ok(db.last_insert_rowid())
+        };
+        let number = tokio::task::spawn_blocking(number).await.map_err(|e| e.to_string());
+        let number = number.and_then(|number| number).map_err(StoreError::Unavailable)?;
+        let at = Revocations(number.unsigned_abs());
+        // The lock is free before the connection is told.
+        let connection = lock(&self.people).revoke(uid, at);
+        if let Some(connection) = connection {
+            self.slot.tell(|sink| match expulsion {
+                Expulsion::End => sink.revoke(connection),
+                Expulsion::Ask => sink.recheck(connection),
+            });
+        }
+        Ok(u64::from(connection.is_some()))
     }
 }
 

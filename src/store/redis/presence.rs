@@ -18,7 +18,9 @@ use crate::domain::{
     broker::Event,
     error::StoreError,
     ids::{ConnectionId, RoomId, SocketId, Uid},
-    presence::{Claim, Departure, Online, Presence, Present, Revocations, Roster, Visitor},
+    presence::{
+        Claim, Departure, Expulsion, Online, Presence, Present, Revocations, Roster, Visitor,
+    },
 };
 use crate::throttle::throttled;
 
@@ -76,6 +78,10 @@ impl Presence for Redis {
 
     fn revocations(&self) -> Revocations {
         Revocations(self.revocations.load(SeqCst))
+    }
+
+    async fn expel(&self, uid: &Uid, expulsion: Expulsion) -> Result<u64, StoreError> {
+        self.tell_expelled(uid, expulsion).await
     }
 
     async fn end(&self, uid: &Uid, connection: ConnectionId) -> Result<(), StoreError> {

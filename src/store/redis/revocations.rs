@@ -24,7 +24,7 @@ use crate::domain::{
     directory::Ending,
     error::StoreError,
     ids::{ConnectionId, Uid},
-    presence::Expelled,
+    presence::{Expelled, Expulsion},
 };
 
 /// Between two looks: with what a look takes, all is known within a second.
@@ -70,6 +70,9 @@ impl Redis {
         for (connection, ending) in endings(seen.next())? {
             self.end_connection(connection, ending).await;
         }
+        for connection in connections(seen.next())? {
+            self.recheck(connection).await;
+        }
         let due = answer::list(seen.next().unwrap_or_default())?.into_iter();
         let due: Vec<_> = due.filter_map(|room| room_id(&answer::bytes(room)?).ok()).collect();
         if !due.is_empty() {
@@ -104,6 +107,61 @@ fn endings(answer: Option<Value>) -> Result<Vec<(ConnectionId, Ending)>, StoreEr
     Ok(answer::list(answer.unwrap_or_default())?.into_iter().filter_map(read).collect())
 }
 
+impl Redis {
+    /// Has a connection find out whether it rests on a token that was revoked, and says so.
+    pub(super) async fn recheck(&self, connection: ConnectionId) {
+        self.sink().recheck(connection);
+        let Ok(live) = self.client.live() else { return };
+        let mut confirm = redis::cmd("SREM");
+        confirm.arg(asked(&self.options.prefix, &self.node())).arg(connection.0);
+        let _ = self.client.send(&live, &confirm, self.deadline()).await;
+    }
+
+    /// Tells the user's session of a revocation, on whatever node it is.
+    pub(super) async fn tell_expelled(
+        &self,
+        uid: &Uid,
+        expulsion: Expulsion,
+    ) -> Result<u64, StoreError> {
+        let word = match expulsion {
+            Expulsion::End => "expel",
+            Expulsion::Ask => "recheck",
+        };
+        let with = |a: Arguments| a.text(uid.as_str()).number(kept(&self.options)).text(word);
+        let mut session =
+            answer::list(self.call(Script::Expel, self.deadline(), with).await?)?.into_iter();
+        let Some(node) = session.next() else { return Ok(0) };
+        let (node, connection) = (answer::text(Some(node))?, answer::number(session.next())?);
+        let set = match expulsion {
+            Expulsion::End => expelled(&self.options.prefix, &node),
+            Expulsion::Ask => asked(&self.options.prefix, &node),
+        };
+        let until = Instant::now() + CONFIRMATION;
+        loop {
+            let live = self.client.live()?;
+            if is_out(&self.client, &live, &set, connection, until).await {
+                return Ok(1);
+            }
+            if Instant::now() + QUESTION > until {
+                let why = "a node has not confirmed that it ended a session; it ends it as soon as \
+                           it learns of it";
+                return Err(StoreError::OutcomeUnknown(why.to_owned()));
+            }
+            sleep(QUESTION).await;
+        }
+    }
+}
+
+/// How long a revocation is kept: longer than a lease, and than a check and a claim take.
+fn kept(options: &Options) -> u64 {
+    KEPT.max(options.lease * 4).max(options.deadline * 4).as_millis() as u64
+}
+
+/// Connections of a node that have to look whether their token was revoked.
+fn asked(prefix: &str, node: &str) -> String {
+    format!("{prefix}ao:recheck:{node}")
+}
+
 fn expelled(prefix: &str, node: &str) -> String {
     format!("{prefix}ao:expelled:{node}")
 }
@@ -125,10 +183,10 @@ pub async fn revoke(options: Options, uid: &Uid) -> Result<Expelled, StoreError>
         address(&options.url, &options.shown, &options.prefix).map_err(unavailable)?;
     let client = Client::open(address, &options.shown).await.map_err(unavailable)?;
     let (live, deadline) = (client.live()?, Instant::now() + options.deadline);
-    let kept = KEPT.max(options.lease * 4).max(options.deadline * 4).as_millis() as u64;
     let arguments = Arguments::new(&options.prefix, &channels, "", &live.run, 0)
         .text(uid.as_str())
-        .number(kept);
+        .number(kept(&options))
+        .text("expel");
     let mut session =
         answer::list(client.run(&live, Script::Expel, &arguments, deadline).await?)?.into_iter();
     let Some(node) = session.next() else { return Ok(Expelled::Nobody) };

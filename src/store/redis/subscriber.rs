@@ -394,6 +394,10 @@ impl Redis {
             ("refuse", Ok(connection)) if channel == own => {
                 self.end_soon(connection, Ending::Refuse);
             }
+            ("recheck", Ok(connection)) if channel == own => {
+                let this = self.clone();
+                self.spawn(async move { this.recheck(ConnectionId(connection)).await });
+            }
             ("beat", Ok(at_ms)) if channel == own => return Heard::Beat { at_ms },
             _ => {
                 throttled!(

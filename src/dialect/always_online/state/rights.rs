@@ -1,4 +1,6 @@
 //! What a session's token grants, and for how long.
+use std::sync::Arc;
+
 use super::{Effect, State};
 use crate::{
     dialect::always_online::{
@@ -7,11 +9,20 @@ use crate::{
         phase::Phase,
         wire::{self, AuthRefusal, JoinRequest},
     },
-    domain::access::Action,
+    domain::{
+        access::{Action, Rights},
+        ids::Uid,
+    },
     reason::Reason,
 };
 
 impl State {
+    /// The user, and what its token grants; none of a plain token.
+    pub fn granted(&self) -> Option<(Uid, Arc<Rights>)> {
+        let user = self.phase.user()?;
+        Some((user.uid.clone(), user.rights.clone()?))
+    }
+
     /// Whether its token lets it into the room.
     pub(super) fn may_enter(&self, request: &JoinRequest) -> bool {
         let action = if request.dummy { Action::Dummy } else { Action::Join };
@@ -43,7 +54,12 @@ impl State {
         {
             return;
         }
+        let by_jwt = granted.rights.is_some();
         self.grant(granted, effects);
+        if by_jwt {
+            // A revocation that came since it was checked has looked at the token before.
+            effects.push(Effect::LookForRevocation);
+        }
         if let Phase::Member(member) = &mut self.phase
             && !member.reconsider(self.rules.access)
         {

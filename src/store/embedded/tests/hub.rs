@@ -95,7 +95,11 @@ pub(super) fn hub_on(home: &DataFolder, store: Arc<Embedded>, broker: Arc<dyn Br
         metrics: metrics.clone(),
         supervisor: Supervisor::new(tasks.clone(), metrics),
         tasks,
-        options: services::Options { patience: Duration::from_secs(10), pending: PENDING },
+        options: services::Options {
+            patience: Duration::from_secs(10),
+            pending: PENDING,
+            token_lifetime: Duration::from_secs(60),
+        },
     };
     let stores = Stores { broker, upkeep: store.clone(), presence: store.clone(), cluster: store };
     Hub::new(stores, services, false)

@@ -4,6 +4,7 @@ local name = NODE .. ':' .. connection
 call('SREM', key('evicted', NODE), connection)
 call('SREM', key('expelled', NODE), connection)
 call('SREM', key('ending', NODE), connection .. ' d', connection .. ' r')
+call('SREM', key('recheck', NODE), connection)
 call('SREM', key('conns', NODE), connection .. '\n' .. uid)
 -- Its rooms were left before; should one have been forgotten, it is not for ever.
 for _, room in ipairs(call('SMEMBERS', key('at', name))) do depart(room, name, 'd', connection, room_expiry) end

@@ -4,5 +4,6 @@
 return {
   call('GET', P .. 'ao:revocations') or '0', user_auth() or '',
   call('SMEMBERS', key('evicted', NODE)), call('SMEMBERS', key('expelled', NODE)), call('SMEMBERS', key('ending', NODE)),
+  call('SMEMBERS', key('recheck', NODE)),
   call('ZRANGEBYSCORE', P .. 'ao:expiring', '-inf', NOW, 'LIMIT', 0, 100)
 }

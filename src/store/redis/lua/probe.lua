@@ -4,6 +4,7 @@ local keys = {
   { 'nodes', 'zset' }, { 'stats', 'hash' }, { 'dead', 'set' }, { 'sessions', 'hash' }, { 'rooms', 'set' }, { 'online', 'zset' }, { 'expiring', 'zset' }, { 'floor', 'string' },
   { 'user_auth', 'string' }, { 'user_auth_serial', 'string' },
   { 'revocations', 'string' }, { 'conns:' .. NODE, 'set' }, { 'evicted:' .. NODE, 'set' }, { 'expelled:' .. NODE, 'set' }, { 'ending:' .. NODE, 'set' },
+  { 'recheck:' .. NODE, 'set' },
   { 'batches:' .. NODE, 'set' },
 }
 for _, wanted in ipairs(keys) do

@@ -5,6 +5,8 @@ use super::*;
 use crate::domain::access::{Caps, Rights};
 
 const SUCCESS: &str = r#"42["authenticate",{"status":0,"data":"auth success"}]"#;
+/// Whether the new token was revoked meanwhile.
+const LOOK: &str = "look for revocation";
 const EXPIRED: &str = r#"42["authenticate",{"status":1,"data":"token expired"}]"#;
 const JOIN_REFUSED: &str = r#"42["join",{"status":1,"data":"join failed, not allowed"}]"#;
 const SYNC_REFUSED: &str = r#"42["sync",{"status":1,"data":"not allowed"}]"#;
@@ -56,7 +58,7 @@ fn at(session: &mut Session, now: u64) -> Vec<String> {
 #[test]
 fn a_token_that_expires_is_told_of_and_then_ends_the_session() {
     let (mut session, effects) = signed_in(Access::Open, token(1000, 4600, None));
-    assert_eq!(effects, ["remind at 4540", SUCCESS, "await join"]);
+    assert_eq!(effects, [SUCCESS, "remind at 4540", "await join"]);
     assert_eq!(at(&mut session, 4539), ["remind at 4540"], "clocks differ a little");
     assert_eq!(at(&mut session, 4541), [r#"42["expiring",{"in":59}]"#, "remind at 4625"]);
     assert_eq!(at(&mut session, 4624), ["remind at 4625"]);
@@ -76,14 +78,14 @@ fn a_plain_token_does_not_expire() {
 fn a_renewal_replaces_what_there_was_and_an_older_token_changes_nothing() {
     let mut session = member(None);
     let next = granted(token(4500, 8100, both()), 4500);
-    assert_eq!(renews(&mut session, Ok(next)), [SUCCESS, "remind at 8040"]);
+    assert_eq!(renews(&mut session, Ok(next)), [SUCCESS, "remind at 8040", LOOK]);
     let older = granted(token(1000, 4600, Some(json!([]))), 4501);
     assert_eq!(renews(&mut session, Ok(older)), [SUCCESS]);
     assert_eq!(at(&mut session, 4625), ["remind at 8040"], "the earlier time is of no meaning");
     assert_eq!(session.sends("msg", "{}", None), [r#"msg {} of "ann" to c"#]);
     // Of two that were issued in the same second the last one counts.
     let same = granted(token(4500, 9000, both()), 4502);
-    assert_eq!(renews(&mut session, Ok(same)), [SUCCESS, "remind at 8940"]);
+    assert_eq!(renews(&mut session, Ok(same)), [SUCCESS, "remind at 8940", LOOK]);
     // A plain one does not expire.
     assert_eq!(renews(&mut session, Ok(granted(None, 4503))), [SUCCESS, "remind no more"]);
     assert!(at(&mut session, 9999).is_empty());
@@ -120,7 +122,7 @@ fn a_renewal_that_came_before_the_end_counts_also_where_it_waits() {
     let checked = Checked { granted: Ok(granted(token(4600, 8200, None), 4626)), by_jwt: true };
     assert_eq!(
         session.answered(Answer::CheckedAgain { checked, ack: None }),
-        [SUCCESS, "remind at 8140", "remind at 8140"]
+        [SUCCESS, "remind at 8140", LOOK, "remind at 8140"]
     );
     // While it is being checked.
     let mut session = member(None);
@@ -171,7 +173,7 @@ fn a_renewal_changes_what_may_be_done_and_a_room_that_is_lost_costs_the_connecti
     let caps = |rooms: &[&str], allow: &[&str]| Some(json!([{ "rooms": rooms, "allow": allow }]));
     let mut session = member(both());
     let silent = granted(token(1001, 4600, caps(&["a", "c"], &["join"])), 1001);
-    assert_eq!(renews(&mut session, Ok(silent)), [SUCCESS, "remind at 4540"]);
+    assert_eq!(renews(&mut session, Ok(silent)), [SUCCESS, "remind at 4540", LOOK]);
     assert_eq!(session.sends("msg", "{}", None), ["msg refused: not allowed"]);
     let loud = granted(token(1002, 4600, both()), 1002);
     renews(&mut session, Ok(loud));
@@ -183,7 +185,7 @@ fn a_renewal_changes_what_may_be_done_and_a_room_that_is_lost_costs_the_connecti
         let less = granted(token(1001, 4600, caps(&[kept], &["join", "send", "sync"])), 1001);
         assert_eq!(
             renews(&mut session, Ok(less)),
-            [SUCCESS, "remind at 4540", "drop: not allowed"],
+            [SUCCESS, "remind at 4540", LOOK, "drop: not allowed"],
             "{lost}"
         );
         assert_eq!(session.sends("msg", "{}", None), ["msg nowhere"]);
@@ -203,10 +205,10 @@ fn a_place_as_a_dummy_rests_on_another_cap_than_one_that_is_seen() {
         { "rooms": ["a", "c", "d"], "allow": ["join"] },
     ]);
     let good = granted(token(1001, 4600, Some(caps)), 1001);
-    assert_eq!(renews(&mut session, Ok(good)).len(), 2);
+    assert_eq!(renews(&mut session, Ok(good)).len(), 3);
     let caps = json!([{ "rooms": ["a", "c", "d", "w"], "allow": ["join"] }]);
     let bad = granted(token(1002, 4600, Some(caps)), 1002);
-    assert_eq!(renews(&mut session, Ok(bad))[2], "drop: not allowed");
+    assert_eq!(renews(&mut session, Ok(bad))[3], "drop: not allowed");
 }
 
 #[test]

@@ -75,6 +75,7 @@ pub(super) fn words(effect: &Effect) -> String {
         Effect::TellSynced { room, uid } => format!("tell {} that {uid} syncs", room.id),
         Effect::CountPage => "count".to_owned(),
         Effect::Remind(Some(at)) => format!("remind at {at}"),
+        Effect::LookForRevocation => "look for revocation".to_owned(),
         Effect::Remind(None) => "remind no more".to_owned(),
         Effect::AwaitJoin => "await join".to_owned(),
         Effect::Unregister => "unregister".to_owned(),

@@ -1,0 +1,44 @@
+//! Revocation of JSON Web Tokens.
+use super::Hub;
+use crate::domain::{
+    access::Rights,
+    error::StoreError,
+    ids::Uid,
+    presence::Expulsion,
+    revocation::{self, Revocation},
+};
+
+impl Hub {
+    /// Revokes tokens of a user: those that were issued before this second and the one of this name,
+    /// or all that were issued until now where neither is given. It is durable: who signs in by one of
+    /// them from now on is refused. Sessions that rest on one of them are ended at once, on every
+    /// node; where neither is given, the user's session is, whatever it rests on. Returns how many
+    /// sessions were told.
+    ///
+    /// # Errors
+    /// Those of the store. Then it may have been done in part, and has to be tried again.
+    pub async fn revoke(
+        &self,
+        uid: &Uid,
+        issued_before: Option<u64>,
+        jti: Option<&str>,
+    ) -> Result<u64, StoreError> {
+        let now = self.clock.unix();
+        let all = issued_before.is_none() && jti.is_none();
+        // Of the second that has begun no token is known to be newer than this.
+        let issued_before = if all { Some(now.saturating_add(1)) } else { issued_before };
+        let until = now.saturating_add(self.options.token_lifetime.as_secs());
+        let revocation = Revocation { issued_before, jti };
+        revocation::note(&*self.records, uid, revocation, now, until).await?;
+        let what = if all { Expulsion::End } else { Expulsion::Ask };
+        self.stores.presence.expel(uid, what).await
+    }
+
+    /// Whether the token that gave these rights is revoked.
+    ///
+    /// # Errors
+    /// Those of the store: then nobody knows.
+    pub async fn is_revoked(&self, uid: &Uid, rights: &Rights) -> Result<bool, StoreError> {
+        revocation::covers(&*self.records, uid, rights).await
+    }
+}
