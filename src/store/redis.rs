@@ -16,9 +16,11 @@
 //! | `ao:keys:{room}` zset | the keys of the newest inserts that have one, by their index; it goes with the log |
 //! | `ao:expiring` zset | rooms by the time when their log is forgotten, or when some of what was trimmed is to be deleted |
 //! | `ao:replay:{room}` list | the latest publications, at most 1 MiB or one, for a minute |
-//! | `ao:members:{room}` hash, `ao:rooms` set | who is there: `c{node}:{connection}` or `h{uid}` (held) → place, flag, uid |
+//! | `ao:members:{room}` hash, `ao:rooms` set | who is there: `c{node}:{connection}` or `h{uid}` (held) → place, flag, uid; the connections of a user have one place, those that are hidden another |
+//! | `ao:online` zset | who is online: `{uid}` and, in a second line, `{node}:{connection}`, all with the score 0; but for guests, and sessions that were taken over |
+//! | `ao:seats:{room}`, `ao:occupied` zsets | fields of `ao:members:{room}`, one of each place, by its number; the rooms of `ao:rooms`, sorted. Made when a page is asked for, kept up for a minute, then gone |
 //! | `ao:sessions` hash, `ao:at:{node}:{connection}` set, `ao:holds:{uid}` set | session of a uid; rooms of a connection; rooms held for a uid |
-//! | `ao:nodes` zset, `ao:stats` hash, `ao:dead` set, `ao:conns:{node}`, `ao:evicted:{node}`, `ao:expelled:{node}`, `ao:batches:{node}` sets | leases, and what a node leaves behind |
+//! | `ao:nodes` zset, `ao:stats` hash, `ao:dead` set, `ao:conns:{node}`, `ao:evicted:{node}`, `ao:expelled:{node}`, `ao:ending:{node}`, `ao:batches:{node}` sets | leases, and what a node leaves behind |
 //! | `ao:revoked:{uid}`, `ao:revocations` | revocations of credentials: the latest of a uid, for a while; the latest of all |
 //! | `ao:rate:{uid}`, `ao:user_auth`, `ao:user_auth_serial` | rate limits; the switch of user authentication |
 //! | `ao:record:{collection}:{id}` hash, `ao:records:all:{collection}` zset, `ao:records:by:{collection}:{index}:{value}` zset, `ao:records:due` zset | records where there is no MongoDB: see `records.rs`; ids of all, and of those that have a value; collection and id by their end |

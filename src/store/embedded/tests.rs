@@ -33,6 +33,7 @@ mod keys;
 mod opening;
 mod outages;
 mod records;
+mod people;
 mod revoking;
 mod upkeep;
 mod volume;

@@ -26,6 +26,7 @@ use crate::{
 mod cluster;
 mod defects;
 mod lost;
+mod people;
 mod positions;
 mod records;
 mod revocations;

@@ -49,7 +49,7 @@ const NODE: &str = super::super::cluster::NODE;
 #[derive(Default)]
 struct User {
     session: Option<Session>,
-    /// The session's, and those without one; evicted ones too, until they have ended.
+    /// The session's, and those without one; no evicted ones.
     connections: Vec<ConnectionId>,
 }
 
@@ -106,6 +106,7 @@ impl People {
         if let Some(earlier) = evicted {
             self.evicted.insert(earlier);
             self.hold(uid, earlier);
+            self.vanish(uid, earlier);
         }
         let held = self.holds.get(uid).into_iter().flatten().cloned().collect();
         Claimed { claim: Claim::Made(held), evicted, turn }
@@ -125,11 +126,10 @@ impl People {
     fn vanish(&mut self, uid: &Uid, connection: ConnectionId) -> Option<Turn> {
         let user = self.users.get_mut(uid)?;
         user.connections.retain(|other| *other != connection);
-        if user.connections.is_empty() {
+        user.connections.is_empty().then(|| {
             self.users.remove(uid);
-            return Some(Turn::Offline);
-        }
-        None
+            Turn::Offline
+        })
     }
 
     pub(super) fn revocations(&self) -> Revocations {
@@ -287,7 +287,7 @@ impl People {
         let users = self.users.range::<str, _>(behind(names));
         let users = users.take_while(|(uid, _)| uid.as_str().starts_with(&names.prefix));
         let online = |(uid, user): (&Uid, &User)| {
-            let rooms = self.present(user).flat_map(|connection| self.rooms_of(connection));
+            let rooms = user.connections.iter().flat_map(|connection| self.rooms_of(*connection));
             let rooms: BTreeSet<&RoomId> = rooms.collect();
             OnlineUser {
                 uid: uid.clone(),
@@ -310,18 +310,13 @@ impl People {
                 .map(|session| session.socket.clone()),
             rooms: self.rooms_of(connection).cloned().collect(),
         };
-        let mut all: Vec<_> = self.present(user).map(whereabouts).collect();
+        let mut all: Vec<_> = user.connections.iter().copied().map(whereabouts).collect();
         all.sort_unstable_by_key(|one| one.connection);
         all
     }
 
-    /// The user's connections, as far as they are not about to end.
     pub(super) fn connections(&self, uid: &Uid) -> Vec<ConnectionId> {
-        self.users.get(uid).into_iter().flat_map(|user| self.present(user)).collect()
-    }
-
-    fn present<'a>(&'a self, user: &'a User) -> impl Iterator<Item = ConnectionId> + 'a {
-        user.connections.iter().copied().filter(|connection| !self.evicted.contains(connection))
+        self.users.get(uid).map_or_else(Vec::new, |user| user.connections.clone())
     }
 
     fn rooms_of(&self, connection: ConnectionId) -> impl Iterator<Item = &RoomId> {

@@ -47,9 +47,12 @@ impl Codec for Lines {
 pub(super) enum Told {
     Lines(String),
     Ended(Option<i64>, Outcome),
+    Removed(RoomId),
+    Refused(Reason),
+    Dropped(Reason),
 }
 
-struct Ear(Mutex<UnboundedSender<Told>>);
+pub(super) struct Ear(Mutex<UnboundedSender<Told>>);
 
 impl Ear {
     fn hear(&self, what: Told) {
@@ -69,15 +72,21 @@ impl Subscriber for Ear {
     }
     fn evict(self: Arc<Self>) {}
     fn revoke(self: Arc<Self>) {}
-    fn removed(self: Arc<Self>, _: &RoomId) {}
-    fn refuse(self: Arc<Self>, _: Reason) {}
-    fn drop_connection(&self, _: Reason) {}
+    fn removed(self: Arc<Self>, room: &RoomId) {
+        self.hear(Told::Removed(room.clone()));
+    }
+    fn refuse(self: Arc<Self>, why: Reason) {
+        self.hear(Told::Refused(why));
+    }
+    fn drop_connection(&self, why: Reason) {
+        self.hear(Told::Dropped(why));
+    }
 }
 
 /// Bytes that a room keeps for a store that is out.
 const PENDING: usize = 1 << 20;
 
-fn hub(home: &DataFolder) -> Arc<Hub> {
+pub(super) fn hub(home: &DataFolder) -> Arc<Hub> {
     let store = home.open();
     hub_on(home, store.clone(), store)
 }
@@ -119,6 +128,14 @@ impl Guest {
         let (visitor, answer) = (visitor(connection, name), Box::new(|_: &Result<_, _>| ()));
         let room = hub.enter(room, visitor, ear.clone(), answer).await.unwrap();
         Guest { ear, told, room }
+    }
+
+    pub(super) fn ear(&self) -> Arc<Ear> {
+        self.ear.clone()
+    }
+
+    pub(super) fn is_in(&self, connection: u64) -> bool {
+        self.room.has(ConnectionId(connection))
     }
 
     pub(super) async fn next(&mut self) -> Told {

@@ -14,6 +14,7 @@ if missed or not checked and string.sub(call('GET', P .. 'ao:user_auth') or '', 
   return { 'again', missed and revoked or call('GET', P .. 'ao:revocations') or '0' }
 end
 call('SREM', key('evicted', NODE), connection)
+appear(uid, connection)
 local answer, earlier = { '' }, call('HGET', sessions, uid)
 local old = earlier and string.match(earlier, '^([^\n]*)\n')
 if old and old ~= name then
@@ -22,6 +23,7 @@ if old and old ~= name then
     call('SADD', key('evicted', node), number)
     if node == NODE then answer[1] = number else call('PUBLISH', C .. 'node:' .. node, 'evict ' .. number) end
   end
+  vanish(uid, old, 'gone')
   -- The places of the earlier session are held, but for those where it is hidden.
   for _, room in ipairs(call('SMEMBERS', key('at', old))) do
     local members = key('members', room)
@@ -37,6 +39,5 @@ if old and old ~= name then
   end
 end
 call('HSET', sessions, uid, name .. '\n' .. socket .. '\n' .. json)
-appear(uid, connection)
 for _, room in ipairs(call('SMEMBERS', holds)) do answer[#answer + 1] = room end
 return answer

@@ -1,12 +1,11 @@
 -- What the look-ups of administrators have beside common.lua and presence.lua.
 
--- A uid's connections: node and number each. Not those whose session was taken over, nor what is left of one that has ended in a way that does not
--- know of `ao:online`: that of an earlier build.
+-- A uid's connections: node and number each. Not what is left of one that was ended by a node of a build that knows of no `ao:online`.
 local function connections_of(uid)
   local found = {}
   for _, name in ipairs(names_of(uid)) do
     local node, number = string.match(name, '^(.*):(%d+)$')
-    if call('SISMEMBER', key('conns', node), number .. '\n' .. uid) == 1 and call('SISMEMBER', key('evicted', node), number) == 0 then
+    if call('SISMEMBER', key('conns', node), number .. '\n' .. uid) == 1 then
       found[#found + 1] = { name = name, node = node, number = number }
     end
   end

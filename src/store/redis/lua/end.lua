@@ -15,5 +15,5 @@ if session and string.match(session, '^([^\n]*)\n') == name then
   -- Places that were held for it, and that it neither took nor gave up.
   for _, room in ipairs(call('SMEMBERS', key('holds', uid))) do release(room, uid, room_expiry) end
 end
-vanish(uid, name)
+vanish(uid, name, 'gone')
 return 0

@@ -1,6 +1,6 @@
 -- What a node has to know within a second, also while the connection that listens is deaf: the last revocation, how user authentication was
--- switched, its connections whose session was taken over, those whose credentials were revoked, and those that an administrator
--- ends; and rooms whose log's time is over.
+-- switched, its connections whose session was taken over, those whose credentials were revoked, and those that an administrator ends;
+-- and rooms whose log's time is over.
 return {
   call('GET', P .. 'ao:revocations') or '0', user_auth() or '',
   call('SMEMBERS', key('evicted', NODE)), call('SMEMBERS', key('expelled', NODE)), call('SMEMBERS', key('ending', NODE)),

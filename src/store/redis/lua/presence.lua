@@ -30,7 +30,8 @@ local function text_of(json)
   return cjson.decode('[' .. json .. ']')[1]
 end
 
--- Connections by uid, but for guests: `{uid}\n{node}:{connection}` each, all with the score 0, and so sorted by uid. It says who is online.
+-- Connections by uid, but for guests, and those whose session was taken over: `{uid}\n{node}:{connection}` each, all with the score 0, and so sorted
+-- by uid. It says who is online.
 local ONLINE = P .. 'ao:online'
 
 -- The names of a uid's connections.
@@ -42,21 +43,21 @@ end
 
 local function is_online(uid) return call('ZRANGEBYLEX', ONLINE, '[' .. uid .. '\n', '(' .. uid .. '\n\255', 'LIMIT', 0, 1)[1] end
 
--- A uid came online (true), or went offline. The one place where that is known, whatever the reason: a sign-in, an end, a dead node. What is told of
--- it beyond rooms is to be written here.
-local function turned(uid, online) end
+-- A uid came online, or went offline, and why: `online`; `gone`, its last connection has ended; `lost`, the node of that is dead. This is the one place
+-- where that is known: what is told of it beyond rooms is to be written here.
+local function turned(uid, why) end
 
 -- A connection of this node begins to be known by its uid; `guest`: it is one of nobody.
 local function appear(uid, connection, guest)
   if call('SADD', key('conns', NODE), connection .. '\n' .. uid) == 0 or guest then return end
   local first = not is_online(uid)
   call('ZADD', ONLINE, 0, uid .. '\n' .. NODE .. ':' .. connection)
-  if first then turned(uid, true) end
+  if first then turned(uid, 'online') end
 end
 
--- It is not known any more.
-local function vanish(uid, name)
-  if call('ZREM', ONLINE, uid .. '\n' .. name) == 1 and not is_online(uid) then turned(uid, false) end
+-- It is not known any more: gone, or lost.
+local function vanish(uid, name, why)
+  if call('ZREM', ONLINE, uid .. '\n' .. name) == 1 and not is_online(uid) then turned(uid, why) end
 end
 
 -- What a uid has of a room beside the connection `name`: how many places the others see, connections and a held one (`seen`), and one of them (`seat`);

@@ -1,7 +1,8 @@
 -- Whether a newcomer can sign in, join and store. Keys of a wrong type are looked for where they harm everybody; those of one room or one user
 -- harm these alone. The write shows whether Redis takes any: it may be out of memory, unable to save, or a replica.
 local keys = {
-  { 'nodes', 'zset' }, { 'stats', 'hash' }, { 'dead', 'set' }, { 'sessions', 'hash' }, { 'rooms', 'set' }, { 'online', 'zset' }, { 'expiring', 'zset' }, { 'floor', 'string' },
+  { 'nodes', 'zset' }, { 'stats', 'hash' }, { 'dead', 'set' }, { 'sessions', 'hash' }, { 'rooms', 'set' }, { 'online', 'zset' },
+  { 'expiring', 'zset' }, { 'floor', 'string' },
   { 'user_auth', 'string' }, { 'user_auth_serial', 'string' },
   { 'revocations', 'string' }, { 'conns:' .. NODE, 'set' }, { 'evicted:' .. NODE, 'set' }, { 'expelled:' .. NODE, 'set' }, { 'ending:' .. NODE, 'set' },
   { 'recheck:' .. NODE, 'set' },

@@ -22,7 +22,7 @@ while rooms < most do
     call('HDEL', sessions, uid)
     for _, room in ipairs(call('SMEMBERS', key('holds', uid))) do release(room, uid, room_expiry) end
   end
-  vanish(uid, name)
+  vanish(uid, name, 'lost')
 end
 while rooms < most do
   local room = call('SPOP', key('batches', dead))
