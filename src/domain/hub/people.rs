@@ -13,7 +13,7 @@ use super::{
 /// Sessions: at most one of each user that claims it, on all nodes.
 impl Hub {
     /// Makes the connection the session of its user: see
-    /// [`Presence::claim`].
+    /// [`Presence::claim`](super::super::presence::Presence::claim).
     ///
     /// # Errors
     /// Those of the store.

@@ -2,7 +2,7 @@
 //!
 //! All of it is behind one lock, so that a claim, which touches many rooms, is atomic; whoever is
 //! told is told after the lock is released. Joins and departures take the room's
-//! [`Turn`](super::rooms::Turn), and so have their place among its messages.
+//! [`Turn`], and so have their place among its messages.
 mod people;
 mod roster;
 
