@@ -4,12 +4,15 @@
 //! much is taken at once, and how an answer or a problem goes back. What a method takes and gives is
 //! in [`method`]; bodies are read in [`request`]; errors are in [`problem`].
 mod answer;
+mod batch;
 mod docs;
 mod history;
+mod key;
 mod method;
 mod openapi;
 mod problem;
 mod publish;
+mod reference;
 mod request;
 mod rooms;
 mod stat;
@@ -21,7 +24,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method as Verb, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Method as Verb, header, request::Parts},
     response::{IntoResponse, Response},
     routing::any,
 };
@@ -33,7 +36,8 @@ use tokio::{
 };
 
 use self::{
-    method::{Call, Entry, Ran},
+    key::{Key, Running},
+    method::{Call, Done, Entry, Ran},
     problem::{Kind, Problem},
     request::Place,
 };
@@ -55,11 +59,13 @@ const PREFIX: &str = "/v1/";
 struct Api {
     context: Arc<Context>,
     places: Arc<Semaphore>,
+    running: Arc<Running>,
 }
 
 /// The routes.
 pub fn routes(context: Arc<Context>) -> Router {
-    let api = Arc::new(Api { context, places: Arc::new(Semaphore::new(AT_ONCE)) });
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let api = Arc::new(Api { context, places, running: Arc::default() });
     Router::new()
         .route("/v1", any(serve))
         .route("/v1/", any(serve))
@@ -142,13 +148,17 @@ async fn answer(api: Arc<Api>, route: Route, request: Request) -> Result<Respons
         Route::Docs => Ok(docs::page()),
         Route::Stat => {
             api.admin(&parts.headers).await?;
-            Ok(success(stat::read(&api).await?))
+            Ok(success(Done { body: stat::read(&api).await?, replayed: false }))
         }
         Route::Method(entry) => {
             let admin = api.admin(&parts.headers).await?;
             let place = api.place()?;
+            let key = match entry.keyed {
+                true => Key::of(&parts.headers, &admin, entry.name)?,
+                false => None,
+            };
             let body = api.body(&parts, body).await?;
-            let ran = run(api, entry, Asked { admin, body, _place: place }).await?;
+            let ran = run(api, entry, Asked { key, body, _place: place }).await?;
             Ok(success(ran))
         }
         Route::Unknown => Err(problem::failure()), // answered above
@@ -157,13 +167,21 @@ async fn answer(api: Arc<Api>, route: Route, request: Request) -> Result<Respons
 
 const JSON: &str = "application/json";
 
-fn success(body: Bytes) -> Response {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static(JSON))], body).into_response()
+/// The header of an answer that is that of an earlier request.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+fn success(done: Done) -> Response {
+    let mut response =
+        ([(header::CONTENT_TYPE, HeaderValue::from_static(JSON))], done.body).into_response();
+    if done.replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
 }
 
 /// A request that was read.
 struct Asked {
-    admin: Uid,
+    key: Option<Key>,
     body: Bytes,
     _place: OwnedSemaphorePermit,
 }
@@ -174,8 +192,11 @@ async fn run(api: Arc<Api>, entry: &'static Entry, asked: Asked) -> Ran {
     let tasks = api.context.hub.tasks.clone();
     let task = tasks.spawn(async move {
         let raw = parse(&asked.body)?;
-        let call = Call { admin: &asked.admin, at: Place::Whole };
-        (entry.run)(&api, raw, call).await
+        let running = asked.key.as_ref().map(|key| api.running.begin(key)).transpose()?;
+        let call = Call { key: asked.key.as_ref(), at: Place::Whole };
+        let ran = (entry.run)(&api, raw, call).await;
+        drop(running);
+        ran
     });
     task.await.unwrap_or_else(|error| {
         tracing::error!(%error, method = entry.name, "a request failed");

@@ -7,6 +7,7 @@
     reason = "a test has no task tracker: what it spawns ends with it"
 )]
 
+mod api;
 mod cluster;
 mod crash;
 mod gotapi;

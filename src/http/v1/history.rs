@@ -61,7 +61,7 @@ pub(super) struct Answer<'a> {
     log: u64,
     /// Which life of the room's log this is: another one than before means that the log may have been cleared or lost
     /// something since then.
-    epoch: String,
+    epoch: u64,
 }
 
 /// A message in the log.
@@ -105,6 +105,7 @@ impl Method for History {
     const SUMMARY: &'static str = "Read a room's messages";
     const ABOUT: &'static str = "Pages of the log by index, forwards or backwards. Indices are never used again: not after clearing, \
         trimming or expiry. A page ends early where its messages have 4 MiB. An unknown room has an empty log.";
+    const EXAMPLE: &'static str = r#"{"roomId":"news","limit":50,"reverse":true}"#;
     type Request = Request;
     type Answer = Answer<'static>;
 

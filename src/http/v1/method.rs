@@ -1,6 +1,6 @@
 //! Methods: what each takes and gives, and the one table that the router, batches and the OpenAPI
 //! document are made of.
-use std::{marker::PhantomData, sync::LazyLock};
+use std::{fmt, marker::PhantomData, sync::LazyLock};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -13,10 +13,10 @@ use utoipa::{
 
 use super::{
     Api,
+    key::Key,
     problem::{self, Kind, Problem},
     request::{Field, Issues, Place},
 };
-use crate::domain::ids::Uid;
 
 /// A method.
 pub(super) trait Method {
@@ -26,8 +26,14 @@ pub(super) trait Method {
     const SUMMARY: &'static str;
     /// What else there is to know of it.
     const ABOUT: &'static str;
+    /// A body, as it may be sent.
+    const EXAMPLE: &'static str;
     /// Problems that it answers beside those of all.
     const PROBLEMS: &'static [Kind] = &[];
+    /// Whether an `Idempotency-Key` has a meaning to it.
+    const KEYED: bool = false;
+    /// Whether it may be a command of a batch.
+    const BATCHED: bool = false;
     /// What it takes.
     type Request: Field + Send;
     /// What it answers.
@@ -44,16 +50,24 @@ pub(super) trait Method {
 /// What a method knows of a request beside its body.
 #[derive(Clone, Copy)]
 pub(super) struct Call<'a> {
-    /// Who asks.
-    pub(super) admin: &'a Uid,
+    /// Its key, where it has one.
+    pub(super) key: Option<&'a Key>,
     /// Where the method's request is in the body.
     pub(super) at: Place<'a>,
 }
 
 /// An answer, written.
-pub(super) struct Reply<T> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Done {
     /// JSON.
     pub(super) body: Bytes,
+    /// Whether it is that of an earlier request with the same key.
+    pub(super) replayed: bool,
+}
+
+/// An answer of this type, written.
+pub(super) struct Reply<T> {
+    pub(super) done: Done,
     answer: PhantomData<fn() -> T>,
 }
 
@@ -67,7 +81,13 @@ impl<T: Serialize> Reply<T> {
 impl<T> Reply<T> {
     /// An answer that is written already.
     pub(super) fn written(body: Bytes) -> Self {
-        Reply { body, answer: PhantomData }
+        Reply { done: Done { body, replayed: false }, answer: PhantomData }
+    }
+
+    /// Says whether it is that of an earlier request.
+    pub(super) fn replayed(mut self, replayed: bool) -> Self {
+        self.done.replayed = replayed;
+        self
     }
 }
 
@@ -84,15 +104,45 @@ pub(super) struct Entry {
     pub(super) name: &'static str,
     pub(super) summary: &'static str,
     pub(super) about: &'static str,
+    pub(super) example: &'static str,
     pub(super) problems: &'static [Kind],
+    pub(super) keyed: bool,
+    pub(super) batched: bool,
     pub(super) request: fn() -> Schema,
     /// The name of the answer's schema, and all schemas that it refers to.
     pub(super) answer: fn(&mut Vec<(String, RefOr<Schema>)>) -> String,
     pub(super) run: for<'a> fn(&'a Api, &'a RawValue, Call<'a>) -> BoxFuture<'a, Ran>,
 }
 
-/// What became of a request: the answer's body, or what is wrong.
-pub(super) type Ran = Result<Bytes, Problem>;
+/// What became of a request: the answer, or what is wrong.
+pub(super) type Ran = Result<Done, Problem>;
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Entry {
+    /// `token/create` as a name: `tokenCreate`.
+    pub(super) fn id(&self) -> String {
+        let mut words = self.name.split('/');
+        let first = words.next().unwrap_or_default().to_owned();
+        words.fold(first, |id, word| id + &capital(word))
+    }
+
+    /// The name of the schema of its body.
+    pub(super) fn request_name(&self) -> String {
+        capital(&self.id()) + "Request"
+    }
+}
+
+/// A word with a capital letter.
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters.by_ref()).collect()
+}
 
 /// The method as an entry of the table.
 pub(super) const fn entry<M: Method>() -> Entry {
@@ -100,13 +150,16 @@ pub(super) const fn entry<M: Method>() -> Entry {
         name: M::NAME,
         summary: M::SUMMARY,
         about: M::ABOUT,
+        example: M::EXAMPLE,
         problems: M::PROBLEMS,
+        keyed: M::KEYED,
+        batched: M::BATCHED,
         request: M::Request::schema,
         answer: schemas::<M::Answer>,
         run: |api, body, call| {
             Box::pin(async move {
                 let request = read(body, &call.at)?;
-                Ok(M::run(api, request, call).await?.body)
+                Ok(M::run(api, request, call).await?.done)
             })
         },
     }
@@ -135,6 +188,8 @@ pub(super) fn all() -> &'static [Entry] {
     static ALL: LazyLock<Vec<Entry>> = LazyLock::new(|| {
         vec![
             entry::<super::publish::Publish>(),
+            entry::<super::publish::Broadcast>(),
+            entry::<super::batch::Batch>(),
             entry::<super::history::History>(),
             entry::<super::rooms::Members>(),
             entry::<super::rooms::Clear>(),
@@ -148,4 +203,25 @@ pub(super) fn all() -> &'static [Entry] {
 /// The method of this name.
 pub(super) fn find(name: &str) -> Option<&'static Entry> {
     all().iter().find(|entry| entry.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_example_is_a_body_that_the_method_takes() {
+        fn takes<M: Method>() {
+            let body: &RawValue = serde_json::from_str(M::EXAMPLE).unwrap();
+            assert!(read::<M::Request>(body, &Place::Whole).is_ok(), "{}", M::NAME);
+        }
+        takes::<super::super::publish::Publish>();
+        takes::<super::super::publish::Broadcast>();
+        takes::<super::super::batch::Batch>();
+        takes::<super::super::history::History>();
+        takes::<super::super::rooms::Members>();
+        takes::<super::super::rooms::Clear>();
+        takes::<super::super::tokens::Create>();
+        takes::<super::super::tokens::Refresh>();
+    }
 }

@@ -5,7 +5,7 @@ use utoipa::openapi::{
     Components, Content, HttpMethod, Info, License, OpenApi, Paths, Ref, RefOr, Required, Response,
     Schema, Server,
     header::Header,
-    path::{Operation, OperationBuilder},
+    path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
     request_body::RequestBodyBuilder,
     response::ResponseBuilder,
     schema::{ComponentsBuilder, ObjectBuilder, SchemaType, Type},
@@ -13,6 +13,7 @@ use utoipa::openapi::{
 };
 
 use super::{
+    key,
     method::{self, Entry},
     problem::{Details, Kind},
     stat::Stat,
@@ -59,18 +60,6 @@ fn path(name: &str) -> String {
     format!("/v1/{name}")
 }
 
-/// `token/create` as a name: `tokenCreate`.
-fn id(name: &str) -> String {
-    let mut words = name.split('/');
-    let mut id = words.next().unwrap_or_default().to_owned();
-    for word in words {
-        let (first, rest) = word.split_at(word.len().min(1));
-        id.push_str(&first.to_uppercase());
-        id.push_str(rest);
-    }
-    id
-}
-
 fn components(schemas: Schemas) -> Components {
     let schemes = [
         ("basic", HttpAuthScheme::Basic, "An administrator's uid and token."),
@@ -93,21 +82,57 @@ fn json_of(schema: RefOr<Schema>) -> Content {
 }
 
 fn operation(entry: &Entry, schemas: &mut Schemas) -> Operation {
-    let mut name = id(entry.name);
-    if let Some(first) = name.get(..1) {
-        name = format!("{}{}Request", first.to_uppercase(), &name[1..]);
-    }
+    let name = entry.request_name();
     schemas.push((name.clone(), RefOr::T((entry.request)())));
     let answer = (entry.answer)(schemas);
+    let mut content = json_of(reference(&name));
+    content.example = serde_json::from_str(entry.example).ok();
     let body = RequestBodyBuilder::new()
-        .content("application/json", json_of(reference(&name)))
+        .content("application/json", content)
         .required(Some(Required::True))
         .build();
-    let operation = base(entry.name, entry.summary, entry.about)
-        .request_body(Some(body))
-        .response("200", success(&answer));
-    let problems = [Kind::OF_ALL, Kind::OF_BODIES, entry.problems].concat();
+    let mut operation =
+        base(&entry.id(), entry.name, entry.summary, entry.about).request_body(Some(body));
+    let mut success = success(&answer);
+    if entry.keyed {
+        operation = operation.parameter(key());
+        success.headers.insert("Idempotent-Replayed".to_owned(), replayed());
+    }
+    let operation = operation.response("200", success);
+    let problems = problems(entry);
     responses(operation, &problems).build()
+}
+
+/// All problems that a method answers.
+pub(super) fn problems(entry: &Entry) -> Vec<Kind> {
+    let keyed = if entry.keyed { Kind::OF_KEYS } else { &[] };
+    [Kind::OF_ALL, Kind::OF_BODIES, keyed, entry.problems].concat()
+}
+
+/// The header with a request's key.
+fn key() -> Parameter {
+    let text = ObjectBuilder::new()
+        .schema_type(SchemaType::Type(Type::String))
+        .min_length(Some(1))
+        .max_length(Some(key::MAX));
+    ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "Names the request, so that it is done once however often it is sent within 24 hours: quoted or bare, printable ASCII.",
+        ))
+        .schema(Some(text))
+        .build()
+}
+
+fn replayed() -> RefOr<Header> {
+    let text = ObjectBuilder::new()
+        .schema_type(SchemaType::Type(Type::String))
+        .enum_values(Some(["true"]));
+    let mut header = Header::new(text.build());
+    header.description = Some("The answer is that of an earlier request with this key.".to_owned());
+    RefOr::T(header)
 }
 
 fn stat(schemas: &mut Schemas) -> Operation {
@@ -115,11 +140,11 @@ fn stat(schemas: &mut Schemas) -> Operation {
     let about =
         "Users, rooms and connections of all nodes; memory and settings of the one that answers.";
     let operation =
-        base("stat", "See the server in numbers", about).response("200", success(&answer));
+        base("stat", "stat", "See the server in numbers", about).response("200", success(&answer));
     responses(operation, Kind::OF_ALL).build()
 }
 
-fn base(name: &str, summary: &str, about: &str) -> OperationBuilder {
+fn base(id: &str, name: &str, summary: &str, about: &str) -> OperationBuilder {
     let tag = name.split('/').next().unwrap_or_default();
     let tag = match tag {
         "token" => "tokens",
@@ -127,7 +152,7 @@ fn base(name: &str, summary: &str, about: &str) -> OperationBuilder {
         _ => "rooms",
     };
     OperationBuilder::new()
-        .operation_id(Some(id(name)))
+        .operation_id(Some(id))
         .summary(Some(summary))
         .description(Some(about))
         .tag(tag)
@@ -165,6 +190,9 @@ fn problem(status: u16, kinds: &[Kind]) -> Response {
     match status {
         401 => response.header("WWW-Authenticate", text("The ways to say who one is.")),
         405 => response.header("Allow", text("The HTTP methods that the path takes.")),
+        409 if kinds.contains(&Kind::KeyInUse) => {
+            response.header("Retry-After", text("Seconds to wait, where the key is in use."))
+        }
         429 | 503 | 504 => response.header("Retry-After", text("Seconds to wait.")),
         _ => response,
     }
@@ -183,10 +211,10 @@ mod tests {
         assert_eq!(document["openapi"], "3.1.0");
         for entry in method::all() {
             let operation = &document["paths"][path(entry.name)]["post"];
-            assert_eq!(operation["operationId"], id(entry.name));
+            assert_eq!(operation["operationId"], entry.id());
             let statuses: BTreeSet<&str> =
                 operation["responses"].as_object().unwrap().keys().map(String::as_str).collect();
-            for kind in [Kind::OF_ALL, Kind::OF_BODIES, entry.problems].concat() {
+            for kind in problems(entry) {
                 assert!(statuses.contains(&*kind.status().to_string()), "{} {kind:?}", entry.name);
             }
         }

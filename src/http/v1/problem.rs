@@ -29,7 +29,6 @@ macro_rules! kinds {
 
         impl Kind {
             /// All of them.
-            #[cfg(test)]
             pub(super) const ALL: &'static [Kind] = &[$(Kind::$name),+];
 
             /// The HTTP status.
@@ -73,10 +72,14 @@ kinds! {
         "The user has a token already. `token/refresh` makes another one."
     RoomFull 409 "room-full" "The room has no place for the update"
         "The room's updates have reached their bound (`AO_STORE__UPDATES`, `AO_STORE__UPDATE_BYTES`)."
+    KeyInUse 409 "key-in-use" "A request with this key is not answered yet"
+        "The first request with this `Idempotency-Key` is not answered yet. Wait for `Retry-After`."
     TooLarge 413 "too-large" "The body or the message is too large"
         "The body, as it came or unpacked, or the message in it is larger than it may be."
     MediaType 415 "unsupported-media-type" "The body is of an unsupported type"
         "The body is not `application/json`, or is packed in another way than by gzip."
+    KeyReused 422 "key-reused" "The key belongs to another request"
+        "The `Idempotency-Key` was sent with another body in the last 24 hours."
     TooMany 429 "too-many-requests" "Too many requests are under way"
         "The server is working on as many requests as it takes at once. Wait for `Retry-After`."
     Failure 500 "server-error" "The server has failed"
@@ -101,6 +104,9 @@ impl Kind {
     /// Answers of every method with a body, too.
     pub(super) const OF_BODIES: &'static [Kind] =
         &[Kind::Malformed, Kind::Invalid, Kind::Late, Kind::TooLarge, Kind::MediaType];
+
+    /// Answers of every method that takes a key, too.
+    pub(super) const OF_KEYS: &'static [Kind] = &[Kind::KeyInUse, Kind::KeyReused];
 
     /// Whether the same request may do better later.
     fn is_passing(self) -> bool {

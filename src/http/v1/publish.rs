@@ -1,17 +1,21 @@
-//! `publish`: a message into a room, as if a member had sent it.
+//! `publish` and `broadcast`: a message into a room, or into several, as if a member had sent it.
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    Api, answer,
-    method::{Call, Method, Reply},
+    Api, answer, batch,
+    method::{self, Call, Done, Method, Ran, Reply},
     problem::{self, Issue, Kind, Problem},
     request::{Place, Raw, request},
 };
 use crate::domain::{
     broker::{Audience, Entry},
     ids::{RoomId, Uid},
-    message::fields::{self, Unfit},
+    message::{
+        Message,
+        fields::{self, Unfit},
+    },
     subscriber::Outcome,
 };
 
@@ -42,7 +46,7 @@ pub(super) struct Published {
     pub(super) index: Option<u64>,
     /// Which life of the room's log this is: another one than before means that the log may have been cleared or lost
     /// something since then.
-    pub(super) epoch: String,
+    pub(super) epoch: u64,
     /// Connections that were in the room, on all nodes, when it was sent; held places are among them. 0: nobody was there.
     pub(super) members: u64,
 }
@@ -56,24 +60,89 @@ impl Method for Publish {
     const ABOUT: &'static str = "The message is completed, stored and delivered like the `msg` of a member, and everybody in the \
         room gets it, connections of `uid` too. When the answer is there it is stored. That nobody is in the room is no error: `members` is 0 then.";
     const PROBLEMS: &'static [Kind] = &[Kind::RoomFull];
+    const BATCHED: bool = true;
+    const EXAMPLE: &'static str =
+        r#"{"roomId":"news","message":{"storage":0,"text":"hello"},"uid":"editor"}"#;
     type Request = Request;
     type Answer = Published;
 
     async fn run(api: &Api, request: Request, call: Call<'_>) -> Result<Reply<Published>, Problem> {
-        Reply::of(&publish(api, request, &call.at).await?)
+        let message = complete(api, &request.message, request.uid.as_ref(), &call.at)?;
+        Reply::of(&send(api, &request.room, message).await?)
     }
 }
 
-async fn publish(api: &Api, request: Request, at: &Place<'_>) -> Result<Published, Problem> {
-    let hub = &api.context.hub;
-    let uid = request.uid.as_ref().map_or(SYSTEM.into(), Uid::json);
+request! {
+    /// A message for several rooms.
+    BroadcastRequest {
+        /// The rooms.
+        rooms: Vec<RoomId> = "roomIds";
+        /// The message, as of `publish`.
+        message: Raw = "message";
+        /// Whose word it is. Without it: `system`.
+        uid: Option<Uid> = "uid";
+    }
+}
+
+/// What became of a broadcast.
+#[derive(ToSchema)]
+#[schema(as = BroadcastResults)]
+#[allow(dead_code, reason = "it is documented here, and written by `batch::write`")]
+pub(super) struct Answer {
+    /// One for each room, in the order of `roomIds`; `result` is what `publish` answers.
+    results: Vec<batch::Outcome>,
+}
+
+/// Sends a message into several rooms.
+pub(super) struct Broadcast;
+
+impl Method for Broadcast {
+    const NAME: &'static str = "broadcast";
+    const SUMMARY: &'static str = "Send a message into several rooms";
+    const ABOUT: &'static str = "Up to 1,000 rooms, in no order among them. A room that fails stops no other one: its result is a problem.";
+    const EXAMPLE: &'static str =
+        r#"{"roomIds":["news","sport"],"message":{"storage":0,"text":"hello"}}"#;
+    type Request = BroadcastRequest;
+    type Answer = Answer;
+
+    async fn run(
+        api: &Api,
+        request: BroadcastRequest,
+        call: Call<'_>,
+    ) -> Result<Reply<Answer>, Problem> {
+        let message = complete(api, &request.message, request.uid.as_ref(), &call.at)?;
+        let message = &message;
+        let sent = request.rooms.iter().map(|room| async move {
+            let published = send(api, room, message.clone()).await?;
+            Ok(Done { body: method::json(&published)?.into(), replayed: false })
+        });
+        let sent: Vec<_> = sent.collect(); // none has begun
+        let ended: Vec<Ran> = stream::iter(sent).buffered(TOGETHER).collect().await;
+        Ok(batch::write("results", "/v1/broadcast#/roomIds/", ended))
+    }
+}
+
+/// Rooms of a broadcast that are sent to at once.
+const TOGETHER: usize = 32;
+
+/// The message as members get it.
+fn complete(
+    api: &Api,
+    message: &Raw,
+    uid: Option<&Uid>,
+    at: &Place<'_>,
+) -> Result<Message, Problem> {
+    let uid = uid.map_or(SYSTEM.into(), Uid::json);
     let max = api.context.max_message;
-    let message = fields::complete(request.message.0.get(), &uid, max)
-        .map_err(|unfit| refused(unfit, max, at))?;
-    let members = hub.members(&request.room).await?.len() as u64;
+    fields::complete(message.0.get(), &uid, max).map_err(|unfit| refused(unfit, max, at))
+}
+
+async fn send(api: &Api, room: &RoomId, message: Message) -> Result<Published, Problem> {
+    let hub = &api.context.hub;
+    let members = hub.members(room).await?.len() as u64;
     let bytes = message.body.len();
     let entry = Entry::Message { from: None, audience: Audience::All, message };
-    let position = match hub.publish(&request.room, entry, bytes).await {
+    let position = match hub.publish(room, entry, bytes).await {
         Outcome::Done(position) => position,
         Outcome::Full => {
             return Err(Problem::new(Kind::RoomFull, "the room has no place for this update"));
@@ -82,7 +151,7 @@ async fn publish(api: &Api, request: Request, at: &Place<'_>) -> Result<Publishe
         // It has no key, so there is none that it could repeat.
         Outcome::Unknown | Outcome::Duplicate => return Err(problem::unknown()),
     };
-    let epoch = answer::epoch(hub.edition(&request.room).await?);
+    let epoch = answer::epoch(hub.edition(room).await?);
     Ok(Published { n: position.n, index: position.index, epoch, members })
 }
 

@@ -32,7 +32,7 @@ const CURSOR: usize = 2048;
 pub(super) struct Issues(Vec<Issue>);
 
 impl Issues {
-    fn add(&mut self, at: &Place<'_>, detail: impl Into<String>) {
+    pub(super) fn add(&mut self, at: &Place<'_>, detail: impl Into<String>) {
         if self.0.len() < NAMED {
             self.0.push(Issue { pointer: at.pointer(), detail: detail.into() });
         }

@@ -61,6 +61,7 @@ impl Method for Members {
     const NAME: &'static str = "members";
     const SUMMARY: &'static str = "List who is in a room";
     const ABOUT: &'static str = "Users on all nodes, by uid, dummies and held places too. Nobody is there: the list is empty.";
+    const EXAMPLE: &'static str = r#"{"roomId":"news","limit":100}"#;
     type Request = MembersRequest;
     type Answer = MembersPage;
 
@@ -119,6 +120,8 @@ impl Method for Clear {
     const SUMMARY: &'static str = "Remove all messages of a room";
     const ABOUT: &'static str = "The log and the updates are gone when the answer is there. Who is in the room is told, and stays. \
         Indices go on: `start` is where the next message will be.";
+    const BATCHED: bool = true;
+    const EXAMPLE: &'static str = r#"{"roomId":"news"}"#;
     type Request = RoomRequest;
     type Answer = Cut;
 

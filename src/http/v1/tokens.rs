@@ -45,6 +45,7 @@ impl Method for Create {
     const ABOUT: &'static str =
         "For a user who has none. Should the answer get lost, `token/refresh` makes another one.";
     const PROBLEMS: &'static [Kind] = &[Kind::UserExists];
+    const EXAMPLE: &'static str = r#"{"uid":"alice"}"#;
     type Request = Request;
     type Answer = Token;
 
@@ -68,6 +69,7 @@ impl Method for Refresh {
     const SUMMARY: &'static str = "Replace a user's token";
     const ABOUT: &'static str = "The old token is dead when the answer is there. A connection that is open goes on, and needs the new one when it comes back.";
     const PROBLEMS: &'static [Kind] = &[Kind::NoSuchUser];
+    const EXAMPLE: &'static str = r#"{"uid":"alice"}"#;
     type Request = Request;
     type Answer = Token;
 
