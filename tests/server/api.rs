@@ -130,6 +130,11 @@ fn unique(what: &str) -> String {
     format!("{what} {:x}", getrandom::u64().unwrap())
 }
 
+/// Where the log of a room begins that has none yet. On a Redis that others use too it is not 0.
+async fn beginning(node: &Node, room: &str) -> u64 {
+    node.done("history", json!({ "roomId": room })).await["log"].as_u64().expect("an index")
+}
+
 fn insert(text: &str) -> Value {
     json!({ "storage": 0, "text": text })
 }

@@ -79,10 +79,10 @@ fn batched() -> impl Iterator<Item = &'static Entry> {
 #[allow(dead_code, reason = "it is documented here, and written by `write`")]
 pub(super) struct Outcome {
     /// What the method answers.
-    #[schema(value_type = Object, nullable = false)]
+    #[schema(value_type = Object, required = false)]
     result: Option<()>,
     /// What is wrong.
-    #[schema(value_type = Details, nullable = false)]
+    #[schema(value_type = Details, required = false)]
     problem: Option<()>,
 }
 

@@ -123,15 +123,28 @@ fn fields(document: &Value, schema: &Value, prefix: &str, into: &mut Vec<Row>, d
             required: required(name),
             about: if own.is_empty() { of_type } else { own },
         });
-        if depth < DEPTH {
+        if depth < DEPTH && known(field).is_none() && known(&field["items"]).is_none() {
             let prefix = format!("{name_here}{}.", if is_array { "[]" } else { "" });
             fields(document, inner, &prefix, into, depth + 1);
         }
     }
 }
 
+/// What a schema is called that is described elsewhere on the page: the body of a method, a problem.
+fn known(schema: &Value) -> Option<String> {
+    let name = schema["$ref"].as_str()?.rsplit('/').next()?;
+    if name == "Problem" {
+        return Some("problem".to_owned());
+    }
+    let method = super::method::all().iter().find(|entry| entry.request_name() == name)?;
+    Some(format!("the body of {}", method.name))
+}
+
 /// What values a schema has, in words.
 fn kind(document: &Value, schema: &Value) -> String {
+    if let Some(name) = known(schema) {
+        return name;
+    }
     let schema = resolved(document, schema);
     if let Some(values) = schema["enum"].as_array() {
         let values: Vec<String> = values.iter().map(ToString::to_string).collect();

@@ -2,7 +2,7 @@
 //! emptied.
 use serde_json::{Value, json};
 
-use super::{Node, everywhere, insert, unique};
+use super::{Node, beginning, everywhere, insert, unique};
 use support::server::Setup;
 
 /// Indices and texts of a page.
@@ -33,6 +33,7 @@ async fn walk(node: &Node, mut request: Value) -> (Vec<(u64, String)>, Value) {
 async fn pages_lead_through_the_log_both_ways() {
     everywhere(async |[here, there], store| {
         let room = unique("log");
+        let begin = beginning(here, &room).await;
         let commands: Vec<Value> = (0..25)
             .map(|i| json!({ "publish": { "roomId": room, "message": insert(&i.to_string()) } }))
             .collect();
@@ -40,13 +41,17 @@ async fn pages_lead_through_the_log_both_ways() {
         let update = json!({ "s": 1, "1": "id", "text": "update" });
         here.done("publish", json!({ "roomId": room, "message": update, "uid": "ann" })).await;
 
-        let all: Vec<_> = (0..25).map(|i| (i, i.to_string())).collect();
+        let all: Vec<_> = (0..25).map(|i| (begin + i, i.to_string())).collect();
         for limit in [1, 7, 25, 1000] {
             let (forwards, last) = walk(there, json!({ "roomId": room, "limit": limit })).await;
             assert_eq!(forwards, all, "{store} {limit}");
             assert_eq!(last["updates"][0]["data"]["text"], "update", "{store} {limit}");
             assert_eq!(last["updates"][0]["uid"], "ann", "{store} {limit}");
-            assert_eq!((&last["start"], &last["log"]), (&json!(0), &json!(25)), "{store} {limit}");
+            assert_eq!(
+                (&last["start"], &last["log"]),
+                (&json!(begin), &json!(begin + 25)),
+                "{store} {limit}"
+            );
             let (mut backwards, _) =
                 walk(there, json!({ "roomId": room, "limit": limit, "reverse": true })).await;
             backwards.reverse();
@@ -56,27 +61,36 @@ async fn pages_lead_through_the_log_both_ways() {
         assert!(page.get("updates").is_none(), "{store}: they are where the log ends");
         let newest =
             there.done("history", json!({ "roomId": room, "limit": 2, "reverse": true })).await;
-        assert_eq!(listed(&newest), [(24, "24".into()), (23, "23".into())], "{store}");
-        assert_eq!((&newest["next"], newest["updates"].is_array()), (&json!(23), true), "{store}");
-        let beyond = there.done("history", json!({ "roomId": room, "since": 1_000_000 })).await;
-        assert_eq!((listed(&beyond), &beyond["log"]), (vec![], &json!(25)), "{store}");
+        assert_eq!(listed(&newest), all[23..].iter().rev().cloned().collect::<Vec<_>>(), "{store}");
+        assert_eq!(
+            (&newest["next"], newest["updates"].is_array()),
+            (&json!(begin + 23), true),
+            "{store}"
+        );
+        let beyond =
+            there.done("history", json!({ "roomId": room, "since": begin + 1_000_000 })).await;
+        assert_eq!((listed(&beyond), &beyond["log"]), (vec![], &json!(begin + 25)), "{store}");
         assert!(beyond.get("next").is_none(), "{store}");
 
         let cut = there.done("clear", json!({ "roomId": room })).await;
-        assert_eq!(cut, json!({ "removed": 25, "start": 25 }), "{store}");
+        assert_eq!(cut, json!({ "removed": 25, "start": begin + 25 }), "{store}");
         here.done("publish", json!({ "roomId": room, "message": insert("new") })).await;
         for request in [
-            json!({ "roomId": room, "since": 3 }),
+            json!({ "roomId": room, "since": begin + 3 }),
             json!({ "roomId": room }),
             json!({ "roomId": room, "reverse": true }),
-            json!({ "roomId": room, "reverse": true, "since": 26 }),
+            json!({ "roomId": room, "reverse": true, "since": begin + 26 }),
         ] {
             let page = there.done("history", request.clone()).await;
-            assert_eq!(listed(&page), [(25, "new".into())], "{store} {request}");
-            assert_eq!((&page["start"], &page["log"]), (&json!(25), &json!(26)), "{store}");
+            assert_eq!(listed(&page), [(begin + 25, "new".into())], "{store} {request}");
+            assert_eq!(
+                (&page["start"], &page["log"]),
+                (&json!(begin + 25), &json!(begin + 26)),
+                "{store}"
+            );
             assert!(page.get("next").is_none(), "{store} {request}");
         }
-        let before = json!({ "roomId": room, "reverse": true, "since": 25 });
+        let before = json!({ "roomId": room, "reverse": true, "since": begin + 25 });
         assert_eq!(listed(&there.done("history", before).await), [], "{store}");
     })
     .await;

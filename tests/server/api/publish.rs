@@ -1,7 +1,7 @@
 //! `publish`, `broadcast`, `batch`: messages by HTTP are messages like others.
 use serde_json::{Value, json};
 
-use super::{Node, done, everywhere, insert, pointers, problem, unique};
+use super::{Node, beginning, done, everywhere, insert, pointers, problem, unique};
 use support::{server::Setup, stored::Stored};
 
 #[tokio::test]
@@ -18,7 +18,7 @@ async fn a_message_is_stored_and_everybody_in_the_room_gets_it() {
             here.done("publish", body).await
         };
         let first = publish(insert("one"), Value::Null).await;
-        assert_eq!((&first["index"], &first["members"]), (&json!(0), &json!(2)), "{store}");
+        assert_eq!((&first["index"].is_u64(), &first["members"]), (&true, &json!(2)), "{store}");
         let second = publish(json!({ "s": 1, "1": "id", "text": "two" }), json!(7)).await;
         assert!(second.get("index").is_none(), "{store}: an update is not in the log");
         let third = publish(json!({ "storage": 2, "text": "three" }), json!("ann é")).await;
@@ -45,7 +45,8 @@ async fn a_message_is_stored_and_everybody_in_the_room_gets_it() {
 async fn nobody_there_is_a_count_and_the_message_is_stored() {
     everywhere(async |[here, there], store| {
         let room = unique("empty");
-        for index in 0..2 {
+        let begin = beginning(here, &room).await;
+        for index in begin..begin + 2 {
             let body = json!({ "roomId": room, "message": insert("x") });
             let answer = here.done("publish", body).await;
             assert_eq!(
@@ -92,16 +93,15 @@ async fn a_broadcast_reaches_each_room_and_a_batch_does_what_it_can() {
         assert_eq!(results.len(), 40, "{store}");
         for (i, result) in results.iter().enumerate() {
             let members = u64::from(i == 7);
-            assert_eq!(
-                (&result["result"]["members"], &result["result"]["index"]),
-                (&json!(members), &json!(0))
-            );
+            assert_eq!(result["result"]["members"], members, "{store} {i}");
+            assert!(result["result"]["index"].is_u64(), "{store} {i}");
         }
         let message = ann.until("msg").await;
         assert_eq!((&message["text"], &message["2"]), (&json!("all"), &json!("news")), "{store}");
 
         for parallel in [false, true] {
             let room = unique("batch");
+            let begin = beginning(here, &room).await;
             let publish =
                 |text: &str| json!({ "publish": { "roomId": room, "message": insert(text) } });
             let body = json!({
@@ -127,9 +127,9 @@ async fn a_broadcast_reaches_each_room_and_a_batch_does_what_it_can() {
             if parallel {
                 indices.sort_unstable();
             }
-            assert_eq!(indices, [0, 1], "{store}");
+            assert_eq!(indices, [begin, begin + 1], "{store}");
             let removed = if parallel { 0 } else { 1 };
-            assert_eq!(replies[3]["result"], json!({ "removed": removed, "start": 1 }), "{store}");
+            assert_eq!(replies[3]["result"]["removed"], removed, "{store}");
         }
         assert_eq!(ann.arrived(), None, "{store}");
     })
