@@ -16,6 +16,7 @@ pub mod limit;
 pub mod message;
 pub mod outbox;
 pub mod presence;
+pub mod receipt;
 pub mod records;
 pub mod revocation;
 pub mod room;

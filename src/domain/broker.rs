@@ -16,6 +16,7 @@ use super::{
     ids::{ConnectionId, RoomId, Uid},
     message::{Kind, Message},
     presence::SessionSink,
+    receipt::Receipt,
 };
 
 /// A room knows the keys of so many of its newest inserts that have one ([`Message::key`]).
@@ -43,6 +44,8 @@ pub enum Entry {
         audience: Audience,
         /// What is stored and told.
         message: Message,
+        /// That it is done once.
+        receipt: Option<Arc<Receipt>>,
     },
     /// A member reads the room's log from its beginning; the others are told.
     Synced {
@@ -64,10 +67,13 @@ impl Entry {
         matches!(self, Entry::Message { message, .. } if message.kind.is_stored())
     }
 
-    /// Whether it passes entries that wait for a store that is out ([`Message::may_pass`]).
+    /// Whether it passes entries that wait for a store that is out ([`Message::may_pass`]). What is
+    /// to be done once does not: its receipt has to be kept.
     pub fn may_pass(&self) -> bool {
         match self {
-            Entry::Message { message, .. } => message.may_pass && !message.kind.is_stored(),
+            Entry::Message { message, receipt, .. } => {
+                message.may_pass && !message.kind.is_stored() && receipt.is_none()
+            }
             Entry::Synced { .. } | Entry::System { .. } => true,
         }
     }
@@ -77,6 +83,14 @@ impl Entry {
         match self {
             Entry::Message { message: Message { kind: Kind::Insert, key, .. }, .. } => key.as_ref(),
             Entry::Message { .. } | Entry::Synced { .. } | Entry::System { .. } => None,
+        }
+    }
+
+    /// The receipt that it is published with.
+    pub fn receipt(&self) -> Option<&Arc<Receipt>> {
+        match self {
+            Entry::Message { receipt, .. } => receipt.as_ref(),
+            Entry::Synced { .. } | Entry::System { .. } => None,
         }
     }
 }
@@ -94,7 +108,7 @@ pub struct Position {
 }
 
 /// What became of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Placed {
     /// Stored, if it is to be stored, and delivered.
     At(Position),
@@ -102,6 +116,15 @@ pub enum Placed {
     Full,
     /// Neither: it is an insert whose key the room knows.
     Duplicate,
+    /// Neither: it was published before, with the same receipt.
+    Replayed {
+        /// Where it was placed then.
+        position: Position,
+        /// The note of that receipt.
+        note: Bytes,
+    },
+    /// Neither: something else was published before with a receipt of the same key.
+    Reused,
 }
 
 /// What every node with members of a room is told, in the room's order.
@@ -326,7 +349,13 @@ pub trait Broker: Send + Sync {
     /// But for updates that would bring the room's above their [`UpdateLimit`], and inserts whose
     /// key the room knows ([`Message::key`]): those are neither stored nor delivered, and the others
     /// are as if they had not been there. An update that is not larger than what it replaces is
-    /// never among them. Returns what became of each entry, in their order.
+    /// never among them.
+    ///
+    /// What was published before with a receipt of the same key, within the last
+    /// [`KEPT`](super::receipt::KEPT) and in whatever room, is left out as well. Receipts are kept with
+    /// what they are for, all or none; those of entries that were left out are not.
+    ///
+    /// Returns what became of each entry, in their order.
     async fn publish(
         &self,
         room: &RoomId,

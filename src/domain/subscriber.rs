@@ -43,12 +43,21 @@ pub(super) fn codec_type(codec: &'static dyn Codec) -> TypeId {
 }
 
 /// How a message that a connection sent ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Stored, if it is to be stored, and delivered.
     Done(Position),
     /// It was there before, as its key says: neither stored nor delivered again.
     Duplicate,
+    /// It was done before, as its receipt says: neither stored nor delivered again.
+    Replayed {
+        /// Its place then.
+        position: Position,
+        /// The note of the receipt that was kept.
+        note: Bytes,
+    },
+    /// Neither: something else was done before with a receipt of the same key.
+    Reused,
     /// Not stored, not delivered.
     Unavailable,
     /// Neither, because the room has no place for this update.
@@ -58,7 +67,7 @@ pub enum Outcome {
 }
 
 /// A message that ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settled {
     /// What [`super::room::Room::send`] was given.
     pub ack: Option<i64>,

@@ -29,6 +29,7 @@ pub(crate) mod limits;
 pub(crate) mod order;
 pub(crate) mod positions;
 pub(crate) mod presence;
+pub(crate) mod receipts;
 pub(crate) mod records;
 pub(crate) mod remove;
 pub(crate) mod revocations;
@@ -178,6 +179,18 @@ macro_rules! upkeep_contract {
                 any_text_is_a_key
                 the_newest_thousand_keys_are_known
                 keys_outlive_a_restart_and_end_with_a_clearing
+            );
+        }
+        mod receipts_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::receipts:
+                the_second_of_a_receipt_is_replayed
+                receipts_leave_the_rest_of_their_batch_as_it_is
+                refusals_are_not_kept
+                what_is_not_stored_is_told_once_too
+                of_fifty_at_once_in_as_many_rooms_one_is_published
+                receipts_outlive_a_restart_and_a_clearing
+                a_receipt_is_kept_for_a_day
             );
         }
         mod upkeep_contract {

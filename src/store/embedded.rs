@@ -25,6 +25,7 @@ mod limits;
 mod log;
 mod presence;
 mod readers;
+mod receipts;
 mod records;
 mod revocations;
 mod rooms;

@@ -23,6 +23,7 @@
 //! | `ao:nodes` zset, `ao:stats` hash, `ao:dead` set, `ao:conns:{node}`, `ao:evicted:{node}`, `ao:expelled:{node}`, `ao:ending:{node}`, `ao:batches:{node}` sets | leases, and what a node leaves behind |
 //! | `ao:revoked:{uid}`, `ao:revocations` | revocations of credentials: the latest of a uid, for a while; the latest of all |
 //! | `ao:rate:{uid}`, `ao:user_auth`, `ao:user_auth_serial` | rate limits; the switch of user authentication |
+//! | `ao:receipt:{key}` | what was done once, for a day: see `receipts.rs` |
 //! | `ao:record:{collection}:{id}` hash, `ao:records:all:{collection}` zset, `ao:records:by:{collection}:{index}:{value}` zset, `ao:records:due` zset | records where there is no MongoDB: see `records.rs`; ids of all, and of those that have a value; collection and id by their end |
 //! | `ao:probe` | written by the question whether the server is ready, for ten seconds |
 //!
@@ -45,7 +46,9 @@ mod lease;
 mod limits;
 mod places;
 mod presence;
+mod receipts;
 mod records;
+mod rest;
 mod revocations;
 mod script;
 mod subscriber;

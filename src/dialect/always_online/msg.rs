@@ -41,7 +41,7 @@ pub(super) fn ended(messages: &[Settled]) -> Ended {
     let (mut acks, mut bytes, mut lost) = (BytesMut::new(), 0, false);
     for message in messages {
         bytes += message.bytes;
-        match (failure(message.outcome), message.ack) {
+        match (failure(&message.outcome), message.ack) {
             (None, Some(id)) => wire::ack(&mut acks, id, wire::MSG_SUCCESS),
             (Some(failure), Some(id)) => wire::ack(&mut acks, id, failure.answer()),
             // Of an update that the room has no place for nothing is learnt by coming back.
@@ -53,12 +53,12 @@ pub(super) fn ended(messages: &[Settled]) -> Ended {
 }
 
 /// Why a message failed, if it did.
-pub(super) fn failure(outcome: Outcome) -> Option<MsgFailure> {
+pub(super) fn failure(outcome: &Outcome) -> Option<MsgFailure> {
     match outcome {
-        Outcome::Done(_) | Outcome::Duplicate => None,
+        Outcome::Done(_) | Outcome::Duplicate | Outcome::Replayed { .. } => None,
         Outcome::Unavailable => Some(MsgFailure::Unavailable),
         Outcome::Full => Some(MsgFailure::TooManyUpdates),
-        Outcome::Unknown => Some(MsgFailure::Unknown),
+        Outcome::Unknown | Outcome::Reused => Some(MsgFailure::Unknown),
     }
 }
 

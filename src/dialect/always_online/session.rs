@@ -250,6 +250,7 @@ impl Session {
             from: Some(self.id),
             audience: Audience::ExceptConnection(self.id),
             message,
+            receipt: None,
         };
         room.send(entry, bytes, self.clone(), ack);
     }
@@ -456,7 +457,7 @@ impl Subscriber for Session {
     fn settled(&self, messages: &[Settled]) {
         let Some(session) = self.me.upgrade() else { return };
         let ended = msg::ended(messages);
-        for failure in messages.iter().filter_map(|message| msg::failure(message.outcome)) {
+        for failure in messages.iter().filter_map(|message| msg::failure(&message.outcome)) {
             self.dialect.hub.metrics.message_refused(failure);
         }
         // Before they count as settled: what waits for that is answered behind. Without the lock,

@@ -179,6 +179,7 @@ pub(super) fn entry(
         from,
         audience: from.map_or(Audience::All, Audience::ExceptConnection),
         message: Sent { kind, body, key: uuid.filter(|uuid| !uuid.is_empty()), may_pass: false },
+        receipt: None,
     }
 }
 
@@ -198,10 +199,10 @@ impl Subscriber for Client {
         for Settled { ack, bytes, outcome } in messages {
             let uuid = sent.end(*bytes, *ack);
             let failure = match outcome {
-                Outcome::Done(_) | Outcome::Duplicate => None,
+                Outcome::Done(_) | Outcome::Duplicate | Outcome::Replayed { .. } => None,
                 Outcome::Unavailable => Some(Failure::Unavailable),
                 Outcome::Full => Some(Failure::Full),
-                Outcome::Unknown => Some(Failure::Unknown),
+                Outcome::Unknown | Outcome::Reused => Some(Failure::Unknown),
             };
             match (failure, uuid) {
                 (None, Some(uuid)) => wire::ack(&mut acks, &uuid),

@@ -166,8 +166,8 @@ async fn post(gotapi: &Gotapi, path: &str, request: Request<Incoming>) -> Answer
         let bytes = body.len();
         let entry = client::entry(None, kind, uuid, body);
         match gotapi.hub.publish(&room, entry, bytes).await {
-            Outcome::Done(_) | Outcome::Duplicate => {}
-            Outcome::Unavailable | Outcome::Full | Outcome::Unknown => {
+            Outcome::Done(_) | Outcome::Duplicate | Outcome::Replayed { .. } => {}
+            Outcome::Unavailable | Outcome::Full | Outcome::Unknown | Outcome::Reused => {
                 return Err(Refusal::Unavailable);
             }
         }

@@ -144,6 +144,8 @@ impl From<Placed> for Outcome {
             Placed::At(position) => Outcome::Done(position),
             Placed::Full => Outcome::Full,
             Placed::Duplicate => Outcome::Duplicate,
+            Placed::Replayed { position, note } => Outcome::Replayed { position, note },
+            Placed::Reused => Outcome::Reused,
         }
     }
 }

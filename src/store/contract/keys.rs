@@ -21,6 +21,7 @@ async fn placed(
         }
         Placed::Full => "full".into(),
         Placed::Duplicate => "duplicate".into(),
+        other @ (Placed::Replayed { .. } | Placed::Reused) => panic!("{other:?}"),
     };
     placed.into_iter().map(shown).collect()
 }
@@ -75,7 +76,7 @@ pub(crate) async fn keys_are_of_a_room_and_of_inserts_alone(home: &impl BrokerHo
     publish(&broker, &one, [insert("a"), insert("a")]).await;
     let with_key = |kind| {
         let message = Message { kind, body: "1".into(), key: Some("k".into()), may_pass: true };
-        Entry::Message { from: None, audience: Audience::All, message }
+        Entry::Message { from: None, audience: Audience::All, message, receipt: None }
     };
     publish(&broker, &one, [with_key(Kind::Ignore), with_key(Kind::Update { id: "x".into() })])
         .await;
@@ -88,6 +89,7 @@ pub(crate) async fn keys_are_of_a_room_and_of_inserts_alone(home: &impl BrokerHo
             key: Some("k".into()),
             may_pass: true,
         },
+        receipt: None,
     };
     assert_eq!(placed(&broker, &one, [from_somebody_else]).await, ["duplicate"]);
 }

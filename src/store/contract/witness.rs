@@ -17,6 +17,7 @@ use crate::domain::{
     ids::{ConnectionId, RoomId, SocketId, Uid},
     message::{Kind, Message},
     presence::{Claim, Presence, SessionSink, Visitor},
+    receipt::Receipt,
     secret::Secret,
 };
 
@@ -288,6 +289,7 @@ fn message(kind: Kind, text: &str) -> Entry {
         from: Some(from),
         audience: Audience::ExceptConnection(from),
         message: Message { kind, body: body(text), key: None, may_pass: true },
+        receipt: None,
     }
 }
 
@@ -298,8 +300,27 @@ pub(crate) fn insert(body: &str) -> Entry {
 /// An insert with a key.
 pub(crate) fn keyed(key: &str, body: &str) -> Entry {
     match insert(body) {
-        Entry::Message { from, audience, message } => {
-            Entry::Message { from, audience, message: Message { key: Some(key.into()), ..message } }
+        Entry::Message { from, audience, message, receipt } => Entry::Message {
+            from,
+            audience,
+            message: Message { key: Some(key.into()), ..message },
+            receipt,
+        },
+        other => other,
+    }
+}
+
+/// A receipt whose digest is this byte all over.
+pub(crate) fn receipt(key: &str, digest: u8, note: &str) -> Receipt {
+    let note = Bytes::copy_from_slice(note.as_bytes());
+    Receipt { key: key.into(), digest: [digest; 32], note }
+}
+
+/// A message that is done once.
+pub(crate) fn with_receipt(receipt: Receipt, entry: Entry) -> Entry {
+    match entry {
+        Entry::Message { from, audience, message, .. } => {
+            Entry::Message { from, audience, message, receipt: Some(Arc::new(receipt)) }
         }
         other => other,
     }

@@ -70,7 +70,8 @@ impl Broker for Embedded {
         }
         let mut turn = self.turn(room).await?;
         let at_ms = self.clock.unix_ms();
-        let (delivery, placed) = if entries.iter().any(Entry::is_stored) {
+        let has_receipt = entries.iter().any(|entry| entry.receipt().is_some());
+        let (delivery, placed) = if has_receipt || entries.iter().any(Entry::is_stored) {
             let epoch =
                 if turn.counters().row.is_none() { super::new_epoch(&*self.rng)? } else { 0 };
             let slot = self.slot.clone();
@@ -78,8 +79,10 @@ impl Broker for Embedded {
             if entries.iter().any(|entry| entry.key().is_some()) {
                 self.know_keys(&mut turn).await?;
             }
+            let receipts = has_receipt.then(|| self.litter.clone());
+            let updates = self.updates;
             self.writer
-                .write(Append { turn, entries, slot, at_ms, epoch, updates: self.updates })
+                .write(Append { turn, entries, slot, at_ms, epoch, updates, receipts })
                 .await?
         } else {
             let mut counters = turn.counters();

@@ -1,5 +1,8 @@
 //! The log in SQL: what is appended, read and forgotten.
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use bytes::{Bytes, BytesMut};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -9,6 +12,7 @@ use super::{
     column,
     delivery::{Delivery, SinkSlot},
     keys::{self, Keys},
+    receipts,
     rooms::{Counters, Turn},
     updates::{self, Held},
     writer::Change,
@@ -29,6 +33,8 @@ pub(super) struct Append {
     /// The room's first epoch, should it have no row yet.
     pub(super) epoch: i64,
     pub(super) updates: UpdateLimit,
+    /// Where the sweep is told of receipts; nothing: no entry has one.
+    pub(super) receipts: Option<Arc<AtomicU64>>,
 }
 
 /// What was learnt while a batch was written.
@@ -99,12 +105,25 @@ impl Change for Append {
 
     fn apply(&self, db: &Connection) -> rusqlite::Result<Appended> {
         let mut counters = self.turn.counters();
-        let row = row(db, self.turn.room(), &mut counters, self.epoch, self.at_ms / 1000)?;
-        let lapsed = lapse(db, &mut counters, self.at_ms)?;
+        // For a receipt alone a room needs no row.
+        let is_stored = self.receipts.is_none() || self.entries.iter().any(Entry::is_stored);
+        let (row, lapsed) = if is_stored {
+            let unix = self.at_ms / 1000;
+            let row = row(db, self.turn.room(), &mut counters, self.epoch, unix)?;
+            (row, lapse(db, &mut counters, self.at_ms)?)
+        } else {
+            (0, false)
+        };
         let keys = keys::Batch::new(self.turn.keys().filter(|_| !lapsed));
         let mut writing = Writing { counters, chunk: Chunk::default(), keys };
         let mut placed = Vec::with_capacity(self.entries.len());
         for entry in self.entries.iter() {
+            if let Some(receipt) = entry.receipt()
+                && let Some(answer) = receipts::answer(db, receipt, self.at_ms)?
+            {
+                placed.push(answer);
+                continue;
+            }
             // One that is left out has no place: nobody is told of it.
             let n = writing.counters.n + 1;
             let index = match entry {
@@ -114,7 +133,11 @@ impl Change for Append {
             placed.push(match index {
                 Ok(index) => {
                     writing.counters.n = n;
-                    Placed::At(Position { n, index, at_ms: self.at_ms })
+                    let position = Position { n, index, at_ms: self.at_ms };
+                    if let Some(receipt) = entry.receipt() {
+                        receipts::keep(db, receipt, &position)?;
+                    }
+                    Placed::At(position)
                 }
                 Err(left_out) => left_out,
             });
@@ -127,6 +150,9 @@ impl Change for Append {
     fn committed(mut self, made: Appended) -> (Delivery, Vec<Placed>) {
         let Appended { counters, placed, keys, lapsed } = made;
         self.turn.set(counters);
+        if let Some(litter) = &self.receipts {
+            litter.fetch_min(receipts::end(self.at_ms), Relaxed);
+        }
         if lapsed {
             forgotten(&mut self.turn, &self.slot);
         }

@@ -11,7 +11,7 @@ use std::{
 use rusqlite::{Connection, params};
 
 use super::{
-    column, records,
+    column, receipts, records,
     writer::{Chore, roll_back},
 };
 use crate::{domain::clock::Clock, throttle::throttled};
@@ -31,7 +31,7 @@ pub(super) struct Litter {
 }
 
 /// All of them.
-const TABLES: [Litter; 1] = [records::LITTER];
+const TABLES: [Litter; 2] = [records::LITTER, receipts::LITTER];
 
 /// What is to be swept away, as the writer's thread sees it.
 pub(super) struct Sweep {

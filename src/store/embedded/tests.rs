@@ -32,6 +32,7 @@ mod hub;
 mod keys;
 mod opening;
 mod outages;
+mod receipts;
 mod records;
 mod people;
 mod revoking;

@@ -16,7 +16,8 @@ use super::{
     client::Failure,
     entry::{Entry as StoredEntry, in_order},
     follow::{Followed, Step},
-    lock,
+    lock, receipts,
+    rest::{Rest, is_insert},
     script::Script,
     wire::{Batch, Told},
 };
@@ -24,7 +25,6 @@ use crate::domain::{
     broker::{Broker, Entry, Event, Page, PageLimit, Placed, Position, Sink, Updates},
     error::StoreError,
     ids::RoomId,
-    message::Kind,
 };
 
 /// How long what other nodes published before is waited for before it is asked for.
@@ -35,64 +35,6 @@ const FRAME: usize = 64;
 const FEW: usize = 64 << 10;
 /// The largest list index that is asked for.
 const FARTHEST: u64 = 1 << 40;
-
-/// What of a batch is to be stored yet.
-struct Rest {
-    entries: Arc<[Entry]>,
-    /// Where each of them was in the batch; nothing: all are there.
-    places: Option<Vec<usize>>,
-    /// Places of those that are neither stored nor told, and why.
-    refused: Vec<(usize, Placed)>,
-}
-
-impl Rest {
-    fn place(&self, at: usize) -> usize {
-        self.places.as_ref().map_or(at, |places| places[at])
-    }
-
-    fn leave_out(&mut self, out: impl Fn(usize, &Entry) -> bool) {
-        let kept: Vec<usize> = self
-            .entries
-            .iter()
-            .enumerate()
-            .filter(|(at, entry)| !out(*at, entry))
-            .map(|(at, _)| at)
-            .collect();
-        self.places = Some(kept.iter().map(|at| self.place(*at)).collect());
-        self.entries = kept.iter().map(|at| self.entries[*at].clone()).collect();
-    }
-
-    /// The script has refused these.
-    fn refuse(&mut self, refused: &[(usize, Placed)]) {
-        let there = refused.iter().filter(|(at, _)| *at < self.entries.len());
-        let there: Vec<_> = there.map(|(at, why)| (self.place(*at), *why)).collect();
-        self.refused.extend(there);
-        self.leave_out(|at, _| refused.binary_search_by_key(&at, |(out, _)| *out).is_ok());
-    }
-
-    /// What became of each of the batch's `all` entries, if those that are left were placed from
-    /// `first` on. What was left out because its sender's session is over is no longer waited for.
-    fn placed(&self, all: usize, first: Position) -> Vec<Placed> {
-        let nowhere = Position { n: 0, index: None, at_ms: first.at_ms };
-        let mut placed = vec![Placed::At(nowhere); all];
-        for (at, why) in &self.refused {
-            placed[*at] = *why;
-        }
-        let (mut n, mut index) = (first.n, first.index.unwrap_or_default());
-        for (at, entry) in self.entries.iter().enumerate() {
-            let is_insert =
-                matches!(entry, Entry::Message { message, .. } if message.kind == Kind::Insert);
-            let position = Position { n, index: is_insert.then_some(index), at_ms: first.at_ms };
-            placed[self.place(at)] = Placed::At(position);
-            (n, index) = (n + 1, index + u64::from(is_insert));
-        }
-        placed
-    }
-}
-
-fn is_insert(entry: &Entry) -> bool {
-    matches!(entry, Entry::Message { message, .. } if message.kind == Kind::Insert)
-}
 
 impl Redis {
     /// Delivers what this node's own call has told, when its turn has come. What precedes it is on
@@ -162,15 +104,15 @@ impl Redis {
         if self.ended.is_cancelled() {
             return Err(StoreError::Unavailable("the store is closed".into()));
         }
-        let (mut batch, number, node) =
-            (Batch::encode(&entries), self.batches.fetch_add(1, Relaxed), self.node());
-        let mut rest = Rest { entries, places: None, refused: Vec::new() };
+        let (number, node) = (self.batches.fetch_add(1, Relaxed), self.node());
+        let mut rest = Rest::new(entries);
+        let mut batch = Batch::encode(&rest.entries);
         let mut unanswered = None;
         loop {
             if self.leave_out_lost(&mut rest) {
                 batch = Batch::encode(&rest.entries);
             }
-            if rest.entries.is_empty() && !rest.refused.is_empty() {
+            if rest.entries.is_empty() && rest.is_refused() {
                 return Ok((rest, None));
             }
             if rest.entries.is_empty() {
@@ -196,6 +138,7 @@ impl Redis {
                 .number(self.options.updates.entries)
                 .number(self.options.updates.bytes)
                 .text(&batch.kinds)
+                .bytes(batch.once.as_bytes())
                 .bodies(batch.parts.clone());
             match self.client.run(&live, Script::Publish, &arguments, deadline).await {
                 Err(Failure::Unanswered(why)) if Instant::now() < deadline => {
@@ -221,7 +164,16 @@ impl Redis {
                 }
                 // Asked too late: then nor was what went before, or its number would have been
                 // known.
-                done => return Ok((rest, Some(done?))),
+                done => {
+                    let done = done?;
+                    // Nothing of it was applied, as some of it was before, by whomever.
+                    let before = (!batch.once.is_empty())
+                        .then(|| receipts::answers(&done, &rest.entries))
+                        .flatten();
+                    let Some(before) = before else { return Ok((rest, Some(done))) };
+                    rest.refuse(&before);
+                    batch = Batch::encode(&rest.entries);
+                }
             }
         }
     }

@@ -28,6 +28,7 @@ mod defects;
 mod lost;
 mod people;
 mod positions;
+mod receipts;
 mod records;
 mod revocations;
 mod stored;
@@ -122,7 +123,7 @@ impl BrokerHome for Keys {
     }
 }
 
-/// Brings forward when logs are forgotten, and puts back when messages were stored.
+/// Brings forward when logs are forgotten, and receipts, and puts back when messages were stored.
 const PASS: &str = r#"local prefix, time = ARGV[1], ARGV[2]
 for _, kind in ipairs({ 'seq', 'log' }) do
   for _, key in ipairs(redis.call('KEYS', prefix .. 'ao:' .. kind .. ':*')) do
@@ -145,6 +146,9 @@ end
 local expiring = prefix .. 'ao:expiring'
 for _, room in ipairs(redis.call('ZRANGE', expiring, 0, -1)) do
   redis.call('ZINCRBY', expiring, -time, room)
+end
+for _, key in ipairs(redis.call('KEYS', prefix .. 'ao:receipt:*')) do
+  redis.call('PEXPIRE', key, redis.call('PTTL', key) - time)
 end"#;
 
 impl UpkeepHome for Keys {

@@ -32,6 +32,7 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 
+use super::receipts::Once;
 use crate::domain::{
     broker::{Audience, Entry, Event, Publication},
     ids::{ConnectionId, Uid},
@@ -241,6 +242,8 @@ pub(super) struct Batch {
     pub(super) kinds: String,
     /// Ids and bodies.
     pub(super) parts: Vec<Bytes>,
+    /// What is to be done once.
+    pub(super) once: Once,
 }
 
 impl Batch {
@@ -249,10 +252,11 @@ impl Batch {
             meta: String::with_capacity(entries.len() * 12),
             kinds: String::new(),
             parts: Vec::new(),
+            once: Once::default(),
         };
         for entry in entries {
             match entry {
-                Entry::Message { from, audience, message } => {
+                Entry::Message { from, audience, message, receipt } => {
                     let body = message.body.clone();
                     match &message.kind {
                         Kind::Insert => {
@@ -266,6 +270,9 @@ impl Batch {
                         Kind::Ignore => batch.add('g', *from, None, body),
                     }
                     batch.tell(*from, audience);
+                    if let Some(receipt) = receipt {
+                        batch.once.add(batch.kinds.len(), receipt);
+                    }
                 }
                 Entry::Synced { by, uid } => {
                     batch.add('s', Some(*by), None, Bytes::from(uid.json().into_owned()))
@@ -332,6 +339,7 @@ mod tests {
                 key: None,
                 may_pass: true,
             },
+            receipt: None,
         }
     }
 
@@ -359,6 +367,7 @@ mod tests {
                     key: Some("k,1;\n".into()),
                     may_pass: true,
                 },
+                receipt: None,
             },
         ];
         for (node, ours) in [("us", true), ("them", false)] {
@@ -455,6 +464,7 @@ mod tests {
                 key: key.map(Into::into),
                 may_pass: true,
             },
+            receipt: None,
         };
         let user = Audience::ExceptUser(Uid::text("ann;,\"é").unwrap());
         let other = Audience::ExceptConnection(ConnectionId(8));

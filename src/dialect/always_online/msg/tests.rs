@@ -100,7 +100,7 @@ fn messages_that_ended_are_acknowledged_in_one_piece_and_in_their_order() {
     let done = Outcome::Done(Position { n: 1, index: Some(0), at_ms: 1 });
     let failed = |id, data| format!(r#"43{id}[{{"status":1,"data":"{data}"}}]"#);
     let ended = ended(&[
-        settled(Some(1), done),
+        settled(Some(1), done.clone()),
         settled(None, done),
         settled(Some(5), Outcome::Duplicate),
         settled(Some(2), Outcome::Unavailable),
@@ -129,7 +129,7 @@ fn who_asked_for_no_acknowledgement_loses_nothing_without_a_word() {
         (Outcome::Unavailable, true),
         (Outcome::Unknown, true),
     ] {
-        let ended = ended(&[Settled { ack: None, bytes: 1, outcome }]);
+        let ended = ended(&[Settled { ack: None, bytes: 1, outcome: outcome.clone() }]);
         assert_eq!((ended.acks.len(), ended.lost), (0, lost), "{outcome:?}");
     }
 }

@@ -68,7 +68,9 @@ impl Subscriber for Ear {
         self.hear(Told::Lines(String::from_utf8(packets.to_vec()).unwrap()));
     }
     fn settled(&self, messages: &[Settled]) {
-        messages.iter().for_each(|message| self.hear(Told::Ended(message.ack, message.outcome)));
+        messages
+            .iter()
+            .for_each(|message| self.hear(Told::Ended(message.ack, message.outcome.clone())));
     }
     fn evict(self: Arc<Self>) {}
     fn revoke(self: Arc<Self>) {}
@@ -172,6 +174,7 @@ fn posted(key: &str, body: &'static str) -> Entry {
             key: Some(key.into()),
             may_pass: true,
         },
+        receipt: None,
     }
 }
 

@@ -105,9 +105,12 @@ fn body(entry: &Entry) -> String {
 /// A message of ann's that is not stored, and waits where others wait.
 fn low(body: &str) -> Entry {
     match ignore(body) {
-        Entry::Message { from, audience, message } => {
-            Entry::Message { from, audience, message: Message { may_pass: false, ..message } }
-        }
+        Entry::Message { from, audience, message, receipt } => Entry::Message {
+            from,
+            audience,
+            message: Message { may_pass: false, ..message },
+            receipt,
+        },
         other => other,
     }
 }

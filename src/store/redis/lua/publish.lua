@@ -1,9 +1,10 @@
 -- Stores, counts and tells a batch: all of it or nothing.
--- room, number of the batch, what is told, keep backups, room_expiry, most updates of the room, most bytes of them, a letter per entry; then
--- each entry: [id or key,] body.
--- Returns where the order stands, the place of the first entry, the index behind the last insert, and the time in seconds and microseconds.
+-- room, number of the batch, what is told, keep backups, room_expiry, most updates of the room, most bytes of them, a letter per entry,
+-- receipts (see receipts.rs); then each entry: [id or key,] body.
+-- Returns where the order stands, the place of the first entry, the index behind the last insert, and the time in seconds and microseconds; or
+-- `kept` and, of each entry that was published before, its place in the batch and what was kept of it.
 local room, number, meta, backups, room_expiry, kinds = ARGV[6], ARGV[7], ARGV[8], ARGV[9] == '1', tonumber(ARGV[10]), ARGV[13]
-local FIRST = 14
+local FIRST = 15
 local s = seq(room)
 if s.batch and string.match(s.batch, '^%d+') == number then
   local seconds, micros, next, first = string.match(s.batch, ' (%d+) (%d+) (%d+) (%d+)$')
@@ -22,6 +23,24 @@ if call('EXISTS', key('evicted', NODE)) == 1 then
     end
   end
   if #evicted > 0 then return redis.error_reply('AOEVICTED ' .. table.concat(evicted, ' ')) end
+end
+
+-- What is to be done once: place, key and what is to be kept. What was done before the caller takes out.
+local once = {}
+if ARGV[14] ~= '' then
+  local text, kept = ARGV[14], { 'kept' }
+  local ms, at = string.match(text, '^(%d+) ()')
+  once.ms = ms
+  while at <= #text do
+    local place, key_length, length, from = string.match(text, '^(%d+) (%d+) (%d+) ()', at)
+    local middle = from + key_length
+    at = middle + length
+    local one = { place = tonumber(place), key = key('receipt', string.sub(text, from, middle - 1)), kept = string.sub(text, middle, at - 1) }
+    once[#once + 1] = one
+    local before = call('GET', one.key)
+    if before then kept[#kept + 1], kept[#kept + 2] = place, before end
+  end
+  if #kept > 1 then return kept end
 end
 
 -- The log's time is over, and what comes now is to live on.
@@ -152,6 +171,17 @@ if next then
   first, place = emit(s, #kinds, meta .. '\n' .. blobs, 'b:' .. NODE, batch, 'next', s.begins > 0 and next .. ' ' .. string.format('%d', s.begins) or next)
 else
   first, place = emit(s, #kinds, meta .. '\n' .. blobs, 'b:' .. NODE, batch)
+end
+if #once > 0 then
+  local at, index = 1, next and next - #inserts
+  for _, one in ipairs(once) do
+    while at < one.place do
+      if string.find(kinds, '^[ik]', at) then index = index + 1 end
+      at = at + 1
+    end
+    local text = string.find(kinds, '^[ik]', at) and string.format('%d', index) or '-'
+    call('SET', one.key, string.format('%d %s %d', first + at - 1, text, NOW) .. '\n' .. one.kept, 'PX', once.ms)
+  end
 end
 if (first == 1 or begun or room_expiry > 0) and call('EXISTS', key('members', room)) == 0 then unused(room, room_expiry) end
 return { s.epoch, place, next or '0', clock[1], clock[2] }

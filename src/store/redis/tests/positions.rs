@@ -231,7 +231,7 @@ async fn of_two_nodes_one_has_the_key_and_no_index_is_given_twice() {
     assert_eq!(duplicates, 100);
     let index = |placed: &Placed| match placed {
         Placed::At(Position { index, .. }) => *index,
-        Placed::Full | Placed::Duplicate => None,
+        Placed::Full | Placed::Duplicate | Placed::Replayed { .. } | Placed::Reused => None,
     };
     let mut indexes: Vec<_> = placed.iter().filter_map(index).collect();
     indexes.sort_unstable();
@@ -279,6 +279,7 @@ async fn who_is_told_is_known_on_every_node() {
         from: from.map(ConnectionId),
         audience,
         message: Message { kind: Kind::Ignore, body: "1".into(), key: None, may_pass: true },
+        receipt: None,
     };
     let connection = |id| Audience::ExceptConnection(ConnectionId(id));
     let odd = Audience::ExceptUser(uid("o,d;d \"é"));

@@ -196,7 +196,8 @@ async fn a_batch_that_is_sent_again_is_not_applied_again() {
     let node = keys.node().await;
     let (broker, room) = (node.broker(), room("class"));
     let live = node.client.live().unwrap();
-    let batch = super::super::wire::Batch::encode(&[insert("once"), ignore("too")]);
+    let once = with_receipt(receipt("k", 1, "note"), insert("once"));
+    let batch = super::super::wire::Batch::encode(&[once, ignore("too")]);
     let send = async |number: u64| {
         let arguments = node
             .arguments(&node.node(), &live, None)
@@ -207,7 +208,8 @@ async fn a_batch_that_is_sent_again_is_not_applied_again() {
             .number(0)
             .number(9)
             .number(9);
-        let arguments = arguments.text(&batch.kinds).bodies(batch.parts.clone());
+        let arguments = arguments.text(&batch.kinds).bytes(batch.once.as_bytes());
+        let arguments = arguments.bodies(batch.parts.clone());
         node.client
             .run(&live, super::super::Script::Publish, &arguments, node.deadline())
             .await
@@ -224,6 +226,10 @@ async fn a_batch_that_is_sent_again_is_not_applied_again() {
         .unwrap();
     send(5).await;
     assert_eq!(log(&broker, &room).await, ["once"]);
+    // Another batch: it is seen that some of it was done before, and nothing is.
+    assert!(matches!(send(6).await, redis::Value::Array(kept) if kept.len() == 3));
+    assert_eq!(log(&broker, &room).await, ["once"]);
+    let _: () = keys.connection().del(keys.key("ao:receipt:k")).unwrap();
     assert_ne!(send(6).await, first);
     assert_eq!(log(&broker, &room).await, ["once", "once"]);
 }
@@ -358,6 +364,7 @@ async fn nothing_is_done_after_the_caller_gave_up() {
         .number(9)
         .number(9)
         .text(&batch.kinds)
+        .text("")
         .bodies(batch.parts.clone());
     let answer =
         node.client.run(&live, super::super::Script::Publish, &arguments, node.deadline()).await;
