@@ -141,7 +141,7 @@ async fn send(api: &Api, room: &RoomId, message: Message) -> Result<Published, P
     let hub = &api.context.hub;
     let members = hub.members(room).await?.len() as u64;
     let bytes = message.body.len();
-    let entry = Entry::Message { from: None, audience: Audience::All, message };
+    let entry = Entry::Message { from: None, audience: Audience::All, message, receipt: None };
     let position = match hub.publish(room, entry, bytes).await {
         Outcome::Done(position) => position,
         Outcome::Full => {
