@@ -133,6 +133,7 @@ fn open_embedded(
         room_expiry: config.store.room_expiry,
         rate_limit: rate_limit(config),
         updates: updates(config),
+        hooks: None,
         clock,
         rng,
     })?)

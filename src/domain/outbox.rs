@@ -13,14 +13,14 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
-use super::{error::StoreError, ids::RoomId};
+use super::{error::StoreError, ids::RoomId, presence::Departure};
 
 mod batch;
 mod interest;
 
-pub use batch::{Frozen, Gap, Happening, sender, timestamp};
+pub use batch::{Frozen, Gap, Happening, message, sender, timestamp};
 pub use interest::{Endpoint, Interest, Kinds, Pattern};
 
 /// Bytes that an event or a batch costs beside its text.
@@ -106,6 +106,17 @@ pub enum Absence {
     Gone,
     /// The node that had the user died.
     Lost,
+    /// Taken out by an administrator.
+    Removed,
+}
+
+impl From<Departure> for Absence {
+    fn from(departure: Departure) -> Self {
+        match departure {
+            Departure::Left => Absence::Left,
+            Departure::Gone => Absence::Gone,
+        }
+    }
 }
 
 impl Absence {
@@ -115,6 +126,7 @@ impl Absence {
             Absence::Left => "left",
             Absence::Gone => "gone",
             Absence::Lost => "lost",
+            Absence::Removed => "removed",
         }
     }
 }
@@ -216,8 +228,8 @@ pub struct ParkedPage {
 /// ```
 #[async_trait]
 pub trait Outbox: Send + Sync {
-    /// Notified when this node has written something, or knows of something that is due.
-    fn written(&self) -> Arc<Notify>;
+    /// Changes when this node has written something.
+    fn written(&self) -> watch::Receiver<u64>;
 
     /// The batches of at most `limit` queues of the endpoint whose turn it is, the longest waiting
     /// first. Nobody else is given them before the lease is over, or they are settled.

@@ -15,6 +15,7 @@ use crate::domain::{
     broker::{Broker, UpdateLimit, Upkeep},
     ids::Uid,
     limit::Limits,
+    outbox::Interest,
     presence::{Expelled, Presence},
     records::Records,
     token::Tokens,
@@ -27,6 +28,7 @@ pub(crate) mod keys;
 pub(crate) mod kickout;
 pub(crate) mod limits;
 pub(crate) mod order;
+pub(crate) mod outbox;
 pub(crate) mod positions;
 pub(crate) mod presence;
 pub(crate) mod receipts;
@@ -61,6 +63,14 @@ pub(crate) trait PresenceHome {
     fn open(&self) -> impl Future<Output = (Arc<dyn Broker>, Arc<dyn Presence>)> + Send;
     /// Revokes a user's token, as the command line does beside what was opened.
     fn revoke(&self, uid: &Uid) -> impl Future<Output = Expelled> + Send;
+}
+
+/// Where one test's outbox is, with what is told there. Opened again after [`Broker::close`] it is
+/// the same.
+pub(crate) trait OutboxHome {
+    fn open(&self, interest: Interest) -> impl Future<Output = outbox::Parts> + Send;
+    /// Lets time pass for what waits.
+    fn pass(&self, time: Duration) -> impl Future<Output = ()> + Send;
 }
 
 /// Where one test's accounts are.
@@ -316,6 +326,36 @@ macro_rules! presence_contract {
     };
 }
 pub(crate) use presence_contract;
+
+macro_rules! outbox_contract {
+    ($backend:ident, $home:expr) => {
+        mod outbox_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::outbox:
+                messages_are_told_in_their_order
+                a_batch_names_its_room_and_is_bounded
+                what_nobody_asked_for_is_not_written
+                a_clearing_is_told
+                a_batch_never_changes
+                a_room_is_taken_by_one_until_its_lease_is_over
+                rooms_are_sent_beside_each_other
+                endpoints_have_queues_of_their_own
+                a_parked_batch_leaves_a_gap_and_can_be_replayed
+                parked_batches_are_listed_in_pages
+                too_much_drops_the_oldest_and_says_so
+                joins_and_leaves_are_told_with_the_rooms_beginning_and_end
+                who_returns_in_time_has_not_left
+                a_user_leaves_with_the_last_connection
+                the_hidden_are_not_told
+                a_place_that_is_held_is_not_left
+                who_is_taken_out_has_left
+                sessions_are_told_as_their_users
+                what_waits_outlives_a_restart
+            );
+        }
+    };
+}
+pub(crate) use outbox_contract;
 
 macro_rules! tokens_contract {
     ($backend:ident, $home:expr) => {

@@ -23,6 +23,7 @@ mod folder;
 mod keys;
 mod limits;
 mod log;
+mod outbox;
 mod presence;
 mod readers;
 mod receipts;
@@ -62,6 +63,7 @@ use self::{
     expiry::Expiry,
     folder::{Folder, Identity},
     limits::Windows,
+    outbox::Hooks,
     presence::People,
     readers::Readers,
     revocations::Watch,
@@ -77,6 +79,7 @@ use crate::domain::{
     clock::{Clock, Rng},
     error::{DISPLACED, StoreError},
     ids::RoomId,
+    outbox::Interest,
 };
 use crate::lock::lock;
 
@@ -106,6 +109,8 @@ pub struct Options {
     pub rate_limit: Option<(u32, Duration)>,
     /// How much a room's updates may be.
     pub updates: UpdateLimit,
+    /// What webhooks are told of; none: nothing is written for them.
+    pub hooks: Option<Interest>,
     /// Tells the time that messages, accounts and expiry are dated by.
     pub clock: Arc<dyn Clock>,
     /// Random numbers, for the epochs of logs.
@@ -119,6 +124,8 @@ pub struct Embedded {
     /// Rooms with a member here: their counters stay in memory.
     attached: Mutex<HashMap<RoomId, Arc<Live>>>,
     people: Arc<Mutex<People>>,
+    /// What is told to webhooks, if there are any.
+    hooks: Option<Arc<Hooks>>,
     windows: Option<Windows>,
     slot: SinkSlot,
     readers: Readers,
@@ -151,6 +158,11 @@ impl Embedded {
         // callers get their answer in time.
         let db = schema::open(&file, options.durability, options.deadline / 2)?;
         revocations::clear(&db).map_err(|e| OpenError::from_sqlite(&file, &e))?;
+        let now_ms = options.clock.unix_ms();
+        let hooks = options.hooks.map(|interest| Hooks::new(interest, now_ms));
+        if let Some(hooks) = &hooks {
+            outbox::here(&db, hooks, now_ms).map_err(|e| OpenError::from_sqlite(&file, &e))?;
+        }
         let first_start = accounts::no_admin(&db).map_err(|e| OpenError::from_sqlite(&file, &e))?;
         let rooms = Arc::new(Rooms::default());
         let clock = || options.clock.clone();
@@ -169,6 +181,7 @@ impl Embedded {
             rooms,
             attached: Mutex::default(),
             people: Arc::default(),
+            hooks,
             windows: options.rate_limit.map(|(most, window)| Windows::new(most, window)),
             slot,
             due,

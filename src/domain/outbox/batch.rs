@@ -104,6 +104,27 @@ impl Frozen<'_> {
     }
 }
 
+/// The fields of an event about a message: its sender, its index or id, and the message.
+pub fn message(index: Option<u64>, id: Option<&str>, body: &[u8]) -> String {
+    let mut fields = String::with_capacity(body.len() + 64);
+    fields += "\"uid\":";
+    fields += sender(body).as_deref().unwrap_or("null");
+    if let Some(index) = index {
+        let _ = write!(fields, ",\"index\":{index}"); // writing into a String can't fail
+    }
+    if let Some(id) = id {
+        fields += ",\"id\":";
+        fields += &serde_json::Value::from(id).to_string();
+    }
+    fields += ",\"message\":";
+    // What is no JSON would spoil the batch that it is in.
+    match std::str::from_utf8(body) {
+        Ok(json) if serde_json::from_str::<serde::de::IgnoredAny>(json).is_ok() => fields += json,
+        _ => fields += &serde_json::Value::from(String::from_utf8_lossy(body)).to_string(),
+    }
+    fields
+}
+
 /// Who sent a message, as it says itself: JSON. Dialects put it there, whatever the client wrote.
 pub fn sender(body: &[u8]) -> Option<String> {
     let object = Object::parse(std::str::from_utf8(body).ok()?)?;
@@ -190,6 +211,12 @@ mod tests {
         assert_eq!(sender(br#"{"2":17,"s":0}"#).as_deref(), Some("17"));
         assert_eq!(sender(b"[1]"), None);
         assert_eq!(sender(b"\xff"), None);
+    }
+
+    #[test]
+    fn a_message_that_is_no_json_is_told_as_text() {
+        assert_eq!(message(Some(3), None, b"{\"2\":1}"), r#""uid":1,"index":3,"message":{"2":1}"#);
+        assert_eq!(message(None, Some("a\""), b"}x"), r#""uid":null,"id":"a\"","message":"}x""#);
     }
 
     #[test]

@@ -80,9 +80,9 @@ impl Broker for Embedded {
                 self.know_keys(&mut turn).await?;
             }
             let receipts = has_receipt.then(|| self.litter.clone());
-            let updates = self.updates;
+            let (updates, hooks) = (self.updates, self.hooks.clone());
             self.writer
-                .write(Append { turn, entries, slot, at_ms, epoch, updates, receipts })
+                .write(Append { turn, entries, slot, at_ms, epoch, updates, receipts, hooks })
                 .await?
         } else {
             let mut counters = turn.counters();
@@ -118,7 +118,8 @@ impl Broker for Embedded {
 
     async fn clear(&self, room: &RoomId) -> Result<(), StoreError> {
         let turn = self.turn(room).await?;
-        let change = Clear { turn, slot: self.slot.clone(), unix: self.clock.unix() };
+        let (slot, hooks) = (self.slot.clone(), self.hooks.clone());
+        let change = Clear { turn, slot, at_ms: self.clock.unix_ms(), hooks };
         drop(self.writer.write(change).await?);
         Ok(())
     }

@@ -12,6 +12,7 @@ use super::{
     column,
     delivery::{Delivery, SinkSlot},
     keys::{self, Keys},
+    outbox::{Event as Hook, Hooks},
     receipts,
     rooms::{Counters, Turn},
     updates::{self, Held},
@@ -21,6 +22,7 @@ use crate::domain::{
     broker::{Entry, Event, Page, PageLimit, Placed, Position, Stored, UpdateLimit, Updates},
     ids::RoomId,
     message::{Kind, Message},
+    outbox,
 };
 
 /// A batch with something to store.
@@ -35,6 +37,7 @@ pub(super) struct Append {
     pub(super) updates: UpdateLimit,
     /// Where the sweep is told of receipts; nothing: no entry has one.
     pub(super) receipts: Option<Arc<AtomicU64>>,
+    pub(super) hooks: Option<Arc<Hooks>>,
 }
 
 /// What was learnt while a batch was written.
@@ -144,11 +147,17 @@ impl Change for Append {
         }
         let Writing { mut counters, mut chunk, keys } = writing;
         chunk.write(db, row, &mut counters, self.at_ms)?;
+        if let Some(hooks) = &self.hooks {
+            hooks.tell_messages(db, self.turn.room(), self.at_ms, &self.entries, &placed)?;
+        }
         Ok(Appended { counters, placed, keys: keys.admitted(), lapsed })
     }
 
     fn committed(mut self, made: Appended) -> (Delivery, Vec<Placed>) {
         let Appended { counters, placed, keys, lapsed } = made;
+        if let Some(hooks) = &self.hooks {
+            hooks.wake();
+        }
         self.turn.set(counters);
         if let Some(litter) = &self.receipts {
             litter.fetch_min(receipts::end(self.at_ms), Relaxed);
@@ -195,8 +204,9 @@ pub(super) fn row(
 pub(super) struct Clear {
     pub(super) turn: Turn,
     pub(super) slot: SinkSlot,
-    /// Seconds since 1970.
-    pub(super) unix: u64,
+    /// Milliseconds since 1970.
+    pub(super) at_ms: u64,
+    pub(super) hooks: Option<Arc<Hooks>>,
 }
 
 impl Change for Clear {
@@ -210,11 +220,18 @@ impl Change for Clear {
     fn apply(&self, db: &Connection) -> rusqlite::Result<Counters> {
         let mut counters = self.turn.counters();
         counters.n += 1;
-        forget(db, &mut counters, self.unix)?;
+        forget(db, &mut counters, self.at_ms / 1000)?;
+        if let Some(hooks) = &self.hooks {
+            let event = Hook { kind: outbox::Kind::Cleared, uid: None, fields: String::new() };
+            hooks.tell(db, self.turn.room(), self.at_ms, &[event])?;
+        }
         Ok(counters)
     }
 
     fn committed(mut self, counters: Counters) -> Delivery {
+        if let Some(hooks) = &self.hooks {
+            hooks.wake();
+        }
         self.turn.set(counters);
         *self.turn.keys_mut() = Some(Keys::default());
         Delivery::one(&self.slot, self.turn, Event::Cleared)

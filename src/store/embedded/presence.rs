@@ -16,6 +16,7 @@ use crate::domain::{
     directory::{Directory, Ending, Members, Names, OnlineUser, Whereabouts},
     error::StoreError,
     ids::{ConnectionId, RoomId, SocketId, Uid},
+    outbox::Absence,
     presence::{
         Claim, Departure, Expulsion, Online, Presence, Present, Revocations, Roster, Visitor,
     },
@@ -40,8 +41,10 @@ impl Embedded {
     /// beyond rooms is to be written here. Called under the lock of `people`, so that what is said
     /// of a user is in its order; it must not block.
     fn turned(&self, uid: &Uid, turned: Option<Turned>) {
-        if let Some(turned) = turned {
-            tracing::trace!(%uid, ?turned, "a user");
+        match turned {
+            None => {}
+            Some(Turned::Online) => self.tell_session(uid, None),
+            Some(Turned::Offline) => self.tell_session(uid, Some(Absence::Gone)),
         }
     }
 }
@@ -84,12 +87,19 @@ impl Presence for Embedded {
 
     async fn enter(&self, room: &RoomId, visitor: &Visitor) -> Result<Roster, StoreError> {
         let turn = self.turn(room).await?;
+        if !visitor.hidden {
+            self.tell_arrival(room, &visitor.uid).await;
+        }
         let mut people = lock(&self.people);
         let (event, turned) = people.enter(room, visitor, turn.live());
         self.turned(&visitor.uid, turned);
         let others =
             if visitor.wants_roster { people.others(room, &visitor.uid) } else { Vec::new() };
+        let is_there = people.is_there(room, visitor.connection);
         drop(people);
+        if visitor.hidden || !is_there {
+            self.tell_absence(room, &visitor.uid, Absence::Gone);
+        }
         let n = turn.counters().n + u64::from(event.is_some());
         if let Some(event) = event {
             self.announce(turn, event);
@@ -109,6 +119,9 @@ impl Presence for Embedded {
         let turn = self.departing(room).await?;
         let gone = lock(&self.people).depart(room, connection);
         if let Some((uid, connections)) = gone {
+            if connections == 0 {
+                self.tell_absence(room, &uid, departure.into());
+            }
             let event = match departure {
                 Departure::Left => Event::Left { uid, connections },
                 Departure::Gone => Event::Gone { uid, connections },
@@ -125,6 +138,9 @@ impl Presence for Embedded {
         let turn = self.departing(room).await?;
         let gone = lock(&self.people).release(room, uid, by);
         if let Some((uid, connections)) = gone {
+            if connections == 0 {
+                self.tell_absence(room, &uid, Absence::Gone);
+            }
             self.announce(turn, Event::Gone { uid, connections });
         }
         Ok(())
@@ -137,6 +153,9 @@ impl Presence for Embedded {
         let turn = self.departing(room).await?;
         let removed = lock(&self.people).remove(room, uid);
         let Some(removed) = removed else { return Ok(0) };
+        if removed.seen {
+            self.tell_absence(room, uid, Absence::Removed);
+        }
         self.announce(turn, Event::Removed { uid: uid.clone(), seen: removed.seen });
         Ok(removed.connections.len() as u64)
     }

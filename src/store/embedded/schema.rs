@@ -3,7 +3,7 @@ use std::{cmp::Ordering, path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::{Durability, folder::OpenError, receipts, records, trim};
+use super::{Durability, folder::OpenError, outbox, receipts, records, trim};
 
 /// How often a file is looked at that somebody else is making.
 const LOOK: Duration = Duration::from_millis(20);
@@ -84,7 +84,7 @@ fn fifth(db: &Transaction) -> rusqlite::Result<()> {
 
 /// What integrations need. Each part says its tables itself.
 fn sixth(db: &Transaction) -> rusqlite::Result<()> {
-    let parts = [records::TABLES, trim::COLUMNS, receipts::TABLES];
+    let parts = [records::TABLES, trim::COLUMNS, receipts::TABLES, outbox::TABLES];
     parts.into_iter().try_for_each(|tables| db.execute_batch(tables))
 }
 

@@ -17,17 +17,19 @@ use crate::{
         clock::{Clock, SystemRng},
         ids::Uid,
         limit::Limits,
+        outbox::Interest,
         presence::{Expelled, Presence},
         records::Records,
         token::{Realm, Tokens},
     },
     store::contract::{
-        BrokerHome, LimitsHome, PresenceHome, RecordsHome, TokensHome, UPDATES, UpkeepHome,
-        broker_contract, limits_contract, presence_contract, records_contract, tokens_contract,
-        upkeep_contract,
+        BrokerHome, LimitsHome, OutboxHome, PresenceHome, RecordsHome, TokensHome, UPDATES,
+        UpkeepHome, broker_contract, limits_contract, outbox, outbox_contract, presence_contract,
+        records_contract, tokens_contract, upkeep_contract,
     },
 };
 
+mod hooks;
 mod hub;
 mod keys;
 mod opening;
@@ -95,6 +97,7 @@ impl DataFolder {
             room_expiry: None,
             rate_limit: None,
             updates: UPDATES,
+            hooks: None,
             clock: self.watch.clone(),
             rng: Arc::new(SystemRng),
         }
@@ -148,6 +151,22 @@ impl PresenceHome for DataFolder {
     }
 }
 
+impl OutboxHome for DataFolder {
+    async fn open(&self, interest: Interest) -> outbox::Parts {
+        let store = Embedded::open(Options { hooks: Some(interest), ..self.options() }).unwrap();
+        outbox::Parts {
+            broker: store.broker(),
+            presence: store.presence(),
+            outbox: store.clone(),
+            parking: store,
+        }
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.watch.advance(time);
+    }
+}
+
 impl TokensHome for DataFolder {
     async fn open(&self) -> Arc<dyn Tokens> {
         DataFolder::open(self).tokens()
@@ -182,6 +201,7 @@ impl LimitsHome for DataFolder {
 broker_contract!(embedded, DataFolder::new());
 upkeep_contract!(embedded, DataFolder::new());
 presence_contract!(embedded, DataFolder::new());
+outbox_contract!(embedded, DataFolder::new());
 tokens_contract!(embedded, DataFolder::new());
 records_contract!(embedded, DataFolder::new());
 limits_contract!(embedded, DataFolder::new());

@@ -86,7 +86,8 @@ trait Job: Send {
 struct Call<C: Change> {
     change: C,
     made: Option<C::Made>,
-    reply: oneshot::Sender<Result<C::Answer, StoreError>>,
+    /// None: nobody ever waited.
+    reply: Option<oneshot::Sender<Result<C::Answer, StoreError>>>,
 }
 
 impl<C: Change> Job for Call<C> {
@@ -94,7 +95,7 @@ impl<C: Change> Job for Call<C> {
         self.change.weight()
     }
     fn is_wanted(&self) -> bool {
-        !self.reply.is_closed()
+        self.reply.as_ref().is_none_or(|reply| !reply.is_closed())
     }
     fn apply(&mut self, db: &Connection) -> rusqlite::Result<()> {
         self.made = Some(self.change.apply(db)?);
@@ -107,7 +108,7 @@ impl<C: Change> Job for Call<C> {
             (Err(error), _) => Err(error),
             (Ok(()), None) => Err(StoreError::Unavailable("not applied".into())),
         };
-        drop(reply.send(answer)); // refused where nobody waits any more
+        let _ = reply.map(|reply| reply.send(answer)); // refused where nobody waits any more
     }
 }
 
@@ -149,6 +150,26 @@ impl Writer {
     /// Has the change written and waits for it, within the deadline.
     pub(super) async fn write<C: Change>(&self, change: C) -> Result<C::Answer, StoreError> {
         let (reply, answer) = oneshot::channel();
+        self.send(change, Some(reply))?;
+        match tokio::time::timeout(self.deadline, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(StoreError::OutcomeUnknown("the writer gave no answer".into())),
+            Err(_) => {
+                Err(StoreError::OutcomeUnknown(format!("no answer within {:?}", self.deadline)))
+            }
+        }
+    }
+
+    /// Has the change written behind all that was sent before, and waits for nothing.
+    pub(super) fn note<C: Change>(&self, change: C) -> Result<(), StoreError> {
+        self.send(change, None)
+    }
+
+    fn send<C: Change>(
+        &self,
+        change: C,
+        reply: Option<oneshot::Sender<Result<C::Answer, StoreError>>>,
+    ) -> Result<(), StoreError> {
         let job = Box::new(Call { change, made: None, reply });
         let sent = match &*lock(&self.queue) {
             Some(queue) => queue.try_send(job).map_err(|e| match e {
@@ -157,14 +178,7 @@ impl Writer {
             }),
             None => Err("closed"),
         };
-        sent.map_err(|why| StoreError::Unavailable(why.into()))?;
-        match tokio::time::timeout(self.deadline, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(StoreError::OutcomeUnknown("the writer gave no answer".into())),
-            Err(_) => {
-                Err(StoreError::OutcomeUnknown(format!("no answer within {:?}", self.deadline)))
-            }
-        }
+        sent.map_err(|why| StoreError::Unavailable(why.into()))
     }
 
     /// Like [`Writer::write`], for a change that is a function; what it returns is the answer.

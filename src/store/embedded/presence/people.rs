@@ -15,7 +15,7 @@ use super::{
 use crate::domain::{
     broker::Event,
     directory::{Members, Names, OnlineUser, Whereabouts},
-    ids::{ConnectionId, RoomId, SocketId, Uid},
+    ids::{ConnectionId, RoomId, SocketId, Space, Uid},
     presence::{Claim, Online, Present, Revocations, Visitor},
 };
 
@@ -321,6 +321,24 @@ impl People {
 
     fn rooms_of(&self, connection: ConnectionId) -> impl Iterator<Item = &RoomId> {
         self.whereabouts.get(&connection).into_iter().flatten()
+    }
+
+    /// Whether the others see this user in the room; of a user's own room, whether it is online.
+    pub(in super::super) fn has(&self, room: &RoomId, uid: &str) -> bool {
+        if room.is_in(Space::User) {
+            return self.users.contains_key(uid);
+        }
+        self.rooms.get(room).is_some_and(|r| r.roster.shows(uid))
+    }
+
+    /// Who is seen where; who is online is in the user's own room.
+    pub(in super::super) fn everywhere(&self) -> Vec<(RoomId, Uid)> {
+        let own = |uid: &Uid| Some((RoomId::within(Space::User, uid.as_str()).ok()?, uid.clone()));
+        let seen = self.rooms.iter().flat_map(|(room, occupied)| {
+            let present = occupied.roster.present().into_iter().filter(|p| !p.hidden);
+            present.map(|p| (room.clone(), p.uid))
+        });
+        seen.chain(self.users.keys().filter_map(own)).collect()
     }
 
     /// Whether nothing is remembered of anybody.

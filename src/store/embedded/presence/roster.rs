@@ -170,6 +170,11 @@ impl Roster {
         self.places.values().filter(|p| !p.hidden && p.uid != *uid).map(|p| p.uid.clone()).collect()
     }
 
+    /// Whether the others see this user.
+    pub(super) fn shows(&self, uid: &str) -> bool {
+        self.seen.contains_key(uid)
+    }
+
     pub(super) fn present(&self) -> Vec<Present> {
         self.places.values().map(Place::present).collect()
     }

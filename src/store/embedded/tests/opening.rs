@@ -122,6 +122,9 @@ async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
         DROP INDEX rooms_trimming; ALTER TABLE rooms DROP COLUMN trimming; ALTER TABLE rooms DROP COLUMN start;
         ALTER TABLE updates DROP COLUMN ms; PRAGMA user_version = 1";
     rusqlite::Connection::open(home.database()).unwrap().execute_batch(first).unwrap();
+    let hooks = "DROP TABLE hook_state; DROP TABLE hook_queues; DROP TABLE hook_events; DROP TABLE hook_batches;
+        DROP TABLE hook_sizes; DROP TABLE hook_told";
+    rusqlite::Connection::open(home.database()).unwrap().execute_batch(hooks).unwrap();
     // The command line, while a server of that version has the folder: it leaves the tables alone.
     let lock = Folder::claim(&home.options().path).unwrap();
     let accounts = Accounts::open(&home.options().path, home.watch.clone()).unwrap();
