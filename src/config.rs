@@ -50,7 +50,8 @@ pub use role::Role;
 pub use secret::SecretText;
 pub use section::{
     Admin, Api, Auth, Compat, Demo, Durability, Format, Gotapi, Jwt, Log, Message, Metrics, Open,
-    RoomAccess, Rooms, Runtime, Shutdown, Store, Websocket, Words,
+    RoomAccess, Rooms, Runtime, Shutdown, Store, Webhook, Websocket,
+    Words,
 };
 pub use setting::{Setting, find, settings};
 pub use signing::SigningSecret;
@@ -95,6 +96,10 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// The process itself.
     pub runtime: Runtime,
+    /// Where a business server is told of what happens.
+    pub webhook: Webhook,
+    /// Further endpoints, by their names.
+    pub webhooks: BTreeMap<String, Webhook>,
     sources: BTreeMap<&'static str, Place>,
 }
 
@@ -146,6 +151,7 @@ impl Config {
             self.log.values(),
             self.shutdown.values(),
             self.runtime.values(),
+            self.webhook.values(),
         ]
         .concat()
     }
@@ -179,6 +185,8 @@ impl Config {
         let log = Log::read(layers);
         let shutdown = Shutdown::read(layers);
         let runtime = Runtime::read(layers);
+        let webhook = Webhook::read(layers);
+        let webhooks = layers.endpoints();
         let mut config = Self {
             compat: compat?,
             websocket: websocket?,
@@ -195,6 +203,8 @@ impl Config {
             log: log?,
             shutdown: shutdown?,
             runtime: runtime?,
+            webhook: webhook?,
+            webhooks: webhooks?,
             sources: layers.sources.clone(),
         };
         config.check(layers);

@@ -4,3 +4,4 @@
 //! it.
 pub mod client;
 pub mod sign;
+pub mod webhooks;

@@ -12,6 +12,8 @@ use crate::reason::{Label, Reason};
 mod api;
 pub use api::Api;
 
+pub mod webhooks;
+
 /// Why, in a word.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Why {
@@ -84,6 +86,8 @@ pub struct Metrics {
     pub api: Api,
     sign_ins: Family<Kind, Counter>,
     refused_sign_ins: Family<Why, Counter>,
+    /// Of webhooks.
+    pub webhooks: webhooks::Webhooks,
 }
 
 impl Default for Metrics {
@@ -103,6 +107,7 @@ impl Default for Metrics {
             api: Api::register(&mut registry),
             sign_ins: Family::default(),
             refused_sign_ins: Family::default(),
+            webhooks: webhooks::Webhooks::default(),
             registry: Registry::default(),
         };
         registry.register("connections", "Connections open now", metrics.connections.clone());
@@ -163,6 +168,7 @@ impl Default for Metrics {
             "Lines of the log that could not be written",
             process().log_lines_lost.clone(),
         );
+        metrics.webhooks.register(&mut registry);
         Metrics { registry, ..metrics }
     }
 }

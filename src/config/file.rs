@@ -9,6 +9,11 @@ use super::layers::Layers;
 use super::problem::{Place, Problem, gone};
 use super::setting::{Setting, find, settings};
 
+/// The section with sections below it.
+const ENDPOINTS: &str = "webhook";
+/// The endpoint of the section itself.
+pub(super) const MAIN: &str = "main";
+
 /// The file's text. The one place where the configuration touches the file system.
 pub(super) fn read(path: &Path) -> Result<String, Problem> {
     std::fs::read_to_string(path).map_err(|error| {
@@ -54,6 +59,13 @@ impl File<'_> {
     fn section(&mut self, section: &str, table: &dyn TableLike) {
         for (name, item) in table.iter() {
             let key = table.key(name);
+            if section == ENDPOINTS
+                && let Some(table) = item.as_table_like()
+                && find(&format!("{section}.{name}")).is_none()
+            {
+                self.endpoint(name, key, item, table);
+                continue;
+            }
             match find(&format!("{section}.{name}")) {
                 Some(setting) => self.value(setting, key, item),
                 None if gone(&format!("{section}.{name}")).is_some() => {
@@ -69,6 +81,21 @@ impl File<'_> {
                 }
             }
         }
+    }
+
+    /// `[webhook.NAME]`: the keys of `[webhook]`, for one more endpoint.
+    fn endpoint(&mut self, name: &str, key: Option<&Key>, item: &Item, table: &dyn TableLike) {
+        let good = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        if name == MAIN || name.len() > 64 || !name.chars().all(good) {
+            let what = format!(
+                "[{ENDPOINTS}.{name}]: expected a name of up to 64 letters, digits, - and _, other than {MAIN}"
+            );
+            return self.layers.problems.push(Problem::new(self.at(key, item), what));
+        }
+        let mut layers = Layers::default();
+        let mut file = File { path: self.path, text: self.text, layers: &mut layers };
+        file.section(ENDPOINTS, table);
+        self.layers.named.insert(name.to_owned(), layers);
     }
 
     /// Something at the top level that is neither a section nor a top-level key.

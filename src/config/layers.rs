@@ -7,6 +7,7 @@ use std::ffi::OsString;
 
 use super::kind::{Kind, nearest};
 use super::problem::{Place, Problem, gone};
+use super::section::Webhook;
 use super::setting::{Setting, find, settings};
 
 /// What the layers say. Add them in the order of their precedence, lowest first.
@@ -17,6 +18,8 @@ pub(super) struct Layers {
     pub(super) sources: BTreeMap<&'static str, Place>,
     /// Keys with a value that could not be used.
     bad: Vec<&'static str>,
+    /// Sections `[webhook.NAME]`, by name.
+    pub(super) named: BTreeMap<String, Layers>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -40,6 +43,17 @@ impl Layers {
         self.bad.push(setting.key);
         self.problems.push(Problem::new(place, format!("{} = {shown}: {why}", setting.key)));
         &mut self.problems[index]
+    }
+
+    /// The endpoints that have a section of their own. What is wrong there is a problem here.
+    pub(super) fn endpoints(&mut self) -> Option<BTreeMap<String, Webhook>> {
+        let mut endpoints = BTreeMap::new();
+        for (name, mut layers) in std::mem::take(&mut self.named) {
+            let webhook = Webhook::read(&mut layers);
+            self.problems.append(&mut layers.problems);
+            endpoints.insert(name, webhook?);
+        }
+        Some(endpoints)
     }
 
     /// Adds the variables that begin with `AO_`; others are none of our business.

@@ -26,6 +26,13 @@ impl Config {
                 (setting.name(), literal(setting, &text), self.origin(setting, &text));
             let _ = writeln!(toml, "{name} = {value} # {origin}");
         }
+        for (name, webhook) in &self.webhooks {
+            let _ = write!(toml, "\n[webhook.{name}]\n");
+            for (key, text) in webhook.values() {
+                let Some(setting) = find(key) else { continue };
+                let _ = writeln!(toml, "{} = {}", setting.name(), literal(setting, &text));
+            }
+        }
         toml
     }
 

@@ -14,6 +14,7 @@ mod rooms;
 mod runtime;
 mod shutdown;
 mod store;
+pub mod webhook;
 mod websocket;
 
 pub use admin::Admin;
@@ -30,4 +31,5 @@ pub use rooms::{RoomAccess, Rooms};
 pub use runtime::Runtime;
 pub use shutdown::Shutdown;
 pub use store::{Durability, Store};
+pub use webhook::Webhook;
 pub use websocket::Websocket;

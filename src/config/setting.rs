@@ -83,6 +83,7 @@ pub fn settings() -> &'static [Setting] {
             super::Log::settings(),
             super::Shutdown::settings(),
             super::Runtime::settings(),
+            super::Webhook::settings(),
         ]
         .concat()
     });
