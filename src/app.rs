@@ -18,6 +18,7 @@ use crate::{
         services::{self, Services},
         supervise::Supervisor,
     },
+    hooks::{client::ClientError, webhooks},
     jwt,
     metrics::Metrics,
     net::{connection::Bounds, tls::TlsError},
@@ -34,7 +35,7 @@ mod tokens;
 pub use self::{
     first_admin::FirstAdmin,
     listeners::Address,
-    stores::{OpenError, revoke},
+    stores::{OpenError, parking, revoke},
     tokens::Accounts,
 };
 use self::{
@@ -91,6 +92,9 @@ pub enum StartError {
     /// The keys for JSON Web Tokens can't be used.
     #[error(transparent)]
     Keys(#[from] jwt::KeyError),
+    /// The calls to a business server can't be made ready.
+    #[error("no webhooks: {0}")]
+    Hooks(#[from] ClientError),
     /// The client script can't be read.
     #[error("{}: {why}: mend AO_WEBSOCKET__CLIENT_SCRIPT", .file.display())]
     ClientScript {
@@ -168,6 +172,7 @@ impl App {
         let (listening, working) = (CancellationToken::new(), CancellationToken::new());
         let services = Services {
             limits: stores.limits,
+            parking: stores.parking,
             tokens: stores.tokens,
             records: stores.records,
             clock,
@@ -182,6 +187,7 @@ impl App {
             },
         };
         let hub = Hub::new(stores.ordered, services, !config.auth.ignore);
+        webhooks::start(&config.webhook, &config.webhooks, &stores.outbox, &hub, &working)?;
         if let Some(tokens) = &tokens {
             tokens.keep(&supervisor, &working);
         }

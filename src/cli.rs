@@ -19,12 +19,13 @@ mod backup;
 mod copy;
 mod exit;
 mod health_check;
+mod hooks;
 mod run;
 #[cfg(test)]
 mod tests;
 mod verify;
 
-pub use arguments::{AccountCommand, Cli, Command, End, TokenCommand};
+pub use arguments::{AccountCommand, Cli, Command, End, HooksCommand, TokenCommand};
 
 /// Does what the process's command line says.
 pub fn main() -> ExitCode {
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::PrintReference => result(config::reference()),
         Command::Run(role) => run::run(config, role),
         Command::Health(url) => health_check::run(&config, url.as_deref()),
+        Command::Hooks(command) => hooks::run(&config, command),
         Command::Backup { file } => backup::run(&config, &file),
         Command::Copy { from, to } => copy::run(&config, from, to),
         Command::Admin(command) => account::change(&config, Realm::Admin, command.into()),

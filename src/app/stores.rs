@@ -11,15 +11,17 @@ use crate::{
         error::StoreError,
         ids::Uid,
         limit::Limits,
+        outbox::{Interest, Outbox, Parking},
         presence::{Expelled, Presence},
         records::Records,
         services,
         supervise::Supervisor,
         token::Tokens,
     },
+    hooks::webhooks,
     store::{
-        embedded::{self, Embedded},
-        redis::{self, Redis},
+        embedded::{self, Embedded, ParkedInFile},
+        redis::{self, ParkedInRedis, Redis},
     },
 };
 
@@ -38,6 +40,8 @@ pub enum OpenError {
 pub(super) struct Stores {
     pub(super) ordered: services::Stores,
     pub(super) limits: Arc<dyn Limits>,
+    pub(super) outbox: Arc<dyn Outbox>,
+    pub(super) parking: Arc<dyn Parking>,
     pub(super) tokens: Arc<dyn Tokens>,
     pub(super) records: Arc<dyn Records>,
     /// All of it is in this server's own files.
@@ -88,7 +92,9 @@ impl Stores {
     }
 
     /// All but tokens in one.
-    fn of<S: Broker + Upkeep + Presence + Cluster + Records + Limits + 'static>(
+    fn of<
+        S: Broker + Upkeep + Presence + Cluster + Records + Limits + Outbox + Parking + 'static,
+    >(
         store: Arc<S>,
         tokens: Arc<dyn Tokens>,
     ) -> Self {
@@ -100,13 +106,20 @@ impl Stores {
                 cluster: store.clone(),
             },
             records: store.clone(),
-            limits: store,
+            limits: store.clone(),
+            outbox: store.clone(),
+            parking: store,
             tokens,
             embedded: false,
             first_start: false,
             files: None,
         }
     }
+}
+
+/// What webhooks are told of.
+fn interest(config: &Config) -> Option<Interest> {
+    webhooks::interest(&config.webhook, &config.webhooks)
 }
 
 fn rate_limit(config: &Config) -> Option<(u32, std::time::Duration)> {
@@ -133,7 +146,7 @@ fn open_embedded(
         room_expiry: config.store.room_expiry,
         rate_limit: rate_limit(config),
         updates: updates(config),
-        hooks: None,
+        hooks: interest(config),
         clock,
         rng,
     })?)
@@ -166,6 +179,23 @@ pub async fn revoke(config: &Config, uid: &Uid) -> Result<Expelled, StartError> 
     }
 }
 
+/// The webhooks that were put aside, for the command line; a server may run beside it.
+///
+/// # Errors
+/// The store can't be opened.
+pub async fn parking(config: &Config) -> Result<Box<dyn Parking>, StartError> {
+    Ok(match &config.store.messages {
+        Backend::Url(url) => {
+            let options = redis_options(config, url, Arc::new(SystemRng), &Supervisor::default());
+            Box::new(ParkedInRedis::open(options).await.map_err(OpenError::from)?)
+        }
+        Backend::Embedded => Box::new(
+            ParkedInFile::open(&config.store.path, Arc::new(SystemClock))
+                .map_err(OpenError::from)?,
+        ),
+    })
+}
+
 async fn open_redis(
     config: &Config,
     url: &SecretUrl,
@@ -191,6 +221,7 @@ fn redis_options(
         room_expiry: config.store.room_expiry,
         rate_limit: rate_limit(config),
         updates: updates(config),
+        hooks: interest(config),
         rng,
         supervisor: supervisor.clone(),
     }

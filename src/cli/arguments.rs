@@ -39,6 +39,8 @@ pub enum Command {
     Admin(AccountCommand),
     /// Change the tokens of users.
     Token(TokenCommand),
+    /// List webhooks that were put aside, or send them again.
+    Hooks(HooksCommand),
     /// Write the embedded store into a new file.
     Backup {
         /// The new file.
@@ -138,6 +140,28 @@ impl fmt::Debug for TokenCommand {
     }
 }
 
+/// What to do with webhooks that were put aside.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum HooksCommand {
+    /// List what was put aside: id, time, attempts, the last failure, room
+    List {
+        /// The endpoint's section; main if none is named
+        #[arg(long, value_name = "NAME")]
+        endpoint: Option<String>,
+        /// With the bodies
+        #[arg(long)]
+        bodies: bool,
+    },
+    /// Send what was put aside again
+    Replay {
+        /// The endpoint's section; main if none is named
+        #[arg(long, value_name = "NAME")]
+        endpoint: Option<String>,
+        /// Ids, as they are listed; all if none is named
+        ids: Vec<String>,
+    },
+}
+
 impl Cli {
     /// Parses the process's command line. Prints and exits on `--help`, `--version` and mistakes
     /// (exit code 2).
@@ -207,6 +231,9 @@ enum Action {
     /// Create, refresh, revoke and seal the tokens of users, and verify JSON Web Tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// List webhooks that were put aside, or send them again
+    #[command(subcommand)]
+    Hooks(HooksCommand),
     /// Write the embedded store into a new file, also while a server runs
     #[command(long_about = BACKUP)]
     Backup {
@@ -243,6 +270,7 @@ impl From<Arguments> for Cli {
             Some(Action::Test) => Command::Run(Role::Test),
             Some(Action::Admin(command)) => Command::Admin(command),
             Some(Action::Token(command)) => Command::Token(command),
+            Some(Action::Hooks(command)) => Command::Hooks(command),
             Some(Action::Backup { file }) => Command::Backup { file },
             Some(Action::Copy { from, to }) => Command::Copy { from, to },
             Some(Action::CheckConfig) => Command::CheckConfig,

@@ -23,7 +23,12 @@ pub(super) fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<StartError>() {
         Some(StartError::Listen { .. }) => NO_ADDRESS,
         Some(StartError::Store(_) | StartError::Tokens(_) | StartError::Unavailable(_)) => NO_STORE,
-        Some(StartError::Tls { .. } | StartError::ClientScript { .. } | StartError::Keys(_)) => {
+        Some(
+            StartError::Tls { .. }
+            | StartError::ClientScript { .. }
+            | StartError::Keys(_)
+            | StartError::Hooks(_),
+        ) => {
             WRONG_CONFIGURATION
         }
         Some(StartError::Admin(_)) | None => FAILED,

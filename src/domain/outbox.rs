@@ -20,7 +20,7 @@ use super::{error::StoreError, ids::RoomId, presence::Departure};
 mod batch;
 mod interest;
 
-pub use batch::{Frozen, Gap, Happening, message, sender, timestamp};
+pub use batch::{Frozen, Gap, Happening, instead, message, sender, timestamp};
 pub use interest::{Endpoint, Interest, Kinds, Pattern};
 
 /// Bytes that an event or a batch costs beside its text.

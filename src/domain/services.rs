@@ -8,6 +8,7 @@ use super::{
     clock::{Clock, Rng},
     cluster::Cluster,
     limit::Limits,
+    outbox::Parking,
     presence::Presence,
     records::Records,
     supervise::Supervisor,
@@ -36,6 +37,8 @@ pub struct Services {
     pub records: Arc<dyn Records>,
     /// How often a user may sign in.
     pub limits: Arc<dyn Limits>,
+    /// Webhooks that were put aside.
+    pub parking: Arc<dyn Parking>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

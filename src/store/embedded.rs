@@ -55,6 +55,7 @@ pub use self::{
     accounts::Accounts,
     backup::{Backup, BackupError, backup},
     folder::OpenError,
+    outbox::ParkedInFile,
     revocations::revoke,
     volume::Volume,
 };

@@ -25,6 +25,7 @@
 //! | `ao:rate:{uid}`, `ao:user_auth`, `ao:user_auth_serial` | rate limits; the switch of user authentication |
 //! | `ao:receipt:{key}` | what was done once, for a day: see `receipts.rs` |
 //! | `ao:record:{collection}:{id}` hash, `ao:records:all:{collection}` zset, `ao:records:by:{collection}:{index}:{value}` zset, `ao:records:due` zset | records where there is no MongoDB: see `records.rs`; ids of all, and of those that have a value; collection and id by their end |
+//! | `ao:hooks:…` | webhooks, where there are any: what is to be told, and who was told to be there (`lua/queues.lua`, `lua/hooks.lua`) |
 //! | `ao:probe` | written by the question whether the server is ready, for ten seconds |
 //!
 //! The epoch names a life of the Redis server for a room. A server that starts again may have lost
@@ -44,6 +45,7 @@ mod follow;
 mod heal;
 mod lease;
 mod limits;
+mod outbox;
 mod places;
 mod presence;
 mod receipts;
@@ -72,12 +74,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::{archive::RedisArchive, revocations::revoke};
+pub use self::{archive::RedisArchive, outbox::ParkedInRedis, revocations::revoke};
 use self::{
     client::{Arguments, Client, Failure, Live},
     debts::Debts,
     follow::Rooms,
-    script::Script,
+    outbox::Hooks,
+    script::{PLAIN, Script, TELLING},
     subscriber::Subscriptions,
     switch::Switch,
 };
@@ -88,6 +91,7 @@ use crate::domain::{
     directory::Ending,
     error::StoreError,
     ids::{ConnectionId, RoomId},
+    outbox::Interest,
     presence::SessionSink,
     supervise::Supervisor,
 };
@@ -118,6 +122,8 @@ pub struct Options {
     pub rate_limit: Option<(u32, Duration)>,
     /// How much a room's updates may be.
     pub updates: UpdateLimit,
+    /// What webhooks are told of; none: nothing is written for them.
+    pub hooks: Option<Interest>,
     /// Random numbers, for the node's name.
     pub rng: Arc<dyn Rng>,
     /// Every task is spawned on its tracker.
@@ -168,6 +174,8 @@ pub enum OpenError {
 pub struct Redis {
     me: Weak<Redis>,
     client: Client,
+    /// What is told to webhooks, if there are any.
+    hooks: Option<Hooks>,
     /// What channels begin with; they are not apart by database, as keys are.
     channels: String,
     options: Options,
@@ -200,14 +208,17 @@ pub struct Redis {
 
 impl Redis {
     /// Connects, looks whether this Redis will do, and makes this node one of its nodes.
-    pub async fn open(options: Options) -> Result<Arc<Self>, OpenError> {
+    pub async fn open(mut options: Options) -> Result<Arc<Self>, OpenError> {
         let (address, channels) = address(&options.url, &options.shown, &options.prefix)?;
-        let client = Client::open(address, &options.shown).await?;
+        let hooks = options.hooks.take().map(Hooks::new);
+        let sources = if hooks.is_some() { TELLING } else { PLAIN };
+        let client = Client::open(address, &options.shown, sources).await?;
         let node =
             alphanumeric(&*options.rng, NODE).map_err(|e| OpenError::Random(e.to_string()))?;
         let this = Arc::new_cyclic(|me| Redis {
             me: me.clone(),
             client,
+            hooks,
             channels,
             node: Mutex::new(node.into()),
             sink: Mutex::new(Arc::new(Nobody)),
@@ -313,8 +324,15 @@ impl Redis {
             return Err(Failure::Unsent("the store is closed".into()));
         }
         let live = self.client.live()?;
-        let arguments = with(self.arguments(node, &live, Some(deadline)));
+        let mut arguments = with(self.arguments(node, &live, Some(deadline)));
+        let hooks = self.hooks.as_ref().filter(|_| script.tells());
+        if let Some(hooks) = hooks {
+            arguments = arguments.bodies([hooks.spec.clone()]);
+        }
         let done = self.client.run(&live, script, &arguments, deadline).await;
+        if let Some(hooks) = hooks {
+            hooks.wake();
+        }
         if matches!(done, Err(Failure::Lost)) {
             self.beat_now.notify_one();
         }

@@ -117,12 +117,18 @@ pub fn message(index: Option<u64>, id: Option<&str>, body: &[u8]) -> String {
         fields += &serde_json::Value::from(id).to_string();
     }
     fields += ",\"message\":";
-    // What is no JSON would spoil the batch that it is in.
-    match std::str::from_utf8(body) {
-        Ok(json) if serde_json::from_str::<serde::de::IgnoredAny>(json).is_ok() => fields += json,
-        _ => fields += &serde_json::Value::from(String::from_utf8_lossy(body)).to_string(),
+    match instead(body) {
+        Some(text) => fields += &text,
+        None => fields += &String::from_utf8_lossy(body),
     }
     fields
+}
+
+/// What stands for a message that is no JSON: that would spoil the batch that it is in.
+pub fn instead(body: &[u8]) -> Option<String> {
+    let json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
+    let text = || serde_json::Value::from(String::from_utf8_lossy(body)).to_string();
+    (!json || std::str::from_utf8(body).is_err()).then(text)
 }
 
 /// Who sent a message, as it says itself: JSON. Dialects put it there, whatever the client wrote.

@@ -9,25 +9,36 @@ mod take;
 mod told;
 mod write;
 
-use std::time::Duration;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::watch;
 
 pub(super) use self::{
     told::here,
     write::{Event, Hooks},
 };
-use super::{Embedded, column};
+use super::{
+    Embedded, column,
+    folder::{OpenError, existing_database},
+    lock, schema,
+    writer::unavailable,
+};
 use crate::domain::{
-    clock::alphanumeric,
+    clock::{Clock, alphanumeric},
     error::StoreError,
     outbox::{Batch, Endpoint, Outbox, ParkedPage, Parking, Settlement, Standing, Taken},
 };
 
-/// Characters of a batch's id.
-const ID: usize = 22;
+/// Random characters of a batch's id.
+const ID: usize = 24;
+/// How long the command line waits for a server that writes.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Times are milliseconds since 1970. `hook_state` has the last number that an event was given.
 /// `hook_events.uid` is the user whom the event is about, as text. `hook_batches.parked` is when a
@@ -158,6 +169,48 @@ impl Parking for Embedded {
             hooks.wake();
         }
         Ok(replayed)
+    }
+}
+
+/// Batches that were put aside, for the command line: beside a server that may be running.
+pub struct ParkedInFile {
+    db: Mutex<Connection>,
+    clock: Arc<dyn Clock>,
+}
+
+impl ParkedInFile {
+    /// Opens the store in this folder.
+    ///
+    /// # Errors
+    /// There is none, or it is of another version.
+    pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let file = existing_database(path)?;
+        drop(schema::open_beside(&file, PATIENCE)?); // whether it is of this version
+        Ok(ParkedInFile { db: Mutex::new(schema::open_second(&file, PATIENCE)?), clock })
+    }
+}
+
+#[async_trait]
+impl Parking for ParkedInFile {
+    async fn parked(
+        &self,
+        endpoint: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ParkedPage, StoreError> {
+        let after = after.and_then(|after| after.parse::<u64>().ok()).unwrap_or_default();
+        settle::parked(&lock(&self.db), endpoint, after, limit).map_err(|e| unavailable(&e))
+    }
+
+    async fn replay(&self, endpoint: &str, ids: &[String]) -> Result<u64, StoreError> {
+        let db = lock(&self.db);
+        let replay = || {
+            let all = Transaction::new_unchecked(&db, TransactionBehavior::Immediate)?;
+            let replayed = settle::replay(&all, endpoint, ids, self.clock.unix_ms())?;
+            all.commit()?;
+            Ok(replayed)
+        };
+        replay().map_err(|e| unavailable(&e))
     }
 }
 

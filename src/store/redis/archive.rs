@@ -13,6 +13,7 @@ use super::{
     OpenError, address,
     client::Client,
     entry::{self, Entry},
+    script::PLAIN,
 };
 use crate::{
     config::SecretUrl,
@@ -60,7 +61,7 @@ impl RedisArchive {
     ) -> Result<Self, OpenError> {
         let shown = url.to_string();
         let (address, _) = address(url.expose(), &shown, prefix)?;
-        let live = Client::open(address, &shown).await?.live();
+        let live = Client::open(address, &shown, PLAIN).await?.live();
         let mut connection = live
             .map_err(|gone| OpenError::Unreachable { url: shown, why: gone.to_string() })?
             .connection;

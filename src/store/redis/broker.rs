@@ -91,6 +91,15 @@ impl Redis {
         any
     }
 
+    /// What webhooks are told of these entries, behind the entries themselves.
+    fn told_of(&self, room: &RoomId, entries: &[Entry]) -> Vec<Bytes> {
+        self.hooks.as_ref().map_or_else(Vec::new, |hooks| {
+            let mut told = hooks.of_entries(room, entries);
+            told.push(hooks.spec.clone());
+            told
+        })
+    }
+
     /// Tries until there is an answer or the time is over; returns what was stored and told, and
     /// the answer, none if that is nothing. What is sent again carries the same number, and is
     /// not applied twice. What connections sent whose session was taken over meanwhile is left out,
@@ -139,7 +148,8 @@ impl Redis {
                 .number(self.options.updates.bytes)
                 .text(&batch.kinds)
                 .bytes(batch.once.as_bytes())
-                .bodies(batch.parts.clone());
+                .bodies(batch.parts.iter().cloned())
+                .bodies(self.told_of(room, &rest.entries));
             match self.client.run(&live, Script::Publish, &arguments, deadline).await {
                 Err(Failure::Unanswered(why)) if Instant::now() < deadline => {
                     unanswered = Some(why)
@@ -232,6 +242,9 @@ impl Broker for Redis {
             index: Some(next.saturating_sub(inserts)),
             at_ms: seconds * 1000 + micros / 1000,
         };
+        if let Some(hooks) = &self.hooks {
+            hooks.wake();
+        }
         this.settle(room, Batch::told(&rest.entries, epoch, n), deadline).await;
         if self.rooms.get(room.as_str()).is_none() {
             // The server's own word into a room that nobody here is in: there is nobody whose going

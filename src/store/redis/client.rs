@@ -31,10 +31,7 @@ use self::{
     failure::failure,
     refusal::{Refusal, check},
 };
-use super::{
-    OpenError,
-    script::{SOURCES, Script},
-};
+use super::{OpenError, script::Script};
 use crate::throttle::throttled;
 
 /// How long connecting may take.
@@ -64,6 +61,8 @@ struct RedisClock {
 /// The connection, or none at the moment.
 pub(super) struct Client {
     client: redis::Client,
+    /// Of the scripts.
+    sources: &'static [&'static str],
     live: watch::Sender<Option<Live>>,
     clock: watch::Sender<Option<RedisClock>>,
     broken: Notify,
@@ -72,9 +71,14 @@ pub(super) struct Client {
 
 impl Client {
     /// Connects for the first time, and looks whether this Redis will do.
-    pub(super) async fn open(client: redis::Client, shown: &str) -> Result<Self, OpenError> {
+    pub(super) async fn open(
+        client: redis::Client,
+        shown: &str,
+        sources: &'static [&'static str],
+    ) -> Result<Self, OpenError> {
         let this = Client {
             client,
+            sources,
             live: watch::Sender::new(None),
             clock: watch::Sender::new(None),
             broken: Notify::new(),
@@ -102,7 +106,7 @@ impl Client {
             let info: String = redis::cmd("INFO").query_async(&mut connection).await?;
             let run = check(&info)?;
             let mut load = redis::pipe();
-            for source in SOURCES {
+            for source in self.sources {
                 load.cmd("SCRIPT").arg("LOAD").arg(*source);
             }
             let shas: Vec<String> = load.query_async(&mut connection).await?;
@@ -226,7 +230,7 @@ impl Client {
             Err(Failure::Refused(why)) if why.starts_with("NOSCRIPT") => {
                 // Somebody made Redis forget them.
                 let mut load = redis::cmd("SCRIPT");
-                load.arg("LOAD").arg(SOURCES[script as usize]);
+                load.arg("LOAD").arg(self.sources[script as usize]);
                 self.send(live, &load, deadline).await?;
                 self.send(live, &command, deadline).await
             }

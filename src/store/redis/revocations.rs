@@ -17,7 +17,7 @@ use super::{
     OpenError, Options, Redis, address, answer,
     client::{Arguments, Client, Live},
     presence::room_id,
-    script::Script,
+    script::{PLAIN, Script},
     switch::Switch,
 };
 use crate::domain::{
@@ -181,7 +181,7 @@ pub async fn revoke(options: Options, uid: &Uid) -> Result<Expelled, StoreError>
     let unavailable = |error: OpenError| StoreError::Unavailable(error.to_string());
     let (address, channels) =
         address(&options.url, &options.shown, &options.prefix).map_err(unavailable)?;
-    let client = Client::open(address, &options.shown).await.map_err(unavailable)?;
+    let client = Client::open(address, &options.shown, PLAIN).await.map_err(unavailable)?;
     let (live, deadline) = (client.live()?, Instant::now() + options.deadline);
     let arguments = Arguments::new(&options.prefix, &channels, "", &live.run, 0)
         .text(uid.as_str())

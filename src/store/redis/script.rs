@@ -43,6 +43,13 @@ pub(super) enum Script {
     RoomsPage,
     UsersPage,
     Disconnect,
+    HooksTake,
+    HooksFreeze,
+    HooksSettle,
+    HooksSweep,
+    HooksStand,
+    HooksParked,
+    HooksReplay,
 }
 
 impl Script {
@@ -61,6 +68,26 @@ impl Script {
                 | Script::MembersPage
                 | Script::RoomsPage
                 | Script::UsersPage
+                | Script::HooksStand
+                | Script::HooksParked
+        )
+    }
+
+    /// Whether it tells webhooks of what it does, if there are any: then the last argument says
+    /// what they are told.
+    pub(super) fn tells(self) -> bool {
+        matches!(
+            self,
+            Script::Publish
+                | Script::Clear
+                | Script::Enter
+                | Script::Depart
+                | Script::Release
+                | Script::Claim
+                | Script::End
+                | Script::Reap
+                | Script::Remove
+                | Script::HooksSweep
         )
     }
 }
@@ -72,42 +99,58 @@ macro_rules! source {
     };
 }
 
-/// In the order of [`Script`].
-pub(super) const SOURCES: &[&str] = &[
-    source!("publish.lua"),
-    source!("tail.lua"),
-    source!("log.lua" "page.lua"),
-    source!("updates.lua"),
-    source!("log.lua" "clear.lua"),
-    source!("log.lua" "recall.lua"),
-    source!("log.lua" "trim.lua"),
-    source!("log.lua" "drop.lua"),
-    source!("log.lua" "expire.lua"),
-    source!("log.lua" "lapse.lua"),
-    source!("forget.lua"),
-    source!("revoke.lua"),
-    source!("user_auth.lua" "beat.lua"),
-    source!("resign.lua"),
-    source!("admit.lua"),
-    source!("nodes.lua"),
-    source!("user_auth.lua" "switch.lua"),
-    source!("user_auth.lua" "look.lua"),
-    source!("probe.lua"),
-    source!("notes.lua"),
-    source!("presence.lua" "enter.lua"),
-    source!("presence.lua" "depart.lua"),
-    source!("presence.lua" "release.lua"),
-    source!("presence.lua" "claim.lua"),
-    source!("presence.lua" "end.lua"),
-    source!("presence.lua" "reap.lua"),
-    source!("records.lua" "record_put.lua"),
-    source!("records.lua" "record_delete.lua"),
-    source!("records.lua" "record_page.lua"),
-    source!("records.lua" "record_sweep.lua"),
-    source!("presence.lua" "remove.lua"),
-    source!("presence.lua" "directory.lua" "whereabouts.lua"),
-    source!("presence.lua" "directory.lua" "members_page.lua"),
-    source!("presence.lua" "directory.lua" "rooms_page.lua"),
-    source!("presence.lua" "directory.lua" "users_page.lua"),
-    source!("presence.lua" "directory.lua" "disconnect.lua"),
-];
+/// In the order of [`Script`], with what those have in front that may tell webhooks.
+macro_rules! sources {
+    ($($hooks:literal)*) => {
+        &[
+            source!($($hooks)* "publish.lua"),
+            source!("tail.lua"),
+            source!("log.lua" "page.lua"),
+            source!("updates.lua"),
+            source!($($hooks)* "log.lua" "clear.lua"),
+            source!("log.lua" "recall.lua"),
+            source!("log.lua" "trim.lua"),
+            source!("log.lua" "drop.lua"),
+            source!("log.lua" "expire.lua"),
+            source!("log.lua" "lapse.lua"),
+            source!("forget.lua"),
+            source!("revoke.lua"),
+            source!("user_auth.lua" "beat.lua"),
+            source!("resign.lua"),
+            source!("admit.lua"),
+            source!("nodes.lua"),
+            source!("user_auth.lua" "switch.lua"),
+            source!("user_auth.lua" "look.lua"),
+            source!("probe.lua"),
+            source!("notes.lua"),
+            source!($($hooks)* "presence.lua" "enter.lua"),
+            source!($($hooks)* "presence.lua" "depart.lua"),
+            source!($($hooks)* "presence.lua" "release.lua"),
+            source!($($hooks)* "presence.lua" "claim.lua"),
+            source!($($hooks)* "presence.lua" "end.lua"),
+            source!($($hooks)* "presence.lua" "reap.lua"),
+            source!("records.lua" "record_put.lua"),
+            source!("records.lua" "record_delete.lua"),
+            source!("records.lua" "record_page.lua"),
+            source!("records.lua" "record_sweep.lua"),
+            source!($($hooks)* "presence.lua" "remove.lua"),
+            source!("nohooks.lua" "presence.lua" "directory.lua" "whereabouts.lua"),
+            source!("nohooks.lua" "presence.lua" "directory.lua" "members_page.lua"),
+            source!("nohooks.lua" "presence.lua" "directory.lua" "rooms_page.lua"),
+            source!("nohooks.lua" "presence.lua" "directory.lua" "users_page.lua"),
+            source!("nohooks.lua" "presence.lua" "directory.lua" "disconnect.lua"),
+            source!("queues.lua" "hooks_take.lua"),
+            source!("queues.lua" "hooks_freeze.lua"),
+            source!("queues.lua" "hooks_settle.lua"),
+            source!("queues.lua" "hooks.lua" "presence.lua" "hooks_sweep.lua"),
+            source!("queues.lua" "hooks_stand.lua"),
+            source!("queues.lua" "hooks_parked.lua"),
+            source!("queues.lua" "hooks_replay.lua"),
+        ]
+    };
+}
+
+/// The scripts where nobody is told anything.
+pub(super) const PLAIN: &[&str] = sources!("nohooks.lua");
+/// The scripts that tell webhooks.
+pub(super) const TELLING: &[&str] = sources!("queues.lua" "hooks.lua");

@@ -13,13 +13,15 @@ use crate::{
         cluster::Cluster,
         ids::Uid,
         limit::Limits,
+        outbox::Interest,
         presence::{Expelled, Presence},
         records::Records,
         supervise::Supervisor,
     },
     store::contract::{
-        BrokerHome, LimitsHome, PresenceHome, RecordsHome, UPDATES, UpkeepHome, broker_contract,
-        limits_contract, presence_contract, records_contract, upkeep_contract,
+        BrokerHome, LimitsHome, OutboxHome, PresenceHome, RecordsHome, UPDATES, UpkeepHome,
+        broker_contract, limits_contract, outbox, outbox_contract, presence_contract,
+        records_contract, upkeep_contract,
     },
 };
 
@@ -58,6 +60,7 @@ impl Keys {
             room_expiry: None,
             rate_limit: None,
             updates: UPDATES,
+            hooks: None,
             rng: Arc::new(SystemRng),
             supervisor: Supervisor::default(),
         }
@@ -207,6 +210,36 @@ impl RecordsHome for Keys {
     }
 }
 
+/// Brings forward what waits for webhooks.
+const PASS_HOOKS: &str = "local prefix, time = ARGV[1], ARGV[2]
+for _, kind in ipairs({ 'due:*', 'leaving' }) do
+  for _, key in ipairs(redis.call('KEYS', prefix .. 'ao:hooks:' .. kind)) do
+    for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -time, member) end
+  end
+end";
+
+impl OutboxHome for Keys {
+    async fn open(&self, interest: Interest) -> outbox::Parts {
+        let store = Redis::open(Options { hooks: Some(interest), ..self.options() }).await.unwrap();
+        outbox::Parts {
+            broker: store.broker(),
+            presence: store.presence(),
+            outbox: store.clone(),
+            parking: store,
+        }
+    }
+
+    async fn pass(&self, time: Duration) {
+        redis::cmd("EVAL")
+            .arg(PASS_HOOKS)
+            .arg(0)
+            .arg(&self.prefix)
+            .arg(time.as_millis() as u64)
+            .exec(&mut self.connection())
+            .unwrap();
+    }
+}
+
 impl LimitsHome for Keys {
     async fn open(&self, rate: Option<(u32, Duration)>) -> Arc<dyn Limits> {
         Redis::open(Options { rate_limit: rate, ..self.options() }).await.unwrap().limits()
@@ -226,6 +259,7 @@ broker_contract!(redis, Keys::new());
 upkeep_contract!(redis, Keys::new());
 presence_contract!(redis, Keys::new());
 records_contract!(redis, Keys::new());
+outbox_contract!(redis, Keys::new());
 limits_contract!(redis, Keys::new());
 
 async fn refused(options: Options) -> OpenError {

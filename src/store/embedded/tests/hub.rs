@@ -101,6 +101,7 @@ pub(super) fn hub_on(home: &DataFolder, store: Arc<Embedded>, broker: Arc<dyn Br
         tokens: store.clone(),
         records: store.clone(),
         limits: store.clone(),
+        parking: store.clone(),
         clock: home.watch.clone(),
         rng: Arc::new(SystemRng),
         metrics: metrics.clone(),

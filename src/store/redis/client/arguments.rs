@@ -39,8 +39,11 @@ impl Arguments {
     }
 
     /// Behind all others.
-    pub(in crate::store::redis) fn bodies(mut self, bodies: Vec<bytes::Bytes>) -> Self {
-        self.shared = bodies;
+    pub(in crate::store::redis) fn bodies(
+        mut self,
+        bodies: impl IntoIterator<Item = bytes::Bytes>,
+    ) -> Self {
+        self.shared.extend(bodies);
         self
     }
 

@@ -40,6 +40,7 @@ if call('SISMEMBER', key('evicted', NODE), connection) == 0 then
       if was then
         tell(s, 'd', connection, mine.uid, others.seen)
         told, seen = 'd', others.seen
+        if hook and seen == 0 then hook.leave(room, uid, 'd') end
       else
         tell_nobody(s)
         told = 'q'
@@ -56,6 +57,7 @@ if call('SISMEMBER', key('evicted', NODE), connection) == 0 then
       tell(s, 'j', connection, json, others.seen + 1)
       told, seen = 'j', others.seen + 1
     end
+    if hook and not hidden then hook.arrive(room, uid, json) end
   end
   if not hidden then call('SREM', key('holds', uid), room) end
   call('SADD', key('at', name), room)

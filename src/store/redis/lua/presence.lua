@@ -43,9 +43,11 @@ end
 
 local function is_online(uid) return call('ZRANGEBYLEX', ONLINE, '[' .. uid .. '\n', '(' .. uid .. '\n\255', 'LIMIT', 0, 1)[1] end
 
--- A uid came online, or went offline, and why: `online`; `gone`, its last connection has ended; `lost`, the node of that is dead. This is the one place
--- where that is known: what is told of it beyond rooms is to be written here.
-local function turned(uid, why) end
+-- A uid came online, or went offline, and why: `online`; `gone`, its last connection has ended; `lost`, the node of that is dead. The one
+-- place where that is known: what is told of it beyond rooms is to be written here.
+local function turned(uid, why)
+  if hook then hook.turn(uid, why == 'online') end
+end
 
 -- A connection of this node begins to be known by its uid; `guest`: it is one of nobody.
 local function appear(uid, connection, guest)
@@ -125,6 +127,7 @@ local function depart(room, name, kind, connection, room_expiry)
     left = present(room, text_of(mine.uid), name)
     s = seq(room)
     first = tell(s, kind, connection, mine.uid, left.seen)
+    if hook and left.seen == 0 then hook.leave(room, text_of(mine.uid), connection == '-' and 'x' or kind) end
     reseat(room, field, left.seat and left.seat.field)
   elseif call('ZSCORE', key('seats', room), field) then
     left = present(room, text_of(mine.uid), name)
@@ -143,6 +146,7 @@ local function release(room, uid, room_expiry)
   call('HDEL', members, field)
   local left, s = present(room, uid), seq(room)
   local first = tell(s, 'd', '-', held.uid, left.seen)
+  if hook and left.seen == 0 then hook.leave(room, uid, 'd') end
   reseat(room, field, left.seat and left.seat.field)
   vacate(room, room_expiry)
   return s, first, held.uid, left.seen

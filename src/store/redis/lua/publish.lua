@@ -165,7 +165,7 @@ if #copies > 0 then push(P .. 'msg_' .. room .. '_update_backup', copies) end
 if #ignored > 0 then push(P .. 'msg_' .. room .. '_ignore', ignored) end
 
 if held then call('HSET', s.at, 'u', string.format('%d %d', held, held_bytes)) end
-local blobs = table.concat(ARGV, '', FIRST)
+local blobs = table.concat(ARGV, '', FIRST, at - 1)
 local batch, first, place = number .. ' ' .. clock[1] .. ' ' .. clock[2] .. ' ' .. (next or '0') .. ' '
 if next then
   first, place = emit(s, #kinds, meta .. '\n' .. blobs, 'b:' .. NODE, batch, 'next', s.begins > 0 and next .. ' ' .. string.format('%d', s.begins) or next)
@@ -181,6 +181,26 @@ if #once > 0 then
     end
     local text = string.find(kinds, '^[ik]', at) and string.format('%d', index) or '-'
     call('SET', one.key, string.format('%d %s %d', first + at - 1, text, NOW) .. '\n' .. one.kept, 'PX', once.ms)
+  end
+end
+-- Behind the entries, where anybody is told of them: of each that is stored the uid as text, the fields before the message, and what stands for a
+-- message that is no JSON.
+if hook and at < #ARGV then
+  local index, part = next and tonumber(next) - #inserts, FIRST
+  for i = 1, #kinds do
+    local kind = string.sub(kinds, i, i)
+    if kind == 'u' or kind == 'k' then part = part + 1 end
+    if kind == 'u' or kind == 'i' or kind == 'k' then
+      local uid, fields, message = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+      if kind ~= 'u' then
+        fields = fields .. ',"index":' .. string.format('%d', index)
+        index = index + 1
+      end
+      if message == '' then message = ARGV[part] end
+      hook.tell(room, kind == 'u' and 'message.updated' or 'message.inserted', uid, fields .. ',"message":' .. message)
+      at = at + 3
+    end
+    part = part + 1
   end
 end
 if (first == 1 or begun or room_expiry > 0) and call('EXISTS', key('members', room)) == 0 then unused(room, room_expiry) end

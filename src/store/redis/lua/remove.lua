@@ -23,5 +23,6 @@ if not mine then return { 0 } end
 local s = seq(room)
 -- To a build that knows of no `k` it is gone, if it was seen.
 local _, n = emit(s, 1, (seen and 'd' or 'q') .. '-,0,' .. #mine.uid .. ',k\n' .. mine.uid)
+if hook and seen then hook.leave(room, uid, 'k') end
 vacate(room, room_expiry)
 return { removed, s.epoch, n, mine.uid, seen and 1 or 0 }

@@ -1,0 +1,2 @@
+local hook = nil
+
