@@ -14,3 +14,4 @@ mod gotapi;
 mod http;
 mod operation;
 mod scripts;
+mod webhooks;

@@ -15,8 +15,9 @@ else
   local batch = call('HMGET', at, 'epoch', 'first', 'last')
   miss(endpoint, room, batch[1], tonumber(batch[2]), tonumber(batch[3]))
   call('HINCRBY', at, 'attempts', 1)
-  call('HSET', at, 'why', ARGV[10], 'parked', digits(NOW))
-  call('ZADD', key('hooks:parked', endpoint), batch[2], id)
+  local serial = digits(call('INCR', P .. 'ao:hooks:parkings'))
+  call('HSET', at, 'why', ARGV[10], 'parked', digits(NOW), 'serial', serial)
+  call('ZADD', key('hooks:parked', endpoint), serial, id)
 end
 if call('EXISTS', ids, queue('events', endpoint, room)) > 0 or call('HEXISTS', key('hooks:gap', endpoint), room) == 1 then
   call('ZADD', due, digits(NOW), room)

@@ -2,7 +2,7 @@
 -- `ao:hooks:events:E:{room}` list of `epoch n ms kind bytes\n`, the uid that it is about (so many bytes), and its fields; `ao:hooks:due:E` zset of rooms by
 -- when their turn comes; `ao:hooks:oldest:E` zset of rooms by n of their first event; `ao:hooks:gap:E` hash of `epoch from to` by room;
 -- `ao:hooks:batches:E:{room}` list of ids of frozen batches, `ao:hooks:batch:E:{id}` hash of one; `ao:hooks:frozen:E` and `ao:hooks:parked:E` zsets of
--- ids: by time of those that are to be sent, by n of their first event of those that were put aside; `ao:hooks:bytes:E` number.
+-- ids: by time of those that are to be sent, by a serial number of those that were put aside; `ao:hooks:bytes:E` number.
 local OVERHEAD = 100
 
 local function digits(number) return string.format('%d', number) end
