@@ -50,8 +50,7 @@ pub use role::Role;
 pub use secret::SecretText;
 pub use section::{
     Admin, Api, Auth, Compat, Demo, Durability, Format, Gotapi, Jwt, Log, Message, Metrics, Open,
-    RoomAccess, Rooms, Runtime, Shutdown, Store, Webhook, Websocket,
-    Words,
+    RoomAccess, Rooms, Runtime, Shutdown, Store, Webhook, Websocket, Words,
 };
 pub use setting::{Setting, find, settings};
 pub use signing::SigningSecret;

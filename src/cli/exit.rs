@@ -28,9 +28,7 @@ pub(super) fn code(error: &anyhow::Error) -> u8 {
             | StartError::ClientScript { .. }
             | StartError::Keys(_)
             | StartError::Hooks(_),
-        ) => {
-            WRONG_CONFIGURATION
-        }
+        ) => WRONG_CONFIGURATION,
         Some(StartError::Admin(_)) | None => FAILED,
     }
 }

@@ -143,13 +143,13 @@ async fn send(api: &Api, room: &RoomId, message: Message) -> Result<Published, P
     let bytes = message.body.len();
     let entry = Entry::Message { from: None, audience: Audience::All, message, receipt: None };
     let position = match hub.publish(room, entry, bytes).await {
-        Outcome::Done(position) => position,
+        Outcome::Done(position) | Outcome::Replayed { position, .. } => position,
         Outcome::Full => {
             return Err(Problem::new(Kind::RoomFull, "the room has no place for this update"));
         }
         Outcome::Unavailable => return Err(problem::unavailable()),
-        // It has no key, so there is none that it could repeat.
-        Outcome::Unknown | Outcome::Duplicate => return Err(problem::unknown()),
+        // It has neither key nor receipt, so there is none that it could repeat.
+        Outcome::Unknown | Outcome::Duplicate | Outcome::Reused => return Err(problem::unknown()),
     };
     let epoch = answer::epoch(hub.edition(room).await?);
     Ok(Published { n: position.n, index: position.index, epoch, members })
