@@ -14,6 +14,7 @@ mod problem;
 mod publish;
 mod reference;
 mod request;
+mod revoke;
 mod rooms;
 mod stat;
 mod tokens;

@@ -195,6 +195,7 @@ pub(super) fn all() -> &'static [Entry] {
             entry::<super::rooms::Clear>(),
             entry::<super::tokens::Create>(),
             entry::<super::tokens::Refresh>(),
+            entry::<super::revoke::Revoke>(),
         ]
     });
     &ALL

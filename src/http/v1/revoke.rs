@@ -1,0 +1,48 @@
+//! `revoke`: JSON Web Tokens that are not to be accepted any more.
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    Api,
+    method::{Call, Method, Reply},
+    problem::Problem,
+    request::{Text, request},
+};
+use crate::domain::ids::Uid;
+
+request! {
+    /// Tokens of a user.
+    Request {
+        /// The user.
+        uid: Uid = "uid";
+        /// Tokens that were issued before this second since 1970 (`iat`), or do not say when.
+        issued_before: Option<u64> = "issuedBefore";
+        /// The token of this name (`jti`).
+        jti: Option<Text> = "jti";
+    }
+}
+
+/// What became of the user's session.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Told {
+    /// Sessions that were told: each has ended if it rested on one of the tokens.
+    sessions: u64,
+}
+
+/// Revokes JSON Web Tokens of a user.
+pub(super) struct Revoke;
+
+impl Method for Revoke {
+    const NAME: &'static str = "revoke";
+    const SUMMARY: &'static str = "Revoke JSON Web Tokens";
+    const ABOUT: &'static str = "Without `issuedBefore` and `jti`: all that were issued until now, and the user's session ends, whatever token it signed in with. Nobody signs in by one of these tokens any more, also after a restart, and open sessions are told on every node.";
+    type Request = Request;
+    type Answer = Told;
+
+    async fn run(api: &Api, request: Request, _: Call<'_>) -> Result<Reply<Told>, Problem> {
+        let jti = request.jti.map(|jti| jti.0);
+        let hub = &api.context.hub;
+        let sessions = hub.revoke(&request.uid, request.issued_before, jti.as_deref()).await?;
+        Reply::of(&Told { sessions })
+    }
+}
