@@ -13,3 +13,5 @@ mod outages;
 mod revocations;
 mod starts;
 mod verdict;
+
+pub use nodes::two;

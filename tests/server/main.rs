@@ -12,6 +12,7 @@ mod cluster;
 mod crash;
 mod gotapi;
 mod http;
+mod jwt;
 mod operation;
 mod scripts;
 mod webhooks;

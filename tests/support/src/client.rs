@@ -94,8 +94,20 @@ impl Client {
             .unwrap_or_else(|e| panic!("{address}: {e}"))
     }
 
+    /// As [`Client::connect`], with socket.io 4's `auth`.
+    pub async fn connect_with(address: SocketAddr, auth: &Value) -> Client {
+        soon("a socket.io connection", Client::try_connect_by(address, format!("40{auth}")))
+            .await
+            .unwrap_or_else(|e| panic!("{address}: {e}"))
+    }
+
     /// As [`Client::connect`], for a server that may refuse.
     pub async fn try_connect(address: SocketAddr) -> Result<Client, String> {
+        Client::try_connect_by(address, "40".to_owned()).await
+    }
+
+    /// `connect` is the CONNECT packet.
+    async fn try_connect_by(address: SocketAddr, connect: String) -> Result<Client, String> {
         let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
         let (mut socket, _) =
             tokio_tungstenite::connect_async(url).await.map_err(|e| e.to_string())?;
@@ -107,7 +119,7 @@ impl Client {
             object["sid"].as_str().map(str::to_owned).ok_or_else(|| format!("no sid: {json}"))
         };
         let engine_sid = sid_of(open)?;
-        socket.send(Message::text("40")).await.map_err(|e| e.to_string())?;
+        socket.send(Message::text(connect)).await.map_err(|e| e.to_string())?;
         let connected = text(&mut socket).await?;
         let connected = connected
             .strip_prefix("40")

@@ -1,0 +1,86 @@
+//! Tokens that are revoked, on one node and on two.
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
+use super::token::{authenticate, is_refused, now, setup, signed, signed_in, token};
+use crate::cluster::two;
+use support::{own_redis::OwnRedis, server::Server};
+
+/// What the API answers to `revoke`.
+async fn revoke(server: &Server, body: Value) -> Value {
+    let (uid, secret) = server.admin();
+    let credentials = STANDARD.encode(format!("{uid}:{secret}"));
+    let answer = reqwest::Client::new()
+        .post(format!("http://{}/v1/revoke", server.own_address("api")))
+        .header("authorization", format!("Basic {credentials}"))
+        .header("content-type", "application/json")
+        .body(body.to_string())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200, "{body}");
+    serde_json::from_str(&answer.text().await.unwrap()).unwrap()
+}
+
+fn named(uid: &str, jti: &str) -> String {
+    token(uid, 600, json!({ "jti": jti }))
+}
+
+async fn is_wrong(server: &Server, uid: &str, token: &str) {
+    let mut guest = server.guest().await;
+    let answer = authenticate(&mut guest, uid, token).await;
+    assert_eq!(answer, json!({ "status": 1, "data": "auth failed, uid or token is wrong" }));
+}
+
+/// All that can be revoked of users, of whom the first node has the sessions, by the second one.
+async fn story(here: &Server, there: &Server) {
+    let mut ann = signed_in(here, "ann", &named("ann", "phone")).await;
+    ann.join("attic").await;
+
+    // Another token of hers: she stays. Her own: she goes, and does not come back by it.
+    revoke(there, json!({ "uid": "ann", "jti": "laptop" })).await;
+    ann.send(&json!({ "1": "still here" })).await;
+    assert_eq!(revoke(there, json!({ "uid": "ann", "jti": "phone" })).await["sessions"], 1);
+    is_refused(&mut ann).await;
+    is_wrong(here, "ann", &named("ann", "phone")).await;
+    is_wrong(there, "ann", &named("ann", "laptop")).await;
+    let mut ann = signed_in(here, "ann", &named("ann", "new phone")).await;
+
+    // By a renewal to one that is revoked she loses what she had.
+    assert_eq!(authenticate(&mut ann, "ann", &named("ann", "laptop")).await["status"], 1);
+    is_refused(&mut ann).await;
+
+    // By the time of issue.
+    let old = signed(&json!({ "sub": "ben", "iat": now() - 100, "exp": now() + 60 }));
+    let new = signed(&json!({ "sub": "ben", "iat": now() - 50, "exp": now() + 60 }));
+    let mut ben = signed_in(here, "ben", &old).await;
+    revoke(there, json!({ "uid": "ben", "issuedBefore": now() - 75 })).await;
+    is_refused(&mut ben).await;
+    is_wrong(here, "ben", &old).await;
+    let mut ben = signed_in(here, "ben", &new).await;
+
+    // All of a user's, and nobody else's.
+    let mut cat = signed_in(here, "cat", &token("cat", 600, json!({}))).await;
+    assert_eq!(revoke(there, json!({ "uid": "ben" })).await["sessions"], 1);
+    is_refused(&mut ben).await;
+    is_wrong(there, "ben", &new).await;
+    cat.join("attic").await;
+    assert_eq!(revoke(there, json!({ "uid": "nobody" })).await["sessions"], 0);
+}
+
+#[tokio::test]
+async fn a_revocation_ends_sessions_at_once_and_outlives_a_restart() {
+    let mut server = setup().start().await;
+    story(&server, &server).await;
+    server.restart().await;
+    is_wrong(&server, "ann", &named("ann", "phone")).await;
+    signed_in(&server, "ann", &named("ann", "new phone")).await;
+}
+
+#[tokio::test]
+async fn a_revocation_reaches_the_session_on_another_node() {
+    let redis = OwnRedis::forgetful(&[]).await;
+    let node = || setup().env("AO_STORE__MESSAGES", redis.url()).env("AO_STORE__LEASE", "60s");
+    let [here, there] = two(node).await;
+    story(&here, &there).await;
+}
