@@ -6,8 +6,9 @@
 //!
 //! Of its files `http` answers requests, `websocket` reads a WebSocket, `polling` and `posted` do
 //! the same for a client that polls, with socketioxide behind them in `engine`, and `upgrade`
-//! leads from the one to the other; `heart` finds out who is dead. `dispatch` hands what comes in to clients, `carrier` takes what
-//! goes out; `packet`, `payload` and `query` read and write the words.
+//! leads from the one to the other; `heart` finds out who is dead. `dispatch` hands what comes in
+//! to clients, `carrier` takes what goes out; `packet`, `payload` and `query` read and write the
+//! words.
 use std::{
     collections::HashMap,
     path::PathBuf,

@@ -204,7 +204,13 @@ impl Cli {
 }
 
 #[derive(Parser)]
-#[command(name = "always-online", version, about = ABOUT, long_about = introduction(), disable_help_subcommand = true)]
+#[command(
+    name = "always-online",
+    version,
+    about = ABOUT,
+    long_about = introduction(),
+    disable_help_subcommand = true
+)]
 struct Arguments {
     #[command(subcommand)]
     action: Option<Action>,
@@ -256,7 +262,8 @@ enum Action {
     PrintReference,
     /// Ask the running server whether it is ready; the exit code is 0 or 1
     Health {
-        /// Another one than websocket.listen says: http://host:port or https:, with a path if not /readyz
+        /// Another one than websocket.listen says: http://host:port or https:, with a path if not
+        /// /readyz
         url: Option<String>,
     },
 }

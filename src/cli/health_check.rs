@@ -1,5 +1,5 @@
-//! The command `health`: asks a running server whether it is ready, for health checks where there is neither curl nor a
-//! shell: containers.
+//! The command `health`: asks a running server whether it is ready, for health checks where there
+//! is neither curl nor a shell: containers.
 //!
 //! Plain std: a check that starts a runtime every few seconds is work for nothing.
 use std::{
@@ -147,7 +147,8 @@ impl Question {
         stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
         match stream.take(LARGEST).read_to_end(&mut answer) {
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error), /* no goodbye is no matter */
+            // No goodbye is no matter.
+            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
             _ => {}
         }
         let line = answer.split(|byte| *byte == b'\r').next().unwrap_or_default();

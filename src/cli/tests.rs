@@ -105,7 +105,8 @@ fn mistakes_end_with_code_2_and_a_suggestion() {
 fn help_names_every_setting_in_all_its_forms() {
     let error = parse("ao --help").unwrap_err();
     assert_eq!(error.exit_code(), 0);
-    let help = error.to_string().split_whitespace().collect::<Vec<_>>().join(" "); // undo the wrapping
+    // Undo the wrapping.
+    let help = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     for setting in settings() {
         let default = if setting.default.is_empty() { "empty" } else { setting.default };
         let facts = format!("[default: {default}] [env: {}]", setting.env);

@@ -90,7 +90,9 @@ pub(super) fn nearest<'a>(name: &str, valid: impl IntoIterator<Item = &'a str>) 
 
 /// Defines an enum of fixed words and the [`Kind`] that reads it.
 macro_rules! words {
-    ($(#[doc = $about:literal])+ $name:ident as $kind:ident { $($(#[doc = $doc:literal])+ $variant:ident = $word:literal,)+ }) => {
+    ($(#[doc = $about:literal])+ $name:ident as $kind:ident {
+        $($(#[doc = $doc:literal])+ $variant:ident = $word:literal,)+
+    }) => {
         $(#[doc = $about])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $name {

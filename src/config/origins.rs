@@ -1,5 +1,6 @@
-//! Which pages may connect: a browser sends the origin of the page (`https://chat.example:8443`) with each request, and it is
-//! compared with this list. Both sides are normalised, so that `WSS://Chat.Example:443/` and `https://chat.example` are one.
+//! Which pages may connect: a browser sends the origin of the page (`https://chat.example:8443`)
+//! with each request, and it is compared with this list. Both sides are normalised, so that
+//! `WSS://Chat.Example:443/` and `https://chat.example` are one.
 
 use std::fmt;
 use std::net::Ipv6Addr;
@@ -12,7 +13,8 @@ use super::kind::{Kind, Shape};
 pub enum Origins {
     /// Every one.
     Any,
-    /// Pages of this machine: `http://localhost`, `http://127.0.0.1` and `http://[::1]`, on any port.
+    /// Pages of this machine: `http://localhost`, `http://127.0.0.1` and `http://[::1]`, on any
+    /// port.
     Loopback,
     /// These; at least one.
     List(Vec<Origin>),

@@ -98,7 +98,10 @@ pub fn find(key: &str) -> Option<&'static Setting> {
 /// Declares a section: `field: Type = "default", KIND, "AO_SECTION__FIELD";`
 macro_rules! section {
     ($(#[doc = $about:literal])+ $name:ident($section:literal) {
-        $($(#[doc = $doc:literal])+ $field:ident: $type:ty = $default:literal, $kind:expr, $env:literal;)+
+        $(
+            $(#[doc = $doc:literal])+
+            $field:ident: $type:ty = $default:literal, $kind:expr, $env:literal;
+        )+
     }) => {
         $(#[doc = $about])+
         #[derive(Clone, Debug, PartialEq)]
@@ -123,9 +126,15 @@ macro_rules! section {
                 )),+]
             }
 
-            /// Every field is read, so that every problem is reported, before the section is put together.
-            pub(in crate::config) fn read(layers: &mut $crate::config::layers::Layers) -> Option<Self> {
-                $(let $field = layers.take(concat!($section, ".", stringify!($field)), $default, &$kind);)+
+            /// Every field is read, so that every problem is reported, before the section is put
+            /// together.
+            pub(in crate::config) fn read(
+                layers: &mut $crate::config::layers::Layers,
+            ) -> Option<Self> {
+                $(
+                    let key = concat!($section, ".", stringify!($field));
+                    let $field = layers.take(key, $default, &$kind);
+                )+
                 Some(Self { $($field: $field?),+ })
             }
 

@@ -2,9 +2,9 @@
 //! what it has yet to read.
 //!
 //! While it speaks HTTP, writes go through and push back as usual. Once it is a WebSocket it takes
-//! every write whole, into a queue of its own ([`super::send_queue`]), so that what a client has not
-//! read yet is known exactly, in bytes, and is the one bound on it: a client that stays above the
-//! bound is closed, never waited for, and never skipped. A queue that makes no progress for the
+//! every write whole, into a queue of its own ([`super::send_queue`]), so that what a client has
+//! not read yet is known exactly, in bytes, and is the one bound on it: a client that stays above
+//! the bound is closed, never waited for, and never skipped. A queue that makes no progress for the
 //! stall time ends the connection as well.
 use std::{
     io,

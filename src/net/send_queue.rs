@@ -1,5 +1,6 @@
 //! What goes out on a WebSocket: finished frames, straight from a room's burst to the kernel. All
-//! that is sent is taken whole, so that frames of several senders always stand one behind the other.
+//! that is sent is taken whole, so that frames of several senders always stand one behind the
+//! other.
 use std::{io, sync::Arc, sync::atomic::Ordering::SeqCst, time::Duration};
 
 use bytes::Bytes;
@@ -77,7 +78,12 @@ impl Connection {
     /// The client does not read fast enough.
     fn behind(self: &Arc<Self>, why: Reason) {
         if !self.is_killed() {
-            throttled!(info, peer = %self.peer, why = why.label(), "client does not read what it is sent; closed");
+            throttled!(
+                info,
+                peer = %self.peer,
+                why = why.label(),
+                "client does not read what it is sent; closed"
+            );
             self.bounds.metrics.dropped(why);
             // The kernel is to forget what it has for this client, too: a reset instead of an end
             // behind megabytes that nobody reads.

@@ -46,7 +46,8 @@ impl Socket {
         for _ in 0..TURNS {
             match tls.reader().read(into) {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-                Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(0), /* what goes through here tells its own ends */
+                // What goes through here tells its own ends.
+                Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(0),
                 read => return read,
             }
             tls.read_tls(&mut Tcp(&self.tcp))?;
@@ -64,7 +65,10 @@ impl Socket {
     /// Whether [`Socket::receive`] has something that the kernel knows nothing about: what is read
     /// already, or the end.
     pub fn has_more(&self) -> bool {
-        self.tls().is_some_and(|mut tls| !matches!(tls.reader().into_first_chunk(), Err(e) if e.kind() == ErrorKind::WouldBlock))
+        self.tls().is_some_and(|mut tls| {
+            let first = tls.reader().into_first_chunk();
+            !matches!(first, Err(e) if e.kind() == ErrorKind::WouldBlock)
+        })
     }
 
     /// Ready when there may be something to receive.
@@ -130,7 +134,8 @@ impl Socket {
     pub fn say_goodbye(&self) {
         if let Some(mut tls) = self.tls() {
             tls.send_close_notify();
-            let _ = write_out(&mut tls, &self.tcp); // what is left is flushed, or the connection is broken
+            // What is left is flushed, or the connection is broken.
+            let _ = write_out(&mut tls, &self.tcp);
         }
     }
 

@@ -125,7 +125,8 @@ impl AsyncRead for Stream {
                     return Poll::Pending;
                 }
                 if !self.connection.socket.has_more() {
-                    ready!(self.connection.socket.poll_readable(cx))?; // here, so that each read is a part of tokio's budget
+                    // Here, so that each read is a part of tokio's budget.
+                    ready!(self.connection.socket.poll_readable(cx))?;
                 }
             }
             match self.take(into.initialize_unfilled()) {

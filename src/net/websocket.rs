@@ -1,4 +1,5 @@
-//! The reading side of a WebSocket (RFC 6455), on the server. What goes out takes [`Connection::send`].
+//! The reading side of a WebSocket (RFC 6455), on the server. What goes out takes
+//! [`Connection::send`].
 //!
 //! Most connections are silent most of the time, so one that has nothing half read keeps no buffer:
 //! bytes are read into one that belongs to the thread, and only what is there is kept, until it is
@@ -97,8 +98,8 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
-    /// Messages of more than `most` bytes break it. Its handshake is accepted now, unless the answer
-    /// was taken from the stream.
+    /// Messages of more than `most` bytes break it. Its handshake is accepted now, unless the
+    /// answer was taken from the stream.
     pub fn new(mut stream: Stream, most: usize) -> Self {
         stream.accept();
         let frames = Frames { bytes: BytesMut::new(), parts: None, most };

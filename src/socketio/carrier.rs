@@ -209,7 +209,8 @@ impl Carrier {
         }
     }
 
-    /// Ends its session at the engine, and with that, unless it is a WebSocket by now, the client's.
+    /// Ends its session at the engine, and with that, unless it is a WebSocket by now, the
+    /// client's.
     async fn end_engine(self: &Arc<Self>, why: Reason) {
         if let Some(sid) = self.sid.get() {
             self.io.post_for(*sid, self.version, "1").await;

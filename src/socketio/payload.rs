@@ -3,7 +3,9 @@
 //!
 //! Version 4 separates packets by 0x1e. Version 3 puts a packet's length in UTF-16 units before
 //! each, `5:42[1]`; or, in a body that is binary, a byte (0 for text, 1 for a binary message), the
-//! digits of its length in bytes, each as a byte of its own, and 0xff. <https://socket.io/docs/v4/engine-io-protocol/>, <https://github.com/socketio/engine.io-protocol/tree/v3#payload>
+//! digits of its length in bytes, each as a byte of its own, and 0xff.
+//! <https://socket.io/docs/v4/engine-io-protocol/>,
+//! <https://github.com/socketio/engine.io-protocol/tree/v3#payload>
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 
@@ -15,8 +17,8 @@ use crate::net::websocket::frame::Opcode;
 const MOST_PACKETS: usize = 65_536;
 /// Most digits of a length.
 const MOST_DIGITS: usize = 8;
-/// What an answer to CONNECT, or an acknowledgement, costs in memory beside its text, bytes. A client
-/// makes as many of them as it likes by a few bytes each.
+/// What an answer to CONNECT, or an acknowledgement, costs in memory beside its text, bytes. A
+/// client makes as many of them as it likes by a few bytes each.
 const ANSWER: usize = 64;
 
 /// How a body is written.

@@ -1,7 +1,7 @@
 //! What a polling client fetches: its handshake and its polls. The engine holds a poll that there
 //! is no answer to; what is in our own queue ends it, and goes with the answer. Dropping a poll
-//! that the engine holds loses nothing, as it takes nothing out of its queue before it has an answer
-//! (engineioxide 0.17.9).
+//! that the engine holds loses nothing, as it takes nothing out of its queue before it has an
+//! answer (engineioxide 0.17.9).
 use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 use axum::body::Body;

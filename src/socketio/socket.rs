@@ -56,8 +56,8 @@ impl Socket {
         self.send(packet::event(self.namespace(), &elements));
     }
 
-    /// As [`Socket::emit`], with attachments: `arguments` have `{"_placeholder":true,"num":N}` where
-    /// the Nth of them belongs.
+    /// As [`Socket::emit`], with attachments: `arguments` have `{"_placeholder":true,"num":N}`
+    /// where the Nth of them belongs.
     pub fn emit_with(&self, name: &str, arguments: &[&str], attachments: &[Bytes]) {
         let name = serde_json::Value::from(name).to_string();
         let elements = [&[&*name], arguments].concat();

@@ -2,9 +2,9 @@
 //! `3probe`; its poll is answered, if need be with a noop, so that it can pause; then it says `5`,
 //! and the session is this WebSocket's: what waited to be fetched comes first.
 //!
-//! Until the `5` nothing has changed, and an upgrade that fails leaves the session as it was. Behind
-//! it nothing of polling is left but POSTs that are under way, which are handled before what comes
-//! on the WebSocket.
+//! Until the `5` nothing has changed, and an upgrade that fails leaves the session as it was.
+//! Behind it nothing of polling is left but POSTs that are under way, which are handled before what
+//! comes on the WebSocket.
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout};

@@ -1,6 +1,6 @@
 //! One client. On socket.io: connect, engine.io heartbeat, authenticate, join; it begins as a
-//! WebSocket, or polls and then upgrades, or polls for good (`--way`). On gotapi-ws (`--dialect`): a
-//! WebSocket. Packets are recognised by their first bytes.
+//! WebSocket, or polls and then upgrades, or polls for good (`--way`). On gotapi-ws (`--dialect`):
+//! a WebSocket. Packets are recognised by their first bytes.
 
 mod join;
 mod websocket;

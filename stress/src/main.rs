@@ -248,7 +248,8 @@ fn print(ctx: &Ctx, name: &str, outcome: Outcome, pinned: Option<usize>, gather_
     let report = json!({
         "tool": concat!("stress ", env!("CARGO_PKG_VERSION")),
         "scenario": name, "label": ctx.opt.label, "eio": ctx.opt.eio,
-        "dialect": ctx.opt.dialect.name(), "way": format!("{:?}", ctx.opt.way).to_lowercase(), "run_id": ctx.run_id,
+        "dialect": ctx.opt.dialect.name(),
+        "way": format!("{:?}", ctx.opt.way).to_lowercase(), "run_id": ctx.run_id,
         "seed": ctx.opt.seed, "pinned_to": pinned, "gather_us": gather_us,
         "config": config, "result": result, "usage": usage, "faults": by_kind, "notes": notes,
     });

@@ -1,6 +1,6 @@
 //! Options of every scenario.
 
-use clap::Args;
+use clap::{Args, value_parser};
 
 /// Options of every scenario.
 #[derive(Args, Clone, Debug)]
@@ -21,7 +21,7 @@ pub struct Options {
     #[arg(long, global = true, default_value = "/socket.io/")]
     pub path: String,
     /// engine.io protocol: 3 (socket.io 2.x) or 4.
-    #[arg(long, global = true, default_value_t = 4, value_parser = clap::value_parser!(u8).range(3..=4))]
+    #[arg(long, global = true, default_value_t = 4, value_parser = value_parser!(u8).range(3..=4))]
     pub eio: u8,
     /// How a client connects: as a WebSocket from the beginning, by polling and then upgraded as
     /// browsers do, or by polling for good. The last two speak engine.io 4.
@@ -43,7 +43,7 @@ pub struct Options {
     #[arg(long, global = true)]
     pub gather_us: Option<u64>,
     /// Spread connections over the source addresses 127.0.0.1 to 127.0.0.N.
-    #[arg(long, global = true, default_value_t = 8, value_parser = clap::value_parser!(u8).range(1..=254))]
+    #[arg(long, global = true, default_value_t = 8, value_parser = value_parser!(u8).range(1..=254))]
     pub sources: u8,
     /// Connections opened per second, at most; 0 is no limit.
     #[arg(long, global = true, default_value_t = 1000.0)]

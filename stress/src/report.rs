@@ -156,7 +156,8 @@ impl Meter {
             "wall_s": round(wall_s),
             "server": server,
             "generator": {
-                "cpu_s": round(own), "cores_used": round(own / wall_s), "loop_lag_ms": watch.lag.ms(),
+                "cpu_s": round(own), "cores_used": round(own / wall_s),
+                "loop_lag_ms": watch.lag.ms(),
             },
             "machine": {
                 "busy_s": round(busy), "steal_s": round(machine.1 - self.machine.1),

@@ -44,7 +44,8 @@ pub fn secs(s: f64) -> u64 {
 pub struct Timer(AsyncFd<OwnedFd>);
 
 impl Timer {
-    #[allow(deprecated)] // for an fd that changes under it, which an OwnedFd cannot; what replaces it is unsafe to call
+    // For an fd that changes under it, which an OwnedFd cannot; what replaces it is unsafe to call.
+    #[allow(deprecated)]
     pub fn new() -> Result<Self> {
         let fd = timerfd_create(
             TimerfdClockId::Monotonic,

@@ -1,7 +1,7 @@
 //! WebSocket frames and engine.io packets that no proper client sends.
 use tokio::io::AsyncWriteExt;
 
-use crate::scene::{Scene, each_way};
+use crate::scene::{ASKING, Scene, asking, each_way};
 use support::wire::{
     Version, WEBSOCKET_3, WEBSOCKET_4,
     bystanders::said,
@@ -213,11 +213,8 @@ async fn android_is_dropped_without_a_close_frame_and_answered_with_one() {
         ), // refused: behind the DISCONNECT
     ] {
         let mut phone = Connection::open(server.websocket()).await;
-        let request = format!(
-            "GET /socket.io/?EIO=3&transport=websocket HTTP/1.1\r\nhost: a\r\nuser-agent: {agent}\r\nupgrade: websocket\r\n\
-             connection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
-        phone.write(request.as_bytes()).await;
+        let headers = format!("user-agent: {agent}\r\n{ASKING}");
+        phone.write(&asking("/socket.io/?EIO=3&transport=websocket", &headers)).await;
         phone.read_until(b"\x81\x0240").await; // connected
         phone.write(&sent).await;
         let last = phone.rest().await;

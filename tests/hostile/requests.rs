@@ -276,25 +276,31 @@ async fn bytes_that_are_no_http_are_refused_or_cut_off() {
         .chain([7; 500])
         .collect::<Vec<u8>>();
     let many = (0..2000).map(|n| format!("x-{n}: y\r\n")).collect::<String>();
+    let get = |rest: &str| format!("GET /livez {rest}\r\n\r\n").into_bytes();
+    let post = |headers: &str| {
+        format!("POST /socket.io/ HTTP/1.1\r\nhost: x\r\n{headers}\r\n\r\n").into_bytes()
+    };
+    let large = "x".repeat(1 << 20);
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
     let requests: Vec<(&str, Vec<u8>)> = vec![
         ("a TLS hello", hello),
         ("zeros", vec![0; 5000]),
         ("junk", (0..5000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()),
         ("blank lines and junk", b"\r\n\r\n\r\n\x00\xff\r\n\r\n".to_vec()),
-        ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00".to_vec()),
+        ("HTTP/2", preface.to_vec()),
         ("a WebSocket frame", support::wire::socket::frame(0x81, b"2probe")),
         ("no version", b"GET /livez\r\n\r\n".to_vec()),
-        ("a version that is none", b"GET /livez HTTP/9.9\r\nhost: x\r\n\r\n".to_vec()),
+        ("a version that is none", get("HTTP/9.9\r\nhost: x")),
         ("a method that is none", b"G\x00T /livez HTTP/1.1\r\nhost: x\r\n\r\n".to_vec()),
-        ("a space too many", b"GET /livez x HTTP/1.1\r\nhost: x\r\n\r\n".to_vec()),
-        ("a header without a name", b"GET /livez HTTP/1.1\r\n: x\r\n\r\n".to_vec()),
-        ("a header with a control character", b"GET /livez HTTP/1.1\r\nhost: a\x00b\r\n\r\n".to_vec()),
-        ("a length that is none", b"POST /socket.io/ HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n".to_vec()),
-        ("two lengths", b"POST /socket.io/ HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx".to_vec()),
-        ("a coding that is none", b"POST /socket.io/ HTTP/1.1\r\nhost: x\r\ntransfer-encoding: zip\r\n\r\n".to_vec()),
-        ("a header of 1 MB", format!("GET /livez HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "y".repeat(1 << 20)).into_bytes()),
-        ("2,000 headers", format!("GET /livez HTTP/1.1\r\nhost: x\r\n{many}\r\n").into_bytes()),
-        ("a target of 1 MB", format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(1 << 20)).into_bytes()),
+        ("a space too many", get("x HTTP/1.1\r\nhost: x")),
+        ("a header without a name", get("HTTP/1.1\r\n: x")),
+        ("a header with a control character", get("HTTP/1.1\r\nhost: a\x00b")),
+        ("a length that is none", post("content-length: -1")),
+        ("two lengths", [post("content-length: 1\r\ncontent-length: 2"), b"xx".to_vec()].concat()),
+        ("a coding that is none", post("transfer-encoding: zip")),
+        ("a header of 1 MB", get(&format!("HTTP/1.1\r\nhost: x\r\nx: {large}"))),
+        ("2,000 headers", get(&format!("HTTP/1.1\r\nhost: x\r\n{}", many.trim_end()))),
+        ("a target of 1 MB", format!("GET /{large} HTTP/1.1\r\nhost: x\r\n\r\n").into_bytes()),
     ];
     for listener in ["websocket", "api", "demo"] {
         for (name, bytes) in &requests {

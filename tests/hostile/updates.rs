@@ -38,7 +38,8 @@ async fn an_update_too_many_is_refused_and_nobody_hears_of_it() {
             scene.bystanders.hear(&[said(&peer, &update, "1")]).await;
         }
         peer.acked(r#"["msg",{"1":"d","s":1}]"#, TOO_MANY).await;
-        peer.send(r#"42["msg",{"1":"e","s":1}]"#).await; // nobody asked: it stays, and is told nothing
+        // Nobody asked: it stays, and is told nothing.
+        peer.send(r#"42["msg",{"1":"e","s":1}]"#).await;
         peer.acked(
             &format!(r#"["msg",{{"1":"a","text":"{}","s":1}}]"#, "x".repeat(2048)),
             TOO_MANY,

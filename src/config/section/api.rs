@@ -29,7 +29,8 @@ section! {
         tls_certificate: Option<PathBuf> = "", OPTIONAL_PATH, "AO_API__TLS_CERTIFICATE";
         /// PEM file with the certificate's private key.
         tls_key: Option<PathBuf> = "", OPTIONAL_PATH, "AO_API__TLS_KEY";
-        /// Whether it works without an admin's uid and token. auto: only in development, for requests made directly from this machine.
+        /// Whether it works without an admin's uid and token. auto: only in development, for
+        /// requests made directly from this machine.
         open: Open = "auto", OPEN, "AO_API__OPEN";
     }
 }

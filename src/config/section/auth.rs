@@ -10,7 +10,8 @@ use crate::config::setting::section;
 section! {
     /// How users prove who they are.
     Auth("auth") {
-        /// Accept any token, for development. Then only pages of this machine may connect, unless websocket.origins is set.
+        /// Accept any token, for development. Then only pages of this machine may connect, unless
+        /// websocket.origins is set.
         ignore: bool = "false", SWITCH, "AO_AUTH__IGNORE";
         /// Time a client has to authenticate after connecting.
         timeout: Duration = "10s", DURATION, "AO_AUTH__TIMEOUT";

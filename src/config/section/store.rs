@@ -73,7 +73,8 @@ section! {
         messages: Backend = "embedded", MESSAGES, "AO_STORE__MESSAGES";
         /// Where users, admins and their tokens are kept.
         tokens: Backend = "embedded", TOKENS, "AO_STORE__TOKENS";
-        /// What acknowledged messages survive in the embedded store. process: kill -9. power: loss of power too, for an fsync per commit.
+        /// What acknowledged messages survive in the embedded store. process: kill -9. power: loss
+        /// of power too, for an fsync per commit.
         durability: Durability = "process", DURABILITY, "AO_STORE__DURABILITY";
         /// Time a message waits for a store that is down before it is refused.
         patience: Duration = "10s", DURATION_OR_ZERO, "AO_STORE__PATIENCE";
@@ -85,13 +86,17 @@ section! {
         page_cache: ByteSize = "64 MiB", SIZE, "AO_STORE__PAGE_CACHE";
         /// Updates that a room may have. They are read all at once.
         updates: u64 = "10000", UPDATES, "AO_STORE__UPDATES";
-        /// Bytes that a room's updates may have together. An update that would exceed either is refused; one that is not larger than what it replaces never is.
+        /// Bytes that a room's updates may have together. An update that would exceed either is
+        /// refused; one that is not larger than what it replaces never is.
         update_bytes: ByteSize = "16 MiB", SIZE, "AO_STORE__UPDATE_BYTES";
-        /// What all keys in Redis begin with, where several services share it. The original has none.
+        /// What all keys in Redis begin with, where several services share it. The original has
+        /// none.
         key_prefix: String = "", PREFIX, "AO_STORE__KEY_PREFIX";
-        /// Keep copies of updates and of messages that are not stored in Redis for ever, as the original does.
+        /// Keep copies of updates and of messages that are not stored in Redis for ever, as the
+        /// original does.
         backups: bool = "false", SWITCH, "AO_STORE__BACKUPS";
-        /// Time after which an instance without a sign of life is dead for the others. It gives one every third of this time.
+        /// Time after which an instance without a sign of life is dead for the others. It gives one
+        /// every third of this time.
         lease: Duration = "9s", LEASE, "AO_STORE__LEASE";
         /// Time after which an unused room is deleted with its messages.
         room_expiry: Option<Duration> = "off", DURATION_OR_OFF, "AO_STORE__ROOM_EXPIRY";

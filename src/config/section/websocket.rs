@@ -17,11 +17,13 @@ section! {
     Websocket("websocket") {
         /// Address and port for socket.io, and for /admin unless that has its own.
         listen: SocketAddr = "0.0.0.0:3000", ADDRESS, "AO_WEBSOCKET__LISTEN";
-        /// PEM file with the certificate for TLS, and those that lead to its authority behind it. Read again when it changes. Empty: no TLS.
+        /// PEM file with the certificate for TLS, and those that lead to its authority behind it.
+        /// Read again when it changes. Empty: no TLS.
         tls_certificate: Option<PathBuf> = "", OPTIONAL_PATH, "AO_WEBSOCKET__TLS_CERTIFICATE";
         /// PEM file with the certificate's private key.
         tls_key: Option<PathBuf> = "", OPTIONAL_PATH, "AO_WEBSOCKET__TLS_KEY";
-        /// Pages that may connect, by their origin. When auth.ignore is true and nobody set this, it is loopback.
+        /// Pages that may connect, by their origin. When auth.ignore is true and nobody set this,
+        /// it is loopback.
         origins: Origins = "*", ORIGINS, "AO_WEBSOCKET__ORIGINS";
         /// Time between two pings to a client.
         ping_interval: Duration = "25s", DURATION, "AO_WEBSOCKET__PING_INTERVAL";
@@ -31,7 +33,8 @@ section! {
         header_timeout: Duration = "10s", DURATION, "AO_WEBSOCKET__HEADER_TIMEOUT";
         /// Time without any progress in writing to a client after which it is dropped.
         write_stall: Duration = "15s", DURATION, "AO_WEBSOCKET__WRITE_STALL";
-        /// Bytes that may wait to be read by a client; who stays above for 4 s, or is 4 MiB above, is dropped as too slow.
+        /// Bytes that may wait to be read by a client; who stays above for 4 s, or is 4 MiB above,
+        /// is dropped as too slow.
         backlog: ByteSize = "1 MiB", SIZE, "AO_WEBSOCKET__BACKLOG";
         /// File served as /socket.io/socket.io.js, and FILE.map as its source map. Empty: none.
         client_script: Option<PathBuf> = "", OPTIONAL_PATH, "AO_WEBSOCKET__CLIENT_SCRIPT";

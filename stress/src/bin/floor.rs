@@ -2,7 +2,7 @@
 //! one write per delivery. It checks nothing, stores nothing, forgets who is slow, and believes
 //! every client. Not a real server: it exists for the load generator.
 //!
-//!     floor [PORT]      prints where it listens, like the server: `websocket http://127.0.0.1:PORT`
+//!     floor [PORT]      prints where it listens, as the server does: websocket http://127.0.0.1:PORT
 
 use std::{
     cell::RefCell,

@@ -219,8 +219,8 @@ pub async fn run(ctx: Arc<Ctx>, a: Churn) -> Result<Outcome> {
     Ok(Outcome {
         config: json!({
             "duration_s": a.duration, "concurrency": a.concurrency, "rooms": a.rooms,
-            "abrupt": a.abrupt, "linger_s": a.linger, "bytes": template.payload_bytes, "store": a.store,
-            "settle_s": a.settle,
+            "abrupt": a.abrupt, "linger_s": a.linger, "bytes": template.payload_bytes,
+            "store": a.store, "settle_s": a.settle,
         }),
         result,
         usage: usage.json,

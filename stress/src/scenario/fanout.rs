@@ -48,10 +48,12 @@ pub async fn run(ctx: Arc<Ctx>, a: Fanout) -> Result<Outcome> {
     Ok(Outcome {
         config: json!({
             "rooms": a.rooms, "members": a.members, "senders": talk.senders,
-            "bytes": hall.template.payload_bytes, "shape": format!("{:?}", talk.shape).to_lowercase(),
+            "bytes": hall.template.payload_bytes,
+            "shape": format!("{:?}", talk.shape).to_lowercase(),
             "store": talk.store, "acknowledged": talk.acknowledged,
             "rate": if a.saturate.is_none() { json!(talk.rate) } else { Value::Null },
-            "saturate": a.saturate, "idle": a.idle, "duration_s": talk.duration, "warmup_s": talk.warmup,
+            "saturate": a.saturate, "idle": a.idle,
+            "duration_s": talk.duration, "warmup_s": talk.warmup,
         }),
         result: phase.json(&ctx),
         faults: phase.faults(&ctx),

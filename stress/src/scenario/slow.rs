@@ -144,7 +144,8 @@ pub async fn run(ctx: Arc<Ctx>, a: Slow) -> Result<Outcome> {
             "slow_members": {
                 "server_end_open": end.open, "server_end_closing": end.closing,
                 "server_end_gone": end.gone,
-                "kernel_unsent_kb_each": round(end.unsent as f64 / 1024.0 / clients.len().max(1) as f64),
+                "kernel_unsent_kb_each":
+                    round(end.unsent as f64 / 1024.0 / clients.len().max(1) as f64),
                 "server_end_first_closed_after_s": first_closed.map(after_s),
                 "server_end_all_closed_after_s": all_closed.map(after_s),
                 "announced_disconnected": told.len(),

@@ -241,15 +241,18 @@ async fn fill_room(ctx: &Arc<Ctx>, a: &Sync, template: &Template) -> Result<Valu
     Ok(json!({
         "messages_per_s": round(a.messages as f64 / filling.wall_s),
         "server_cpu_s_per_million": filling.cpu_per(a.messages as f64, 1e6),
-        "server_rss_bytes_per_message": filling.cpu_s.map(|_| round(growth / a.messages.max(1) as f64)),
+        "server_rss_bytes_per_message":
+            filling.cpu_s.map(|_| round(growth / a.messages.max(1) as f64)),
     }))
 }
 
 pub async fn run(ctx: Arc<Ctx>, a: Sync) -> Result<Outcome> {
     let template = Template::new(a.bytes, a.shape, Envelope::Plain { store: 0 }, ctx.opt.seed);
     let config = json!({
-        "messages": a.messages, "bytes": template.payload_bytes, "shape": format!("{:?}", a.shape).to_lowercase(),
-        "clients": a.clients, "times": a.times, "encoding": format!("{:?}", a.encoding).to_lowercase(),
+        "messages": a.messages, "bytes": template.payload_bytes,
+        "shape": format!("{:?}", a.shape).to_lowercase(),
+        "clients": a.clients, "times": a.times,
+        "encoding": format!("{:?}", a.encoding).to_lowercase(),
         "part": format!("{:?}", a.part).to_lowercase(), "cold": a.cold,
     });
     let (mut fill, mut usage) = (Value::Null, Value::Null);

@@ -235,7 +235,8 @@ impl Sender {
         } else {
             json!(number)
         };
-        let message = json!({ "s": storage, "1": id, "number": number, "text": "né\"".repeat(number as usize % 40) });
+        let text = "né\"".repeat(number as usize % 40);
+        let message = json!({ "s": storage, "1": id, "number": number, "text": text });
         let mut as_stored = message.clone();
         as_stored["2"] = json!(self.uid);
         self.sent.push(Sent { message: as_stored, outcome: Outcome::Untold });

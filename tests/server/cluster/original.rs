@@ -27,7 +27,10 @@ async fn left_behind(redis: &OwnRedis, scratch: &Scratch) {
         let entry = format!(r#"{{"data":{{"s":1,"1":"{id}","2":"1000"}},"ts":{ts}}}"#);
         redis.send::<()>(&["HSET", "msg_7_update", id, &entry]).await;
     }
-    let account = |uid: &str, token: &str| doc! { "uid": uid, "token": token, "createTime": 1_500_000_000, "updateTime": 1_500_000_000 };
+    let at = 1_500_000_000;
+    let account = |uid: &str, token: &str| {
+        doc! { "uid": uid, "token": token, "createTime": at, "updateTime": at }
+    };
     scratch
         .collection("users")
         .await

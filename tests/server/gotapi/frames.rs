@@ -48,6 +48,7 @@ async fn what_is_none_of_the_protocols_messages_reaches_the_others_as_it_came() 
 async fn type_2_is_stored_sent_to_the_others_and_acknowledged() {
     let server = setup().start().await;
     let (mut ann, mut ben) = two(place(&server), "/high").await;
+    let deep = format!("{}1{}", "[".repeat(9000), "]".repeat(9000));
     let messages = [
         high("one", "text"),
         r#"{ "uuid":"two", "type":2, "body":{"data":{"deep":[1,2.5e300,null]},"sent":true}, "x":1 }"#
@@ -55,7 +56,7 @@ async fn type_2_is_stored_sent_to_the_others_and_acknowledged() {
         r#"{"type":2,"uuid":"three","body":null,"queryArgs":null,"pullargs":null}"#.to_owned(),
         r#"{"type":2,"command":9,"uuid":"four"}"#.to_owned(),
         r#"{"type":2,"uuid":"fi\u0076e"}"#.to_owned(),
-        format!(r#"{{"type":2,"uuid":"deep","body":{{"data":{0}1{1}}}}}"#, "[".repeat(9000), "]".repeat(9000)),
+        format!(r#"{{"type":2,"uuid":"deep","body":{{"data":{deep}}}}}"#),
     ];
     for (message, uuid) in messages.iter().zip(["one", "two", "three", "four", "five", "deep"]) {
         ann.send(message).await;

@@ -79,8 +79,10 @@ async fn any_origin_may_come_and_the_first_subprotocol_is_answered() {
         [("origin", "https://anywhere.example"), ("sec-websocket-protocol", "chat, other")];
     let mut ann = Client::of(Socket::upgrade(place(&server), "/origin", &headers).await.unwrap());
     ann.has_heard_nothing().await;
-    let request = "GET /origin HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n\
-                   sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: chat, other\r\n\r\n";
+    let request = "GET /origin HTTP/1.1\r\nhost: x\r\n\
+                   upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n\
+                   sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                   sec-websocket-protocol: chat, other\r\n\r\n";
     let mut raw = Connection::open(place(&server)).await;
     raw.write(request.as_bytes()).await;
     let answer = raw.read_until(b"\r\n\r\n").await;

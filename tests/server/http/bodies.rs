@@ -173,10 +173,8 @@ async fn only_json_and_forms_are_read() {
         ("x=1&uid=%E6%88%BF&y=2", "房"),
         ("uid=a%2Bb", "a+b"),
     ] {
-        assert_eq!(
-            data(&http::request(server.api(), "POST", &target(USER[0]), &[FORM], form).await)["uid"],
-            uid
-        );
+        let answer = http::request(server.api(), "POST", &target(USER[0]), &[FORM], form).await;
+        assert_eq!(data(&answer)["uid"], uid);
     }
     unharmed(&server).await;
 }
@@ -434,7 +432,8 @@ async fn administration_says_what_is_missing() {
 async fn user_authentication_is_switched_by_true_and_false_only() {
     let server = Server::start().await;
     let forced = async || {
-        administer(&server, "GET", "/admin/monitor/stat", "", "").await.json()["data"]["force_user_auth"].clone()
+        let stat = administer(&server, "GET", "/admin/monitor/stat", "", "").await;
+        stat.json()["data"]["force_user_auth"].clone()
     };
     let switch = async |body: &str| {
         meta(&administer(&server, "POST", "/admin/system/config", "", body).await)

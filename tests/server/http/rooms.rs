@@ -275,7 +275,8 @@ async fn a_cleared_room_is_empty_and_goes_on() {
     for (route, query, body) in [
         ("/admin/system/clear_room_msgs", "&roomId=hall", ""),
         ("/admin/system/clear_room_msg", "", r#"{"roomId":"hall"}"#),
-        ("/admin/system/clear_room_msgs", "&roomId=hall", r#"{"roomId":"elsewhere"}"#), /* the query's wins */
+        // The query's wins.
+        ("/admin/system/clear_room_msgs", "&roomId=hall", r#"{"roomId":"elsewhere"}"#),
     ] {
         bystanders.are_well().await;
         assert_eq!(log(ROOM).await, Some(2));

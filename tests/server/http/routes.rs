@@ -333,8 +333,10 @@ async fn a_request_names_one_host() {
             refused(&answer, 400);
         }
     }
-    let upgrade = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nhost: localhost\r\nhost: localhost\r\nupgrade: websocket\r\n\
-                   connection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let upgrade = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n\
+                   host: localhost\r\nhost: localhost\r\n\
+                   upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n\
+                   sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     let mut connection = raw::Connection::open(server.websocket()).await;
     connection.write(upgrade.as_bytes()).await;
     connection.read_until(b"HTTP/1.1 400").await;

@@ -246,7 +246,9 @@ async fn an_update_whose_id_is_no_text_is_named_and_left_alone() {
 async fn a_uid_that_two_accounts_have_is_named_and_refused() {
     let mongo = Scratch::new();
     let here = Setup::new().env("AO_STORE__TOKENS", &mongo.url);
-    let account = |uid: Bson, token: &str| doc! { "uid": uid, "token": token, "createTime": 5, "updateTime": 6 };
+    let account = |uid: Bson, token: &str| {
+        doc! { "uid": uid, "token": token, "createTime": 5, "updateTime": 6 }
+    };
     let mut users: Vec<_> = (0..1200).map(|i| account(format!("user {i}").into(), "t")).collect();
     // One that lies across two stretches of what is read at once, too.
     users.extend((0..700).map(|i| account("user 1".into(), &format!("token {i}"))));

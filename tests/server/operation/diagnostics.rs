@@ -148,7 +148,8 @@ async fn a_log_that_nobody_reads_changes_nothing() {
 /// Both ends of a named pipe: the writing one, and how to get a reading one.
 fn named_pipe(path: &Path) -> File {
     assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
-    let both = OpenOptions::new().read(true).write(true).open(path).unwrap(); // else the next line would wait for a reader
+    // Else the next line would wait for a reader.
+    let both = OpenOptions::new().read(true).write(true).open(path).unwrap();
     let writer = OpenOptions::new().write(true).open(path).unwrap();
     drop(both);
     writer

@@ -153,7 +153,8 @@ impl Guarded {
         ))
         .await
         .unwrap();
-        let root = doc! { "createUser": "root", "pwd": "r00t", "roles": [{ "role": "root", "db": "admin" }] };
+        let roles = [doc! { "role": "root", "db": "admin" }];
+        let root = doc! { "createUser": "root", "pwd": "r00t", "roles": roles };
         nobody.database("admin").run_command(root).await.unwrap();
         let admin = ::mongodb::Client::with_uri_str(format!(
             "mongodb://root:r00t@127.0.0.1:{port}/?directConnection=true"

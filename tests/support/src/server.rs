@@ -61,8 +61,8 @@ impl Setup {
         }
     }
 
-    /// With a fresh certificate of its own for the listener `websocket` (and for `admin`), `api` or `gotapi`.
-    /// Clients get there through a tunnel and notice nothing.
+    /// With a fresh certificate of its own for the listener `websocket` (and for `admin`), `api` or
+    /// `gotapi`. Clients get there through a tunnel and notice nothing.
     pub fn under_tls(self, what: &str) -> Setup {
         let [certificate, key] = ["certificate", "key"]
             .map(|name| self.folder.path().join(format!("{what}-{name}.pem")));

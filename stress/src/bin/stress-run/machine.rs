@@ -25,7 +25,8 @@ pub async fn facts(bench: &Bench) -> Value {
         "commit": format!("{commit}{}", if changed.is_empty() { "" } else { " with changes" }),
         "server": ask(bench.binaries.join("always-online"), &["--version"]).await,
         "cores": cores,
-        "cpu": line("/proc/cpuinfo", "model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
+        "cpu": line("/proc/cpuinfo", "model name")
+            .unwrap_or_else(|| std::env::consts::ARCH.to_owned()),
         "memory": line("/proc/meminfo", "MemTotal"),
         "kernel": read("/proc/sys/kernel/osrelease"),
         "congestion_control": read("/proc/sys/net/ipv4/tcp_congestion_control"),

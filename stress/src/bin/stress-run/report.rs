@@ -83,11 +83,16 @@ impl Report {
             json!({
                 "scenario": r.scenario, "figure": r.figure, "must": r.must, "goal": r.goal,
                 "better": if r.more { "more" } else { "less" }, "values": r.values,
-                "median": r.spread.map(|s| s.median), "min": r.spread.map(|s| s.min), "max": r.spread.map(|s| s.max),
-                "above": r.parts.map(|p| p.0), "below": r.parts.map(|p| p.1), "verdict": r.verdict.map(Verdict::word),
+                "median": r.spread.map(|s| s.median),
+                "min": r.spread.map(|s| s.min), "max": r.spread.map(|s| s.max),
+                "above": r.parts.map(|p| p.0), "below": r.parts.map(|p| p.1),
+                "verdict": r.verdict.map(Verdict::word),
             })
         });
-        json!({ "figures": rows.collect::<Vec<_>>(), "faults": self.faults, "notes": self.notes, "complete": self.complete })
+        json!({
+            "figures": rows.collect::<Vec<_>>(), "faults": self.faults, "notes": self.notes,
+            "complete": self.complete,
+        })
     }
 
     pub fn print(&self) {

@@ -124,10 +124,12 @@ impl Session {
             "started": humantime::format_rfc3339_seconds(self.started).to_string(),
             "runs": self.runs, "quick": self.quick, "machine": self.machine,
         });
-        let raw = self
-            .done
-            .iter()
-            .map(|r| json!({ "scenario": r.scenario, "run": r.no + 1, "side": r.side, "error": r.error, "steps": r.steps }));
+        let raw = self.done.iter().map(|r| {
+            json!({
+                "scenario": r.scenario, "run": r.no + 1, "side": r.side, "error": r.error,
+                "steps": r.steps,
+            })
+        });
         let mut all = report.json();
         all["about"] = about.clone();
         all["raw"] = raw.collect();
