@@ -44,7 +44,7 @@ pub struct History {
 }
 
 impl Budget {
-    /// The page that begins at the log's offset `from`. A large one waits for its turn once more. Its
+    /// The page that begins at the log's offset `from`. A large one waits once more. Its
     /// bytes will be there so many times at once.
     ///
     /// # Errors

@@ -127,12 +127,12 @@ impl Hub {
 
 /// The logs of rooms.
 impl Hub {
-    /// Waits for the turn to build a page for a client: see [`history::Budget`].
+    /// Waits until a page may be built for a client: see [`history::Budget`].
     ///
     /// # Errors
     /// The server has ended.
-    pub async fn page_turn(&self) -> Result<Building, StoreError> {
-        self.pages.turn().await
+    pub async fn begin_page(&self) -> Result<Building, StoreError> {
+        self.pages.begin().await
     }
 
     /// The page that begins at the log's offset `from`, with the updates behind the last one. Its
@@ -142,12 +142,12 @@ impl Hub {
     /// Those of the store.
     pub async fn history(
         &self,
-        turn: Building,
+        building: Building,
         room: &RoomId,
         from: u64,
         times: usize,
     ) -> Result<History, StoreError> {
-        self.pages.read(turn, &*self.stores.broker, room, from, times).await
+        self.pages.read(building, &*self.stores.broker, room, from, times).await
     }
 
     /// A stretch of the log from its offset `from` on, without updates. It is read at once, and not

@@ -142,7 +142,7 @@ async fn read_room_msgs(context: &Context, params: &Params) -> Result<Response, 
     let room = params.query_room().ok_or(Status::ParamError)?;
     let from = params.query.get("offset").map_or(0, |o| js::parse_int(o));
     let (hub, compat) = (&context.hub, context.compat);
-    let page = hub.history(hub.page_turn().await?, &room, from, 2).await?;
+    let page = hub.history(hub.begin_page().await?, &room, from, 2).await?;
     let work = tokio::task::spawn_blocking(move || {
         let messages: Vec<Listed<'_>> =
             page.entries.iter().filter_map(|e| Listed::read(e, compat)).collect();

@@ -47,7 +47,7 @@ impl AlwaysOnline {
         let failed = |error| {
             throttled!(warn, room = %room.id, %error, "a sync failed");
         };
-        let permit = self.hub.page_turn().await.map_err(failed).ok()?;
+        let permit = self.hub.begin_page().await.map_err(failed).ok()?;
         // Of many who waited for the same page only the first few build it.
         if let Some(page) = kept().await {
             return Some(page);

@@ -71,7 +71,7 @@ pub(super) async fn read(
 impl Reader {
     /// Appends the newest messages of the rest as JSON strings.
     async fn append(&mut self, json: &mut String) -> Result<(), StoreError> {
-        let _turn = self.hub.page_turn().await?; // few are read and put together at a time
+        let _building = self.hub.begin_page().await?; // few are read and put together at a time
         let Some(page) = self.newest().await? else {
             self.rest.end = self.rest.begin;
             return Ok(());

@@ -148,11 +148,11 @@ async fn permit(of: &Arc<Semaphore>, permits: usize) -> Result<OwnedSemaphorePer
 }
 
 impl Budget {
-    /// Waits for the turn to build a page, a small one as far as is known.
+    /// Waits until a page may be built, a small one as far as is known.
     ///
     /// # Errors
     /// The server has ended.
-    pub async fn turn(&self) -> Result<Building, StoreError> {
+    pub async fn begin(&self) -> Result<Building, StoreError> {
         Ok(Building { _permit: Some(permit(&self.0.small, 1).await?), share: None })
     }
 
@@ -161,7 +161,7 @@ impl Budget {
         permit(&self.0.reads, 1).await
     }
 
-    /// A large page's turn and its share of the budget: for updates of this many bytes, and how
+    /// The right to build a large page, and its share of the budget: for updates of this many bytes, and how
     /// many there may be when they are read.
     pub(super) async fn large(
         &self,
@@ -175,11 +175,11 @@ impl Budget {
             (wanted.saturating_add(PAGE.bytes).saturating_mul(times) / UNIT).min(BUDGET / UNIT);
         let share = permit(&self.0.bytes, units).await?;
         drop(waiting);
-        let turn = permit(&self.0.large, 1).await?;
+        let right = permit(&self.0.large, 1).await?;
         let most = if units == BUDGET / UNIT { usize::MAX } else { wanted };
         Ok((
             Building {
-                _permit: Some(turn),
+                _permit: Some(right),
                 share: Some(Share { bytes: share, of: self.0.clone() }),
             },
             most,

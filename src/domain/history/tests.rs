@@ -39,7 +39,7 @@ async fn large_pages_wait_for_each_others_memory_and_small_ones_do_not() {
     let mut second = std::pin::pin!(share(&budget, 50 * MIB));
     assert!(poll(second.as_mut()).is_none());
     let small: Vec<Building> =
-        futures_util::future::join_all((0..SMALL_AT_ONCE).map(|_| budget.turn()))
+        futures_util::future::join_all((0..SMALL_AT_ONCE).map(|_| budget.begin()))
             .await
             .into_iter()
             .flatten()
@@ -140,8 +140,8 @@ impl Broker for Board {
 /// Reads such a page, which will be there so many times at once.
 async fn read(budget: &Budget, fills: bool, times: usize) -> History {
     let board = Board { fills, reads: AtomicUsize::new(0) };
-    let turn = budget.turn().await.unwrap();
-    budget.read(turn, &board, &RoomId::new("board").unwrap(), 0, times).await.unwrap()
+    let building = budget.begin().await.unwrap();
+    budget.read(building, &board, &RoomId::new("board").unwrap(), 0, times).await.unwrap()
 }
 
 /// Bytes of the budget that somebody has.

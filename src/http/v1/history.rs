@@ -116,14 +116,14 @@ impl Method for History {
     ) -> Result<Reply<Answer<'static>>, Problem> {
         let hub = &api.context.hub;
         let limit = request.limit.map_or(FEW, |limit| limit.0);
-        let turn = hub.page_turn().await?;
+        let building = hub.begin_page().await?;
         let stretch = match request.reverse {
             Some(true) => Stretch::backwards(hub, &request.room, request.since, limit).await?,
             Some(false) | None => {
                 Stretch::forwards(hub, &request.room, request.since.unwrap_or(0), limit).await?
             }
         };
-        let (stretch, building) = stretch.with_updates(hub, &request.room, turn, limit).await?;
+        let (stretch, building) = stretch.with_updates(hub, &request.room, building, limit).await?;
         let work = tokio::task::spawn_blocking(move || {
             let body = stretch.write()?;
             Ok(match building.done() {
@@ -230,14 +230,14 @@ impl Stretch {
         mut self,
         hub: &Hub,
         room: &RoomId,
-        turn: Building,
+        building: Building,
         limit: usize,
     ) -> Result<(Self, Building), Problem> {
         if self.end() < self.log || (!self.reverse && self.next.is_some()) {
-            return Ok((self, turn));
+            return Ok((self, building));
         }
         let from = self.end() - self.start;
-        let history = hub.history(turn, room, from, 2).await?;
+        let history = hub.history(building, room, from, 2).await?;
         let mut entries = history.entries;
         let more = usize::try_from(history.log.saturating_sub(from)).unwrap_or(usize::MAX);
         let updates = entries.split_off(more.min(entries.len()));
