@@ -49,8 +49,9 @@ pub use reference::reference;
 pub use role::Role;
 pub use secret::SecretText;
 pub use section::{
-    Admin, Api, Auth, Compat, Demo, Durability, Format, Gotapi, Jwt, Log, Message, Metrics, Open,
-    RoomAccess, Rooms, Runtime, Shutdown, Store, Webhook, Websocket, Words,
+    Admin, Api, Auth, Compat, Demo, Durability, Format, Gotapi, Hook, HookEvents, Jwt, Log,
+    Message, Metrics, OnFailure, Open, RoomAccess, RoomPatterns, Rooms, Runtime, Shutdown, Store,
+    Webhook, Websocket, Words,
 };
 pub use setting::{Setting, find, settings};
 pub use signing::SigningSecret;
@@ -87,6 +88,8 @@ pub struct Config {
     pub jwt: Jwt,
     /// Who may do what in rooms.
     pub rooms: Rooms,
+    /// A business server that is asked before clients connect, join and send.
+    pub hook: Hook,
     /// Limits on messages.
     pub message: Message,
     /// What is logged.
@@ -146,6 +149,7 @@ impl Config {
             self.auth.values(),
             self.jwt.values(),
             self.rooms.values(),
+            self.hook.values(),
             self.message.values(),
             self.log.values(),
             self.shutdown.values(),
@@ -180,6 +184,7 @@ impl Config {
         let auth = Auth::read(layers);
         let jwt = Jwt::read(layers);
         let rooms = Rooms::read(layers);
+        let hook = Hook::read(layers);
         let message = Message::read(layers);
         let log = Log::read(layers);
         let shutdown = Shutdown::read(layers);
@@ -198,6 +203,7 @@ impl Config {
             auth: auth?,
             jwt: jwt?,
             rooms: rooms?,
+            hook: hook?,
             message: message?,
             log: log?,
             shutdown: shutdown?,
@@ -226,6 +232,7 @@ impl Config {
             layers.problems.push(Problem::new(low_source.max(high_source), message));
         }
         self.check_jwt(layers);
+        self.check_hook(layers);
         let (websocket, api, gotapi) = (&self.websocket, &self.api, &self.gotapi);
         TlsFiles::check(
             layers,
@@ -259,6 +266,25 @@ impl Config {
             let source = layers.source(access);
             let message = format!(
                 "{access} is claims ({source}), and there are no keys for tokens: set jwt.secret, jwt.keys or jwt.jwks_url"
+            );
+            layers.problems.push(Problem::new(source, message));
+        }
+    }
+
+    /// Without a secret nobody could tell a question from one that somebody else made up.
+    fn check_hook(&self, layers: &mut Layers) {
+        let secret = "hook.secret";
+        if self.hook.url.is_some() && self.hook.secret.is_none() && layers.good(secret) {
+            let source = layers.source("hook.url");
+            layers.problems.push(Problem::new(source, format!("hook.url needs {secret}")));
+        }
+        let (hook, access) = (&self.hook, "rooms.access");
+        let asks = hook.url.is_some() && hook.events.has("join") && hook.rooms.are_all();
+        let good = ["url", "events", "rooms"].map(|key| layers.good(&format!("hook.{key}")));
+        if self.rooms.access == RoomAccess::Hook && !asks && !good.contains(&false) {
+            let source = layers.source(access);
+            let message = format!(
+                "{access} is hook ({source}), and not every join is asked about: it needs hook.url, join among hook.events, and * among hook.rooms"
             );
             layers.problems.push(Problem::new(source, message));
         }

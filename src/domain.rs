@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod deadline;
 pub mod directory;
 pub mod error;
+pub mod gate;
 pub mod history;
 pub mod hub;
 pub mod ids;

@@ -10,7 +10,9 @@ use prometheus_client::{
 use crate::reason::{Label, Reason};
 
 mod api;
+mod hooks;
 pub use api::Api;
+pub use hooks::Hooks;
 
 pub mod webhooks;
 
@@ -88,6 +90,8 @@ pub struct Metrics {
     refused_sign_ins: Family<Why, Counter>,
     /// Of webhooks.
     pub webhooks: webhooks::Webhooks,
+    /// Hooks that are waited for.
+    pub hooks: Hooks,
 }
 
 impl Default for Metrics {
@@ -108,6 +112,7 @@ impl Default for Metrics {
             sign_ins: Family::default(),
             refused_sign_ins: Family::default(),
             webhooks: webhooks::Webhooks::default(),
+            hooks: Hooks::register(&mut registry),
             registry: Registry::default(),
         };
         registry.register("connections", "Connections open now", metrics.connections.clone());

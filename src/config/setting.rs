@@ -79,6 +79,7 @@ pub fn settings() -> &'static [Setting] {
             super::Auth::settings(),
             super::Jwt::settings(),
             super::Rooms::settings(),
+            super::Hook::settings(),
             super::Message::settings(),
             super::Log::settings(),
             super::Shutdown::settings(),

@@ -38,7 +38,7 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("gotapi.listen", "127.0.0.1:8080", "127.0.0.1:8080"),
     ("gotapi.tls_certificate", "tls/gotapi.pem", "tls/gotapi.pem"),
     ("gotapi.tls_key", "tls/gotapi-key.pem", "tls/gotapi-key.pem"),
-    ("gotapi.secret", "open sesame", "***"),
+    ("gotapi.secret", WHSEC, "***"),
     ("gotapi.max_message", "64KiB", "64 KiB"),
     ("metrics.listen", "127.0.0.1:9100", "127.0.0.1:9100"),
     ("store.path", "elsewhere with \"quotes\"", "elsewhere with \"quotes\""),
@@ -75,6 +75,16 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("jwt.grace", "5s", "5s"),
     ("jwt.max_lifetime", "2h", "2h"),
     ("rooms.access", "hook", "hook"),
+    ("hook.url", "https://shop.example/ao", "https://shop.example/ao"),
+    ("hook.secret", WHSEC, "***"),
+    ("hook.previous_secret", WHSEC, "***"),
+    ("hook.events", "message, join", "message,join"),
+    ("hook.rooms", "chat:*, *", "chat:*,*"),
+    ("hook.timeout", "1500ms", "1500ms"),
+    ("hook.concurrency", "16", "16"),
+    ("hook.cache", "10s", "10s"),
+    ("hook.on_failure", "allow", "allow"),
+    ("hook.ca", "tls/authorities.pem", "tls/authorities.pem"),
     ("message.max_size", "16 MiB", "16 MiB"),
     ("log.filter", "warn,always_online=debug", "warn,always_online=debug"),
     ("log.format", "json", "json"),
@@ -83,6 +93,9 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("shutdown.jitter", "0s", "0s"),
     ("runtime.workers", "3", "3"),
 ];
+
+/// A secret of every kind.
+const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 pub(super) fn variables(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
     pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
@@ -177,13 +190,15 @@ fn every_setting_is_reached_by_file_environment_and_flag() {
     for (setting, (key, text, printed)) in settings().iter().zip(OTHER) {
         let flag = format!("--{}", setting.flag);
         let given = flags(&["always-online", &flag, text]);
-        // Of the two for TLS none is of use alone, nor is the secret before the secret.
-        let other = OTHER.iter().zip(settings()).find(|((other, ..), _)| {
-            other != key && other.split("tls_").next() == key.split("tls_").next()
-                || (*key, *other) == ("jwt.previous_secret", "jwt.secret")
-        });
-        let other = other.map(|((_, text, _), setting)| (setting.env, *text));
-        let beside: Vec<_> = other.into_iter().collect();
+        // Some are of no use without others: of the two for TLS none is.
+        let needs = |other: &str| match *key {
+            "jwt.previous_secret" => other == "jwt.secret",
+            "hook.url" => other == "hook.secret",
+            "rooms.access" => ["hook.url", "hook.secret"].contains(&other),
+            key => other != key && other.split("tls_").next() == key.split("tls_").next(),
+        };
+        let others = OTHER.iter().zip(settings()).filter(|((other, ..), _)| needs(other));
+        let beside: Vec<_> = others.map(|((_, text, _), setting)| (setting.env, *text)).collect();
         let environment = [&beside[..], &[(setting.env, *text)]].concat();
         let ways = [
             config(&toml_of(setting, text), &beside, &[]).unwrap(),
@@ -268,6 +283,7 @@ fn parts(config: &Config) -> impl PartialEq + std::fmt::Debug {
         metrics,
         store,
         auth,
+        hook,
         message,
         log,
         shutdown,
@@ -276,7 +292,7 @@ fn parts(config: &Config) -> impl PartialEq + std::fmt::Debug {
     } = config.clone();
     (
         (compat, websocket, admin, api, demo, gotapi, metrics),
-        (store, auth, message, log, shutdown, runtime),
+        (store, auth, hook, message, log, shutdown, runtime),
     )
 }
 
@@ -287,7 +303,7 @@ fn the_printed_configuration_gives_the_same_again() {
         let first = config("", &[], flags).unwrap();
         // What is hidden has to be filled in, as the comment beside it says.
         let second =
-            config(&first.print().replace("\"***\"", "\"open sesame\""), &[], &[]).unwrap();
+            config(&first.print().replace("\"***\"", &format!("{WHSEC:?}")), &[], &[]).unwrap();
         assert_eq!(parts(&first), parts(&second));
     }
 }

@@ -3,7 +3,10 @@
 use std::{
     net::SocketAddr,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -75,6 +78,13 @@ impl Reply {
     }
 }
 
+/// Requests that are not answered yet.
+#[derive(Default)]
+struct Load {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
 type Script = dyn Fn(&Received) -> Reply + Send + Sync;
 
 /// The server. It ends with this.
@@ -83,6 +93,7 @@ pub struct Receiver {
     scheme: &'static str,
     requests: Arc<Mutex<Vec<Received>>>,
     count: watch::Receiver<usize>,
+    load: Arc<Load>,
     task: JoinHandle<()>,
 }
 
@@ -115,7 +126,8 @@ impl Receiver {
         let scheme = if tls.is_some() { "https" } else { "http" };
         let (requests, (counted, count)) =
             (Arc::<Mutex<Vec<Received>>>::default(), watch::channel(0));
-        let (kept, counted) = (requests.clone(), Arc::new(counted));
+        let load = Arc::<Load>::default();
+        let (kept, counted, loaded) = (requests.clone(), Arc::new(counted), load.clone());
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             for connection in 0.. {
@@ -126,6 +138,7 @@ impl Receiver {
                     script: script.clone(),
                     requests: kept.clone(),
                     counted: counted.clone(),
+                    load: loaded.clone(),
                 };
                 match tls.clone() {
                     None => {
@@ -142,7 +155,7 @@ impl Receiver {
                 while connections.try_join_next().is_some() {}
             }
         });
-        Receiver { address, scheme, requests, count, task }
+        Receiver { address, scheme, requests, count, load, task }
     }
 
     /// Where it is called.
@@ -153,6 +166,11 @@ impl Receiver {
     /// All that has come so far.
     pub fn requests(&self) -> Vec<Received> {
         self.requests.lock().unwrap().clone()
+    }
+
+    /// How many requests it had to answer at once, at most.
+    pub fn most_at_once(&self) -> usize {
+        self.load.most.load(Ordering::SeqCst)
     }
 
     /// Waits until so many requests have come, and returns all.
@@ -176,6 +194,7 @@ struct Told {
     script: Arc<Script>,
     requests: Arc<Mutex<Vec<Received>>>,
     counted: Arc<watch::Sender<usize>>,
+    load: Arc<Load>,
 }
 
 impl Told {
@@ -185,6 +204,10 @@ impl Told {
             let reply = (self.script)(&request);
             self.requests.lock().unwrap().push(request);
             self.counted.send_modify(|count| *count += 1);
+            let now = self.load.now.fetch_add(1, Ordering::SeqCst) + 1;
+            self.load.most.fetch_max(now, Ordering::SeqCst);
+            let reply = due(reply).await;
+            self.load.now.fetch_sub(1, Ordering::SeqCst);
             if !answer(&mut stream, reply).await {
                 return;
             }
@@ -217,40 +240,41 @@ impl Told {
     }
 }
 
+/// The reply when its time has come.
+async fn due(mut reply: Reply) -> Reply {
+    while let Reply::Later(time, later) = reply {
+        tokio::time::sleep(time).await;
+        reply = *later;
+    }
+    match reply {
+        Reply::Hang => std::future::pending().await,
+        reply => reply,
+    }
+}
+
 /// Answers. False: that was the last of this connection.
 async fn answer(stream: &mut (impl AsyncWrite + Unpin), reply: Reply) -> bool {
-    let mut reply = reply;
-    let mut close = false;
-    loop {
-        reply = match reply {
-            Reply::Later(time, reply) => {
-                tokio::time::sleep(time).await;
-                *reply
-            }
-            Reply::ThenClosed(reply) => {
-                close = true;
-                *reply
-            }
-            Reply::Json(value) => {
-                let headers = vec![("content-type", "application/json".to_owned())];
-                Reply::Full { status: 200, headers, body: value.to_string() }
-            }
-            Reply::Full { status, headers, body } => {
-                let headers: String =
-                    headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-                let length = body.len();
-                let text = format!(
-                    "HTTP/1.1 {status} Said\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
-                );
-                let sent = stream.write_all(text.as_bytes()).await.is_ok();
-                return sent && stream.flush().await.is_ok() && !close;
-            }
-            Reply::Raw(bytes) => {
-                let _ = stream.write_all(&bytes).await;
-                let _ = stream.flush().await;
-                return false;
-            }
-            Reply::Hang => std::future::pending().await,
+    let (last, text) = match reply {
+        Reply::ThenClosed(reply) => (true, written(*reply)),
+        raw @ Reply::Raw(_) => (true, written(raw)),
+        reply => (false, written(reply)),
+    };
+    let sent = stream.write_all(&text).await.is_ok() && stream.flush().await.is_ok();
+    sent && !last
+}
+
+fn written(reply: Reply) -> Vec<u8> {
+    let (status, headers, body) = match reply {
+        Reply::Json(value) => {
+            let headers = vec![("content-type", "application/json".to_owned())];
+            (200, headers, value.to_string())
         }
-    }
+        Reply::Full { status, headers, body } => (status, headers, body),
+        Reply::Raw(bytes) => return bytes,
+        Reply::Later(..) | Reply::ThenClosed(_) | Reply::Hang => panic!("not within another one"),
+    };
+    let headers: String =
+        headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    format!("HTTP/1.1 {status} Said\r\ncontent-length: {length}\r\n{headers}\r\n{body}").into()
 }
