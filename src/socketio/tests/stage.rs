@@ -1,4 +1,8 @@
 //! A server with two namespaces that echo, and a client of every kind.
+mod requests;
+
+pub(super) use requests::{begun, http, websocket};
+
 use std::{collections::VecDeque, net::SocketAddr};
 
 use axum::body::Body;
@@ -6,7 +10,6 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::{SinkExt, StreamExt};
 use hyper::{Request, Response, body::Incoming};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::{Notify, mpsc},
 };
@@ -159,54 +162,6 @@ pub(super) fn server(options: Options) -> Server {
     Server { address, io, gone, later }
 }
 
-/// A request, and its answer's status and body. The connection is its own.
-pub(super) async fn http(
-    address: SocketAddr,
-    method: &str,
-    target: &str,
-    body: &[u8],
-) -> (u16, Vec<u8>) {
-    begun(address, method, target, body, body.len()).await.answer().await
-}
-
-/// A request whose body is to have this length, and has come so far.
-pub(super) async fn begun(
-    address: SocketAddr,
-    method: &str,
-    target: &str,
-    body: &[u8],
-    length: usize,
-) -> Begun {
-    let kind = if body.first().is_some_and(|b| *b < 2) {
-        "application/octet-stream"
-    } else {
-        "text/plain"
-    };
-    let head = format!(
-        "{method} /socket.io/?{target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
-         content-type: {kind}\r\ncontent-length: {length}\r\n\r\n"
-    );
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
-    Begun(stream)
-}
-
-pub(super) struct Begun(TcpStream);
-
-impl Begun {
-    pub(super) async fn send(&mut self, rest: &[u8]) {
-        self.0.write_all(rest).await.unwrap();
-    }
-
-    pub(super) async fn answer(mut self) -> (u16, Vec<u8>) {
-        let mut answer = Vec::new();
-        self.0.read_to_end(&mut answer).await.unwrap();
-        let end = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
-        let status = std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap();
-        (status, answer[end + 4..].to_vec())
-    }
-}
-
 /// What came, or is sent: a packet of engine.io, or an attachment.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Item {
@@ -247,15 +202,6 @@ pub(super) struct Peer {
     pub(super) sid: String,
     pub(super) wire: Wire,
     pub(super) came: VecDeque<Item>,
-}
-
-pub(super) async fn websocket(
-    address: SocketAddr,
-    query: &str,
-) -> Option<Box<WebSocketStream<TcpStream>>> {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let url = format!("ws://{address}/socket.io/?transport=websocket&{query}");
-    Some(Box::new(tokio_tungstenite::client_async(url, stream).await.ok()?.0))
 }
 
 impl Peer {
