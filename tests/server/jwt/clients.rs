@@ -39,7 +39,7 @@ async fn a_token_signs_in_and_a_bad_one_is_refused_without_its_text_in_the_log()
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
     drop(ann);
-    assert!(server.end().await.success());
+    assert_eq!(server.terminate().await, 0);
     let log = server.stderr();
     assert!(log.contains("a token is refused"), "{log}");
     let signature = good.rsplit('.').next().unwrap();
@@ -126,6 +126,7 @@ async fn caps_are_asked_at_each_step_and_again_at_a_renewal() {
     let not_allowed = json!({ "status": 1, "data": "join failed, not allowed" });
     for request in [json!({ "roomId": "attic" }), json!({ "roomId": "class:7", "dummy": true })] {
         assert_eq!(ann.emit_with_ack("join", &request).await, not_allowed, "{request}");
+        assert_eq!(ann.event("join").await, not_allowed, "{request}");
     }
     ann.join("class:7").await;
     let message = json!({ "1": "hello" });

@@ -72,6 +72,7 @@ async fn story(here: &Server, there: &Server) {
 async fn a_revocation_ends_sessions_at_once_and_outlives_a_restart() {
     let mut server = setup().start().await;
     story(&server, &server).await;
+    server.kill_9().await;
     server.restart().await;
     is_wrong(&server, "ann", &named("ann", "phone")).await;
     signed_in(&server, "ann", &named("ann", "new phone")).await;
