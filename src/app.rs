@@ -14,11 +14,15 @@ use crate::{
         broker::Broker,
         clock::{Clock, NoRandomness, Rng, SystemClock, SystemRng},
         error::StoreError,
+        gate::Gate,
         hub::Hub,
         services::{self, Services},
         supervise::Supervisor,
     },
-    hooks::{client::ClientError, webhooks},
+    hooks::{
+        client::{Client, ClientError},
+        gate, webhooks,
+    },
     jwt,
     metrics::Metrics,
     net::{connection::Bounds, tls::TlsError},
@@ -93,7 +97,7 @@ pub enum StartError {
     #[error(transparent)]
     Keys(#[from] jwt::KeyError),
     /// The calls to a business server can't be made ready.
-    #[error("no webhooks: {0}")]
+    #[error("hooks can't be called: {0}")]
     Hooks(#[from] ClientError),
     /// The client script can't be read.
     #[error("{}: {why}: mend AO_WEBSOCKET__CLIENT_SCRIPT", .file.display())]
@@ -120,7 +124,22 @@ pub fn check(config: &Config) -> Vec<StartError> {
     let unusable =
         certificates.filter_map(|site| listeners::open_tls(site, site.tls(config)).err());
     let keys = jwt::Tokens::open(&config.jwt, Arc::new(SystemClock)).err().map(StartError::Keys);
-    check_script(config).err().into_iter().chain(keys).chain(unusable).collect()
+    let hook = config.hook.url.as_ref().and(config.hook.ca.as_deref());
+    let hook = hook.and_then(|ca| Client::new(Some(ca), TaskTracker::new()).err());
+    let hook = hook.map(StartError::Hooks);
+    check_script(config).err().into_iter().chain(keys).chain(hook).chain(unusable).collect()
+}
+
+/// Who is asked by hooks, if anybody is.
+fn open_gate(config: &Config, services: &Services) -> Result<Option<Arc<dyn Gate>>, ClientError> {
+    let Some(options) = gate::Options::of(config) else { return Ok(None) };
+    let parts = gate::Parts {
+        tasks: services.tasks.clone(),
+        clock: services.clock.clone(),
+        rng: services.rng.clone(),
+        metrics: services.metrics.clone(),
+    };
+    Ok(Some(Arc::new(gate::Hooks::new(options, parts)?)))
 }
 
 fn check_script(config: &Config) -> Result<(), StartError> {
@@ -186,6 +205,7 @@ impl App {
                 token_lifetime: config.jwt.max_lifetime + config.jwt.leeway + config.jwt.leeway,
             },
         };
+        let gate = open_gate(config, &services)?;
         let hub = Hub::new(stores.ordered, services, !config.auth.ignore);
         webhooks::start(&config.webhook, &config.webhooks, &stores.outbox, &hub, &working)?;
         if let Some(tokens) = &tokens {
@@ -193,7 +213,7 @@ impl App {
         }
         let verifier = tokens.map(|tokens| -> Arc<dyn Verifier> { tokens });
         let dialects =
-            dialects::start(config, &hub, verifier, |site| listeners.has(site), &working);
+            dialects::start(config, &hub, verifier, gate, |site| listeners.has(site), &working);
 
         let writes = TaskTracker::new();
         let bounds = Bounds {

@@ -64,6 +64,8 @@ reasons! {
     AuthenticationTimeout: Refused, "authentication timeout", "no `authenticate` in time";
     /// Its uid authenticated too often.
     RateLimit: Refused, "rate limit", "too many authentications of one uid";
+    /// A hook did not let it in, or ended it.
+    RefusedByHook: Refused, "hook", "a hook did not let it in, or ended it";
     /// It did not join a room in time.
     JoinTimeout: Refused, "join timeout", "no `join` in time";
     /// An administrator ended its user's sessions.
@@ -80,6 +82,8 @@ reasons! {
     TokenExpired: Dropped, "token expired", "its token expired and was not renewed";
     /// A room that it is in is not allowed to it any more.
     NotAllowed: Dropped, "not allowed", "its renewed token does not allow a room that it is in";
+    /// A hook ended it, and it is to come back.
+    DroppedByHook: Dropped, "hook", "a hook ended it, to come back";
     /// The server ends.
     Drain: Dropped, "drain", "the server ends";
     /// A defect of the server.

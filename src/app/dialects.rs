@@ -8,6 +8,7 @@ use crate::{
     dialect::{Dialect, always_online, gotapi},
     domain::{
         access::{Access, Verifier},
+        gate::Gate,
         hub::Hub,
     },
 };
@@ -17,12 +18,13 @@ pub(super) fn start(
     config: &Config,
     hub: &Arc<Hub>,
     verifier: Option<Arc<dyn Verifier>>,
+    gate: Option<Arc<dyn Gate>>,
     listens: impl Fn(Site) -> bool,
     stop: &CancellationToken,
 ) -> Vec<Arc<dyn Dialect>> {
     let mut dialects: Vec<Arc<dyn Dialect>> = Vec::new();
     if listens(Site::Websocket) {
-        let options = always_online_options(config, verifier);
+        let options = always_online_options(config, verifier, gate);
         dialects.push(always_online::start(hub.clone(), options, stop));
     }
     if listens(Site::Gotapi) {
@@ -41,6 +43,7 @@ fn gotapi_options(config: &Config) -> gotapi::Options {
 fn always_online_options(
     config: &Config,
     verifier: Option<Arc<dyn Verifier>>,
+    gate: Option<Arc<dyn Gate>>,
 ) -> always_online::Options {
     always_online::Options {
         auth_timeout: config.auth.timeout,
@@ -59,5 +62,6 @@ fn always_online_options(
             RoomAccess::Claims => Access::Claims,
             RoomAccess::Hook => Access::Hook,
         },
+        gate,
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     domain::{
         access::{Access, Verifier},
         deadline::{Appointments, Deadlines},
+        gate::Gate,
         hub::Hub,
         ids::ConnectionId,
     },
@@ -73,6 +74,8 @@ pub struct Options {
     pub grace: Duration,
     /// Who may do what in rooms.
     pub access: Access,
+    /// Whom hooks ask; none: nobody is asked.
+    pub gate: Option<Arc<dyn Gate>>,
 }
 
 impl Options {
@@ -184,9 +187,14 @@ struct Root(Arc<AlwaysOnline>);
 
 impl Namespace for Root {
     fn connect(&self, socket: Socket, request: &Connect<'_>) -> Result<Arc<dyn Client>, Refusal> {
-        match Session::begin(&self.0, socket, request.auth) {
+        match Session::begin(&self.0, socket, request) {
             Ok(session) => Ok(session),
             Err(_) => Err(Refusal::new("server error")),
         }
+    }
+
+    /// Hooks are told where clients come from.
+    fn reads_handshake(&self) -> bool {
+        self.0.options.gate.is_some()
     }
 }

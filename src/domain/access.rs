@@ -86,6 +86,11 @@ impl Caps {
         rules.iter().map(Rule::parse).collect::<Result<_, _>>().map(Caps)
     }
 
+    /// Those of an empty list.
+    pub fn none() -> Caps {
+        Caps(Box::default())
+    }
+
     /// Whether one of the rules allows this. Rooms of other spaces than the shared one are named by
     /// no rule.
     pub fn allows(&self, action: Action, room: &RoomId) -> bool {

@@ -97,6 +97,18 @@ impl Changes {
         self.caps.is_some() || self.expire_at.is_some() || self.meta.is_some()
     }
 
+    /// These, and behind them `later` ones, which overrule them. What is said of one message is of
+    /// no other.
+    #[must_use]
+    pub fn and(self, later: &Changes) -> Changes {
+        Changes {
+            message: None,
+            caps: later.caps.clone().or(self.caps),
+            expire_at: later.expire_at.or(self.expire_at),
+            meta: later.meta.clone().or(self.meta),
+        }
+    }
+
     /// The rights with these changes.
     #[must_use]
     pub fn applied(&self, rights: Rights) -> Rights {
@@ -168,5 +180,7 @@ mod tests {
         let after = changes.applied(before.clone());
         assert_eq!(after, Rights { expires_at: Some(50), meta: Some("2".into()), ..before });
         assert!(changes.concern_rights());
+        let later = Changes { meta: Some("3".into()), ..Changes::default() };
+        assert_eq!(changes.and(&later), Changes { expire_at: Some(50), ..later });
     }
 }

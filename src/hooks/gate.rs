@@ -158,7 +158,7 @@ enum Failure {
     BreakerOpen,
     #[error(transparent)]
     Call(#[from] CallError),
-    #[error("the answer is none: {0}")]
+    #[error("the answer is not valid: {0}")]
     Malformed(String),
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),

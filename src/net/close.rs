@@ -23,6 +23,8 @@ pub fn code(reason: Reason) -> Option<u16> {
         | Reason::Kickout
         | Reason::Revoked
         | Reason::TurnedAway
+        | Reason::RefusedByHook
+        | Reason::DroppedByHook
         | Reason::TokenExpired
         | Reason::NotAllowed
         | Reason::Flood

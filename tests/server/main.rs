@@ -11,6 +11,7 @@ mod api;
 mod cluster;
 mod crash;
 mod gotapi;
+mod hooks;
 mod http;
 mod jwt;
 mod operation;

@@ -8,6 +8,7 @@ use super::{
 use crate::domain::{
     access::{self, NotVerified, Rights, TokenFault, Verifier},
     error::StoreError,
+    gate::{self, Changes},
     hub::Hub,
     ids::{ConnectionId, RoomId, SocketId},
     presence::{Claim, Revocations},
@@ -26,8 +27,25 @@ const CHECKS: usize = 4;
 pub(super) struct Granted {
     /// By a JSON Web Token; none by a plain one.
     pub rights: Option<Arc<Rights>>,
+    /// What a hook changes of it.
+    pub by_hook: Changes,
     /// When that was found out, Unix seconds.
     pub now: u64,
+}
+
+/// Why somebody has no session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NotSignedIn {
+    /// By this server.
+    Refused(AuthRefusal),
+    /// By a hook, or as there is no answer of it.
+    Denied(gate::Answer),
+}
+
+impl From<AuthRefusal> for NotSignedIn {
+    fn from(refusal: AuthRefusal) -> Self {
+        NotSignedIn::Refused(refusal)
+    }
 }
 
 /// What became of credentials that a user with a session presented.
@@ -56,7 +74,7 @@ impl<'a> Doorman<'a> {
     }
 
     /// Makes this connection, which `register` has registered, the user's session; an earlier one is
-    /// evicted. Returns the rooms that are held for the user, and what it is granted.
+    /// evicted. Whose credentials are right is asked about by `ask` before. Returns the rooms that are held for the user, and what it is granted.
     ///
     /// # Errors
     /// Why the client is not the user, or may not sign in now.
@@ -65,17 +83,23 @@ impl<'a> Doorman<'a> {
         credentials: &Credentials,
         connection: ConnectionId,
         name: &SocketId,
+        ask: impl AsyncFnOnce(&Granted) -> gate::Answer,
         register: impl FnOnce(),
-    ) -> Result<(Vec<RoomId>, Granted), AuthRefusal> {
+    ) -> Result<(Vec<RoomId>, Granted), NotSignedIn> {
         let (checked, granted) = self.admit(credentials).await?;
+        let changes = match ask(&granted).await {
+            gate::Answer::Allowed(changes) => changes,
+            denied => return Err(NotSignedIn::Denied(denied)),
+        };
         register();
-        let claimed = self.claim(credentials, connection, name, checked, granted).await?;
+        let mut claimed = self.claim(credentials, connection, name, checked, granted).await?;
         let kind = match (&claimed.1.rights, checked) {
             (Some(_), _) => SignIn::Jwt,
             (None, Some(_)) => SignIn::Token,
             (None, None) => SignIn::Unchecked,
         };
         self.hub.metrics.signed_in(kind);
+        claimed.1.by_hook = changes;
         Ok(claimed)
     }
 
@@ -133,7 +157,7 @@ impl<'a> Doorman<'a> {
     }
 
     fn granted(&self, rights: Option<Arc<Rights>>) -> Granted {
-        Granted { rights, now: self.hub.clock.unix() }
+        Granted { rights, by_hook: Changes::default(), now: self.hub.clock.unix() }
     }
 
     /// The token, and who verifies it, if it is a JSON Web Token.

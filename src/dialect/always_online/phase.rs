@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{expiry::Expiry, msg::Target, wire::MsgFailure};
 use crate::domain::{
     access::{Access, Action, Rights},
+    gate::Changes,
     ids::{RoomId, Uid},
     presence::Departure,
     room::Room,
@@ -31,15 +32,26 @@ pub(super) struct User {
     pub uid: Uid,
     /// The uid as JSON, for messages.
     json: Arc<str>,
-    /// What its token grants; none of a plain token.
+    /// What its token grants; none of a plain one.
+    pub token: Option<Arc<Rights>>,
+    /// The same, with what hooks changed.
     pub rights: Option<Arc<Rights>>,
     /// When that expires.
     pub expiry: Option<Expiry>,
+    /// What hooks said of its rights. It holds for later tokens too, until one says otherwise.
+    pub by_hook: Option<Box<Changes>>,
 }
 
 impl User {
     fn new(uid: Uid) -> Self {
-        User { json: uid.json().into(), uid, rights: None, expiry: None }
+        User {
+            json: uid.json().into(),
+            uid,
+            token: None,
+            rights: None,
+            expiry: None,
+            by_hook: None,
+        }
     }
 
     /// Whether it may do this.

@@ -6,6 +6,7 @@
 //! waits in the state's mailbox for the session's task, which exists only while it has something to
 //! do.
 use std::{
+    net::IpAddr,
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, Weak},
     time::Duration,
@@ -18,15 +19,16 @@ use tokio::time::Instant;
 
 use super::{
     AlwaysOnline,
-    authenticate::Doorman,
+    authenticate::{Doorman, Granted, NotSignedIn},
     msg::{self, Target},
-    state::{Answer, Ask, Effect, Route, Rules, State},
+    state::{Answer, Ask, Denied, Effect, Pending, Route, Rules, State},
     sync::Page,
     wire::{self, Call, Credentials, JoinFailure, JoinRequest, MsgFailure},
 };
 use crate::domain::{
     broker::{Audience, Entry},
     clock::{NoRandomness, alphanumeric},
+    gate::Refusal,
     ids::{ConnectionId, RoomId, SocketId, Uid},
     json,
     presence::{Departure, Visitor},
@@ -35,8 +37,10 @@ use crate::domain::{
 };
 use crate::lock::lock;
 use crate::reason::Reason;
-use crate::socketio::{Client, Event, Socket};
+use crate::socketio::{Client, Connect, Event, Socket};
 use crate::throttle::throttled;
+
+mod asked;
 
 /// The longest time until a reminder: the state asks again then.
 const FAR: Duration = Duration::from_secs(86_400);
@@ -51,6 +55,8 @@ pub struct Session {
     name: SocketId,
     dialect: Arc<AlwaysOnline>,
     socket: Socket,
+    /// Where the client comes from, which may be a proxy; where somebody asks for it.
+    address: Option<IpAddr>,
     state: Mutex<State>,
 }
 
@@ -66,12 +72,12 @@ enum Step {
 
 impl Session {
     /// A client has connected to the namespace. It is to be told so, and then
-    /// [`Client::connected`] called. `auth` is what came with CONNECT: who has credentials in it
-    /// signs in by that. Fails where the operating system has no random numbers.
+    /// [`Client::connected`] called. Who has credentials in what came with CONNECT signs in by
+    /// that. Fails where the operating system has no random numbers.
     pub(super) fn begin(
         dialect: &Arc<AlwaysOnline>,
         socket: Socket,
-        auth: Option<&str>,
+        request: &Connect<'_>,
     ) -> Result<Arc<Self>, NoRandomness> {
         let name = alphanumeric(&*dialect.hub.rng, SOCKET_ID).inspect_err(|error| {
             throttled!(error, %error, "a connection had to be refused");
@@ -84,12 +90,14 @@ impl Session {
             name: SocketId(name.into()),
             dialect: dialect.clone(),
             socket,
+            address: request.peer.map(|peer| peer.ip().to_canonical()),
             state: Mutex::new(State::new(rules)),
         });
         dialect.hub.opened();
         // It waits until the client has been told that it is connected.
-        if let Some(credentials) = Credentials::with_connect(auth) {
-            session.call(Call::Authenticate(credentials), None, auth.map_or(0, str::len));
+        if let Some(credentials) = Credentials::with_connect(request.auth) {
+            let bytes = request.auth.map_or(0, str::len);
+            session.call(Call::Authenticate(credentials), None, bytes);
         }
         Ok(session)
     }
@@ -97,8 +105,12 @@ impl Session {
     fn msg(self: &Arc<Self>, argument: Option<&RawValue>, ack: Option<i64>, bytes: usize) {
         let route = self.state().route(self.unread());
         match route {
-            Route::Now(target) => self.post(target, argument, ack),
-            Route::Wait => self.call(Call::Msg(argument.map(ToOwned::to_owned)), ack, bytes),
+            Route::Now(target) if !self.is_asked_about(&target) => {
+                self.post(target, argument, ack);
+            }
+            Route::Now(_) | Route::Wait => {
+                self.call(Call::Msg(argument.map(ToOwned::to_owned)), ack, bytes)
+            }
             Route::Flood => self.drop_client(Reason::Flood),
         }
     }
@@ -189,7 +201,11 @@ impl Session {
             // Not of who has left: see `gone`.
             Effect::ResumeReading if self.socket.has_left() => {}
             Effect::ResumeReading => self.socket.hold_reading(false),
-            Effect::Msg { target, argument, ack } => self.post(target, argument.as_deref(), ack),
+            Effect::Msg { target, argument, ack } => {
+                return self.post(target, argument.as_deref(), ack);
+            }
+            Effect::Post(message) => self.hand_over(message),
+            Effect::RefuseMsg { failure, by, ack } => self.refuse_msg(failure, by.as_ref(), ack),
             Effect::Silence(rooms) => rooms.iter().for_each(|room| room.silence(self.id)),
             Effect::Release { room, uid } => hub.release(&room, &uid, self.id),
             Effect::TellSynced { room, uid } => {
@@ -224,21 +240,41 @@ impl Session {
         }
     }
 
-    /// Hands a message to its room. It is acknowledged, where that was asked for, after it is
-    /// stored; what is refused without being asked is dropped.
-    fn post(self: &Arc<Self>, target: Target, argument: Option<&RawValue>, ack: Option<i64>) {
+    /// Hands a message to its room, or returns that a hook is to be asked before. It is
+    /// acknowledged, where that was asked for, after it is stored; what is refused without being
+    /// asked is dropped.
+    fn post(
+        self: &Arc<Self>,
+        target: Target,
+        argument: Option<&RawValue>,
+        ack: Option<i64>,
+    ) -> Option<Ask> {
+        let asked = self.is_asked_about(&target);
         let (uid, room) = match target {
-            Target::Nowhere => return,
-            Target::Refused(failure) => return self.refuse_msg(failure, ack),
+            Target::Nowhere => return None,
+            Target::Refused(failure) => {
+                self.refuse_msg(failure, None, ack);
+                return None;
+            }
             Target::Room { uid, room } => (uid, room),
         };
         let message = argument
             .ok_or(MsgFailure::NotAnObject)
             .and_then(|m| msg::complete(m.get(), &uid, self.dialect.options.max_message));
-        let message = match message {
-            Ok(message) => message,
-            Err(failure) => return self.refuse_msg(failure, ack),
-        };
+        match message {
+            Ok(message) => {
+                let pending = Pending { uid, room, message, ack };
+                if asked {
+                    return Some(Ask::MaySend(pending));
+                }
+                self.hand_over(pending);
+            }
+            Err(failure) => self.refuse_msg(failure, None, ack),
+        }
+        None
+    }
+
+    fn hand_over(self: &Arc<Self>, Pending { room, message, ack, .. }: Pending) {
         let bytes = message.body.len();
         {
             let mut state = self.state();
@@ -255,10 +291,13 @@ impl Session {
         room.send(entry, bytes, self.clone(), ack);
     }
 
-    fn refuse_msg(&self, failure: MsgFailure, ack: Option<i64>) {
+    fn refuse_msg(&self, failure: MsgFailure, by: Option<&Refusal>, ack: Option<i64>) {
         self.dialect.hub.metrics.message_refused(failure);
         if let Some(id) = ack {
-            self.send(wire::acknowledgement(id, failure.answer()));
+            self.send(match by {
+                None => wire::acknowledgement(id, failure.answer()),
+                by => wire::acknowledgement(id, &wire::denial(failure, by)),
+            });
         }
     }
 
@@ -345,15 +384,24 @@ impl Session {
             Ask::SignIn { credentials, ack } => {
                 let register = || hub.register(self.id, self.clone());
                 let doorman = Doorman::of(&self.dialect);
-                let user = doorman.sign_in(&credentials, self.id, &self.name, register).await;
-                let user = user.map(|(held, granted)| (credentials.uid, held, granted));
+                let ask =
+                    async |granted: &Granted| self.may_connect(&credentials.uid, granted).await;
+                let user = doorman.sign_in(&credentials, self.id, &self.name, ask, register).await;
+                let user = match user {
+                    Ok((held, granted)) => Ok((credentials.uid, held, granted)),
+                    Err(NotSignedIn::Refused(refusal)) => Err(refusal),
+                    Err(NotSignedIn::Denied(by)) => {
+                        return Answer::Denied { what: Denied::Connect, by, ack };
+                    }
+                };
                 Answer::SignedIn { user, ack }
             }
-            Ask::CheckAgain { credentials, ack } => {
-                let checked = Doorman::of(&self.dialect).check_again(&credentials).await;
-                Answer::CheckedAgain { checked, ack }
+            Ask::CheckAgain { credentials, ack } => self.check_again(&credentials, ack).await,
+            Ask::MaySend(message) => self.may_send(message).await,
+            Ask::Enter { uid, request, ack } if self.is_asked_before(&request) => {
+                self.may_enter(uid, request, ack).await
             }
-            Ask::Enter { uid, request, ack } => {
+            Ask::Enter { uid, request, ack } | Ask::EnterAllowed { uid, request, ack } => {
                 let dummy = request.dummy;
                 Answer::Entered { room: self.enter(uid, request, ack).await, dummy }
             }

@@ -25,13 +25,16 @@ use super::{
     phase::{Guest, Phase},
     sync::{self, Page},
     wire::{
-        self, AuthRefusal, Call, Credentials, JoinFailure, JoinRequest, SyncFailure, SyncRequest,
+        self, AuthRefusal, Call, Credentials, JoinFailure, JoinRequest, MsgFailure, SyncFailure,
+        SyncRequest,
     },
 };
 use crate::{
     domain::{
         access::{Access, Action},
+        gate::{self, Changes, Refusal},
         ids::{RoomId, Uid},
+        message::Message,
         presence::Departure,
         room::Room,
     },
@@ -51,6 +54,10 @@ pub(super) enum Effect {
     ResumeReading,
     /// Take a message that had to wait.
     Msg { target: Target, argument: Option<Box<RawValue>>, ack: Option<i64> },
+    /// Hand a message over to its room.
+    Post(Pending),
+    /// Say that a message was refused.
+    RefuseMsg { failure: MsgFailure, by: Option<Refusal>, ack: Option<i64> },
     /// Deliver nothing more of these rooms.
     Silence(Vec<Arc<Room>>),
     /// Give up the place that is held for the user there.
@@ -86,8 +93,12 @@ pub(super) enum Ask {
     SignIn { credentials: Credentials, ack: Option<i64> },
     /// Check the credentials once more, without consequences.
     CheckAgain { credentials: Credentials, ack: Option<i64> },
-    /// Enter a room. Who is there, or that it failed, is sent before anything that happens there.
+    /// Ask a hook whether this may be sent.
+    MaySend(Pending),
+    /// Enter a room, unless a hook wants to be asked before. Who is there, or that it failed, is sent before anything that happens there.
     Enter { uid: Uid, request: JoinRequest, ack: Option<i64> },
+    /// As [`Ask::Enter`], and the hook was asked.
+    EnterAllowed { uid: Uid, request: JoinRequest, ack: Option<i64> },
     /// Read a page of the room's log.
     ReadPage { room: Arc<Room>, request: SyncRequest, ack: Option<i64> },
     /// Send it, and wait until the client has it.
@@ -102,12 +113,53 @@ pub(super) struct Goodbye {
     pub ack: Option<i64>,
 }
 
+/// A message that can go to its room, when that is allowed.
+pub(super) struct Pending {
+    /// The sender's uid, as JSON.
+    pub uid: Arc<str>,
+    pub room: Arc<Room>,
+    pub message: Message,
+    pub ack: Option<i64>,
+}
+
+/// What a hook did not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// A session.
+    Connect,
+    /// Signing in once more.
+    Renewal,
+    Join,
+    Message,
+}
+
 /// What became of an [`Ask`].
 pub(super) enum Answer {
     /// The user, with the rooms that are held for it, and what it was granted.
     SignedIn {
         user: Result<(Uid, Vec<RoomId>, Granted), AuthRefusal>,
         ack: Option<i64>,
+    },
+    /// A hook, or that there is no answer of it, is in the way.
+    Denied {
+        what: Denied,
+        by: gate::Answer,
+        ack: Option<i64>,
+    },
+    /// A hook lets it into the room, and changes something.
+    MayEnter {
+        request: JoinRequest,
+        ack: Option<i64>,
+        changes: Changes,
+        /// Unix seconds.
+        now: u64,
+    },
+    /// A hook lets it send this, and changes something.
+    MaySend {
+        message: Pending,
+        changes: Changes,
+        /// Unix seconds.
+        now: u64,
     },
     /// What it was granted now.
     CheckedAgain {
@@ -190,6 +242,11 @@ impl State {
     pub fn connected(&mut self) -> Vec<Effect> {
         self.mailbox.open();
         self.wake(Vec::new())
+    }
+
+    /// Whether the client is served.
+    fn is_open(&self) -> bool {
+        self.standing == Standing::Open
     }
 
     /// Whether a newer session has taken over: nothing of this one's is acknowledged any more.
@@ -443,6 +500,15 @@ impl State {
             Answer::SignedIn { user: Err(refusal), ack } => {
                 self.refuse_authentication(ack, refusal, &mut effects);
             }
+            Answer::Denied { what, by, ack } => self.denied(what, &by, ack, &mut effects),
+            Answer::MayEnter { request, ack, changes, now } => {
+                self.change(changes, now, &mut effects);
+                self.enter_allowed(request, ack, &mut effects);
+            }
+            Answer::MaySend { message, changes, now } => {
+                self.send_allowed(message, &mut effects);
+                self.change(changes, now, &mut effects);
+            }
             Answer::CheckedAgain { checked, ack } => {
                 self.checked_again(checked, ack, &mut effects);
             }
@@ -542,6 +608,7 @@ impl State {
     fn turn_away(&mut self, refusal: AuthRefusal, effects: &mut Vec<Effect>) {
         let why = match refusal {
             AuthRefusal::Wrong | AuthRefusal::Expired => Reason::WrongCredentials,
+            AuthRefusal::NotAllowed => Reason::RefusedByHook,
             AuthRefusal::Timeout => Reason::AuthenticationTimeout,
             AuthRefusal::RateLimit => Reason::RateLimit,
             AuthRefusal::Server => return effects.push(Effect::DropLater),
@@ -623,6 +690,7 @@ impl State {
     }
 }
 
+mod consent;
 mod rights;
 #[cfg(test)]
 mod tests;

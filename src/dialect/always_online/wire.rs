@@ -5,10 +5,11 @@
 //! or acknowledgement (`3id[payload]`) in it, the same in engine.io 3 and 4. Server frames are not
 //! masked.
 use bytes::{BufMut, Bytes, BytesMut};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use crate::domain::{
     broker::{Event, Publication},
+    gate::Refusal,
     ids::{RoomId, Uid},
     json::{self, Object},
     presence::Roster,
@@ -75,6 +76,7 @@ failures! {
     AuthRefusal {
         Wrong = "auth failed, uid or token is wrong",
         Expired = "token expired",
+        NotAllowed = "not allowed",
         Timeout = "authentication timeout",
         RateLimit = "reach rate limit",
         Server = "server error",
@@ -110,6 +112,15 @@ failures! {
     SyncFailure {
         NotAllowed = "not allowed",
     }
+}
+
+/// `{status:1, data:REASON}` with what a business server says of it, where it says anything.
+pub(super) fn denial(reason: impl Label, by: Option<&Refusal>) -> String {
+    let reason = reason.label();
+    let error = by.map(|Refusal { code, message }| {
+        format!(",\"error\":{{\"code\":{code},\"message\":{}}}", Value::from(&**message))
+    });
+    format!("{{\"status\":1,\"data\":\"{reason}\"{}}}", error.unwrap_or_default())
 }
 
 /// What a client asks for.
@@ -400,6 +411,16 @@ mod tests {
             let answer: serde_json::Value = serde_json::from_str(answer).unwrap();
             assert_eq!(answer, serde_json::json!({ "status": status, "data": data }));
         }
+        let by = Refusal { code: -4, message: "say \"please\"".into() };
+        assert_eq!(denial(MsgFailure::NotAllowed, None), MsgFailure::NotAllowed.answer());
+        assert_eq!(
+            serde_json::from_str::<Value>(&denial(MsgFailure::NotAllowed, Some(&by))).unwrap(),
+            serde_json::json!({
+                "status": 1,
+                "data": "not allowed",
+                "error": { "code": -4, "message": "say \"please\"" },
+            })
+        );
         for text in ["\"", "\\", "\n", "a\u{1}"] {
             assert!(!is_plain(text), "{text:?}");
         }

@@ -1,4 +1,4 @@
-//! What a session's token grants, and for how long.
+//! What a session's token grants and hooks change, and for how long.
 use std::sync::Arc;
 
 use super::{Effect, State};
@@ -10,7 +10,8 @@ use crate::{
         wire::{self, AuthRefusal, JoinRequest},
     },
     domain::{
-        access::{Action, Rights},
+        access::{Access, Action, Caps, Rights},
+        gate::Changes,
         ids::Uid,
     },
     reason::Reason,
@@ -20,7 +21,13 @@ impl State {
     /// The user, and what its token grants; none of a plain token.
     pub fn granted(&self) -> Option<(Uid, Arc<Rights>)> {
         let user = self.phase.user()?;
-        Some((user.uid.clone(), user.rights.clone()?))
+        Some((user.uid.clone(), user.token.clone()?))
+    }
+
+    /// The user, and what the business server said of it.
+    pub fn known(&self) -> Option<(Uid, Option<Arc<str>>)> {
+        let user = self.phase.user()?;
+        Some((user.uid.clone(), user.rights.as_ref().and_then(|rights| rights.meta.clone())))
     }
 
     /// Whether its token lets it into the room.
@@ -34,9 +41,18 @@ impl State {
     pub(super) fn grant(&mut self, granted: Granted, effects: &mut Vec<Effect>) {
         let Some(user) = self.phase.user_mut() else { return };
         let had_one = user.expiry.is_some();
-        let expires_at = granted.rights.as_ref().and_then(|rights| rights.expires_at);
+        if granted.by_hook.concern_rights() {
+            let before = user.by_hook.take().map(|before| *before).unwrap_or_default();
+            user.by_hook = Some(Box::new(before.and(&granted.by_hook)));
+        }
+        user.token = granted.rights;
+        let rights = match &user.by_hook {
+            None => user.token.clone(),
+            Some(changes) => Some(changed(user.token.as_deref(), changes, self.rules.access)),
+        };
+        let expires_at = rights.as_ref().and_then(|rights| rights.expires_at);
         user.expiry = expires_at.map(|at| Expiry::new(at, granted.now, self.rules.grace));
-        user.rights = granted.rights;
+        user.rights = rights;
         match &mut user.expiry {
             // What is due at once is found out as all else is: by a reminder.
             Some(expiry) => effects.push(Effect::Remind(Some(expiry.next()))),
@@ -49,9 +65,10 @@ impl State {
     /// at once may be heard of in the wrong order.
     pub(super) fn renew(&mut self, granted: Granted, effects: &mut Vec<Effect>) {
         let Some(user) = self.phase.user() else { return };
-        if let (Some(own), Some(new)) = (&user.rights, &granted.rights)
+        if let (Some(own), Some(new)) = (&user.token, &granted.rights)
             && new.are_older_than(own)
         {
+            self.change(granted.by_hook, granted.now, effects);
             return;
         }
         let by_jwt = granted.rights.is_some();
@@ -60,6 +77,21 @@ impl State {
             // A revocation that came since it was checked has looked at the token before.
             effects.push(Effect::LookForRevocation);
         }
+        self.reconsider(effects);
+    }
+
+    /// A hook has changed what it may do.
+    pub(super) fn change(&mut self, by_hook: Changes, now: u64, effects: &mut Vec<Effect>) {
+        if !by_hook.concern_rights() {
+            return;
+        }
+        let rights = self.phase.user().and_then(|user| user.token.clone());
+        self.grant(Granted { rights, by_hook, now }, effects);
+        self.reconsider(effects);
+    }
+
+    /// Asks again whether it may be in its rooms.
+    fn reconsider(&mut self, effects: &mut Vec<Effect>) {
         if let Phase::Member(member) = &mut self.phase
             && !member.reconsider(self.rules.access)
         {
@@ -86,4 +118,13 @@ impl State {
             }
         }
     }
+}
+
+/// Rights as a hook changes them. A plain token, which has none, gets no more by that.
+fn changed(token: Option<&Rights>, changes: &Changes, access: Access) -> Arc<Rights> {
+    let rights = token.cloned().unwrap_or_else(|| Rights {
+        caps: (access == Access::Claims).then(|| Arc::new(Caps::none())),
+        ..Rights::default()
+    });
+    Arc::new(changes.applied(rights))
 }

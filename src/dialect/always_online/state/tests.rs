@@ -2,6 +2,7 @@ use std::fmt::Write;
 
 use super::*;
 
+mod consent;
 mod rights;
 mod session;
 use session::{Session, UNREAD};
@@ -168,7 +169,10 @@ fn a_second_check_that_succeeds_changes_nothing() {
     let success = r#"{"status":0,"data":"auth success"}"#;
     assert_eq!(
         session.answered(Answer::CheckedAgain {
-            checked: Checked { granted: Ok(Granted { rights: None, now: 1000 }), by_jwt: false },
+            checked: Checked {
+                granted: Ok(Granted { rights: None, by_hook: Changes::default(), now: 1000 }),
+                by_jwt: false
+            },
             ack: Some(4)
         }),
         [format!(r#"42["authenticate",{success}] + 434[{success}]"#)]

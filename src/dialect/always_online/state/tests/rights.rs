@@ -24,7 +24,7 @@ fn both() -> Option<serde_json::Value> {
 }
 
 fn granted(rights: Option<Arc<Rights>>, now: u64) -> Granted {
-    Granted { rights, now }
+    Granted { rights, by_hook: Changes::default(), now }
 }
 
 /// Ann, signed in at 1000.

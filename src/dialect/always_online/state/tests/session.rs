@@ -38,6 +38,10 @@ pub(super) fn words_of_ask(ask: &Ask) -> String {
             let how = if request.dummy { " unseen" } else { "" };
             format!("enter {} as {uid}{how}{}", request.room, acked(*ack))
         }
+        Ask::EnterAllowed { uid, request, ack } => {
+            format!("enter {} as {uid} with consent{}", request.room, acked(*ack))
+        }
+        Ask::MaySend(message) => format!("may send to {}", message.room.id),
         Ask::ReadPage { room, request, ack } => {
             format!("read {} from {}{}", room.id, request.offset, acked(*ack))
         }
@@ -69,6 +73,14 @@ pub(super) fn words(effect: &Effect) -> String {
                     format!("msg {argument} of {uid} to {}{}", room.id, acked(*ack))
                 }
             }
+        }
+        Effect::Post(Pending { uid, room, message, ack }) => {
+            let body = String::from_utf8_lossy(&message.body);
+            format!("post {body} of {uid} to {}{}", room.id, acked(*ack))
+        }
+        Effect::RefuseMsg { failure, by, ack } => {
+            let by = by.as_ref().map_or_else(String::new, |by| format!(" by {}", by.message));
+            format!("msg refused: {failure}{by}{}", acked(*ack))
         }
         Effect::Silence(rooms) => format!("silence {}", ids(rooms)),
         Effect::Release { room, uid } => format!("release {room} of {uid}"),
@@ -186,7 +198,7 @@ impl Session {
 
     pub(super) fn signed_in(&mut self, held: &[&str]) -> Vec<String> {
         let held = held.iter().map(|id| RoomId::new(id).unwrap()).collect();
-        let granted = Granted { rights: None, now: 1000 };
+        let granted = Granted { rights: None, by_hook: Changes::default(), now: 1000 };
         let user = Ok((Uid::text("ann").unwrap(), held, granted));
         self.answered(Answer::SignedIn { user, ack: Some(1) })
     }
