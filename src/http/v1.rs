@@ -10,6 +10,7 @@ mod history;
 mod key;
 mod method;
 mod openapi;
+mod people;
 mod problem;
 mod publish;
 mod reference;

@@ -192,7 +192,11 @@ pub(super) fn all() -> &'static [Entry] {
             entry::<super::batch::Batch>(),
             entry::<super::history::History>(),
             entry::<super::rooms::Members>(),
+            entry::<super::rooms::Rooms>(),
+            entry::<super::people::Users>(),
             entry::<super::rooms::Clear>(),
+            entry::<super::people::Disconnect>(),
+            entry::<super::people::Kick>(),
             entry::<super::tokens::Create>(),
             entry::<super::tokens::Refresh>(),
             entry::<super::revoke::Revoke>(),
@@ -221,7 +225,11 @@ mod tests {
         takes::<super::super::batch::Batch>();
         takes::<super::super::history::History>();
         takes::<super::super::rooms::Members>();
+        takes::<super::super::rooms::Rooms>();
+        takes::<super::super::people::Users>();
         takes::<super::super::rooms::Clear>();
+        takes::<super::super::people::Disconnect>();
+        takes::<super::super::people::Kick>();
         takes::<super::super::tokens::Create>();
         takes::<super::super::tokens::Refresh>();
     }

@@ -148,6 +148,7 @@ fn base(id: &str, name: &str, summary: &str, about: &str) -> OperationBuilder {
     let tag = name.split('/').next().unwrap_or_default();
     let tag = match tag {
         "token" => "tokens",
+        "users" | "disconnect" => "users",
         "stat" => "server",
         _ => "rooms",
     };

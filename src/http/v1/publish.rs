@@ -47,7 +47,7 @@ pub(super) struct Published {
     /// Which life of the room's log this is: another one than before means that the log may have been cleared or lost
     /// something since then.
     pub(super) epoch: u64,
-    /// Connections that were in the room, on all nodes, when it was sent; held places are among them. 0: nobody was there.
+    /// Users who were in the room, on all nodes, when it was sent, dummies and held places too. 0: nobody was there.
     pub(super) members: u64,
 }
 
@@ -139,7 +139,7 @@ fn complete(
 
 async fn send(api: &Api, room: &RoomId, message: Message) -> Result<Published, Problem> {
     let hub = &api.context.hub;
-    let members = hub.members(room).await?.len() as u64;
+    let members = hub.members_page(room, None, 1).await?.total;
     let bytes = message.body.len();
     let entry = Entry::Message { from: None, audience: Audience::All, message, receipt: None };
     let position = match hub.publish(room, entry, bytes).await {

@@ -1,6 +1,4 @@
-//! `members` and `clear`: who is in a room, and the end of its log.
-use std::collections::BTreeMap;
-
+//! `members`, `rooms` and `clear`: who is in a room, which rooms there are, and the end of a log.
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -11,7 +9,7 @@ use super::{
     problem::Problem,
     request::{Limit, Text, request},
 };
-use crate::domain::{broker::PageLimit, ids::RoomId, presence::Present};
+use crate::domain::{broker::PageLimit, ids::RoomId};
 
 /// Entries of a page where nothing else is asked for.
 const FEW: usize = 100;
@@ -28,12 +26,13 @@ request! {
     }
 }
 
-/// A page of a room's users, by uid.
+/// A page of a room's users.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct MembersPage {
-    /// Users, sorted by the text of their uid.
+#[schema(as = MembersPage)]
+pub(super) struct Present {
+    /// Users, in the order of their joining. Who is there both as a dummy and not is listed twice.
     users: Vec<Member>,
-    /// Users in the room.
+    /// Users in the room, on all pages.
     total: u64,
     /// The `cursor` of the next page. Missing where this is the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +45,7 @@ pub(super) struct MembersPage {
 struct Member {
     #[schema(inline)]
     uid: User,
-    /// Whether it is there as a dummy only: it hears everything and is seen by nobody.
+    /// Whether it is there as a dummy: it hears everything and is seen by nobody.
     dummy: bool,
     /// Whether its place is held: its session was kicked out by a newer one, which has not joined yet.
     held: bool,
@@ -60,39 +59,92 @@ pub(super) struct Members;
 impl Method for Members {
     const NAME: &'static str = "members";
     const SUMMARY: &'static str = "List who is in a room";
-    const ABOUT: &'static str = "Users on all nodes, by uid, dummies and held places too. Nobody is there: the list is empty.";
+    const ABOUT: &'static str = "Users on all nodes, dummies and held places too, in pages that nobody who stays is missing from, \
+        whoever comes and goes meanwhile. Nobody is there: the list is empty.";
     const EXAMPLE: &'static str = r#"{"roomId":"news","limit":100}"#;
     type Request = MembersRequest;
-    type Answer = MembersPage;
+    type Answer = Present;
 
     async fn run(
         api: &Api,
         request: MembersRequest,
         _: Call<'_>,
-    ) -> Result<Reply<MembersPage>, Problem> {
-        let present = api.context.hub.members(&request.room).await?;
-        let limit = request.limit.map_or(FEW, |limit| limit.0);
-        let after = request.cursor.map(|cursor| cursor.0);
-        Reply::of(&page(present, after.as_deref(), limit))
+    ) -> Result<Reply<Present>, Problem> {
+        let (limit, after) = (request.limit.map_or(FEW, |limit| limit.0), request.cursor);
+        let after = after.as_ref().map(|cursor| &*cursor.0);
+        let page = api.context.hub.members_page(&request.room, after, limit).await?;
+        let users = page.members.into_iter().map(|member| Member {
+            uid: User(member.uid),
+            dummy: member.hidden,
+            held: member.held,
+            connections: member.connections,
+        });
+        Reply::of(&Present { users: users.collect(), total: page.total, next: page.next })
     }
 }
 
-/// The page of these that begins behind a uid.
-fn page(present: Vec<Present>, after: Option<&str>, limit: usize) -> MembersPage {
-    let mut users: BTreeMap<String, Member> = BTreeMap::new();
-    for Present { uid, hidden, held, connections } in present {
-        let key = uid.as_str().to_owned();
-        let new = || Member { uid: User(uid), dummy: true, held: true, connections: 0 };
-        let member = users.entry(key).or_insert_with(new);
-        member.dummy &= hidden;
-        member.held &= held;
-        member.connections += connections;
+request! {
+    /// A page of names.
+    PageRequest {
+        /// `next` of the page before.
+        cursor: Option<Text> = "cursor";
+        /// The most entries of a page. Without it: 100.
+        limit: Option<Limit> = "limit";
+        /// What the names begin with.
+        prefix: Option<Text> = "prefix";
     }
-    let total = users.len() as u64;
-    let mut rest = users.into_iter().filter(|(uid, _)| after.is_none_or(|after| &**uid > after));
-    let page: Vec<(String, Member)> = rest.by_ref().take(limit).collect();
-    let next = rest.next().and_then(|_| Some(page.last()?.0.clone()));
-    MembersPage { users: page.into_iter().map(|(_, member)| member).collect(), total, next }
+}
+
+impl PageRequest {
+    /// Prefix, cursor and limit, as the core takes them.
+    pub(super) fn names(&self) -> (&str, Option<&str>, usize) {
+        let prefix = self.prefix.as_ref().map_or("", |prefix| &*prefix.0);
+        let limit = self.limit.map_or(FEW, |limit| limit.0);
+        (prefix, self.cursor.as_ref().map(|cursor| &*cursor.0), limit)
+    }
+}
+
+/// A page of the rooms with anybody in them.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RoomsPage)]
+pub(super) struct Occupied {
+    /// Rooms, sorted by name.
+    rooms: Vec<OccupiedRoom>,
+    /// The `cursor` of the next page. Missing where this is the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next: Option<String>,
+}
+
+/// A room with somebody in it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct OccupiedRoom {
+    /// The room.
+    room_id: String,
+    /// Connections in it, on all nodes; dummies and held places too.
+    members: u64,
+}
+
+/// Lists the rooms with anybody in them.
+pub(super) struct Rooms;
+
+impl Method for Rooms {
+    const NAME: &'static str = "rooms";
+    const SUMMARY: &'static str = "List the rooms with anybody in them";
+    const ABOUT: &'static str = "Rooms of socket.io's clients, on all nodes, by name. Rooms that have messages and nobody in them are not listed.";
+    const EXAMPLE: &'static str = r#"{"prefix":"chat:","limit":100}"#;
+    type Request = PageRequest;
+    type Answer = Occupied;
+
+    async fn run(api: &Api, request: PageRequest, _: Call<'_>) -> Result<Reply<Occupied>, Problem> {
+        let (prefix, after, limit) = request.names();
+        let page = api.context.hub.rooms_page(prefix, after, limit).await?;
+        let rooms = page.rooms.into_iter();
+        let rooms = rooms
+            .map(|(room, members)| OccupiedRoom { room_id: room.as_str().to_owned(), members });
+        Reply::of(&Occupied { rooms: rooms.collect(), next: page.next })
+    }
 }
 
 request! {
@@ -132,43 +184,5 @@ impl Method for Clear {
         hub.clear(&request.room).await?;
         let start = hub.page(&request.room, u64::MAX, only).await?.base;
         Reply::of(&Cut { removed: start.saturating_sub(before), start })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::ids::Uid;
-
-    fn present(uid: &str, hidden: bool, held: bool) -> Present {
-        let connections = u64::from(!held);
-        Present { uid: Uid::text(uid).unwrap(), hidden, held, connections }
-    }
-
-    #[test]
-    fn pages_are_by_uid_and_count_connections() {
-        let all = || {
-            vec![
-                present("zoe", false, false),
-                present("ann", true, false),
-                present("ben", false, true),
-                present("zoe", true, false),
-            ]
-        };
-        let first = page(all(), None, 2);
-        assert_eq!(
-            serde_json::to_value(&first).unwrap(),
-            serde_json::json!({
-                "users": [
-                    {"uid": "ann", "dummy": true, "held": false, "connections": 1},
-                    {"uid": "ben", "dummy": false, "held": true, "connections": 0},
-                ],
-                "total": 3,
-                "next": "ben",
-            })
-        );
-        let second = page(all(), first.next.as_deref(), 2);
-        assert_eq!((second.users.len(), second.next, second.total), (1, None, 3));
-        assert_eq!((second.users[0].connections, second.users[0].dummy), (2, false));
     }
 }

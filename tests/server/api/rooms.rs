@@ -2,6 +2,7 @@
 use serde_json::{Value, json};
 
 use super::{everywhere, problem, unique};
+use support::client::Packet;
 
 #[tokio::test]
 async fn members_are_listed_in_pages() {
@@ -29,7 +30,6 @@ async fn members_are_listed_in_pages() {
                 None => break,
             }
         }
-        uids.sort();
         assert_eq!(uids, (0..5).map(|i| format!("user {i}")).collect::<Vec<_>>(), "{store}");
         let nobody = here.done("members", json!({ "roomId": unique("nowhere") })).await;
         assert_eq!(nobody, json!({ "users": [], "total": 0 }), "{store}");
@@ -53,6 +53,50 @@ async fn tokens_are_made_and_replaced() {
         assert_ne!(first["token"], second["token"], "{store}");
         let mut guest = there.guest().await;
         guest.sign_in("1000", second["token"].as_str().unwrap()).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_online_is_listed_and_can_be_sent_away() {
+    everywhere(async |[here, there], store| {
+        let (hall, side) = (unique("hall"), unique("side/room"));
+        let prefix = unique("user");
+        let uid = |name: &str| format!("{prefix} {name}");
+        let mut ann = here.newcomer(&uid("ann"), &hall).await;
+        let ben = there.newcomer(&uid("ben"), &hall).await;
+        let mut kim = there.newcomer(&uid("kim"), &side).await;
+        let users = here.done("users", json!({ "prefix": prefix, "limit": 2 })).await;
+        let first: Vec<_> = users["users"].as_array().unwrap().clone();
+        assert_eq!((&first[0]["uid"], &first[0]["rooms"]), (&json!(uid("ann")), &json!([hall])));
+        assert_eq!(first[0]["nodes"].as_array().map(Vec::len), Some(1), "{store}");
+        let request = json!({ "prefix": prefix, "cursor": users["next"] });
+        let second = there.done("users", request).await;
+        assert_eq!(second["users"][0]["uid"], uid("kim"), "{store}");
+        assert!(second.get("next").is_none(), "{store}");
+        let rooms = there.done("rooms", json!({ "prefix": hall })).await;
+        assert_eq!(rooms, json!({ "rooms": [{ "roomId": hall, "members": 2 }] }), "{store}");
+
+        let kick = json!({ "uid": uid("ben"), "roomId": hall });
+        assert_eq!(here.done("kick", kick.clone()).await, json!({ "connections": 1 }), "{store}");
+        assert_eq!(here.done("kick", kick).await, json!({ "connections": 0 }), "{store}");
+        let gone = ann.until("remote_disconnect").await;
+        assert_eq!(gone["uid"], uid("ben"), "{store}");
+        // Its own node may learn of it a moment later.
+        let out = json!({ "status": 1, "data": "not in a room" });
+        while ben.emit_with_ack("msg", &json!({ "s": 2 })).await != out {}
+
+        let disconnect = async |name: &str, reconnect: bool| {
+            let request = json!({ "uid": uid(name), "reconnect": reconnect });
+            here.done("disconnect", request).await["sessions"].as_u64().unwrap()
+        };
+        assert_eq!(disconnect("kim", true).await, 1, "{store}");
+        let rest = kim.rest().await;
+        assert!(!rest.contains(&Packet::Disconnect), "{store}: {rest:?}");
+        assert_eq!(disconnect("ann", false).await, 1, "{store}");
+        let rest = ann.rest().await;
+        assert!(rest.contains(&Packet::Disconnect), "{store}: {rest:?}");
+        assert_eq!(disconnect("nobody", false).await, 0, "{store}");
     })
     .await;
 }
