@@ -230,6 +230,7 @@ mod tests {
         takes::<super::super::rooms::Clear>();
         takes::<super::super::people::Disconnect>();
         takes::<super::super::people::Kick>();
+        takes::<super::super::revoke::Revoke>();
         takes::<super::super::tokens::Create>();
         takes::<super::super::tokens::Refresh>();
     }

@@ -35,8 +35,10 @@ pub(super) struct Revoke;
 impl Method for Revoke {
     const NAME: &'static str = "revoke";
     const SUMMARY: &'static str = "Revoke JSON Web Tokens";
-    const ABOUT: &'static str = "Without `issuedBefore` and `jti`: all that were issued until now, and the user's session ends, whatever token it signed in with. Nobody signs in by one of these tokens any more, also after a restart, and open sessions are told on every node.";
-    const EXAMPLE: &'static str = r#"{"uid":"ann"}"#;
+    const ABOUT: &'static str = "Without `issuedBefore` and `jti`: all that were issued until now, and the user's session ends, whatever token it signed in with. \
+        Nobody signs in by one of these tokens any more, also after a restart, and open sessions are told on every node.";
+    const EXAMPLE: &'static str = r#"{"uid":"alice","issuedBefore":1750000000}"#;
+    const BATCHED: bool = true;
     type Request = Request;
     type Answer = Told;
 
