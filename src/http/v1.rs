@@ -4,9 +4,11 @@
 //! much is taken at once, and how an answer or a problem goes back. What a method takes and gives is
 //! in [`method`]; bodies are read in [`request`]; errors are in [`problem`].
 mod answer;
+mod answers;
 mod batch;
 mod docs;
 mod history;
+mod hooks;
 mod key;
 mod method;
 mod openapi;
@@ -155,7 +157,7 @@ async fn answer(api: Arc<Api>, route: Route, request: Request) -> Result<Respons
         Route::Method(entry) => {
             let admin = api.admin(&parts.headers).await?;
             let place = api.place()?;
-            let key = match entry.keyed {
+            let key = match entry.is_keyed() {
                 true => Key::of(&parts.headers, &admin, entry.name)?,
                 false => None,
             };
@@ -196,7 +198,7 @@ async fn run(api: Arc<Api>, entry: &'static Entry, asked: Asked) -> Ran {
         let raw = parse(&asked.body)?;
         let running = asked.key.as_ref().map(|key| api.running.begin(key)).transpose()?;
         let call = Call { key: asked.key.as_ref(), at: Place::Whole };
-        let ran = (entry.run)(&api, raw, call).await;
+        let ran = entry.call(&api, raw, call).await;
         drop(running);
         ran
     });

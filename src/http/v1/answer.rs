@@ -62,12 +62,6 @@ impl ToSchema for Json<'_> {
     }
 }
 
-/// The name of a log's life, below 2^53: see
-/// [`Broker::edition`](crate::domain::broker::Broker::edition).
-pub(super) fn epoch(edition: u64) -> u64 {
-    edition >> 11
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ use utoipa::{
 
 use super::{
     Api,
-    method::{self, Call, Entry, Method, Ran, Reply},
+    method::{self, Call, Entry, Keyed, Method, Ran, Reply},
     problem::{Details, Problem},
     request::{Field, Issues, Place, request},
 };
@@ -104,7 +104,7 @@ impl Method for Batch {
     const ABOUT: &'static str = "Up to 1,000 commands in one request, in their order unless `parallel` is set. A command that fails stops no other \
         one: its reply is a problem. With an `Idempotency-Key` each command has a key of its own, so that the same batch, sent again, does what \
         failed and repeats nothing.";
-    const KEYED: bool = true;
+    const KEYED: Keyed = Keyed::Stored;
     const EXAMPLE: &'static str = r#"{"commands":[{"publish":{"roomId":"news","message":{"text":"one"}}},{"clear":{"roomId":"sport"}}]}"#;
     type Request = Request;
     type Answer = Answer;
@@ -119,7 +119,7 @@ impl Method for Batch {
             let at = Place::Field(&item, command.entry.name);
             let key = call.key.map(|key| key.item(index));
             let call = Call { at, key: key.as_ref(), ..call };
-            (command.entry.run)(api, &command.body, call).await
+            command.entry.call(api, &command.body, call).await
         });
         let commands: Vec<_> = commands.collect(); // none has begun
         let ended: Vec<Ran> = stream::iter(commands).buffered(together).collect().await;

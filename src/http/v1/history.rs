@@ -59,8 +59,8 @@ pub(super) struct Answer<'a> {
     next: Option<u64>,
     /// The index that the next stored message gets: `since` for who has read all.
     log: u64,
-    /// Which life of the room's log this is: another one than before means that the log may have been cleared or lost
-    /// something since then.
+    /// Names the room's log: another one than before means that the log was cleared, or may have lost something. Trimming
+    /// does not change it.
     epoch: u64,
 }
 
@@ -147,18 +147,23 @@ struct Stretch {
     updates: Option<Vec<Stored>>,
     start: u64,
     log: u64,
-    edition: u64,
+    /// Index of the log's offset 0.
+    origin: u64,
+    epoch: u64,
     reverse: bool,
     next: Option<u64>,
 }
 
 impl Stretch {
+    /// What a page has that was asked for from this offset on.
     fn of(page: Page, from: u64) -> Self {
+        let origin = page.origin();
         Stretch {
-            first: page.base.saturating_add(from),
+            first: origin.saturating_add(page.first(from).min(page.end())),
             start: page.base,
-            log: page.base.saturating_add(page.log_length),
-            edition: page.edition,
+            log: origin.saturating_add(page.end()),
+            origin,
+            epoch: page.epoch,
             inserts: page.entries,
             updates: None,
             reverse: false,
@@ -173,18 +178,17 @@ impl Stretch {
 
     /// From this index on, or from the log's beginning if that is behind it.
     async fn forwards(hub: &Hub, room: &RoomId, since: u64, limit: usize) -> Result<Self, Problem> {
-        let mut base = 0;
+        let mut origin = 0;
         for _ in 0..TRIES {
-            let from = since.saturating_sub(base);
+            let from = since.saturating_sub(origin);
             let page = hub.page(room, from, PageLimit { entries: limit, bytes: BYTES }).await?;
-            if page.base == base {
-                let from = from.min(page.log_length);
+            if page.origin() == origin {
                 let full = page.full;
                 let mut stretch = Self::of(page, from);
                 stretch.next = full.then_some(stretch.end());
                 return Ok(stretch);
             }
-            base = page.base;
+            origin = page.origin();
         }
         Err(moving())
     }
@@ -198,26 +202,30 @@ impl Stretch {
     ) -> Result<Self, Problem> {
         let mut wanted = limit as u64;
         let mut seen = hub.page(room, u64::MAX, PageLimit { entries: 1, bytes: 0 }).await?;
+        // Fewer and fewer, where they are large.
         for _ in 0..TRIES + 10 {
-            let log = seen.base.saturating_add(seen.log_length);
-            let end = before.unwrap_or(u64::MAX).min(log).max(seen.base);
-            let from = end.saturating_sub(wanted).max(seen.base) - seen.base;
-            let length = end - seen.base - from;
+            let (origin, start) = (seen.origin(), seen.base);
+            let log = origin.saturating_add(seen.end());
+            let end = before.unwrap_or(u64::MAX).min(log).max(start);
+            let first = end.saturating_sub(wanted).max(start);
+            let length = end - first;
             if length == 0 {
-                let mut stretch = Self::of(Page { entries: Vec::new(), ..seen }, from);
+                let mut stretch = Self::of(Page { entries: Vec::new(), ..seen }, first - origin);
                 stretch.reverse = true;
                 return Ok(stretch);
             }
             let entries = usize::try_from(length).unwrap_or(limit);
+            let from = first - origin;
             let page = hub.page(room, from, PageLimit { entries, bytes: BYTES }).await?;
-            if page.base != seen.base || page.log_length < seen.log_length {
+            let same = page.origin() == origin && page.base <= first && page.end() >= seen.end();
+            if !same {
                 seen = Page { entries: Vec::new(), ..page };
             } else if (page.entries.len() as u64) < length {
                 // More bytes than a page may have: those at the end are wanted, so fewer are read.
                 wanted = (length / 2).max(1);
             } else {
                 let mut stretch = Self::of(page, from);
-                (stretch.reverse, stretch.log) = (true, log.max(stretch.end()));
+                (stretch.reverse, stretch.log) = (true, log);
                 stretch.next = (stretch.first > stretch.start).then_some(stretch.first);
                 return Ok(stretch);
             }
@@ -236,8 +244,11 @@ impl Stretch {
         if self.end() < self.log || (!self.reverse && self.next.is_some()) {
             return Ok((self, building));
         }
-        let from = self.end() - self.start;
+        let from = self.end() - self.origin;
         let history = hub.history(building, room, from, 2).await?;
+        if history.start > from {
+            return Err(moving());
+        }
         let mut entries = history.entries;
         let more = usize::try_from(history.log.saturating_sub(from)).unwrap_or(usize::MAX);
         let updates = entries.split_off(more.min(entries.len()));
@@ -271,7 +282,7 @@ impl Stretch {
             start: self.start,
             next: self.next,
             log: self.log,
-            epoch: answer::epoch(self.edition),
+            epoch: self.epoch,
         })
     }
 }

@@ -12,8 +12,8 @@ use utoipa::{
 };
 
 use super::{
-    Api,
-    key::Key,
+    Api, answers,
+    key::{self, Key},
     problem::{self, Kind, Problem},
     request::{Field, Issues, Place},
 };
@@ -30,8 +30,8 @@ pub(super) trait Method {
     const EXAMPLE: &'static str;
     /// Problems that it answers beside those of all.
     const PROBLEMS: &'static [Kind] = &[];
-    /// Whether an `Idempotency-Key` has a meaning to it.
-    const KEYED: bool = false;
+    /// What an `Idempotency-Key` means to it.
+    const KEYED: Keyed = Keyed::No;
     /// Whether it may be a command of a batch.
     const BATCHED: bool = false;
     /// What it takes.
@@ -45,6 +45,17 @@ pub(super) trait Method {
         request: Self::Request,
         call: Call<'_>,
     ) -> impl Future<Output = Result<Reply<Self::Answer>, Problem>> + Send;
+}
+
+/// What an `Idempotency-Key` means to a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keyed {
+    /// Nothing: it only reads, or its answer is not to be kept.
+    No,
+    /// It is stored with what the method stores, all or none.
+    Stored,
+    /// It is kept with the answer when the method is done.
+    Kept,
 }
 
 /// What a method knows of a request beside its body.
@@ -106,12 +117,12 @@ pub(super) struct Entry {
     pub(super) about: &'static str,
     pub(super) example: &'static str,
     pub(super) problems: &'static [Kind],
-    pub(super) keyed: bool,
+    pub(super) keyed: Keyed,
     pub(super) batched: bool,
     pub(super) request: fn() -> Schema,
     /// The name of the answer's schema, and all schemas that it refers to.
     pub(super) answer: fn(&mut Vec<(String, RefOr<Schema>)>) -> String,
-    pub(super) run: for<'a> fn(&'a Api, &'a RawValue, Call<'a>) -> BoxFuture<'a, Ran>,
+    run: for<'a> fn(&'a Api, &'a RawValue, Call<'a>) -> BoxFuture<'a, Ran>,
 }
 
 /// What became of a request: the answer, or what is wrong.
@@ -124,6 +135,22 @@ impl fmt::Debug for Entry {
 }
 
 impl Entry {
+    /// Does what is asked; once, where it has a key.
+    pub(super) async fn call(&self, api: &Api, body: &RawValue, call: Call<'_>) -> Ran {
+        match (self.keyed, call.key) {
+            (Keyed::Kept, Some(key)) => {
+                let digest = key::digest(self.name, body);
+                answers::once(api, key, digest, (self.run)(api, body, call)).await
+            }
+            _ => (self.run)(api, body, call).await,
+        }
+    }
+
+    /// Whether an `Idempotency-Key` has a meaning to it.
+    pub(super) fn is_keyed(&self) -> bool {
+        self.keyed != Keyed::No
+    }
+
     /// `token/create` as a name: `tokenCreate`.
     pub(super) fn id(&self) -> String {
         let mut words = self.name.split('/');
@@ -195,11 +222,14 @@ pub(super) fn all() -> &'static [Entry] {
             entry::<super::rooms::Rooms>(),
             entry::<super::people::Users>(),
             entry::<super::rooms::Clear>(),
+            entry::<super::rooms::Cut>(),
             entry::<super::people::Disconnect>(),
             entry::<super::people::Kick>(),
             entry::<super::tokens::Create>(),
             entry::<super::tokens::Refresh>(),
             entry::<super::revoke::Revoke>(),
+            entry::<super::hooks::Failed>(),
+            entry::<super::hooks::Replay>(),
         ]
     });
     &ALL
@@ -231,6 +261,9 @@ mod tests {
         takes::<super::super::people::Disconnect>();
         takes::<super::super::people::Kick>();
         takes::<super::super::revoke::Revoke>();
+        takes::<super::super::rooms::Cut>();
+        takes::<super::super::hooks::Failed>();
+        takes::<super::super::hooks::Replay>();
         takes::<super::super::tokens::Create>();
         takes::<super::super::tokens::Refresh>();
     }

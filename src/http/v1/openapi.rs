@@ -94,7 +94,7 @@ fn operation(entry: &Entry, schemas: &mut Schemas) -> Operation {
     let mut operation =
         base(&entry.id(), entry.name, entry.summary, entry.about).request_body(Some(body));
     let mut success = success(&answer);
-    if entry.keyed {
+    if entry.is_keyed() {
         operation = operation.parameter(key());
         success.headers.insert("Idempotent-Replayed".to_owned(), replayed());
     }
@@ -105,7 +105,7 @@ fn operation(entry: &Entry, schemas: &mut Schemas) -> Operation {
 
 /// All problems that a method answers.
 pub(super) fn problems(entry: &Entry) -> Vec<Kind> {
-    let keyed = if entry.keyed { Kind::OF_KEYS } else { &[] };
+    let keyed = if entry.is_keyed() { Kind::OF_KEYS } else { &[] };
     [Kind::OF_ALL, Kind::OF_BODIES, keyed, entry.problems].concat()
 }
 

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use super::{
     Api,
     answer::User,
-    method::{Call, Method, Reply},
+    method::{Call, Keyed, Method, Reply},
     problem::Problem,
     request::request,
     rooms::PageRequest,
@@ -89,6 +89,7 @@ impl Method for Disconnect {
     const SUMMARY: &'static str = "End a user's sessions";
     const ABOUT: &'static str = "On all nodes at once. It keeps nobody from signing in again: for that take the token away.";
     const EXAMPLE: &'static str = r#"{"uid":"alice","reconnect":false}"#;
+    const KEYED: Keyed = Keyed::Kept;
     const BATCHED: bool = true;
     type Request = DisconnectRequest;
     type Answer = Ended;
@@ -132,6 +133,7 @@ impl Method for Kick {
     const SUMMARY: &'static str = "Take a user out of a room";
     const ABOUT: &'static str = "All its connections, on all nodes, and a place that is held for it. It keeps nobody from joining again.";
     const EXAMPLE: &'static str = r#"{"uid":"alice","roomId":"news"}"#;
+    const KEYED: Keyed = Keyed::Kept;
     const BATCHED: bool = true;
     type Request = KickRequest;
     type Answer = Kicked;

@@ -1,21 +1,27 @@
 //! `publish` and `broadcast`: a message into a room, or into several, as if a member had sent it.
+use std::sync::Arc;
+
 use futures_util::{StreamExt, stream};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Api, answer, batch,
-    method::{self, Call, Done, Method, Ran, Reply},
+    Api, batch,
+    key::{self, Key},
+    method::{self, Call, Done, Keyed, Method, Ran, Reply},
     problem::{self, Issue, Kind, Problem},
     request::{Place, Raw, request},
 };
 use crate::domain::{
-    broker::{Audience, Entry},
+    broker::{Audience, Entry, Page, PageLimit},
+    error::StoreError,
+    hub::Hub,
     ids::{RoomId, Uid},
     message::{
         Message,
         fields::{self, Unfit},
     },
+    receipt::Receipt,
     subscriber::Outcome,
 };
 
@@ -44,8 +50,8 @@ pub(super) struct Published {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) index: Option<u64>,
-    /// Which life of the room's log this is: another one than before means that the log may have been cleared or lost
-    /// something since then.
+    /// Names the room's log: another one than before means that the log was cleared, or may have lost something. Trimming
+    /// does not change it.
     pub(super) epoch: u64,
     /// Users who were in the room, on all nodes, when it was sent, dummies and held places too. 0: nobody was there.
     pub(super) members: u64,
@@ -68,7 +74,9 @@ impl Method for Publish {
 
     async fn run(api: &Api, request: Request, call: Call<'_>) -> Result<Reply<Published>, Problem> {
         let message = complete(api, &request.message, request.uid.as_ref(), &call.at)?;
-        Reply::of(&send(api, &request.room, message).await?)
+        let asked = call.key.map(|key| Asked { key, digest: digest(&request) });
+        let (published, replayed) = send(api, &request.room, message, asked.as_ref()).await?;
+        Ok(Reply::of(&published)?.replayed(replayed))
     }
 }
 
@@ -102,6 +110,7 @@ impl Method for Broadcast {
     const ABOUT: &'static str = "Up to 1,000 rooms, in no order among them. A room that fails stops no other one: its result is a problem.";
     const EXAMPLE: &'static str =
         r#"{"roomIds":["news","sport"],"message":{"storage":0,"text":"hello"}}"#;
+    const KEYED: Keyed = Keyed::Stored;
     type Request = BroadcastRequest;
     type Answer = Answer;
 
@@ -112,9 +121,13 @@ impl Method for Broadcast {
     ) -> Result<Reply<Answer>, Problem> {
         let message = complete(api, &request.message, request.uid.as_ref(), &call.at)?;
         let message = &message;
-        let sent = request.rooms.iter().map(|room| async move {
-            let published = send(api, room, message.clone()).await?;
-            Ok(Done { body: method::json(&published)?.into(), replayed: false })
+        let (shared, uid) = (&request.message, &request.uid);
+        let sent = request.rooms.iter().enumerate().map(|(index, room)| async move {
+            let key = call.key.map(|key| key.item(index));
+            let digest = || digest_of(room, shared, uid.as_ref());
+            let asked = key.as_ref().map(|key| Asked { key, digest: digest() });
+            let (published, replayed) = send(api, room, message.clone(), asked.as_ref()).await?;
+            Ok(Done { body: method::json(&published)?.into(), replayed })
         });
         let sent: Vec<_> = sent.collect(); // none has begun
         let ended: Vec<Ran> = stream::iter(sent).buffered(TOGETHER).collect().await;
@@ -137,22 +150,81 @@ fn complete(
     fields::complete(message.0.get(), &uid, max).map_err(|unfit| refused(unfit, max, at))
 }
 
-async fn send(api: &Api, room: &RoomId, message: Message) -> Result<Published, Problem> {
+/// What tells a message from others with the same key.
+fn digest(request: &Request) -> [u8; 32] {
+    digest_of(&request.room, &request.message, request.uid.as_ref())
+}
+
+fn digest_of(room: &RoomId, message: &Raw, uid: Option<&Uid>) -> [u8; 32] {
+    let uid = uid.map_or("null".into(), Uid::json);
+    let head = format!("publish\n{room}\n{uid}");
+    key::digest(&head, &message.0)
+}
+
+/// A message with a key.
+struct Asked<'a> {
+    key: &'a Key,
+    digest: [u8; 32],
+}
+
+/// What is kept with a message that has a key, and belongs to its answer.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    members: u64,
+    /// Nothing where the log was empty: it had no name yet.
+    epoch: Option<u64>,
+}
+
+/// Sends a message, and tells whether it was sent before, with the same key.
+async fn send(
+    api: &Api,
+    room: &RoomId,
+    message: Message,
+    asked: Option<&Asked<'_>>,
+) -> Result<(Published, bool), Problem> {
     let hub = &api.context.hub;
-    let members = hub.members_page(room, None, 1).await?.total;
+    let (members, log) = tokio::join!(hub.members_page(room, None, 1), head(hub, room));
+    let (members, log) = (members?.total, log?);
+    let note = Note { members, epoch: (log.log_length > 0).then_some(log.epoch) };
+    let receipt = match asked {
+        None => None,
+        Some(Asked { key, digest }) => Some(Arc::new(Receipt {
+            key: key.id().into(),
+            digest: *digest,
+            note: method::json(&note)?.into(),
+        })),
+    };
     let bytes = message.body.len();
-    let entry = Entry::Message { from: None, audience: Audience::All, message, receipt: None };
-    let position = match hub.publish(room, entry, bytes).await {
-        Outcome::Done(position) | Outcome::Replayed { position, .. } => position,
+    let entry = Entry::Message { from: None, audience: Audience::All, message, receipt };
+    let (position, note, replayed) = match hub.publish(room, entry, bytes).await {
+        Outcome::Done(position) => (position, note, false),
+        Outcome::Replayed { position, note } => {
+            let note = serde_json::from_slice(&note).map_err(|error| {
+                tracing::error!(%error, "the note of a receipt can't be read");
+                problem::failure()
+            })?;
+            (position, note, true)
+        }
+        Outcome::Reused => return Err(key::reused()),
         Outcome::Full => {
             return Err(Problem::new(Kind::RoomFull, "the room has no place for this update"));
         }
         Outcome::Unavailable => return Err(problem::unavailable()),
-        // It has neither key nor receipt, so there is none that it could repeat.
-        Outcome::Unknown | Outcome::Duplicate | Outcome::Reused => return Err(problem::unknown()),
+        // No insert of this API has a key in its room, so there is none that it could repeat.
+        Outcome::Unknown | Outcome::Duplicate => return Err(problem::unknown()),
     };
-    let epoch = answer::epoch(hub.edition(room).await?);
-    Ok(Published { n: position.n, index: position.index, epoch, members })
+    let epoch = match note.epoch {
+        Some(epoch) => epoch,
+        None => head(hub, room).await?.epoch,
+    };
+    let published =
+        Published { n: position.n, index: position.index, epoch, members: note.members };
+    Ok((published, replayed))
+}
+
+/// The room's log, without anything of it.
+async fn head(hub: &Hub, room: &RoomId) -> Result<Page, StoreError> {
+    hub.page(room, u64::MAX, PageLimit { entries: 1, bytes: 0 }).await
 }
 
 /// Why a message can't be one.

@@ -4,7 +4,7 @@ use utoipa::ToSchema;
 
 use super::{
     Api,
-    method::{Call, Method, Reply},
+    method::{Call, Keyed, Method, Reply},
     problem::Problem,
     request::{Text, request},
 };
@@ -38,6 +38,7 @@ impl Method for Revoke {
     const ABOUT: &'static str = "Without `issuedBefore` and `jti`: all that were issued until now, and the user's session ends, whatever token it signed in with. \
         Nobody signs in by one of these tokens any more, also after a restart, and open sessions are told on every node.";
     const EXAMPLE: &'static str = r#"{"uid":"alice","issuedBefore":1750000000}"#;
+    const KEYED: Keyed = Keyed::Kept;
     const BATCHED: bool = true;
     type Request = Request;
     type Answer = Told;

@@ -1,15 +1,21 @@
-//! `members`, `rooms` and `clear`: who is in a room, which rooms there are, and the end of a log.
+//! `members`, `rooms`, `clear` and `trim`: who is in a room, which rooms there are, and the end of a log
+//! or of a part of it.
+use std::time::Duration;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
     Api,
     answer::User,
-    method::{Call, Method, Reply},
-    problem::Problem,
+    method::{Call, Keyed, Method, Reply},
+    problem::{Issue, Problem},
     request::{Limit, Text, request},
 };
-use crate::domain::{broker::PageLimit, ids::RoomId};
+use crate::domain::{
+    broker::{PageLimit, Trim},
+    ids::RoomId,
+};
 
 /// Entries of a page where nothing else is asked for.
 const FEW: usize = 100;
@@ -157,8 +163,8 @@ request! {
 
 /// What became of a log that was cut.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Cut {
-    /// Stored messages that were removed from the log; updates are not among them.
+pub(super) struct Removed {
+    /// Messages that were removed: of `clear` those of the log; of `trim` updates too.
     removed: u64,
     /// The index of the first message that the log has from now on, or would have.
     start: u64,
@@ -172,17 +178,65 @@ impl Method for Clear {
     const SUMMARY: &'static str = "Remove all messages of a room";
     const ABOUT: &'static str = "The log and the updates are gone when the answer is there. Who is in the room is told, and stays. \
         Indices go on: `start` is where the next message will be.";
+    const KEYED: Keyed = Keyed::Kept;
     const BATCHED: bool = true;
     const EXAMPLE: &'static str = r#"{"roomId":"news"}"#;
     type Request = RoomRequest;
-    type Answer = Cut;
+    type Answer = Removed;
 
-    async fn run(api: &Api, request: RoomRequest, _: Call<'_>) -> Result<Reply<Cut>, Problem> {
+    async fn run(api: &Api, request: RoomRequest, _: Call<'_>) -> Result<Reply<Removed>, Problem> {
         let hub = &api.context.hub;
         let only = PageLimit { entries: 1, bytes: 0 };
         let before = hub.page(&request.room, u64::MAX, only).await?.base;
         hub.clear(&request.room).await?;
         let start = hub.page(&request.room, u64::MAX, only).await?.base;
-        Reply::of(&Cut { removed: start.saturating_sub(before), start })
+        Reply::of(&Removed { removed: start.saturating_sub(before), start })
+    }
+}
+
+request! {
+    /// How much of a log is to go. Exactly one of `before`, `keep` and `olderThan` says so.
+    TrimRequest {
+        /// The room.
+        room: RoomId = "roomId";
+        /// Messages with a smaller index than this.
+        before: Option<u64> = "before";
+        /// All messages but the newest so many.
+        keep: Option<u64> = "keep";
+        /// Messages that are older than this, in seconds, and updates that were last written longer ago.
+        older_than: Option<u64> = "olderThan";
+    }
+}
+
+/// Removes the oldest messages of a room.
+pub(super) struct Cut;
+
+impl Method for Cut {
+    const NAME: &'static str = "trim";
+    const SUMMARY: &'static str = "Remove the oldest messages of a room";
+    const ABOUT: &'static str = "Exactly one of `before`, `keep` and `olderThan` says which. Nobody reads them any more when the answer is there. \
+        The indices of the others stay as they are.";
+    const EXAMPLE: &'static str = r#"{"roomId":"news","keep":1000}"#;
+    const KEYED: Keyed = Keyed::Kept;
+    const BATCHED: bool = true;
+    type Request = TrimRequest;
+    type Answer = Removed;
+
+    async fn run(
+        api: &Api,
+        request: TrimRequest,
+        call: Call<'_>,
+    ) -> Result<Reply<Removed>, Problem> {
+        let trim = match (request.before, request.keep, request.older_than) {
+            (Some(index), None, None) => Trim::Before(index),
+            (None, Some(count), None) => Trim::Keep(count),
+            (None, None, Some(seconds)) => Trim::OlderThan(Duration::from_secs(seconds)),
+            _ => {
+                let detail = "it has to have exactly one of before, keep, olderThan".to_owned();
+                return Err(Problem::invalid(vec![Issue { pointer: call.at.pointer(), detail }]));
+            }
+        };
+        let trimmed = api.context.hub.trim(&request.room, trim).await?;
+        Reply::of(&Removed { removed: trimmed.removed, start: trimmed.start })
     }
 }
