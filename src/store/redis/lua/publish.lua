@@ -40,7 +40,11 @@ if ARGV[14] ~= '' then
     local before = call('GET', one.key)
     if before then kept[#kept + 1], kept[#kept + 2] = place, before end
   end
-  if #kept > 1 then return kept end
+  if #kept > 1 then
+    -- Counters that were made for nothing do not stay.
+    if s.n == 0 and call('EXISTS', key('members', room)) == 0 then unused(room, 0) end
+    return kept
+  end
 end
 
 -- The log's time is over, and what comes now is to live on.

@@ -67,3 +67,15 @@ async fn a_receipt_is_one_key_that_ends_by_itself_and_what_others_wrote_there_is
     publish(&node.broker, &room, [insert("c"), ignore("d")]).await;
     assert_eq!(keys.all().iter().filter(|key| key.contains("receipt")).count(), 1);
 }
+
+#[tokio::test]
+async fn a_room_in_which_nothing_was_published_leaves_nothing_that_stays() {
+    let keys = Keys::new();
+    let (node, room, other) = (Node::new(&keys).await, room("class"), room("other"));
+    publish(&node.broker, &room, [once("k", "a")]).await;
+    let placed = node.broker.publish(&other, [once("k", "a")].into()).await.unwrap();
+    assert!(matches!(placed[..], [Placed::Replayed { .. }]), "{placed:?}");
+    let seq = keys.key(&format!("ao:seq:{other}"));
+    assert!(keys.connection().pttl::<_, i64>(&seq).unwrap() != -1, "its counters go");
+    assert!(!keys.connection().exists::<_, bool>(keys.key(&format!("ao:replay:{other}"))).unwrap());
+}
