@@ -32,7 +32,7 @@ pub(super) fn add(layers: &mut Layers, path: &Path, text: &str) {
             return layers.problems.push(Problem::new(place, format!("not valid TOML: {message}")));
         }
     };
-    let mut file = File { path, text, layers };
+    let mut file = File { named: false, path, text, layers };
     for (name, item) in document.iter() {
         let key = document.key(name);
         if let Some(setting) = find(name).filter(|setting| setting.section.is_empty()) {
@@ -50,6 +50,8 @@ pub(super) fn add(layers: &mut Layers, path: &Path, text: &str) {
 }
 
 struct File<'a> {
+    /// It reads a section below another.
+    named: bool,
     path: &'a Path,
     text: &'a str,
     layers: &'a mut Layers,
@@ -60,6 +62,7 @@ impl File<'_> {
         for (name, item) in table.iter() {
             let key = table.key(name);
             if section == ENDPOINTS
+                && !self.named
                 && let Some(table) = item.as_table_like()
                 && find(&format!("{section}.{name}")).is_none()
             {
@@ -93,7 +96,7 @@ impl File<'_> {
             return self.layers.problems.push(Problem::new(self.at(key, item), what));
         }
         let mut layers = Layers::default();
-        let mut file = File { path: self.path, text: self.text, layers: &mut layers };
+        let mut file = File { named: true, path: self.path, text: self.text, layers: &mut layers };
         file.section(ENDPOINTS, table);
         self.layers.named.insert(name.to_owned(), layers);
     }

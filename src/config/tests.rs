@@ -92,6 +92,18 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("shutdown.batch", "7", "7"),
     ("shutdown.jitter", "0s", "0s"),
     ("runtime.workers", "3", "3"),
+    ("webhook.url", "https://shop.example/ao?key=1", "https://shop.example/ao?***"),
+    ("webhook.secret", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "***"),
+    ("webhook.previous_secret", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "***"),
+    ("webhook.events", "message.*, room.cleared", "message.*,room.cleared"),
+    ("webhook.rooms", "chat:*, doc:*", "chat:*,doc:*"),
+    ("webhook.timeout", "5s", "5s"),
+    ("webhook.concurrency", "4", "4"),
+    ("webhook.batch", "10", "10"),
+    ("webhook.keep", "2h", "2h"),
+    ("webhook.pending", "1 MiB", "1 MiB"),
+    ("webhook.leave_delay", "0s", "0s"),
+    ("webhook.ca", "ca.pem", "ca.pem"),
 ];
 
 /// A secret of every kind.
@@ -349,4 +361,31 @@ fn a_hidden_secret_has_to_be_filled_in_before_a_printed_configuration_is_of_use(
     assert_eq!(first.gotapi.secret.expose(), "s3cret");
     let again = config(&printed, &[], &[]).unwrap_err().to_string();
     assert!(again.contains("gotapi.secret = (hidden): *** only stands for a secret"), "{again}");
+}
+
+#[test]
+fn each_section_below_webhook_is_an_endpoint() {
+    let toml = "[webhook]\nbatch = 5\n[webhook.billing]\nurl = \"http://b.example/\"\nrooms = [\"shop:*\"]\n";
+    let config = config(toml, &[("AO_WEBHOOK__URL", "http://a.example/")], &[]).unwrap();
+    let names: Vec<_> = config.webhooks.keys().map(String::as_str).collect();
+    assert_eq!((names, config.webhook.batch), (vec!["billing"], 5));
+    let billing = &config.webhooks["billing"];
+    assert_eq!(billing.url.as_ref().unwrap().to_string(), "http://b.example/");
+    assert_eq!((billing.rooms.iter().collect::<Vec<_>>(), billing.batch), (vec!["shop:*"], 100));
+    assert!(config.print().contains("[webhook.billing]\nurl = \"http://b.example/\""));
+}
+
+#[test]
+fn what_is_wrong_with_an_endpoint_is_said() {
+    for (toml, wanted) in [
+        ("[webhook.main]\n", "other than main"),
+        ("[webhook.\"a b\"]\n", "letters, digits"),
+        ("[webhook.a]\nurll = \"x\"\n", "unknown key \"urll\" in [webhook]"),
+        ("[webhook.a]\nevents = \"room.left\"\n", "is no event"),
+        ("[webhook]\nrooms = \"*a*b*c*\"\n", "more than 3 asterisks"),
+        ("[webhook.a.b]\nurl = \"\"\n", "webhook"),
+    ] {
+        let problems = config(toml, &[], &[]).unwrap_err().to_string();
+        assert!(problems.contains(wanted), "{toml}: {problems}");
+    }
 }
