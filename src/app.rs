@@ -16,6 +16,7 @@ use crate::{
         error::StoreError,
         gate::Gate,
         hub::Hub,
+        retention,
         services::{self, Services},
         supervise::Supervisor,
     },
@@ -233,6 +234,13 @@ impl App {
             header_timeout: config.websocket.header_timeout,
         };
         let addresses = listeners.serve(config, &hub, &dialects, stores.embedded, &watch);
+        let rules = stores::retention(config);
+        if !rules.is_off() {
+            let (hub, interval) = (hub.clone(), config.retention.interval);
+            supervisor.keep("retention", &working, move || {
+                retention::run(hub.clone(), rules.clone(), interval)
+            });
+        }
         supervisor.keep("pulse", &working, async || {
             loop {
                 tokio::time::sleep(PULSE).await;

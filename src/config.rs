@@ -50,8 +50,8 @@ pub use role::Role;
 pub use secret::SecretText;
 pub use section::{
     Admin, Api, Auth, Compat, Demo, Durability, Format, Gotapi, Hook, HookEvents, Jwt, Log,
-    Message, Metrics, OnFailure, Open, RoomAccess, RoomPatterns, Rooms, Runtime, Shutdown, Store,
-    Webhook, Websocket, Words,
+    Message, Metrics, OnFailure, Open, Retention, RetentionRule, RoomAccess, RoomPatterns, Rooms,
+    Runtime, Shutdown, Store, Webhook, Websocket, Words,
 };
 pub use setting::{Setting, find, settings};
 pub use signing::SigningSecret;
@@ -82,6 +82,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// Where messages and tokens are kept.
     pub store: Store,
+    /// How long messages are kept.
+    pub retention: Retention,
     /// How users prove who they are.
     pub auth: Auth,
     /// JSON Web Tokens.
@@ -146,6 +148,7 @@ impl Config {
             self.gotapi.values(),
             self.metrics.values(),
             self.store.values(),
+            self.retention.values(),
             self.auth.values(),
             self.jwt.values(),
             self.rooms.values(),
@@ -181,6 +184,7 @@ impl Config {
         let gotapi = Gotapi::read(layers);
         let metrics = Metrics::read(layers);
         let store = Store::read(layers);
+        let retention = Retention::read(layers);
         let auth = Auth::read(layers);
         let jwt = Jwt::read(layers);
         let rooms = Rooms::read(layers);
@@ -200,6 +204,7 @@ impl Config {
             gotapi: gotapi?,
             metrics: metrics?,
             store: store?,
+            retention: retention?,
             auth: auth?,
             jwt: jwt?,
             rooms: rooms?,

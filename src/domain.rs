@@ -19,6 +19,7 @@ pub mod outbox;
 pub mod presence;
 pub mod receipt;
 pub mod records;
+pub mod retention;
 pub mod revocation;
 pub mod room;
 pub mod secret;

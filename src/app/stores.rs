@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::{StartError, tokens};
 use crate::{
-    config::{Backend, Config, Durability, SecretUrl},
+    config::{Backend, Config, Durability, RetentionRule, SecretUrl},
     domain::{
         broker::{Broker, UpdateLimit, Upkeep},
         clock::{Clock, Rng, SystemClock, SystemRng},
@@ -14,6 +14,7 @@ use crate::{
         outbox::{Interest, Outbox, Parking},
         presence::{Expelled, Presence},
         records::Records,
+        retention::{Rule, Rules, Walk},
         services,
         supervise::Supervisor,
         token::Tokens,
@@ -93,7 +94,7 @@ impl Stores {
 
     /// All but tokens in one.
     fn of<
-        S: Broker + Upkeep + Presence + Cluster + Records + Limits + Outbox + Parking + 'static,
+        S: Broker + Upkeep + Walk + Presence + Cluster + Records + Limits + Outbox + Parking + 'static,
     >(
         store: Arc<S>,
         tokens: Arc<dyn Tokens>,
@@ -102,6 +103,7 @@ impl Stores {
             ordered: services::Stores {
                 broker: store.clone(),
                 upkeep: store.clone(),
+                walk: store.clone(),
                 presence: store.clone(),
                 cluster: store.clone(),
             },
@@ -131,6 +133,13 @@ fn updates(config: &Config) -> UpdateLimit {
     UpdateLimit { entries: config.store.updates, bytes: config.store.update_bytes.bytes() as u64 }
 }
 
+/// What of which rooms is kept.
+pub(super) fn retention(config: &Config) -> Arc<Rules> {
+    let rule =
+        |rule: &RetentionRule| (rule.rooms.clone(), Rule { age: rule.age, count: rule.count });
+    Arc::new(Rules::new(config.retention.rules.iter().map(rule)))
+}
+
 fn open_embedded(
     config: &Config,
     clock: Arc<dyn Clock>,
@@ -147,6 +156,7 @@ fn open_embedded(
         rate_limit: rate_limit(config),
         updates: updates(config),
         hooks: interest(config),
+        retention: retention(config),
         clock,
         rng,
     })?)
@@ -222,6 +232,7 @@ fn redis_options(
         rate_limit: rate_limit(config),
         updates: updates(config),
         hooks: interest(config),
+        retention: retention(config),
         rng,
         supervisor: supervisor.clone(),
     }

@@ -76,6 +76,7 @@ pub fn settings() -> &'static [Setting] {
             super::Gotapi::settings(),
             super::Metrics::settings(),
             super::Store::settings(),
+            super::Retention::settings(),
             super::Auth::settings(),
             super::Jwt::settings(),
             super::Rooms::settings(),

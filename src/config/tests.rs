@@ -59,6 +59,8 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("store.backups", "true", "true"),
     ("store.lease", "30s", "30s"),
     ("store.room_expiry", "30d", "30d"),
+    ("retention.rules", "chat:*=30d,10000;*=off", "chat:*=30d,10000; *=off"),
+    ("retention.interval", "5m", "5m"),
     ("auth.ignore", "true", "true"),
     ("auth.timeout", "11s", "11s"),
     ("auth.join_timeout", "12s", "12s"),

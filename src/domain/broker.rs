@@ -17,6 +17,7 @@ use super::{
     message::{Kind, Message},
     presence::SessionSink,
     receipt::Receipt,
+    retention::Rule,
 };
 
 /// A room knows the keys of so many of its newest inserts that have one ([`Message::key`]).
@@ -309,9 +310,19 @@ pub struct Page {
     /// Names the log for readers that come back: while it is the same, an offset means the same
     /// insert. A clearing changes it, and so may a loss of the store; trimming does not. Below 2^53.
     pub epoch: u64,
+    /// When the first of the entries is due by [retention](super::retention), in milliseconds since
+    /// 1970: then this is no longer what the log shows.
+    pub due_ms: Option<u64>,
 }
 
 impl Page {
+    /// Notes when the first of the entries is due by this rule.
+    pub fn note_due(&mut self, rule: Rule) {
+        let age = rule.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        let first = self.entries.iter().find(|entry| entry.at_ms > 0);
+        self.due_ms = age.zip(first).map(|(age, first)| first.at_ms.saturating_add(age));
+    }
+
     /// Index of the insert at offset 0, whether or not that is still there.
     pub fn origin(&self) -> u64 {
         self.base.saturating_sub(self.start)

@@ -37,6 +37,8 @@ pub struct History {
     pub start: u64,
     /// Names the log for who resumes ([`Page::epoch`](super::broker::Page::epoch)).
     pub epoch: u64,
+    /// When this is no longer what the log shows ([`Page::due_ms`](super::broker::Page::due_ms)).
+    pub due_ms: Option<u64>,
     /// Of the log that this was read from ([`Broker::edition`]).
     pub edition: u64,
     /// To be kept until the answer is put together.
@@ -62,7 +64,7 @@ impl Budget {
             let reading = if most > LARGE { Some(self.reading().await?) } else { None };
             let page = broker.page(room, from, PAGE).await?;
             let (asked, from, end) = (from, page.first(from), page.end());
-            let Page { mut entries, full, start, edition, epoch, .. } = page;
+            let Page { mut entries, full, start, edition, epoch, due_ms, .. } = page;
             if full && from > asked {
                 // The next page begins where those of others do, and so is kept for all of them.
                 entries.truncate(PAGE.entries - (from % PAGE.entries as u64) as usize);
@@ -92,6 +94,7 @@ impl Budget {
                 log: if inserts > 0 { from.saturating_add(inserts) } else { from.min(end) },
                 start,
                 epoch,
+                due_ms,
                 entries,
                 edition,
                 building,

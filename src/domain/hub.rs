@@ -20,6 +20,7 @@ use super::{
     history::{self, Building, History},
     ids::{ConnectionId, RoomId, Uid},
     presence::{Departure, Visitor},
+    retention::Walk,
     room::{Answer, Room, Rooms},
     services::{Services, Stores},
     subscriber::{Outcome, Subscriber},
@@ -201,6 +202,11 @@ impl Hub {
     /// Those of the store.
     pub async fn expire(&self, room: &RoomId, after: Duration) -> Result<(), StoreError> {
         self.rooms.expire(room, after).await
+    }
+
+    /// All rooms with messages, for what is done to them one after the other.
+    pub fn walk(&self) -> &dyn Walk {
+        &*self.stores.walk
     }
 
     /// Takes away the oldest of the room's log: see [`Upkeep::trim`](super::broker::Upkeep::trim).

@@ -11,6 +11,7 @@ use super::{
     outbox::Parking,
     presence::Presence,
     records::Records,
+    retention::Walk,
     supervise::Supervisor,
     token::Tokens,
 };
@@ -21,8 +22,10 @@ use crate::metrics::Metrics;
 pub struct Stores {
     /// The log, and publish/subscribe.
     pub broker: Arc<dyn Broker>,
-    /// Recalling and expiry.
+    /// Recalling, trimming and expiry.
     pub upkeep: Arc<dyn Upkeep>,
+    /// All rooms with messages.
+    pub walk: Arc<dyn Walk>,
     /// Sessions, and who is where.
     pub presence: Arc<dyn Presence>,
     /// All nodes.

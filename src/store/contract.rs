@@ -18,6 +18,7 @@ use crate::domain::{
     outbox::Interest,
     presence::{Expelled, Presence},
     records::Records,
+    retention::{Rules, Walk},
     token::Tokens,
 };
 
@@ -34,6 +35,7 @@ pub(crate) mod presence;
 pub(crate) mod receipts;
 pub(crate) mod records;
 pub(crate) mod remove;
+pub(crate) mod retention;
 pub(crate) mod revocations;
 pub(crate) mod spaces;
 pub(crate) mod tokens;
@@ -54,6 +56,11 @@ pub(crate) trait BrokerHome {
 /// Where one test's log is, and how time passes for it.
 pub(crate) trait UpkeepHome {
     fn open(&self) -> impl Future<Output = (Arc<dyn Broker>, Arc<dyn Upkeep>)> + Send;
+    /// The same, where these rules of retention hold.
+    fn ruled(
+        &self,
+        rules: Rules,
+    ) -> impl Future<Output = (Arc<dyn Broker>, Arc<dyn Upkeep>, Arc<dyn Walk>)> + Send;
     /// Lets time pass for what is to be forgotten.
     fn pass(&self, time: Duration) -> impl Future<Output = ()> + Send;
 }
@@ -218,6 +225,17 @@ macro_rules! upkeep_contract {
                 a_later_word_replaces_an_earlier_one
                 it_outlives_a_restart_and_a_clearing
                 a_room_without_a_log_and_without_members_expires
+            );
+        }
+        mod retention_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::retention:
+                what_is_too_old_is_hidden_though_nobody_has_trimmed
+                of_too_many_the_oldest_are_hidden
+                many_old_updates_are_found
+                a_room_without_a_rule_keeps_all
+                a_walk_finds_every_room_with_messages
+                one_node_is_chosen
             );
         }
         mod trim_contract {

@@ -39,6 +39,7 @@ mod trim;
 mod updates;
 mod upkeep;
 mod volume;
+mod walk;
 mod writer;
 
 use std::{
@@ -81,6 +82,7 @@ use crate::domain::{
     error::{DISPLACED, StoreError},
     ids::RoomId,
     outbox::Interest,
+    retention::Rules,
 };
 use crate::lock::lock;
 
@@ -112,6 +114,8 @@ pub struct Options {
     pub updates: UpdateLimit,
     /// What webhooks are told of; none: nothing is written for them.
     pub hooks: Option<Interest>,
+    /// What of which rooms is kept.
+    pub retention: Arc<Rules>,
     /// Tells the time that messages, accounts and expiry are dated by.
     pub clock: Arc<dyn Clock>,
     /// Random numbers, for the epochs of logs.
@@ -140,6 +144,7 @@ pub struct Embedded {
     trimmed: Arc<AtomicBool>,
     deadline: Duration,
     updates: UpdateLimit,
+    retention: Arc<Rules>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     first_start: bool,
@@ -196,6 +201,7 @@ impl Embedded {
             writer,
             deadline: options.deadline,
             updates: options.updates,
+            retention: options.retention,
             clock: options.clock,
             rng: options.rng,
             first_start,

@@ -26,6 +26,8 @@
 //! | `ao:receipt:{key}` | what was done once, for a day: see `receipts.rs` |
 //! | `ao:record:{collection}:{id}` hash, `ao:records:all:{collection}` zset, `ao:records:by:{collection}:{index}:{value}` zset, `ao:records:due` zset | records where there is no MongoDB: see `records.rs`; ids of all, and of those that have a value; collection and id by their end |
 //! | `ao:hooks:…` | webhooks, where there are any: what is to be told, and who was told to be there (`lua/queues.lua`, `lua/hooks.lua`) |
+//! | `ao:retention` | the node that applies retention, for as long as it goes on with that |
+//! | `ao:aged:{room}` | for a while behind a look through a room's updates for what is due, where these are many |
 //! | `ao:probe` | written by the question whether the server is ready, for ten seconds |
 //!
 //! The epoch names a life of the Redis server for a room. A server that starts again may have lost
@@ -58,6 +60,7 @@ mod switch;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod walk;
 mod wire;
 
 use std::{
@@ -93,6 +96,7 @@ use crate::domain::{
     ids::{ConnectionId, RoomId},
     outbox::Interest,
     presence::SessionSink,
+    retention::Rules,
     supervise::Supervisor,
 };
 use crate::lock::lock;
@@ -124,6 +128,8 @@ pub struct Options {
     pub updates: UpdateLimit,
     /// What webhooks are told of; none: nothing is written for them.
     pub hooks: Option<Interest>,
+    /// What of which rooms is kept.
+    pub retention: Arc<Rules>,
     /// Random numbers, for the node's name.
     pub rng: Arc<dyn Rng>,
     /// Every task is spawned on its tracker.

@@ -56,6 +56,8 @@ impl PageAnswer {
 #[derive(Clone)]
 pub(super) struct Kept {
     pub(super) edition: u64,
+    /// When it is no longer what the log shows, in milliseconds since 1970.
+    pub(super) due_ms: Option<u64>,
     pub(super) answer: PageAnswer,
 }
 
@@ -96,7 +98,7 @@ mod tests {
         let key = |generation, page: u64| Key::new(generation, page * 200, true, false).unwrap();
         for i in 0..1000 {
             let answer = PageAnswer { frames: Bytes::from(vec![0; 10_000]), payload: 0..0 };
-            pages.put(key(1, i), Kept { edition: 0, answer });
+            pages.put(key(1, i), Kept { edition: 0, due_ms: None, answer });
         }
         let kept = (0..1000).filter(|i| pages.get(&key(1, *i)).is_some()).count();
         assert!((1..=104).contains(&kept), "{kept}");

@@ -56,9 +56,9 @@ impl AlwaysOnline {
         let page =
             self.hub.history(permit, &room.id, request.offset, times).await.map_err(failed).ok()?;
         if let Some(key) = key.filter(|_| page.next) {
-            let edition = page.edition;
+            let (edition, due_ms) = (page.edition, page.due_ms);
             let (answer, _) = self.put_together(page, request, None).await?;
-            self.pages.put(key, Kept { edition, answer: answer.clone() });
+            self.pages.put(key, Kept { edition, due_ms, answer: answer.clone() });
             return Some(Page { frames: answer.with_ack(ack), patience: None });
         }
         let (answer, patience) = self.put_together(page, request, ack).await?;
@@ -69,6 +69,9 @@ impl AlwaysOnline {
     /// and reading it will fail as well.
     async fn kept(&self, room: &Room, key: Option<pages::Key>) -> Option<PageAnswer> {
         let kept = self.pages.get(&key?)?;
+        if kept.due_ms.is_some_and(|due| due <= self.hub.clock.unix_ms()) {
+            return None;
+        }
         let now = self.hub.edition(&room.id).await.ok()?;
         (now == kept.edition).then_some(kept.answer)
     }
@@ -80,10 +83,10 @@ impl AlwaysOnline {
         request: &SyncRequest,
         ack: Option<i64>,
     ) -> Option<(PageAnswer, Option<Patience>)> {
-        let History { entries, offset, next, log, building, .. } = page;
+        let History { entries, offset, next, log, start, epoch, building, .. } = page;
         let bodies = readable(entries);
-        let (gzip, tail) =
-            (request.gzip, tail(offset, next, request.gzip, request.resume.then_some(log)));
+        let place = request.resume.then_some(Place { log, start, epoch });
+        let (gzip, tail) = (request.gzip, tail(offset, next, request.gzip, place));
         let length = array_length(&bodies);
         if length < if gzip { COSTLY.0 } else { COSTLY.1 } {
             return Some(frames(bodies, gzip.then_some(&self.gzip), &tail, ack, building));
@@ -102,23 +105,36 @@ impl AlwaysOnline {
 pub(super) fn nowhere(request: SyncRequest, ack: Option<i64>) -> Bytes {
     static EMPTY: LazyLock<String> = LazyLock::new(|| Gzip::default().string("[]"));
     let data = if request.gzip { EMPTY.as_str() } else { "[]" };
-    let payload = answer(data, 0, false, request.gzip, request.resume.then_some(0));
+    let payload = answer(data, 0, false, request.gzip, request.resume.then(Place::default));
     wire::answer("sync", ack, &payload)
 }
 
 /// The answer; `data` is JSON.
-fn answer(data: &str, offset: u64, next: bool, gzip: bool, log: Option<u64>) -> String {
-    format!("{DATA}{data}{}", tail(offset, next, gzip, log))
+fn answer(data: &str, offset: u64, next: bool, gzip: bool, place: Option<Place>) -> String {
+    format!("{DATA}{data}{}", tail(offset, next, gzip, place))
+}
+
+/// What is told to who wants to resume.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    /// Offset of the next insert.
+    log: u64,
+    /// Offset of the first insert that is there.
+    start: u64,
+    /// Names the log that these are of.
+    epoch: u64,
 }
 
 /// What stands before the data of an answer.
 const DATA: &str = r#"{"data":"#;
 
 /// What stands behind it.
-fn tail(offset: u64, next: bool, gzip: bool, log: Option<u64>) -> String {
-    let log = log.map_or_else(String::new, |log| format!(r#","log":{log}"#));
+fn tail(offset: u64, next: bool, gzip: bool, place: Option<Place>) -> String {
+    let place = place.map_or_else(String::new, |Place { log, start, epoch }| {
+        format!(r#","log":{log},"start":{start},"epoch":{epoch}"#)
+    });
     let encoding = if gzip { r#","encoding":"gzip""# } else { "" };
-    format!(r#","offset":{offset},"next":{}{encoding}{log}}}"#, u8::from(next))
+    format!(r#","offset":{offset},"next":{}{encoding}{place}}}"#, u8::from(next))
 }
 
 /// The messages that can be read.
@@ -203,8 +219,8 @@ mod tests {
     fn answers_have_only_the_fields_that_were_asked_for() {
         assert_eq!(answer("[1]", 1, false, false, None), r#"{"data":[1],"offset":1,"next":0}"#);
         assert_eq!(
-            answer("\"x\"", 200, true, true, Some(7)),
-            r#"{"data":"x","offset":200,"next":1,"encoding":"gzip","log":7}"#
+            answer("\"x\"", 200, true, true, Some(Place { log: 7, start: 5, epoch: 9 })),
+            r#"{"data":"x","offset":200,"next":1,"encoding":"gzip","log":7,"start":5,"epoch":9}"#
         );
     }
 
@@ -218,10 +234,11 @@ mod tests {
             let array = format!("[{}]", bodies.join(","));
             for (zip, ack) in [(false, None), (false, Some(12)), (true, None), (true, Some(7))] {
                 let data = if zip { gzip.string(&array) } else { array.clone() };
-                let tail = tail(5, false, zip, Some(3));
+                let tail = tail(5, false, zip, Some(Place { log: 3, start: 0, epoch: 1 }));
                 let made =
                     |ack| frames(bytes(), zip.then_some(&gzip), &tail, ack, Building::default()).0;
-                let payload = answer(&data, 5, false, zip, Some(3));
+                let place = Place { log: 3, start: 0, epoch: 1 };
+                let payload = answer(&data, 5, false, zip, Some(place));
                 let expected = wire::answer("sync", ack, &payload);
                 assert_eq!(made(ack).frames, expected);
                 // One that was kept without an acknowledgement gets it later.

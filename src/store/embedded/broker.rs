@@ -18,11 +18,17 @@ use crate::domain::{
     error::StoreError,
     ids::RoomId,
     message::Kind,
+    retention::Rule,
 };
 
 impl Embedded {
     pub(super) async fn turn(&self, room: &RoomId) -> Result<Turn, StoreError> {
         self.rooms.turn(room, &self.readers, Some(self.deadline)).await
+    }
+
+    /// What of the room is kept.
+    pub(super) fn rule(&self, room: &RoomId) -> Rule {
+        self.retention.of(room).unwrap_or_default()
     }
 
     /// What a room's updates take is counted when the first one is written since the room is in
@@ -74,7 +80,7 @@ impl Broker for Embedded {
         let (delivery, placed) = if has_receipt || entries.iter().any(Entry::is_stored) {
             let epoch =
                 if turn.counters().row.is_none() { super::new_epoch(&*self.rng)? } else { 0 };
-            let slot = self.slot.clone();
+            let (slot, kept) = (self.slot.clone(), self.rule(room).count);
             self.count_updates(&mut turn, &entries).await?;
             if entries.iter().any(|entry| entry.key().is_some()) {
                 self.know_keys(&mut turn).await?;
@@ -82,7 +88,7 @@ impl Broker for Embedded {
             let receipts = has_receipt.then(|| self.litter.clone());
             let (updates, hooks) = (self.updates, self.hooks.clone());
             self.writer
-                .write(Append { turn, entries, slot, at_ms, epoch, updates, receipts, hooks })
+                .write(Append { turn, entries, slot, at_ms, epoch, updates, receipts, hooks, kept })
                 .await?
         } else {
             let mut counters = turn.counters();
@@ -98,8 +104,11 @@ impl Broker for Embedded {
     }
 
     async fn page(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Page, StoreError> {
-        let (room, now_ms) = (room.clone(), self.clock.unix_ms());
-        self.readers.pages.read(move |db| log::page(db, &room, from, limit, now_ms)).await
+        let (room, now_ms, rule) = (room.clone(), self.clock.unix_ms(), self.rule(room));
+        let read = move |db: &_| log::page(db, &room, from, limit, now_ms, rule);
+        let mut page = self.readers.pages.read(read).await?;
+        page.note_due(rule);
+        Ok(page)
     }
 
     async fn edition(&self, _: &RoomId) -> Result<u64, StoreError> {
@@ -107,8 +116,9 @@ impl Broker for Embedded {
     }
 
     async fn updates(&self, room: &RoomId, most: usize) -> Result<Updates, StoreError> {
-        let (room, now_ms) = (room.clone(), self.clock.unix_ms());
-        self.readers.pages.read(move |db| log::updates(db, &room, most, now_ms)).await
+        let (room, now_ms, rule) = (room.clone(), self.clock.unix_ms(), self.rule(room));
+        let due_by = rule.due_by(now_ms);
+        self.readers.pages.read(move |db| log::updates(db, &room, most, now_ms, due_by)).await
     }
 
     async fn update_bytes(&self, room: &RoomId) -> Result<usize, StoreError> {

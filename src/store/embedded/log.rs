@@ -15,6 +15,7 @@ use super::{
     outbox::{Event as Hook, Hooks},
     receipts,
     rooms::{Counters, Turn},
+    trim,
     updates::{self, Held},
     writer::Change,
 };
@@ -23,6 +24,7 @@ use crate::domain::{
     ids::RoomId,
     message::{Kind, Message},
     outbox,
+    retention::Rule,
 };
 
 /// A batch with something to store.
@@ -38,6 +40,8 @@ pub(super) struct Append {
     /// Where the sweep is told of receipts; nothing: no entry has one.
     pub(super) receipts: Option<Arc<AtomicU64>>,
     pub(super) hooks: Option<Arc<Hooks>>,
+    /// How many inserts of the room are kept, if not all.
+    pub(super) kept: Option<u64>,
 }
 
 /// What was learnt while a batch was written.
@@ -164,6 +168,9 @@ impl Change for Append {
         }
         if lapsed {
             forgotten(&mut self.turn, &self.slot);
+        } else if self.kept.is_some_and(|kept| counters.inserts - counters.start > kept) {
+            // Some are hidden now that were shown before.
+            self.slot.tell(|sink| sink.invalidate(self.turn.room()));
         }
         if let Some(known) = self.turn.keys_mut() {
             keys.into_iter().for_each(|hash| known.add(hash));
@@ -332,13 +339,15 @@ pub(super) fn page(
     from: u64,
     limit: PageLimit,
     now_ms: u64,
+    rule: Rule,
 ) -> rusqlite::Result<Page> {
     let tx = db.unchecked_transaction()?; // one view of the database: entries and length belong together
-    let counters = counters(&tx, room)?;
+    let mut counters = counters(&tx, room)?;
     if counters.has_expired(now_ms) {
         let (base, epoch) = (counters.base + counters.inserts, counters.epoch + 1);
         return Ok(Page { base, epoch, ..Page::default() });
     }
+    trim::hide(&tx, &mut counters, rule, now_ms)?;
     let (mut page, mut bytes) = (counters.page(), 0);
     let from = page.first(from);
     if from >= counters.inserts {
@@ -375,17 +384,22 @@ pub(super) fn page(
 pub(super) const UPDATES: &str = "SELECT body, unix, ms FROM updates
      WHERE room = (SELECT id FROM rooms WHERE name = ?1 AND coalesce(expires > ?2, 1)) ORDER BY n";
 
+/// But for those whose last writing was by `due_by`, in milliseconds since 1970.
 pub(super) fn updates(
     db: &Connection,
     room: &RoomId,
     most: usize,
     now_ms: u64,
+    due_by: u64,
 ) -> rusqlite::Result<Updates> {
     let (mut entries, mut bytes, mut slab) = (Vec::new(), 0, BytesMut::new());
     let mut select = db.prepare_cached(UPDATES)?;
     let mut rows = select.query(params![room.as_str(), column(now_ms)])?;
     while let Some(row) = rows.next()? {
         let mut entry = stored(row)?;
+        if entry.at_ms <= due_by && due_by > 0 {
+            continue;
+        }
         bytes += entry.body.as_ref().map_or(0, Bytes::len);
         if bytes > most {
             return Ok(Updates::Larger);

@@ -20,6 +20,7 @@ use crate::{
         outbox::Interest,
         presence::{Expelled, Presence},
         records::Records,
+        retention::{Rules, Walk},
         token::{Realm, Tokens},
     },
     store::contract::{
@@ -98,6 +99,7 @@ impl DataFolder {
             rate_limit: None,
             updates: UPDATES,
             hooks: None,
+            retention: Arc::default(),
             clock: self.watch.clone(),
             rng: Arc::new(SystemRng),
         }
@@ -126,6 +128,12 @@ impl UpkeepHome for DataFolder {
     async fn open(&self) -> (Arc<dyn Broker>, Arc<dyn Upkeep>) {
         let store = DataFolder::open(self);
         (store.broker(), store)
+    }
+
+    async fn ruled(&self, rules: Rules) -> (Arc<dyn Broker>, Arc<dyn Upkeep>, Arc<dyn Walk>) {
+        let options = Options { retention: Arc::new(rules), ..self.options() };
+        let store = Embedded::open(options).unwrap();
+        (store.clone(), store.clone(), store)
     }
 
     async fn pass(&self, time: Duration) {

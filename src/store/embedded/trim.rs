@@ -26,6 +26,7 @@ use crate::{
         broker::{Event, Trim, Trimmed},
         error::StoreError,
         ids::RoomId,
+        retention::Rule,
     },
     throttle::throttled,
 };
@@ -115,6 +116,38 @@ pub(super) fn first_young_insert(
         }
     }
     Ok(young.min(counters.inserts))
+}
+
+/// Has the log begin where it does by this rule.
+pub(super) fn hide(
+    db: &Connection,
+    counters: &mut Counters,
+    rule: Rule,
+    now_ms: u64,
+) -> rusqlite::Result<()> {
+    counters.start = counters.start.max(rule.first_kept(counters.inserts));
+    let due_by = rule.due_by(now_ms);
+    if due_by > 0 {
+        counters.start = first_young_insert(db, counters, due_by)?;
+    }
+    Ok(())
+}
+
+/// Whether something of a room is due by this rule.
+pub(super) fn is_due(
+    db: &Connection,
+    room: &RoomId,
+    rule: Rule,
+    now_ms: u64,
+) -> rusqlite::Result<bool> {
+    let mut counters = log::counters(db, room)?;
+    if counters.row.is_none() || counters.has_expired(now_ms) {
+        return Ok(false);
+    }
+    let (start, due_by) = (counters.start, rule.due_by(now_ms));
+    let has_old_updates = due_by > 0 && last_due_update(db, &counters, due_by)?.0 > 0;
+    hide(db, &mut counters, rule, now_ms)?;
+    Ok(has_old_updates || counters.start > start)
 }
 
 /// A room's updates in the order of their last writing.

@@ -20,6 +20,7 @@ use super::{
     delivery::{Delivery, SinkSlot},
     keys, log,
     rooms::{Counters, Rooms, Turn},
+    trim,
     writer::{Change, Chore, roll_back},
 };
 use crate::{
@@ -175,7 +176,11 @@ impl Upkeep for Embedded {
         }
         let (key, within): (Arc<str>, _) = (key.into(), within.min(KNOWN_KEYS) as u64);
         let sought = key.clone();
-        let look = move |db: &Connection| find(db, &counters, &sought, within);
+        let (rule, now_ms, mut counters) = (self.rule(room), self.clock.unix_ms(), counters);
+        let look = move |db: &Connection| {
+            trim::hide(db, &mut counters, rule, now_ms)?;
+            find(db, &counters, &sought, within)
+        };
         let Some(found) = self.readers.pages.read(look).await? else { return Ok(None) };
         let Found { pos, at, recalled, body } = found;
         // What is damaged was there, and is hidden.

@@ -23,6 +23,7 @@ use crate::domain::{
     clock::{Clock, Rng},
     error::StoreError,
     ids::RoomId,
+    retention::Rule,
     token::Realm,
 };
 use crate::transfer::{
@@ -198,7 +199,7 @@ impl Archive for Volume {
         // A copy has no trimmed part: it counts from the first insert that is there.
         let read = move |db: &Connection| {
             let from = from.saturating_add(log::counters(db, &room)?.start);
-            log::page(db, &room, from, limit, now_ms)
+            log::page(db, &room, from, limit, now_ms, Rule::default())
         };
         let page = self.run(read).await?;
         Ok(page.entries.into_iter().map(same_everywhere).collect())

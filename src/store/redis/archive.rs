@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, aio::MultiplexedConnection, cmd, pipe};
 
-mod keys;
+pub(super) mod keys;
 
 use self::keys::{Content, Keys};
 use super::{

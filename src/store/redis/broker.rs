@@ -25,6 +25,7 @@ use crate::domain::{
     broker::{Broker, Entry, Event, Page, PageLimit, Placed, Position, Sink, Updates},
     error::StoreError,
     ids::RoomId,
+    retention::Rule,
 };
 
 /// How long what other nodes published before is waited for before it is asked for.
@@ -190,15 +191,21 @@ impl Redis {
 }
 
 /// What a room's log is named by, and by when it is forgotten: fields of the room's counters.
-const NAMED_BY: [&str; 5] = ["epoch", "cleared", "recalled", "due", "kept"];
+const NAMED_BY: [&str; 6] = ["epoch", "cleared", "recalled", "due", "kept", "next"];
 
 /// The name of a room's log, from that of the server's start, the room's epoch, the places of its
 /// last clearing and its last recall, whether its time is over (then it is another one, even if
-/// nobody has taken note yet), and where trimming has it begin.
-fn edition(run: &str, fields: &[Option<Bytes>], now_ms: u64) -> u64 {
+/// nobody has taken note yet), and where trimming has it begin, or the number of inserts that the
+/// rule keeps.
+fn edition(run: &str, fields: &[Option<Bytes>], now_ms: u64, rule: Rule) -> u64 {
     let due = fields.get(3).and_then(|due| std::str::from_utf8(due.as_ref()?).ok()?.parse().ok());
+    let next = fields.get(5).and_then(|next| std::str::from_utf8(next.as_ref()?).ok());
+    let mut extent = next.unwrap_or_default().split(' ').map(|n| n.parse().unwrap_or(0));
+    let (next, begins) = (extent.next().unwrap_or(0), extent.next().unwrap_or(0));
+    let first = rule.count.map(|_| rule.first_kept(next).max(begins));
+    let named = fields.get(..5).unwrap_or(fields);
     let mut hasher = DefaultHasher::new();
-    (run, fields, due.is_some_and(|due: u64| due <= now_ms)).hash(&mut hasher);
+    (run, named, due.is_some_and(|due: u64| due <= now_ms), first).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -208,6 +215,20 @@ fn epoch(life: Option<&Bytes>, origin: u64) -> u64 {
     let life = life.map(|life| String::from_utf8_lossy(life)).unwrap_or_default();
     let digest = Sha256::digest(format!("{life} {origin}"));
     digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)) >> 11
+}
+
+/// A rule as scripts are given it: the age in milliseconds and the count; empty: there is none.
+pub(super) fn rule_arguments(rule: Rule) -> (String, String) {
+    let age = rule.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(1 << 52).min(1 << 52));
+    let text = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    (text(age), text(rule.count))
+}
+
+impl Redis {
+    /// What of the room is kept.
+    pub(super) fn rule(&self, room: &RoomId) -> Rule {
+        self.options.retention.of(room).unwrap_or_default()
+    }
 }
 
 #[async_trait]
@@ -259,17 +280,20 @@ impl Broker for Redis {
     async fn page(&self, room: &RoomId, from: u64, limit: PageLimit) -> Result<Page, StoreError> {
         let most = limit.entries.clamp(1, 1 << 30) as u64;
         let bytes = limit.bytes.saturating_add(limit.entries.min(1000) * FRAME).min(1 << 40) as u64;
+        let rule = self.rule(room);
+        let (age, count) = rule_arguments(rule);
         // Named before: should the server be another one by now, the page is read once more.
         let run = self.client.live()?.run;
         let answer = self.call(Script::Page, self.deadline(), |a| {
-            a.text(room.as_str()).number(from.min(FARTHEST)).number(most).number(bytes)
+            let a = a.text(room.as_str()).number(from.min(FARTHEST)).number(most).number(bytes);
+            a.text(&age).text(&count)
         });
         let mut answer = answer::list(answer.await?)?.into_iter();
         let (log_length, base) = (answer::number(answer.next())?, answer::number(answer.next())?);
         let now = self.client.redis_ms(Instant::now());
         let named = answer::list(answer.next().unwrap_or_default())?;
         let named: Vec<_> = named.into_iter().map(answer::bytes).collect();
-        let (start, edition) = (answer::number(answer.next())?, edition(&run, &named, now));
+        let (start, edition) = (answer::number(answer.next())?, edition(&run, &named, now, rule));
         let mut page = Page { start, log_length, base, edition, ..Page::default() };
         page.epoch = epoch(named.first().and_then(Option::as_ref), page.origin());
         let mut total = 0;
@@ -283,6 +307,7 @@ impl Broker for Redis {
         }
         let end = page.first(from).saturating_add(page.entries.len() as u64);
         page.full = page.entries.len() >= limit.entries || end < page.end();
+        page.note_due(rule);
         Ok(page)
     }
 
@@ -292,7 +317,8 @@ impl Broker for Redis {
         command.arg(format!("{}ao:seq:{room}", self.options.prefix)).arg(&NAMED_BY);
         let fields = self.client.send(&live, &command, self.deadline()).await?;
         let fields: Vec<_> = answer::list(fields)?.into_iter().map(answer::bytes).collect();
-        Ok(edition(&live.run, &fields, self.client.redis_ms(Instant::now())))
+        let now = self.client.redis_ms(Instant::now());
+        Ok(edition(&live.run, &fields, now, self.rule(room)))
     }
 
     async fn updates(&self, room: &RoomId, most: usize) -> Result<Updates, StoreError> {
@@ -306,10 +332,12 @@ impl Broker for Redis {
             bytes if bytes > most => return Ok(Updates::Larger),
             _ => self.ask("HVALS", &format!("msg_{room}_update")).await?,
         };
+        let due_by = self.rule(room).due_by(self.client.redis_ms(Instant::now()));
         let entries: Vec<_> = values
             .into_iter()
             .filter_map(answer::bytes)
             .map(|entry| StoredEntry::read(&entry))
+            .filter(|entry| !(1..=due_by).contains(&entry.stored.at_ms))
             .collect();
         Ok(Updates::All(
             in_order(entries, |entry| entry).into_iter().map(|entry| entry.stored).collect(),

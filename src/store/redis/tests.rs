@@ -16,6 +16,7 @@ use crate::{
         outbox::Interest,
         presence::{Expelled, Presence},
         records::Records,
+        retention::{Rules, Walk},
         supervise::Supervisor,
     },
     store::contract::{
@@ -61,6 +62,7 @@ impl Keys {
             rate_limit: None,
             updates: UPDATES,
             hooks: None,
+            retention: Arc::default(),
             rng: Arc::new(SystemRng),
             supervisor: Supervisor::default(),
         }
@@ -158,6 +160,12 @@ impl UpkeepHome for Keys {
     async fn open(&self) -> (Arc<dyn Broker>, Arc<dyn Upkeep>) {
         let node = self.node().await;
         (node.broker(), node.upkeep())
+    }
+
+    async fn ruled(&self, rules: Rules) -> (Arc<dyn Broker>, Arc<dyn Upkeep>, Arc<dyn Walk>) {
+        let options = Options { retention: Arc::new(rules), ..self.options() };
+        let node = Redis::open(options).await.unwrap();
+        (node.broker(), node.upkeep(), node)
     }
 
     async fn pass(&self, time: Duration) {

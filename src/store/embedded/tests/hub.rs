@@ -113,7 +113,13 @@ pub(super) fn hub_on(home: &DataFolder, store: Arc<Embedded>, broker: Arc<dyn Br
             token_lifetime: Duration::from_secs(60),
         },
     };
-    let stores = Stores { broker, upkeep: store.clone(), presence: store.clone(), cluster: store };
+    let stores = Stores {
+        broker,
+        upkeep: store.clone(),
+        walk: store.clone(),
+        presence: store.clone(),
+        cluster: store,
+    };
     Hub::new(stores, services, false)
 }
 

@@ -5,35 +5,35 @@ use crate::domain::ids::RoomId;
 
 /// What a key holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Content {
+pub(in super::super) enum Content {
     Inserts,
     Updates,
 }
 
-pub(super) struct Keys {
+pub(in super::super) struct Keys {
     prefix: String,
 }
 
 impl Keys {
-    pub(super) fn new(prefix: &str) -> Self {
+    pub(in super::super) fn new(prefix: &str) -> Self {
         Keys { prefix: prefix.to_owned() }
     }
 
-    pub(super) fn inserts(&self, room: &RoomId) -> String {
+    pub(in super::super) fn inserts(&self, room: &RoomId) -> String {
         format!("{}msg_{room}_insert", self.prefix)
     }
 
-    pub(super) fn updates(&self, room: &RoomId) -> String {
+    pub(in super::super) fn updates(&self, room: &RoomId) -> String {
         format!("{}msg_{room}_update", self.prefix)
     }
 
     /// Where a server counts the room's publications.
-    pub(super) fn counter(&self, room: &RoomId) -> String {
+    pub(in super::super) fn counter(&self, room: &RoomId) -> String {
         format!("{}ao:seq:{room}", self.prefix)
     }
 
     /// What SCAN is to look for: all keys that may be a room's.
-    pub(super) fn pattern(&self) -> String {
+    pub(in super::super) fn pattern(&self) -> String {
         let mut pattern = String::new();
         for c in self.prefix.chars() {
             if matches!(c, '*' | '?' | '[' | ']' | '\\') {
@@ -46,7 +46,7 @@ impl Keys {
 
     /// Whose key it is, and for what; nothing if it is another one. The error says why it can't be
     /// a room's.
-    pub(super) fn room(&self, key: &[u8]) -> Option<(Result<RoomId, String>, Content)> {
+    pub(in super::super) fn room(&self, key: &[u8]) -> Option<(Result<RoomId, String>, Content)> {
         let rest = key.strip_prefix(self.prefix.as_bytes())?.strip_prefix(b"msg_")?;
         let (room, content) = match (rest.strip_suffix(b"_insert"), rest.strip_suffix(b"_update")) {
             (Some(room), _) => (room, Content::Inserts),

@@ -1,5 +1,6 @@
 -- A stretch of the log: its length, the index of its first insert, what names it, the offset of its first insert, and entries from an offset on.
--- room, from, most entries, most bytes (one entry is returned in any case).
+-- room, from, most entries, most bytes (one entry is returned in any case), of what age in ms inserts are not shown, how many of the newest are (''
+-- each: there is no such limit).
 local log, from, most, bytes = log_keys(ARGV[6])[1], tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local named = redis.pcall('HMGET', key('seq', ARGV[6]), 'epoch', 'cleared', 'recalled', 'due', 'next', 'kept')
 local unusable = named.err
@@ -24,7 +25,10 @@ if not named[5] then
 end
 local first = begins(s, length)
 local origin, shown_from = shown(s, length, named[6])
-named = { named[1], named[2], named[3], due, named[6] }
+local age, kept = tonumber(ARGV[10]), tonumber(ARGV[11])
+if kept then shown_from = math.max(shown_from, first + length - kept) end
+if age then shown_from = first + first_young(log, shown_from - first, length, NOW - age) end
+named = { named[1], named[2], named[3], due, named[6], named[5] }
 if due and tonumber(due) <= NOW then return { 0, first + length, named, 0 } end
 local answer, total = { first + length - shown_from, shown_from, named, shown_from - origin }, 0
 from = origin + math.max(from, shown_from - origin) - first

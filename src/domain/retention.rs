@@ -1,0 +1,236 @@
+//! Retention: how long, and how many of, a room's messages are kept.
+//!
+//! [`Rules`] say it by the names of rooms. A store that knows them shows nobody what is due,
+//! from the moment when it is; [`run`] walks through the rooms from time to time and takes it away,
+//! a room at a time, so that nothing grows for ever. What is taken away is so for good
+//! ([`Upkeep::trim`](super::broker::Upkeep::trim)), whatever the rules say later.
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use super::{broker::Trim, error::StoreError, hub::Hub, ids::RoomId};
+use crate::throttle::throttled;
+
+/// What of a room is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rule {
+    /// Inserts are kept for so long from when they were stored, updates from their last writing;
+    /// none: for ever.
+    pub age: Option<Duration>,
+    /// The newest so many inserts are kept; none: all.
+    pub count: Option<u64>,
+}
+
+impl Rule {
+    /// Whether anything is ever due.
+    fn is_off(self) -> bool {
+        self.age.is_none() && self.count.is_none()
+    }
+
+    /// What is older than this is due at this time; both are milliseconds since 1970. 0: nothing.
+    pub fn due_by(self, now_ms: u64) -> u64 {
+        let age = self.age.and_then(|age| u64::try_from(age.as_millis()).ok());
+        age.map_or(0, |age| now_ms.saturating_sub(age))
+    }
+
+    /// Offset of the first insert that the count keeps, in a log that ends there.
+    pub fn first_kept(self, end: u64) -> u64 {
+        self.count.map_or(0, |count| end.saturating_sub(count))
+    }
+}
+
+/// Rules by the names of rooms; the first that matches a name counts. Without any, all is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rules(Vec<(String, Rule)>);
+
+impl Rules {
+    /// These, in this order. A pattern is a room's name, in which `*` stands for any text.
+    pub fn new(rules: impl IntoIterator<Item = (String, Rule)>) -> Self {
+        Rules(rules.into_iter().collect())
+    }
+
+    /// Whether no rule ever has anything removed.
+    pub fn is_off(&self) -> bool {
+        self.0.iter().all(|(_, rule)| rule.is_off())
+    }
+
+    /// All of them, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Rule)> {
+        self.0.iter().map(|(pattern, rule)| (pattern.as_str(), *rule))
+    }
+
+    /// The rule for a room; none: all of it is kept. Rooms that no client can name are never
+    /// matched: they are not chat rooms, and a rule for `*` would surprise whoever relies on them.
+    pub fn of(&self, room: &RoomId) -> Option<Rule> {
+        if self.0.is_empty() || !room.is_shared() {
+            return None;
+        }
+        let found = self.0.iter().find(|(pattern, _)| matches(pattern, room.as_str()));
+        found.map(|(_, rule)| *rule).filter(|rule| !rule.is_off())
+    }
+}
+
+/// Whether the name is that of the pattern, in which `*` stands for any text. Linear in either, but
+/// for their product where the pattern has several `*`; nothing is tried twice.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut p, mut n) = (0, 0);
+    // Where the last `*` stands, and up to where it reaches.
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        if pattern.get(p) == Some(&b'*') {
+            star = Some((p, n));
+            p += 1;
+        } else if pattern.get(p) == name.get(n) {
+            (p, n) = (p + 1, n + 1);
+        } else if let Some((at, upto)) = star {
+            star = Some((at, upto + 1));
+            (p, n) = (at + 1, upto + 1);
+        } else {
+            return false;
+        }
+    }
+    pattern.get(p..).is_some_and(|rest| rest.iter().all(|b| *b == b'*'))
+}
+
+/// Some of a store's rooms.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stretch {
+    /// Rooms with messages. On some stores a room may come more than once.
+    pub rooms: Vec<RoomId>,
+    /// Where to go on; none: these were the last.
+    pub next: Option<String>,
+}
+
+/// A walk through the rooms that have messages, a stretch at a time. A room that has messages from
+/// the beginning of the walk to its end is in it.
+#[async_trait]
+pub trait Walk: Send + Sync {
+    /// The rooms behind this place, or the first.
+    async fn rooms(&self, after: Option<&str>) -> Result<Stretch, StoreError>;
+
+    /// Those of these rooms of which something is due by the rules that the store knows.
+    async fn due(&self, rooms: Vec<RoomId>) -> Result<Vec<RoomId>, StoreError>;
+
+    /// Whether this node is the one to do what one node does for all, for so long from now on
+    /// unless it asks again.
+    async fn is_chosen(&self, lasts: Duration) -> Result<bool, StoreError>;
+}
+
+/// Between two steps of a walk: other work has its turn.
+const BREATH: Duration = Duration::from_millis(5);
+
+/// Applies the rules, for ever: one walk through the rooms begins at each interval, or behind the
+/// one before, if that takes longer.
+pub async fn run(hub: Arc<Hub>, rules: Arc<Rules>, interval: Duration) {
+    loop {
+        if let Err(error) = walk(&hub, &rules, interval).await {
+            throttled!(warn, %error, "retention could not be applied; the next walk tries again");
+        }
+        tokio::time::sleep(interval).await;
+    }
+}
+
+/// One walk through the rooms, if it is this node's to do.
+///
+/// # Errors
+/// The store does not answer.
+pub async fn walk(hub: &Hub, rules: &Rules, interval: Duration) -> Result<(), StoreError> {
+    let rooms = hub.walk();
+    // Longer than a step takes; a node that dies leaves it to the others that soon.
+    let chosen = interval.max(Duration::from_secs(30)) * 2;
+    let mut after = None;
+    loop {
+        if !rooms.is_chosen(chosen).await? {
+            return Ok(());
+        }
+        let stretch = rooms.rooms(after.as_deref()).await?;
+        let ruled = stretch.rooms.into_iter().filter(|room| rules.of(room).is_some()).collect();
+        for room in rooms.due(ruled).await? {
+            let Some(rule) = rules.of(&room) else { continue };
+            apply(hub, &room, rule).await?;
+            tokio::time::sleep(BREATH).await;
+        }
+        match stretch.next {
+            Some(next) => after = Some(next),
+            None => return Ok(()),
+        }
+        tokio::time::sleep(BREATH).await;
+    }
+}
+
+async fn apply(hub: &Hub, room: &RoomId, rule: Rule) -> Result<(), StoreError> {
+    let by_age = rule.age.map(Trim::OlderThan);
+    let by_count = rule.count.map(Trim::Keep);
+    let mut removed = 0;
+    for trim in by_age.into_iter().chain(by_count) {
+        removed += hub.trim(room, trim).await?.removed;
+    }
+    tracing::debug!(room = %room.shown(), removed, "retention was applied");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::Space;
+
+    fn rules() -> Rules {
+        let rule = |days: u64, count| Rule {
+            age: (days > 0).then(|| Duration::from_secs(days * 86_400)),
+            count: (count > 0).then_some(count),
+        };
+        Rules::new([
+            ("chat:*".to_owned(), rule(30, 10_000)),
+            ("doc:*".to_owned(), rule(0, 0)),
+            ("*".to_owned(), rule(365, 0)),
+        ])
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_counts() {
+        let (rules, room) = (rules(), |name| RoomId::new(name).unwrap());
+        assert_eq!(rules.of(&room("chat:a")).unwrap().count, Some(10_000));
+        assert_eq!(rules.of(&room("doc:a")), None, "off");
+        assert_eq!(rules.of(&room("chat")).unwrap().count, None);
+        assert_eq!(rules.of(&RoomId::within(Space::User, "chat:a").unwrap()), None);
+        assert_eq!(Rules::default().of(&room("chat:a")), None);
+        assert!(!rules.is_off() && Rules::default().is_off());
+        assert!(Rules::new([("*".into(), Rule::default())]).is_off());
+    }
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, name, expected) in [
+            ("*", "", true),
+            ("*", "a", true),
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("a*", "a", true),
+            ("a*", "b", false),
+            ("*a", "bca", true),
+            ("*a", "ab", false),
+            ("a*b*c", "a1b2b3c", true),
+            ("a*b*c", "a1c2b", false),
+            ("**", "x", true),
+            ("é*", "éa", true),
+            ("", "", true),
+            ("", "a", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+        // Costs no more than their product.
+        let (pattern, name) = ("a*".repeat(60), "a".repeat(50_000) + "b");
+        assert!(matches(&pattern, &name));
+        assert!(!matches(&(pattern + "c"), &name));
+    }
+
+    #[test]
+    fn a_rule_says_what_is_due() {
+        let rule = Rule { age: Some(Duration::from_secs(10)), count: Some(3) };
+        assert_eq!((rule.due_by(15_000), rule.due_by(9_000)), (5_000, 0));
+        assert_eq!((rule.first_kept(10), rule.first_kept(2)), (7, 0));
+        let off = Rule::default();
+        assert_eq!((off.due_by(u64::MAX), off.first_kept(u64::MAX)), (0, 0));
+    }
+}
