@@ -13,6 +13,7 @@ use crate::{
         access::Verifier,
         broker::Broker,
         clock::{Clock, NoRandomness, Rng, SystemClock, SystemRng},
+        erase,
         error::StoreError,
         gate::Gate,
         hub::Hub,
@@ -40,7 +41,7 @@ mod tokens;
 pub use self::{
     first_admin::FirstAdmin,
     listeners::Address,
-    stores::{OpenError, parking, revoke},
+    stores::{OpenError, erase_messages, parking, revoke},
     tokens::Accounts,
 };
 use self::{
@@ -234,6 +235,8 @@ impl App {
             header_timeout: config.websocket.header_timeout,
         };
         let addresses = listeners.serve(config, &hub, &dialects, stores.embedded, &watch);
+        let erasing = hub.clone();
+        supervisor.keep("erasing", &working, move || erase::run(erasing.clone()));
         let rules = stores::retention(config);
         if !rules.is_off() {
             let (hub, interval) = (hub.clone(), config.retention.interval);

@@ -17,6 +17,7 @@ mod account;
 mod arguments;
 mod backup;
 mod copy;
+mod erase;
 mod exit;
 mod health_check;
 mod hooks;
@@ -45,6 +46,7 @@ pub fn main() -> ExitCode {
         Command::Health(url) => health_check::run(&config, url.as_deref()),
         Command::Hooks(command) => hooks::run(&config, command),
         Command::Backup { file } => backup::run(&config, &file),
+        Command::Erase { uid, rooms } => erase::run(&config, &uid, &rooms),
         Command::Copy { from, to } => copy::run(&config, from, to),
         Command::Admin(command) => account::change(&config, Realm::Admin, command.into()),
         Command::Token(TokenCommand::Verify { token }) => verify::run(&config, &token),

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod cluster;
 pub mod deadline;
 pub mod directory;
+pub mod erase;
 pub mod error;
 pub mod gate;
 pub mod history;

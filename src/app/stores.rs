@@ -1,15 +1,16 @@
 //! Which stores the configuration names.
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{StartError, tokens};
 use crate::{
     config::{Backend, Config, Durability, RetentionRule, SecretUrl},
     domain::{
         broker::{Broker, UpdateLimit, Upkeep},
-        clock::{Clock, Rng, SystemClock, SystemRng},
+        clock::{Clock, Rng, SystemClock, SystemRng, alphanumeric},
         cluster::Cluster,
+        erase::{self, Erasure, Job},
         error::StoreError,
-        ids::Uid,
+        ids::{RoomId, Uid},
         limit::Limits,
         outbox::{Interest, Outbox, Parking},
         presence::{Expelled, Presence},
@@ -25,6 +26,9 @@ use crate::{
         redis::{self, ParkedInRedis, Redis},
     },
 };
+
+/// Between two looks whether a server has done a job.
+const QUESTION: Duration = Duration::from_millis(100);
 
 /// Why a store can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +98,17 @@ impl Stores {
 
     /// All but tokens in one.
     fn of<
-        S: Broker + Upkeep + Walk + Presence + Cluster + Records + Limits + Outbox + Parking + 'static,
+        S: Broker
+            + Upkeep
+            + Walk
+            + Erasure
+            + Presence
+            + Cluster
+            + Records
+            + Limits
+            + Outbox
+            + Parking
+            + 'static,
     >(
         store: Arc<S>,
         tokens: Arc<dyn Tokens>,
@@ -104,6 +118,7 @@ impl Stores {
                 broker: store.clone(),
                 upkeep: store.clone(),
                 walk: store.clone(),
+                erasure: store.clone(),
                 presence: store.clone(),
                 cluster: store.clone(),
             },
@@ -204,6 +219,57 @@ pub async fn parking(config: &Config) -> Result<Box<dyn Parking>, StartError> {
                 .map_err(OpenError::from)?,
         ),
     })
+}
+
+/// Erases a user's messages in these rooms, or in all. Where a server has the files, it does that;
+/// else it is done here.
+///
+/// # Errors
+/// The store does not answer, or there are no such files here.
+pub async fn erase_messages(
+    config: &Config,
+    uid: &Uid,
+    rooms: Option<&[RoomId]>,
+) -> Result<erase::Erased, StartError> {
+    let id = alphanumeric(&SystemRng, 20)?;
+    let job = Job::new(id, uid, rooms, SystemClock.unix_ms());
+    match &config.store.messages {
+        Backend::Url(url) => {
+            let supervisor = Supervisor::default();
+            let store = open_redis(config, url, Arc::new(SystemRng), &supervisor).await?;
+            erase_here(&*store, job).await
+        }
+        Backend::Embedded => {
+            let (path, given) = (config.store.path.clone(), job.clone());
+            let given = tokio::task::spawn_blocking(move || {
+                embedded::give_job(&path, &given, SystemClock.unix())
+            });
+            let given = given.await.map_err(|e| StoreError::OutcomeUnknown(e.to_string()))?;
+            match given.map_err(OpenError::from)? {
+                embedded::Given::Server(waiting) => loop {
+                    let job = waiting.look().filter(|job| job.state == erase::State::Done);
+                    if let Some(job) = job {
+                        return Ok(job.erased);
+                    }
+                    tokio::time::sleep(QUESTION).await;
+                },
+                embedded::Given::NoServer => {
+                    let store = open_embedded(config, Arc::new(SystemClock), Arc::new(SystemRng))?;
+                    erase_here(&*store, job).await
+                }
+            }
+        }
+    }
+}
+
+async fn erase_here<S: Broker + Walk + Erasure>(
+    store: &S,
+    job: Job,
+) -> Result<erase::Erased, StartError> {
+    store.keep_job(&job).await?;
+    let done = erase::perform(store, store, job).await;
+    store.close().await;
+    Ok(done?.erased)
 }
 
 async fn open_redis(

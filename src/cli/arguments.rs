@@ -53,6 +53,13 @@ pub enum Command {
         /// Where it shall be; never the same.
         to: End,
     },
+    /// Erase a user's messages.
+    Erase {
+        /// The user.
+        uid: String,
+        /// In these rooms; in all, if there are none.
+        rooms: Vec<String>,
+    },
     /// Read the configuration and say what is wrong with it.
     CheckConfig,
     /// Print the effective configuration.
@@ -254,6 +261,15 @@ enum Action {
         /// Where it shall be
         to: End,
     },
+    /// Erase the messages of a user, in all rooms or in some; servers may run
+    #[command(long_about = ERASE)]
+    Erase {
+        /// The user's id
+        uid: String,
+        /// Only in this room; may be repeated
+        #[arg(long = "room", value_name = "ROOM")]
+        rooms: Vec<String>,
+    },
     /// Check the configuration, report all of its problems, start nothing
     CheckConfig,
     /// Print the effective configuration as TOML, with the origin of each value
@@ -280,6 +296,7 @@ impl From<Arguments> for Cli {
             Some(Action::Hooks(command)) => Command::Hooks(command),
             Some(Action::Backup { file }) => Command::Backup { file },
             Some(Action::Copy { from, to }) => Command::Copy { from, to },
+            Some(Action::Erase { uid, rooms }) => Command::Erase { uid, rooms },
             Some(Action::CheckConfig) => Command::CheckConfig,
             Some(Action::PrintConfig) => Command::PrintConfig,
             Some(Action::PrintReference) => Command::PrintReference,
@@ -293,6 +310,14 @@ const BACKUP: &str = "Write the embedded store (the folder --store-path) into a 
 
 Every message that was acknowledged before the backup began is in it. The file is complete or not there; it is for its owner alone (mode \
 0600), and none is overwritten. To restore, put it into an empty data folder as always-online.sqlite3, while no server runs there.";
+
+const ERASE: &str = "Erase the messages of a user, in all rooms or in some; servers may run.
+
+What is erased keeps its place and its time in the log, and has no content any more. A message is the user's whose uid it has. Copies outside \
+of the store, as backups, are not reached.
+
+On the embedded store the server that runs there does it, else this command. It can be interrupted: the server goes on with it, and so does \
+running it again.";
 
 const COPY: &str = "Copy messages, users and admins between the embedded store and servers.
 

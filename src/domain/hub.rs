@@ -16,6 +16,7 @@ use self::sink::WeakHub;
 use super::{
     broker::{Entry, Page, PageLimit, Trim, Trimmed},
     cluster::Node,
+    erase::Erasure,
     error::StoreError,
     history::{self, Building, History},
     ids::{ConnectionId, RoomId, Uid},
@@ -207,6 +208,11 @@ impl Hub {
     /// All rooms with messages, for what is done to them one after the other.
     pub fn walk(&self) -> &dyn Walk {
         &*self.stores.walk
+    }
+
+    /// What overwrites messages, and keeps the jobs that do it.
+    pub fn erasure(&self) -> &dyn Erasure {
+        &*self.stores.erasure
     }
 
     /// Takes away the oldest of the room's log: see [`Upkeep::trim`](super::broker::Upkeep::trim).

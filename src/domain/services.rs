@@ -7,6 +7,7 @@ use super::{
     broker::{Broker, Upkeep},
     clock::{Clock, Rng},
     cluster::Cluster,
+    erase::Erasure,
     limit::Limits,
     outbox::Parking,
     presence::Presence,
@@ -26,6 +27,8 @@ pub struct Stores {
     pub upkeep: Arc<dyn Upkeep>,
     /// All rooms with messages.
     pub walk: Arc<dyn Walk>,
+    /// Erasing.
+    pub erasure: Arc<dyn Erasure>,
     /// Sessions, and who is where.
     pub presence: Arc<dyn Presence>,
     /// All nodes.

@@ -13,6 +13,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use crate::domain::{
     broker::{Broker, UpdateLimit, Upkeep},
+    erase::Erasure,
     ids::Uid,
     limit::Limits,
     outbox::Interest,
@@ -25,6 +26,7 @@ use crate::domain::{
 pub(crate) mod broker;
 pub(crate) mod connections;
 pub(crate) mod directory;
+pub(crate) mod erase;
 pub(crate) mod keys;
 pub(crate) mod kickout;
 pub(crate) mod limits;
@@ -61,9 +63,16 @@ pub(crate) trait UpkeepHome {
         &self,
         rules: Rules,
     ) -> impl Future<Output = (Arc<dyn Broker>, Arc<dyn Upkeep>, Arc<dyn Walk>)> + Send;
+    /// The same, to be erased from; copies are kept of what is replaced.
+    fn erasing(&self) -> impl Future<Output = Erasing> + Send;
+    /// Whether this text is anywhere in what the store keeps.
+    fn contains(&self, text: &str) -> impl Future<Output = bool> + Send;
     /// Lets time pass for what is to be forgotten.
     fn pass(&self, time: Duration) -> impl Future<Output = ()> + Send;
 }
+
+/// What an erasing needs.
+pub(crate) type Erasing = (Arc<dyn Broker>, Arc<dyn Upkeep>, Arc<dyn Erasure>, Arc<dyn Walk>);
 
 /// Where one test's presence is, and the broker that its publications share an order with.
 pub(crate) trait PresenceHome {
@@ -236,6 +245,15 @@ macro_rules! upkeep_contract {
                 a_room_without_a_rule_keeps_all
                 a_walk_finds_every_room_with_messages
                 one_node_is_chosen
+            );
+        }
+        mod erase_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::erase:
+                what_a_user_said_is_overwritten_and_keeps_its_place
+                erasing_reaches_every_copy
+                erasing_in_named_rooms_leaves_the_others
+                erasing_in_the_middle_of_a_batch_leaves_its_neighbours
             );
         }
         mod trim_contract {

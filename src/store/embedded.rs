@@ -18,6 +18,7 @@ mod broker;
 mod chunk;
 mod cluster;
 mod delivery;
+mod erase;
 mod expiry;
 mod folder;
 mod keys;
@@ -55,6 +56,7 @@ use std::{
 pub use self::{
     accounts::Accounts,
     backup::{Backup, BackupError, backup},
+    erase::{Given, Waiting, give_job},
     folder::OpenError,
     outbox::ParkedInFile,
     revocations::revoke,

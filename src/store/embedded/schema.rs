@@ -3,7 +3,7 @@ use std::{cmp::Ordering, path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::{Durability, folder::OpenError, outbox, receipts, records, trim};
+use super::{Durability, erase, folder::OpenError, outbox, receipts, records, trim};
 
 /// How often a file is looked at that somebody else is making.
 const LOOK: Duration = Duration::from_millis(20);
@@ -84,7 +84,7 @@ fn fifth(db: &Transaction) -> rusqlite::Result<()> {
 
 /// What integrations need. Each part says its tables itself.
 fn sixth(db: &Transaction) -> rusqlite::Result<()> {
-    let parts = [records::TABLES, trim::COLUMNS, receipts::TABLES, outbox::TABLES];
+    let parts = [records::TABLES, trim::COLUMNS, receipts::TABLES, outbox::TABLES, erase::JOBS];
     parts.into_iter().try_for_each(|tables| db.execute_batch(tables))
 }
 
@@ -205,6 +205,8 @@ fn set_up(db: &Connection, durability: Durability, patience: Duration) -> rusqli
         "synchronous",
         if durability == Durability::Power { "FULL" } else { "NORMAL" },
     )?;
+    // What is deleted or replaced is overwritten, not left in free pages.
+    db.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))?;
     db.pragma_update(None, "cache_size", -8192)?; // KiB
     // 16 MiB of WAL rather than 4: the last page of a busy room, written again and again, is
     // carried over less often.

@@ -24,9 +24,9 @@ use crate::{
         token::{Realm, Tokens},
     },
     store::contract::{
-        BrokerHome, LimitsHome, OutboxHome, PresenceHome, RecordsHome, TokensHome, UPDATES,
-        UpkeepHome, broker_contract, limits_contract, outbox, outbox_contract, presence_contract,
-        records_contract, tokens_contract, upkeep_contract,
+        BrokerHome, Erasing, LimitsHome, OutboxHome, PresenceHome, RecordsHome, TokensHome,
+        UPDATES, UpkeepHome, broker_contract, limits_contract, outbox, outbox_contract,
+        presence_contract, records_contract, tokens_contract, upkeep_contract,
     },
 };
 
@@ -128,6 +128,18 @@ impl UpkeepHome for DataFolder {
     async fn open(&self) -> (Arc<dyn Broker>, Arc<dyn Upkeep>) {
         let store = DataFolder::open(self);
         (store.broker(), store)
+    }
+
+    async fn erasing(&self) -> Erasing {
+        let store = DataFolder::open(self);
+        (store.clone(), store.clone(), store.clone(), store)
+    }
+
+    async fn contains(&self, text: &str) -> bool {
+        std::fs::read_dir(self.options().path).unwrap().any(|file| {
+            let bytes = std::fs::read(file.unwrap().path()).unwrap();
+            bytes.windows(text.len()).any(|part| part == text.as_bytes())
+        })
     }
 
     async fn ruled(&self, rules: Rules) -> (Arc<dyn Broker>, Arc<dyn Upkeep>, Arc<dyn Walk>) {

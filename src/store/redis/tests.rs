@@ -20,8 +20,8 @@ use crate::{
         supervise::Supervisor,
     },
     store::contract::{
-        BrokerHome, LimitsHome, OutboxHome, PresenceHome, RecordsHome, UPDATES, UpkeepHome,
-        broker_contract, limits_contract, outbox, outbox_contract, presence_contract,
+        BrokerHome, Erasing, LimitsHome, OutboxHome, PresenceHome, RecordsHome, UPDATES,
+        UpkeepHome, broker_contract, limits_contract, outbox, outbox_contract, presence_contract,
         records_contract, upkeep_contract,
     },
 };
@@ -166,6 +166,30 @@ impl UpkeepHome for Keys {
         let options = Options { retention: Arc::new(rules), ..self.options() };
         let node = Redis::open(options).await.unwrap();
         (node.broker(), node.upkeep(), node)
+    }
+
+    async fn erasing(&self) -> Erasing {
+        let node = Redis::open(Options { backups: true, ..self.options() }).await.unwrap();
+        (node.broker(), node.upkeep(), node.clone(), node)
+    }
+
+    async fn contains(&self, text: &str) -> bool {
+        let mut redis = self.connection();
+        let mut dump = |key: String| -> Vec<u8> {
+            let key = self.key(&key);
+            let kind: String = redis::cmd("TYPE").arg(&key).query(&mut redis).unwrap();
+            let all: redis::Value = match kind.as_str() {
+                "list" => redis.lrange(&key, 0, -1).unwrap(),
+                "hash" => redis.hgetall(&key).unwrap(),
+                "set" => redis.smembers(&key).unwrap(),
+                "zset" => redis.zrange(&key, 0, -1).unwrap(),
+                _ => redis.get(&key).unwrap(),
+            };
+            format!("{all:?}").into_bytes()
+        };
+        let keys = self.all();
+        keys.into_iter()
+            .any(|key| dump(key).windows(text.len()).any(|part| part == text.as_bytes()))
     }
 
     async fn pass(&self, time: Duration) {

@@ -28,7 +28,7 @@ impl Walk for Redis {
         let next = answer::text(answer.next())?;
         let found = answer::list(answer.next().unwrap_or_default())?.into_iter();
         let rooms: BTreeSet<RoomId> =
-            found.filter_map(answer::bytes).filter_map(|key| keys.room(&key)?.0.ok()).collect();
+            found.filter_map(answer::bytes).filter_map(|key| keys.any_room(&key)).collect();
         Ok(Stretch { rooms: rooms.into_iter().collect(), next: (next != "0").then_some(next) })
     }
 

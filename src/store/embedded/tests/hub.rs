@@ -117,6 +117,7 @@ pub(super) fn hub_on(home: &DataFolder, store: Arc<Embedded>, broker: Arc<dyn Br
         broker,
         upkeep: store.clone(),
         walk: store.clone(),
+        erasure: store.clone(),
         presence: store.clone(),
         cluster: store,
     };

@@ -118,7 +118,7 @@ async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
         CREATE TABLE inserts (room INTEGER NOT NULL, idx INTEGER NOT NULL, n INTEGER NOT NULL, unix INTEGER NOT NULL, body BLOB,
             PRIMARY KEY (room, idx)) WITHOUT ROWID;
         INSERT INTO inserts SELECT pos >> 32, pos & 0xffffffff, n, unix, body FROM log; DROP TABLE log; DROP TABLE revocations;
-        DROP TABLE floor; DROP TABLE records; DROP TABLE record_keys; DROP TABLE receipts; DROP INDEX rooms_by_expiry; ALTER TABLE rooms DROP COLUMN base; ALTER TABLE rooms DROP COLUMN expires;
+        DROP TABLE floor; DROP TABLE jobs; DROP TABLE records; DROP TABLE record_keys; DROP TABLE receipts; DROP INDEX rooms_by_expiry; ALTER TABLE rooms DROP COLUMN base; ALTER TABLE rooms DROP COLUMN expires;
         DROP INDEX rooms_trimming; ALTER TABLE rooms DROP COLUMN trimming; ALTER TABLE rooms DROP COLUMN start;
         ALTER TABLE updates DROP COLUMN ms; PRAGMA user_version = 1";
     rusqlite::Connection::open(home.database()).unwrap().execute_batch(first).unwrap();

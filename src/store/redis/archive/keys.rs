@@ -44,6 +44,16 @@ impl Keys {
         pattern + "msg_*"
     }
 
+    /// Whose key it is, also one of those that hold copies.
+    pub(in super::super) fn any_room(&self, key: &[u8]) -> Option<RoomId> {
+        if let Some((room, _)) = self.room(key) {
+            return room.ok();
+        }
+        let rest = key.strip_prefix(self.prefix.as_bytes())?.strip_prefix(b"msg_")?;
+        let room = rest.strip_suffix(b"_update_backup").or(rest.strip_suffix(b"_ignore"))?;
+        RoomId::stored(std::str::from_utf8(room).ok()?).ok()
+    }
+
     /// Whose key it is, and for what; nothing if it is another one. The error says why it can't be
     /// a room's.
     pub(in super::super) fn room(&self, key: &[u8]) -> Option<(Result<RoomId, String>, Content)> {

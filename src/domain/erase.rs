@@ -1,0 +1,239 @@
+//! Erasing: a user's messages are overwritten, wherever the store has copies of them.
+//!
+//! What is erased keeps its place and its time, and has no body: it is left out of pages, and still
+//! counted. It is a [`Job`] through the rooms, which the store keeps, so that any server goes on
+//! with it after a restart. Each room is done as a whole; a room that was half done is done again,
+//! which changes nothing that was done before.
+//!
+//! A message is a user's where it says so itself: the uid that dialects complete messages with
+//! ([`is_of`]). What says nothing of its sender, as gotapi-ws' messages, is not found.
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    clock::alphanumeric,
+    error::StoreError,
+    hub::Hub,
+    ids::{RoomId, Uid},
+    json::{self, Object},
+    retention::Walk,
+};
+use crate::throttle::throttled;
+
+/// How far a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It has not begun, or goes on.
+    Running,
+    /// All of it is done.
+    Done,
+}
+
+/// What was erased.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erased {
+    /// Rooms that were looked through.
+    pub rooms: u64,
+    /// Inserts that have no body any more.
+    pub inserts: u64,
+    /// Updates that have none any more.
+    pub updates: u64,
+    /// Further copies: replaced and ignored messages, where the store keeps such.
+    pub copies: u64,
+}
+
+impl Erased {
+    fn add(&mut self, other: Erased) {
+        self.rooms += 1;
+        self.inserts += other.inserts;
+        self.updates += other.updates;
+        self.copies += other.copies;
+    }
+}
+
+/// The erasing of one user's messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its name.
+    pub id: String,
+    /// Whose messages.
+    pub uid: String,
+    /// In these rooms; none: in all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rooms: Option<Vec<String>>,
+    /// How far it is.
+    pub state: State,
+    /// What was erased so far.
+    pub erased: Erased,
+    /// Where it goes on: behind which stretch of a walk, or how many of the rooms are done.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub after: Option<String>,
+    /// When it was given, in milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+impl Job {
+    /// A new one.
+    pub fn new(id: String, uid: &Uid, rooms: Option<&[RoomId]>, at_ms: u64) -> Self {
+        let rooms = rooms.map(|rooms| rooms.iter().map(|room| room.as_str().into()).collect());
+        let (state, erased) = (State::Running, Erased::default());
+        Job { id, uid: uid.as_str().into(), rooms, state, erased, after: None, at_ms }
+    }
+}
+
+/// What a store can erase, and the jobs that it keeps.
+#[async_trait]
+pub trait Erasure: Send + Sync {
+    /// Overwrites the user's messages in one room, in small steps, in all copies that the store
+    /// has; and has nodes forget what they know of the room's log.
+    async fn erase(&self, room: &RoomId, uid: &Uid) -> Result<Erased, StoreError>;
+
+    /// Has what was overwritten gone from where it was written too, as far as this store can.
+    async fn scrub(&self) -> Result<(), StoreError>;
+
+    /// Keeps a job as it is now.
+    async fn keep_job(&self, job: &Job) -> Result<(), StoreError>;
+
+    /// A job that was given, if it is still kept.
+    async fn job(&self, id: &str) -> Result<Option<Job>, StoreError>;
+
+    /// The jobs that are not done.
+    async fn open_jobs(&self) -> Result<Vec<Job>, StoreError>;
+}
+
+/// Whether a message says that this user sent it.
+pub fn is_of(body: &[u8], uid: &Uid) -> bool {
+    let Ok(text) = std::str::from_utf8(body) else { return false };
+    // Most messages are of others, and are not read for it.
+    if !text.contains(uid.as_str()) && !text.contains('\\') {
+        return false;
+    }
+    let Some(object) = Object::parse(text) else { return false };
+    let named = ["2", "uid"].into_iter().filter_map(|key| object.get(key));
+    named.filter_map(json::uid).any(|sender| sender == *uid)
+}
+
+/// How often it is looked for jobs that others have given.
+const LOOK: Duration = Duration::from_secs(1);
+/// For how long a node is chosen for them, unless it goes on.
+const CHOSEN: Duration = Duration::from_secs(60);
+
+/// Does the jobs that are given, for ever.
+pub async fn run(hub: Arc<Hub>) {
+    loop {
+        if let Err(error) = look(&hub).await {
+            throttled!(warn, %error, "erasing waits for the store");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn look(hub: &Hub) -> Result<(), StoreError> {
+    for job in hub.erasure().open_jobs().await? {
+        if !hub.walk().is_chosen(CHOSEN).await? {
+            return Ok(());
+        }
+        perform(hub.erasure(), hub.walk(), job).await?;
+    }
+    Ok(())
+}
+
+/// Does a job, from where it is to its end.
+///
+/// # Errors
+/// The store does not answer: the job is kept, and can be gone on with.
+pub async fn perform(
+    erasure: &dyn Erasure,
+    walk: &dyn Walk,
+    mut job: Job,
+) -> Result<Job, StoreError> {
+    let Ok(uid) = Uid::text(&job.uid) else {
+        job.state = State::Done; // somebody else wrote it
+        erasure.keep_job(&job).await?;
+        return Ok(job);
+    };
+    loop {
+        let (rooms, next) = stretch(walk, &job).await?;
+        for room in &rooms {
+            let erased = erasure.erase(room, &uid).await?;
+            job.erased.add(erased);
+        }
+        // Others go on doing what is done for all, or this node would no longer be the one.
+        walk.is_chosen(CHOSEN).await?;
+        job.after = next;
+        if job.after.is_none() {
+            break;
+        }
+        erasure.keep_job(&job).await?;
+    }
+    erasure.scrub().await?;
+    job.state = State::Done;
+    erasure.keep_job(&job).await?;
+    tracing::info!(job = %job.id, erased = ?job.erased, "a user's messages were erased");
+    Ok(job)
+}
+
+/// The rooms that come next, and where it goes on behind them.
+async fn stretch(walk: &dyn Walk, job: &Job) -> Result<(Vec<RoomId>, Option<String>), StoreError> {
+    let Some(rooms) = &job.rooms else {
+        let stretch = walk.rooms(job.after.as_deref()).await?;
+        return Ok((stretch.rooms, stretch.next));
+    };
+    let done: usize = job.after.as_deref().and_then(|done| done.parse().ok()).unwrap_or(0);
+    let next = done.saturating_add(1);
+    let room = rooms.get(done).and_then(|room| RoomId::stored(room).ok());
+    Ok((room.into_iter().collect(), (next < rooms.len()).then(|| next.to_string())))
+}
+
+impl Hub {
+    /// Has a user's messages erased, in these rooms or in all; returns the job's name. It goes on
+    /// by itself.
+    ///
+    /// # Errors
+    /// Those of the store; there is no such job then.
+    pub async fn erase(&self, uid: &Uid, rooms: Option<&[RoomId]>) -> Result<String, StoreError> {
+        let id = alphanumeric(&*self.rng, 20);
+        let id = id.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let job = Job::new(id, uid, rooms, self.clock.unix_ms());
+        self.erasure().keep_job(&job).await?;
+        Ok(job.id)
+    }
+
+    /// A job that was given, if it is still kept.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn job(&self, id: &str) -> Result<Option<Job>, StoreError> {
+        self.erasure().job(id).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_whose_uid_it_says() {
+        let is = |body: &str| is_of(body.as_bytes(), &Uid::text("ann").unwrap());
+        assert!(is(r#"{"text":"hi","2":"ann","s":1}"#));
+        assert!(is(r#"{"uid":"ann","2":"ann"}"#));
+        assert!(is(r#"{"2":"\u0061nn"}"#));
+        assert!(!is(r#"{"text":"ann","2":"bob"}"#));
+        assert!(!is(r#"{"to":{"2":"ann"},"2":"bob"}"#));
+        assert!(!is(r#""ann""#) && !is("no json, ann") && !is(""));
+        let number = Uid::text("7").unwrap();
+        assert!(is_of(br#"{"2":7}"#, &number) && is_of(br#"{"2":"7"}"#, &number));
+        assert!(!is_of(br#"{"2":70}"#, &number));
+    }
+
+    #[test]
+    fn a_job_is_read_as_it_was_written() {
+        let rooms = [RoomId::new("a").unwrap()];
+        let job = Job::new("id".into(), &Uid::text("ann").unwrap(), Some(&rooms), 5);
+        let text = serde_json::to_string(&job).unwrap();
+        assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), job);
+    }
+}

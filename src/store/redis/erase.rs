@@ -1,0 +1,230 @@
+//! Erasing a user's messages, and the jobs that do it.
+//!
+//! Entries are read as they are, and those of the user are overwritten by a script, each if it is
+//! still what was read: somebody may trim, clear or replace meanwhile. Where one was not, the list
+//! is looked through again.
+use async_trait::async_trait;
+use bytes::Bytes;
+use redis::{Value, cmd};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Redis, answer, entry::Entry, script::Script};
+use crate::domain::{
+    erase::{Erased, Erasure, Job, State, is_of},
+    error::StoreError,
+    ids::{RoomId, Uid},
+};
+
+/// Entries that are read at once: each may have 500 KiB.
+const ENTRIES: u64 = 64;
+/// How often a list that changes is looked through again.
+const ATTEMPTS: u32 = 5;
+/// Jobs that are done are kept for so long, in seconds.
+const KEPT: u64 = 30 * 86_400;
+
+/// What stands around an entry's message.
+#[derive(Deserialize)]
+struct Around<'a> {
+    #[serde(borrow, default)]
+    ts: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    ms: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    n: Option<&'a RawValue>,
+}
+
+/// The entry without its message.
+fn erased(entry: &Bytes) -> String {
+    let mut text = String::from(r#"{"data":null"#);
+    if let Ok(Around { ts, ms, n }) = serde_json::from_slice::<Around<'_>>(entry) {
+        for (name, value) in [("ts", ts), ("ms", ms), ("n", n)] {
+            if let Some(value) = value {
+                text += &format!(",\"{name}\":{value}");
+            }
+        }
+    }
+    text + "}"
+}
+
+/// Whether the entry holds a message of this user, also one that was recalled.
+fn is_entry_of(entry: &Bytes, uid: &Uid) -> bool {
+    Entry::message(entry).is_some_and(|message| is_of(&message, uid))
+}
+
+impl Redis {
+    async fn command(&self, command: &redis::Cmd) -> Result<Value, StoreError> {
+        let live = self.client.live()?;
+        Ok(self.client.send(&live, command, self.deadline()).await?)
+    }
+
+    /// Overwrites what is the user's among these; returns how many, and whether some were others
+    /// by then.
+    async fn overwrite(
+        &self,
+        room: &RoomId,
+        which: &str,
+        entries: impl IntoIterator<Item = (Bytes, Bytes)>,
+        uid: &Uid,
+    ) -> Result<(u64, bool), StoreError> {
+        let theirs: Vec<_> =
+            entries.into_iter().filter(|(_, entry)| is_entry_of(entry, uid)).collect();
+        if theirs.is_empty() {
+            return Ok((0, false));
+        }
+        let each = |(name, entry): &(Bytes, Bytes)| {
+            [name.clone(), Bytes::from(sha1(entry)), Bytes::from(erased(entry))]
+        };
+        let each: Vec<Bytes> = theirs.iter().flat_map(each).collect();
+        let arguments = |a: super::Arguments| a.text(room.as_str()).text(which).bodies(each);
+        let answer = self.call(Script::Erase, self.deadline(), arguments).await?;
+        let mut answer = answer::list(answer)?.into_iter();
+        Ok((answer::number(answer.next())?, answer::number(answer.next())? > 0))
+    }
+
+    /// In one of the room's lists.
+    async fn erase_list(
+        &self,
+        room: &RoomId,
+        which: &str,
+        name: &str,
+        uid: &Uid,
+    ) -> Result<u64, StoreError> {
+        let key = format!("{}msg_{room}_{name}", self.options.prefix);
+        let mut all = 0;
+        for _ in 0..ATTEMPTS {
+            let (mut from, mut again) = (0, false);
+            loop {
+                let read = cmd("LRANGE").arg(&key).arg(from).arg(from + ENTRIES - 1).to_owned();
+                let entries = answer::list(self.command(&read).await?)?;
+                let read = entries.len() as u64;
+                let entries = entries.into_iter().filter_map(answer::bytes);
+                let named = (from..).zip(entries).map(|(at, e)| (Bytes::from(at.to_string()), e));
+                let (erased, others) = self.overwrite(room, which, named, uid).await?;
+                (all, again) = (all + erased, again || others);
+                if read < ENTRIES {
+                    break;
+                }
+                from += read;
+            }
+            if !again {
+                return Ok(all);
+            }
+        }
+        Err(StoreError::Unavailable("the room changes all the time".into()))
+    }
+
+    /// Among the room's updates.
+    async fn erase_updates(&self, room: &RoomId, uid: &Uid) -> Result<u64, StoreError> {
+        let key = format!("{}msg_{room}_update", self.options.prefix);
+        let (mut cursor, mut all, mut again) = ("0".to_owned(), 0, 0);
+        loop {
+            let scan = cmd("HSCAN").arg(&key).arg(&cursor).arg("COUNT").arg(ENTRIES).to_owned();
+            let mut found = answer::list(self.command(&scan).await?)?.into_iter();
+            cursor = answer::text(found.next())?;
+            let flat = answer::list(found.next().unwrap_or_default())?;
+            let flat: Vec<Bytes> = flat.into_iter().filter_map(answer::bytes).collect();
+            let pairs = flat.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()));
+            let (erased, others) = self.overwrite(room, "u", pairs, uid).await?;
+            (all, again) = (all + erased, again + u32::from(others));
+            if cursor == "0" && again == 0 {
+                return Ok(all);
+            }
+            if cursor == "0" {
+                again = 0; // what was replaced meanwhile is looked at once more
+            }
+        }
+    }
+
+    fn jobs(&self) -> String {
+        format!("{}ao:jobs", self.options.prefix)
+    }
+}
+
+/// As Redis has it.
+fn sha1(bytes: &[u8]) -> String {
+    let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[async_trait]
+impl Erasure for Redis {
+    async fn erase(&self, room: &RoomId, uid: &Uid) -> Result<Erased, StoreError> {
+        let inserts = self.erase_list(room, "i", "insert", uid).await?;
+        let updates = self.erase_updates(room, uid).await?;
+        let copies = self.erase_list(room, "b", "update_backup", uid).await?
+            + self.erase_list(room, "g", "ignore", uid).await?;
+        let any = u64::from(inserts + updates > 0);
+        let name = serde_json::Value::from(uid.as_str()).to_string();
+        // A number may stand for it as well.
+        let number = format!("\"2\":{}", uid.as_str());
+        self.call(Script::Erased, self.deadline(), |a| {
+            a.text(room.as_str()).number(any).text(&name).text(&number)
+        })
+        .await?;
+        Ok(Erased { inserts, updates, copies, ..Erased::default() })
+    }
+
+    async fn scrub(&self) -> Result<(), StoreError> {
+        // An append-only file still has what was overwritten: it is written anew. Where there is
+        // none, or this user may not, that is the operator's to do.
+        if let Err(error) = self.command(&cmd("BGREWRITEAOF")).await {
+            tracing::info!(%error, "the append-only file of Redis, if it has one, is not rewritten now");
+        }
+        Ok(())
+    }
+
+    async fn keep_job(&self, job: &Job) -> Result<(), StoreError> {
+        let text = serde_json::to_string(job);
+        let text = text.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let (open, one) = (self.jobs(), format!("{}:{}", self.jobs(), job.id));
+        if job.state == State::Done {
+            self.command(cmd("SET").arg(&one).arg(text).arg("EX").arg(KEPT)).await?;
+            self.command(cmd("SREM").arg(&open).arg(&job.id)).await?;
+        } else {
+            self.command(cmd("SET").arg(&one).arg(text)).await?;
+            self.command(cmd("SADD").arg(&open).arg(&job.id)).await?;
+        }
+        Ok(())
+    }
+
+    async fn job(&self, id: &str) -> Result<Option<Job>, StoreError> {
+        let found = self.command(cmd("GET").arg(format!("{}:{id}", self.jobs()))).await?;
+        Ok(answer::bytes(found).and_then(|text| serde_json::from_slice(&text).ok()))
+    }
+
+    async fn open_jobs(&self) -> Result<Vec<Job>, StoreError> {
+        let names = answer::list(self.command(cmd("SMEMBERS").arg(self.jobs())).await?)?;
+        let mut jobs = Vec::new();
+        for name in names {
+            jobs.extend(self.job(&answer::text(Some(name))?).await?);
+        }
+        Ok(jobs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_keeps_its_time_and_its_number() {
+        let erased = |text: &'static str| erased(&Bytes::from_static(text.as_bytes()));
+        assert_eq!(erased(r#"{"data":{"a":1},"ts":5}"#), r#"{"data":null,"ts":5}"#);
+        assert_eq!(
+            erased(r#"{"recalled":{"a":1},"ts":5,"ms":5123}"#),
+            r#"{"data":null,"ts":5,"ms":5123}"#
+        );
+        assert_eq!(erased(r#"{"data":1,"ts":5,"n":7}"#), r#"{"data":null,"ts":5,"n":7}"#);
+        assert_eq!(erased("by hand"), r#"{"data":null}"#);
+        let ann = Uid::text("ann").unwrap();
+        let entry = Bytes::from_static(br#"{"recalled":{"2":"ann"},"ts":5}"#);
+        assert!(is_entry_of(&entry, &ann));
+    }
+
+    #[test]
+    fn the_digest_is_redis_own() {
+        assert_eq!(sha1(b"abc"), "a9993e364706816aba3e25717850c26c9cd0d89d");
+    }
+}
