@@ -27,7 +27,7 @@
 //! | `ao:record:{collection}:{id}` hash, `ao:records:all:{collection}` zset, `ao:records:by:{collection}:{index}:{value}` zset, `ao:records:due` zset | records where there is no MongoDB: see `records.rs`; ids of all, and of those that have a value; collection and id by their end |
 //! | `ao:hooks:…` | webhooks, where there are any: what is to be told, and who was told to be there (`lua/queues.lua`, `lua/hooks.lua`) |
 //! | `ao:jobs` set, `ao:jobs:{id}` | the jobs that are not done, and each of them (JSON); one that is done for 30 days |
-//! | `ao:retention` | the node that applies retention, for as long as it goes on with that |
+//! | `ao:retention` | the node that applies retention and erases, while it lives and goes on with that |
 //! | `ao:aged:{room}` | for a while behind a look through a room's updates for what is due, where these are many |
 //! | `ao:probe` | written by the question whether the server is ready, for ten seconds |
 //!

@@ -15,5 +15,6 @@ mod hooks;
 mod http;
 mod jwt;
 mod operation;
+mod retention;
 mod scripts;
 mod webhooks;

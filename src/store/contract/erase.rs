@@ -86,7 +86,7 @@ pub(crate) async fn erasing_reaches_every_copy(home: &impl UpkeepHome) {
     assert!(home.contains(MARK).await, "it can be found");
     let job = Job::new("job".into(), &uid("ann"), None, 1);
     erasure.keep_job(&job).await.unwrap();
-    assert_eq!(erasure.open_jobs().await.unwrap(), [job.clone()]);
+    assert_eq!(erasure.open_jobs().await.unwrap(), std::slice::from_ref(&job));
     let done = perform(&*erasure, &*walk, job).await.unwrap();
     assert_eq!((done.state, done.erased.inserts, done.erased.updates), (State::Done, 122, 6));
     assert!(erasure.open_jobs().await.unwrap().is_empty());

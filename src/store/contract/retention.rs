@@ -61,7 +61,7 @@ pub(crate) async fn what_is_too_old_is_hidden_though_nobody_has_trimmed(home: &i
     assert_eq!(shown(&broker, &room, 0).await, (2, vec!["c".into()]));
     assert_eq!(shown(&broker, &room, 3).await, (2, vec![]));
     assert_eq!(updates(&broker, &room).await, ["2"]);
-    assert_eq!(walk.due(vec![room.clone()]).await.unwrap(), [room.clone()]);
+    assert_eq!(walk.due(vec![room.clone()]).await.unwrap(), std::slice::from_ref(&room));
     assert_eq!(upkeep.trim(&room, Trim::OlderThan(HOUR)).await.unwrap().removed, 3);
     assert_eq!(walk.due(vec![room.clone()]).await.unwrap(), []);
     assert_eq!(shown(&broker, &room, 0).await, (2, vec!["c".into()]));
@@ -85,7 +85,7 @@ pub(crate) async fn of_too_many_the_oldest_are_hidden(home: &impl UpkeepHome) {
     // A page that was kept has `a` in it.
     assert!(edition != broker.edition(&room).await.unwrap() || witness.invalidated(&room));
     assert_eq!(shown(&broker, &room, 0).await, (1, vec!["b".into(), "c".into(), "d".into()]));
-    assert_eq!(walk.due(vec![room.clone()]).await.unwrap(), [room.clone()]);
+    assert_eq!(walk.due(vec![room.clone()]).await.unwrap(), std::slice::from_ref(&room));
     assert_eq!(upkeep.trim(&room, Trim::Keep(3)).await.unwrap().removed, 1);
     assert_eq!(walk.due(vec![room.clone()]).await.unwrap(), []);
     broker.clear(&room).await.unwrap();
@@ -102,7 +102,7 @@ pub(crate) async fn many_old_updates_are_found(home: &impl UpkeepHome) {
     publish(&broker, &room, (0..300).map(|i| update(&format!("u{i}"), "0"))).await;
     home.pass(HOUR).await;
     assert_eq!(updates(&broker, &room).await, [""; 0]);
-    assert_eq!(walk.due(vec![room.clone()]).await.unwrap(), [room.clone()]);
+    assert_eq!(walk.due(vec![room.clone()]).await.unwrap(), std::slice::from_ref(&room));
     assert_eq!(upkeep.trim(&room, Trim::OlderThan(HOUR)).await.unwrap().removed, 300);
     assert_eq!(walk.due(vec![room.clone()]).await.unwrap(), []);
 }
