@@ -2,6 +2,8 @@
 //! does wrong.
 mod frame;
 mod history;
+mod keys;
+mod kills;
 mod publish;
 mod rooms;
 
@@ -51,6 +53,11 @@ impl Node {
             vec![("content-type", "application/json"), ("authorization", &*self.authorization)];
         all.extend(headers);
         http::request(self.api(), "POST", &format!("/v1/{method}"), &all, body).await
+    }
+
+    /// A request to a method with an `Idempotency-Key`.
+    async fn keyed(&self, key: &str, method: &str, body: &Value) -> Answer {
+        self.ask_with(method, &[("idempotency-key", key)], &body.to_string()).await
     }
 
     /// A request to a method.

@@ -66,6 +66,7 @@ impl Method for Publish {
     const ABOUT: &'static str = "The message is completed, stored and delivered like the `msg` of a member, and everybody in the \
         room gets it, connections of `uid` too. When the answer is there it is stored. That nobody is in the room is no error: `members` is 0 then.";
     const PROBLEMS: &'static [Kind] = &[Kind::RoomFull];
+    const KEYED: Keyed = Keyed::Stored;
     const BATCHED: bool = true;
     const EXAMPLE: &'static str =
         r#"{"roomId":"news","message":{"storage":0,"text":"hello"},"uid":"editor"}"#;

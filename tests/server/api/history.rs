@@ -127,3 +127,51 @@ async fn a_page_ends_where_its_messages_are_large() {
         assert_eq!(all.len(), 6);
     }
 }
+
+#[tokio::test]
+async fn a_trimmed_log_begins_later_and_keeps_its_indices() {
+    everywhere(async |[here, there], store| {
+        let room = unique("trimmed");
+        let begin = beginning(here, &room).await;
+        let commands: Vec<Value> = (0..10)
+            .map(|i| json!({ "publish": { "roomId": room, "message": insert(&i.to_string()) } }))
+            .collect();
+        here.done("batch", json!({ "commands": commands })).await;
+        let epoch = there.done("history", json!({ "roomId": room })).await["epoch"].take();
+        for (trim, removed, start) in [
+            (json!({ "before": begin + 3 }), 3, 3),
+            (json!({ "keep": 5 }), 2, 5),
+            (json!({ "before": begin + 2 }), 0, 5),
+            (json!({ "olderThan": 3600 }), 0, 5),
+        ] {
+            let mut request = trim.clone();
+            request["roomId"] = json!(room);
+            let cut = here.done("trim", request).await;
+            assert_eq!(
+                cut,
+                json!({ "removed": removed, "start": begin + start }),
+                "{store} {trim}"
+            );
+            let rest: Vec<_> = (start..10).map(|i| (begin + i, i.to_string())).collect();
+            for limit in [1, 4, 1000] {
+                let request = json!({ "roomId": room, "limit": limit, "since": begin });
+                let (forwards, last) = walk(there, request).await;
+                assert_eq!(forwards, rest, "{store} {trim}");
+                assert_eq!((&last["start"], &last["epoch"]), (&json!(begin + start), &epoch));
+                let request = json!({ "roomId": room, "limit": limit, "reverse": true });
+                let (mut backwards, _) = walk(there, request).await;
+                backwards.reverse();
+                assert_eq!(backwards, rest, "{store} {trim}");
+            }
+        }
+        let two = json!({ "roomId": room, "keep": 1, "before": 1 });
+        for wrong in [two, json!({ "roomId": room })] {
+            let answer = here.ask("trim", &wrong).await;
+            assert_eq!(answer.status, 400, "{store}");
+        }
+        here.done("clear", json!({ "roomId": room })).await;
+        let page = there.done("history", json!({ "roomId": room })).await;
+        assert_ne!(page["epoch"], epoch, "{store}");
+    })
+    .await;
+}

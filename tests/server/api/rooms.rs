@@ -100,3 +100,14 @@ async fn who_is_online_is_listed_and_can_be_sent_away() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn webhooks_that_were_put_aside_are_none_where_there_are_none() {
+    everywhere(async |[here, _], store| {
+        let failed = here.done("hooks/failed", json!({})).await;
+        assert_eq!(failed, json!({ "batches": [] }), "{store}");
+        let replayed = here.done("hooks/replay", json!({ "ids": ["msg_unknown"] })).await;
+        assert_eq!(replayed, json!({ "replayed": 0 }), "{store}");
+    })
+    .await;
+}
