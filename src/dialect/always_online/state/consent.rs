@@ -71,7 +71,7 @@ impl State {
                 self.reply(wire::answer("join", ack, &payload), effects);
             }
             Denied::Message => {
-                let (failure, by) = (MsgFailure::NotAllowed, refusal.map(Refusal::clone));
+                let (failure, by) = (MsgFailure::NotAllowed, refusal.cloned());
                 self.refuse_msg(failure, by, ack, effects);
             }
         }

@@ -1,6 +1,14 @@
 use std::fmt::Write;
 
 use super::*;
+use crate::{
+    dialect::always_online::{
+        authenticate::Granted,
+        sync::Page,
+        wire::{JoinRequest, SyncRequest},
+    },
+    domain::gate::Changes,
+};
 
 mod consent;
 mod rights;

@@ -3,7 +3,7 @@ use std::fmt::Write;
 
 use serde_json::value::RawValue;
 
-use super::super::*;
+use super::*;
 use crate::dialect::always_online::wire::texts;
 
 /// Bytes that may come although reading has paused.
