@@ -210,3 +210,34 @@ fn a_setting_that_is_gone_is_named_with_what_to_do() {
         [format!("ao.toml:2:1: {what}"), format!("environment AO_WEBSOCKET__FAST_LANE: {what}"),]
     );
 }
+
+#[test]
+fn a_hook_has_to_be_signed_and_where_it_decides_about_every_join() {
+    let (url, secret) =
+        (("AO_HOOK__URL", "http://h.example"), ("AO_HOOK__SECRET", "whsec_bm90IGEgc2VjcmV0LCAyNCBieXRl"));
+    let access = ("AO_ROOMS__ACCESS", "hook");
+    let refused = |environment: &[(&str, &str)]| match config("", environment, &[]) {
+        Ok(_) => String::new(),
+        Err(problems) => problems.to_string(),
+    };
+    assert!(refused(&[url]).contains("hook.url needs hook.secret"), "{}", refused(&[url]));
+    assert_eq!(refused(&[url, secret]), "");
+    assert_eq!(refused(&[url, secret, access]), "");
+    for less in [
+        &[access][..],
+        &[url, secret, access, ("AO_HOOK__EVENTS", "connect,message")],
+        &[url, secret, access, ("AO_HOOK__ROOMS", "a,b*")],
+    ] {
+        assert!(refused(less).contains("not every join is asked about"), "{}", refused(less));
+    }
+    for (name, bad) in [
+        ("AO_HOOK__EVENTS", ""),
+        ("AO_HOOK__EVENTS", "join,leave"),
+        ("AO_HOOK__ROOMS", "a,,b"),
+        ("AO_HOOK__ROOMS", "****"),
+        ("AO_HOOK__CONCURRENCY", "0"),
+        ("AO_HOOK__ON_FAILURE", "maybe"),
+    ] {
+        assert!(refused(&[(name, bad)]).contains("expected"), "{name}={bad}");
+    }
+}

@@ -14,6 +14,8 @@ test('docs/http-api.md', async () => follow(await text('docs/http-api.md')))
 
 test('docs/gotapi.md', async () => follow(await text('docs/gotapi.md')))
 
+test('docs/hooks.md', async () => follow(await text('docs/hooks.md'), { allowed: ['json'] }))
+
 test('docs/migration.md', async () => follow(await text('docs/migration.md'), { prepare: leaveBehind }))
 
 test('docs/from-socket-io.md', async () => follow(await text('docs/from-socket-io.md')))
