@@ -213,8 +213,10 @@ fn a_setting_that_is_gone_is_named_with_what_to_do() {
 
 #[test]
 fn a_hook_has_to_be_signed_and_where_it_decides_about_every_join() {
-    let (url, secret) =
-        (("AO_HOOK__URL", "http://h.example"), ("AO_HOOK__SECRET", "whsec_bm90IGEgc2VjcmV0LCAyNCBieXRl"));
+    let (url, secret) = (
+        ("AO_HOOK__URL", "http://h.example"),
+        ("AO_HOOK__SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+    );
     let access = ("AO_ROOMS__ACCESS", "hook");
     let refused = |environment: &[(&str, &str)]| match config("", environment, &[]) {
         Ok(_) => String::new(),
