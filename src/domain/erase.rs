@@ -18,6 +18,7 @@ use super::{
     hub::Hub,
     ids::{RoomId, Uid},
     json::{self, Object},
+    outbox::OutboxErasure,
     retention::Walk,
 };
 use crate::throttle::throttled;
@@ -41,7 +42,8 @@ pub struct Erased {
     pub inserts: u64,
     /// Updates that have none any more.
     pub updates: u64,
-    /// Further copies: replaced and ignored messages, where the store keeps such.
+    /// Further copies: replaced and ignored messages, where the store keeps such, and what webhooks
+    /// were still to be told.
     pub copies: u64,
 }
 
@@ -86,7 +88,7 @@ impl Job {
 
 /// What a store can erase, and the jobs that it keeps.
 #[async_trait]
-pub trait Erasure: Send + Sync {
+pub trait Erasure: OutboxErasure {
     /// Overwrites the user's messages in one room, in small steps, in all copies that the store
     /// has; and has nodes forget what they know of the room's log.
     async fn erase(&self, room: &RoomId, uid: &Uid) -> Result<Erased, StoreError>;
@@ -158,7 +160,8 @@ pub async fn perform(
     loop {
         let (rooms, next) = stretch(walk, &job).await?;
         for room in &rooms {
-            let erased = erasure.erase(room, &uid).await?;
+            let mut erased = erasure.erase(room, &uid).await?;
+            erased.copies += erasure.erase_told(room, &uid).await?;
             job.erased.add(erased);
         }
         // Others go on doing what is done for all, or this node would no longer be the one.
@@ -169,6 +172,7 @@ pub async fn perform(
         }
         erasure.keep_job(&job).await?;
     }
+    erasure.tell_erased(&uid).await?;
     erasure.scrub().await?;
     job.state = State::Done;
     erasure.keep_job(&job).await?;

@@ -15,12 +15,18 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{error::StoreError, ids::RoomId, presence::Departure};
+use super::{
+    error::StoreError,
+    ids::{RoomId, Uid},
+    presence::Departure,
+};
 
 mod batch;
+mod erase;
 mod interest;
 
 pub use batch::{Frozen, Gap, Happening, instead, message, sender, timestamp};
+pub use erase::{erased_body, erased_fields, has_message};
 pub use interest::{Endpoint, Interest, Kinds, Pattern};
 
 /// Bytes that an event or a batch costs beside its text.
@@ -255,6 +261,18 @@ pub trait Outbox: Send + Sync {
 
     /// What waits for the endpoint.
     async fn standing(&self, endpoint: &Endpoint) -> Result<Standing, StoreError>;
+}
+
+/// What the outbox has to do with the erasing of a user's messages.
+#[async_trait]
+pub trait OutboxErasure: Send + Sync {
+    /// Takes the user's messages out of what is still to be told of this room, for all endpoints that
+    /// ever were configured: events, frozen batches and parked ones. These keep their ids: whoever
+    /// has one already does not take it twice. Returns how many events and batches have changed.
+    async fn erase_told(&self, room: &RoomId, uid: &Uid) -> Result<u64, StoreError>;
+
+    /// Tells [`Kind::Erased`] of the user.
+    async fn tell_erased(&self, uid: &Uid) -> Result<(), StoreError>;
 }
 
 /// Batches that were put aside.

@@ -384,6 +384,8 @@ macro_rules! outbox_contract {
                 a_user_leaves_with_the_last_connection
                 the_hidden_are_not_told
                 a_place_that_is_held_is_not_left
+                a_trimming_is_told
+                what_is_erased_is_not_told
                 who_is_taken_out_has_left
                 sessions_are_told_as_their_users
                 what_waits_outlives_a_restart

@@ -5,9 +5,12 @@ use serde_json::Value;
 
 use super::{OutboxHome, witness::*};
 use crate::domain::{
-    broker::Broker,
+    broker::{Broker, Trim, Upkeep},
     ids::{ConnectionId, RoomId},
-    outbox::{Batch, Endpoint, Interest, Kinds, Outbox, Parking, Pattern, Settlement, Taken},
+    outbox::{
+        Batch, Endpoint, Interest, Kinds, Outbox, OutboxErasure, Parking, Pattern, Settlement,
+        Taken,
+    },
     presence::{
         Departure::{Gone, Left},
         Presence, Visitor,
@@ -24,6 +27,8 @@ pub(crate) struct Parts {
     pub(crate) presence: Arc<dyn Presence>,
     pub(crate) outbox: Arc<dyn Outbox>,
     pub(crate) parking: Arc<dyn Parking>,
+    pub(crate) erasure: Arc<dyn OutboxErasure>,
+    pub(crate) upkeep: Arc<dyn Upkeep>,
 }
 
 fn endpoint(kinds: &[&str], rooms: &str) -> Endpoint {
@@ -445,6 +450,50 @@ pub(crate) async fn a_place_that_is_held_is_not_left(home: &impl OutboxHome) {
     story.parts.presence.release(&story.room, &uid("ann"), ConnectionId(3)).await.unwrap();
     story.pass(DELAY).await;
     assert_eq!(story.heard().await, ["member.left ann gone", "room.vacated"]);
+}
+
+pub(crate) async fn a_trimming_is_told(home: &impl OutboxHome) {
+    let story = Story::begin(home, endpoint(&["room.trimmed"], "*")).await;
+    story.say(&["a", "b", "c"]).await;
+    story.parts.upkeep.trim(&story.room, Trim::Keep(1)).await.unwrap();
+    story.parts.upkeep.trim(&story.room, Trim::Keep(1)).await.unwrap();
+    let told = story.told().await;
+    assert_eq!(told.len(), 1, "nothing went the second time: {told:?}");
+    assert_eq!((number(&told[0], "removed"), number(&told[0], "start")), (2, 2));
+}
+
+pub(crate) async fn what_is_erased_is_not_told(home: &impl OutboxHome) {
+    let kinds = ["message.*", "user.erased"];
+    let story = Story::begin(home, endpoint(&kinds, "*")).await;
+    let said = |uid, text| format!(r#"{{"text":"{text}","2":"{uid}"}}"#);
+    let say = async |uid, text| story.say(&[&said(uid, text)]).await;
+    say("ann", "parked").await;
+    let parked = story.take().await;
+    story.settle(&parked, Settlement::Parked { why: "400".into() }).await;
+    let gap = story.take().await;
+    story.settle(&gap, Settlement::Delivered).await;
+    say("ann", "frozen").await;
+    say("ben", "frozen").await;
+    let frozen = story.take().await;
+    story.settle(&frozen, Settlement::Again { after: Duration::ZERO, counted: true }).await;
+    say("ann", "waiting").await;
+    say("ben", "waiting").await;
+    let erasure = &story.parts.erasure;
+    assert_eq!(erasure.erase_told(&story.room, &uid("ann")).await.unwrap(), 3);
+    assert_eq!(erasure.erase_told(&room("other"), &uid("ann")).await.unwrap(), 0);
+    erasure.tell_erased(&uid("ann")).await.unwrap();
+    story.parts.parking.replay("main", &[parked.id.to_string()]).await.unwrap();
+    let told = story.told().await;
+    let messages: Vec<_> =
+        told.iter().map(|e| (e["uid"].as_str(), &e["message"]["text"])).collect();
+    let (none, one) = (Value::Null, |text: &str| Value::from(text));
+    let (frozen, waiting) = (one("frozen"), one("waiting"));
+    let of_ann = messages.iter().filter(|(uid, _)| *uid == Some("ann"));
+    assert_eq!(of_ann.map(|(_, text)| *text).collect::<Vec<_>>(), [&none; 4]);
+    let of_ben = messages.iter().filter(|(uid, _)| *uid == Some("ben"));
+    assert_eq!(of_ben.map(|(_, text)| *text).collect::<Vec<_>>(), [&frozen, &waiting]);
+    assert!(told.iter().any(|event| event["type"] == "user.erased"));
+    assert_eq!(story.bytes().await, 0);
 }
 
 pub(crate) async fn who_is_taken_out_has_left(home: &impl OutboxHome) {

@@ -4,6 +4,7 @@
 //! A queue is in `hook_queues` as long as anything of it waits; `due` is when its turn comes, or when
 //! the lease of whoever sends it is over. Its events are frozen into a row of `hook_batches`, which
 //! has their text from then on.
+mod erase;
 mod settle;
 mod take;
 mod told;

@@ -178,7 +178,9 @@ impl OutboxHome for DataFolder {
             broker: store.broker(),
             presence: store.presence(),
             outbox: store.clone(),
-            parking: store,
+            parking: store.clone(),
+            erasure: store.clone(),
+            upkeep: store,
         }
     }
 

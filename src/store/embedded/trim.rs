@@ -18,6 +18,7 @@ use super::{
     Embedded, chunk, column,
     delivery::{Delivery, SinkSlot},
     log,
+    outbox::{Event as Hook, Hooks},
     rooms::{Counters, Turn},
     writer::{Change, Chore, roll_back},
 };
@@ -26,6 +27,7 @@ use crate::{
         broker::{Event, Trim, Trimmed},
         error::StoreError,
         ids::RoomId,
+        outbox,
         retention::Rule,
     },
     throttle::throttled,
@@ -182,6 +184,8 @@ struct Cut {
     /// Updates with a number up to this go.
     updates: u64,
     trimmed: Arc<AtomicBool>,
+    hooks: Option<Arc<Hooks>>,
+    at_ms: u64,
 }
 
 /// A log that was trimmed.
@@ -222,6 +226,12 @@ impl Change for Cut {
                 column(counters.start),
                 trimming
             ])?;
+            if let Some(hooks) = &self.hooks {
+                let start = counters.base + counters.start;
+                let fields = format!("\"removed\":{removed},\"start\":{start}");
+                let event = Hook { kind: outbox::Kind::Trimmed, uid: None, fields };
+                hooks.tell(db, self.turn.room(), self.at_ms, &[event])?;
+            }
         }
         Ok(Made { counters, removed })
     }
@@ -235,6 +245,9 @@ impl Change for Cut {
         }
         self.turn.set(counters);
         self.trimmed.store(true, Relaxed);
+        if let Some(hooks) = &self.hooks {
+            hooks.wake();
+        }
         let start = counters.base + counters.start;
         (Some(Delivery::one(&self.slot, self.turn, Event::Trimmed { start })), removed)
     }
@@ -276,7 +289,8 @@ impl Embedded {
             let start = start.clamp(counters.start, counters.inserts);
             if start > counters.start || updates > 0 {
                 let (slot, trimmed) = (self.slot.clone(), self.trimmed.clone());
-                let cut = Cut { turn, slot, start, updates, trimmed };
+                let (hooks, at_ms) = (self.hooks.clone(), self.clock.unix_ms());
+                let cut = Cut { turn, slot, start, updates, trimmed, hooks, at_ms };
                 let (delivery, removed) = self.writer.write(cut).await?;
                 drop(delivery);
                 all += removed;

@@ -20,11 +20,11 @@ use crate::domain::{
     broker::Entry,
     clock::alphanumeric,
     error::StoreError,
-    ids::RoomId,
+    ids::{RoomId, Uid},
     message,
     outbox::{
         self, BATCH_BYTES, Batch, Endpoint, Frozen, Gap, Happening, Interest, Kind, Outbox,
-        ParkedBatch, ParkedPage, Parking, Settlement, Standing, Taken,
+        OutboxErasure, ParkedBatch, ParkedPage, Parking, Settlement, Standing, Taken,
     },
 };
 
@@ -282,6 +282,34 @@ impl Outbox for Redis {
             parked: answer::number(answer.next())?,
             oldest_ms: answer::text(answer.next())?.parse().ok(),
         })
+    }
+}
+
+#[async_trait]
+impl OutboxErasure for Redis {
+    async fn erase_told(&self, room: &RoomId, uid: &Uid) -> Result<u64, StoreError> {
+        let with = |a: Arguments| a.text(room.as_str()).text(uid.as_str());
+        let answer = self.call(Script::HooksErase, self.deadline(), with).await?;
+        let mut answer = answer::list(answer)?.into_iter();
+        let mut changed = answer::number(answer.next())?;
+        for batch in answer::list(answer.next().unwrap_or_default())? {
+            let mut batch = answer::list(batch)?.into_iter();
+            let (endpoint, id) = (answer::text(batch.next())?, answer::text(batch.next())?);
+            let body = batch.next().and_then(answer::bytes).unwrap_or_default();
+            let Some(body) = outbox::erased_body(&body, uid) else { continue };
+            let with = |a: Arguments| a.text(&endpoint).text(&id).bytes(&body);
+            let done = self.call(Script::HooksAmend, self.deadline(), with).await?;
+            changed += answer::number(Some(done))?;
+        }
+        Ok(changed)
+    }
+
+    async fn tell_erased(&self, uid: &Uid) -> Result<(), StoreError> {
+        if self.hooks.is_some() {
+            let with = |a: Arguments| a.text(uid.as_str()).text(&uid.json());
+            self.call(Script::HooksErased, self.deadline(), with).await?;
+        }
+        Ok(())
     }
 }
 

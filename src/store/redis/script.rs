@@ -54,6 +54,9 @@ pub(super) enum Script {
     HooksStand,
     HooksParked,
     HooksReplay,
+    HooksErase,
+    HooksAmend,
+    HooksErased,
 }
 
 impl Script {
@@ -92,6 +95,8 @@ impl Script {
                 | Script::Reap
                 | Script::Remove
                 | Script::HooksSweep
+                | Script::HooksErased
+                | Script::Trim
         )
     }
 }
@@ -113,7 +118,7 @@ macro_rules! sources {
             source!("updates.lua"),
             source!($($hooks)* "log.lua" "clear.lua"),
             source!("log.lua" "recall.lua"),
-            source!("log.lua" "trim.lua"),
+            source!($($hooks)* "log.lua" "trim.lua"),
             source!("log.lua" "drop.lua"),
             source!("log.lua" "due.lua"),
             source!("choose.lua"),
@@ -154,6 +159,9 @@ macro_rules! sources {
             source!("queues.lua" "hooks_stand.lua"),
             source!("queues.lua" "hooks_parked.lua"),
             source!("queues.lua" "hooks_replay.lua"),
+            source!("queues.lua" "hooks_erase.lua"),
+            source!("queues.lua" "hooks_amend.lua"),
+            source!("queues.lua" "hooks.lua" "hooks_erased.lua"),
         ]
     };
 }

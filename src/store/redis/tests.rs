@@ -257,7 +257,9 @@ impl OutboxHome for Keys {
             broker: store.broker(),
             presence: store.presence(),
             outbox: store.clone(),
-            parking: store,
+            parking: store.clone(),
+            erasure: store.clone(),
+            upkeep: store,
         }
     }
 

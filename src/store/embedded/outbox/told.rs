@@ -40,7 +40,7 @@ pub(in super::super) fn here(db: &Connection, hooks: &Hooks, now_ms: u64) -> rus
 }
 
 /// The room in whose queue a user's own events are.
-fn own_room(uid: &Uid) -> Option<RoomId> {
+pub(super) fn own_room(uid: &Uid) -> Option<RoomId> {
     RoomId::within(Space::User, uid.as_str()).ok()
 }
 

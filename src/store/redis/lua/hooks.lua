@@ -75,7 +75,10 @@ function hook.tell(room, kind, uid, fields)
     if wants(endpoint, kind, room) then
       local name, n = endpoint.name, number()
       local item = numbers.epoch .. ' ' .. digits(n) .. ' ' .. digits(NOW) .. ' ' .. kind .. ' ' .. #uid .. '\n' .. uid .. fields
-      if call('RPUSH', queue('events', name, room), item) == 1 then call('ZADD', key('hooks:oldest', name), digits(n), room) end
+      if call('RPUSH', queue('events', name, room), item) == 1 then
+        call('ZADD', key('hooks:oldest', name), digits(n), room)
+        call('SADD', P .. 'ao:hooks:endpoints', name)
+      end
       call('ZADD', key('hooks:due', name), 'NX', digits(NOW), room)
       local bytes = resize(name, #item + OVERHEAD)
       if bytes > endpoint.pending then shed(endpoint, bytes) end

@@ -30,5 +30,6 @@ if target > from then
 end
 local index = string.format('%d', target)
 local _, place = emit(s, 1, 'q-,0,' .. #index .. ',t\n' .. index)
+if hook then hook.tell(room, 'room.trimmed', '', '"removed":' .. string.format('%d', target - from + updates) .. ',"start":' .. index) end
 if nobody and call('EXISTS', list, logs[2]) == 0 then unused(room, 0) end
 return { target - from, index, s.epoch, place }
