@@ -1,7 +1,7 @@
 """A receiver of webhooks: verifies who sent a request, drops what it has already, and prints the events.
 
     pip install standardwebhooks
-    WEBHOOK_SECRET=whsec_... python webhooks.py
+    WEBHOOK_SECRET=whsec_… python webhooks.py
 
 While the secret is replaced the server signs with both, so one of them is enough here. Also read: PORT (8000).
 """
