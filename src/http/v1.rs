@@ -143,8 +143,9 @@ async fn answer(api: Arc<Api>, route: Route, request: Request) -> Result<Respons
     }
     if !route.takes(request.method()) {
         let allow = route.allow();
-        return Err(Problem::new(Kind::NotAllowed, format!("this path takes {allow}"))
-            .with(header::ALLOW, allow));
+        return Err(
+            Problem::new(Kind::NotAllowed, format!("this path takes {allow}")).with("allow", allow)
+        );
     }
     let (parts, body) = request.into_parts();
     match route {
@@ -251,7 +252,7 @@ impl Api {
             Unread::Corrupt => Problem::new(Kind::Malformed, "the body is no gzip"),
             Unread::UnknownCoding => {
                 Problem::new(Kind::MediaType, "send the body plain, or packed by gzip once")
-                    .with(header::ACCEPT_ENCODING, "gzip")
+                    .with("accept-encoding", "gzip")
             }
         })
     }

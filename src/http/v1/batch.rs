@@ -118,7 +118,7 @@ impl Method for Batch {
             let item = Place::Entry(at, index);
             let at = Place::Field(&item, command.entry.name);
             let key = call.key.map(|key| key.item(index));
-            let call = Call { at, key: key.as_ref(), ..call };
+            let call = Call { at, key: key.as_ref() };
             command.entry.call(api, &command.body, call).await
         });
         let commands: Vec<_> = commands.collect(); // none has begun

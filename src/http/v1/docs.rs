@@ -83,7 +83,7 @@ fn method(section: &Section) -> String {
     }
     html += &table("It gives", &section.gives);
     let own = section.problems.iter().map(|kind| kind.word());
-    let keys = section.keyed.then_some(Kind::OF_KEYS).unwrap_or_default();
+    let keys = if section.keyed { Kind::OF_KEYS } else { &[] };
     let words: Vec<String> = own
         .chain(keys.iter().map(|kind| kind.word()))
         .map(|word| format!("<a href=\"#{word}\">{word}</a>"))
@@ -174,7 +174,7 @@ mod tests {
                 rows(&mut text, "takes", &section.takes);
                 rows(&mut text, "gives", &section.gives);
                 let own = section.problems.iter().map(|kind| kind.word());
-                let keys = section.keyed.then_some(Kind::OF_KEYS).unwrap_or_default();
+                let keys = if section.keyed { Kind::OF_KEYS } else { &[] };
                 let words: Vec<String> = own
                     .chain(keys.iter().map(|kind| kind.word()))
                     .map(|word| format!("`{word}`"))

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue};
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
 
@@ -139,7 +139,7 @@ impl Drop for Run {
 /// A request with this key runs.
 pub(super) fn in_use() -> Problem {
     Problem::new(Kind::KeyInUse, "a request with this key is not answered yet")
-        .with(header::RETRY_AFTER, "1")
+        .with("retry-after", "1")
 }
 
 /// The key belongs to another request.

@@ -110,6 +110,9 @@ pub(super) fn json(value: &impl Serialize) -> Result<Vec<u8>, Problem> {
     })
 }
 
+/// Schemas by their names.
+pub(super) type Schemas = Vec<(String, RefOr<Schema>)>;
+
 /// A method without its types.
 pub(super) struct Entry {
     pub(super) name: &'static str,
@@ -121,7 +124,7 @@ pub(super) struct Entry {
     pub(super) batched: bool,
     pub(super) request: fn() -> Schema,
     /// The name of the answer's schema, and all schemas that it refers to.
-    pub(super) answer: fn(&mut Vec<(String, RefOr<Schema>)>) -> String,
+    pub(super) answer: fn(&mut Schemas) -> String,
     run: for<'a> fn(&'a Api, &'a RawValue, Call<'a>) -> BoxFuture<'a, Ran>,
 }
 
@@ -203,7 +206,7 @@ fn read<T: Field>(body: &RawValue, at: &Place<'_>) -> Result<T, Problem> {
 }
 
 /// Adds the schema of a type, and those that it refers to. Returns its name.
-pub(super) fn schemas<T: ToSchema>(into: &mut Vec<(String, RefOr<Schema>)>) -> String {
+pub(super) fn schemas<T: ToSchema>(into: &mut Schemas) -> String {
     let name = T::name().into_owned();
     T::schemas(into);
     into.push((name.clone(), T::schema()));

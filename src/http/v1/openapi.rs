@@ -14,13 +14,10 @@ use utoipa::openapi::{
 
 use super::{
     key,
-    method::{self, Entry},
+    method::{self, Entry, Schemas},
     problem::{Details, Kind},
     stat::Stat,
 };
-
-/// Schemas by their names.
-type Schemas = Vec<(String, RefOr<Schema>)>;
 
 /// The document as JSON.
 pub(super) fn text() -> &'static str {

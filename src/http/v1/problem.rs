@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use axum::{
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
@@ -136,7 +136,7 @@ pub(super) struct Problem {
     detail: Cow<'static, str>,
     errors: Vec<Issue>,
     /// A header that belongs to it.
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<(&'static str, &'static str)>,
 }
 
 /// A problem as it is written: problem details of RFC 9457.
@@ -177,8 +177,8 @@ impl Problem {
     }
 
     /// Adds a header to the answer.
-    pub(super) fn with(self, name: HeaderName, value: &'static str) -> Self {
-        Problem { header: Some((name, HeaderValue::from_static(value))), ..self }
+    pub(super) fn with(self, name: &'static str, value: &'static str) -> Self {
+        Problem { header: Some((name, value)), ..self }
     }
 
     /// As it is written in an answer to this path.
@@ -212,7 +212,9 @@ impl Problem {
                 headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
             }
         }
-        headers.extend(self.header);
+        if let Some((name, value)) = self.header {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
         response
     }
 }
