@@ -14,25 +14,18 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::{
-    AlwaysOnline,
-    authenticate::{Doorman, Granted, NotSignedIn},
-    msg::{self, Target},
-    state::{Answer, Ask, Denied, Effect, Pending, Route, Rules, State},
-    sync::Page,
-    wire::{self, Call, Credentials, JoinFailure, JoinRequest, MsgFailure},
+    AlwaysOnline, msg,
+    state::{Answer, Ask, Effect, Rules, State},
+    wire::{self, Call, Credentials},
 };
 use crate::domain::{
-    broker::{Audience, Entry},
+    broker::Entry,
     clock::{NoRandomness, alphanumeric},
-    gate::Refusal,
-    ids::{ConnectionId, RoomId, SocketId, Uid},
+    ids::{ConnectionId, RoomId, SocketId},
     json,
-    presence::{Departure, Visitor},
-    room::Room,
     subscriber::{Codec, Settled, Subscriber},
 };
 use crate::lock::lock;
@@ -41,6 +34,8 @@ use crate::socketio::{Client, Connect, Event, Socket};
 use crate::throttle::throttled;
 
 mod asked;
+mod asks;
+mod messages;
 
 /// The longest time until a reminder: the state asks again then.
 const FAR: Duration = Duration::from_secs(86_400);
@@ -100,19 +95,6 @@ impl Session {
             session.call(Call::Authenticate(credentials), None, bytes);
         }
         Ok(session)
-    }
-
-    fn msg(self: &Arc<Self>, argument: Option<&RawValue>, ack: Option<i64>, bytes: usize) {
-        let route = self.state().route(self.unread());
-        match route {
-            Route::Now(target) if !self.is_asked_about(&target) => {
-                self.post(target, argument, ack);
-            }
-            Route::Now(_) | Route::Wait => {
-                self.call(Call::Msg(argument.map(ToOwned::to_owned)), ack, bytes)
-            }
-            Route::Flood => self.drop_client(Reason::Flood),
-        }
     }
 
     fn call(self: &Arc<Self>, call: Call, ack: Option<i64>, bytes: usize) {
@@ -240,67 +222,6 @@ impl Session {
         }
     }
 
-    /// Hands a message to its room, or returns that a hook is to be asked before. It is
-    /// acknowledged, where that was asked for, after it is stored; what is refused without being
-    /// asked is dropped.
-    fn post(
-        self: &Arc<Self>,
-        target: Target,
-        argument: Option<&RawValue>,
-        ack: Option<i64>,
-    ) -> Option<Ask> {
-        let asked = self.is_asked_about(&target);
-        let (uid, room) = match target {
-            Target::Nowhere => return None,
-            Target::Refused(failure) => {
-                self.refuse_msg(failure, None, ack);
-                return None;
-            }
-            Target::Room { uid, room } => (uid, room),
-        };
-        let message = argument
-            .ok_or(MsgFailure::NotAnObject)
-            .and_then(|m| msg::complete(m.get(), &uid, self.dialect.options.max_message));
-        match message {
-            Ok(message) => {
-                let pending = Pending { uid, room, message, ack };
-                if asked {
-                    return Some(Ask::MaySend(pending));
-                }
-                self.hand_over(pending);
-            }
-            Err(failure) => self.refuse_msg(failure, None, ack),
-        }
-        None
-    }
-
-    fn hand_over(self: &Arc<Self>, Pending { room, message, ack, .. }: Pending) {
-        let bytes = message.body.len();
-        {
-            let mut state = self.state();
-            if state.sent(bytes) {
-                self.socket.hold_reading(true); // under the lock, as in `perform`
-            }
-        }
-        let entry = Entry::Message {
-            from: Some(self.id),
-            audience: Audience::ExceptConnection(self.id),
-            message,
-            receipt: None,
-        };
-        room.send(entry, bytes, self.clone(), ack);
-    }
-
-    fn refuse_msg(&self, failure: MsgFailure, by: Option<&Refusal>, ack: Option<i64>) {
-        self.dialect.hub.metrics.message_refused(failure);
-        if let Some(id) = ack {
-            self.send(match by {
-                None => wire::acknowledgement(id, failure.answer()),
-                by => wire::acknowledgement(id, &wire::denial(failure, by)),
-            });
-        }
-    }
-
     /// Drops the client after 1 to 5 s, as many would come back at once and all the time.
     fn drop_later(self: &Arc<Self>) {
         let (session, hub) = (Arc::downgrade(self), &self.dialect.hub);
@@ -376,92 +297,6 @@ impl Session {
             Some(ask) => Step::Answered(self.ask(ask).await),
             None => Step::Next,
         }
-    }
-
-    async fn ask(self: &Arc<Self>, ask: Ask) -> Answer {
-        let hub = &self.dialect.hub;
-        match ask {
-            Ask::SignIn { credentials, ack } => {
-                let register = || hub.register(self.id, self.clone());
-                let doorman = Doorman::of(&self.dialect);
-                let ask =
-                    async |granted: &Granted| self.may_connect(&credentials.uid, granted).await;
-                let user = doorman.sign_in(&credentials, self.id, &self.name, ask, register).await;
-                let user = match user {
-                    Ok((held, granted)) => Ok((credentials.uid, held, granted)),
-                    Err(NotSignedIn::Refused(refusal)) => Err(refusal),
-                    Err(NotSignedIn::Denied(by)) => {
-                        return Answer::Denied { what: Denied::Connect, by, ack };
-                    }
-                };
-                Answer::SignedIn { user, ack }
-            }
-            Ask::CheckAgain { credentials, ack } => self.check_again(&credentials, ack).await,
-            Ask::MaySend(message) => self.may_send(message).await,
-            Ask::Enter { uid, request, ack } if self.is_asked_before(&request) => {
-                self.may_enter(uid, request, ack).await
-            }
-            Ask::Enter { uid, request, ack } | Ask::EnterAllowed { uid, request, ack } => {
-                let dummy = request.dummy;
-                Answer::Entered { room: self.enter(uid, request, ack).await, dummy }
-            }
-            Ask::ReadPage { .. } if !self.socket.is_open() => Answer::PageUnwanted,
-            Ask::ReadPage { room, request, ack } => {
-                match self.dialect.page(&room, &request, ack).await {
-                    Some(page) => Answer::PageRead { page, request },
-                    None => Answer::PageFailed,
-                }
-            }
-            Ask::SendPage(page) => self.send_page(page).await,
-            Ask::Depart { uid, rooms, goodbye } => {
-                self.depart(&uid, rooms).await;
-                Answer::Departed { goodbye }
-            }
-        }
-    }
-
-    /// Enters a room. Its client is answered while the room delivers nothing.
-    async fn enter(
-        self: &Arc<Self>,
-        uid: Uid,
-        JoinRequest { room, dummy }: JoinRequest,
-        ack: Option<i64>,
-    ) -> Option<Arc<Room>> {
-        let visitor =
-            Visitor { connection: self.id, uid, hidden: dummy, wants_roster: true, guest: false };
-        let session = self.clone();
-        let answer = Box::new(move |roster: &Result<_, _>| {
-            session.send(match roster {
-                Ok(roster) => wire::welcome(roster, ack),
-                Err(_) => wire::answer("join", ack, JoinFailure::Server.answer()),
-            });
-        });
-        self.dialect.hub.enter(&room, visitor, self.clone(), answer).await
-    }
-
-    /// Sends a page, and returns when the client has it, nearly, or is gone.
-    async fn send_page(&self, Page { frames, mut patience }: Page) -> Answer {
-        let late = async {
-            match &mut patience {
-                Some(patience) => patience.over().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = self.socket.send_large(frames) => Answer::PageSent,
-            () = late => Answer::PageLate,
-        }
-    }
-
-    async fn depart(&self, uid: &Uid, rooms: Vec<(RoomId, Departure)>) {
-        let hub = &self.dialect.hub;
-        for (room, departure) in rooms {
-            hub.depart(&room, self.id, departure).await;
-        }
-        if let Err(error) = hub.end_session(uid, self.id).await {
-            throttled!(warn, %error, "a session could not be ended");
-        }
-        hub.unregister(self.id);
     }
 }
 

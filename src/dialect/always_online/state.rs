@@ -7,35 +7,41 @@
 //! one thing at a time, and takes nothing else from the mailbox meanwhile; but evictions, ends and
 //! messages that are stored come at any moment.
 //!
+//! What comes from outside is here; `calls` has what the client asks for, `answers` what it is
+//! answered, `rights` what its token grants, and `consent` what hooks say.
+//!
 //! ```text
 //!            connected          SignIn            Enter             Depart
 //!  (not yet) ─────────▶ Guest ─────────▶ Authenticated ────▶ Member ─────────▶ Ended
 //!                         │ refused            │ leave, late, gone              ▲
 //!                         └────────────────────┴────────────────────────────────┘
 //! ```
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::{
-    authenticate::Checked,
     mailbox::{Item, Mailbox},
     msg::Target,
     phase::{Guest, Phase},
-    sync,
-    wire::{self, AuthRefusal, Call, JoinFailure, SyncFailure},
+    wire::{self, Call},
 };
 use crate::{
     domain::{
-        access::{Access, Action},
+        access::Access,
         ids::{RoomId, Uid},
         presence::Departure,
-        room::Room,
     },
     reason::Reason,
 };
 
-pub(super) use self::effect::{Answer, Ask, Denied, Effect, Goodbye, Pending};
+mod answers;
+mod calls;
+mod consent;
+mod effect;
+mod rights;
+#[cfg(test)]
+mod tests;
+
+pub(super) use effect::{Answer, Ask, Denied, Effect, Goodbye, Pending};
 
 /// Most rooms that one connection may be in.
 const MAX_ROOMS: usize = 1000;
@@ -237,235 +243,6 @@ impl State {
         effects
     }
 
-    // What the session's task does.
-
-    /// The next thing that waits. `None`: the task has to end.
-    pub fn next(&mut self) -> Option<Vec<Effect>> {
-        let mut effects = Vec::new();
-        while effects.is_empty() {
-            let item = self.mailbox.take()?;
-            if self.mailbox.resume() {
-                effects.push(Effect::ResumeReading);
-            }
-            self.handle(item, &mut effects);
-        }
-        Some(effects)
-    }
-
-    fn handle(&mut self, item: Item, effects: &mut Vec<Effect>) {
-        match (item, &self.phase) {
-            (Item::Call { .. }, _) if self.is_evicted() => {}
-            (Item::Call { call, ack, .. }, _) => self.call(call, ack, effects),
-            (Item::LateAuthenticate, Phase::Guest(_)) => {
-                self.refuse_authentication(None, AuthRefusal::Timeout, effects);
-            }
-            (Item::LateJoin, Phase::Authenticated(_)) => {
-                self.close(Effect::Refuse(Reason::JoinTimeout), effects);
-                self.end(None, effects);
-            }
-            (Item::LateAuthenticate | Item::LateJoin, _) => {}
-            (Item::Due(now), _) => self.due(now, effects),
-            (Item::End, _) => self.end(None, effects),
-        }
-    }
-
-    fn call(&mut self, call: Call, ack: Option<i64>, effects: &mut Vec<Effect>) {
-        let may_enter = match &call {
-            Call::Join(Some(request)) => self.may_enter(request),
-            _ => true,
-        };
-        match (call, &mut self.phase) {
-            (Call::Msg(argument), _) => {
-                effects.push(Effect::Msg { target: self.target(), argument, ack });
-            }
-            (Call::Malformed, _) => self.close(Effect::Drop(Reason::Malformed), effects),
-            // Before authentication anything else has no effect and no answer.
-            (Call::Authenticate(Some(credentials)), Phase::Guest(guest)) => {
-                guest.claims = Some(credentials.uid.clone());
-                effects.push(Effect::Ask(Ask::SignIn { credentials, ack }));
-            }
-            (Call::Authenticate(None), Phase::Guest(_)) => {
-                self.refuse_authentication(ack, AuthRefusal::Wrong, effects);
-            }
-            (_, Phase::Guest(_) | Phase::Ended) => {}
-            (Call::Authenticate(credentials), Phase::Authenticated(_) | Phase::Member(_)) => {
-                let own = self.phase.user().map(|user| &user.uid);
-                match credentials.filter(|credentials| Some(&credentials.uid) == own) {
-                    Some(credentials) => {
-                        effects.push(Effect::Ask(Ask::CheckAgain { credentials, ack }));
-                    }
-                    None => self.checked_again(Checked::WRONG, ack, effects),
-                }
-            }
-            (Call::Join(None), _) => self.join_failed(JoinFailure::NoRoom, ack, effects),
-            (Call::Join(Some(_)), _) if !may_enter => {
-                self.join_failed(JoinFailure::NotAllowed, ack, effects);
-            }
-            (Call::Join(Some(request)), Phase::Authenticated(who)) => {
-                let uid = who.user.uid.clone();
-                effects.push(Effect::Ask(Ask::Enter { uid, request, ack }));
-            }
-            (Call::Join(Some(request)), Phase::Member(member)) => {
-                if member.may_join(&request.room, MAX_ROOMS) {
-                    let uid = member.user.uid.clone();
-                    effects.push(Effect::Ask(Ask::Enter { uid, request, ack }));
-                } else {
-                    self.join_failed(JoinFailure::Server, ack, effects);
-                }
-            }
-            (Call::Sync(request), Phase::Authenticated(_)) => {
-                self.reply(sync::nowhere(request, ack), effects);
-            }
-            (Call::Sync(request), Phase::Member(member)) => match member.room.clone() {
-                None => self.reply(sync::nowhere(request, ack), effects),
-                Some(room) if member.user.may(self.rules.access, Action::Sync, &room.id) => {
-                    effects.push(Effect::Ask(Ask::ReadPage { room, request, ack }));
-                }
-                Some(_) => {
-                    let refusal = wire::answer("sync", ack, SyncFailure::NotAllowed.answer());
-                    self.reply(refusal, effects);
-                }
-            },
-            (Call::Leave, Phase::Authenticated(_) | Phase::Member(_)) => {
-                self.end(Some(Goodbye { ack }), effects);
-            }
-        }
-    }
-
-    /// What was asked for has come.
-    pub fn answer(&mut self, answer: Answer) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        match answer {
-            Answer::SignedIn { user: Ok((uid, held, granted)), ack } => {
-                self.phase = match self.take_phase() {
-                    Phase::Guest(guest) => Phase::Authenticated(guest.authenticate(uid, held)),
-                    other => other,
-                };
-                // Unless the next session of the user has kicked this one out already; a kickout
-                // that comes from now on is sent behind this.
-                self.reply(wire::answer("authenticate", ack, wire::AUTH_SUCCESS), &mut effects);
-                self.grant(granted, &mut effects);
-                effects.push(Effect::AwaitJoin);
-            }
-            Answer::SignedIn { user: Err(refusal), ack } => {
-                self.refuse_authentication(ack, refusal, &mut effects);
-            }
-            Answer::Denied { what, by, ack } => self.denied(what, &by, ack, &mut effects),
-            Answer::MayEnter { request, ack, changes, now } => {
-                self.change(changes, now, &mut effects);
-                self.enter_allowed(request, ack, &mut effects);
-            }
-            Answer::MaySend { message, changes, now } => {
-                self.send_allowed(message, &mut effects);
-                self.change(changes, now, &mut effects);
-            }
-            Answer::CheckedAgain { checked, ack } => {
-                self.checked_again(checked, ack, &mut effects);
-            }
-            Answer::Entered { room: Some(room), dummy } => self.entered(room, dummy, &mut effects),
-            Answer::Entered { room: None, .. } => {} // the client was told, and nothing changes
-            Answer::PageRead { page, request } => {
-                if let Phase::Member(member) = &self.phase
-                    && request.from_start
-                    && !member.dummy
-                    && let Some(room) = member.room.clone()
-                {
-                    let uid = member.user.uid.clone();
-                    effects.push(Effect::TellSynced { room, uid });
-                }
-                effects.extend([Effect::CountPage, Effect::Ask(Ask::SendPage(page))]);
-            }
-            // An answer without the messages would look like an empty room.
-            Answer::PageFailed => {
-                self.close(Effect::Drop(Reason::StoreUnavailable), &mut effects);
-            }
-            Answer::PageLate => self.close(Effect::Drop(Reason::Slow), &mut effects),
-            Answer::PageUnwanted | Answer::PageSent => {}
-            Answer::Departed { goodbye: Some(Goodbye { ack }) } => {
-                if let Some(id) = ack {
-                    self.reply(wire::acknowledgement(id, wire::LEAVE_SUCCESS), &mut effects);
-                }
-                self.close(Effect::Refuse(Reason::Leave), &mut effects);
-            }
-            Answer::Departed { goodbye: None } => {}
-            Answer::Failed => {
-                self.close(Effect::Drop(Reason::Failure), &mut effects);
-                self.abandon(&mut effects);
-            }
-        }
-        effects
-    }
-
-    fn entered(&mut self, room: Arc<Room>, dummy: bool, effects: &mut Vec<Effect>) {
-        let evicted = self.is_evicted();
-        if evicted {
-            // While it was entering: who evicted it did not see this room.
-            effects.push(Effect::Silence(vec![room.clone()]));
-        }
-        self.phase = match self.take_phase() {
-            Phase::Authenticated(who) => {
-                let uid = who.user.uid.clone();
-                let (member, given_up) = who.join(room, dummy);
-                self.release(given_up, &uid, effects);
-                Phase::Member(member)
-            }
-            Phase::Member(member) => Phase::Member(member.join(room, dummy)),
-            other @ (Phase::Guest(_) | Phase::Ended) => other,
-        };
-        // It was asked before; only what may be sent there is new.
-        if let Phase::Member(member) = &mut self.phase {
-            member.reconsider(self.rules.access);
-        }
-    }
-
-    fn join_failed(&self, failure: JoinFailure, ack: Option<i64>, effects: &mut Vec<Effect>) {
-        self.reply(wire::answer("join", ack, failure.answer()), effects);
-    }
-
-    fn refuse_authentication(
-        &mut self,
-        ack: Option<i64>,
-        refusal: AuthRefusal,
-        effects: &mut Vec<Effect>,
-    ) {
-        self.reply(wire::answer("authenticate", ack, refusal.answer()), effects);
-        effects.push(Effect::Unregister);
-        self.turn_away(refusal, effects);
-        self.phase = Phase::Ended;
-    }
-
-    /// The same user is checked and answered again; another one is refused, and the session ends.
-    fn checked_again(&mut self, checked: Checked, ack: Option<i64>, effects: &mut Vec<Effect>) {
-        let payload = match &checked.granted {
-            Ok(_) => wire::AUTH_SUCCESS,
-            Err(refusal) => refusal.answer(),
-        };
-        self.reply(wire::answer("authenticate", ack, payload), effects);
-        match checked.granted {
-            Ok(granted) => self.renew(granted, effects),
-            // What its session rests on is as good as before.
-            Err(AuthRefusal::Expired) => {}
-            Err(AuthRefusal::Server) if checked.by_jwt => {}
-            Err(refusal) => {
-                self.turn_away(refusal, effects);
-                self.mailbox.put_end_first();
-            }
-        }
-    }
-
-    /// Refuses, but for a fault of ours: a client that is refused stays away for good, and a store
-    /// that is out comes back.
-    fn turn_away(&mut self, refusal: AuthRefusal, effects: &mut Vec<Effect>) {
-        let why = match refusal {
-            AuthRefusal::Wrong | AuthRefusal::Expired => Reason::WrongCredentials,
-            AuthRefusal::NotAllowed => Reason::RefusedByHook,
-            AuthRefusal::Timeout => Reason::AuthenticationTimeout,
-            AuthRefusal::RateLimit => Reason::RateLimit,
-            AuthRefusal::Server => return effects.push(Effect::DropLater),
-        };
-        self.close(Effect::Refuse(why), effects);
-    }
-
     /// Ends the session, once: what the user has of rooms is left or given up. Behind `goodbye` the
     /// client is refused.
     fn end(&mut self, goodbye: Option<Goodbye>, effects: &mut Vec<Effect>) {
@@ -539,9 +316,3 @@ impl State {
         effects
     }
 }
-
-mod consent;
-mod effect;
-mod rights;
-#[cfg(test)]
-mod tests;

@@ -5,20 +5,21 @@
 //! or acknowledgement (`3id[payload]`) in it, the same in engine.io 3 and 4. Server frames are not
 //! masked.
 use bytes::{BufMut, Bytes, BytesMut};
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 
 use crate::domain::{
     broker::{Event, Publication},
     gate::Refusal,
     ids::{RoomId, Uid},
-    json::{self, Object},
     presence::Roster,
-    secret::Secret,
     subscriber::{Burst, Codec},
 };
+mod request;
+
 pub(super) use crate::net::websocket::frame::HEAD;
 use crate::net::websocket::frame::{self, Opcode};
 use crate::reason::Label;
+pub(super) use request::{Call, Credentials, JoinRequest, SyncRequest};
 
 /// Whether a text can stand in a JSON string as it is.
 const fn is_plain(text: &str) -> bool {
@@ -121,106 +122,6 @@ pub(super) fn denial(reason: impl Label, by: Option<&Refusal>) -> String {
         format!(",\"error\":{{\"code\":{code},\"message\":{}}}", Value::from(&**message))
     });
     format!("{{\"status\":1,\"data\":\"{reason}\"{}}}", error.unwrap_or_default())
-}
-
-/// What a client asks for.
-pub(super) enum Call {
-    /// `None`: the uid is missing, or can't be one.
-    Authenticate(Option<Credentials>),
-    /// `None`: the room is missing, or can't be one.
-    Join(Option<JoinRequest>),
-    /// The message as it came.
-    Msg(Option<Box<RawValue>>),
-    Sync(SyncRequest),
-    Leave,
-    /// It is no event.
-    Malformed,
-}
-
-impl Call {
-    /// An event's name and first argument. `None`: it has no effect.
-    pub fn parse(name: &str, argument: Option<&RawValue>) -> Option<Self> {
-        Some(match name {
-            "authenticate" => Call::Authenticate(Credentials::parse(argument)),
-            "join" => Call::Join(JoinRequest::parse(argument)),
-            "msg" => Call::Msg(argument.map(ToOwned::to_owned)),
-            "sync" => Call::Sync(SyncRequest::parse(argument)),
-            "leave" => Call::Leave,
-            _ => return None,
-        })
-    }
-}
-
-/// Who a client says it is.
-pub(super) struct Credentials {
-    pub uid: Uid,
-    pub token: Option<Secret>,
-}
-
-impl Credentials {
-    fn parse(argument: Option<&RawValue>) -> Option<Self> {
-        Self::of(&Object::parse(argument?.get())?)
-    }
-
-    /// Those in `auth` of CONNECT. Nothing where there are none; of a uid that can't be one there is
-    /// nobody.
-    pub fn with_connect(auth: Option<&str>) -> Option<Option<Self>> {
-        let object = Object::parse(auth?)?;
-        object.get("uid")?;
-        Some(Self::of(&object))
-    }
-
-    fn of(object: &Object<'_>) -> Option<Self> {
-        let uid = json::uid(object.get("uid")?)?;
-        let token = object.get("token").and_then(|t| match json::string(t) {
-            Some(text) => Some(Secret::presented(text)),
-            None => json::number(t).map(|n| Secret::presented(json::number_text(n))),
-        });
-        Some(Credentials { uid, token })
-    }
-}
-
-/// The room that a client asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct JoinRequest {
-    pub room: RoomId,
-    /// To be there unseen, and without sending.
-    pub dummy: bool,
-}
-
-impl JoinRequest {
-    fn parse(argument: Option<&RawValue>) -> Option<Self> {
-        let object = Object::parse(argument?.get())?;
-        let room = json::room(object.get("roomId")?)?;
-        let dummy = object.get("dummy").is_some_and(|d| d.get() == "true");
-        Some(JoinRequest { room, dummy })
-    }
-}
-
-/// The page that a client asks for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct SyncRequest {
-    pub offset: u64,
-    /// It asks for the log from its beginning, in so many words: the others are told.
-    pub from_start: bool,
-    pub gzip: bool,
-    /// It wants to know where to resume.
-    pub resume: bool,
-}
-
-impl SyncRequest {
-    pub fn parse(argument: Option<&RawValue>) -> Self {
-        let Some(object) = argument.and_then(|a| Object::parse(a.get())) else {
-            return SyncRequest::default();
-        };
-        let offset = object.get("offset");
-        SyncRequest {
-            offset: offset.map_or(0, json::offset),
-            from_start: offset.is_some_and(|o| json::number(o) == Some(0.0) || o.get() == "\"0\""),
-            gzip: object.get("encoding").is_some_and(|e| e.get() == "\"gzip\""),
-            resume: object.get("resume").is_some_and(|r| r.get() == "true"),
-        }
-    }
 }
 
 /// Appends one text frame made of `parts`.

@@ -34,6 +34,16 @@ impl Hub {
         self.stores.presence.expel(uid, what).await
     }
 
+    /// Ends the user's session, on whatever node it is, because its plain token was revoked, which has
+    /// been done: a sign-in that was checked before is checked again. Returns how many sessions were
+    /// told.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn expel(&self, uid: &Uid) -> Result<u64, StoreError> {
+        self.stores.presence.expel(uid, Expulsion::End).await
+    }
+
     /// Whether the token that gave these rights is revoked.
     ///
     /// # Errors

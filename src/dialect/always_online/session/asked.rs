@@ -4,10 +4,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{Answer, Denied, Doorman, Granted, Pending, Session, Target};
+use super::Session;
 use crate::{
     dialect::always_online::{
-        msg,
+        authenticate::{Doorman, Granted},
+        msg::{self, Target},
+        state::{Answer, Denied, Pending},
         wire::{Credentials, JoinRequest},
     },
     domain::{

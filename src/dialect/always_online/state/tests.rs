@@ -1,13 +1,13 @@
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use super::*;
 use crate::{
     dialect::always_online::{
-        authenticate::Granted,
+        authenticate::{Checked, Granted},
         sync::Page,
-        wire::{JoinRequest, SyncRequest},
+        wire::{AuthRefusal, JoinRequest, SyncRequest},
     },
-    domain::gate::Changes,
+    domain::{gate::Changes, room::Room},
 };
 
 mod consent;

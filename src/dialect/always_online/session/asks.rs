@@ -1,0 +1,106 @@
+//! What a session asks of the core and of stores, and what takes time besides.
+use std::sync::Arc;
+
+use super::Session;
+use crate::{
+    dialect::always_online::{
+        authenticate::{Doorman, Granted, NotSignedIn},
+        state::{Answer, Ask, Denied},
+        sync::Page,
+        wire::{self, JoinFailure, JoinRequest},
+    },
+    domain::{
+        ids::{RoomId, Uid},
+        presence::{Departure, Visitor},
+        room::Room,
+    },
+    throttle::throttled,
+};
+
+impl Session {
+    pub(super) async fn ask(self: &Arc<Self>, ask: Ask) -> Answer {
+        let hub = &self.dialect.hub;
+        match ask {
+            Ask::SignIn { credentials, ack } => {
+                let register = || hub.register(self.id, self.clone());
+                let doorman = Doorman::of(&self.dialect);
+                let ask =
+                    async |granted: &Granted| self.may_connect(&credentials.uid, granted).await;
+                let user = doorman.sign_in(&credentials, self.id, &self.name, ask, register).await;
+                let user = match user {
+                    Ok((held, granted)) => Ok((credentials.uid, held, granted)),
+                    Err(NotSignedIn::Refused(refusal)) => Err(refusal),
+                    Err(NotSignedIn::Denied(by)) => {
+                        return Answer::Denied { what: Denied::Connect, by, ack };
+                    }
+                };
+                Answer::SignedIn { user, ack }
+            }
+            Ask::CheckAgain { credentials, ack } => self.check_again(&credentials, ack).await,
+            Ask::MaySend(message) => self.may_send(message).await,
+            Ask::Enter { uid, request, ack } if self.is_asked_before(&request) => {
+                self.may_enter(uid, request, ack).await
+            }
+            Ask::Enter { uid, request, ack } | Ask::EnterAllowed { uid, request, ack } => {
+                let dummy = request.dummy;
+                Answer::Entered { room: self.enter(uid, request, ack).await, dummy }
+            }
+            Ask::ReadPage { .. } if !self.socket.is_open() => Answer::PageUnwanted,
+            Ask::ReadPage { room, request, ack } => {
+                match self.dialect.page(&room, &request, ack).await {
+                    Some(page) => Answer::PageRead { page, request },
+                    None => Answer::PageFailed,
+                }
+            }
+            Ask::SendPage(page) => self.send_page(page).await,
+            Ask::Depart { uid, rooms, goodbye } => {
+                self.depart(&uid, rooms).await;
+                Answer::Departed { goodbye }
+            }
+        }
+    }
+
+    /// Enters a room. Its client is answered while the room delivers nothing.
+    pub(super) async fn enter(
+        self: &Arc<Self>,
+        uid: Uid,
+        JoinRequest { room, dummy }: JoinRequest,
+        ack: Option<i64>,
+    ) -> Option<Arc<Room>> {
+        let visitor =
+            Visitor { connection: self.id, uid, hidden: dummy, wants_roster: true, guest: false };
+        let session = self.clone();
+        let answer = Box::new(move |roster: &Result<_, _>| {
+            session.send(match roster {
+                Ok(roster) => wire::welcome(roster, ack),
+                Err(_) => wire::answer("join", ack, JoinFailure::Server.answer()),
+            });
+        });
+        self.dialect.hub.enter(&room, visitor, self.clone(), answer).await
+    }
+
+    /// Sends a page, and returns when the client has it, nearly, or is gone.
+    async fn send_page(&self, Page { frames, mut patience }: Page) -> Answer {
+        let late = async {
+            match &mut patience {
+                Some(patience) => patience.over().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.socket.send_large(frames) => Answer::PageSent,
+            () = late => Answer::PageLate,
+        }
+    }
+
+    async fn depart(&self, uid: &Uid, rooms: Vec<(RoomId, Departure)>) {
+        let hub = &self.dialect.hub;
+        for (room, departure) in rooms {
+            hub.depart(&room, self.id, departure).await;
+        }
+        if let Err(error) = hub.end_session(uid, self.id).await {
+            throttled!(warn, %error, "a session could not be ended");
+        }
+        hub.unregister(self.id);
+    }
+}
