@@ -7,6 +7,7 @@ mod answer;
 mod answers;
 mod batch;
 mod docs;
+mod erase;
 mod history;
 mod hooks;
 mod key;
@@ -28,7 +29,9 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method as Verb, header, request::Parts},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method as Verb, StatusCode, header, request::Parts,
+    },
     response::{IntoResponse, Response},
     routing::any,
 };
@@ -79,18 +82,24 @@ pub fn routes(context: Arc<Context>) -> Router {
 
 /// What a path below `/v1/` is.
 #[derive(Clone, Copy)]
-enum Route {
+enum Route<'a> {
     /// A method that takes a body.
     Method(&'static Entry),
     Stat,
+    /// The job of this name.
+    Job(&'a str),
     OpenApi,
     Docs,
     Unknown,
 }
 
-impl Route {
-    fn of(path: &str) -> Self {
-        match path.strip_prefix(PREFIX) {
+impl<'a> Route<'a> {
+    fn of(path: &'a str) -> Self {
+        let path = path.strip_prefix(PREFIX);
+        if let Some(id) = path.and_then(|path| path.strip_prefix("jobs/")) {
+            return Route::Job(id);
+        }
+        match path {
             Some("stat") => Route::Stat,
             Some("openapi.json") => Route::OpenApi,
             Some("docs") => Route::Docs,
@@ -104,6 +113,7 @@ impl Route {
         match self {
             Route::Method(entry) => entry.name,
             Route::Stat => "stat",
+            Route::Job(_) => "jobs",
             Route::OpenApi => "openapi.json",
             Route::Docs => "docs",
             Route::Unknown => "unknown",
@@ -114,7 +124,9 @@ impl Route {
     fn allow(self) -> &'static str {
         match self {
             Route::Method(_) => "POST",
-            Route::Stat | Route::OpenApi | Route::Docs | Route::Unknown => "GET, HEAD",
+            Route::Stat | Route::Job(_) | Route::OpenApi | Route::Docs | Route::Unknown => {
+                "GET, HEAD"
+            }
         }
     }
 
@@ -137,7 +149,7 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
     response
 }
 
-async fn answer(api: Arc<Api>, route: Route, request: Request) -> Result<Response, Problem> {
+async fn answer(api: Arc<Api>, route: Route<'_>, request: Request) -> Result<Response, Problem> {
     if let Route::Unknown = route {
         return Err(Problem::new(Kind::NoSuchMethod, "the path is that of no method"));
     }
@@ -153,7 +165,11 @@ async fn answer(api: Arc<Api>, route: Route, request: Request) -> Result<Respons
         Route::Docs => Ok(docs::page()),
         Route::Stat => {
             api.admin(&parts.headers).await?;
-            Ok(success(Done { body: stat::read(&api).await?, replayed: false }))
+            Ok(success(200, Done { body: stat::read(&api).await?, replayed: false }))
+        }
+        Route::Job(id) => {
+            api.admin(&parts.headers).await?;
+            Ok(success(200, Done { body: erase::job(&api, id).await?, replayed: false }))
         }
         Route::Method(entry) => {
             let admin = api.admin(&parts.headers).await?;
@@ -164,7 +180,7 @@ async fn answer(api: Arc<Api>, route: Route, request: Request) -> Result<Respons
             };
             let body = api.body(&parts, body).await?;
             let ran = run(api, entry, Asked { key, body, _place: place }).await?;
-            Ok(success(ran))
+            Ok(success(entry.status, ran))
         }
         Route::Unknown => Err(problem::failure()), // answered above
     }
@@ -175,9 +191,10 @@ const JSON: &str = "application/json";
 /// The header of an answer that is that of an earlier request.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-fn success(done: Done) -> Response {
+fn success(status: u16, done: Done) -> Response {
     let mut response =
         ([(header::CONTENT_TYPE, HeaderValue::from_static(JSON))], done.body).into_response();
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
     if done.replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }

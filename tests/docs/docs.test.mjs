@@ -12,6 +12,8 @@ test('docs/getting-started.md', async () => follow(await text('docs/getting-star
 
 test('docs/http-api.md', async () => follow(await text('docs/http-api.md')))
 
+test('docs/api.md', async () => follow(await text('docs/api.md')))
+
 test('docs/gotapi.md', async () => follow(await text('docs/gotapi.md')))
 
 test('docs/hooks.md', async () => follow(await text('docs/hooks.md'), { allowed: ['json'] }))

@@ -1,4 +1,4 @@
-//! Revocation of JSON Web Tokens.
+//! Revocation of credentials: of JSON Web Tokens, and of sessions whose token was taken away.
 use super::Hub;
 use crate::domain::{
     access::Rights,

@@ -30,6 +30,8 @@ pub(super) trait Method {
     const EXAMPLE: &'static str;
     /// Problems that it answers beside those of all.
     const PROBLEMS: &'static [Kind] = &[];
+    /// The HTTP status of its answer.
+    const STATUS: u16 = 200;
     /// What an `Idempotency-Key` means to it.
     const KEYED: Keyed = Keyed::No;
     /// Whether it may be a command of a batch.
@@ -120,6 +122,7 @@ pub(super) struct Entry {
     pub(super) about: &'static str,
     pub(super) example: &'static str,
     pub(super) problems: &'static [Kind],
+    pub(super) status: u16,
     pub(super) keyed: Keyed,
     pub(super) batched: bool,
     pub(super) request: fn() -> Schema,
@@ -182,6 +185,7 @@ pub(super) const fn entry<M: Method>() -> Entry {
         about: M::ABOUT,
         example: M::EXAMPLE,
         problems: M::PROBLEMS,
+        status: M::STATUS,
         keyed: M::KEYED,
         batched: M::BATCHED,
         request: M::Request::schema,
@@ -230,7 +234,9 @@ pub(super) fn all() -> &'static [Entry] {
             entry::<super::people::Kick>(),
             entry::<super::tokens::Create>(),
             entry::<super::tokens::Refresh>(),
+            entry::<super::tokens::Revoke>(),
             entry::<super::revoke::Revoke>(),
+            entry::<super::erase::Erase>(),
             entry::<super::hooks::Failed>(),
             entry::<super::hooks::Replay>(),
         ]
@@ -265,6 +271,8 @@ mod tests {
         takes::<super::super::people::Kick>();
         takes::<super::super::revoke::Revoke>();
         takes::<super::super::rooms::Cut>();
+        takes::<super::super::tokens::Revoke>();
+        takes::<super::super::erase::Erase>();
         takes::<super::super::hooks::Failed>();
         takes::<super::super::hooks::Replay>();
         takes::<super::super::tokens::Create>();

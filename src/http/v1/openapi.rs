@@ -13,6 +13,7 @@ use utoipa::openapi::{
 };
 
 use super::{
+    erase::{self, Progress},
     key,
     method::{self, Entry, Schemas},
     problem::{Details, Kind},
@@ -38,6 +39,7 @@ pub(super) fn document() -> OpenApi {
         paths.add_path_operation(path(entry.name), vec![HttpMethod::Post], operation);
     }
     paths.add_path_operation(path("stat"), vec![HttpMethod::Get], stat(&mut schemas));
+    paths.add_path_operation(path("jobs/{id}"), vec![HttpMethod::Get], job(&mut schemas));
     let problem = method::schemas::<Details<'_>>(&mut schemas);
     debug_assert_eq!(problem, "Problem");
     let mut info = Info::new("always-online HTTP API", env!("CARGO_PKG_VERSION"));
@@ -95,7 +97,7 @@ fn operation(entry: &Entry, schemas: &mut Schemas) -> Operation {
         operation = operation.parameter(key());
         success.headers.insert("Idempotent-Replayed".to_owned(), replayed());
     }
-    let operation = operation.response("200", success);
+    let operation = operation.response(entry.status.to_string(), success);
     let problems = problems(entry);
     responses(operation, &problems).build()
 }
@@ -141,11 +143,29 @@ fn stat(schemas: &mut Schemas) -> Operation {
     responses(operation, Kind::OF_ALL).build()
 }
 
+fn job(schemas: &mut Schemas) -> Operation {
+    let answer = method::schemas::<Progress>(schemas);
+    let text = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String));
+    let id = ParameterBuilder::new()
+        .name("id")
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .description(Some("The job's name, as `erase` gave it."))
+        .schema(Some(text))
+        .build();
+    let operation = base("job", "erase", erase::SUMMARY, erase::ABOUT)
+        .parameter(id)
+        .response("200", success(&answer));
+    // The path is that of a job whatever stands there.
+    responses(operation, &[Kind::OF_ALL, &[Kind::NoSuchJob]].concat()).build()
+}
+
 fn base(id: &str, name: &str, summary: &str, about: &str) -> OperationBuilder {
     let tag = name.split('/').next().unwrap_or_default();
     let tag = match tag {
         "token" => "tokens",
-        "users" | "disconnect" => "users",
+        "users" | "disconnect" | "revoke" => "users",
+        "hooks" => "webhooks",
         "stat" => "server",
         _ => "rooms",
     };

@@ -64,6 +64,8 @@ kinds! {
         "The path is that of no method."
     NoSuchUser 404 "no-such-user" "There is no such user"
         "The user has no token."
+    NoSuchJob 404 "no-such-job" "There is no such job"
+        "There is no job of this name, or not any more."
     NotAllowed 405 "method-not-allowed" "The HTTP method is not allowed"
         "The path takes another HTTP method; the header `Allow` says which."
     Late 408 "body-timeout" "The body did not come in time"

@@ -1,11 +1,13 @@
-//! `token/create` and `token/refresh`: as `/user/*`, with the status codes of HTTP.
+//! `token/create`, `token/refresh` and `token/revoke`: as `/user/*` and the command line, with the status
+//! codes of HTTP.
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
     Api,
     answer::User,
-    method::{Call, Method, Reply},
+    method::{Call, Keyed, Method, Reply},
+    people::Ended,
     problem::{Kind, Problem},
     request::request,
 };
@@ -80,5 +82,32 @@ impl Method for Refresh {
             return reply(request.uid, &token);
         }
         Err(Problem::new(Kind::NoSuchUser, "the user has no token: make one by token/create"))
+    }
+}
+
+/// Takes a user's token away.
+pub(super) struct Revoke;
+
+impl Method for Revoke {
+    const NAME: &'static str = "token/revoke";
+    const SUMMARY: &'static str = "Take a user's token away";
+    const ABOUT: &'static str = "The user has no token then: `token/create` makes one anew. Open sessions end at once, on all nodes. JSON Web Tokens are \
+        revoked by `revoke`.";
+    const EXAMPLE: &'static str = r#"{"uid":"alice"}"#;
+    const PROBLEMS: &'static [Kind] = &[Kind::NoSuchUser];
+    const KEYED: Keyed = Keyed::Kept;
+    const BATCHED: bool = true;
+    type Request = Request;
+    type Answer = Ended;
+
+    async fn run(api: &Api, request: Request, _: Call<'_>) -> Result<Reply<Ended>, Problem> {
+        let hub = &api.context.hub;
+        let was_there = hub.tokens.revoke(Realm::User, &request.uid).await?;
+        // Also where it was not: an earlier request may have come no further.
+        let sessions = hub.expel(&request.uid).await?;
+        if !was_there && sessions == 0 {
+            return Err(Problem::new(Kind::NoSuchUser, "the user has no token"));
+        }
+        Reply::of(&Ended { sessions })
     }
 }

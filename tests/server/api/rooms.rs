@@ -1,8 +1,14 @@
 //! Who is where, and users' tokens.
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
-use super::{everywhere, problem, unique};
-use support::client::Packet;
+use super::{Node, done, everywhere, problem, unique};
+use support::{
+    client::Packet,
+    http::{self, Answer},
+    soon,
+};
 
 #[tokio::test]
 async fn members_are_listed_in_pages() {
@@ -110,4 +116,62 @@ async fn webhooks_that_were_put_aside_are_none_where_there_are_none() {
         assert_eq!(replayed, json!({ "replayed": 0 }), "{store}");
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_taken_away_ends_the_session() {
+    everywhere(async |[here, there], store| {
+        let mut kim = there.newcomer("kim", &unique("hall")).await;
+        let revoke = async || here.ask("token/revoke", &json!({ "uid": "kim" })).await;
+        assert_eq!(done(&revoke().await), json!({ "sessions": 1 }), "{store}");
+        let rest = kim.rest().await;
+        assert!(rest.contains(&Packet::Disconnect), "{store}: {rest:?}");
+        assert_eq!(problem(&revoke().await), (404, "no-such-user".into()), "{store}");
+        there.done("token/create", json!({ "uid": "kim" })).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn erasing_is_a_job_that_can_be_watched() {
+    everywhere(async |[here, there], store| {
+        let (room, uid) = (unique("hall"), unique("user"));
+        for author in [&*uid, "another"] {
+            let message = json!({ "text": author });
+            let body = json!({ "roomId": room, "message": message, "uid": author });
+            here.done("publish", body).await;
+        }
+        let body = json!({ "uid": uid, "roomIds": [room] });
+        let key = unique("key");
+        let given = here.keyed(&key, "erase", &body).await;
+        assert_eq!(given.status, 202, "{store}: {given:?}");
+        let again = there.keyed(&key, "erase", &body).await;
+        assert_eq!((again.status, &again.body), (202, &given.body), "{store}");
+        let job = format!("/v1/jobs/{}", given.json()["job"].as_str().unwrap());
+        let progress = soon("the end of the job", async {
+            loop {
+                let answer = get(there, &job).await;
+                assert_eq!(answer.status, 200, "{store}: {answer:?}");
+                if answer.json()["state"] == "done" {
+                    return answer.json();
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+        assert_eq!((&progress["uid"], &progress["rooms"]), (&json!(uid), &json!(1)), "{store}");
+        assert!(progress["erased"].as_u64() >= Some(1), "{store}: {progress}");
+        let page = there.done("history", json!({ "roomId": room })).await;
+        let texts: Vec<_> = page["messages"].as_array().unwrap().iter().collect();
+        assert_eq!((texts.len(), &texts[0]["uid"]), (1, &json!("another")), "{store}");
+        let unknown = get(here, "/v1/jobs/unknown").await;
+        assert_eq!(problem(&unknown), (404, "no-such-job".into()), "{store}");
+    })
+    .await;
+}
+
+/// GET by an administrator.
+async fn get(node: &Node, path: &str) -> Answer {
+    let headers = [("authorization", &*node.authorization)];
+    http::request(node.api(), "GET", path, &headers, "").await
 }
