@@ -90,20 +90,15 @@ impl Hearts {
             unanswered: AtomicBool::new(false),
             late: AtomicBool::new(false),
         });
-        self.go_on(&heart);
-        heart
-    }
-
-    /// Watches over a client that was late and has answered after all.
-    pub(super) fn go_on(self: &Arc<Self>, heart: &Arc<Heart>) {
-        heart.late.store(false, Relaxed);
-        let step = self.step_of(heart);
+        let step = self.step_of(&heart);
         let mut calendar = lock(&self.calendar);
-        calendar.steps.entry(step).or_default().push(Arc::downgrade(heart));
+        calendar.steps.entry(step).or_default().push(Arc::downgrade(&heart));
         if !std::mem::replace(&mut calendar.kept, true) {
             let keeper = Keeper(self.clone());
             self.tasks.spawn(async move { keeper.0.keep().await });
         }
+        drop(calendar);
+        heart
     }
 
     /// The client gave a sign of life.
@@ -132,14 +127,17 @@ impl Hearts {
     }
 
     /// When it is to be looked at again. A ping may go out a little early, but nobody is given up
-    /// early.
+    /// early. Whoever has answered is sent the next ping in time, also where an answer may take longer
+    /// than that.
     fn step_of(&self, heart: &Heart) -> u64 {
         let last = heart.last.load(Relaxed);
         match (heart.version, heart.unanswered.load(Relaxed)) {
             (Version::V3, _) => {
                 (last.saturating_add(self.interval).saturating_add(self.timeout)) / self.step + 1
             }
-            (Version::V4, true) => last.saturating_add(self.timeout) / self.step + 1,
+            (Version::V4, true) => {
+                last.saturating_add(self.timeout.min(self.interval)) / self.step + 1
+            }
             (Version::V4, false) => last.saturating_add(self.interval) / self.step,
         }
     }
@@ -176,7 +174,7 @@ impl Hearts {
         }
     }
 
-    /// Does what is due. False: there is nothing more to do for it here.
+    /// Does what is due. False: it has ended.
     fn beat(&self, heart: &Heart) -> bool {
         if heart.connection.is_ended() {
             return false;
@@ -191,10 +189,10 @@ impl Hearts {
             }
             // We do not listen: it may well be alive.
             Look::Late if heart.connection.is_held() => heart.last.store(now, Relaxed),
+            // Until it has ended, or is not late any more: the waking may come too early to be heard.
             Look::Late => {
                 heart.late.store(true, Relaxed);
                 heart.connection.wake_reader();
-                return false;
             }
         }
         true
@@ -205,6 +203,11 @@ impl Heart {
     /// Whether it seems to be dead. Whoever reads from the connection is woken when it does.
     pub(super) fn is_late(&self) -> bool {
         self.late.load(Relaxed)
+    }
+
+    /// It has answered after all, or can't be heard.
+    pub(super) fn goes_on(&self) {
+        self.late.store(false, Relaxed);
     }
 }
 

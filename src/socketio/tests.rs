@@ -210,6 +210,21 @@ async fn hearts_beat_and_the_silent_are_given_up() {
 }
 
 #[tokio::test]
+async fn pings_come_at_their_interval_although_an_answer_may_take_longer() {
+    let beating = Options {
+        ping_interval: Duration::from_millis(100),
+        ping_timeout: Duration::from_secs(3600),
+        ..options()
+    };
+    let server = server(beating);
+    let mut peer = Peer::connect(&server, (Version::V4, By::WebSocket)).await;
+    for _ in 0..3 {
+        peer.pinged().await;
+        peer.say("3").await;
+    }
+}
+
+#[tokio::test]
 async fn an_upgraded_session_is_the_same_and_nothing_of_polling_is_left() {
     let mut server = server(options());
     for way in WAYS.into_iter().filter(|(_, by)| *by != By::WebSocket) {

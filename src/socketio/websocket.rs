@@ -197,7 +197,7 @@ impl Client {
             if self.io.hearts.is_dead(&self.heart) && !self.connection.is_held() {
                 return Err(Reason::PingTimeout.into());
             }
-            self.io.hearts.go_on(&self.heart);
+            self.heart.goes_on();
         }
         Ok(())
     }

@@ -37,6 +37,11 @@ impl Expiry {
         }
     }
 
+    /// Whether it is of a token that expires at this time.
+    pub fn is_of(&self, at: u64) -> bool {
+        self.at == at
+    }
+
     /// When there is something to be done next.
     pub fn next(&self) -> u64 {
         self.notice.map_or(self.end, |notice| notice.min(self.end))

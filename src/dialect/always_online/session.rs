@@ -239,7 +239,13 @@ impl Session {
     /// Ends the session if its token was revoked. In a task of its own, as it must not wait for what
     /// the client has asked for.
     fn look_for_revocation(self: &Arc<Self>) {
-        let Some((uid, rights)) = self.state().granted() else { return };
+        let (uid, rights) = {
+            let mut state = self.state();
+            match state.granted() {
+                Some(granted) => granted,
+                None => return drop(state.revoked_meanwhile()),
+            }
+        };
         let session = self.clone();
         self.dialect.hub.tasks.spawn(async move {
             match session.dialect.hub.is_revoked(&uid, &rights).await {

@@ -81,6 +81,8 @@ pub(super) struct State {
     phase: Phase,
     standing: Standing,
     mailbox: Mailbox,
+    /// Tokens of the user were revoked while it signed in.
+    looks: bool,
 }
 
 impl State {
@@ -91,6 +93,7 @@ impl State {
             phase: Phase::Guest(Guest { claims: None }),
             standing: Standing::Open,
             mailbox: Mailbox::new(),
+            looks: false,
         }
     }
 
@@ -174,6 +177,13 @@ impl State {
     pub fn late_to_join(&mut self) -> Vec<Effect> {
         self.mailbox.put(Item::LateJoin);
         self.wake(Vec::new())
+    }
+
+    /// Tokens of the user were revoked, and what its own grants is not known yet: the question is
+    /// asked when it is.
+    pub fn revoked_meanwhile(&mut self) -> Vec<Effect> {
+        self.looks = true;
+        Vec::new()
     }
 
     /// A time has come that it wanted to be reminded of; it is `now`.

@@ -27,7 +27,9 @@ impl Hub {
         let all = issued_before.is_none() && jti.is_none();
         // Of the second that has begun no token is known to be newer than this.
         let issued_before = if all { Some(now.saturating_add(1)) } else { issued_before };
-        let until = now.saturating_add(self.options.token_lifetime.as_secs());
+        // Tokens that are yet to be issued may be meant, too.
+        let last = issued_before.map_or(now, |before| before.max(now));
+        let until = last.saturating_add(self.options.token_lifetime.as_secs());
         let revocation = Revocation { issued_before, jti };
         revocation::note(&*self.records, uid, revocation, now, until).await?;
         let what = if all { Expulsion::End } else { Expulsion::Ask };

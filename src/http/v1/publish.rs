@@ -216,7 +216,8 @@ async fn send(
     };
     let epoch = match note.epoch {
         Some(epoch) => epoch,
-        None => head(hub, room).await?.epoch,
+        // It is stored: whoever is told that nothing was done would do it again.
+        None => head(hub, room).await.map_err(|_| problem::unknown())?.epoch,
     };
     let published =
         Published { n: position.n, index: position.index, epoch, members: note.members };

@@ -26,6 +26,9 @@ impl State {
                 // that comes from now on is sent behind this.
                 self.reply(wire::answer("authenticate", ack, wire::AUTH_SUCCESS), &mut effects);
                 self.grant(granted, &mut effects);
+                if std::mem::take(&mut self.looks) {
+                    effects.push(Effect::LookForRevocation);
+                }
                 effects.push(Effect::AwaitJoin);
             }
             Answer::SignedIn { user: Err(refusal), ack } => {

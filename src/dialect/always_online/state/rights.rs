@@ -40,10 +40,10 @@ impl State {
     /// It has these rights from now on.
     pub(super) fn grant(&mut self, granted: Granted, effects: &mut Vec<Effect>) {
         let Some(user) = self.phase.user_mut() else { return };
-        let had_one = user.expiry.is_some();
+        let before = user.expiry.take();
         if granted.by_hook.concern_rights() {
-            let before = user.by_hook.take().map(|before| *before).unwrap_or_default();
-            user.by_hook = Some(Box::new(before.and(&granted.by_hook)));
+            let earlier = user.by_hook.take().map(|earlier| *earlier).unwrap_or_default();
+            user.by_hook = Some(Box::new(earlier.and(&granted.by_hook)));
         }
         user.token = granted.rights;
         let rights = match &user.by_hook {
@@ -51,12 +51,16 @@ impl State {
             Some(changes) => Some(changed(user.token.as_deref(), changes, self.rules.access)),
         };
         let expires_at = rights.as_ref().and_then(|rights| rights.expires_at);
-        user.expiry = expires_at.map(|at| Expiry::new(at, granted.now, self.rules.grace));
+        // What changes nothing about the time neither prolongs the grace nor tells of it again.
+        user.expiry = expires_at.map(|at| match before {
+            Some(expiry) if expiry.is_of(at) => expiry,
+            _ => Expiry::new(at, granted.now, self.rules.grace),
+        });
         user.rights = rights;
         match &mut user.expiry {
             // What is due at once is found out as all else is: by a reminder.
             Some(expiry) => effects.push(Effect::Remind(Some(expiry.next()))),
-            None if had_one => effects.push(Effect::Remind(None)),
+            None if before.is_some() => effects.push(Effect::Remind(None)),
             None => {}
         }
     }

@@ -68,6 +68,35 @@ fn a_token_that_expires_is_told_of_and_then_ends_the_session() {
 }
 
 #[test]
+fn neither_the_same_token_again_nor_a_hook_that_says_nothing_of_time_prolongs_the_grace() {
+    let mut session = member(None);
+    at(&mut session, 4541); // it is told
+    let same = granted(token(1000, 4600, None), 4610);
+    assert_eq!(renews(&mut session, Ok(same)), [SUCCESS, "remind at 4625", LOOK]);
+    let (mut changed, _) = {
+        let request = JoinRequest { room: RoomId::new("d").unwrap(), dummy: false };
+        let changes = Changes { meta: Some("8".into()), ..Changes::default() };
+        session.sends("join", r#"{"roomId":"d"}"#, None);
+        let answer = Answer::MayEnter { request, ack: None, changes, now: 4620 };
+        let effects = session.answered(answer);
+        assert!(effects.contains(&"remind at 4625".to_owned()), "{effects:?}");
+        (session, effects)
+    };
+    changed.entered("d", false);
+    assert_eq!(at(&mut changed, 4625), [EXPIRED, "drop: token expired"]);
+}
+
+#[test]
+fn a_revocation_that_comes_while_the_user_signs_in_is_looked_for_behind_it() {
+    let mut session = Session::under(Rules { access: Access::Open, grace: 25 });
+    session.sends("authenticate", r#"{"uid":"ann"}"#, None);
+    assert!(session.happens(|state| state.revoked_meanwhile()).is_empty());
+    let user = Ok((Uid::text("ann").unwrap(), Vec::new(), granted(token(1000, 4600, None), 1000)));
+    let effects = session.answered(Answer::SignedIn { user, ack: None });
+    assert_eq!(effects, [SUCCESS, "remind at 4540", LOOK, "await join"]);
+}
+
+#[test]
 fn a_plain_token_does_not_expire() {
     let (mut session, effects) = signed_in(Access::Open, None);
     assert_eq!(effects, [SUCCESS, "await join"]);
