@@ -290,10 +290,12 @@ impl Broker for Redis {
         });
         let mut answer = answer::list(answer.await?)?.into_iter();
         let (log_length, base) = (answer::number(answer.next())?, answer::number(answer.next())?);
-        let now = self.client.redis_ms(Instant::now());
         let named = answer::list(answer.next().unwrap_or_default())?;
         let named: Vec<_> = named.into_iter().map(answer::bytes).collect();
-        let (start, edition) = (answer::number(answer.next())?, edition(&run, &named, now, rule));
+        let (start, now) = (answer::number(answer.next())?, answer::number(answer.next())?);
+        // Whoever asks for the edition next must not be behind the page.
+        self.client.set_clock(now);
+        let edition = edition(&run, &named, now, rule);
         let mut page = Page { start, log_length, base, edition, ..Page::default() };
         page.epoch = epoch(named.first().and_then(Option::as_ref), page.origin());
         let mut total = 0;

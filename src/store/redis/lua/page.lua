@@ -1,4 +1,5 @@
--- A stretch of the log: its length, the index of its first insert, what names it, the offset of its first insert, and entries from an offset on.
+-- A stretch of the log: its length, the index of its first insert, what names it, the offset of its first insert, the time in ms, and entries from an
+-- offset on.
 -- room, from, most entries, most bytes (one entry is returned in any case), of what age in ms inserts are not shown, how many of the newest are (''
 -- each: there is no such limit).
 local log, from, most, bytes = log_keys(ARGV[6])[1], tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -29,8 +30,8 @@ local age, kept = tonumber(ARGV[10]), tonumber(ARGV[11])
 if kept then shown_from = math.max(shown_from, first + length - kept) end
 if age then shown_from = first + first_young(log, shown_from - first, length, NOW - age) end
 named = { named[1], named[2], named[3], due, named[6], named[5] }
-if due and tonumber(due) <= NOW then return { 0, first + length, named, 0 } end
-local answer, total = { first + length - shown_from, shown_from, named, shown_from - origin }, 0
+if due and tonumber(due) <= NOW then return { 0, first + length, named, 0, NOW } end
+local answer, total = { first + length - shown_from, shown_from, named, shown_from - origin, NOW }, 0
 from = origin + math.max(from, shown_from - origin) - first
 while most > 0 and total <= bytes do
   local step = math.min(most, 20)
