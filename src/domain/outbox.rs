@@ -26,7 +26,7 @@ mod erase;
 mod interest;
 
 pub use batch::{Frozen, Gap, Happening, instead, message, sender, timestamp};
-pub use erase::{erased_body, erased_fields, has_message};
+pub use erase::{Unreadable, erased_body, erased_fields, has_message};
 pub use interest::{Endpoint, Interest, Kinds, Pattern};
 
 /// Bytes that an event or a batch costs beside its text.

@@ -1,9 +1,14 @@
 //! Erasing a user's messages from what is still to be told.
+use std::ops::Range;
+
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Kind;
-use crate::domain::ids::Uid;
+use crate::domain::{
+    ids::Uid,
+    json::{self, Object},
+};
 
 /// What stands between the other fields of an event and its message. No string before it can hold
 /// this: quotes are escaped there.
@@ -22,28 +27,58 @@ pub fn erased_fields(fields: &str) -> String {
     }
 }
 
-/// A batch without the messages of this user; none: it has none of them.
-pub fn erased_body(body: &[u8], uid: &Uid) -> Option<Bytes> {
-    let mut batch: Value = serde_json::from_slice(body).ok()?;
-    let is_of = |event: &Value| match &event["uid"] {
-        Value::String(text) => text == uid.as_str(),
-        Value::Number(number) => number.to_string() == uid.as_str(),
-        _ => false,
-    };
-    let mut erased = false;
-    for event in batch["data"]["events"].as_array_mut()? {
-        let kind = event["type"].as_str().unwrap_or_default();
-        if has_message(kind) && is_of(event) && !event["message"].is_null() {
-            event["message"] = Value::Null;
-            erased = true;
-        }
+/// A batch is not what servers write: it is not known whose messages it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a batch of webhooks can't be read, so nobody can be erased from it")]
+pub struct Unreadable;
+
+/// A batch without the messages of this user; none: it has none of them. All else is as it was, to
+/// the letter, however deeply messages are nested.
+///
+/// # Errors
+/// It is no batch.
+pub fn erased_body(body: &[u8], uid: &Uid) -> Result<Option<Bytes>, Unreadable> {
+    let text = std::str::from_utf8(body).map_err(|_| Unreadable)?;
+    let (mut erased, mut done) = (String::new(), 0);
+    for event in events(text).ok_or(Unreadable)? {
+        let event = Object::parse(event.get()).ok_or(Unreadable)?;
+        let Some(message) = message_of(&event, uid) else { continue };
+        let place = place(text, message).ok_or(Unreadable)?;
+        erased += text.get(done..place.start).ok_or(Unreadable)?;
+        erased += "null";
+        done = place.end;
     }
-    erased.then(|| batch.to_string().into())
+    if done == 0 {
+        return Ok(None);
+    }
+    erased += text.get(done..).ok_or(Unreadable)?;
+    Ok(Some(erased.into()))
+}
+
+/// The events of a batch.
+fn events(batch: &str) -> Option<Vec<&RawValue>> {
+    let data = Object::parse(Object::parse(batch)?.get("data")?.get())?;
+    serde_json::from_str(data.get("events")?.get()).ok()
+}
+
+/// The message that an event is about, if this user sent it and it is still there.
+fn message_of<'a>(event: &Object<'a>, uid: &Uid) -> Option<&'a RawValue> {
+    let is_about = has_message(&json::string(event.get("type")?)?);
+    let is_theirs = json::uid(event.get("uid")?)? == *uid;
+    event.get("message").filter(|message| is_about && is_theirs && message.get() != "null")
+}
+
+/// Where in a text a part of it is.
+fn place(text: &str, part: &RawValue) -> Option<Range<usize>> {
+    let part = part.get();
+    let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+    Some(start..start.checked_add(part.len())?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::message::fields::MAX_DEPTH;
 
     #[test]
     fn an_event_loses_its_message_and_nothing_else() {
@@ -53,20 +88,53 @@ mod tests {
         assert_eq!(erased_fields(left), left);
     }
 
+    /// A batch of one event for each of these, its uid and its message, both JSON.
+    fn batch(events: &[(&str, &str)]) -> String {
+        let event = |(uid, message): &(&str, &str)| {
+            format!(r#"{{"type":"message.inserted","n":2,"uid":{uid},"message":{message}}}"#)
+        };
+        let events: Vec<_> = events.iter().map(event).collect();
+        format!(r#"{{"type":"room.events","data":{{"events":[{}]}}}}"#, events.join(","))
+    }
+
+    fn without(batch: &str, uid: &str) -> Option<String> {
+        let erased = erased_body(batch.as_bytes(), &Uid::text(uid).unwrap()).unwrap();
+        erased.map(|body| String::from_utf8(body.to_vec()).unwrap())
+    }
+
     #[test]
     fn a_batch_loses_the_messages_of_one_user() {
-        let event = |uid: &str| format!(r#"{{"type":"message.inserted","uid":{uid},"message":1}}"#);
-        let body = |uids: &[&str]| {
-            let events: Vec<_> = uids.iter().map(|uid| event(uid)).collect();
-            format!(r#"{{"data":{{"events":[{}]}}}}"#, events.join(","))
-        };
+        let of = |seven| batch(&[("7", seven), ("\"8\"", "1"), ("\"7\"", seven)]);
+        assert_eq!(without(&of("1"), "7"), Some(of("null")));
+        assert_eq!(without(&of("null"), "7"), None);
+        assert_eq!(without(&of("1"), "9"), None);
+        let joined = r#"{"data":{"events":[{"type":"member.joined","uid":"7","message":1}]}}"#;
+        assert_eq!(without(joined, "7"), None);
+    }
+
+    #[test]
+    fn the_messages_of_others_stay_as_they_are() {
+        let others = r#"{"z":12345678901234567890123, "a":0.10000000000000000000001,"z":1e400}"#;
+        let of = |ann| batch(&[("\"bob\"", others), ("\"ann\"", ann), ("\"bob\"", others)]);
+        assert_eq!(without(&of(others), "ann"), Some(of("null")));
+    }
+
+    #[test]
+    fn a_message_may_be_nested_as_deeply_as_messages_may() {
+        let depth = MAX_DEPTH - 1;
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        let of = |ann| batch(&[("\"bob\"", &*deep), ("\"ann\"", ann)]);
+        assert_eq!(without(&of("1"), "ann"), Some(of("null")));
+        assert_eq!(without(&of(&deep), "ann"), Some(of("null")));
+    }
+
+    #[test]
+    fn what_is_no_batch_is_not_taken_for_one_without_messages() {
         let seven = Uid::text("7").unwrap();
-        let erased = erased_body(body(&["7", "\"8\"", "\"7\""]).as_bytes(), &seven).unwrap();
-        let erased: Value = serde_json::from_slice(&erased).unwrap();
-        let messages: Vec<_> =
-            erased["data"]["events"].as_array().unwrap().iter().map(|e| &e["message"]).collect();
-        assert_eq!(messages, [&Value::Null, &Value::from(1), &Value::Null]);
-        assert_eq!(erased_body(body(&["8"]).as_bytes(), &seven), None);
-        assert_eq!(erased_body(b"x", &seven), None);
+        for bad in
+            [&b"x"[..], b"\xff", b"{}", br#"{"data":{"events":1}}"#, br#"{"data":{"events":[1]}}"#]
+        {
+            assert_eq!(erased_body(bad, &seven), Err(Unreadable));
+        }
     }
 }

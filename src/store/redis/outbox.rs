@@ -296,7 +296,9 @@ impl OutboxErasure for Redis {
             let mut batch = answer::list(batch)?.into_iter();
             let (endpoint, id) = (answer::text(batch.next())?, answer::text(batch.next())?);
             let body = batch.next().and_then(answer::bytes).unwrap_or_default();
-            let Some(body) = outbox::erased_body(&body, uid) else { continue };
+            let erased = outbox::erased_body(&body, uid);
+            let erased = erased.map_err(|error| StoreError::OutcomeUnknown(error.to_string()))?;
+            let Some(body) = erased else { continue };
             let with = |a: Arguments| a.text(&endpoint).text(&id).bytes(&body);
             let done = self.call(Script::HooksAmend, self.deadline(), with).await?;
             changed += answer::number(Some(done))?;

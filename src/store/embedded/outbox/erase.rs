@@ -1,6 +1,6 @@
 //! Erasing a user's messages from the outbox.
 use async_trait::async_trait;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Error, params, types::Type};
 
 use super::{
     super::Embedded,
@@ -62,7 +62,8 @@ fn batches(db: &Connection, room: &RoomId, uid: &Uid) -> rusqlite::Result<u64> {
     let mut erased = Vec::new();
     while let Some(row) = rows.next()? {
         let body = row.get_ref(2)?.as_blob()?;
-        if let Some(without) = erased_body(body, uid) {
+        let unreadable = |error| Error::FromSqlConversionFailure(2, Type::Blob, Box::new(error));
+        if let Some(without) = erased_body(body, uid).map_err(unreadable)? {
             erased.push((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, body.len(), without));
         }
     }
