@@ -12,7 +12,7 @@ import { python } from './python.mjs'
 const TIME = process.env.TEST_FUZZ_SECONDS ?? '100'
 const CHECKS = [
   'not_a_server_error', 'status_code_conformance', 'content_type_conformance', 'response_schema_conformance', 'response_headers_conformance',
-  'unsupported_method', 'allow_header_conformance', 'ignored_auth', 'positive_data_acceptance',
+  'unsupported_method', 'allow_header_conformance', 'ignored_auth',
 ]
 
 let server, folder
@@ -38,6 +38,6 @@ test('no answer is undocumented, and none is a failure of the server', async () 
   const { code, text } = await python('schemathesis', [
     'run', `${server.api}/v1/openapi.json`, '--header', `Authorization: Bearer ${uid}:${token}`, '--checks', CHECKS.join(','), '--max-time', TIME,
     '--no-color', '--request-timeout', '30', '--warnings', 'off',
-  ], { timeout: 240_000 })
+  ], { cwd: folder, timeout: 240_000 }) // it leaves notes of its own where it runs
   assert.equal(code, 0, text.slice(-30_000))
 })
