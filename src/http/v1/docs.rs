@@ -79,9 +79,9 @@ fn method(section: &Section) -> String {
         html += &format!("<pre><code>{}</code></pre>", escape(example));
     }
     if !section.takes.is_empty() {
-        html += &table("It takes", &section.takes);
+        html += &table("It takes", "required", &section.takes);
     }
-    html += &table("It gives", &section.gives);
+    html += &table("It gives", "always", &section.gives);
     let own = section.problems.iter().map(|kind| kind.word());
     let keys = if section.keyed { Kind::OF_KEYS } else { &[] };
     let words: Vec<String> = own
@@ -97,11 +97,12 @@ fn method(section: &Section) -> String {
     html + "</article>"
 }
 
-fn table(title: &str, rows: &[Row]) -> String {
+/// Fields; `required` is the word for those that are never missing.
+fn table(title: &str, required: &str, rows: &[Row]) -> String {
     let rows = rows.iter().map(|row| {
-        let required = if row.required { " <em>required</em>" } else { "" };
+        let mark = if row.required { format!(" <em>{required}</em>") } else { String::new() };
         format!(
-            "<div><dt><code>{}</code>{required}<small>{}</small></dt><dd>{}</dd></div>",
+            "<div><dt><code>{}</code>{mark}<small>{}</small></dt><dd>{}</dd></div>",
             escape(&row.name),
             escape(&row.kind),
             prose(&row.about)
@@ -153,15 +154,15 @@ mod tests {
             text.replace('|', "\\|").replace('\n', " ")
         }
 
-        fn rows(into: &mut String, title: &str, rows: &[Row]) {
+        fn rows(into: &mut String, title: &str, required: &str, rows: &[Row]) {
             if rows.is_empty() {
                 return;
             }
             let _ = writeln!(into, "\n| {title} | | |\n|---|---|---|");
             for row in rows {
-                let required = if row.required { ", required" } else { "" };
+                let mark = if row.required { format!(", {required}") } else { String::new() };
                 let (name, kind, about) = (cell(&row.name), cell(&row.kind), cell(&row.about));
-                let _ = writeln!(into, "| `{name}` | {kind}{required} | {about} |");
+                let _ = writeln!(into, "| `{name}` | {kind}{mark} | {about} |");
             }
         }
 
@@ -171,8 +172,8 @@ mod tests {
             for section in reference::sections(&document) {
                 let Section { verb, path, summary, about, .. } = &section;
                 let _ = writeln!(text, "\n### {verb} {path}\n\n{summary}. {about}");
-                rows(&mut text, "takes", &section.takes);
-                rows(&mut text, "gives", &section.gives);
+                rows(&mut text, "takes", "required", &section.takes);
+                rows(&mut text, "gives", "always", &section.gives);
                 let own = section.problems.iter().map(|kind| kind.word());
                 let keys = if section.keyed { Kind::OF_KEYS } else { &[] };
                 let words: Vec<String> = own
