@@ -4,6 +4,7 @@ mod frame;
 mod history;
 mod keys;
 mod kills;
+mod outages;
 mod publish;
 mod rooms;
 
