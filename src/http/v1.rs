@@ -59,6 +59,10 @@ use crate::domain::ids::Uid;
 const AT_ONCE: usize = 512;
 /// A body's size beside that of the largest message, bytes.
 const BODY: usize = 4 << 20;
+/// Bytes of bodies that are there at once, as far as their senders say how long they are.
+const BODIES: usize = 256 << 20;
+/// A permit for a part of these, bytes.
+const UNIT: usize = 1 << 10;
 /// What stands before a method's name.
 const PREFIX: &str = "/v1/";
 
@@ -66,13 +70,15 @@ const PREFIX: &str = "/v1/";
 struct Api {
     context: Arc<Context>,
     places: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
     running: Arc<Running>,
 }
 
 /// The routes.
 pub fn routes(context: Arc<Context>) -> Router {
     let places = Arc::new(Semaphore::new(AT_ONCE));
-    let api = Arc::new(Api { context, places, running: Arc::default() });
+    let bodies = Arc::new(Semaphore::new(BODIES / UNIT));
+    let api = Arc::new(Api { context, places, bodies, running: Arc::default() });
     Router::new()
         .route("/v1", any(serve))
         .route("/v1/", any(serve))
@@ -173,7 +179,7 @@ async fn answer(api: Arc<Api>, route: Route<'_>, request: Request) -> Result<Res
         }
         Route::Method(entry) => {
             let admin = api.admin(&parts.headers).await?;
-            let place = api.place()?;
+            let place = api.place(&parts.headers)?;
             let key = match entry.is_keyed() {
                 true => Key::of(&parts.headers, &admin, entry.name)?,
                 false => None,
@@ -205,7 +211,7 @@ fn success(status: u16, done: Done) -> Response {
 struct Asked {
     key: Option<Key>,
     body: Bytes,
-    _place: OwnedSemaphorePermit,
+    _place: [OwnedSemaphorePermit; 2],
 }
 
 /// Does what is asked, in a task of its own: what was begun goes on to its end, whether or not
@@ -244,11 +250,25 @@ impl Api {
         })
     }
 
-    /// A place among those who are served at once. Nobody waits for one.
-    fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        self.places.clone().try_acquire_owned().map_err(|_| {
-            Problem::new(Kind::TooMany, format!("{AT_ONCE} requests are under way already"))
-        })
+    /// The most bytes of a body.
+    fn largest(&self) -> usize {
+        BODY + self.context.max_message
+    }
+
+    /// A place among those who are served at once, and one for the body. Nobody waits for them.
+    fn place(&self, headers: &HeaderMap) -> Result<[OwnedSemaphorePermit; 2], Problem> {
+        let plain = !headers.contains_key(header::CONTENT_ENCODING);
+        let length = headers.get(header::CONTENT_LENGTH).filter(|_| plain);
+        let length = length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        // What does not say how long it is may be as long as it may.
+        let bytes = length.unwrap_or(usize::MAX).min(self.largest());
+        let units = u32::try_from(bytes / UNIT + 1).unwrap_or(u32::MAX);
+        let place = self.places.clone().try_acquire_owned().ok();
+        let room = self.bodies.clone().try_acquire_many_owned(units).ok();
+        match (place, room) {
+            (Some(place), Some(room)) => Ok([place, room]),
+            _ => Err(Problem::new(Kind::TooMany, "too much is under way already")),
+        }
     }
 
     /// The body, as it is or unpacked.
@@ -259,7 +279,7 @@ impl Api {
                 "the body has to be JSON: Content-Type: application/json",
             ));
         }
-        let most = BODY + self.context.max_message;
+        let most = self.largest();
         body::read(&parts.headers, body, most).await.map_err(|unread| match unread {
             Unread::TooLarge => {
                 Problem::new(Kind::TooLarge, format!("the body has more than {most} bytes"))

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use super::{
@@ -75,7 +76,10 @@ impl Method for Publish {
 
     async fn run(api: &Api, request: Request, call: Call<'_>) -> Result<Reply<Published>, Problem> {
         let message = complete(api, &request.message, request.uid.as_ref(), &call.at)?;
-        let asked = call.key.map(|key| Asked { key, digest: digest(&request) });
+        let asked = call.key.map(|key| {
+            let said = Said::of(&request.message, request.uid.as_ref());
+            Asked { key, digest: said.digest(&request.room) }
+        });
         let (published, replayed) = send(api, &request.room, message, asked.as_ref()).await?;
         Ok(Reply::of(&published)?.replayed(replayed))
     }
@@ -122,11 +126,13 @@ impl Method for Broadcast {
     ) -> Result<Reply<Answer>, Problem> {
         let message = complete(api, &request.message, request.uid.as_ref(), &call.at)?;
         let message = &message;
-        let (shared, uid) = (&request.message, &request.uid);
+        // Read once, however many rooms there are.
+        let said = call.key.map(|_| Said::of(&request.message, request.uid.as_ref()));
+        let said = &said;
         let sent = request.rooms.iter().enumerate().map(|(index, room)| async move {
             let key = call.key.map(|key| key.item(index));
-            let digest = || digest_of(room, shared, uid.as_ref());
-            let asked = key.as_ref().map(|key| Asked { key, digest: digest() });
+            let asked = key.as_ref().zip(said.as_ref());
+            let asked = asked.map(|(key, said)| Asked { key, digest: said.digest(room) });
             let (published, replayed) = send(api, room, message.clone(), asked.as_ref()).await?;
             Ok(Done { body: method::json(&published)?.into(), replayed })
         });
@@ -151,15 +157,22 @@ fn complete(
     fields::complete(message.0.get(), &uid, max).map_err(|unfit| refused(unfit, max, at))
 }
 
-/// What tells a message from others with the same key.
-fn digest(request: &Request) -> [u8; 32] {
-    digest_of(&request.room, &request.message, request.uid.as_ref())
+/// What tells a message from others with the same key, but for its room.
+struct Said {
+    message: [u8; 32],
+    uid: String,
 }
 
-fn digest_of(room: &RoomId, message: &Raw, uid: Option<&Uid>) -> [u8; 32] {
-    let uid = uid.map_or("null".into(), Uid::json);
-    let head = format!("publish\n{room}\n{uid}");
-    key::digest(&head, &message.0)
+impl Said {
+    fn of(message: &Raw, uid: Option<&Uid>) -> Self {
+        let uid = uid.map_or("null".into(), Uid::json).into_owned();
+        Said { message: key::digest("message", &message.0), uid }
+    }
+
+    fn digest(&self, room: &RoomId) -> [u8; 32] {
+        let head = format!("publish\n{room}\n{}\n", self.uid);
+        Sha256::new_with_prefix(head.as_bytes()).chain_update(self.message).finalize().into()
+    }
 }
 
 /// A message with a key.

@@ -5,9 +5,12 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
 use super::{Node, done, insert, pointers, problem};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
 use support::{
     http::{self, raw},
     server::Setup,
+    soon,
 };
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -204,4 +207,35 @@ async fn it_describes_itself_and_counts() {
     ] {
         assert!(metrics.contains(line), "{line} is missing in {metrics}");
     }
+}
+
+#[tokio::test]
+async fn bodies_that_do_not_come_are_bounded_together() {
+    let server = Node::start().await;
+    let body = json!({ "roomId": "a", "message": insert(&"x".repeat(480_000)) });
+    let head = format!(
+        "POST /v1/publish HTTP/1.1\r\nhost: {}\r\nauthorization: {}\r\ncontent-type: application/json\r\n\
+         content-length: 4000000\r\n\r\n",
+        server.api(),
+        server.authorization
+    );
+    // Heads of large bodies, and nothing of the bodies, until there is no place for another one.
+    let mut held = Vec::new();
+    let refused = soon("a refusal", async {
+        loop {
+            let mut stream = TcpStream::connect(server.api()).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            held.push(stream);
+            let answer = server.ask("publish", &body).await;
+            if answer.status != 200 {
+                return answer;
+            }
+        }
+    });
+    let refused = refused.await;
+    assert_eq!(problem(&refused), (429, "too-many-requests".into()));
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!((30..200).contains(&held.len()), "{} bodies of 4 MB", held.len());
+    drop(held);
+    soon("a place", async { while server.ask("publish", &body).await.status != 200 {} }).await;
 }
