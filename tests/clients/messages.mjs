@@ -23,4 +23,11 @@ export async function sync(client, request) {
   return page.encoding === 'gzip' ? { ...page, data: unpacked(page.data) } : page
 }
 
+/** A page for a client that resumes, with where the log begins; its name is another one for each log. */
+export async function resumed(client, request) {
+  const { epoch, ...page } = await sync(client, { ...request, resume: true })
+  assert.ok(Number.isSafeInteger(epoch), `epoch ${epoch}`)
+  return page
+}
+
 export const unpacked = data => JSON.parse(gunzipSync(Buffer.from(data, 'base64')).toString())

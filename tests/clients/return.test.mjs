@@ -6,7 +6,7 @@ import { after, before, describe } from 'node:test'
 import { failure } from './client.mjs'
 import { Line } from './cut.mjs'
 import { FOREIGN } from './foreign/wires.mjs'
-import { inserts, sendAll, sync } from './messages.mjs'
+import { inserts, resumed, sendAll, sync } from './messages.mjs'
 import { Party, scenes } from './party.mjs'
 import { SITES } from './sites.mjs'
 import { WIRES } from './wires.mjs'
@@ -47,7 +47,7 @@ async function returned(client) {
 /** What was stored is there, and what comes next is heard. */
 async function goesOn({ a, b, log }) {
   assert.deepEqual(await sync(b, { offset: 0 }), { data: log.slice(0, 200), offset: 200, next: 1 })
-  assert.deepEqual(await sync(b, { offset: 200, resume: true }), { data: log.slice(200), offset: 206, next: 0, log: 205 })
+  assert.deepEqual(await resumed(b, { offset: 200 }), { data: log.slice(200), offset: 206, next: 0, log: 205, start: 0 })
   await a.sees(['remote_sync', { uid: b.uid }])
   const [more] = await sendAll(a, [{ s: 0, 1: 'm205', data: 'after the return' }])
   await b.sees(['msg', more])

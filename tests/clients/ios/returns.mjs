@@ -4,7 +4,7 @@ import { after, before } from 'node:test'
 import { failure } from '../client.mjs'
 import { Line } from '../cut.mjs'
 import { eventually } from '../http.mjs'
-import { inserts, sendAll, sync } from '../messages.mjs'
+import { inserts, resumed, sendAll } from '../messages.mjs'
 import { Party, scenes } from '../party.mjs'
 import { wire as js } from '../wires.mjs'
 import { CLIENTS } from './swift.mjs'
@@ -71,7 +71,7 @@ async function returns(party, { room, a, b, log }, present) {
   await present()
   await party.signIn(b)
   await party.enter(b, room, { present: [a] })
-  assert.deepEqual(await sync(b, { offset: 0, resume: true }), { data: log, offset: log.length, next: 0, log: log.length })
+  assert.deepEqual(await resumed(b, { offset: 0 }), { data: log, offset: log.length, next: 0, log: log.length, start: 0 })
   await a.sees(['remote_sync', { uid: b.uid }])
   await party.barrier(a, b)
   await party.barrier(b, a)

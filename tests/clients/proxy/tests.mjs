@@ -14,7 +14,7 @@ import { after, before, describe, it } from 'node:test'
 import { rootCertificates } from 'node:tls'
 import { failure } from '../client.mjs'
 import { call, eventually } from '../http.mjs'
-import { by, inserts, sendAll, sync } from '../messages.mjs'
+import { by, inserts, resumed, sendAll, sync } from '../messages.mjs'
 import { Party, scenes } from '../party.mjs'
 import { startServer } from '../server.mjs'
 import { comeback } from '../story/comeback.mjs'
@@ -186,8 +186,8 @@ for (const secure of NGINX ? [true] : [false, true]) describe(`between clients o
       for (const client of [b, a]) {
         assert.deepEqual(await sync(client, { offset: 0 }), { data: log.slice(0, 200), offset: 200, next: 1 })
         for (const other of [a, b, c].filter(each => each !== client)) await other.sees(['remote_sync', { uid: client.uid }])
-        assert.deepEqual(await sync(client, { offset: 200, resume: true, encoding: 'gzip' }),
-          { data: [...log.slice(200), ...updates], offset: 212, next: 0, log: 210, encoding: 'gzip' })
+        assert.deepEqual(await resumed(client, { offset: 200, encoding: 'gzip' }),
+          { data: [...log.slice(200), ...updates], offset: 212, next: 0, log: 210, start: 0, encoding: 'gzip' })
       }
       const { data } = await party.server.ask('GET', '/admin/monitor/room_users', { query: { roomId: room } })
       assert.deepEqual(data.users.map(({ uid }) => uid).sort(), [a, b, c].map(({ uid }) => uid).sort())

@@ -1,6 +1,6 @@
 // Catching up: pages, offsets, encodings, resuming.
 import assert from 'node:assert/strict'
-import { inserts, sendAll, sync, unpacked } from '../messages.mjs'
+import { inserts, resumed, sendAll, sync, unpacked } from '../messages.mjs'
 
 const UPDATES = [{ s: 1, 1: 'u1', data: 'one' }, { s: 1, 1: 'u2', data: 'two' }]
 
@@ -64,14 +64,9 @@ export function pages(scene) {
 
   scene('resumes at the number of inserts it has, told by log', async party => {
     const { b, log, updates } = await longRoom(party)
-    const resume = async request => {
-      const { epoch, ...page } = await sync(b, { ...request, resume: true })
-      assert.ok(Number.isSafeInteger(epoch), epoch)
-      return page
-    }
-    assert.deepEqual(await resume({ offset: 0 }), { data: log.slice(0, 200), offset: 200, next: 1, log: 200, start: 0 })
-    assert.deepEqual(await resume({ offset: 400 }), { data: [...log.slice(400), ...updates], offset: 452, next: 0, log: 450, start: 0 })
-    assert.deepEqual(await resume({ offset: 450, encoding: 'gzip' }), { data: updates, offset: 452, next: 0, encoding: 'gzip', log: 450, start: 0 })
+    assert.deepEqual(await resumed(b, { offset: 0 }), { data: log.slice(0, 200), offset: 200, next: 1, log: 200, start: 0 })
+    assert.deepEqual(await resumed(b, { offset: 400 }), { data: [...log.slice(400), ...updates], offset: 452, next: 0, log: 450, start: 0 })
+    assert.deepEqual(await resumed(b, { offset: 450, encoding: 'gzip' }), { data: updates, offset: 452, next: 0, encoding: 'gzip', log: 450, start: 0 })
   })
 
   scene('tells the others of a sync, but not of a dummy\'s', async party => {
