@@ -123,6 +123,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// For how long a node is chosen for them, unless it goes on.
 const CHOSEN: Duration = Duration::from_secs(60);
 
+/// Rooms of the outbox between two times that this node says that it goes on.
+const ROOMS: usize = 100;
+
 /// Does the jobs that are given, for ever.
 pub async fn run(hub: Arc<Hub>) {
     loop {
@@ -161,7 +164,9 @@ pub async fn perform(
         let (rooms, next) = stretch(walk, &job).await?;
         for room in &rooms {
             let mut erased = erasure.erase(room, &uid).await?;
-            erased.copies += erasure.erase_told(room, &uid).await?;
+            if job.rooms.is_some() {
+                erased.copies += erasure.erase_told(room, &uid).await?;
+            }
             job.erased.add(erased);
         }
         // Others go on doing what is done for all, or this node would no longer be the one.
@@ -172,12 +177,32 @@ pub async fn perform(
         }
         erasure.keep_job(&job).await?;
     }
+    if job.rooms.is_none() {
+        job.erased.copies += erase_all_told(erasure, walk, &uid).await?;
+    }
     erasure.tell_erased(&uid).await?;
     erasure.scrub().await?;
     job.state = State::Done;
     erasure.keep_job(&job).await?;
     tracing::info!(job = %job.id, erased = ?job.erased, "a user's messages were erased");
     Ok(job)
+}
+
+/// Erases from what is still to be told of any room. That may have no messages any more, and no walk
+/// comes to it then.
+async fn erase_all_told(
+    erasure: &dyn Erasure,
+    walk: &dyn Walk,
+    uid: &Uid,
+) -> Result<u64, StoreError> {
+    let mut copies = 0;
+    for rooms in erasure.rooms_told().await?.chunks(ROOMS) {
+        for room in rooms {
+            copies += erasure.erase_told(room, uid).await?;
+        }
+        walk.is_chosen(CHOSEN).await?;
+    }
+    Ok(copies)
 }
 
 /// The rooms that come next, and where it goes on behind them.

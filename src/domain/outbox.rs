@@ -266,6 +266,10 @@ pub trait Outbox: Send + Sync {
 /// What the outbox has to do with the erasing of a user's messages.
 #[async_trait]
 pub trait OutboxErasure: Send + Sync {
+    /// The rooms of which anything is still to be told to any endpoint that ever was configured,
+    /// whether or not they have messages. They are no more than the endpoints' bounds let wait.
+    async fn rooms_told(&self) -> Result<Vec<RoomId>, StoreError>;
+
     /// Takes the user's messages out of what is still to be told of this room, for all endpoints that
     /// ever were configured: events, frozen batches and parked ones. These keep their ids: whoever
     /// has one already does not take it twice. Returns how many events and batches have changed.

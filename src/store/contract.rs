@@ -386,6 +386,7 @@ macro_rules! outbox_contract {
                 a_place_that_is_held_is_not_left
                 a_trimming_is_told
                 what_is_erased_is_not_told
+                what_is_erased_is_not_told_of_rooms_without_messages
                 who_is_taken_out_has_left
                 sessions_are_told_as_their_users
                 what_waits_outlives_a_restart

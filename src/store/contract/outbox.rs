@@ -1,20 +1,21 @@
 //! What webhooks are told.
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{OutboxHome, witness::*};
 use crate::domain::{
     broker::{Broker, Trim, Upkeep},
+    erase::{Erasure, Job, perform},
+    error::StoreError,
     ids::{ConnectionId, RoomId},
-    outbox::{
-        Batch, Endpoint, Interest, Kinds, Outbox, OutboxErasure, Parking, Pattern, Settlement,
-        Taken,
-    },
+    outbox::{Batch, Endpoint, Interest, Kinds, Outbox, Parking, Pattern, Settlement, Taken},
     presence::{
         Departure::{Gone, Left},
         Presence, Visitor,
     },
+    retention::{Stretch, Walk},
 };
 
 const LEASE: Duration = Duration::from_secs(600);
@@ -27,7 +28,7 @@ pub(crate) struct Parts {
     pub(crate) presence: Arc<dyn Presence>,
     pub(crate) outbox: Arc<dyn Outbox>,
     pub(crate) parking: Arc<dyn Parking>,
-    pub(crate) erasure: Arc<dyn OutboxErasure>,
+    pub(crate) erasure: Arc<dyn Erasure>,
     pub(crate) upkeep: Arc<dyn Upkeep>,
 }
 
@@ -494,6 +495,46 @@ pub(crate) async fn what_is_erased_is_not_told(home: &impl OutboxHome) {
     assert_eq!(of_ben.map(|(_, text)| *text).collect::<Vec<_>>(), [&frozen, &waiting]);
     assert!(told.iter().any(|event| event["type"] == "user.erased"));
     assert_eq!(story.bytes().await, 0);
+}
+
+/// A walk where no room has messages any more.
+struct Nowhere;
+
+#[async_trait]
+impl Walk for Nowhere {
+    async fn rooms(&self, _: Option<&str>) -> Result<Stretch, StoreError> {
+        Ok(Stretch::default())
+    }
+
+    async fn due(&self, _: Vec<RoomId>) -> Result<Vec<RoomId>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn is_chosen(&self, _: Duration) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+}
+
+pub(crate) async fn what_is_erased_is_not_told_of_rooms_without_messages(home: &impl OutboxHome) {
+    let story = Story::begin(home, endpoint(&["message.*"], "*")).await;
+    let rooms = ["parked", "frozen", "waiting"].map(room);
+    let said = [insert(r#"{"text":"quo","2":"ann"}"#), insert(r#"{"text":"usque","2":"ben"}"#)];
+    publish(&story.parts.broker, &rooms[0], said.clone()).await;
+    let parked = story.take().await;
+    story.settle(&parked, Settlement::Parked { why: "400".into() }).await;
+    let gap = story.take().await;
+    story.settle(&gap, Settlement::Delivered).await;
+    publish(&story.parts.broker, &rooms[1], said.clone()).await;
+    let frozen = story.take().await;
+    story.settle(&frozen, Settlement::Again { after: Duration::ZERO, counted: true }).await;
+    publish(&story.parts.broker, &rooms[2], said).await;
+    let job = Job::new("all".into(), &uid("ann"), None, 1);
+    let done = perform(&*story.parts.erasure, &Nowhere, job).await.unwrap();
+    assert_eq!((done.erased.rooms, done.erased.copies), (0, 3));
+    story.parts.parking.replay("main", &[parked.id.to_string()]).await.unwrap();
+    let told = story.told().await;
+    let texts: Vec<_> = told.iter().filter_map(|e| e["message"]["text"].as_str()).collect();
+    assert_eq!(texts, ["usque"; 3]);
 }
 
 pub(crate) async fn who_is_taken_out_has_left(home: &impl OutboxHome) {

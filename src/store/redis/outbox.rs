@@ -287,6 +287,13 @@ impl Outbox for Redis {
 
 #[async_trait]
 impl OutboxErasure for Redis {
+    async fn rooms_told(&self) -> Result<Vec<RoomId>, StoreError> {
+        let rooms = answer::list(self.call(Script::HooksRooms, self.deadline(), |a| a).await?)?;
+        // One that is no name was written by somebody else.
+        let named = rooms.into_iter().filter_map(answer::bytes);
+        Ok(named.filter_map(|name| room_id(&name).ok()).collect())
+    }
+
     async fn erase_told(&self, room: &RoomId, uid: &Uid) -> Result<u64, StoreError> {
         let with = |a: Arguments| a.text(room.as_str()).text(uid.as_str());
         let answer = self.call(Script::HooksErase, self.deadline(), with).await?;

@@ -54,6 +54,7 @@ pub(super) enum Script {
     HooksStand,
     HooksParked,
     HooksReplay,
+    HooksRooms,
     HooksErase,
     HooksAmend,
     HooksErased,
@@ -77,6 +78,7 @@ impl Script {
                 | Script::UsersPage
                 | Script::HooksStand
                 | Script::HooksParked
+                | Script::HooksRooms
         )
     }
 
@@ -159,6 +161,7 @@ macro_rules! sources {
             source!("queues.lua" "hooks_stand.lua"),
             source!("queues.lua" "hooks_parked.lua"),
             source!("queues.lua" "hooks_replay.lua"),
+            source!("queues.lua" "hooks_rooms.lua"),
             source!("queues.lua" "hooks_erase.lua"),
             source!("queues.lua" "hooks_amend.lua"),
             source!("queues.lua" "hooks.lua" "hooks_erased.lua"),

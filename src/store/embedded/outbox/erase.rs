@@ -16,6 +16,10 @@ use crate::domain::{
 
 #[async_trait]
 impl OutboxErasure for Embedded {
+    async fn rooms_told(&self) -> Result<Vec<RoomId>, StoreError> {
+        self.readers.pages.read(rooms).await
+    }
+
     async fn erase_told(&self, room: &RoomId, uid: &Uid) -> Result<u64, StoreError> {
         let (room, uid) = (room.clone(), uid.clone());
         self.writer.run(move |db| Ok(events(db, &room, &uid)? + batches(db, &room, &uid)?)).await
@@ -33,6 +37,15 @@ impl OutboxErasure for Embedded {
         hooks.wake();
         Ok(())
     }
+}
+
+fn rooms(db: &Connection) -> rusqlite::Result<Vec<RoomId>> {
+    let mut select =
+        db.prepare_cached("SELECT room FROM hook_queues UNION SELECT room FROM hook_batches")?;
+    let names = select.query_map([], |row| row.get::<_, String>(0))?;
+    let names = names.collect::<rusqlite::Result<Vec<_>>>()?;
+    // One that is no name was written by somebody else.
+    Ok(names.iter().filter_map(|name| RoomId::stored(name).ok()).collect())
 }
 
 fn events(db: &Connection, room: &RoomId, uid: &Uid) -> rusqlite::Result<u64> {
