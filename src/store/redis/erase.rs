@@ -143,7 +143,7 @@ impl Redis {
 }
 
 /// As Redis has it.
-fn sha1(bytes: &[u8]) -> String {
+pub(super) fn sha1(bytes: &[u8]) -> String {
     let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes);
     digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

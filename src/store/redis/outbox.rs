@@ -2,6 +2,8 @@
 //!
 //! Where no endpoint is configured, Redis is given those scripts without anything of it. Nodes share
 //! the work: a queue that one has taken has its next turn when the lease is over.
+mod freeze;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,6 +12,7 @@ use redis::Value;
 use serde_json::json;
 use tokio::{sync::watch, time::Instant};
 
+use self::freeze::{Freezing, Queue};
 use super::{
     OpenError, Options, Redis, address, answer,
     client::{Arguments, Client},
@@ -18,18 +21,15 @@ use super::{
 };
 use crate::domain::{
     broker::Entry,
-    clock::alphanumeric,
     error::StoreError,
     ids::{RoomId, Uid},
     message,
     outbox::{
-        self, BATCH_BYTES, Batch, Endpoint, Frozen, Gap, Happening, Interest, Kind, Outbox,
-        OutboxErasure, ParkedBatch, ParkedPage, Parking, Settlement, Standing, Taken,
+        self, Batch, Endpoint, Interest, Kind, Outbox, OutboxErasure, ParkedBatch, ParkedPage,
+        Parking, Settlement, Standing, Taken,
     },
 };
 
-/// Random characters of a batch's id.
-const ID: usize = 24;
 /// Parked batches that are read at once.
 const MOST: usize = 1000;
 
@@ -118,87 +118,6 @@ fn duration(value: Option<Value>) -> Result<Option<Duration>, StoreError> {
     Ok(text.parse().ok().map(Duration::from_millis))
 }
 
-/// A queue's first events, as a script has found them.
-struct Waiting {
-    room: RoomId,
-    /// As it is kept.
-    gap: String,
-    events: Vec<Item>,
-}
-
-struct Item {
-    /// The first line.
-    head: String,
-    epoch: String,
-    happening: Happening,
-}
-
-impl Item {
-    fn read(item: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(item).ok()?;
-        let (head, rest) = text.split_once('\n')?;
-        let mut words = head.split(' ');
-        let epoch = words.next()?.to_owned();
-        let (n, at_ms) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        let kind = words.next()?.to_owned();
-        let fields = rest.get(words.next()?.parse().ok()?..)?.to_owned();
-        let happening = Happening { n, at_ms, kind, fields };
-        Some(Item { head: head.to_owned(), epoch, happening })
-    }
-}
-
-fn read_gap(text: &str) -> Option<(String, Gap)> {
-    let mut words = text.split(' ');
-    let epoch = words.next()?.to_owned();
-    Some((epoch, Gap { from: words.next()?.parse().ok()?, to: words.next()?.parse().ok()? }))
-}
-
-impl Redis {
-    /// Freezes what waits in a queue; nothing, if another node was faster.
-    async fn freeze(
-        &self,
-        endpoint: &Endpoint,
-        waiting: Waiting,
-    ) -> Result<Option<Batch>, StoreError> {
-        let Waiting { room, gap: kept, events } = waiting;
-        let gap = read_gap(&kept);
-        let epoch = gap.as_ref().map(|(epoch, _)| epoch).or(events.first().map(|e| &e.epoch));
-        let Some(epoch) = epoch.cloned() else { return Ok(None) };
-        let gap = gap.map(|(_, gap)| gap);
-        // All of a batch is of one epoch.
-        let (heads, events): (Vec<_>, Vec<_>) = events
-            .into_iter()
-            .take_while(|event| event.epoch == epoch)
-            .map(|item| (item.head, item.happening))
-            .unzip();
-        let first = gap.map(|gap| gap.from).or(events.first().map(|e| e.n)).unwrap_or_default();
-        let last = events.last().map(|e| e.n).or(gap.map(|gap| gap.to)).unwrap_or_default();
-        let id = alphanumeric(&*self.options.rng, ID)
-            .map(|id| format!("msg_{id}"))
-            .map_err(|e| StoreError::Unavailable(e.to_string()))?;
-        let at_ms = self.client.redis_ms(Instant::now());
-        let body = Frozen { room: &room, epoch: &epoch, at_ms, gap, events: &events }.body();
-        let answer = self.call(Script::HooksFreeze, self.deadline(), |a| {
-            a.text(&endpoint.name)
-                .text(room.as_str())
-                .text(&id)
-                .bytes(&body)
-                .text(&epoch)
-                .number(first)
-                .number(last)
-                .number(events.len() as u64)
-                .text(&kept)
-                .text(heads.first().map_or("", String::as_str))
-        });
-        let answer = answer.await?;
-        if matches!(answer, Value::Nil) {
-            return Ok(None);
-        }
-        let since_ms = answer::number(Some(answer))?;
-        Ok(Some(Batch { room, id: id.into(), body, attempts: 0, since_ms }))
-    }
-}
-
 #[async_trait]
 impl Outbox for Redis {
     fn written(&self) -> watch::Receiver<u64> {
@@ -211,35 +130,17 @@ impl Outbox for Redis {
         limit: usize,
         lease: Duration,
     ) -> Result<Taken, StoreError> {
-        let answer = self.call(Script::HooksTake, self.deadline(), |a| {
-            a.text(&endpoint.name)
-                .number(limit as u64)
-                .number(millis(lease))
-                .number(endpoint.batch.max(1) as u64)
-                .number(BATCH_BYTES as u64)
-        });
-        let mut answer = answer::list(answer.await?)?.into_iter();
-        let mut taken = Taken { next: duration(answer.next())?, batches: Vec::new() };
-        for queue in answer {
-            let mut queue = answer::list(queue)?.into_iter();
-            let room = room_id(&queue.next().and_then(answer::bytes).unwrap_or_default())?;
-            let id = answer::text(queue.next())?;
-            if id.is_empty() {
-                let gap = answer::text(queue.next())?;
-                let events = queue.filter_map(answer::bytes).map(|item| Item::read(&item));
-                let events = events.collect::<Option<_>>().ok_or_else(|| {
-                    StoreError::OutcomeUnknown("Redis has an event that can't be read".into())
-                })?;
-                taken.batches.extend(self.freeze(endpoint, Waiting { room, gap, events }).await?);
-                continue;
+        let (next, queues) = self.waiting(endpoint, limit, lease).await?;
+        let mut taken = Taken { next, batches: Vec::new() };
+        for queue in queues {
+            match queue {
+                Queue::Frozen(batch) => taken.batches.push(batch),
+                Queue::Waiting(waiting) => match self.freeze(endpoint, waiting).await? {
+                    Freezing::Done(batch) => taken.batches.push(batch),
+                    Freezing::Changed => taken.next = Some(Duration::ZERO),
+                    Freezing::Other => {}
+                },
             }
-            taken.batches.push(Batch {
-                room,
-                id: id.into(),
-                body: queue.next().and_then(answer::bytes).unwrap_or_default(),
-                attempts: u32::try_from(answer::number(queue.next())?).unwrap_or(u32::MAX),
-                since_ms: answer::number(queue.next())?,
-            });
         }
         Ok(taken)
     }
@@ -433,19 +334,5 @@ mod tests {
     #[test]
     fn patterns_are_written_for_lua() {
         assert_eq!(lua_pattern("chat:*-é.%"), "^chat%:.*%-é%.%%$");
-    }
-
-    #[test]
-    fn an_event_is_read_as_the_scripts_write_it() {
-        let item = Item::read(b"77 12 1700000000000 member.joined 3\nann\"uid\":\"ann\"").unwrap();
-        assert_eq!(item.head, "77 12 1700000000000 member.joined 3");
-        assert_eq!((&*item.epoch, item.happening.n), ("77", 12));
-        assert_eq!(item.happening.fields, "\"uid\":\"ann\"");
-        for bad in [&b"77 12 x member.joined 0\n"[..], b"77 12 3 a 9\n", b"", b"\n", b"\xff"] {
-            assert!(Item::read(bad).is_none());
-        }
-        let gap = Gap { from: 2, to: 4 };
-        assert_eq!(read_gap("7 2 4"), Some(("7".into(), gap)));
-        assert_eq!(read_gap(""), None);
     }
 }
