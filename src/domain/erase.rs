@@ -129,19 +129,23 @@ const ROOMS: usize = 100;
 /// Does the jobs that are given, for ever.
 pub async fn run(hub: Arc<Hub>) {
     loop {
-        if let Err(error) = look(&hub).await {
+        if let Err(error) = look(hub.erasure(), hub.walk()).await {
             throttled!(warn, %error, "erasing waits for the store");
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn look(hub: &Hub) -> Result<(), StoreError> {
-    for job in hub.erasure().open_jobs().await? {
-        if !hub.walk().is_chosen(CHOSEN).await? {
+async fn look(erasure: &dyn Erasure, walk: &dyn Walk) -> Result<(), StoreError> {
+    for job in erasure.open_jobs().await? {
+        if !walk.is_chosen(CHOSEN).await? {
             return Ok(());
         }
-        perform(hub.erasure(), hub.walk(), job).await?;
+        let id = job.id.clone();
+        // One job must not keep all behind it.
+        if let Err(error) = perform(erasure, walk, job).await {
+            throttled!(warn, job = %id, %error, "erasing waits; it is tried again");
+        }
     }
     Ok(())
 }
@@ -180,8 +184,9 @@ pub async fn perform(
     if job.rooms.is_none() {
         job.erased.copies += erase_all_told(erasure, walk, &uid).await?;
     }
-    erasure.tell_erased(&uid).await?;
     erasure.scrub().await?;
+    // Nothing but the keeping of the job may fail behind it, or it is told again.
+    erasure.tell_erased(&uid).await?;
     job.state = State::Done;
     erasure.keep_job(&job).await?;
     tracing::info!(job = %job.id, erased = ?job.erased, "a user's messages were erased");
@@ -242,7 +247,103 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
+    use crate::domain::retention::Stretch;
+
+    /// A store without rooms, that writes down what is done.
+    #[derive(Default)]
+    struct Ledger {
+        open: Mutex<Vec<Job>>,
+        done: Mutex<Vec<String>>,
+        /// How many times it still can't scrub.
+        fails: Mutex<u32>,
+    }
+
+    impl Ledger {
+        fn note(&self, what: String) -> Result<(), StoreError> {
+            self.done.lock().unwrap().push(what);
+            Ok(())
+        }
+
+        async fn looked(&self) -> Vec<String> {
+            look(self, self).await.unwrap();
+            std::mem::take(&mut *self.done.lock().unwrap())
+        }
+    }
+
+    #[async_trait]
+    impl OutboxErasure for Ledger {
+        async fn rooms_told(&self) -> Result<Vec<RoomId>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        async fn erase_told(&self, _: &RoomId, _: &Uid) -> Result<u64, StoreError> {
+            Ok(0)
+        }
+
+        async fn tell_erased(&self, uid: &Uid) -> Result<(), StoreError> {
+            self.note(format!("told {}", uid.as_str()))
+        }
+    }
+
+    #[async_trait]
+    impl Erasure for Ledger {
+        async fn erase(&self, _: &RoomId, _: &Uid) -> Result<Erased, StoreError> {
+            Ok(Erased::default())
+        }
+
+        async fn scrub(&self) -> Result<(), StoreError> {
+            let mut fails = self.fails.lock().unwrap();
+            if *fails > 0 {
+                *fails -= 1;
+                return Err(StoreError::Unavailable("a test".into()));
+            }
+            self.note("scrubbed".into())
+        }
+
+        async fn keep_job(&self, job: &Job) -> Result<(), StoreError> {
+            self.open.lock().unwrap().retain(|open| open.id != job.id);
+            self.note(format!("done {}", job.id))
+        }
+
+        async fn job(&self, _: &str) -> Result<Option<Job>, StoreError> {
+            Ok(None)
+        }
+
+        async fn open_jobs(&self) -> Result<Vec<Job>, StoreError> {
+            Ok(self.open.lock().unwrap().clone())
+        }
+    }
+
+    #[async_trait]
+    impl Walk for Ledger {
+        async fn rooms(&self, _: Option<&str>) -> Result<Stretch, StoreError> {
+            Ok(Stretch::default())
+        }
+
+        async fn due(&self, _: Vec<RoomId>) -> Result<Vec<RoomId>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        async fn is_chosen(&self, _: Duration) -> Result<bool, StoreError> {
+            Ok(true)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_job_that_fails_is_told_once_and_keeps_no_other_waiting() {
+        let job = |id: &str, uid| Job::new(id.into(), &Uid::text(uid).unwrap(), None, 1);
+        let ledger = Ledger {
+            open: Mutex::new(vec![job("a", "ann"), job("b", "ben")]),
+            fails: Mutex::new(1),
+            ..Ledger::default()
+        };
+        assert_eq!(ledger.looked().await, ["scrubbed", "told ben", "done b"]);
+        assert_eq!(ledger.looked().await, ["scrubbed", "told ann", "done a"]);
+        assert_eq!(ledger.looked().await, [] as [&str; 0]);
+    }
 
     #[test]
     fn a_message_is_whose_uid_it_says() {

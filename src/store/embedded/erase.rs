@@ -30,7 +30,9 @@ const ROWS: i64 = 100;
 /// Updates that are looked through at once.
 const UPDATES: i64 = 500;
 /// How often it is tried to cut the WAL while others read from it, and the pause between.
-const ATTEMPTS: (u32, Duration) = (100, Duration::from_millis(50));
+const ATTEMPTS: (u32, Duration) = (20, Duration::from_millis(500));
+/// How long one attempt waits for them. Nobody else can write meanwhile.
+const PATIENCE: Duration = Duration::from_millis(5);
 /// Jobs that are done are kept for so long, in seconds.
 const KEPT: u64 = 30 * 86_400;
 
@@ -203,11 +205,13 @@ fn open_jobs(db: &Connection) -> rusqlite::Result<Vec<Job>> {
     Ok(jobs.iter().filter_map(|body| serde_json::from_str(body).ok()).collect())
 }
 
-/// Carries the WAL over and cuts it to nothing, as soon as nobody reads from it.
+/// Carries the WAL over and cuts it to nothing, as soon as nobody reads from it. `patience` is for the
+/// opening.
 fn cut_wal(file: &std::path::Path, patience: Duration) -> Result<(), StoreError> {
     let failed = |error: rusqlite::Error| unavailable(&error);
     let db = schema::open_second(file, patience)
         .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    db.busy_timeout(PATIENCE).map_err(failed)?;
     for _ in 0..ATTEMPTS.0 {
         let busy = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
         if busy.map_err(failed)? == 0 {

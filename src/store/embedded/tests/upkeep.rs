@@ -4,6 +4,7 @@ use crate::{
     domain::{
         broker::UpdateLimit,
         clock::SystemClock,
+        erase::Erasure,
         ids::ConnectionId,
         presence::Departure::{Gone, Left},
         token::Realm,
@@ -336,4 +337,30 @@ async fn a_room_above_the_bound_is_read_and_shrinks() {
     );
     broker.clear(&room).await.unwrap();
     publish(&broker, &room, (0..4).map(|i| update(&i.to_string(), "123456"))).await;
+}
+
+/// Cutting the WAL waits for whoever reads from it, but lets others write.
+#[tokio::test(flavor = "multi_thread")]
+async fn scrubbing_does_not_keep_others_from_writing() {
+    let (home, room) = (DataFolder::new(), room("lesson"));
+    let store = home.open();
+    publish(&store.broker(), &room, [insert("a")]).await;
+    let connect = || rusqlite::Connection::open(&store.file).unwrap();
+    let (reader, writer) = (connect(), connect());
+    writer.busy_timeout(Duration::ZERO).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM rooms").unwrap();
+    publish(&store.broker(), &room, [insert("b")]).await;
+    let scrubbing = tokio::spawn({
+        let store = store.clone();
+        async move { store.scrub().await }
+    });
+    let mut written = 0;
+    for _ in 0..100 {
+        written += u32::from(writer.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(written > 50, "{written}");
+    reader.execute_batch("ROLLBACK").unwrap();
+    let _ = scrubbing.await.unwrap(); // on a slow machine it may have given up
+    store.scrub().await.unwrap();
 }
