@@ -3,7 +3,7 @@
 //! First the marker is set, then all documents are gone through. A process that writes a token asks
 //! for the marker before and after: either its token was written before the marker, and is met
 //! here, or it sees the marker and hashes the token itself.
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use futures_util::TryStreamExt;
 use mongodb::{
@@ -29,6 +29,8 @@ const BATCH: usize = 500;
 /// How often the documents are gone through. The first round leaves what was changed under its
 /// hands, by the original as well.
 const ROUNDS: usize = 5;
+/// Between two of these: whoever wrote before it saw the marker looks again, and is done by then.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Whether the tokens are sealed.
 pub(super) async fn is_marked(database: &Database) -> Result<bool> {
@@ -58,7 +60,10 @@ impl Accounts {
 
     async fn seal_all(&self, realm: Realm) -> std::result::Result<u64, StoreError> {
         let mut sealed = 0;
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
+            if round > 0 {
+                tokio::time::sleep(PAUSE).await;
+            }
             let accounts = self.accounts(realm);
             let found = async move {
                 accounts
