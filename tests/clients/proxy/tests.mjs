@@ -400,6 +400,8 @@ describe('instances end, die and come back, under clients of all kinds that talk
       assert.ok(acknowledged.length > 0)
       assert.deepEqual(reader.read.filter(id => id.startsWith(`${uid} `)).slice(0, acknowledged.length), acknowledged, 'of who is gone too')
       reader.client.close()
+      // The next one is found by being one more.
+      await server.counts(2 * kinds.length)
     }
   })
 
