@@ -34,6 +34,7 @@ pub mod site;
 pub mod size;
 pub mod tls;
 pub mod url;
+pub mod words;
 
 #[cfg(test)]
 mod problem_tests;
@@ -50,8 +51,8 @@ pub use role::Role;
 pub use secret::SecretText;
 pub use section::{
     Admin, Api, Auth, Compat, Demo, Durability, Format, Gotapi, Hook, HookEvents, Jwt, Log,
-    Message, Metrics, OnFailure, Open, Retention, RetentionRule, RoomAccess, RoomPatterns, Rooms,
-    Runtime, Shutdown, Store, Webhook, Websocket, Words,
+    Message, Metrics, OnFailure, Open, Retention, RetentionRule, RoomAccess, Rooms, Runtime,
+    Shutdown, Store, Webhook, Websocket,
 };
 pub use setting::{Setting, find, settings};
 pub use signing::SigningSecret;
@@ -59,6 +60,7 @@ pub use site::Site;
 pub use size::ByteSize;
 pub use tls::TlsFiles;
 pub use url::HttpUrl;
+pub use words::Words;
 
 use layers::Layers;
 use section::compat;
@@ -284,7 +286,9 @@ impl Config {
             layers.problems.push(Problem::new(source, format!("hook.url needs {secret}")));
         }
         let (hook, access) = (&self.hook, "rooms.access");
-        let asks = hook.url.is_some() && hook.events.has("join") && hook.rooms.are_all();
+        let asks = hook.url.is_some()
+            && hook.events.has("join")
+            && hook.rooms.iter().any(|pattern| pattern == "*");
         let good = ["url", "events", "rooms"].map(|key| layers.good(&format!("hook.{key}")));
         if self.rooms.access == RoomAccess::Hook && !asks && !good.contains(&false) {
             let source = layers.source(access);

@@ -28,3 +28,4 @@ pub mod services;
 pub mod subscriber;
 pub mod supervise;
 pub mod token;
+pub mod wildcard;

@@ -1,5 +1,5 @@
 //! Which JSON Web Tokens of a user are revoked. There is one record for each such user, which is kept
-//! for as long as one of the tokens could live.
+//! for as long as one of the tokens could live, if it says when it was issued.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -380,7 +380,8 @@ impl Room {
 
     /// Whether the connection is a member: who has entered may have been taken out since.
     pub fn has(&self, connection: ConnectionId) -> bool {
-        lock(&self.members).here.iter().any(|m| m.connection == connection)
+        // Who has entered just now is the last.
+        lock(&self.members).here.iter().rev().any(|m| m.connection == connection)
     }
 
     /// Members on this node.

@@ -103,6 +103,9 @@ pub fn start(
         services.supervisor.keep("webhooks", stop, move || dispatcher.clone().run());
         tracing::info!(endpoint = name, %url, "webhooks are told");
     }
+    if endpoints.is_empty() {
+        return Ok(());
+    }
     let swept = outbox.clone();
     services.supervisor.keep("leaves", stop, move || sweep(swept.clone()));
     let (outbox, clock, metrics) =

@@ -11,6 +11,8 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 
+use crate::config::HttpUrl;
+
 /// Bytes of the largest answer.
 const LARGEST: usize = 256 << 10;
 
@@ -22,8 +24,7 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     /// Fetches what is at this URL, which may be under TLS.
-    pub(super) fn new(url: &str) -> Result<Self, String> {
-        let url = url.parse().map_err(|_| "it is no URL".to_owned())?;
+    pub(super) fn new(url: &HttpUrl) -> Result<Self, String> {
         let connector = HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
             .map_err(|error| error.to_string())?
@@ -32,7 +33,7 @@ impl Fetcher {
             .build();
         let client =
             Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Ok(Fetcher { client, url })
+        Ok(Fetcher { client, url: url.expose().clone() })
     }
 
     /// What is there now; or why it can't be had, without the answer's own words.

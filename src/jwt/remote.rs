@@ -18,14 +18,14 @@ use super::{
     fetch::Fetcher,
     key::{self, Key, Trust},
 };
-use crate::{lock::lock, throttle::throttled};
+use crate::{config::HttpUrl, lock::lock, throttle::throttled};
 
 /// The shortest time between two fetches.
 const LEAST: Duration = Duration::from_secs(10);
 
 /// A set of keys at a URL.
 pub(super) struct Remote {
-    url: String,
+    url: HttpUrl,
     fetcher: Fetcher,
     refresh: Duration,
     algorithms: Vec<Algorithm>,
@@ -55,12 +55,12 @@ impl State {
 
 impl Remote {
     pub(super) fn new(
-        url: &str,
+        url: &HttpUrl,
         refresh: Duration,
         algorithms: Vec<Algorithm>,
     ) -> Result<Arc<Self>, String> {
         Ok(Arc::new(Remote {
-            url: url.to_owned(),
+            url: url.clone(),
             fetcher: Fetcher::new(url)?,
             refresh: refresh.max(LEAST),
             algorithms,
@@ -118,14 +118,14 @@ impl Remote {
                 if self.has_keys() {
                     throttled!(
                         warn,
-                        url = self.url,
+                        url = %self.url,
                         error,
                         "the keys for tokens can't be fetched; those fetched before go on"
                     );
                 } else {
                     throttled!(
                         warn,
-                        url = self.url,
+                        url = %self.url,
                         error,
                         "the keys for tokens can't be fetched: nobody can sign in by a token that they signed"
                     );
@@ -175,13 +175,13 @@ impl Remote {
         let text = std::str::from_utf8(&body).map_err(|_| "it is no UTF-8".to_owned())?;
         let (keys, unusable) = key::read_set(text, &self.algorithms, Trust::Published)?;
         for why in unusable {
-            throttled!(info, url = self.url, why, "a key for tokens is left out");
+            throttled!(info, url = %self.url, why, "a key for tokens is left out");
         }
         let keys: Arc<[Arc<Key>]> = keys.into_iter().map(Arc::new).collect();
         let before = self.keys();
         let names = |keys: &[Arc<Key>]| keys.iter().map(|key| key.kid.clone()).collect::<Vec<_>>();
         if names(&before) != names(&keys) {
-            tracing::info!(url = self.url, keys = keys.len(), "took new keys for tokens in");
+            tracing::info!(url = %self.url, keys = keys.len(), "took new keys for tokens in");
         }
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())

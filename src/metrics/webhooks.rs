@@ -1,4 +1,4 @@
-//! Counters of webhooks, by endpoint: a name from the configuration.
+//! Metrics of webhooks, by endpoint but for the times of requests: a name from the configuration.
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},

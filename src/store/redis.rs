@@ -20,7 +20,7 @@
 //! | `ao:online` zset | who is online: `{uid}` and, in a second line, `{node}:{connection}`, all with the score 0; but for guests, and sessions that were taken over |
 //! | `ao:seats:{room}`, `ao:occupied` zsets | fields of `ao:members:{room}`, one of each place, by its number; the rooms of `ao:rooms`, sorted. Made when a page is asked for, kept up for a minute, then gone |
 //! | `ao:sessions` hash, `ao:at:{node}:{connection}` set, `ao:holds:{uid}` set | session of a uid; rooms of a connection; rooms held for a uid |
-//! | `ao:nodes` zset, `ao:stats` hash, `ao:dead` set, `ao:conns:{node}`, `ao:evicted:{node}`, `ao:expelled:{node}`, `ao:ending:{node}`, `ao:batches:{node}` sets | leases, and what a node leaves behind |
+//! | `ao:nodes` zset, `ao:stats` hash, `ao:dead` set, `ao:conns:{node}`, `ao:evicted:{node}`, `ao:expelled:{node}`, `ao:ending:{node}`, `ao:recheck:{node}`, `ao:batches:{node}` sets | leases, and what a node leaves behind |
 //! | `ao:revoked:{uid}`, `ao:revocations` | revocations of credentials: the latest of a uid, for a while; the latest of all |
 //! | `ao:rate:{uid}`, `ao:user_auth`, `ao:user_auth_serial` | rate limits; the switch of user authentication |
 //! | `ao:receipt:{key}` | what was done once, for a day: see `receipts.rs` |

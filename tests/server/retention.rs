@@ -211,10 +211,12 @@ async fn erasing_without_a_server_is_done_by_the_command() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_erasing_goes_on_after_kill_9() {
+async fn an_erasing_that_was_given_to_a_server_that_is_killed_is_done_by_the_next() {
     let mut server = Setup::new().env("AO_AUTH__IGNORE", "true").start().await;
     let clients = fill(&server).await;
     let database = server.setup().data().join("always-online.sqlite3");
+    // It is given a job, and gets no time for it.
+    server.signal("STOP");
     let command = server.setup().clone().args(["erase", "ann"]);
     let running = tokio::spawn(async move { command.run().await });
     let given = rusqlite::Connection::open(&database).unwrap();
@@ -225,9 +227,12 @@ async fn an_erasing_goes_on_after_kill_9() {
         }
     })
     .await;
+    let done: i64 = given.query_row("SELECT done FROM jobs", [], |row| row.get(0)).unwrap();
+    assert_eq!(done, 0);
     drop(given);
     server.kill_9().await;
     drop(clients);
+    assert!(folder_has(server.setup(), MARK), "nothing was erased yet");
     server.restart().await;
     soon("the command's end", running).await.unwrap().succeeds();
     is_erased(&server).await;

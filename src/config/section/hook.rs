@@ -9,6 +9,7 @@ use crate::config::kind::{Kind, OPTIONAL_PATH, Shape, words};
 use crate::config::setting::section;
 use crate::config::signing::{SIGNING_SECRET, SigningSecret};
 use crate::config::url::{HTTP_URL, HttpUrl};
+use crate::config::words::{ROOM_PATTERNS, Words};
 
 words! {
     /// What is done where the business server gives no valid answer.
@@ -54,50 +55,6 @@ const HOOK_EVENTS: Kind<HookEvents> = Kind {
     print: HookEvents::to_string,
 };
 
-/// Names of rooms, in which `*` stands for any text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoomPatterns(Vec<String>);
-
-impl RoomPatterns {
-    /// The names.
-    pub fn as_slice(&self) -> &[String] {
-        &self.0
-    }
-
-    /// Whether every room has one of these names.
-    pub fn are_all(&self) -> bool {
-        self.0.iter().any(|pattern| pattern == "*")
-    }
-}
-
-impl fmt::Display for RoomPatterns {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(","))
-    }
-}
-
-/// Asterisks in one name: with many, comparing could take long.
-const STARS: usize = 3;
-
-/// Names of rooms, separated by commas.
-const ROOM_PATTERNS: Kind<RoomPatterns> = Kind {
-    name: "ROOMS",
-    values: "names of rooms, separated by commas; * in a name stands for any text, at most three times",
-    shape: Shape::List,
-    secret: false,
-    words: &[],
-    parse: |text| {
-        let patterns: Vec<_> = text.split(',').map(|name| name.trim().to_owned()).collect();
-        let good = |pattern: &String| !pattern.is_empty() && pattern.matches('*').count() <= STARS;
-        if patterns.iter().all(good) {
-            Ok(RoomPatterns(patterns))
-        } else {
-            Err(format!("expected {}", ROOM_PATTERNS.values))
-        }
-    },
-    print: RoomPatterns::to_string,
-};
-
 /// Calls at a time.
 const CALLS: Kind<usize> = Kind {
     name: "NUMBER",
@@ -124,7 +81,7 @@ section! {
         /// What is asked about.
         events: HookEvents = "connect,join,message", HOOK_EVENTS, "AO_HOOK__EVENTS";
         /// The rooms whose joins and messages are asked about.
-        rooms: RoomPatterns = "*", ROOM_PATTERNS, "AO_HOOK__ROOMS";
+        rooms: Words = "*", ROOM_PATTERNS, "AO_HOOK__ROOMS";
         /// Time a call may take.
         timeout: Duration = "1s", DURATION, "AO_HOOK__TIMEOUT";
         /// Calls at a time; further questions wait for their turn.

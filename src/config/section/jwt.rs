@@ -1,6 +1,5 @@
 //! The section `[jwt]`.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,39 +7,14 @@ use crate::config::duration::{DURATION, DURATION_OR_ZERO};
 use crate::config::kind::{Kind, OPTIONAL_PATH, Shape};
 use crate::config::secret::{SECRET, SecretText};
 use crate::config::setting::section;
+use crate::config::url::{HTTP_URL, HttpUrl};
+use crate::config::words::Words;
 
 /// Signature algorithms of JSON Web Tokens (RFC 7518, 3.1, and RFC 8037), by their names there.
 const KNOWN: [&str; 12] = [
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256",
     "ES384", "EdDSA",
 ];
-
-/// Words in a list: separated by commas in text, none of them empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Words(Vec<String>);
-
-impl Words {
-    /// The words.
-    pub fn as_slice(&self) -> &[String] {
-        &self.0
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn parse(text: &str) -> Self {
-        let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-        Words(words.map(str::to_owned).collect())
-    }
-}
-
-impl fmt::Display for Words {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(","))
-    }
-}
 
 /// Texts, separated by commas, or none.
 const TEXTS: Kind<Words> = Kind {
@@ -60,36 +34,13 @@ const ALGORITHMS: Kind<Words> = Kind {
     words: &KNOWN,
     parse: |text| {
         let words = Words::parse(text);
-        match words.0.iter().find(|word| !KNOWN.contains(&word.as_str())) {
-            None => Ok(words),
-            Some(_) => Err(format!("expected algorithms among {}", KNOWN.join(", "))),
+        if words.iter().all(|word| KNOWN.contains(&word)) {
+            Ok(words)
+        } else {
+            Err(format!("expected algorithms among {}", KNOWN.join(", ")))
         }
     },
     ..TEXTS
-};
-
-/// The URL of a set of keys, or none. It has no password, as it is shown in logs.
-const KEY_SET_URL: Kind<Option<String>> = Kind {
-    name: "URL",
-    values: "a URL that begins with https:// or http://, without a user, or empty",
-    shape: Shape::Text,
-    secret: false,
-    words: &[],
-    parse: |text| match text {
-        "" => Ok(None),
-        text => {
-            let good = |url: &http::Uri| {
-                matches!(url.scheme_str(), Some("http" | "https"))
-                    && url.authority().is_some_and(|a| !a.as_str().contains('@'))
-                    && url.host().is_some_and(|host| !host.is_empty())
-            };
-            match text.parse::<http::Uri>() {
-                Ok(url) if good(&url) => Ok(Some(text.to_owned())),
-                _ => Err(format!("expected {}", KEY_SET_URL.values)),
-            }
-        }
-    },
-    print: |url| url.clone().unwrap_or_default(),
 };
 
 section! {
@@ -102,7 +53,7 @@ section! {
         /// File of public keys: PEM, one or several, or a JSON Web Key Set. It is read again when it changes.
         keys: Option<PathBuf> = "", OPTIONAL_PATH, "AO_JWT__KEYS";
         /// Where a JSON Web Key Set is fetched. The server starts without it, and refuses nobody for good before it had it.
-        jwks_url: Option<String> = "", KEY_SET_URL, "AO_JWT__JWKS_URL";
+        jwks_url: Option<HttpUrl> = "", HTTP_URL, "AO_JWT__JWKS_URL";
         /// Time between two fetches of that set. A token with an unknown kid causes one sooner, at most every 10 s.
         jwks_refresh: Duration = "10m", DURATION, "AO_JWT__JWKS_REFRESH";
         /// Algorithms that are accepted; empty: those of the keys. What a token says of its algorithm never decides.

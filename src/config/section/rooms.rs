@@ -18,7 +18,7 @@ words! {
 section! {
     /// Who may do what in rooms.
     Rooms("rooms") {
-        /// Who may join, send and read. open: everybody, as in the original. claims: whom a JSON Web Token lets. hook: as open, and the business server is asked.
+        /// Who may join, send and read. open: everybody, as in the original. claims: whom a JSON Web Token lets. hook: as open, and the server starts only where the business server is asked about every join.
         access: RoomAccess = "open", ACCESS, "AO_ROOMS__ACCESS";
     }
 }

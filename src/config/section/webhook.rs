@@ -9,6 +9,7 @@ use crate::config::setting::section;
 use crate::config::signing::{SIGNING_SECRET, SigningSecret};
 use crate::config::size::{ByteSize, SIZE};
 use crate::config::url::{HTTP_URL, HttpUrl};
+use crate::config::words::{ROOM_PATTERNS, Words};
 
 /// What an endpoint can be told of.
 pub const EVENTS: [&str; 11] = [
@@ -25,33 +26,6 @@ pub const EVENTS: [&str; 11] = [
     "user.erased",
 ];
 
-/// Asterisks that a name may have: with more, comparing could take long.
-const STARS: usize = 3;
-
-/// Words, separated by commas.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Words(Vec<String>);
-
-impl Words {
-    /// They.
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
-    }
-
-    fn parse(text: &str, check: impl Fn(&str) -> Result<(), String>) -> Result<Self, String> {
-        let words: Vec<_> = text.split(',').map(str::trim).filter(|w| !w.is_empty()).collect();
-        if words.is_empty() {
-            return Err("expected at least one word".into());
-        }
-        words.iter().try_for_each(|word| check(word))?;
-        Ok(Words(words.into_iter().map(str::to_owned).collect()))
-    }
-
-    fn print(&self) -> String {
-        self.0.join(",")
-    }
-}
-
 const KINDS: Kind<Words> = Kind {
     name: "EVENTS",
     values: "names of events, separated by commas; message.* stands for all that begin so, * for all",
@@ -59,31 +33,25 @@ const KINDS: Kind<Words> = Kind {
     secret: false,
     words: &[],
     parse: |text| {
-        Words::parse(text, |word| {
+        let words = Words::parse(text);
+        if words.is_empty() {
+            return Err("expected at least one word".into());
+        }
+        for word in words.iter() {
             let known = match word.strip_suffix('*') {
                 Some(begins) => EVENTS.iter().any(|event| event.starts_with(begins)),
                 None => EVENTS.contains(&word),
             };
-            let why = || format!("{word:?} is no event: expected some of {}", EVENTS.join(", "));
-            known.then_some(()).ok_or_else(why)
-        })
+            if !known {
+                return Err(format!(
+                    "{word:?} is no event: expected some of {}",
+                    EVENTS.join(", ")
+                ));
+            }
+        }
+        Ok(words)
     },
-    print: Words::print,
-};
-
-const ROOMS: Kind<Words> = Kind {
-    name: "ROOMS",
-    values: "names of rooms, separated by commas; in each, up to three * stand for any text",
-    shape: Shape::List,
-    secret: false,
-    words: &[],
-    parse: |text| {
-        Words::parse(text, |word| match word.matches('*').count() {
-            stars if stars > STARS => Err(format!("{word:?} has more than {STARS} asterisks")),
-            _ => Ok(()),
-        })
-    },
-    print: Words::print,
+    print: Words::to_string,
 };
 
 /// A number of things at once.
@@ -112,7 +80,7 @@ section! {
         /// What is told.
         events: Words = "*", KINDS, "AO_WEBHOOK__EVENTS";
         /// In which rooms. Events of users are in none, and are not concerned.
-        rooms: Words = "*", ROOMS, "AO_WEBHOOK__ROOMS";
+        rooms: Words = "*", ROOM_PATTERNS, "AO_WEBHOOK__ROOMS";
         /// Time one request may take.
         timeout: Duration = "15s", DURATION, "AO_WEBHOOK__TIMEOUT";
         /// Requests at the same time, each of another room.

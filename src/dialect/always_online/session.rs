@@ -184,7 +184,8 @@ impl Session {
             Effect::ResumeReading if self.socket.has_left() => {}
             Effect::ResumeReading => self.socket.hold_reading(false),
             Effect::Msg { target, argument, ack } => {
-                return self.post(target, argument.as_deref(), ack);
+                let asked = self.is_asked_about(&target);
+                return self.post(target, argument.as_deref(), ack, asked);
             }
             Effect::Post(message) => self.hand_over(message),
             Effect::RefuseMsg { failure, by, ack } => self.refuse_msg(failure, by.as_ref(), ack),

@@ -2,7 +2,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Kind;
-use crate::domain::ids::{RoomId, Space};
+use crate::domain::{
+    ids::{RoomId, Space},
+    wildcard,
+};
 
 /// Asterisks that a pattern may have: with more, comparing could take long.
 const STARS: usize = 3;
@@ -85,17 +88,7 @@ impl Pattern {
 
     /// Whether it stands for this name.
     pub fn matches(&self, name: &str) -> bool {
-        fn rest(pattern: &str, name: &str) -> bool {
-            match pattern.split_once('*') {
-                None => pattern == name,
-                Some((before, "")) => name.starts_with(before),
-                Some((before, after)) => name.strip_prefix(before).is_some_and(|name| {
-                    let ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
-                    ends.into_iter().any(|at| rest(after, &name[at..]))
-                }),
-            }
-        }
-        rest(&self.0, name)
+        wildcard::matches(&self.0, name)
     }
 }
 

@@ -70,7 +70,7 @@ pub(super) struct Failed;
 impl Method for Failed {
     const NAME: &'static str = "hooks/failed";
     const SUMMARY: &'static str = "List webhooks that were put aside";
-    const ABOUT: &'static str = "Batches that the endpoint did not take, though it took others. They stay until they are replayed.";
+    const ABOUT: &'static str = "Batches that the endpoint did not take. They stay until they are replayed, or dropped because too much waits (`pending`).";
     const EXAMPLE: &'static str = r#"{"limit":20}"#;
     type Request = FailedRequest;
     type Answer = Page<'static>;

@@ -137,7 +137,7 @@ pub(super) fn no_admin(db: &Connection) -> rusqlite::Result<bool> {
 /// changed here at once.
 pub struct Accounts {
     db: Arc<Mutex<Connection>>,
-    pub(super) clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Accounts {
@@ -147,7 +147,7 @@ impl Accounts {
         Ok(Arc::new(Accounts { db: Arc::new(Mutex::new(db)), clock }))
     }
 
-    pub(super) async fn run<T: Send + 'static>(
+    async fn run<T: Send + 'static>(
         &self,
         f: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {

@@ -1,16 +1,12 @@
-//! Records in SQL. Of a running server changes go through the writer and reads through the readers;
-//! the command line has a connection of its own beside it.
+//! Records in SQL. Changes go through the writer, and reads through the readers.
 use std::sync::atomic::Ordering::Relaxed;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rusqlite::{
-    Connection, OptionalExtension, Row, ToSql, Transaction, TransactionBehavior, params,
-};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
-use super::{Accounts, Embedded, column, new_epoch, sweep::Litter};
+use super::{Embedded, column, new_epoch, sweep::Litter};
 use crate::domain::{
-    clock::SystemRng,
     error::StoreError,
     records::{Collection, Draft, Expect, Put, Record, RecordPage, Records},
 };
@@ -242,70 +238,5 @@ impl Records for Embedded {
     ) -> Result<RecordPage, StoreError> {
         let question = Question::new(collection, None, after, limit, self.clock.unix());
         self.readers.pages.read(move |db| question.page(db)).await
-    }
-}
-
-/// For the command line. What expires is swept away by a server.
-#[async_trait]
-impl Records for Accounts {
-    async fn get(&self, collection: &Collection, id: &str) -> Result<Option<Record>, StoreError> {
-        let (collection, id, now) = (*collection, id.to_owned(), self.clock.unix());
-        self.run(move |db| get(db, collection, &id, now)).await
-    }
-
-    async fn put(
-        &self,
-        collection: &Collection,
-        id: &str,
-        body: Bytes,
-        expect: Expect,
-        expires_at: Option<u64>,
-    ) -> Result<Put, StoreError> {
-        let draft = match Draft::new(collection, id, body) {
-            Ok(draft) => draft,
-            Err(why) => return Ok(Put::Invalid(why)),
-        };
-        let (first, now) = (new_epoch(&SystemRng)?, self.clock.unix());
-        let writing = Writing { draft, expect, expires_at, first, now };
-        self.run(move |db| {
-            let change = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
-            let put = writing.put(&change)?;
-            change.commit()?;
-            Ok(put)
-        })
-        .await
-    }
-
-    async fn delete(
-        &self,
-        collection: &Collection,
-        id: &str,
-        version: Option<u64>,
-    ) -> Result<bool, StoreError> {
-        let (collection, id, now) = (*collection, id.to_owned(), self.clock.unix());
-        self.run(move |db| delete(db, collection, &id, version, now)).await
-    }
-
-    async fn find(
-        &self,
-        collection: &Collection,
-        index: &str,
-        value: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<RecordPage, StoreError> {
-        let by = Some((collection.index(index)?, value));
-        let question = Question::new(collection, by, after, limit, self.clock.unix());
-        self.run(move |db| question.page(db)).await
-    }
-
-    async fn list(
-        &self,
-        collection: &Collection,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<RecordPage, StoreError> {
-        let question = Question::new(collection, None, after, limit, self.clock.unix());
-        self.run(move |db| question.page(db)).await
     }
 }

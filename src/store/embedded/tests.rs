@@ -240,20 +240,5 @@ mod command_line {
         }
     }
 
-    impl RecordsHome for Folder {
-        async fn open(&self) -> Arc<dyn Records> {
-            Accounts::open(&self.0.options().path, self.0.watch.clone()).unwrap()
-        }
-
-        fn now(&self) -> u64 {
-            RecordsHome::now(&self.0)
-        }
-
-        async fn pass(&self, seconds: u64) {
-            RecordsHome::pass(&self.0, seconds).await;
-        }
-    }
-
     tokens_contract!(accounts, Folder(DataFolder::new()));
-    records_contract!(accounts, Folder(DataFolder::new()));
 }

@@ -16,7 +16,11 @@ async fn keys_that_can_not_be_used_stop_the_start_and_name_their_place() {
     }
     for (name, value, said) in [
         ("AO_JWT__ALGORITHMS", "none", "expected algorithms among"),
-        ("AO_JWT__JWKS_URL", "ftp://id.example/jwks", "expected a URL that begins with https://"),
+        (
+            "AO_JWT__JWKS_URL",
+            "ftp://id.example/jwks",
+            "expected a URL that begins with http:// or https://",
+        ),
         ("AO_JWT__PREVIOUS_SECRET", "alone", "is of use with jwt.secret alone"),
         ("AO_ROOMS__ACCESS", "claims", "there are no keys for tokens"),
         ("AO_JWT__GRACE", "soon", "expected a duration"),

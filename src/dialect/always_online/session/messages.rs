@@ -27,7 +27,7 @@ impl Session {
         let route = self.state().route(self.unread());
         match route {
             Route::Now(target) if !self.is_asked_about(&target) => {
-                self.post(target, argument, ack);
+                self.post(target, argument, ack, false);
             }
             Route::Now(_) | Route::Wait => {
                 self.call(Call::Msg(argument.map(ToOwned::to_owned)), ack, bytes)
@@ -36,7 +36,7 @@ impl Session {
         }
     }
 
-    /// Hands a message to its room, or returns that a hook is to be asked before. It is
+    /// Hands a message to its room, or, where a hook is to be asked before, returns that. It is
     /// acknowledged, where that was asked for, after it is stored; what is refused without being
     /// asked is dropped.
     pub(super) fn post(
@@ -44,8 +44,8 @@ impl Session {
         target: Target,
         argument: Option<&RawValue>,
         ack: Option<i64>,
+        asked: bool,
     ) -> Option<Ask> {
-        let asked = self.is_asked_about(&target);
         let (uid, room) = match target {
             Target::Nowhere => return None,
             Target::Refused(failure) => {
