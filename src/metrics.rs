@@ -1,234 +1,169 @@
 //! Counters for operators, in the text format of Prometheus. No uid or room id is ever a label.
-use std::sync::LazyLock;
+//!
+//! Each metric is declared once, in a `group!` of one of the files here: what it is, its name, its
+//! labels and its help. The page of a scraper is made of that, and docs/METRICS.md.
+//!
+//! They are made to cost nothing: whoever counts adds to an atomic number, once for a batch or a
+//! burst where that is possible. No connection has one of its own.
+mod api;
+mod connections;
+mod family;
+mod hooks;
+mod messages;
+mod node;
+mod process;
+#[cfg(test)]
+mod reference;
+mod store;
+#[cfg(test)]
+mod tests;
+mod text;
+mod value;
+pub mod webhooks;
+pub mod words;
 
-use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::Registry,
+pub use self::{
+    api::Api,
+    connections::{Connections, LIMITS},
+    family::Family,
+    hooks::Hooks,
+    messages::Messages,
+    node::{Node, SignIns},
+    process::{Figures, Process, System},
+    store::Store,
+    value::{Counter, Figure, Gauge, Latency, Sizes, Striped},
+    webhooks::Webhooks,
+    words::{Beat, Cache, Call, Carriage, Event, Handshake, Outcome, SignIn},
 };
-
+use self::{text::Group, words::STORAGES};
 use crate::reason::{Label, Reason};
 
-mod api;
-mod hooks;
-pub use api::Api;
-pub use hooks::Hooks;
-
-pub mod webhooks;
-
-/// Why, in a word.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Why {
-    reason: &'static str,
-}
-
-/// What becomes of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Storage {
-    storage: &'static str,
-}
-
-/// By what a user signed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SignIn {
-    /// A JSON Web Token.
-    Jwt,
-    /// A plain token.
-    Token,
-    /// Nothing: tokens are not checked.
-    Unchecked,
-}
-
-/// A kind of sign-in.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
-    kind: &'static str,
-}
-
-/// A task that must live as long as the server.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Task {
-    task: &'static str,
-}
-
-/// Counters of what a process has only one of, whatever runs in it: its log and its panics.
-#[derive(Default)]
-pub struct Process {
-    /// Lines of the log that could not be written.
-    pub log_lines_lost: Counter,
-    /// Panics, whatever they cost.
-    pub panics: Counter,
-}
-
-/// Those of this process.
+/// Counters of what a process has only one of, whatever runs in it.
 pub fn process() -> &'static Process {
-    static PROCESS: LazyLock<Process> = LazyLock::new(Process::default);
-    &PROCESS
+    process::counted()
 }
 
-/// All of them.
+/// All of a server.
+#[derive(Default)]
 pub struct Metrics {
-    registry: Registry,
-    /// Connections that are open now.
-    pub connections: Gauge,
-    /// Connections since the start.
-    pub connections_opened: Counter,
-    messages: Family<Storage, Counter>,
-    drops: Family<Why, Counter>,
-    refusals: Family<Why, Counter>,
-    refused_messages: Family<Why, Counter>,
-    /// Messages per batch.
-    pub batches: Histogram,
-    /// Store calls that failed.
-    pub store_failures: Counter,
-    /// Pages of `sync`.
-    pub pages: Counter,
-    restarts: Family<Task, Counter>,
+    /// Connections, what carries them, and their ends.
+    pub connections: Connections,
+    /// Messages and other events.
+    pub messages: Messages,
+    /// Calls of stores.
+    pub store: Store,
+    /// Users that sign in.
+    pub sign_ins: SignIns,
     /// Requests to the HTTP API.
     pub api: Api,
-    sign_ins: Family<Kind, Counter>,
-    refused_sign_ins: Family<Why, Counter>,
-    /// Of webhooks.
-    pub webhooks: webhooks::Webhooks,
     /// Hooks that are waited for.
     pub hooks: Hooks,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        let mut registry = Registry::with_prefix("always_online");
-        let metrics = Metrics {
-            connections: Gauge::default(),
-            connections_opened: Counter::default(),
-            messages: Family::default(),
-            drops: Family::default(),
-            refusals: Family::default(),
-            refused_messages: Family::default(),
-            batches: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1024.0]),
-            store_failures: Counter::default(),
-            pages: Counter::default(),
-            restarts: Family::default(),
-            api: Api::register(&mut registry),
-            sign_ins: Family::default(),
-            refused_sign_ins: Family::default(),
-            webhooks: webhooks::Webhooks::default(),
-            hooks: Hooks::register(&mut registry),
-            registry: Registry::default(),
-        };
-        registry.register("connections", "Connections open now", metrics.connections.clone());
-        registry.register(
-            "connections_opened",
-            "Connections opened",
-            metrics.connections_opened.clone(),
-        );
-        registry.register(
-            "messages",
-            "Messages published, by storage type",
-            metrics.messages.clone(),
-        );
-        registry.register(
-            "drops",
-            "Connections closed by the server that may come back, by reason",
-            metrics.drops.clone(),
-        );
-        registry.register(
-            "refusals",
-            "Connections closed by the server that should stay away, by reason",
-            metrics.refusals.clone(),
-        );
-        registry.register(
-            "refused_messages",
-            "Messages that were neither stored nor delivered, by reason",
-            metrics.refused_messages.clone(),
-        );
-        registry.register(
-            "batch_messages",
-            "Messages per batch of a room",
-            metrics.batches.clone(),
-        );
-        registry.register(
-            "store_failures",
-            "Store calls that failed",
-            metrics.store_failures.clone(),
-        );
-        registry.register("sync_pages", "Pages of sync answered", metrics.pages.clone());
-        registry.register(
-            "task_restarts",
-            "Tasks that must live, panicked, and were started again, by task",
-            metrics.restarts.clone(),
-        );
-        registry.register(
-            "sign_ins",
-            "Users that signed in, by the kind of their token",
-            metrics.sign_ins.clone(),
-        );
-        registry.register(
-            "refused_sign_ins",
-            "Tokens that were not accepted, at a sign-in or a renewal, by reason",
-            metrics.refused_sign_ins.clone(),
-        );
-        registry.register("panics", "Panics: defects of the server", process().panics.clone());
-        registry.register(
-            "log_lines_lost",
-            "Lines of the log that could not be written",
-            process().log_lines_lost.clone(),
-        );
-        metrics.webhooks.register(&mut registry);
-        Metrics { registry, ..metrics }
-    }
+    /// Webhooks.
+    pub webhooks: Webhooks,
+    /// The node.
+    pub node: Node,
+    /// What the operating system says.
+    system: System,
 }
 
 impl Metrics {
+    fn groups(&self) -> [&dyn Group; 9] {
+        [
+            &self.connections,
+            &self.messages,
+            &self.store,
+            &self.sign_ins,
+            &self.api,
+            &self.hooks,
+            &self.webhooks,
+            &self.node,
+            &self.system,
+        ]
+    }
+
+    /// The page for a scraper. It asks the operating system for what it says of the process.
+    pub fn text(&self) -> String {
+        self.system.look();
+        text::page(self.groups())
+    }
+}
+
+/// What happens.
+impl Metrics {
     /// A connection was dropped: it may come back.
     pub fn dropped(&self, reason: Reason) {
-        self.drops.get_or_create(&Why { reason: reason.label() }).inc();
+        self.connections.drops.with([reason.label()], Counter::inc);
     }
 
     /// A connection was refused: it stays away.
     pub fn refused(&self, reason: Reason) {
-        self.refusals.get_or_create(&Why { reason: reason.label() }).inc();
+        self.connections.refusals.with([reason.label()], Counter::inc);
+    }
+
+    /// Somebody was not let in.
+    pub fn newcomer_refused(&self, why: impl Label) {
+        self.connections.refused_newcomers.with([why.label()], Counter::inc);
+    }
+
+    /// A client sends faster than it may.
+    pub fn slowed(&self) {
+        self.connections.slowed.inc();
     }
 
     /// A task that must live has panicked.
     pub fn restarted(&self, task: &'static str) {
-        self.restarts.get_or_create(&Task { task }).inc();
+        self.node.restarts.with([task], Counter::inc);
     }
 
     /// A user signed in.
     pub fn signed_in(&self, kind: SignIn) {
-        let kind = match kind {
-            SignIn::Jwt => "jwt",
-            SignIn::Token => "token",
-            SignIn::Unchecked => "unchecked",
-        };
-        self.sign_ins.get_or_create(&Kind { kind }).inc();
+        self.sign_ins.done.at(kind as usize).inc();
     }
 
     /// A token was not accepted.
     pub fn sign_in_refused(&self, reason: &'static str) {
-        self.refused_sign_ins.get_or_create(&Why { reason }).inc();
+        self.sign_ins.refused.with([reason], Counter::inc);
     }
 
     /// A message was refused; its connection stays.
     pub fn message_refused(&self, why: impl Label) {
-        self.refused_messages.get_or_create(&Why { reason: why.label() }).inc();
+        self.messages.refused.with([why.label()], Counter::inc);
     }
 
     /// Counts messages that were published, by storage type.
     pub fn published(&self, inserts: u64, updates: u64, ignores: u64) {
-        for (storage, count) in [("insert", inserts), ("update", updates), ("ignore", ignores)] {
+        for (place, count) in [inserts, updates, ignores].into_iter().enumerate() {
             if count > 0 {
-                self.messages.get_or_create(&Storage { storage }).inc_by(count);
+                self.messages.published.at(place).inc_by(count);
             }
         }
     }
+}
 
-    /// The page for a scraper.
-    pub fn text(&self) -> String {
-        let mut text = String::new();
-        match encode(&mut text, &self.registry) {
-            Ok(()) => text,
-            Err(_) => String::new(), // writing into a String can't fail
-        }
+/// Totals since the start.
+impl Metrics {
+    /// Messages that were published.
+    pub fn messages_total(&self) -> u64 {
+        (0..STORAGES.len()).map(|place| self.messages.published.at(place).get()).sum()
+    }
+
+    /// Messages, and news of rooms, that were handed to members here.
+    pub fn deliveries_total(&self) -> u64 {
+        self.messages.deliveries.get()
+    }
+
+    /// Bytes that were read from connections.
+    pub fn bytes_in(&self) -> u64 {
+        self.connections.received.get()
+    }
+
+    /// Bytes that were written to connections.
+    pub fn bytes_out(&self) -> u64 {
+        self.connections.sent.get()
+    }
+
+    /// Connections that are open now.
+    pub fn connections_open(&self) -> u64 {
+        u64::try_from(self.connections.open.get()).unwrap_or_default()
     }
 }

@@ -1,82 +1,79 @@
 //! Metrics of webhooks, by endpoint but for the times of requests: a name from the configuration.
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::Registry,
+use super::{
+    family::Family,
+    text::group,
+    value::{Counter, Gauge, Latency},
 };
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Endpoint {
-    endpoint: String,
-}
+/// Where the label `endpoint` comes from.
+const ENDPOINT: &str = "`main`, or a name from the configuration";
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Attempt {
-    endpoint: String,
-    outcome: &'static str,
-}
-
-/// Counters of webhooks.
-#[derive(Clone)]
-pub struct Webhooks {
-    attempts: Family<Attempt, Counter>,
-    parked_now: Family<Endpoint, Gauge>,
-    bytes: Family<Endpoint, Gauge>,
-    age: Family<Endpoint, Gauge>,
-    /// Seconds that a request took.
-    pub seconds: Histogram,
-}
-
-impl Default for Webhooks {
-    fn default() -> Self {
-        Webhooks {
-            attempts: Family::default(),
-            parked_now: Family::default(),
-            bytes: Family::default(),
-            age: Family::default(),
-            seconds: Histogram::new([0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0]),
-        }
+group! {
+    /// Counters of webhooks.
+    "Webhooks" Webhooks {
+        attempts: Family<Counter, 2> = Family::open(
+            ["endpoint", "outcome"],
+            Counter::default,
+            "`main`, or a name from the configuration; `delivered`, or what was wrong",
+        ),
+            "always_online_webhook_attempts", "Requests to webhook endpoints, by outcome.";
+        bytes: Family<Gauge, 1> = Family::open(["endpoint"], Gauge::default, ENDPOINT),
+            "always_online_webhook_pending_bytes",
+            "Bytes of events and batches that are kept for an endpoint; looked at every five \
+             seconds.";
+        age: Family<Gauge, 1> = Family::open(["endpoint"], Gauge::default, ENDPOINT),
+            "always_online_webhook_oldest_seconds",
+            "Age of the oldest event that waits for an endpoint; looked at every five seconds.";
+        parked_now: Family<Gauge, 1> = Family::open(["endpoint"], Gauge::default, ENDPOINT),
+            "always_online_webhook_parked",
+            "Batches that were put aside; looked at every five seconds.";
+        dropped: Family<Counter, 1> = Family::open(["endpoint"], Counter::default, ENDPOINT),
+            "always_online_webhook_dropped",
+            "Events and batches that were given up: too much waited, or they could not be read.";
+        up: Family<Gauge, 1> = Family::open(["endpoint"], Gauge::default, ENDPOINT),
+            "always_online_webhook_up",
+            "1: the endpoint takes what it is sent; 0: it is left alone, for a while or because it \
+             answered 410.";
+        seconds: Latency = Latency::new(&[0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0]),
+            "always_online_webhook_seconds", "How long requests to endpoints took.";
     }
 }
 
 impl Webhooks {
-    pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "webhook_attempts",
-            "Requests to webhook endpoints, by outcome",
-            self.attempts.clone(),
-        );
-        registry.register(
-            "webhook_pending_bytes",
-            "Bytes of events and batches that are kept for an endpoint",
-            self.bytes.clone(),
-        );
-        registry.register(
-            "webhook_oldest_seconds",
-            "Age of the oldest event that waits for an endpoint",
-            self.age.clone(),
-        );
-        registry.register("webhook_parked", "Batches that were put aside", self.parked_now.clone());
-        registry.register(
-            "webhook_seconds",
-            "Seconds that a request to an endpoint took",
-            self.seconds.clone(),
-        );
-    }
-
     /// A request was made. `outcome` is a word of a fixed list.
     pub fn attempted(&self, endpoint: &str, outcome: &'static str) {
-        let attempt = Attempt { endpoint: endpoint.to_owned(), outcome };
-        self.attempts.get_or_create(&attempt).inc();
+        self.attempts.with([endpoint, outcome], Counter::inc);
+    }
+
+    /// Whether an endpoint takes what it is sent.
+    pub fn is_up(&self, endpoint: &str, up: bool) {
+        self.up.with([endpoint], |gauge| gauge.set(i64::from(up)));
     }
 
     /// What waits for an endpoint now.
-    pub fn stands(&self, endpoint: &str, bytes: u64, parked: u64, age_seconds: u64) {
-        let label = Endpoint { endpoint: endpoint.to_owned() };
+    pub fn stands(&self, endpoint: &str, standing: Standing) {
+        let Standing { bytes, parked, age_seconds, dropped } = standing;
+        // The store counts, for all nodes and over restarts.
+        self.dropped.with([endpoint], |counter| {
+            counter.inc_by(dropped.saturating_sub(counter.get()));
+        });
         for (family, value) in
             [(&self.bytes, bytes), (&self.parked_now, parked), (&self.age, age_seconds)]
         {
-            family.get_or_create(&label).set(i64::try_from(value).unwrap_or(i64::MAX));
+            family.with([endpoint], |gauge| gauge.set_count(value));
         }
     }
+}
+
+/// What waits for an endpoint.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    /// Bytes of events and batches.
+    pub bytes: u64,
+    /// Batches that were put aside.
+    pub parked: u64,
+    /// Age of the oldest event.
+    pub age_seconds: u64,
+    /// Events and batches that were given up so far.
+    pub dropped: u64,
 }
