@@ -26,17 +26,21 @@ export class Server {
   /** A second start listens on the same ports and finds the same data. */
   async start() {
     this.#directory ??= await mkdtemp(join(tmpdir(), 'demo-pages-'))
-    // None of our own AO_ variables: the server takes them for its settings.
-    const inherited = Object.entries(process.env).filter(([key]) => !key.startsWith('AO_'))
-    const env = { ...Object.fromEntries(inherited), AO_STORE__PATH: this.#directory, ...this.#settings }
-    for (const [name, address] of Object.entries(this.#listen)) env[`AO_${name.toUpperCase()}__LISTEN`] = address
-    const child = spawn(BINARY, [], { env, stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(BINARY, [], { env: this.#environment(), stdio: ['ignore', 'pipe', 'inherit'] })
     this.#child = child
     const ended = once(child, 'exit').then(([code, signal]) => { throw new Error(`the server ended: ${signal ?? code}`) })
     await Promise.race([this.#addresses(child), ended])
     ended.catch(() => {})
     for (const [name, url] of Object.entries(this.at)) this.#listen[name] = new URL(url).host
     while (!(await fetch(`${this.at.websocket}/readyz`).then(r => r.ok, () => false))) await pause(20)
+  }
+
+  #environment() {
+    // None of our own AO_ variables: the server takes them for its settings.
+    const inherited = Object.entries(process.env).filter(([key]) => !key.startsWith('AO_'))
+    const env = { ...Object.fromEntries(inherited), AO_STORE__PATH: this.#directory, ...this.#settings }
+    for (const [name, address] of Object.entries(this.#listen)) env[`AO_${name.toUpperCase()}__LISTEN`] = address
+    return env
   }
 
   async #addresses(child) {
@@ -52,6 +56,16 @@ export class Server {
   async admin() {
     const text = await readFile(join(this.#directory, 'admin-credential'), 'utf8')
     return Object.fromEntries([...text.matchAll(/^(uid|token): (.+)$/gm)].map(([, key, value]) => [key, value]))
+  }
+
+  /** What a command of the program prints, beside this server and with its settings. */
+  async command(...args) {
+    const child = spawn(BINARY, args, { env: this.#environment(), stdio: ['ignore', 'pipe', 'inherit'] })
+    let printed = ''
+    for await (const part of child.stdout) printed += part
+    const code = child.exitCode ?? (await once(child, 'exit'))[0]
+    if (code !== 0) throw new Error(`always-online ${args.join(' ')} ended with ${code}`)
+    return printed.trim()
   }
 
   async stop() {

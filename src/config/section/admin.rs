@@ -13,5 +13,7 @@ section! {
         listen: Option<SocketAddr> = "", OPTIONAL_ADDRESS, "AO_ADMIN__LISTEN";
         /// Whether POST /admin/system/config may turn user authentication off.
         auth_switch: bool = "true", SWITCH, "AO_ADMIN__AUTH_SWITCH";
+        /// Whether there is a console for operators, /console/, on api.listen and on admin.listen if that is set.
+        console: bool = "true", SWITCH, "AO_ADMIN__CONSOLE";
     }
 }

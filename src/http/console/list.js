@@ -1,0 +1,77 @@
+// A list that the server searches and pages: the page asks for what it shows, and no more.
+import { fill, h, repeat, say } from './dom.js'
+
+/** Entries of a page. */
+const PAGE = 50
+/** Milliseconds between two looks at the same page. */
+const AGAIN = 4000
+/** Milliseconds that a search waits for the next letter. */
+const TYPING = 200
+
+/**
+ * @template T
+ * @param {Object} options
+ * @param {import('./main.js').App} options.app
+ * @param {AbortSignal} options.signal
+ * @param {string} options.label of the search
+ * @param {HTMLTableElement} options.table
+ * @param {(request: {prefix?: string, cursor?: string, limit: number}, signal: AbortSignal) => Promise<{items: T[], next?: string}>} options.load
+ * @param {(items: T[]) => void} options.show
+ * @param {(prefix: string) => any} options.empty what is said where nothing is found
+ * @param {(prefix: string) => string} options.open where a whole name leads
+ */
+export function list({ app, signal, label, table, load, show, empty, open }) {
+  let prefix = ''
+  /** Where the pages before this one, and this one, begin. @type {(string | undefined)[]} */
+  let cursors = [undefined]
+  /** @type {string | undefined} */
+  let next
+  let asked = 0
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let typing
+
+  const search = h('input', {
+    type: 'search', id: 'search', autocomplete: 'off', spellcheck: 'false', maxlength: 256, placeholder: 'Search…',
+    oninput() {
+      clearTimeout(typing)
+      typing = setTimeout(() => { prefix = search.value; cursors = [undefined]; look() }, TYPING)
+    },
+  })
+  const form = h('form', { role: 'search', class: 'search', onsubmit: (/** @type {Event} */ event) => {
+    event.preventDefault()
+    if (search.value) location.hash = open(search.value)
+  } }, h('label', { for: 'search' }, label), search, h('button', { type: 'submit' }, 'Open'))
+  const back = h('button', { type: 'button', onclick: () => { cursors.pop(); look() } }, 'Previous')
+  const on = h('button', { type: 'button', onclick: () => { cursors.push(next); look() } }, 'Next')
+  const page = h('span', { role: 'status' })
+  const nothing = h('div', { class: 'empty', hidden: true })
+  const pager = h('nav', { class: 'pager', 'aria-label': 'Pages' }, back, page, on)
+
+  async function look() {
+    const mine = ++asked
+    /** @type {{items: T[], next?: string}} */
+    let found
+    try {
+      found = await load({ limit: PAGE, ...(prefix && { prefix }), ...(cursors.at(-1) !== undefined && { cursor: cursors.at(-1) }) }, signal)
+    } catch (error) {
+      if (!signal.aborted) app.failed(error)
+      return
+    }
+    if (mine !== asked || signal.aborted) return
+    app.worked()
+    // A page from which everybody has gone leads back.
+    if (found.items.length === 0 && cursors.length > 1) { cursors.pop(); return look() }
+    next = found.next
+    show(found.items)
+    const is = found.items.length === 0
+    table.hidden = is
+    nothing.hidden = !is
+    if (is) fill(nothing, empty(prefix))
+    back.disabled = cursors.length === 1
+    on.disabled = next === undefined
+    pager.hidden = back.disabled && on.disabled
+    say(page, `Page ${cursors.length}`)
+  }
+  repeat(AGAIN, signal, look)
+  return [form, h('div', { class: 'card' }, table, nothing), pager]
+}
