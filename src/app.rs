@@ -1,6 +1,12 @@
 //! The one place that names concrete stores and dialects, and puts everything together.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -10,42 +16,50 @@ use crate::{
     config::{Config, Role, Shutdown, Site},
     dialect::{Dialect, Pace},
     domain::{
-        access::Verifier,
         broker::Broker,
         clock::{Clock, NoRandomness, Rng, SystemClock, SystemRng},
         erase,
         error::StoreError,
         gate::Gate,
         hub::Hub,
+        operations::Operations,
         retention,
         services::{self, Services},
         supervise::Supervisor,
+        token::remembered::Remembered,
     },
-    hooks::{
-        client::{Client, ClientError},
-        gate, webhooks,
-    },
+    hooks::{gate, webhooks},
     jwt,
     metrics::Metrics,
-    net::{connection::Bounds, tls::TlsError},
+    net::{
+        admission::Admission,
+        client::{Client, ClientError},
+        connection::Bounds,
+        tls::TlsError,
+    },
     store::mongodb,
 };
 
 mod dialects;
+mod doctor;
 mod first_admin;
 mod listeners;
 mod localhost;
+mod operate;
 mod stores;
 mod tokens;
 
 pub use self::{
-    first_admin::FirstAdmin,
+    doctor::{Finding, State, examine},
+    first_admin::{CREDENTIAL_FILE, FirstAdmin},
     listeners::Address,
+    operate::Source,
     stores::{OpenError, erase_messages, parking, revoke},
     tokens::Accounts,
 };
 use self::{
     listeners::{Listeners, Watch},
+    operate::{Lives, Operator},
     stores::Stores,
 };
 
@@ -55,6 +69,8 @@ use self::{
 const PULSE: Duration = Duration::from_millis(200);
 /// How often the end is looked for while draining.
 const DRAIN_STEP: Duration = Duration::from_millis(10);
+/// Between two looks at how many nodes there are.
+const FIGURES: Duration = Duration::from_secs(10);
 /// Time that the store has to close when the deadline has passed.
 const LAST_CHANCE: Duration = Duration::from_millis(500);
 
@@ -99,8 +115,8 @@ pub enum StartError {
     #[error(transparent)]
     Keys(#[from] jwt::KeyError),
     /// The calls to a business server can't be made ready.
-    #[error("hooks can't be called: {0}")]
-    Hooks(#[from] ClientError),
+    #[error("a business server can't be called: {0}")]
+    Calls(#[from] ClientError),
     /// The client script can't be read.
     #[error("{}: {why}: mend AO_WEBSOCKET__CLIENT_SCRIPT", .file.display())]
     ClientScript {
@@ -125,11 +141,18 @@ pub fn check(config: &Config) -> Vec<StartError> {
     });
     let unusable =
         certificates.filter_map(|site| listeners::open_tls(site, site.tls(config)).err());
-    let keys = jwt::Tokens::open(&config.jwt, Arc::new(SystemClock)).err().map(StartError::Keys);
+    let tasks = TaskTracker::new();
+    let keys = jwt::Tokens::open(&config.jwt, Arc::new(SystemClock), &tasks).err();
+    let calls = authorities(config).filter_map(|ca| Client::new(Some(ca), tasks.clone()).err());
+    let script = check_script(config).err().into_iter();
+    let keys = keys.map(StartError::Keys);
+    script.chain(keys).chain(calls.map(StartError::Calls)).chain(unusable).collect()
+}
+
+/// The files of authorities that business servers are to be known by.
+fn authorities(config: &Config) -> impl Iterator<Item = &Path> {
     let hook = config.hook.url.as_ref().and(config.hook.ca.as_deref());
-    let hook = hook.and_then(|ca| Client::new(Some(ca), TaskTracker::new()).err());
-    let hook = hook.map(StartError::Hooks);
-    check_script(config).err().into_iter().chain(keys).chain(hook).chain(unusable).collect()
+    hook.into_iter().chain(webhooks::authorities(&config.webhook, &config.webhooks))
 }
 
 /// Who is asked by hooks, if anybody is.
@@ -151,6 +174,17 @@ fn check_script(config: &Config) -> Result<(), StartError> {
         .map_err(|why| StartError::ClientScript { file: file.clone(), why })
 }
 
+/// Has the metrics say how many nodes there are. Never ends.
+async fn count_nodes(hub: Arc<Hub>) {
+    loop {
+        // While the store is out it is not known, and its failures are counted elsewhere.
+        if let Ok(nodes) = hub.nodes().await {
+            hub.metrics.node.nodes.set_count(nodes.len() as u64);
+        }
+        tokio::time::sleep(FIGURES).await;
+    }
+}
+
 /// A running server.
 pub struct App {
     /// What listens where.
@@ -161,6 +195,7 @@ pub struct App {
     files: Option<Arc<dyn Broker>>,
     hub: Arc<Hub>,
     dialects: Vec<Arc<dyn Dialect>>,
+    operator: Arc<Operator>,
     listening: CancellationToken,
     working: CancellationToken,
     tasks: TaskTracker,
@@ -169,21 +204,24 @@ pub struct App {
 }
 
 impl App {
-    /// Binds, opens the store, and serves. The configuration has been checked.
+    /// Binds, opens the store, and serves. The configuration has been checked; `source` reads it
+    /// again.
     ///
     /// # Errors
     /// An address is taken, certificates can't be used, or a store can't be opened.
-    pub async fn start(config: &Config, role: Role) -> Result<App, StartError> {
+    pub async fn start(config: &Config, role: Role, source: Source) -> Result<App, StartError> {
         let listeners = Listeners::bind(config, role)?;
         if let Err(error) = check_script(config) {
             tracing::warn!(%error, "pages can't load their client from here until the file is there");
         }
         let (clock, rng): (Arc<dyn Clock>, Arc<dyn Rng>) =
             (Arc::new(SystemClock), Arc::new(SystemRng));
-        let tokens = jwt::Tokens::open(&config.jwt, clock.clone())?;
         let (metrics, tasks) = (Arc::new(Metrics::default()), TaskTracker::new());
+        let tokens = jwt::Tokens::open(&config.jwt, clock.clone(), &tasks)?;
         let supervisor = Supervisor::new(tasks.clone(), metrics.clone());
-        let stores = Stores::open(config, clock.clone(), rng.clone(), &supervisor).await?;
+        let lives = Lives::of(config, tokens.clone());
+        let stores =
+            Stores::open(config, &lives.rules, clock.clone(), rng.clone(), &supervisor).await?;
         let first_admin = if stores.first_start {
             first_admin::make(&*stores.tokens, &*rng, &config.store.path).await?
         } else {
@@ -194,8 +232,9 @@ impl App {
         let services = Services {
             limits: stores.limits,
             parking: stores.parking,
-            tokens: stores.tokens,
+            tokens: Remembered::new(stores.tokens),
             records: stores.records,
+            receipts: stores.receipts,
             clock,
             rng,
             metrics: metrics.clone(),
@@ -207,18 +246,17 @@ impl App {
                 token_lifetime: config.jwt.max_lifetime + config.jwt.leeway + config.jwt.leeway,
             },
         };
-        let gate = open_gate(config, &services)?;
+        lives.gate.set(open_gate(config, &services)?);
         let hub = Hub::new(stores.ordered, services, !config.auth.ignore);
         webhooks::start(&config.webhook, &config.webhooks, &stores.outbox, &hub, &working)?;
-        if let Some(tokens) = &tokens {
-            tokens.keep(&supervisor, &working);
-        }
-        let verifier = tokens.map(|tokens| -> Arc<dyn Verifier> { tokens });
-        let dialects =
-            dialects::start(config, &hub, verifier, gate, |site| listeners.has(site), &working);
+        let dialects = dialects::start(config, &hub, &lives, |site| listeners.has(site), &working);
 
         let writes = TaskTracker::new();
+        let admission = Admission::new(&config.limits, metrics.clone());
+        let watched = admission.clone();
+        supervisor.keep("admission", &working, move || watched.clone().watch());
         let bounds = Bounds {
+            admission: admission.clone(),
             stall: config.websocket.write_stall,
             backlog: config.websocket.backlog.bytes(),
             metrics,
@@ -234,16 +272,33 @@ impl App {
             bounds,
             header_timeout: config.websocket.header_timeout,
         };
-        let addresses = listeners.serve(config, &hub, &dialects, stores.embedded, &watch);
+        let (rules, interval) = (lives.rules.clone(), lives.interval.clone());
+        let operator = Arc::new(Operator {
+            hub: hub.clone(),
+            dialects: dialects.clone(),
+            lives,
+            admission,
+            certificates: listeners.certificates(),
+            supervisor: supervisor.clone(),
+            working: working.clone(),
+            listening: listening.clone(),
+            source,
+            running: tokio::sync::Mutex::new(config.clone()),
+            watching: std::sync::Mutex::default(),
+            draining: std::sync::Mutex::default(),
+        });
+        if let Some(tokens) = &tokens {
+            operator.watch(tokens);
+        }
+        let addresses = listeners.serve(config, &operator, stores.embedded, &watch);
         let erasing = hub.clone();
         supervisor.keep("erasing", &working, move || erase::run(erasing.clone()));
-        let rules = stores::retention(config);
-        if !rules.is_off() {
-            let (hub, interval) = (hub.clone(), config.retention.interval);
-            supervisor.keep("retention", &working, move || {
-                retention::run(hub.clone(), rules.clone(), interval)
-            });
-        }
+        let ruled = hub.clone();
+        supervisor.keep("retention", &working, move || {
+            retention::run(ruled.clone(), rules.clone(), interval.clone())
+        });
+        let counted = hub.clone();
+        supervisor.keep("node figures", &working, move || count_nodes(counted.clone()));
         supervisor.keep("pulse", &working, async || {
             loop {
                 tokio::time::sleep(PULSE).await;
@@ -255,12 +310,18 @@ impl App {
             files: stores.files,
             hub,
             dialects,
+            operator,
             listening,
             working,
             tasks,
             writes,
             shutdown: config.shutdown.clone(),
         })
+    }
+
+    /// What operators may have it do.
+    pub fn operations(&self) -> &dyn Operations {
+        &*self.operator
     }
 
     /// Ends in order: no new connections, clients dropped in batches, what they sent stored. False:

@@ -17,6 +17,8 @@ mod account;
 mod arguments;
 mod backup;
 mod copy;
+mod doctor;
+mod drain;
 mod erase;
 mod exit;
 mod health_check;
@@ -26,7 +28,7 @@ mod run;
 mod tests;
 mod verify;
 
-pub use arguments::{AccountCommand, Cli, Command, End, HooksCommand, TokenCommand};
+pub use arguments::{AccountCommand, AdminRole, Cli, Command, End, HooksCommand, TokenCommand};
 
 /// Does what the process's command line says.
 pub fn main() -> ExitCode {
@@ -38,17 +40,23 @@ pub fn main() -> ExitCode {
             return ExitCode::from(exit::WRONG_CONFIGURATION);
         }
     };
-    let outcome = match cli.command {
+    let outcome = match cli.command.clone() {
         Command::CheckConfig => check_config(&config),
         Command::PrintConfig => result(config.print()),
         Command::PrintReference => result(config::reference()),
-        Command::Run(role) => run::run(config, role),
+        Command::Run(role) => run::run(config, role, cli.source(std::env::vars_os().collect())),
+        Command::Doctor { proxy } => doctor::run(&config, proxy.as_deref()),
+        Command::Drain { url, credential, over, cancel, wait } => {
+            let how =
+                if cancel { drain::How::Cancel } else { drain::How::Over { time: over, wait } };
+            drain::run(&config, url.as_deref(), credential.as_deref(), how)
+        }
         Command::Health(url) => health_check::run(&config, url.as_deref()),
         Command::Hooks(command) => hooks::run(&config, command),
         Command::Backup { file } => backup::run(&config, &file),
         Command::Erase { uid, rooms } => erase::run(&config, &uid, &rooms),
         Command::Copy { from, to } => copy::run(&config, from, to),
-        Command::Admin(command) => account::change(&config, Realm::Admin, command.into()),
+        Command::Admin(command) => account::change_admins(&config, command),
         Command::Token(TokenCommand::Verify { token }) => verify::run(&config, &token),
         Command::Token(command) => account::change(&config, Realm::User, command.into()),
     };

@@ -15,11 +15,13 @@ use std::path::Path;
 
 pub mod address;
 pub mod backend;
+pub mod bound;
 pub mod duration;
 mod file;
 mod flags;
 pub mod kind;
 mod layers;
+pub mod network;
 pub mod origins;
 mod print;
 pub mod problem;
@@ -42,7 +44,9 @@ mod problem_tests;
 mod tests;
 
 pub use backend::{Backend, SecretUrl};
+pub use bound::Most;
 pub use flags::{Flags, GivenFlags};
+pub use network::Networks;
 pub use origins::{Origin, Origins};
 pub use problem::{Place, Problem, Problems};
 pub use rate::RateLimit;
@@ -50,7 +54,7 @@ pub use reference::reference;
 pub use role::Role;
 pub use secret::SecretText;
 pub use section::{
-    Admin, Api, Auth, Compat, Demo, Durability, Format, Gotapi, Hook, HookEvents, Jwt, Log,
+    Admin, Api, Auth, Compat, Demo, Durability, Format, Gotapi, Hook, HookEvents, Jwt, Limits, Log,
     Message, Metrics, OnFailure, Open, Retention, RetentionRule, RoomAccess, Rooms, Runtime,
     Shutdown, Store, Webhook, Websocket,
 };
@@ -96,6 +100,8 @@ pub struct Config {
     pub hook: Hook,
     /// Limits on messages.
     pub message: Message,
+    /// What the server takes on.
+    pub limits: Limits,
     /// What is logged.
     pub log: Log,
     /// How the server ends.
@@ -156,6 +162,7 @@ impl Config {
             self.rooms.values(),
             self.hook.values(),
             self.message.values(),
+            self.limits.values(),
             self.log.values(),
             self.shutdown.values(),
             self.runtime.values(),
@@ -192,6 +199,7 @@ impl Config {
         let rooms = Rooms::read(layers);
         let hook = Hook::read(layers);
         let message = Message::read(layers);
+        let limits = Limits::read(layers);
         let log = Log::read(layers);
         let shutdown = Shutdown::read(layers);
         let runtime = Runtime::read(layers);
@@ -212,6 +220,7 @@ impl Config {
             rooms: rooms?,
             hook: hook?,
             message: message?,
+            limits: limits?,
             log: log?,
             shutdown: shutdown?,
             runtime: runtime?,
@@ -240,6 +249,7 @@ impl Config {
         }
         self.check_jwt(layers);
         self.check_hook(layers);
+        self.webhook.check(layers, "webhook");
         let (websocket, api, gotapi) = (&self.websocket, &self.api, &self.gotapi);
         TlsFiles::check(
             layers,

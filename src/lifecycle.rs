@@ -1,4 +1,7 @@
-//! Signals: the first asks for an orderly end, a second one for an end at once.
+//! Signals: the first asks for an orderly end, a second one for an end at once. SIGHUP has the
+//! configuration read again, but for a server that was started in a terminal, which was closed then.
+use std::io::IsTerminal;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Bit of SIGHUP in a mask of signals: its number less one.
@@ -12,6 +15,17 @@ pub struct Signals {
     /// The terminal was closed. None: whoever started the process wants it to outlive that
     /// (`nohup`).
     hangup: Option<Signal>,
+    /// It was started by hand: SIGHUP says that the terminal was closed.
+    has_terminal: bool,
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// The end; the signal's name.
+    End(&'static str),
+    /// That the configuration is read again.
+    Reload,
 }
 
 impl Signals {
@@ -25,15 +39,18 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup,
+            has_terminal: std::io::stdin().is_terminal(),
         })
     }
 
-    /// Waits for the first: the name of the signal that asks for the end.
-    pub async fn first(&mut self) -> &'static str {
+    /// Waits for the next, until one asks for the end.
+    pub async fn first(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-            () = hung_up(&mut self.hangup) => "SIGHUP",
+            _ = self.terminate.recv() => Asked::End("SIGTERM"),
+            _ = self.interrupt.recv() => Asked::End("SIGINT"),
+            () = hung_up(&mut self.hangup) => {
+                if self.has_terminal { Asked::End("SIGHUP") } else { Asked::Reload }
+            }
         }
     }
 

@@ -8,13 +8,13 @@ use std::{
     io::{self, IsTerminal, Write},
     os::fd::AsFd,
     panic::PanicHookInfo,
-    sync::{LazyLock, Mutex, PoisonError},
+    sync::{LazyLock, Mutex, OnceLock, PoisonError},
     thread,
     time::Duration,
 };
 
 use tokio::time::Instant;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, reload};
 
 use crate::throttle::Throttle;
 use crate::{
@@ -54,8 +54,16 @@ impl Log {
             .with_ansi(io::stderr().is_terminal())
             .with_target(false);
         match config.log.format {
-            Format::Json => builder.json().init(),
-            Format::Text => builder.init(),
+            Format::Json => {
+                let builder = builder.json().with_filter_reloading();
+                keep(builder.reload_handle());
+                builder.init();
+            }
+            Format::Text => {
+                let builder = builder.with_filter_reloading();
+                keep(builder.reload_handle());
+                builder.init();
+            }
         }
         // At `trace`, a library may log what clients send, tokens too. Those that do use the crate
         // `log`; we do not.
@@ -79,6 +87,30 @@ impl Log {
 impl Drop for Log {
     fn drop(&mut self) {
         self.flush();
+    }
+}
+
+/// Replaces the filter of the one log that a process has.
+static FILTER: OnceLock<Box<dyn Fn(EnvFilter) + Send + Sync>> = OnceLock::new();
+
+fn keep<S: 'static>(handle: reload::Handle<EnvFilter, S>) {
+    let _ = FILTER.set(Box::new(move |filter| {
+        let _ = handle.reload(filter); // only a log that is gone has none
+    }));
+}
+
+/// Whether this can be a filter.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_filter(filter: &str) -> Result<(), String> {
+    EnvFilter::try_new(filter).map(|_| ()).map_err(|error| format!("log.filter: {error}"))
+}
+
+/// Which events are logged, from now on.
+pub fn set_filter(filter: &str) {
+    if let (Some(set), Ok(filter)) = (FILTER.get(), EnvFilter::try_new(filter)) {
+        set(filter);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::domain::{
 /// Its uid.
 const UID: &str = "admin";
 /// The file in the data folder that keeps its credential.
-const CREDENTIAL_FILE: &str = "admin-credential";
+pub const CREDENTIAL_FILE: &str = "admin-credential";
 
 /// The administrator that was just made.
 pub struct FirstAdmin {

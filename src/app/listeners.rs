@@ -6,19 +6,23 @@ use hyper::{Request, Response, body::Incoming};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::{StartError, localhost::Localhost};
+use super::{StartError, localhost::Localhost, operate::Operator};
 use crate::{
     config::{Config, Role, Site, TlsFiles},
     dialect::Dialect,
-    domain::{hub::Hub, supervise::Supervisor},
-    http::{self, Context, caller::Peer, health::Readiness},
+    domain::supervise::Supervisor,
+    http::{self, Context, health::Readiness, local::Peer},
     net::{
         Connection, Stream,
         connection::Bounds,
-        listener::{Listener, Service},
+        listener::{Listener, Service, refusal},
         tls::Tls,
     },
 };
+
+/// Routes that anybody may ask at any time: nothing is cheaper, and who watches over a server must
+/// not be told that it is gone because somebody else asks too much.
+const HEALTH: [&str; 2] = ["/livez", "/readyz"];
 
 /// Where something listens.
 pub struct Address {
@@ -101,6 +105,11 @@ impl Listeners {
         })
     }
 
+    /// The certificates that are in use.
+    pub(super) fn certificates(&self) -> Vec<Arc<Tls>> {
+        self.certificates.clone()
+    }
+
     /// Where it listens, with the port that was chosen; `None` where it does not.
     pub(super) fn address(&self, site: Site) -> Option<SocketAddr> {
         self.bound.iter().find(|bound| bound.site == site).map(|bound| bound.listener.address)
@@ -115,18 +124,19 @@ impl Listeners {
     pub(super) fn serve(
         self,
         config: &Config,
-        hub: &Arc<Hub>,
-        dialects: &[Arc<dyn Dialect>],
+        operator: &Arc<Operator>,
         embedded: bool,
         watch: &Watch<'_>,
     ) -> Vec<Address> {
-        let pages = Pages::new(config, hub, &self, embedded);
+        let pages = Pages::new(config, operator, &self, embedded);
+        let dialects = &operator.dialects;
         let mut localhost = Localhost::default();
         let mut addresses = Vec::new();
         for Bound { site, listener, tls } in self.bound {
             addresses.push(Address { site, tls: tls.is_some(), address: listener.address });
             let dialects = dialects.iter().filter(|dialect| dialect.site() == site);
             let served = Served {
+                for_clients: matches!(site, Site::Websocket | Site::Gotapi | Site::Demo),
                 dialects: dialects.cloned().collect(),
                 router: http::finish(pages.routes(site, listener.address)),
             };
@@ -140,7 +150,10 @@ impl Listeners {
         }
         localhost.tell();
         for tls in self.certificates {
-            watch.supervisor.keep("certificates", watch.working, move || tls.clone().watch());
+            let metrics = watch.bounds.metrics.clone();
+            watch
+                .supervisor
+                .keep("certificates", watch.working, move || tls.clone().watch(metrics.clone()));
         }
         addresses
     }
@@ -149,6 +162,8 @@ impl Listeners {
 /// The HTTP routes, of which each listener has some.
 struct Pages {
     context: Arc<Context>,
+    v1: Router,
+    console: bool,
     readiness: Arc<Readiness>,
     /// Where socket.io is served, for the demo's pages, and whether it is under TLS.
     websocket: (u16, bool),
@@ -157,7 +172,13 @@ struct Pages {
 }
 
 impl Pages {
-    fn new(config: &Config, hub: &Arc<Hub>, listeners: &Listeners, embedded: bool) -> Self {
+    fn new(
+        config: &Config,
+        operator: &Arc<Operator>,
+        listeners: &Listeners,
+        embedded: bool,
+    ) -> Self {
+        let hub = &operator.hub;
         let port = |site, configured: SocketAddr| {
             listeners.address(site).map_or(configured.port(), |address| address.port())
         };
@@ -168,11 +189,17 @@ impl Pages {
             embedded,
             loopback: listeners.address(Site::Api).is_some_and(|api| api.ip().is_loopback()),
             auth_switch: config.admin.auth_switch,
-            settings: config.values().into_iter().map(|(k, v)| (k.to_string(), v)).collect(),
+            settings: operator.lives.settings.clone(),
+            operations: operator.clone(),
             api_port: port(Site::Api, config.api.listen),
             max_message: config.message.max_size.bytes(),
+            retention: operator.lives.rules.clone(),
+            audit: Arc::default(),
         });
         Pages {
+            // One, whose bounds hold for all listeners together.
+            v1: http::v1::routes(context.clone()),
+            console: config.admin.console,
             context,
             readiness: Readiness::new(hub.clone()),
             websocket: (
@@ -188,19 +215,22 @@ impl Pages {
     fn routes(&self, site: Site, address: SocketAddr) -> Router {
         let (context, hub) = (|| self.context.clone(), || self.context.hub.clone());
         let health = http::health::routes(self.readiness.clone());
+        let api = || {
+            let console = if self.console { http::console::routes() } else { Router::new() };
+            self.v1.clone().merge(console)
+        };
+        let metrics = || http::health::metrics(self.readiness.clone());
         match site {
             Site::Websocket if self.own_admin => health.merge(http::tokens::elsewhere(context())),
             Site::Websocket => health
                 .merge(http::tokens::elsewhere(context()))
                 .merge(http::admin::routes(context())),
-            Site::Admin => health.merge(http::admin::routes(context())),
+            Site::Admin => health.merge(http::admin::routes(context())).merge(api()),
             Site::Api => {
-                let api = health
-                    .merge(http::tokens::routes(context()))
-                    .merge(http::v1::routes(context()));
-                if self.own_metrics { api } else { api.merge(http::health::metrics(hub())) }
+                let all = health.merge(http::tokens::routes(context())).merge(api());
+                if self.own_metrics { all } else { all.merge(metrics()) }
             }
-            Site::Metrics => health.merge(http::health::metrics(hub())),
+            Site::Metrics => health.merge(metrics()),
             Site::Demo => {
                 let ((port, tls), loopback) = (self.websocket, address.ip().is_loopback());
                 health.merge(http::demo::routes(hub(), port, tls, loopback))
@@ -213,11 +243,20 @@ impl Pages {
 /// What answers on one listener: its dialects, then its routes.
 #[derive(Clone)]
 struct Served {
+    for_clients: bool,
     dialects: Arc<[Arc<dyn Dialect>]>,
     router: Router,
 }
 
 impl Service for Served {
+    fn is_for_clients(&self) -> bool {
+        self.for_clients
+    }
+
+    fn is_urgent(&self, path: &str) -> bool {
+        HEALTH.contains(&path)
+    }
+
     fn wants(&self, handshake: &Request<()>) -> bool {
         self.dialects.iter().any(|dialect| dialect.wants(handshake))
     }
@@ -245,6 +284,11 @@ impl Service for Served {
                 Ok(answer) => return answer.await,
                 Err(request) => *request,
             };
+        }
+        if !self.is_urgent(request.uri().path())
+            && let Err(full) = connection.ask(request.headers())
+        {
+            return refusal(full);
         }
         let mut request: AxumRequest = request.map(Body::new);
         request.extensions_mut().insert(Peer(connection.peer));

@@ -14,6 +14,7 @@ use crate::{
         limit::Limits,
         outbox::{Interest, Outbox, Parking},
         presence::{Expelled, Presence},
+        receipt::Receipts,
         records::Records,
         retention::{Rule, Rules, Walk},
         services,
@@ -49,6 +50,7 @@ pub(super) struct Stores {
     pub(super) parking: Arc<dyn Parking>,
     pub(super) tokens: Arc<dyn Tokens>,
     pub(super) records: Arc<dyn Records>,
+    pub(super) receipts: Arc<dyn Receipts>,
     /// All of it is in this server's own files.
     pub(super) embedded: bool,
     /// There was no administrator in this server's own files.
@@ -60,11 +62,12 @@ pub(super) struct Stores {
 impl Stores {
     pub(super) async fn open(
         config: &Config,
+        rules: &Arc<Rules>,
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
         supervisor: &Supervisor,
     ) -> Result<Self, StartError> {
-        let files = || open_embedded(config, clock.clone(), rng.clone());
+        let files = || open_embedded(config, rules.clone(), clock.clone(), rng.clone());
         let elsewhere = tokens::elsewhere(config, clock.clone()).await?;
         match (&config.store.messages, elsewhere) {
             (Backend::Embedded, None) => {
@@ -81,7 +84,7 @@ impl Stores {
                 Ok(Stores { records: accounts.clone(), ..Self::of(files()?, accounts) })
             }
             (Backend::Url(url), None) => {
-                let store = open_redis(config, url, rng.clone(), supervisor).await?;
+                let store = open_redis(config, url, rules.clone(), rng.clone(), supervisor).await?;
                 let files = files()?;
                 Ok(Stores {
                     first_start: files.first_start(),
@@ -90,7 +93,7 @@ impl Stores {
                 })
             }
             (Backend::Url(url), Some(accounts)) => {
-                let store = open_redis(config, url, rng.clone(), supervisor).await?;
+                let store = open_redis(config, url, rules.clone(), rng.clone(), supervisor).await?;
                 Ok(Stores { records: accounts.clone(), ..Self::of(store, accounts) })
             }
         }
@@ -105,6 +108,7 @@ impl Stores {
             + Presence
             + Cluster
             + Records
+            + Receipts
             + Limits
             + Outbox
             + Parking
@@ -123,6 +127,7 @@ impl Stores {
                 cluster: store.clone(),
             },
             records: store.clone(),
+            receipts: store.clone(),
             limits: store.clone(),
             outbox: store.clone(),
             parking: store,
@@ -150,13 +155,19 @@ fn updates(config: &Config) -> UpdateLimit {
 
 /// What of which rooms is kept.
 pub(super) fn retention(config: &Config) -> Arc<Rules> {
+    Arc::new(Rules::new(rules(config)))
+}
+
+/// The rules of retention, by the names of rooms.
+pub(super) fn rules(config: &Config) -> impl Iterator<Item = (String, Rule)> {
     let rule =
         |rule: &RetentionRule| (rule.rooms.clone(), Rule { age: rule.age, count: rule.count });
-    Arc::new(Rules::new(config.retention.rules.iter().map(rule)))
+    config.retention.rules.iter().map(rule)
 }
 
 fn open_embedded(
     config: &Config,
+    retention: Arc<Rules>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
 ) -> Result<Arc<Embedded>, OpenError> {
@@ -171,7 +182,7 @@ fn open_embedded(
         rate_limit: rate_limit(config),
         updates: updates(config),
         hooks: interest(config),
-        retention: retention(config),
+        retention,
         clock,
         rng,
     })?)
@@ -186,7 +197,13 @@ fn open_embedded(
 pub async fn revoke(config: &Config, uid: &Uid) -> Result<Expelled, StartError> {
     match &config.store.messages {
         Backend::Url(url) => Ok(redis::revoke(
-            redis_options(config, url, Arc::new(SystemRng), &Supervisor::default()),
+            redis_options(
+                config,
+                url,
+                retention(config),
+                Arc::new(SystemRng),
+                &Supervisor::default(),
+            ),
             uid,
         )
         .await?),
@@ -211,7 +228,13 @@ pub async fn revoke(config: &Config, uid: &Uid) -> Result<Expelled, StartError> 
 pub async fn parking(config: &Config) -> Result<Box<dyn Parking>, StartError> {
     Ok(match &config.store.messages {
         Backend::Url(url) => {
-            let options = redis_options(config, url, Arc::new(SystemRng), &Supervisor::default());
+            let options = redis_options(
+                config,
+                url,
+                retention(config),
+                Arc::new(SystemRng),
+                &Supervisor::default(),
+            );
             Box::new(ParkedInRedis::open(options).await.map_err(OpenError::from)?)
         }
         Backend::Embedded => Box::new(
@@ -236,7 +259,9 @@ pub async fn erase_messages(
     match &config.store.messages {
         Backend::Url(url) => {
             let supervisor = Supervisor::default();
-            let store = open_redis(config, url, Arc::new(SystemRng), &supervisor).await?;
+            let store =
+                open_redis(config, url, retention(config), Arc::new(SystemRng), &supervisor)
+                    .await?;
             erase_here(&*store, job).await
         }
         Backend::Embedded => {
@@ -254,7 +279,12 @@ pub async fn erase_messages(
                     tokio::time::sleep(QUESTION).await;
                 },
                 embedded::Given::NoServer => {
-                    let store = open_embedded(config, Arc::new(SystemClock), Arc::new(SystemRng))?;
+                    let store = open_embedded(
+                        config,
+                        retention(config),
+                        Arc::new(SystemClock),
+                        Arc::new(SystemRng),
+                    )?;
                     erase_here(&*store, job).await
                 }
             }
@@ -262,28 +292,51 @@ pub async fn erase_messages(
     }
 }
 
+/// As a node among those that are there, of which one does it for all.
 async fn erase_here<S: Broker + Walk + Erasure>(
     store: &S,
     job: Job,
 ) -> Result<erase::Erased, StartError> {
-    store.keep_job(&job).await?;
-    let done = erase::perform(store, store, job).await;
+    // Asked first: as soon as it is given, others look for who does it.
+    let done = match store.is_chosen(erase::CHOSEN).await? {
+        true => {
+            store.keep_job(&job).await?;
+            erase::perform(store, store, job).await.map(|job| job.erased)
+        }
+        false => {
+            store.keep_job(&job).await?;
+            erased_elsewhere(store, &job.id).await
+        }
+    };
     store.close().await;
-    Ok(done?.erased)
+    Ok(done?)
+}
+
+/// Waits until another node has done a job.
+async fn erased_elsewhere(store: &dyn Erasure, id: &str) -> Result<erase::Erased, StoreError> {
+    loop {
+        let job = store.job(id).await?.filter(|job| job.state == erase::State::Done);
+        if let Some(job) = job {
+            return Ok(job.erased);
+        }
+        tokio::time::sleep(QUESTION).await;
+    }
 }
 
 async fn open_redis(
     config: &Config,
     url: &SecretUrl,
+    retention: Arc<Rules>,
     rng: Arc<dyn Rng>,
     supervisor: &Supervisor,
 ) -> Result<Arc<Redis>, OpenError> {
-    Ok(Redis::open(redis_options(config, url, rng, supervisor)).await?)
+    Ok(Redis::open(redis_options(config, url, retention, rng, supervisor)).await?)
 }
 
 fn redis_options(
     config: &Config,
     url: &SecretUrl,
+    retention: Arc<Rules>,
     rng: Arc<dyn Rng>,
     supervisor: &Supervisor,
 ) -> redis::Options {
@@ -298,7 +351,7 @@ fn redis_options(
         rate_limit: rate_limit(config),
         updates: updates(config),
         hooks: interest(config),
-        retention: retention(config),
+        retention,
         rng,
         supervisor: supervisor.clone(),
     }

@@ -2,7 +2,7 @@
 use anyhow::Context;
 
 use super::{
-    arguments::{AccountCommand, TokenCommand},
+    arguments::{AccountCommand, AdminRole, TokenCommand},
     exit,
 };
 use crate::{
@@ -29,16 +29,6 @@ pub(super) enum Change {
     Nothing,
 }
 
-impl From<AccountCommand> for Change {
-    fn from(command: AccountCommand) -> Self {
-        match command {
-            AccountCommand::Create { uid } => Change::Create(uid),
-            AccountCommand::Remove { uid } => Change::Remove(uid),
-            AccountCommand::List => Change::List,
-        }
-    }
-}
-
 impl From<TokenCommand> for Change {
     fn from(command: TokenCommand) -> Self {
         match command {
@@ -58,6 +48,43 @@ pub(super) fn change(config: &Config, realm: Realm, change: Change) -> anyhow::R
         let accounts = Accounts::open(config).await?;
         apply(config, &accounts, realm, change).await
     })
+}
+
+/// The same for administrators. Those of both roles share their names: who is of one is not made in the
+/// other.
+pub(super) fn change_admins(config: &Config, command: AccountCommand) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let accounts = Accounts::open(config).await?;
+        match command {
+            AccountCommand::Create { uid, role } => {
+                let (realm, other) = match role {
+                    AdminRole::Admin => (Realm::Admin, Realm::Reader),
+                    AdminRole::Reader => (Realm::Reader, Realm::Admin),
+                };
+                if is_there(&accounts, other, &uid).await? {
+                    return missing(&uid, "exists already, in the other role");
+                }
+                apply(config, &accounts, realm, Change::Create(uid)).await
+            }
+            AccountCommand::Remove { uid } => {
+                let is_reader = is_there(&accounts, Realm::Reader, &uid).await?;
+                let realm = if is_reader { Realm::Reader } else { Realm::Admin };
+                apply(config, &accounts, realm, Change::Remove(uid)).await
+            }
+            AccountCommand::List => {
+                apply(config, &accounts, Realm::Admin, Change::List).await?;
+                for reader in accounts.tokens().list(Realm::Reader).await? {
+                    console::print_line(format_args!("{}\treader", reader.uid))?;
+                }
+                Ok(0)
+            }
+        }
+    })
+}
+
+async fn is_there(accounts: &Accounts, realm: Realm, uid: &str) -> anyhow::Result<bool> {
+    Ok(accounts.tokens().list(realm).await?.iter().any(|account| account.uid == uid))
 }
 
 async fn apply(

@@ -4,9 +4,12 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
+use crate::app::Source;
 use crate::config::{Config, Flags, GivenFlags, Problems, Role, find};
 
 /// A parsed command line. Its `Debug` names the flags without their values: one may be a URL with a
@@ -60,6 +63,24 @@ pub enum Command {
         /// In these rooms; in all, if there are none.
         rooms: Vec<String>,
     },
+    /// Look at the machine, the stores and a proxy.
+    Doctor {
+        /// Where clients connect.
+        proxy: Option<String>,
+    },
+    /// Send the clients of a running server elsewhere.
+    Drain {
+        /// Where its HTTP API is, if not where this configuration says.
+        url: Option<String>,
+        /// A file with an administrator's credentials, if not that of the data folder.
+        credential: Option<PathBuf>,
+        /// Time over which they are sent away.
+        over: Duration,
+        /// Let newcomers in again instead.
+        cancel: bool,
+        /// Return when they are gone.
+        wait: bool,
+    },
     /// Read the configuration and say what is wrong with it.
     CheckConfig,
     /// Print the effective configuration.
@@ -97,14 +118,26 @@ pub enum AccountCommand {
     Create {
         /// The admin's id
         uid: String,
+        /// What the admin may do
+        #[arg(long, value_name = "ROLE", default_value = "admin")]
+        role: AdminRole,
     },
-    /// List the admins
+    /// List the admins; behind those who only read stands a tab and their role
     List,
     /// Remove an admin; the token is dead at once
     Remove {
         /// The admin's id
         uid: String,
     },
+}
+
+/// What an admin may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AdminRole {
+    /// Everything
+    Admin,
+    /// See everything, change nothing
+    Reader,
 }
 
 /// What to do with the tokens of users. Its `Debug` shows no token.
@@ -198,6 +231,12 @@ impl Cli {
         Arguments::command()
     }
 
+    /// Reads the configuration again, as it was read at the start: the file as it is by then.
+    pub fn source(&self, environment: Vec<(OsString, OsString)>) -> Source {
+        let (file, flags) = (self.file.clone(), self.flags.clone());
+        Arc::new(move || Config::load(file.as_deref(), environment.clone(), &flags))
+    }
+
     /// The configuration that this command line asks for, in this environment.
     ///
     /// # Errors
@@ -270,6 +309,30 @@ enum Action {
         #[arg(long = "room", value_name = "ROOM")]
         rooms: Vec<String>,
     },
+    /// Look at open files, memory, disk, Redis, MongoDB and a proxy, and say what to change
+    Doctor {
+        /// Where clients connect, to look whether polling and WebSockets get through: https://host
+        #[arg(long, value_name = "URL")]
+        proxy: Option<String>,
+    },
+    /// Have a running server take no newcomers, and send its clients elsewhere
+    #[command(long_about = DRAIN)]
+    Drain {
+        /// Another one than api.listen says: http://host:port
+        url: Option<String>,
+        /// A file with the lines `uid: …` and `token: …` of an administrator
+        #[arg(long, value_name = "FILE")]
+        credential: Option<PathBuf>,
+        /// Seconds over which they are sent away
+        #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+        over: u64,
+        /// Let newcomers in again instead
+        #[arg(long, conflicts_with_all = ["over", "wait"])]
+        cancel: bool,
+        /// Return when all are gone, 10 s after that time at the latest
+        #[arg(long)]
+        wait: bool,
+    },
     /// Check the configuration, report all of its problems, start nothing
     CheckConfig,
     /// Print the effective configuration as TOML, with the origin of each value
@@ -297,6 +360,10 @@ impl From<Arguments> for Cli {
             Some(Action::Backup { file }) => Command::Backup { file },
             Some(Action::Copy { from, to }) => Command::Copy { from, to },
             Some(Action::Erase { uid, rooms }) => Command::Erase { uid, rooms },
+            Some(Action::Doctor { proxy }) => Command::Doctor { proxy },
+            Some(Action::Drain { url, credential, over, cancel, wait }) => {
+                Command::Drain { url, credential, over: Duration::from_secs(over), cancel, wait }
+            }
             Some(Action::CheckConfig) => Command::CheckConfig,
             Some(Action::PrintConfig) => Command::PrintConfig,
             Some(Action::PrintReference) => Command::PrintReference,
@@ -318,6 +385,13 @@ of the store, as backups, are not reached.
 
 On the embedded store the server that runs there does it, else this command. It can be interrupted: the server goes on with it, and so does \
 running it again.";
+
+const DRAIN: &str = "Have a running server take no newcomers, and send its clients elsewhere.
+
+It answers /readyz with 503 from now on, and drops its clients a few at a time, over --over seconds: they come back by themselves, to \
+another server. The process goes on until it is ended (SIGTERM), or until the drain is cancelled.
+
+The credentials are those of an administrator: those of the first start, in the data folder, or those in --credential.";
 
 const COPY: &str = "Copy messages, users and admins between the embedded store and servers.
 

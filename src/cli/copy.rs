@@ -12,7 +12,7 @@ use crate::{
         token::Realm,
     },
     store::{embedded::Volume, mongodb::MongoVault, redis::RedisArchive},
-    transfer::{Archive, Both, Vault, accounts, messages},
+    transfer::{Archive, Both, Cabinet, Ledger, Vault, accounts, messages, receipts, records},
 };
 
 mod progress;
@@ -64,48 +64,80 @@ struct Copied {
     from: End,
     to: End,
     messages: Option<messages::Report>,
-    accounts: Option<[accounts::Report; 2]>,
+    receipts: Option<receipts::Report>,
+    records: Option<records::Report>,
+    accounts: Option<[accounts::Report; 3]>,
 }
 
-/// Copies messages and accounts; the bar is on standard error.
+/// The servers that are copied from or to.
+struct Servers {
+    redis: Option<RedisArchive>,
+    mongodb: Option<MongoVault>,
+}
+
+impl Servers {
+    /// Both before anything is copied: a wrong address should not come to light after an hour.
+    async fn connect(config: &Config) -> Result<Self, StartError> {
+        let deadline = config.store.deadline.max(PATIENCE);
+        let redis = match &config.store.messages {
+            Backend::Url(url) => Some(
+                RedisArchive::connect(url, &config.store.key_prefix, deadline)
+                    .await
+                    .map_err(|e| StartError::Store(e.into()))?,
+            ),
+            Backend::Embedded => None,
+        };
+        let mongodb = match &config.store.tokens {
+            Backend::Url(url) => Some(MongoVault::connect(url, deadline).await?),
+            Backend::Embedded => None,
+        };
+        Ok(Servers { redis, mongodb })
+    }
+
+    /// Where a server keeps records: beside the tokens in MongoDB, else beside the messages.
+    fn cabinet(&self) -> Option<&dyn Cabinet> {
+        match (&self.mongodb, &self.redis) {
+            (Some(mongodb), _) => Some(mongodb),
+            (None, Some(redis)) => Some(redis),
+            (None, None) => None,
+        }
+    }
+}
+
+/// Copies messages, records and accounts; the bar is on standard error.
 async fn copy(config: &Config, from: End, to: End) -> Result<Copied, CopyError> {
-    let (messages, tokens) = (&config.store.messages, &config.store.tokens);
-    if [messages, tokens] == [&Backend::Embedded; 2] {
+    if [&config.store.messages, &config.store.tokens] == [&Backend::Embedded; 2] {
         return Err(CopyError::NoServers);
     }
-    let deadline = config.store.deadline.max(PATIENCE);
     let open = match from {
         End::Embedded => Volume::source,
         End::Servers => Volume::target,
     };
     let volume = open(&config.store.path, Arc::new(SystemClock), Arc::new(SystemRng))
         .map_err(|e| StartError::Store(e.into()))?;
-    // Both before anything is copied: a wrong address should not come to light after an hour.
-    let redis = match messages {
-        Backend::Url(url) => Some(
-            RedisArchive::connect(url, &config.store.key_prefix, deadline)
-                .await
-                .map_err(|e| StartError::Store(e.into()))?,
-        ),
-        Backend::Embedded => None,
-    };
-    let mongodb = match tokens {
-        Backend::Url(url) => {
-            Some(MongoVault::connect(url, deadline).await.map_err(StartError::from)?)
-        }
-        Backend::Embedded => None,
-    };
+    let servers = Servers::connect(config).await?;
+    if let (End::Servers, Some(redis)) = (to, &servers.redis) {
+        redis.unserved().await.map_err(|e| StartError::Store(e.into()))?;
+    }
     let console = Console::new();
-    let mut copied = Copied { from, to, messages: None, accounts: None };
-    if let Some(redis) = &redis {
+    let mut copied =
+        Copied { from, to, messages: None, receipts: None, records: None, accounts: None };
+    if let Some(redis) = &servers.redis {
         let (source, target) = direction::<dyn Archive>(from, &volume, redis);
         copied.messages = Some(messages::copy(source, target, &console).await?);
+        let (source, target) = direction::<dyn Ledger>(from, &volume, redis);
+        copied.receipts = Some(receipts::copy(source, target, &console).await?);
     }
-    if let Some(mongodb) = &mongodb {
+    if let Some(cabinet) = servers.cabinet() {
+        let (source, target) = direction::<dyn Cabinet>(from, &volume, cabinet);
+        copied.records = Some(records::copy(source, target, &console).await?);
+    }
+    if let Some(mongodb) = &servers.mongodb {
         let (source, target) = direction::<dyn Vault>(from, &volume, mongodb);
         let users = accounts::copy(source, target, Realm::User, &console).await?;
-        copied.accounts =
-            Some([users, accounts::copy(source, target, Realm::Admin, &console).await?]);
+        let admins = accounts::copy(source, target, Realm::Admin, &console).await?;
+        let readers = accounts::copy(source, target, Realm::Reader, &console).await?;
+        copied.accounts = Some([users, admins, readers]);
     }
     Ok(copied)
 }
@@ -121,59 +153,95 @@ impl Copied {
     /// Whether everything of the source is in the target.
     fn is_complete(&self) -> bool {
         self.messages.as_ref().is_none_or(messages::Report::is_complete)
+            && self.receipts.as_ref().is_none_or(receipts::Report::is_complete)
+            && self.records.as_ref().is_none_or(records::Report::is_complete)
             && self.accounts.iter().flatten().all(accounts::Report::is_complete)
+    }
+}
+
+/// Lines about what was copied, and what there is to say of it behind them.
+struct Told<'a, 'f> {
+    from: End,
+    to: End,
+    lines: &'a mut fmt::Formatter<'f>,
+    notes: Vec<String>,
+}
+
+impl Told<'_, '_> {
+    fn line(&mut self, what: &str, both: Both) -> fmt::Result {
+        let (from, to) = (self.from, self.to);
+        let mark = if both.agree() { "" } else { "  <- differs" };
+        writeln!(self.lines, "{what}: {} in {from}, {} in {to}{mark}", both.from, both.to)
+    }
+
+    /// So many of something, if there are any.
+    fn note(&mut self, count: u64, text: impl fmt::Display) {
+        self.notes.extend((count > 0).then(|| format!("{count} {text}")));
+    }
+
+    fn messages(&mut self, report: &messages::Report) -> fmt::Result {
+        self.line("rooms", report.rooms)?;
+        self.line("inserts", report.inserts)?;
+        self.line("updates", report.updates)?;
+        self.note(
+            report.shifted,
+            "rooms count their messages otherwise in the target: their readers begin anew",
+        );
+        self.note(report.kept, "updates are newer in the target, and were kept there");
+        self.note(
+            report.unreadable,
+            "entries are no JSON: they keep their places and times, without a message",
+        );
+        self.note(report.refused, "rooms, keys or updates were not copied: see above");
+        Ok(())
+    }
+
+    fn accounts(&mut self, what: &str, report: &accounts::Report) -> fmt::Result {
+        self.line(what, report.accounts)?;
+        self.note(
+            report.kept,
+            format_args!("{what} have another token in the target, and kept it"),
+        );
+        if report.refused > 0 {
+            self.notes.push(format!("some {what} were not copied: see above"));
+        }
+        Ok(())
     }
 }
 
 impl fmt::Display for Copied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (from, to) = (self.from, self.to);
-        let mut line = |what: &str, both: Both| {
-            let mark = if both.agree() { "" } else { "  <- differs" };
-            writeln!(f, "{what}: {} in {from}, {} in {to}{mark}", both.from, both.to)
-        };
-        let mut notes = Vec::new();
+        let mut told = Told { from, to, lines: f, notes: Vec::new() };
         match &self.messages {
-            None => notes
+            Some(report) => told.messages(report)?,
+            None => told
+                .notes
                 .push("messages were not copied: AO_STORE__MESSAGES names no server".to_owned()),
-            Some(report) => {
-                line("rooms", report.rooms)?;
-                line("inserts", report.inserts)?;
-                line("updates", report.updates)?;
-                let note = |count: u64, text: &str| (count > 0).then(|| format!("{count} {text}"));
-                notes.extend(note(
-                    report.kept,
-                    "updates are newer in the target, and were kept there",
-                ));
-                notes.extend(note(
-                    report.unreadable,
-                    "entries are no JSON: they keep their places and times, without a message",
-                ));
-                notes.extend(note(
-                    report.refused,
-                    "rooms, keys or updates were not copied: see above",
-                ));
-            }
+        }
+        if let Some(report) = &self.receipts {
+            told.line("receipts", report.receipts)?;
+            let text = "bytes of webhooks are still to be told by the source, and are not copied";
+            told.note(report.untold, text);
+        }
+        if let Some(report) = &self.records {
+            told.line("records", report.records)?;
+            told.note(report.kept, "records have a higher version in the target, and were kept");
         }
         match &self.accounts {
-            None => notes.push(
-                "users and admins were not copied: AO_STORE__TOKENS names no server".to_owned(),
-            ),
-            Some(reports) => {
-                for (what, report) in ["users", "admins"].into_iter().zip(reports) {
-                    line(what, report.accounts)?;
-                    if report.kept > 0 {
-                        notes.push(format!(
-                            "{} {what} have another token in the target, and kept it",
-                            report.kept
-                        ));
-                    }
-                    if report.refused > 0 {
-                        notes.push(format!("some {what} were not copied: see above"));
-                    }
+            Some([users, admins, readers]) => {
+                told.accounts("users", users)?;
+                told.accounts("admins", admins)?;
+                // Few servers have administrators who only read.
+                if readers.accounts != Both::default() {
+                    told.accounts("readers", readers)?;
                 }
             }
+            None => told.notes.push(
+                "users and admins were not copied: AO_STORE__TOKENS names no server".to_owned(),
+            ),
         }
-        notes.iter().try_for_each(|note| writeln!(f, "{note}"))
+        let Told { lines, notes, .. } = told;
+        notes.iter().try_for_each(|note| writeln!(lines, "{note}"))
     }
 }

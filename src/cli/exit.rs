@@ -27,7 +27,7 @@ pub(super) fn code(error: &anyhow::Error) -> u8 {
             StartError::Tls { .. }
             | StartError::ClientScript { .. }
             | StartError::Keys(_)
-            | StartError::Hooks(_),
+            | StartError::Calls(_),
         ) => WRONG_CONFIGURATION,
         Some(StartError::Admin(_)) | None => FAILED,
     }

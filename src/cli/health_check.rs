@@ -30,7 +30,7 @@ pub(super) fn run(config: &Config, url: Option<&str>) -> anyhow::Result<u8> {
             console::complain(format_args!("always-online: {why}"));
             return Ok(exit::WRONG_CONFIGURATION);
         }
-        None => Question::of(config.websocket.listen, config.websocket.tls().is_some())?,
+        None => Question::of(config.websocket.listen, config.websocket.tls().is_some(), READY)?,
     };
     question.ask()?;
     result("ready\n")
@@ -41,25 +41,28 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// An answer of ours is far smaller; whatever else listens there must not fill the memory.
 const LARGEST: u64 = 16 * 1024;
 
+/// What is asked.
+const READY: &str = "/readyz";
+
 /// What to ask: `http://host:port/path`, or `https:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Question {
-    tls: bool,
+pub(super) struct Question {
+    pub(super) tls: bool,
     /// `host:port`, for the header and to connect.
-    authority: String,
+    pub(super) authority: String,
     path: String,
 }
 
 /// Why a server does not count as ready.
 #[derive(Debug, thiserror::Error)]
-enum NotReady {
+pub(super) enum NotReady {
     #[error("{0} does not answer: {1}")]
     Silent(Question, io::Error),
     #[error("{0} answers {1}")]
     Answers(Question, String),
     #[error("{0} answers, but not in HTTP: a server under TLS is asked by https://")]
     Foreign(Question),
-    #[error("the port is chosen at the start (websocket.listen ends with :0): name the URL")]
+    #[error("the port is chosen at the start (its setting ends with :0): name the URL")]
     UnknownPort,
 }
 
@@ -89,18 +92,18 @@ impl FromStr for Question {
             Some(_) => return Err("the port is no number".into()),
             None => format!("{host}:{}", if tls { 443 } else { 80 }),
         };
-        let path = if path.len() > 1 { path } else { "/readyz" };
+        let path = if path.len() > 1 { path } else { READY };
         Ok(Self { tls, authority, path: path.to_owned() })
     }
 }
 
 impl Question {
-    /// Whether the server that listens there is ready. An address that means all is asked on
+    /// What is asked of the server that listens there. An address that means all is asked on
     /// loopback.
     ///
     /// # Errors
     /// Port 0: which one it became is not known here.
-    fn of(listen: SocketAddr, tls: bool) -> Result<Self, NotReady> {
+    pub(super) fn of(listen: SocketAddr, tls: bool, path: &str) -> Result<Self, NotReady> {
         let ip = match listen.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -112,7 +115,7 @@ impl Question {
         Ok(Self {
             tls,
             authority: SocketAddr::new(ip, listen.port()).to_string(),
-            path: "/readyz".into(),
+            path: path.to_owned(),
         })
     }
 
@@ -132,27 +135,49 @@ impl Question {
     }
 
     fn status_line(&self) -> io::Result<String> {
+        let answer = self.exchange(&format!(
+            "GET {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
+            self.path, self.authority
+        ))?;
+        Ok(answer.split('\r').next().unwrap_or_default().to_owned())
+    }
+
+    /// Another path of the same server.
+    pub(super) fn at(&self, path: &str) -> Question {
+        Question { path: path.to_owned(), ..self.clone() }
+    }
+
+    /// Asks with these credentials, and returns all of the answer.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub(super) fn get(&self, credentials: &str) -> Result<String, NotReady> {
+        let request = format!(
+            "GET {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\nauthorization: {credentials}\r\n\r\n",
+            self.path, self.authority
+        );
+        self.exchange(&request).map_err(|error| NotReady::Silent(self.clone(), error))
+    }
+
+    /// Posts JSON with these credentials, and returns all of the answer.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub(super) fn post(&self, credentials: &str, body: &str) -> Result<String, NotReady> {
+        let request = format!(
+            "POST {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\nauthorization: {credentials}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.path,
+            self.authority,
+            body.len()
+        );
+        self.exchange(&request).map_err(|error| NotReady::Silent(self.clone(), error))
+    }
+
+    fn exchange(&self, request: &str) -> io::Result<String> {
         let tcp = self.connect()?;
         tcp.set_read_timeout(Some(PATIENCE))?;
         tcp.set_write_timeout(Some(PATIENCE))?;
-        if self.tls { self.ask_over(StreamOwned::new(session()?, tcp)) } else { self.ask_over(tcp) }
-    }
-
-    fn ask_over(&self, mut stream: impl Read + Write) -> io::Result<String> {
-        // In one piece: who answers before it has read everything must not break it.
-        let request = format!(
-            "GET {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n",
-            self.path, self.authority
-        );
-        stream.write_all(request.as_bytes())?;
-        let mut answer = Vec::new();
-        match stream.take(LARGEST).read_to_end(&mut answer) {
-            // No goodbye is no matter.
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
-            _ => {}
-        }
-        let line = answer.split(|byte| *byte == b'\r').next().unwrap_or_default();
-        Ok(String::from_utf8_lossy(line).into_owned())
+        if self.tls { over(StreamOwned::new(session()?, tcp), request) } else { over(tcp, request) }
     }
 
     fn connect(&self) -> io::Result<TcpStream> {
@@ -165,6 +190,19 @@ impl Question {
         }
         Err(last)
     }
+}
+
+/// Sends a request, and reads until the end.
+fn over(mut stream: impl Read + Write, request: &str) -> io::Result<String> {
+    // In one piece: who answers before it has read everything must not break it.
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    match stream.take(LARGEST).read_to_end(&mut answer) {
+        // No goodbye is no matter.
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error),
+        _ => {}
+    }
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// A client's side of TLS, which trusts whoever answers: what is asked is no secret, the answer is
@@ -270,10 +308,13 @@ mod tests {
             ("[::]:3000", "http://[::1]:3000/readyz"),
             ("10.1.2.3:80", "http://10.1.2.3:80/readyz"),
         ] {
-            assert_eq!(Question::of(listen.parse().unwrap(), false).unwrap().to_string(), asked);
+            assert_eq!(
+                Question::of(listen.parse().unwrap(), false, READY).unwrap().to_string(),
+                asked
+            );
         }
         assert!(matches!(
-            Question::of("0.0.0.0:0".parse().unwrap(), false),
+            Question::of("0.0.0.0:0".parse().unwrap(), false, READY),
             Err(NotReady::UnknownPort)
         ));
     }
@@ -289,7 +330,7 @@ mod tests {
             assert!(request[..length].starts_with(b"GET /readyz HTTP/1.1\r\n"));
             stream.write_all(answer.as_bytes()).unwrap();
         });
-        Question::of(address, false).unwrap()
+        Question::of(address, false, READY).unwrap()
     }
 
     #[test]
@@ -308,7 +349,7 @@ mod tests {
             assert!(why.contains(said), "{why}");
         }
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let why = Question::of(free, false).unwrap().ask().unwrap_err();
+        let why = Question::of(free, false, READY).unwrap().ask().unwrap_err();
         assert!(matches!(why, NotReady::Silent(..)), "{why}");
     }
 }

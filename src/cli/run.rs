@@ -5,9 +5,9 @@ use anyhow::Context;
 
 use super::exit;
 use crate::{
-    app::{Address, App},
+    app::{Address, App, Source},
     config::{Config, Role, Site},
-    lifecycle::Signals,
+    lifecycle::{Asked, Signals},
     telemetry::Log,
 };
 
@@ -28,9 +28,9 @@ fn runtime(config: &Config) -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// Whatever it says, and how it ends, goes through the log: standard error may be a pipe that
 /// nobody reads.
-pub(super) fn run(config: Config, role: Role) -> anyhow::Result<u8> {
+pub(super) fn run(config: Config, role: Role, source: Source) -> anyhow::Result<u8> {
     let log = Log::install(&config).context("the log can't be written")?;
-    let code = run_server(config, role).unwrap_or_else(|error| {
+    let code = run_server(config, role, source).unwrap_or_else(|error| {
         log.say(format_args!("always-online: {error:#}"));
         exit::code(&error)
     });
@@ -38,22 +38,34 @@ pub(super) fn run(config: Config, role: Role) -> anyhow::Result<u8> {
     Ok(code)
 }
 
-fn run_server(config: Config, role: Role) -> anyhow::Result<u8> {
+fn run_server(config: Config, role: Role, source: Source) -> anyhow::Result<u8> {
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
     let runtime = runtime(&config)?;
-    let code = runtime.block_on(serve(config, role))?;
+    let code = runtime.block_on(serve(config, role, source))?;
     // Connections that are still open end with the process.
     runtime.shutdown_background();
     Ok(code)
 }
 
-async fn serve(config: Config, role: Role) -> anyhow::Result<u8> {
+async fn serve(config: Config, role: Role, source: Source) -> anyhow::Result<u8> {
     let mut signals = Signals::install().context("signals can't be handled")?;
-    let app = App::start(&config, role).await?;
+    let app = App::start(&config, role, source).await?;
     announce(&app);
-    let signal = signals.first().await;
+    let signal = loop {
+        match signals.first().await {
+            Asked::End(signal) => break signal,
+            Asked::Reload => {
+                if let Err(why) = app.operations().reload().await {
+                    tracing::error!(
+                        why,
+                        "the configuration was not taken in; the one before holds"
+                    );
+                }
+            }
+        }
+    };
     tracing::info!(signal, "asked to end");
     tokio::select! {
         in_time = app.drain() => Ok(if in_time { 0 } else { exit::DEADLINE }),

@@ -1,7 +1,7 @@
 //! The command line.
 #![allow(clippy::unwrap_used)]
 
-use super::arguments::{AccountCommand, Cli, Command, End, TokenCommand};
+use super::arguments::{AccountCommand, AdminRole, Cli, Command, End, TokenCommand};
 use crate::config::{Role, settings};
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -22,7 +22,14 @@ fn commands_are_understood() {
         ("ao websocket", Command::Run(Role::Websocket)),
         ("ao api", Command::Run(Role::Api)),
         ("ao test", Command::Run(Role::Test)),
-        ("ao admin create ada-7f", Command::Admin(AccountCommand::Create { uid: uid() })),
+        (
+            "ao admin create ada-7f",
+            Command::Admin(AccountCommand::Create { uid: uid(), role: AdminRole::Admin }),
+        ),
+        (
+            "ao admin create ada-7f --role reader",
+            Command::Admin(AccountCommand::Create { uid: uid(), role: AdminRole::Reader }),
+        ),
         ("ao admin list", Command::Admin(AccountCommand::List)),
         ("ao admin remove ada-7f", Command::Admin(AccountCommand::Remove { uid: uid() })),
         ("ao token create ada-7f", Command::Token(TokenCommand::Create { uid: uid() })),
@@ -86,6 +93,8 @@ fn mistakes_end_with_code_2_and_a_suggestion() {
         "ao --log",
         "ao --log a --log b",
         "ao admin list x",
+        "ao admin create ada-7f --role king",
+        "ao token create ada-7f --role reader",
     ] {
         assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
     }

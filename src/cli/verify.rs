@@ -4,6 +4,7 @@
 use std::{io::Read, sync::Arc};
 
 use serde_json::{Map, Value};
+use tokio_util::task::TaskTracker;
 
 use super::exit;
 use crate::{
@@ -21,7 +22,9 @@ use crate::{
 /// Says what is to be said of the token, or of the one on standard input where it is `-`.
 pub(super) fn run(config: &Config, token: &str) -> anyhow::Result<u8> {
     let clock = Arc::new(SystemClock);
-    let Some(tokens) = Tokens::open(&config.jwt, clock.clone()).map_err(StartError::from)? else {
+    let Some(tokens) =
+        Tokens::open(&config.jwt, clock.clone(), &TaskTracker::new()).map_err(StartError::from)?
+    else {
         console::complain(
             "always-online: there are no keys for tokens: set jwt.secret, jwt.keys or jwt.jwks_url",
         );
@@ -62,6 +65,10 @@ fn refused(trouble: &Trouble) -> String {
     }
 }
 
+/// What is to be known of a token that does not say when it was issued.
+const UNDATED: &str = "revocations: not looked at, the server knows them. The token has no iat, so it counts as older than each: \
+    it is refused once tokens of its user were revoked by issuedBefore, or all of them\n";
+
 /// What an accepted token is good for.
 fn accepted(claims: &Map<String, Value>, now: u64) -> String {
     let text = |name: &str| claims.get(name).map(Value::to_string);
@@ -79,6 +86,10 @@ fn accepted(claims: &Map<String, Value>, now: u64) -> String {
             said += &format!("{name}: {value}\n");
         }
     }
+    said += match text("iat") {
+        Some(_) => "revocations: not looked at, the server knows them\n",
+        None => UNDATED,
+    };
     said
 }
 
@@ -91,11 +102,12 @@ mod tests {
 
     #[test]
     fn it_is_said_what_a_token_is_good_for_or_what_is_wrong_with_it() {
-        let claims = json!({ "sub": "ann", "exp": 160, "jti": "j" });
-        assert_eq!(
-            accepted(claims.as_object().unwrap(), 100),
-            "accepted for the user \"ann\", for another 60 s\ncaps: none are named, so every room\njti: \"j\"\n"
-        );
+        let mut claims = json!({ "sub": "ann", "exp": 160, "iat": 90, "jti": "j" });
+        let said = "accepted for the user \"ann\", for another 60 s\ncaps: none are named, so every room\njti: \"j\"\n";
+        let known = "revocations: not looked at, the server knows them\n";
+        assert_eq!(accepted(claims.as_object().unwrap(), 100), format!("{said}{known}"));
+        claims.as_object_mut().unwrap().remove("iat");
+        assert_eq!(accepted(claims.as_object().unwrap(), 100), format!("{said}{UNDATED}"));
         let refusal = |fault| Trouble::Refused(Refusal { fault, detail: "why".into() });
         assert_eq!(refused(&refusal(TokenFault::Audience)), "audience: why");
         assert_eq!(

@@ -50,6 +50,9 @@ impl Layers {
         let mut endpoints = BTreeMap::new();
         for (name, mut layers) in std::mem::take(&mut self.named) {
             let webhook = Webhook::read(&mut layers);
+            if let Some(webhook) = &webhook {
+                webhook.check(&mut layers, &format!("webhook.{name}"));
+            }
             self.problems.append(&mut layers.problems);
             endpoints.insert(name, webhook?);
         }

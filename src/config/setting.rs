@@ -82,6 +82,7 @@ pub fn settings() -> &'static [Setting] {
             super::Rooms::settings(),
             super::Hook::settings(),
             super::Message::settings(),
+            super::Limits::settings(),
             super::Log::settings(),
             super::Shutdown::settings(),
             super::Runtime::settings(),

@@ -30,6 +30,7 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("websocket.client_script", "web/client.js", "web/client.js"),
     ("admin.listen", "[::1]:3001", "[::1]:3001"),
     ("admin.auth_switch", "false", "false"),
+    ("admin.console", "false", "false"),
     ("api.listen", "127.0.0.1:0", "127.0.0.1:0"),
     ("api.tls_certificate", "tls/api.pem", "tls/api.pem"),
     ("api.tls_key", "tls/api-key.pem", "tls/api-key.pem"),
@@ -88,6 +89,15 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("hook.on_failure", "allow", "allow"),
     ("hook.ca", "tls/authorities.pem", "tls/authorities.pem"),
     ("message.max_size", "16 MiB", "16 MiB"),
+    ("limits.connections", "7", "7"),
+    ("limits.connections_per_address", "8", "8"),
+    ("limits.new_connections", "9 in 1s", "9 in 1s"),
+    ("limits.messages", "10 in 1s", "10 in 1s"),
+    ("limits.bytes", "1000 in 1s", "1000 in 1s"),
+    ("limits.requests_per_address", "11 in 1s", "11 in 1s"),
+    ("limits.handshakes", "12", "12"),
+    ("limits.memory", "2 GiB", "2 GiB"),
+    ("limits.proxies", "10.0.0.0/8, ::1", "10.0.0.0/8,::1"),
     ("log.filter", "warn,always_online=debug", "warn,always_online=debug"),
     ("log.format", "json", "json"),
     ("shutdown.deadline", "21s", "21s"),
@@ -208,6 +218,7 @@ fn every_setting_is_reached_by_file_environment_and_flag() {
         let needs = |other: &str| match *key {
             "jwt.previous_secret" => other == "jwt.secret",
             "hook.url" => other == "hook.secret",
+            "webhook.url" => other == "webhook.secret",
             "rooms.access" => ["hook.url", "hook.secret"].contains(&other),
             key => other != key && other.split("tls_").next() == key.split("tls_").next(),
         };
@@ -367,8 +378,11 @@ fn a_hidden_secret_has_to_be_filled_in_before_a_printed_configuration_is_of_use(
 
 #[test]
 fn each_section_below_webhook_is_an_endpoint() {
-    let toml = "[webhook]\nbatch = 5\n[webhook.billing]\nurl = \"http://b.example/\"\nrooms = [\"shop:*\"]\n";
-    let config = config(toml, &[("AO_WEBHOOK__URL", "http://a.example/")], &[]).unwrap();
+    let toml = format!(
+        "[webhook]\nbatch = 5\n[webhook.billing]\nurl = \"http://b.example/\"\nsecret = \"{WHSEC}\"\nrooms = [\"shop:*\"]\n"
+    );
+    let main = [("AO_WEBHOOK__URL", "http://a.example/"), ("AO_WEBHOOK__SECRET", WHSEC)];
+    let config = config(&toml, &main, &[]).unwrap();
     let names: Vec<_> = config.webhooks.keys().map(String::as_str).collect();
     assert_eq!((names, config.webhook.batch), (vec!["billing"], 5));
     let billing = &config.webhooks["billing"];
@@ -386,8 +400,18 @@ fn what_is_wrong_with_an_endpoint_is_said() {
         ("[webhook.a]\nevents = \"room.left\"\n", "is no event"),
         ("[webhook]\nrooms = \"*a*b*c*\"\n", "more than 3 asterisks"),
         ("[webhook.a.b]\nurl = \"\"\n", "webhook"),
+        ("[webhook]\nurl = \"http://a/\"\n", "ao.toml:2:7: webhook.url needs webhook.secret"),
+        (
+            "\n[webhook.a]\nurl = \"http://a/\"\n",
+            "ao.toml:3:7: webhook.a.url needs webhook.a.secret",
+        ),
     ] {
         let problems = config(toml, &[], &[]).unwrap_err().to_string();
         assert!(problems.contains(wanted), "{toml}: {problems}");
     }
+    // One that is told nothing needs none, and what is wrong with a secret is said once.
+    assert!(config("[webhook]\nbatch = 5\n[webhook.a]\nbatch = 5\n", &[], &[]).is_ok());
+    let bad = "[webhook]\nurl = \"http://a/\"\nsecret = \"whsec_\"\n";
+    let problems = config(bad, &[], &[]).unwrap_err().to_string();
+    assert!(!problems.contains("needs"), "{problems}");
 }

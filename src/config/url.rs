@@ -2,6 +2,7 @@
 //! keys. What follows its path may be a secret, and is not printed.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use super::kind::{Kind, Shape};
 
@@ -27,6 +28,15 @@ impl HttpUrl {
             return Err("the URL must have no fragment (#)".into());
         }
         Ok(HttpUrl(url))
+    }
+
+    /// Whether it is called on another machine without TLS, so that whoever is on the way can read
+    /// and change what goes there and what comes back.
+    pub fn is_exposed(&self) -> bool {
+        let host = self.0.host().unwrap_or_default().trim_matches(['[', ']']);
+        let here = host.eq_ignore_ascii_case("localhost")
+            || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        self.0.scheme_str() == Some("http") && !here
     }
 
     /// The whole URL, to be called. Not for logs.
@@ -86,6 +96,21 @@ mod tests {
             assert!(!format!("{url:?}").contains("s3cret"));
         }
         assert_eq!((HTTP_URL.parse)(""), Ok(None));
+    }
+
+    #[test]
+    fn without_tls_only_this_machine_is_out_of_reach() {
+        for (text, exposed) in [
+            ("http://id.example/jwks", true),
+            ("http://10.0.0.1/", true),
+            ("http://localhost.example/", true),
+            ("https://id.example/jwks", false),
+            ("http://LOCALHOST:8000/", false),
+            ("http://127.1.2.3/", false),
+            ("http://[::1]:80/", false),
+        ] {
+            assert_eq!(HttpUrl::parse(text).unwrap().is_exposed(), exposed, "{text}");
+        }
     }
 
     #[test]

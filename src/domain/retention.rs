@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 
 use super::{broker::Trim, error::StoreError, hub::Hub, ids::RoomId, wildcard};
-use crate::throttle::throttled;
+use crate::{live::Live, throttle::throttled};
 
 /// What of a room is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,33 +39,43 @@ impl Rule {
     }
 }
 
-/// Rules by the names of rooms; the first that matches a name counts. Without any, all is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Rules(Vec<(String, Rule)>);
+/// Rules by the names of rooms; the first that matches a name counts. Without any, all is kept. They
+/// may be replaced while they are in use.
+#[derive(Debug, Clone)]
+pub struct Rules(Arc<Live<List>>);
+
+type List = Arc<[(String, Rule)]>;
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules::new([])
+    }
+}
 
 impl Rules {
     /// These, in this order. A pattern is a room's name, in which `*` stands for any text.
     pub fn new(rules: impl IntoIterator<Item = (String, Rule)>) -> Self {
-        Rules(rules.into_iter().collect())
+        Rules(Live::new(rules.into_iter().collect()))
     }
 
     /// Whether no rule ever has anything removed.
     pub fn is_off(&self) -> bool {
-        self.0.iter().all(|(_, rule)| rule.is_off())
+        self.0.get().iter().all(|(_, rule)| rule.is_off())
     }
 
-    /// All of them, in their order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, Rule)> {
-        self.0.iter().map(|(pattern, rule)| (pattern.as_str(), *rule))
+    /// These instead, from now on.
+    pub fn replace(&self, rules: impl IntoIterator<Item = (String, Rule)>) {
+        self.0.set(rules.into_iter().collect());
     }
 
     /// The rule for a room; none: all of it is kept. Rooms that no client can name are never
     /// matched: they are not chat rooms, and a rule for `*` would surprise whoever relies on them.
     pub fn of(&self, room: &RoomId) -> Option<Rule> {
-        if self.0.is_empty() || !room.is_shared() {
+        let rules = self.0.get();
+        if rules.is_empty() || !room.is_shared() {
             return None;
         }
-        let found = self.0.iter().find(|(pattern, _)| wildcard::matches(pattern, room.as_str()));
+        let found = rules.iter().find(|(pattern, _)| wildcard::matches(pattern, room.as_str()));
         found.map(|(_, rule)| *rule).filter(|rule| !rule.is_off())
     }
 }
@@ -99,9 +109,12 @@ const BREATH: Duration = Duration::from_millis(5);
 
 /// Applies the rules, for ever: one walk through the rooms begins at each interval, or behind the
 /// one before, if that takes longer.
-pub async fn run(hub: Arc<Hub>, rules: Arc<Rules>, interval: Duration) {
+pub async fn run(hub: Arc<Hub>, rules: Arc<Rules>, interval: Arc<Live<Duration>>) {
     loop {
-        if let Err(error) = walk(&hub, &rules, interval).await {
+        let interval = interval.get();
+        if !rules.is_off()
+            && let Err(error) = walk(&hub, &rules, interval).await
+        {
             throttled!(warn, %error, "retention could not be applied; the next walk tries again");
         }
         tokio::time::sleep(interval).await;
@@ -177,6 +190,9 @@ mod tests {
         assert_eq!(Rules::default().of(&room("chat:a")), None);
         assert!(!rules.is_off() && Rules::default().is_off());
         assert!(Rules::new([("*".into(), Rule::default())]).is_off());
+        rules.replace([("doc:*".to_owned(), Rule { count: Some(1), ..Rule::default() })]);
+        assert_eq!(rules.of(&room("doc:a")).unwrap().count, Some(1));
+        assert_eq!(rules.of(&room("chat:a")), None, "replaced");
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! stall time ends the connection as well.
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -18,13 +18,21 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use http::HeaderMap;
 use tokio::{
     sync::{Notify, futures::Notified},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{close, queue::Queue, socket::Socket, websocket::frame};
+use super::{
+    admission::{Admission, Full, Place, Seat},
+    close,
+    meter::Meter,
+    queue::Queue,
+    socket::Socket,
+    websocket::frame,
+};
 use crate::metrics::Metrics;
 use crate::reason::Reason;
 
@@ -41,6 +49,8 @@ pub struct Bounds {
     pub stall: Duration,
     /// Bytes that a WebSocket client may be behind for longer than a moment.
     pub backlog: usize,
+    /// Who is let in.
+    pub admission: Arc<Admission>,
     /// Where clients that are dropped are counted.
     pub metrics: Arc<Metrics>,
     /// Tasks that live as long as their connection.
@@ -74,15 +84,24 @@ pub struct Connection {
     pub(super) ended: AtomicBool,
     killed: AtomicBool,
     held: AtomicBool,
+    /// Its client sends faster than it may.
+    paused: AtomicBool,
     /// Bytes that may be queued beyond the backlog: a page on its way.
     pub(super) allowance: AtomicUsize,
     /// Some of the queue was taken, or the connection ended.
     pub(super) drained: Notify,
     pub(super) reader: AtomicWaker,
+    /// Given back at the end. None: it is only there to be told that it is not let in.
+    place: Option<Place>,
 }
 
 impl Connection {
-    pub(super) fn new(socket: Socket, peer: SocketAddr, bounds: Bounds) -> Arc<Self> {
+    pub(super) fn new(
+        socket: Socket,
+        peer: SocketAddr,
+        bounds: Bounds,
+        place: Option<Place>,
+    ) -> Arc<Self> {
         Arc::new(Connection {
             socket,
             peer,
@@ -93,10 +112,48 @@ impl Connection {
             ended: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             held: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             allowance: AtomicUsize::new(0),
             drained: Notify::new(),
             reader: AtomicWaker::new(),
+            place,
         })
+    }
+
+    /// Whose address a request on this connection is from: the peer's, or, where that is a proxy
+    /// that is believed, the one that it names.
+    pub fn client(&self, headers: &HeaderMap) -> IpAddr {
+        let peer = self.peer.ip().to_canonical();
+        self.bounds.admission.forwarded(peer, headers).unwrap_or(peer)
+    }
+
+    /// Its client asks something by HTTP.
+    ///
+    /// # Errors
+    /// Too many requests have come from its address.
+    pub fn ask(&self, headers: &HeaderMap) -> Result<(), Full> {
+        self.bounds.admission.ask(self.client(headers), Instant::now())
+    }
+
+    /// A place for a session that was opened on this connection, among those of its client's
+    /// address. `None`: it needs none, as the connection has one, or there is no bound.
+    ///
+    /// # Errors
+    /// There are as many as there may be.
+    pub fn seat(&self, headers: &HeaderMap) -> Result<Option<Seat>, Full> {
+        let admission = &self.bounds.admission;
+        match admission.forwarded(self.peer.ip().to_canonical(), headers) {
+            Some(client) => admission.enter_behind(client),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Connection::seat`], for as long as the connection lasts.
+    pub(super) fn sit(&self, headers: &HeaderMap) -> Result<(), Full> {
+        if let (Some(place), Some(seat)) = (&self.place, self.seat(headers)?) {
+            place.take(seat);
+        }
+        Ok(())
     }
 
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -221,6 +278,24 @@ impl Connection {
         }
     }
 
+    /// Whether its client sends faster than it may, so that it is read later.
+    pub(super) fn pause_reading(&self, pause: bool) {
+        if pause {
+            self.bounds.admission.slows();
+        }
+        self.paused.store(pause, SeqCst);
+    }
+
+    /// What measures how fast its client sends, where that is bounded.
+    pub fn meter(&self) -> Option<Box<Meter>> {
+        self.bounds.admission.meter()
+    }
+
+    /// Whether nobody knows what its client has sent by now, as that is read later.
+    pub fn is_unread(&self) -> bool {
+        self.is_held() || self.paused.load(SeqCst)
+    }
+
     /// Has whoever reads look again at what it waits for besides.
     pub fn wake_reader(&self) {
         self.reader.wake();
@@ -282,6 +357,14 @@ impl Connection {
             () = hurry => {}
             () = sleep(LINGER) => {}
         }
+    }
+}
+
+/// What nobody has read is gone with it.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let left = self.queue().len();
+        self.bounds.metrics.connections.queued.dec_by(left);
     }
 }
 

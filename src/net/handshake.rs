@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Uri, header};
 use tokio::io::AsyncReadExt;
 
-use super::{stream::Stream, upgrade::Offer};
+use super::{admission::FORWARDED_FOR, stream::Stream, upgrade::Offer};
 
 /// Longest head that is looked at here, and most headers.
 const MAX_HEAD: usize = 16 << 10;
@@ -166,6 +166,10 @@ fn handshake(head: &[u8]) -> Head {
     };
     let mut request = Box::new(Request::new(()));
     *request.uri_mut() = uri;
+    for header in parsed.headers.iter().filter(|h| h.name.eq_ignore_ascii_case("x-forwarded-for")) {
+        let Ok(of_use) = HeaderValue::from_bytes(header.value) else { return Head::Other };
+        request.headers_mut().append(FORWARDED_FOR, of_use);
+    }
     for name in [header::ORIGIN, header::USER_AGENT] {
         if let Some(of_use) = value(name.as_str()) {
             let Ok(of_use) = HeaderValue::from_bytes(of_use) else { return Head::Other };

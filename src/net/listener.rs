@@ -4,23 +4,28 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use axum::body::Body;
-use http::{HeaderValue, StatusCode, header};
-use hyper::{Request, Response, body::Incoming, service::service_fn};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    time::Instant,
+};
 
 use super::{
-    connection::{Bounds, Connection},
+    admission::Full,
+    connection::{Bounds, Closing, Connection},
     handshake::{First, first},
     socket::Socket,
     stream::Stream,
     tls::Tls,
 };
+use crate::reason::Reason;
 use crate::throttle::throttled;
 
 /// Connections that the kernel keeps for us until they are accepted.
@@ -28,8 +33,18 @@ const ACCEPT_QUEUE: u32 = 4096;
 /// Pause after a failed accept (out of file descriptors, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Time that one who is not let in has for a request and its answer.
+const REFUSAL: Duration = Duration::from_secs(3);
+
 /// What answers requests.
 pub trait Service: Clone + Send + Sync + 'static {
+    /// Whether clients connect here, whose number has bounds. Administrators and those who watch
+    /// over the server come in at any time.
+    fn is_for_clients(&self) -> bool;
+
+    /// Whether a request is answered even where its client is not let in.
+    fn is_urgent(&self, path: &str) -> bool;
+
     /// Whether a WebSocket handshake is to be handed to [`Service::websocket`]; else it comes to
     /// [`Service::call`].
     fn wants(&self, handshake: &Request<()>) -> bool;
@@ -85,53 +100,127 @@ impl Listener {
         bounds: Bounds,
         header_timeout: Duration,
     ) {
-        let mut http = hyper::server::conn::http1::Builder::new();
+        let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(header_timeout);
         loop {
             let (socket, peer) = match self.socket.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
+                    bounds.metrics.connections.accept_failures.inc();
                     throttled!(warn, %error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
+            let place = service
+                .is_for_clients()
+                .then(|| bounds.admission.enter(peer.ip(), Instant::now()))
+                .transpose();
+            let (place, refused) = match place {
+                Ok(place) => (place, None),
+                Err(full) => match bounds.admission.answering() {
+                    Some(permit) => (None, Some((full, permit))),
+                    None => continue,
+                },
+            };
             let _ = socket.set_nodelay(true);
             let Ok(session) = tls.as_ref().map(|tls| tls.session()).transpose() else { continue };
-            let connection = Connection::new(Socket::new(socket, session), peer, bounds.clone());
-            let (service, http) = (service.clone(), http.clone());
-            bounds.connections.spawn(async move {
-                let (stream, mended) =
-                    match first(Stream::new(connection.clone()), header_timeout, |handshake| {
-                        service.wants(handshake)
-                    })
-                    .await
-                    {
-                        First::WebSocket(handshake, stream) => {
-                            return service.websocket(*handshake, stream, connection.clone());
-                        }
-                        First::Http { stream, mended } => (stream, mended),
-                        First::Nothing => return,
-                    };
-                let answer = service_fn(|request| {
-                    let (service, connection) = (service.clone(), connection.clone());
-                    async move {
-                        let mut response = service.call(request, connection).await;
-                        // What hyper reads by itself nobody mends.
-                        if mended && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                            response
-                                .headers_mut()
-                                .insert(header::CONNECTION, HeaderValue::from_static("close"));
-                        }
-                        Ok::<_, Infallible>(response)
-                    }
-                });
-                if let Err(error) =
-                    http.serve_connection(TokioIo::new(stream), answer).with_upgrades().await
-                {
-                    tracing::debug!(peer = %connection.peer, %error, "connection ended");
+            let socket = Socket::new(socket, session);
+            let connection = Connection::new(socket, peer, bounds.clone(), place);
+            let (http, service) = (http.clone(), service.clone());
+            match refused {
+                None => {
+                    bounds.connections.spawn(serve(connection, service, http, header_timeout));
                 }
-            });
+                Some((full, permit)) => {
+                    bounds.connections.spawn(async move {
+                        let answer = refuse(connection.clone(), full, service, http);
+                        if tokio::time::timeout(REFUSAL, answer).await.is_err() {
+                            connection.close(Closing::Abrupt, Reason::Failure);
+                        }
+                        drop(permit);
+                    });
+                }
+            }
         }
     }
+}
+
+/// Serves one connection to its end, or until it is a WebSocket.
+async fn serve<S: Service>(
+    connection: Arc<Connection>,
+    service: S,
+    http: http1::Builder,
+    header_timeout: Duration,
+) {
+    // Behind a proxy it is known only now who comes.
+    let refused = OnceLock::new();
+    let lets_in = |headers: &HeaderMap| match connection.sit(headers) {
+        Ok(()) => true,
+        Err(full) => refused.set(full).is_err(),
+    };
+    let stream = Stream::new(connection.clone());
+    let wanted = |handshake: &Request<()>| service.wants(handshake) && lets_in(handshake.headers());
+    let (stream, mended) = match first(stream, header_timeout, wanted).await {
+        First::WebSocket(handshake, stream) => {
+            return service.websocket(*handshake, stream, connection.clone());
+        }
+        First::Http { stream, mended } => (stream, mended),
+        First::Nothing => return,
+    };
+    let refused = refused.get().copied();
+    let answer = service_fn(|request| {
+        let (service, connection) = (service.clone(), connection.clone());
+        async move {
+            let mut response = match refused {
+                Some(full) => refusal(full),
+                None => service.call(request, connection).await,
+            };
+            // What hyper reads by itself nobody mends.
+            if mended && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response
+                    .headers_mut()
+                    .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let served = http.serve_connection(TokioIo::new(stream), answer).with_upgrades().await;
+    if let Err(error) = served {
+        tracing::debug!(peer = %connection.peer, %error, "connection ended");
+    }
+}
+
+/// Tells one that is not let in why.
+async fn refuse<S: Service>(
+    connection: Arc<Connection>,
+    full: Full,
+    service: S,
+    http: http1::Builder,
+) {
+    let stream = TokioIo::new(Stream::new(connection.clone()));
+    let answer = service_fn(|request: Request<Incoming>| {
+        let (service, connection) = (service.clone(), connection.clone());
+        async move {
+            if service.is_urgent(request.uri().path()) {
+                return Ok::<_, Infallible>(service.call(request, connection).await);
+            }
+            Ok(refusal(full))
+        }
+    });
+    if let Err(error) = http.serve_connection(stream, answer).await {
+        tracing::debug!(peer = %connection.peer, %error, "a refused connection ended");
+    }
+}
+
+/// The answer to one that is not let in. It ends the connection.
+pub fn refusal(full: Full) -> Response<Body> {
+    let mut response = Response::new(Body::from(format!("{{\"error\":\"{}\"}}", full.text())));
+    *response.status_mut() = full.status();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(header::RETRY_AFTER, full.retry_after().into());
+    response
 }

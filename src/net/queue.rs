@@ -16,6 +16,8 @@ pub(super) struct Queue {
     pieces: VecDeque<Bytes>,
     /// Bytes, with what the pieces take.
     bytes: usize,
+    /// Bytes that were written, until somebody has counted them.
+    written: u64,
     /// A task is writing it out.
     pub(super) flushing: bool,
 }
@@ -50,7 +52,13 @@ impl Queue {
         }
     }
 
+    /// How many bytes were written since this was asked for last.
+    pub(super) fn take_written(&mut self) -> u64 {
+        std::mem::take(&mut self.written)
+    }
+
     fn advance(&mut self, mut written: usize) {
+        self.written += written as u64;
         while let Some(front) = self.pieces.front_mut().filter(|_| written > 0) {
             let taken = written.min(front.len());
             front.advance(taken);

@@ -43,9 +43,11 @@ impl Connection {
         }
     }
 
-    /// Bytes that the client may be behind, even for a moment.
+    /// Bytes that the client may be behind, even for a moment. Where memory is scarce there is no
+    /// such moment.
     fn most(&self) -> usize {
-        self.calm().saturating_add(BURST)
+        let burst = if self.bounds.admission.is_strained() { 0 } else { BURST };
+        self.calm().saturating_add(burst)
     }
 
     /// Bytes that the client may be behind for as long as it goes on reading.
@@ -55,8 +57,8 @@ impl Connection {
 
     /// False: the client is too far behind.
     pub(super) fn append(self: &Arc<Self>, queue: &mut Queue, bytes: &Bytes) -> io::Result<bool> {
-        let mut written = 0;
-        if queue.len() == 0 {
+        let (mut written, before) = (0, queue.len());
+        if before == 0 {
             while written < bytes.len() {
                 match self.socket.send(&bytes[written..]) {
                     Ok(n) => written += n,
@@ -65,8 +67,11 @@ impl Connection {
                 }
             }
         }
+        let connections = &self.bounds.metrics.connections;
+        connections.sent.inc_by(written as u64);
         if written < bytes.len() {
             queue.push(bytes.slice(written..));
+            connections.queued.inc_by(queue.len() - before);
         }
         if !queue.flushing && (queue.len() > 0 || self.socket.owes()) {
             queue.flushing = true;
@@ -111,6 +116,8 @@ async fn flush(connection: Arc<Connection>) {
         };
         let (left, calm) = (queue.len(), connection.calm());
         queue.flushing = !matches!(written, Ok(true));
+        connection.bounds.metrics.connections.queued.dec_by(before - left);
+        connection.bounds.metrics.connections.sent.inc_by(queue.take_written());
         drop(queue);
         match written {
             Err(_) => return connection.cut("write failed"),

@@ -10,10 +10,13 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Sleep,
+    sync::OwnedSemaphorePermit,
+    time::{Instant, Sleep},
 };
+use tokio_util::sync::PollSemaphore;
 
 use super::connection::{Connection, dead};
+use crate::metrics::Handshake;
 use crate::reason::Reason;
 
 /// The one reader and writer of a connection.
@@ -23,13 +26,20 @@ pub struct Stream {
     unread: Bytes,
     /// What accepts the handshake that it began with, until that is sent.
     answer: Option<Bytes>,
+    /// Its turn among TLS handshakes, until its own is done.
+    turn: Option<Box<PollSemaphore>>,
     /// Runs while HTTP has something to write and the kernel takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
+    /// When the TLS handshake began that has not ended yet.
+    shaking: Option<Instant>,
 }
 
 impl Stream {
     pub(super) fn new(connection: Arc<Connection>) -> Self {
-        Stream { connection, unread: Bytes::new(), answer: None, stall: None }
+        let shaking = connection.socket.is_handshaking().then(Instant::now);
+        let turn =
+            shaking.map(|_| Box::new(PollSemaphore::new(connection.bounds.admission.handshakes())));
+        Stream { connection, unread: Bytes::new(), answer: None, turn, stall: None, shaking }
     }
 
     /// Puts back what was read too far.
@@ -79,7 +89,32 @@ impl Stream {
         if self.connection.is_held() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        self.connection.socket.receive(into)
+        let received = self.connection.socket.receive(into);
+        if let Some(begun) = self.shaking
+            && !self.connection.socket.is_handshaking()
+        {
+            let connections = &self.connection.bounds.metrics.connections;
+            connections.shook_hands(Handshake::Done);
+            connections.handshake_seconds.took(begun.elapsed());
+            self.shaking = None;
+        }
+        if let Ok(bytes) = received {
+            self.connection.bounds.metrics.connections.received.inc_by(bytes as u64);
+        }
+        received
+    }
+
+    /// Ready when what has come may be read: a part of a TLS handshake costs as much as a thousand
+    /// messages, so with many newcomers at once each waits for its turn, and those who are there
+    /// are served between them.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<OwnedSemaphorePermit>> {
+        if self.turn.is_some() && !self.connection.socket.is_handshaking() {
+            self.turn = None;
+        }
+        match &mut self.turn {
+            Some(turn) => turn.poll_acquire(cx),
+            None => Poll::Ready(None),
+        }
     }
 
     fn stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
@@ -129,6 +164,7 @@ impl AsyncRead for Stream {
                     ready!(self.connection.socket.poll_readable(cx))?;
                 }
             }
+            let _turn = ready!(self.poll_turn(cx));
             match self.take(into.initialize_unfilled()) {
                 Ok(n) => {
                     into.advance(n);
@@ -150,7 +186,11 @@ impl AsyncWrite for Stream {
         if self.connection.is_killed() {
             return Poll::Ready(Err(dead()));
         }
-        self.poll_write_with(cx, |connection| connection.socket.send(bytes))
+        self.poll_write_with(cx, |connection| {
+            let sent = connection.socket.send(bytes)?;
+            connection.bounds.metrics.connections.sent.inc_by(sent as u64);
+            Ok(sent)
+        })
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -172,6 +212,9 @@ impl AsyncWrite for Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         let connection = &self.connection;
+        if self.shaking.is_some() {
+            connection.bounds.metrics.connections.shook_hands(Handshake::Failed);
+        }
         if connection.is_ended() && !connection.is_killed() {
             connection.bounds.writes.spawn(connection.clone().linger());
         } else {

@@ -11,14 +11,16 @@ use std::{
 };
 
 use rustls::{
-    ServerConfig, ServerConnection,
+    ServerConfig,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
-    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert},
+    server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, UnbufferedServerConnection},
     sign::CertifiedKey,
 };
 
+use super::{certificate, session::Session};
 use crate::config::TlsFiles;
+use crate::metrics::Metrics;
 use crate::throttle::throttled;
 
 /// How often the files are looked at.
@@ -110,15 +112,24 @@ impl Tls {
         Ok(Arc::new(Tls { config: Arc::new(config), current, files, seen: Mutex::new(seen) }))
     }
 
-    pub(super) fn session(&self) -> Result<ServerConnection, rustls::Error> {
-        ServerConnection::new(self.config.clone()).inspect_err(|error| {
-            throttled!(error, %error, "no TLS for a new connection");
-        })
+    pub(super) fn session(&self) -> Result<Session, rustls::Error> {
+        let session =
+            UnbufferedServerConnection::new(self.config.clone()).inspect_err(|error| {
+                throttled!(error, %error, "no TLS for a new connection");
+            })?;
+        Ok(Session::new(session))
     }
 
-    /// Takes new files in, when there are any. Never ends.
-    pub async fn watch(self: Arc<Self>) {
+    /// Takes new files in, when there are any, and has metrics tell when the certificate expires.
+    /// Never ends.
+    pub async fn watch(self: Arc<Self>, metrics: Arc<Metrics>) {
+        let file = self.files.certificate.display().to_string();
         loop {
+            let first =
+                self.current.0.read().unwrap_or_else(PoisonError::into_inner).cert[0].clone();
+            if let Some(expires) = certificate::not_after(&first) {
+                metrics.connections.certificate(&file, expires);
+            }
             tokio::time::sleep(LOOK).await;
             let tls = self.clone();
             let _ = tokio::task::spawn_blocking(move || tls.renew()).await;
@@ -127,7 +138,7 @@ impl Tls {
 
     /// Files that can't be used are reported once, and tried again; until then what was there
     /// before goes on.
-    fn renew(&self) {
+    pub fn renew(&self) {
         let stamps = stamps(&self.files);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.stamps == stamps {

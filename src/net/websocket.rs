@@ -13,10 +13,11 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
+use tokio::time::Instant;
 use tungstenite::Utf8Bytes;
 
 use self::frame::{Header, Opcode};
-use super::{connection::Connection, stream::Stream};
+use super::{connection::Connection, meter::Meter, stream::Stream};
 use crate::reason::Reason;
 
 pub mod frame;
@@ -95,6 +96,8 @@ pub struct WebSocket {
     stream: Stream,
     frames: Frames,
     pongs: u64,
+    /// Where what its client may send is bounded.
+    meter: Option<Box<Meter>>,
 }
 
 impl WebSocket {
@@ -103,7 +106,8 @@ impl WebSocket {
     pub fn new(mut stream: Stream, most: usize) -> Self {
         stream.accept();
         let frames = Frames { bytes: BytesMut::new(), parts: None, most };
-        WebSocket { stream, frames, pongs: 0 }
+        let meter = stream.connection().meter();
+        WebSocket { stream, frames, pongs: 0, meter }
     }
 
     /// Pongs that have come so far.
@@ -123,6 +127,12 @@ impl WebSocket {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, End>> {
         self.connection().reader.register(cx.waker());
+        if let Some(meter) = &mut self.meter {
+            if meter.poll_pause(cx).is_pending() && !self.stream.connection().is_ended() {
+                return Poll::Pending;
+            }
+            self.stream.connection().pause_reading(false);
+        }
         for _ in 0..TURNS {
             // What was read already waits as well, or has come too late.
             if self.connection().is_ended() {
@@ -132,7 +142,10 @@ impl WebSocket {
                 return Poll::Pending;
             }
             match self.frames.next() {
-                Ok(Some(Frame::Message(message))) => return Poll::Ready(Ok(message)),
+                Ok(Some(Frame::Message(message))) => {
+                    self.count(&message);
+                    return Poll::Ready(Ok(message));
+                }
                 Ok(Some(Frame::Ping(payload))) => self.connection().send(&frame::pong(&payload)),
                 Ok(Some(Frame::Pong)) => self.pongs += 1,
                 Ok(Some(Frame::Part)) => {}
@@ -157,6 +170,18 @@ impl WebSocket {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// A message has come. What comes behind it may have to wait.
+    fn count(&mut self, message: &Message) {
+        let Some(meter) = &mut self.meter else { return };
+        let bytes = match message {
+            Message::Text(text) => text.len(),
+            Message::Binary(bytes) => bytes.len(),
+        };
+        if meter.count(bytes, Instant::now()) {
+            self.stream.connection().pause_reading(true);
+        }
     }
 }
 

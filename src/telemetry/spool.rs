@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use prometheus_client::metrics::counter::Counter;
+use crate::metrics::Counter;
 
 /// Pause before the next attempt at a pipe that does not block and is full.
 const BUSY: Duration = Duration::from_millis(50);
@@ -33,7 +33,7 @@ struct Shared {
     /// Bytes that may wait; as many may be in the thread's hands.
     bound: usize,
     /// All lines that were lost.
-    lost: Counter,
+    lost: Arc<Counter>,
     writer: OnceLock<ThreadId>,
 }
 
@@ -50,7 +50,7 @@ impl Spool {
     pub(super) fn start(
         out: impl Write + Send + 'static,
         bound: usize,
-        lost: Counter,
+        lost: Arc<Counter>,
         tell: impl Fn(u64) + Send + 'static,
     ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
@@ -197,7 +197,7 @@ mod tests {
 
     struct Stage {
         spool: Spool,
-        lost: Counter,
+        lost: Arc<Counter>,
         asked: Receiver<Vec<u8>>,
         answer: Sender<io::Result<usize>>,
         told: Receiver<u64>,
@@ -207,7 +207,7 @@ mod tests {
         fn set(bound: usize) -> Stage {
             let ((asks, asked), (answer, answers), (tells, told)) =
                 (channel(), channel(), channel());
-            let lost = Counter::default();
+            let lost = Arc::<Counter>::default();
             let tell = move |lines| tells.send(lines).unwrap();
             let spool = Spool::start(Disk { asks, answers }, bound, lost.clone(), tell).unwrap();
             Stage { spool, lost, asked, answer, told }
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn that_lines_were_lost_is_told_even_when_there_is_no_room() {
-        let (lost, way_in) = (Counter::default(), Arc::new(OnceLock::<Spool>::new()));
+        let (lost, way_in) = (Arc::<Counter>::default(), Arc::new(OnceLock::<Spool>::new()));
         let ((asks, asked), (answer, answers)) = (channel(), channel());
         let say = way_in.clone();
         let tell = move |lines| {

@@ -5,9 +5,13 @@ mod accounts;
 mod backup;
 mod copy;
 mod diagnostics;
+mod doctor;
 mod ending;
+mod limits;
+mod metrics;
 mod mongodb;
 mod readiness;
+mod reload;
 mod tls;
 
 use std::{

@@ -80,7 +80,8 @@ section! {
         previous_secret: Option<SigningSecret> = "", SIGNING_SECRET, "AO_HOOK__PREVIOUS_SECRET";
         /// What is asked about.
         events: HookEvents = "connect,join,message", HOOK_EVENTS, "AO_HOOK__EVENTS";
-        /// The rooms whose joins and messages are asked about.
+        /// The rooms whose joins and messages are asked about; those of gotapi-ws with gotapi:
+        /// before their path.
         rooms: Words = "*", ROOM_PATTERNS, "AO_HOOK__ROOMS";
         /// Time a call may take.
         timeout: Duration = "1s", DURATION, "AO_HOOK__TIMEOUT";

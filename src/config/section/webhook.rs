@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::config::duration::{DURATION, DURATION_OR_ZERO};
 use crate::config::kind::{Kind, OPTIONAL_PATH, Shape};
+use crate::config::layers::Layers;
+use crate::config::problem::Problem;
 use crate::config::setting::section;
 use crate::config::signing::{SIGNING_SECRET, SigningSecret};
 use crate::config::size::{ByteSize, SIZE};
@@ -73,7 +75,7 @@ section! {
     Webhook("webhook") {
         /// Where events are sent. Empty: nothing is told, and nothing is kept for it.
         url: Option<HttpUrl> = "", HTTP_URL, "AO_WEBHOOK__URL";
-        /// Secret that each request is signed with, as Standard Webhooks 1.0 has it. Empty: requests are not signed.
+        /// Secret that each request is signed with, as Standard Webhooks 1.0 has it. Needed with a URL.
         secret: Option<SigningSecret> = "", SIGNING_SECRET, "AO_WEBHOOK__SECRET";
         /// The secret before it. Requests are signed with both, until receivers know the new one.
         previous_secret: Option<SigningSecret> = "", SIGNING_SECRET, "AO_WEBHOOK__PREVIOUS_SECRET";
@@ -95,5 +97,19 @@ section! {
         leave_delay: Duration = "3s", DURATION_OR_ZERO, "AO_WEBHOOK__LEAVE_DELAY";
         /// PEM file with the authorities that the endpoint's certificate may be of. Empty: those that browsers trust.
         ca: Option<PathBuf> = "", OPTIONAL_PATH, "AO_WEBHOOK__CA";
+    }
+}
+
+impl Webhook {
+    /// Who is told nothing but by a URL that a stranger may know has to be able to tell the server's
+    /// requests from those that others make up; so none is sent without a signature. `section` is
+    /// that of this endpoint.
+    pub(in crate::config) fn check(&self, layers: &mut Layers, section: &str) {
+        if self.url.is_some() && self.secret.is_none() && layers.good("webhook.secret") {
+            let message = format!(
+                "{section}.url needs {section}.secret, which requests are signed with: whsec_ and the base64 of 24 to 64 bytes"
+            );
+            layers.problems.push(Problem::new(layers.source("webhook.url"), message));
+        }
     }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::config::Config;
 use crate::net::{
+    admission::Admission,
     connection::{Bounds, Closing},
     socket::Socket,
 };
@@ -142,12 +144,13 @@ async fn opened(bytes: Vec<u8>) -> (WebSocket, TcpStream) {
     let bounds = Bounds {
         stall: Duration::from_secs(10),
         backlog: 1 << 20,
+        admission: Admission::new(&Config::defaults().unwrap().limits, Arc::default()),
         metrics: Arc::default(),
         connections: tokio_util::task::TaskTracker::new(),
         writes: tokio_util::task::TaskTracker::new(),
         ending: Arc::default(),
     };
-    let mut stream = Stream::new(Connection::new(Socket::new(stream, None), peer, bounds));
+    let mut stream = Stream::new(Connection::new(Socket::new(stream, None), peer, bounds, None));
     stream.unread(bytes.into());
     (WebSocket::new(stream, 100), client)
 }

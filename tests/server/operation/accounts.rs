@@ -8,6 +8,7 @@ use support::{
     client::Packet,
     http,
     server::{Server, Setup},
+    soon,
 };
 
 const NO_SUCH_ACCOUNT: i32 = 5;
@@ -93,8 +94,28 @@ async fn administrators_change_beside_a_running_server() {
     assert_eq!(run(&["list"]).await.succeeds(), "admin\nzoe\n");
 
     assert_eq!(run(&["remove", "zoe"]).await.succeeds(), "");
-    assert!(!is_admin(&server, "zoe", &secret).await);
+    is_no_admin_any_more(&server, "zoe", &secret).await;
     run(&["remove", "zoe"]).await.fails(NO_SUCH_ACCOUNT, &["zoe does not exist"]);
+    assert_eq!(run(&["list"]).await.succeeds(), "admin\n");
+}
+
+#[tokio::test]
+async fn administrators_who_only_read_share_names_with_the_others_and_have_less() {
+    let server = Server::start().await;
+    let run = async |arguments: &[&str]| {
+        server.setup().clone().args(["admin"].iter().chain(arguments)).run().await
+    };
+    let secret = token(run(&["create", "eve", "--role", "reader"]).await.succeeds());
+    assert_eq!(run(&["list"]).await.succeeds(), "admin\neve\treader\n");
+    assert!(is_admin(&server, "eve", &secret).await, "she may look");
+    assert!(!is_user(&server, "eve", &secret).await);
+    run(&["create", "eve"])
+        .await
+        .fails(NO_SUCH_ACCOUNT, &["eve exists already, in the other role"]);
+    let reader = ["create", "admin", "--role", "reader"];
+    run(&reader).await.fails(NO_SUCH_ACCOUNT, &["admin exists already, in the other role"]);
+    assert_eq!(run(&["remove", "eve"]).await.succeeds(), "");
+    is_no_admin_any_more(&server, "eve", &secret).await;
     assert_eq!(run(&["list"]).await.succeeds(), "admin\n");
 }
 
@@ -139,6 +160,16 @@ async fn is_user(server: &Server, uid: &str, token: &str) -> bool {
     let refused = json!({ "status": 1, "data": "auth failed, uid or token is wrong" });
     assert!(answer["status"] == 0 || answer == refused, "{answer}");
     answer["status"] == 0
+}
+
+/// Who was right a moment ago is right for a second more, where the command line says otherwise.
+async fn is_no_admin_any_more(server: &Server, uid: &str, token: &str) {
+    let refused = async {
+        while is_admin(server, uid, token).await {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    soon("the end of an administrator", refused).await;
 }
 
 async fn is_admin(server: &Server, uid: &str, token: &str) -> bool {

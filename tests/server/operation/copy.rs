@@ -1,11 +1,18 @@
 //! The command `copy`, between a data folder and real servers: a Redis of the test's own, and a
 //! database of its own on a MongoDB.
+use base64::{Engine, engine::general_purpose::STANDARD};
 use mongodb::bson::{Bson, doc};
 use redis::{FromRedisValue, aio::MultiplexedConnection, cmd, pipe};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use support::{
-    database::Scratch, own_redis::OwnRedis, ports::Deserted, server::Setup, stored::Stored, within,
+    database::Scratch,
+    http::{self, Answer},
+    own_redis::OwnRedis,
+    ports::Deserted,
+    server::{Server, Setup},
+    stored::Stored,
+    within,
 };
 
 const WRONG_CONFIGURATION: i32 = 2;
@@ -139,6 +146,91 @@ async fn there_and_back_everything_is_equal() {
         0,
         "the admin's token is good"
     );
+}
+
+/// The HTTP API of a server, with the credentials of an administrator.
+struct Api<'a>(&'a Server, &'a str);
+
+impl Api<'_> {
+    async fn ask(&self, method: &str, key: Option<&str>, body: &Value) -> Answer {
+        let credentials = format!("Basic {}", STANDARD.encode(self.1));
+        let mut headers =
+            vec![("content-type", "application/json"), ("authorization", &*credentials)];
+        headers.extend(key.map(|key| ("idempotency-key", key)));
+        let path = format!("/v1/{method}");
+        let answer = http::request(self.0.api(), "POST", &path, &headers, &body.to_string()).await;
+        assert_eq!(answer.status, 200, "{method}: {answer:?}");
+        answer
+    }
+
+    async fn say(&self, text: &str, key: Option<&str>) -> Answer {
+        let message = json!({ "roomId": "attic", "message": { "storage": 0, "text": text } });
+        self.ask("publish", key, &message).await
+    }
+
+    /// Where the log begins and ends, what it is named, and the indexes and texts of its messages.
+    async fn log(&self) -> Value {
+        let page = self.ask("history", None, &json!({ "roomId": "attic" })).await.json();
+        let messages = page["messages"].as_array().expect("messages").iter();
+        let messages: Vec<_> = messages.map(|m| json!([m["index"], m["data"]["text"]])).collect();
+        json!([page["start"], page["log"], page["epoch"], messages])
+    }
+}
+
+/// A business server that asks again after a move gets the answer of before it, and readers go on
+/// where they were.
+#[tokio::test]
+async fn readers_and_business_servers_go_on_after_a_move() {
+    let (redis, mongo) = (Redis::start().await, Scratch::new());
+    let here = beside(&redis).env("AO_STORE__TOKENS", &mongo.url);
+    let mut server = served(&here).start().await;
+    let (admin, secret) = server.admin();
+    let credentials = format!("{admin}:{secret}");
+    let api = Api(&server, &credentials);
+    for text in ["a", "b", "c"] {
+        api.say(text, None).await;
+    }
+    api.ask("clear", None, &json!({ "roomId": "attic" })).await;
+    let mut answers = Vec::new();
+    for key in ["k0", "k1", "k2", "k3", "k4"] {
+        answers.push(api.say(key, Some(key)).await.body);
+    }
+    let trim = json!({ "roomId": "attic", "keep": 3 });
+    let trimmed = api.ask("trim", Some("t"), &trim).await.body;
+    let before = api.log().await;
+    assert_eq!((&before[0], &before[1], &before[3][0]), (&json!(5), &json!(8), &json!([5, "k2"])));
+    assert_eq!(server.terminate().await, 0);
+
+    let ran = copy(&here, "embedded", "servers").run().await;
+    for text in ["inserts: 3", "receipts: 5"] {
+        assert!(ran.succeeds().contains(&format!("{text} in embedded")), "{text}: {ran:?}");
+    }
+    assert!(!ran.stdout.contains("records: 0"), "{ran:?}");
+    let goes_on = async |server: &Server, before: &Value, next: u64| {
+        let api = Api(server, &credentials);
+        assert_eq!(api.log().await, *before);
+        for (answer, key) in answers.iter().zip(["k0", "k1", "k2", "k3", "k4"]) {
+            let again = api.say(key, Some(key)).await;
+            assert_eq!(again.header("idempotent-replayed"), Some("true"), "{again:?}");
+            assert_eq!(again.body, *answer);
+        }
+        let again = api.ask("trim", Some("t"), &trim).await;
+        assert_eq!(again.header("idempotent-replayed"), Some("true"), "{again:?}");
+        assert_eq!(again.body, trimmed);
+        assert_eq!(api.say("new", None).await.json()["index"], next);
+        api.log().await
+    };
+    let mut server = here.clone().start().await;
+    let after = goes_on(&server, &before, 8).await;
+    assert_eq!((&after[1], &after[2]), (&json!(9), &before[2]));
+    assert_eq!(server.terminate().await, 0);
+
+    let there = here.clone().env("AO_STORE__PATH", here.scratch().join("other").to_str().unwrap());
+    let ran = copy(&there, "servers", "embedded").run().await;
+    for text in ["inserts: 4", "receipts: 5"] {
+        assert!(ran.succeeds().contains(&format!("{text} in servers")), "{text}: {ran:?}");
+    }
+    goes_on(&served(&there).start().await, &after, 9).await;
 }
 
 #[tokio::test]
@@ -392,6 +484,12 @@ async fn what_cannot_be_copied_is_refused() {
     let ran = copy(&nobody, "embedded", "servers").run().await;
     ran.fails(NO_STORE, &["Redis at redis://***@", "can't be reached", "AO_STORE__MESSAGES"]);
     assert!(!format!("{ran:?}").contains("s3cret"), "{ran:?}");
+
+    let mut on_redis = Setup::new().env("AO_STORE__MESSAGES", &redis.url).start().await;
+    let ran = copy(&here, "embedded", "servers").run().await;
+    ran.fails(NO_STORE, &["1 servers run on it", "AO_STORE__MESSAGES"]);
+    assert_eq!(on_redis.terminate().await, 0);
+    copy(&here, "embedded", "servers").run().await.succeeds();
 
     redis.run::<()>("REPLICAOF", &["127.0.0.1", &port.to_string()]).await;
     copy(&here, "embedded", "servers")

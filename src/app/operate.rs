@@ -1,0 +1,261 @@
+//! What is changed while the server runs. A configuration that is read again is checked whole, and
+//! all that it needs is made ready, before anything changes: a broken one changes nothing.
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use super::{open_gate, stores};
+use crate::{
+    config::{Config, Origins, Problems},
+    dialect::{Dialect, Pace},
+    domain::{
+        access::{LiveVerifier, Verifier},
+        gate::{Gate, LiveGate},
+        hub::Hub,
+        operations::{Operations, Reloaded},
+        retention::Rules,
+        supervise::Supervisor,
+    },
+    http::Settings,
+    jwt,
+    live::Live,
+    lock::lock,
+    net::{admission::Admission, tls::Tls},
+    telemetry,
+};
+
+/// Reads the configuration, as at the start of the process.
+pub type Source = Arc<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
+
+/// What can be replaced.
+pub(super) struct Lives {
+    pub(super) origins: Arc<Live<Arc<Origins>>>,
+    pub(super) verifier: LiveVerifier,
+    pub(super) gate: LiveGate,
+    pub(super) rules: Arc<Rules>,
+    pub(super) interval: Arc<Live<Duration>>,
+    pub(super) settings: Settings,
+}
+
+impl Lives {
+    /// As they are configured, with these keys for tokens, and with nobody to ask yet.
+    pub(super) fn of(config: &Config, tokens: Option<Arc<jwt::Tokens>>) -> Self {
+        Lives {
+            origins: Live::new(Arc::new(config.websocket.origins.clone())),
+            verifier: Live::new(tokens.map(|tokens| -> Arc<dyn Verifier> { tokens })),
+            gate: Live::new(None),
+            rules: stores::retention(config),
+            interval: Live::new(config.retention.interval),
+            settings: Live::new(shown(config)),
+        }
+    }
+}
+
+/// The configuration as it is shown to administrators.
+fn shown(config: &Config) -> Arc<[(String, String)]> {
+    config.values().into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// Operates a server.
+pub(super) struct Operator {
+    pub(super) hub: Arc<Hub>,
+    pub(super) dialects: Vec<Arc<dyn Dialect>>,
+    pub(super) lives: Lives,
+    pub(super) admission: Arc<Admission>,
+    pub(super) certificates: Vec<Arc<Tls>>,
+    pub(super) supervisor: Supervisor,
+    pub(super) working: CancellationToken,
+    /// Cancelled when the server begins to end.
+    pub(super) listening: CancellationToken,
+    pub(super) source: Source,
+    /// What holds now; one reload at a time.
+    pub(super) running: tokio::sync::Mutex<Config>,
+    /// Ends the watch over the keys that hold now.
+    pub(super) watching: Mutex<CancellationToken>,
+    /// Ends a drain.
+    pub(super) draining: Mutex<CancellationToken>,
+}
+
+/// A reload that is ready to be carried out.
+struct Ready {
+    tokens: Option<Arc<jwt::Tokens>>,
+    gate: Option<Arc<dyn Gate>>,
+}
+
+impl Operator {
+    /// Watches over the keys for tokens, from the start.
+    pub(super) fn watch(&self, tokens: &jwt::Tokens) {
+        let stop = self.working.child_token();
+        tokens.keep(&self.supervisor, &stop);
+        std::mem::replace(&mut *lock(&self.watching), stop).cancel();
+    }
+
+    /// Makes all ready that may fail.
+    fn prepare(&self, new: &Config) -> Result<Ready, String> {
+        let tokens = jwt::Tokens::open(&new.jwt, self.hub.clock.clone(), &self.hub.tasks);
+        let tokens = tokens.map_err(|error| error.to_string())?;
+        let gate = open_gate(new, &self.hub).map_err(|error| error.to_string())?;
+        telemetry::check_filter(&new.log.filter)?;
+        Ok(Ready { tokens, gate })
+    }
+
+    /// Carries it out. Nothing of it can fail.
+    fn commit(&self, new: &Config, ready: Ready) {
+        self.admission.change(&new.limits);
+        self.lives.origins.set(Arc::new(new.websocket.origins.clone()));
+        self.lives.rules.replace(stores::rules(new));
+        self.lives.interval.set(new.retention.interval);
+        self.lives.gate.set(ready.gate);
+        match &ready.tokens {
+            Some(tokens) => self.watch(tokens),
+            None => lock(&self.watching).cancel(),
+        }
+        self.lives.verifier.set(ready.tokens.map(|tokens| -> Arc<dyn Verifier> { tokens }));
+        self.lives.settings.set(shown(new));
+        telemetry::set_filter(&new.log.filter);
+    }
+}
+
+/// The running configuration, with what of the new one can be taken in.
+fn taken_in(running: &Config, new: &Config) -> Config {
+    let mut next = running.clone();
+    next.limits = new.limits.clone();
+    next.limits.handshakes = running.limits.handshakes;
+    next.websocket.origins = new.websocket.origins.clone();
+    next.log.filter.clone_from(&new.log.filter);
+    next.hook = new.hook.clone();
+    next.jwt = new.jwt.clone();
+    next.jwt.grace = running.jwt.grace;
+    next.jwt.leeway = running.jwt.leeway;
+    next.jwt.max_lifetime = running.jwt.max_lifetime;
+    next.retention = new.retention.clone();
+    next
+}
+
+/// The keys of settings that differ; of secrets, whose values are not shown, their section.
+fn differences(one: &Config, other: &Config) -> Vec<String> {
+    let pairs = one.values().into_iter().zip(other.values());
+    let mut keys: Vec<String> =
+        pairs.filter(|(a, b)| a != b).map(|((key, _), _)| key.to_owned()).collect();
+    for (section, differs) in [
+        ("hook", one.hook != other.hook),
+        ("jwt", one.jwt != other.jwt),
+        ("gotapi", one.gotapi != other.gotapi),
+        ("store", one.store != other.store),
+        ("webhook", one.webhook != other.webhook),
+    ] {
+        if differs && !keys.iter().any(|key| key.starts_with(&format!("{section}."))) {
+            keys.push(format!("{section}. (a secret)"));
+        }
+    }
+    if one.webhooks != other.webhooks {
+        keys.push("webhook.* (endpoints by name)".to_owned());
+    }
+    keys
+}
+
+#[async_trait]
+impl Operations for Operator {
+    async fn reload(&self) -> Result<Reloaded, String> {
+        let mut running = self.running.lock().await;
+        let source = self.source.clone();
+        // It reads files.
+        let read = self.hub.tasks.spawn_blocking(move || source()).await;
+        let new = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let next = taken_in(&running, &new);
+        let ready = self.prepare(&next)?;
+        let changed: Vec<String> = differences(&running, &next);
+        let restart = differences(&next, &new);
+        self.commit(&next, ready);
+        *running = next;
+        drop(running);
+        for tls in &self.certificates {
+            tls.renew();
+        }
+        tracing::info!(
+            changed = changed.join(", "),
+            restart = restart.join(", "),
+            "the configuration was read again"
+        );
+        Ok(Reloaded { changed, restart })
+    }
+
+    fn drain(&self, over: Duration) -> usize {
+        let clients = self.hub.open_connections();
+        self.hub.set_ready(false);
+        let stop = self.working.child_token();
+        std::mem::replace(&mut *lock(&self.draining), stop.clone()).cancel();
+        tracing::info!(clients, ?over, "draining: newcomers are sent elsewhere, clients sent away");
+        let dialects = self.dialects.clone();
+        let batches = u32::try_from(clients).unwrap_or(u32::MAX);
+        let pace = Pace { batch: batches.div_ceil(STEPS) as usize, jitter: over };
+        self.hub.tasks.spawn(stop.run_until_cancelled_owned(async move {
+            futures_util::future::join_all(dialects.iter().map(|dialect| dialect.drain(pace)))
+                .await;
+        }));
+        clients
+    }
+
+    fn resume(&self) {
+        lock(&self.draining).cancel();
+        if self.listening.is_cancelled() {
+            return; // it ends
+        }
+        self.hub.set_ready(true);
+        tracing::info!("newcomers are let in again");
+    }
+}
+
+/// Steps in which clients are sent away.
+const STEPS: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Flags;
+
+    /// Settings that are taken in, by the beginning of their keys.
+    const LIVE: [&str; 6] =
+        ["limits.", "websocket.origins", "log.filter", "hook.", "jwt.", "retention."];
+    /// Of these, those that other parts have relied on since the start.
+    const FIXED: [&str; 4] = ["jwt.grace", "jwt.leeway", "jwt.max_lifetime", "limits.handshakes"];
+
+    fn config(pairs: &[(&str, &str)]) -> Config {
+        let environment = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned().into(), (*value).to_owned().into()));
+        Config::load(None, environment, &Flags::new()).unwrap()
+    }
+
+    #[test]
+    fn what_can_be_taken_in_is_what_is_said_to_be() {
+        let old = config(&[]);
+        let new = config(&[
+            ("AO_LIMITS__CONNECTIONS", "7"),
+            ("AO_LIMITS__HANDSHAKES", "3"),
+            ("AO_WEBSOCKET__ORIGINS", "https://a.example"),
+            ("AO_LOG", "debug"),
+            ("AO_RETENTION__RULES", "*=1d"),
+            ("AO_STORE__PATIENCE", "1s"),
+            ("AO_JWT__SECRET", "a secret of more than thirty-two bytes"),
+            ("AO_JWT__GRACE", "1s"),
+            ("AO_GOTAPI__SECRET", "another"),
+        ]);
+        let next = taken_in(&old, &new);
+        let changed = differences(&old, &next);
+        for key in &changed {
+            assert!(LIVE.iter().any(|live| key.starts_with(live)), "{key}");
+            assert!(!FIXED.contains(&key.as_str()), "{key}");
+        }
+        assert_eq!(changed.len(), 5, "{changed:?}");
+        let restart = differences(&next, &new);
+        assert_eq!(restart, ["gotapi.secret", "store.patience", "jwt.grace", "limits.handshakes"],);
+        let secret = |secret| config(&[("AO_GOTAPI__SECRET", secret)]);
+        assert_eq!(differences(&secret("one"), &secret("other")), ["gotapi. (a secret)"]);
+        assert_eq!(differences(&new, &new), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,371 @@
+//! Who is let in. A server that takes more than it can carry ends for everybody; one that says no
+//! to newcomers, and why, carries those it has.
+//!
+//! A connection that is let in has a [`Place`], and gives it back when it ends, whichever way: so
+//! what is counted here is what is there. Whoever is refused gets an HTTP answer that says so
+//! ([`Full::status`]), as far as there are not too many of them at once.
+//!
+//! Behind a proxy all connections come from its address. Where the proxy is one of those that are
+//! believed (`limits.proxies`), its `X-Forwarded-For` says who is behind it.
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
+    },
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderName};
+use quick_cache::unsync::Cache;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+pub use self::full::Full;
+pub(super) use self::pace::Pace;
+use super::meter::Meter;
+use crate::{
+    config::{Limits, Networks},
+    metrics::Metrics,
+    reason::Label,
+    throttle::throttled,
+};
+
+mod full;
+mod memory;
+mod pace;
+#[cfg(test)]
+mod tests;
+
+/// Refused connections that are answered at a time; more are closed without a word.
+const ANSWERED: usize = 256;
+/// Households whose requests are remembered; those that asked last.
+const ASKING: usize = 1 << 16;
+/// How often the memory of the process is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// Newcomers are let in again when the memory is below so many hundredths of its bound.
+const RELIEF: usize = 95;
+/// Of hundred files that the process may have open, so many may be connections.
+const FILES: usize = 95;
+/// Who has passed a request on, and for whom.
+pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The part of an address that one customer of a network has: all of IPv4, the first 64 bits of
+/// IPv6 (RFC 6177).
+pub fn household(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+    }
+}
+
+/// The rules, and who is there.
+pub struct Admission {
+    rules: RwLock<Rules>,
+    metrics: Arc<Metrics>,
+    inside: AtomicUsize,
+    /// Connections by the household that they come from, where that is bounded.
+    addresses: Mutex<HashMap<IpAddr, u32>>,
+    pace: Mutex<Pace>,
+    /// The memory is at its bound.
+    strained: AtomicBool,
+    refusing: Arc<Semaphore>,
+    /// How often requests came from each household of late, where that is bounded.
+    requests: Mutex<Cache<IpAddr, Pace>>,
+    /// Permits to work on a TLS handshake.
+    handshakes: Arc<Semaphore>,
+}
+
+/// The limits, worked out.
+#[derive(Clone)]
+struct Rules {
+    connections: Option<usize>,
+    per_address: Option<u32>,
+    /// What a household may ask; `None`: anything.
+    requests: Option<Pace>,
+    /// What one client may send; `None`: anything.
+    sending: Option<[Pace; 2]>,
+    memory: Option<usize>,
+    proxies: Networks,
+}
+
+impl Rules {
+    fn of(limits: &Limits) -> Self {
+        Rules {
+            connections: limits.connections.number(files()),
+            per_address: limits
+                .connections_per_address
+                .number(None)
+                .and_then(|number| u32::try_from(number).ok()),
+            requests: (!limits.requests_per_address.is_off())
+                .then(|| Pace::of(limits.requests_per_address)),
+            sending: (!limits.messages.is_off() || !limits.bytes.is_off())
+                .then(|| [limits.messages, limits.bytes].map(Pace::of)),
+            memory: limits.memory.map(|size| size.bytes()),
+            proxies: limits.proxies.clone(),
+        }
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The connections that there are files for, if the system tells.
+fn files() -> Option<usize> {
+    let soft = rlimit::Resource::NOFILE.get_soft().ok()?;
+    usize::try_from(soft).ok().filter(|soft| *soft < usize::MAX / FILES).map(|s| s * FILES / 100)
+}
+
+impl Admission {
+    /// With these limits, and nobody there.
+    pub fn new(limits: &Limits, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Admission {
+            rules: RwLock::new(Rules::of(limits)),
+            metrics,
+            inside: AtomicUsize::new(0),
+            addresses: Mutex::default(),
+            pace: Mutex::new(Pace::of(limits.new_connections)),
+            strained: AtomicBool::new(false),
+            refusing: Arc::new(Semaphore::new(ANSWERED)),
+            requests: Mutex::new(Cache::new(ASKING)),
+            handshakes: Arc::new(Semaphore::new(
+                limits.handshakes.number(Some(cores() * 2)).unwrap_or(Semaphore::MAX_PERMITS),
+            )),
+        })
+    }
+
+    /// Other limits, from now on, for newcomers: who is there stays.
+    pub fn change(&self, limits: &Limits) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Rules::of(limits);
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner) =
+            Pace::of(limits.new_connections);
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn rules(&self) -> Rules {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Somebody comes from this address.
+    ///
+    /// # Errors
+    /// Why it is not let in; that is counted.
+    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, now: Instant) -> Result<Place, Full> {
+        let place = self.find_place(peer, now);
+        if let Err(full) = place {
+            self.tell(full);
+        }
+        place
+    }
+
+    fn find_place(self: &Arc<Self>, peer: IpAddr, now: Instant) -> Result<Place, Full> {
+        let (connections, per_address, believed) = {
+            let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+            (rules.connections, rules.per_address, rules.proxies.contains(peer))
+        };
+        if self.is_strained() {
+            return Err(Full::Memory);
+        }
+        // Counted first: of two who come for the last place one gets it.
+        let inside = self.inside.fetch_add(1, Relaxed);
+        let place = Place { admission: self.clone(), seat: OnceLock::new() };
+        if connections.is_some_and(|most| inside >= most) {
+            return Err(Full::Connections);
+        }
+        if let Some(most) = per_address.filter(|_| !believed) {
+            place.take(self.sit(household(peer), most)?);
+        }
+        // The last, as nobody takes it back.
+        let in_time = self.pace.lock().unwrap_or_else(PoisonError::into_inner).admit(now);
+        if in_time { Ok(place) } else { Err(Full::Rate) }
+    }
+
+    /// A client of a proxy that is believed comes from this address.
+    ///
+    /// # Errors
+    /// There are as many from there as there may be; that is counted.
+    pub(super) fn enter_behind(self: &Arc<Self>, client: IpAddr) -> Result<Option<Seat>, Full> {
+        let Some(most) = self.rules().per_address else { return Ok(None) };
+        self.sit(household(client), most).map(Some).inspect_err(|full| self.tell(*full))
+    }
+
+    fn sit(self: &Arc<Self>, address: IpAddr, most: u32) -> Result<Seat, Full> {
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = addresses.entry(address).or_default();
+        if *count >= most {
+            return Err(Full::Address);
+        }
+        *count += 1;
+        Ok(Seat { admission: self.clone(), address })
+    }
+
+    /// Somebody asks something by HTTP from this address.
+    ///
+    /// # Errors
+    /// Too many have asked from there of late; that is counted.
+    pub fn ask(&self, client: IpAddr, now: Instant) -> Result<(), Full> {
+        let Some(fresh) = self.rules().requests else { return Ok(()) };
+        let (mut requests, household) =
+            (self.requests.lock().unwrap_or_else(PoisonError::into_inner), household(client));
+        let mut pace = requests.get(&household).cloned().unwrap_or(fresh);
+        let in_time = pace.admit(now);
+        requests.insert(household, pace);
+        drop(requests);
+        if in_time {
+            return Ok(());
+        }
+        self.tell(Full::Requests);
+        Err(Full::Requests)
+    }
+
+    /// What a client sends is measured with this; `None`: it may send anything.
+    pub fn meter(&self) -> Option<Box<Meter>> {
+        let [messages, bytes] = self.rules().sending?;
+        Some(Box::new(Meter::new(messages, bytes)))
+    }
+
+    /// A client sends faster than it may, and is read later.
+    pub(super) fn slows(&self) {
+        self.metrics.slowed();
+    }
+
+    /// Permits to work on a TLS handshake.
+    pub(super) fn handshakes(&self) -> Arc<Semaphore> {
+        self.handshakes.clone()
+    }
+
+    fn tell(&self, full: Full) {
+        self.metrics.newcomer_refused(full);
+        throttled!(warn, why = full.label(), "a newcomer is refused");
+    }
+
+    /// Whom a request is from, by the believed proxies that it has passed: read from the right, the
+    /// first that is no such proxy. `None`: it comes from no such proxy, or that says nothing of
+    /// use.
+    pub fn forwarded(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        if !rules.proxies.contains(peer) {
+            return None;
+        }
+        // Several such headers are one list (RFC 9110, 5.3).
+        let lines: Vec<&str> =
+            headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
+        let mut last = None;
+        for word in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
+            // What is no address is the word of whoever stands behind the last proxy.
+            let Some(address) = address(word.trim()) else { return last };
+            last = Some(address);
+            if !rules.proxies.contains(address) {
+                return last;
+            }
+        }
+        last
+    }
+
+    /// Whether the memory of the process is at its bound.
+    pub fn is_strained(&self) -> bool {
+        self.strained.load(Relaxed)
+    }
+
+    /// Connections that are there.
+    pub fn inside(&self) -> usize {
+        self.inside.load(SeqCst)
+    }
+
+    /// Addresses that are counted by now; none when all have gone.
+    pub fn addresses(&self) -> usize {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// A permit to answer one who was refused; `None`: too many are being answered.
+    pub(super) fn answering(&self) -> Option<OwnedSemaphorePermit> {
+        self.refusing.clone().try_acquire_owned().ok()
+    }
+
+    /// Looks after the memory of the process. Never ends.
+    pub async fn watch(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let Some(most) = self.rules().memory else {
+                self.strained.store(false, Relaxed);
+                continue;
+            };
+            self.weigh(memory::resident(), most);
+        }
+    }
+
+    /// So many bytes are used of so many.
+    fn weigh(&self, used: usize, most: usize) {
+        let was = self.is_strained();
+        let bound = if was { most / 100 * RELIEF } else { most };
+        let is = used >= bound;
+        self.strained.store(is, Relaxed);
+        if is != was {
+            tracing::warn!(
+                used,
+                bound = most,
+                "{}",
+                if is {
+                    "no memory to spare: newcomers are refused"
+                } else {
+                    "memory to spare again"
+                }
+            );
+        }
+    }
+}
+
+/// An address as proxies write it: with a port or without, of IPv6 in brackets or without.
+fn address(word: &str) -> Option<IpAddr> {
+    let plain = word.parse::<IpAddr>().ok();
+    let bracketed = || word.strip_prefix('[')?.split_once(']')?.0.parse().ok();
+    let with_port = || word.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
+    plain.or_else(with_port).or_else(bracketed).map(|address: IpAddr| address.to_canonical())
+}
+
+/// A connection's place. It is given back when this is dropped.
+pub(super) struct Place {
+    admission: Arc<Admission>,
+    seat: OnceLock<Seat>,
+}
+
+impl Place {
+    /// It is one among those of an address, too.
+    pub(super) fn take(&self, seat: Seat) {
+        let _ = self.seat.set(seat); // it has one at most, that of its first request
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.admission.inside.fetch_sub(1, SeqCst);
+    }
+}
+
+/// A place among those of one address. It is given back when this is dropped.
+pub struct Seat {
+    admission: Arc<Admission>,
+    address: IpAddr,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut addresses = self.admission.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = addresses.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                addresses.remove(&self.address);
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Who is let in, and what is left when all have gone.
+use std::{net::IpAddr, sync::Arc};
+
+use http::{HeaderMap, HeaderValue};
+use tokio::time::Instant;
+
+use super::{Admission, FORWARDED_FOR, Full, household};
+use crate::{
+    config::{Config, Flags},
+    reason::Label,
+};
+
+fn admission(settings: &[(&str, &str)]) -> Arc<Admission> {
+    let environment = settings
+        .iter()
+        .map(|(name, value)| (format!("AO_LIMITS__{name}").into(), (*value).to_owned().into()));
+    let config = Config::load(None, environment, &Flags::new()).unwrap();
+    Admission::new(&config.limits, Arc::default())
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn metrics_know_every_limit() {
+    let words: Vec<&str> = Full::ALL.iter().map(|full| full.label()).collect();
+    assert_eq!(words, crate::metrics::LIMITS);
+}
+
+#[test]
+fn a_place_that_is_given_back_is_free_again() {
+    let admission = admission(&[("CONNECTIONS", "2")]);
+    let enter = || admission.enter(ip("192.0.2.1"), Instant::now());
+    let (first, _second) = (enter().unwrap(), enter().unwrap());
+    assert_eq!(enter().err(), Some(Full::Connections));
+    assert_eq!(admission.inside(), 2, "who was refused is not counted");
+    drop(first);
+    assert!(enter().is_ok());
+}
+
+#[test]
+fn addresses_of_one_household_are_one() {
+    let admission = admission(&[("CONNECTIONS_PER_ADDRESS", "1")]);
+    let enter = |address: &str| admission.enter(ip(address), Instant::now());
+    let places = [
+        enter("192.0.2.1").unwrap(),
+        enter("192.0.2.2").unwrap(),
+        enter("2001:db8:0:1::1").unwrap(),
+        enter("2001:db8:0:2::1").unwrap(),
+    ];
+    for taken in ["192.0.2.1", "::ffff:192.0.2.2", "2001:db8:0:1:ffff::2"] {
+        assert_eq!(enter(taken).err(), Some(Full::Address), "{taken}");
+    }
+    assert_eq!(admission.addresses(), 4);
+    drop(places);
+    assert_eq!((admission.inside(), admission.addresses()), (0, 0), "nothing is left");
+}
+
+#[test]
+fn a_refused_newcomer_takes_nothing_from_the_pace() {
+    let admission = admission(&[("CONNECTIONS", "1"), ("NEW_CONNECTIONS", "2 in 60s")]);
+    let now = Instant::now();
+    let enter = || admission.enter(ip("192.0.2.1"), now);
+    let first = enter().unwrap();
+    assert_eq!(enter().err(), Some(Full::Connections));
+    drop(first);
+    drop(enter().unwrap());
+    assert_eq!(enter().err(), Some(Full::Rate));
+    assert_eq!(admission.inside(), 0);
+}
+
+#[test]
+fn behind_a_proxy_the_first_from_the_right_that_is_none_counts() {
+    let admission = admission(&[("PROXIES", "10.0.0.0/8,::1")]);
+    let client = |peer: &str, lines: &[&str]| {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(FORWARDED_FOR, HeaderValue::from_str(line).unwrap());
+        }
+        admission.forwarded(ip(peer), &headers).map(|address| address.to_string())
+    };
+    for (peer, lines, client_is) in [
+        ("10.0.0.1", &["192.0.2.1"][..], Some("192.0.2.1")),
+        ("::ffff:10.0.0.1", &["192.0.2.1"], Some("192.0.2.1")),
+        ("10.0.0.1", &["198.51.100.9, 192.0.2.1, 10.0.0.2"], Some("192.0.2.1")),
+        ("10.0.0.1", &["198.51.100.9", "192.0.2.1 ,10.0.0.2"], Some("192.0.2.1")),
+        ("::1", &["192.0.2.1:4711"], Some("192.0.2.1")),
+        ("::1", &["[2001:db8::1]:4711"], Some("2001:db8::1")),
+        ("::1", &["2001:db8::1"], Some("2001:db8::1")),
+        // All of them are proxies: the one that is furthest away.
+        ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], Some("10.0.0.3")),
+        // What stands left of a word that is no address is not looked at.
+        ("10.0.0.1", &["192.0.2.1, unknown, 10.0.0.2"], Some("10.0.0.2")),
+        ("10.0.0.1", &["unknown"], None),
+        ("10.0.0.1", &[], None),
+        ("192.0.2.7", &["198.51.100.9"], None),
+    ] {
+        assert_eq!(client(peer, lines).as_deref(), client_is, "{peer} {lines:?}");
+    }
+}
+
+#[test]
+fn connections_of_a_believed_proxy_do_not_count_as_its_own() {
+    let admission = admission(&[("CONNECTIONS_PER_ADDRESS", "1"), ("PROXIES", "10.0.0.1")]);
+    let enter = || admission.enter(ip("10.0.0.1"), Instant::now()).unwrap();
+    let _places = [enter(), enter(), enter()];
+    let seat = admission.enter_behind(ip("192.0.2.1")).unwrap();
+    assert_eq!(admission.enter_behind(ip("192.0.2.1")).err(), Some(Full::Address));
+    assert!(admission.enter_behind(ip("192.0.2.2")).is_ok());
+    drop(seat);
+    assert_eq!(admission.addresses(), 0);
+}
+
+#[test]
+fn newcomers_wait_until_the_memory_is_well_below_its_bound() {
+    let admission = admission(&[("MEMORY", "1000")]);
+    let strained = |used| {
+        admission.weigh(used, 1000);
+        admission.is_strained()
+    };
+    assert_eq!(
+        [999, 1000, 990, 950, 949, 999].map(strained),
+        [false, true, true, true, false, false]
+    );
+    admission.weigh(1000, 1000);
+    assert_eq!(admission.enter(ip("192.0.2.1"), Instant::now()).err(), Some(Full::Memory));
+}
+
+#[test]
+fn limits_that_change_hold_for_newcomers() {
+    let admission = admission(&[("CONNECTIONS", "1")]);
+    let enter = |from: &Arc<Admission>| from.enter(ip("192.0.2.1"), Instant::now());
+    let _first = enter(&admission).unwrap();
+    assert!(enter(&admission).is_err());
+    let other = [("AO_LIMITS__CONNECTIONS".into(), "2".into())];
+    admission.change(&Config::load(None, other, &Flags::new()).unwrap().limits);
+    let _second = enter(&admission).unwrap();
+    assert!(enter(&admission).is_err());
+}
+
+#[test]
+fn requests_are_counted_by_household() {
+    let admission = admission(&[("REQUESTS_PER_ADDRESS", "2 in 10s")]);
+    let now = Instant::now();
+    let ask = |address: &str| admission.ask(ip(address), now);
+    assert_eq!(
+        ["192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2"].map(ask),
+        [Ok(()), Ok(()), Err(Full::Requests), Ok(())]
+    );
+    assert_eq!(household(ip("2001:db8::1:2:3:4")), ip("2001:db8::"));
+}

@@ -1,0 +1,174 @@
+//! A configuration that is read again while clients are there, and clients that are sent elsewhere.
+use std::{fs, path::PathBuf};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use support::{
+    client::{Client, Packet},
+    http::{self, Answer},
+    receiver::{Receiver, Reply},
+    server::{Server, Setup},
+    soon,
+};
+
+/// A server with a configuration file.
+struct Configured {
+    server: Server,
+    file: PathBuf,
+}
+
+impl Configured {
+    async fn start(text: &str) -> Configured {
+        let setup = Setup::new().env("AO_AUTH__IGNORE", "true");
+        let file = setup.scratch().join("always-online.toml");
+        fs::write(&file, text).unwrap();
+        let flag = ["--config".to_owned(), file.to_str().unwrap().to_owned()];
+        Configured { server: setup.args(flag).start().await, file }
+    }
+
+    /// The file has changed, and the server is told by a signal.
+    async fn hang_up(&mut self, text: &str) {
+        fs::write(&self.file, text).unwrap();
+        self.server.signal("HUP");
+    }
+
+    async fn ask(&self, method: &str, body: &Value) -> Answer {
+        let (uid, token) = self.server.admin();
+        let credentials = format!("Basic {}", STANDARD.encode(format!("{uid}:{token}")));
+        let headers =
+            [("content-type", "application/json"), ("authorization", credentials.as_str())];
+        http::request(
+            self.server.api(),
+            "POST",
+            &format!("/v1/{method}"),
+            &headers,
+            &body.to_string(),
+        )
+        .await
+    }
+
+    /// The file has changed, and the server is told by its API.
+    async fn reload(&self, text: &str) -> Answer {
+        fs::write(&self.file, text).unwrap();
+        self.ask("reload", &json!({})).await
+    }
+}
+
+async fn origin(server: &Server, origin: &str) -> u16 {
+    let path = "/socket.io/?EIO=4&transport=polling";
+    http::request(server.websocket(), "GET", path, &[("origin", origin)], "").await.status
+}
+
+#[tokio::test]
+async fn a_signal_has_limits_taken_in_and_nobody_notices() {
+    let mut it = Configured::start("[limits]\nconnections = 1\n").await;
+    let anna = it.server.member("anna", "attic").await;
+    assert!(Client::try_connect(it.server.websocket()).await.is_err());
+    it.hang_up("[limits]\nconnections = 2\n").await;
+    it.server.logs("the configuration was read again").await;
+    let _bert = it.server.guest().await;
+    anna.send(&json!({ "storage": "insert", "1": "still here" })).await;
+    assert_eq!(it.server.terminate().await, 0);
+}
+
+#[tokio::test]
+async fn a_broken_file_changes_nothing() {
+    let mut it = Configured::start("[limits]\nconnections = 1\n").await;
+    let _anna = it.server.guest().await;
+    for broken in
+        ["[limits]\nconnections = \"many\"\n", "[limits]\nconnection = 5\n", "connections", ""]
+    {
+        // The last is no fault, but for the line behind it.
+        let text = format!("{broken}\n[jwt]\nkeys = \"/nowhere/keys.pem\"\n");
+        let answer = it.reload(&text).await;
+        assert_eq!(answer.status, 409, "{}", answer.body);
+        assert!(
+            answer.json()["type"].as_str().unwrap().ends_with("#configuration-invalid"),
+            "{}",
+            answer.body
+        );
+    }
+    it.hang_up("[limits]\nconnections = 0\n").await;
+    it.server.logs("the configuration was not taken in").await;
+    assert!(Client::try_connect(it.server.websocket()).await.is_err(), "the limit holds");
+}
+
+#[tokio::test]
+async fn what_is_taken_in_and_what_waits_for_a_restart_is_said() {
+    let it = Configured::start("").await;
+    let text = "[websocket]\norigins = \"https://a.example\"\nping_interval = \"5s\"\n\
+                [retention]\nrules = \"chat:*=1d\"\n[log]\nfilter = \"debug\"\n";
+    // The environment says that tokens are ignored, so pages of this machine alone may connect.
+    assert_eq!(origin(&it.server, "https://a.example").await, 403);
+    let answer = it.reload(text).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(
+        answer.json(),
+        json!({
+            "changed": ["websocket.origins", "retention.rules", "log.filter"],
+            "restart": ["websocket.ping_interval"],
+        })
+    );
+    assert_eq!(origin(&it.server, "https://a.example").await, 200);
+    assert_eq!(origin(&it.server, "https://b.example").await, 403);
+    // What waits is said again, what is taken in is not.
+    let again = it.reload(text).await.json();
+    assert_eq!(again, json!({ "changed": [], "restart": ["websocket.ping_interval"] }));
+    let stat = it.ask("stat", &json!({})).await;
+    assert_eq!(stat.status, 405);
+}
+
+#[tokio::test]
+async fn hooks_are_asked_from_the_reload_on() {
+    let it = Configured::start("").await;
+    let receiver = Receiver::start(|_| {
+        Reply::Json(json!({ "error": { "code": 1, "message": "nobody today" } }))
+    })
+    .await;
+    let anna = it.server.member("anna", "attic").await;
+    let text = format!(
+        "[hook]\nurl = \"{}\"\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n",
+        receiver.url()
+    );
+    assert_eq!(it.reload(&text).await.status, 200);
+    let mut bert = it.server.guest().await;
+    bert.emit("authenticate", &json!({ "uid": "bert", "token": "any" }));
+    assert_eq!(bert.event("authenticate").await["status"], 1);
+    assert_eq!(receiver.requests().len(), 1);
+    // Who was there before is asked about from now on.
+    let refused = anna.emit_with_ack("msg", &json!({ "1": 1 })).await;
+    assert_eq!(refused["status"], 1, "{refused}");
+    assert_eq!(it.reload("").await.status, 200);
+    assert_eq!(anna.emit_with_ack("msg", &json!({ "1": 1 })).await["status"], 0);
+}
+
+#[tokio::test]
+async fn a_drained_server_sends_its_clients_away_and_goes_on() {
+    let it = Configured::start("").await;
+    let mut anna = it.server.member("anna", "attic").await;
+    let answer = it.ask("drain", &json!({ "over": 0 })).await;
+    assert_eq!((answer.status, answer.json()), (200, json!({ "connections": 1 })));
+    let gone = anna.rest().await;
+    assert_eq!(gone.last(), Some(&Packet::Closed), "{gone:?}");
+    assert_eq!(http::get(it.server.websocket(), "/readyz").await.status, 503);
+    assert_eq!(http::get(it.server.websocket(), "/livez").await.status, 200);
+    assert!(Client::try_connect(it.server.websocket()).await.is_err());
+
+    assert_eq!(it.ask("drain", &json!({ "cancel": true })).await.status, 200);
+    assert_eq!(http::get(it.server.websocket(), "/readyz").await.status, 200);
+    soon("a newcomer", it.server.member("bert", "attic")).await;
+}
+
+#[tokio::test]
+async fn the_command_drains_the_server_of_its_data_folder() {
+    let it = Configured::start("").await;
+    let setup = it.server.setup().clone();
+    let api = format!("http://{}", it.server.api());
+    let ran = setup.clone().args(["drain", &api, "--over", "0", "--wait"]).run().await;
+    assert_eq!(ran.succeeds(), "{\"connections\":0}\n");
+    assert_eq!(http::get(it.server.websocket(), "/readyz").await.status, 503);
+    setup.clone().args(["drain", &api, "--cancel"]).run().await.succeeds();
+    assert_eq!(http::get(it.server.websocket(), "/readyz").await.status, 200);
+    setup.clone().args(["drain", "http://127.0.0.1:1"]).run().await.fails(1, &["does not answer"]);
+    setup.args(["drain", "https://192.0.2.1:1"]).run().await.fails(2, &["not verified"]);
+}
