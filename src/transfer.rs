@@ -1,9 +1,9 @@
 //! What is stored, as a whole: read from one store and written to another by the command line. No
 //! server serves from here.
 //!
-//! A copy is resumable by the data itself ([`messages`], [`accounts`]): what is in the target
-//! already is compared, and the copy goes on behind it. So whatever ends a copy, running it again
-//! ends with the same result.
+//! A copy is resumable by the data itself ([`messages`], [`receipts`], [`records`], [`accounts`]):
+//! what is in the target already is compared, and the copy goes on behind it. So whatever ends a
+//! copy, running it again ends with the same result.
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,14 +13,21 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::{
     broker::{PageLimit, Stored},
+    erase::Job,
     error::StoreError,
     ids::RoomId,
+    receipt::Kept,
     secret::Secret,
     token::Realm,
 };
 
 pub mod accounts;
 pub mod messages;
+pub mod receipts;
+pub mod records;
+
+/// Most bytes of a key that stores exchange: of longer ones each keeps a digest of its own kind.
+pub const MAX_KEY: usize = 40;
 
 /// How much of a room is stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,6 +36,43 @@ pub struct Extent {
     pub inserts: u64,
     /// Updates, each id once.
     pub updates: u64,
+}
+
+/// An insert as it is copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Insert {
+    /// Its message, also where it was recalled, and its time.
+    pub entry: Stored,
+    /// Its key, if that has no more than [`MAX_KEY`] bytes, and the room knows it.
+    pub key: Option<Arc<str>>,
+}
+
+impl From<Stored> for Insert {
+    fn from(entry: Stored) -> Self {
+        Insert { entry, key: None }
+    }
+}
+
+/// What belongs to a room's log beside its entries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Index of the insert at offset 0, whether or not that is still there.
+    pub origin: u64,
+    /// Index of the first insert that is there; of the next one, if none is.
+    pub start: u64,
+    /// Names the log for readers that come back.
+    pub epoch: u64,
+    /// The last place in the room's order that is known.
+    pub n: u64,
+    /// When the log is to be forgotten, in milliseconds since 1970; none: it is not.
+    pub ends_ms: Option<u64>,
+}
+
+impl Bounds {
+    /// Whether the same index, and the same offset, means the same insert in both.
+    pub fn agree(&self, other: &Bounds) -> bool {
+        (self.origin, self.start) == (other.origin, other.start)
+    }
 }
 
 /// An update by its id.
@@ -58,26 +102,120 @@ pub struct Rooms {
     pub skipped: Vec<String>,
 }
 
-/// All messages of a store.
+/// Where the logs of a store are among all indexes that were ever given.
 #[async_trait]
-pub trait Archive: Send + Sync {
+pub trait Indexes: Send + Sync {
+    /// What belongs to the room's log, as it is now.
+    async fn bounds(&self, room: &RoomId) -> Result<Bounds, StoreError>;
+    /// Has the log of a room that shows no inserts begin there. False: it shows some, and nothing
+    /// was changed.
+    async fn begin(&self, room: &RoomId, bounds: &Bounds) -> Result<bool, StoreError>;
+    /// Once the room's entries are there: its order goes on behind `n`, and its log ends then. What
+    /// has gone on already stays, and so does another end.
+    async fn finish(&self, room: &RoomId, bounds: &Bounds) -> Result<(), StoreError>;
+    /// Behind all indexes of rooms that have nothing stored any more.
+    async fn floor(&self) -> Result<u64, StoreError>;
+    /// Has rooms that are new begin there at least.
+    async fn raise_floor(&self, floor: u64) -> Result<(), StoreError>;
+}
+
+/// All messages of a store: what readers are shown of them.
+#[async_trait]
+pub trait Archive: Indexes {
     /// The rooms with anything stored.
     async fn rooms(&self) -> Result<Rooms, StoreError>;
     /// How much is stored of each of these; nothing of one that is unknown.
     async fn extents(&self, rooms: &[RoomId]) -> Result<Vec<Extent>, StoreError>;
-    /// Inserts from log index `from` on: at least one if there is any, and no more than the limit.
+    /// Inserts from this one on, counted from the first that is there: at least one if there is any,
+    /// and no more than the limit.
     async fn read(
         &self,
         room: &RoomId,
         from: u64,
         limit: PageLimit,
-    ) -> Result<Vec<Stored>, StoreError>;
+    ) -> Result<Vec<Insert>, StoreError>;
     /// Puts inserts behind the room's log, all or none, if its length is `at`. False: it is not.
-    async fn append(&self, room: &RoomId, at: u64, entries: &[Stored]) -> Result<bool, StoreError>;
+    async fn append(&self, room: &RoomId, at: u64, entries: &[Insert]) -> Result<bool, StoreError>;
     /// The room's updates, all at once.
     async fn updates(&self, room: &RoomId) -> Result<Updates, StoreError>;
     /// Writes updates in this order, behind those that are there; one with a known id replaces it.
     async fn put_updates(&self, room: &RoomId, updates: &[Update]) -> Result<(), StoreError>;
+}
+
+/// A receipt that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptReceipt {
+    /// What it is kept by.
+    pub key: String,
+    /// What was done once.
+    pub kept: Kept,
+    /// Until when it is kept, in milliseconds since 1970.
+    pub ends_ms: u64,
+}
+
+/// A stretch of a store's receipts.
+#[derive(Debug, Default)]
+pub struct Receipts {
+    /// In no order.
+    pub receipts: Vec<KeptReceipt>,
+    /// Where the next stretch begins; nothing: this was the last.
+    pub next: Option<String>,
+}
+
+/// What a store keeps of publications beside the messages.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Some of the receipts, about as many, from where a stretch before said. One that is there all
+    /// the time is met, hardly ever twice.
+    async fn receipts(&self, from: Option<&str>, most: usize) -> Result<Receipts, StoreError>;
+    /// Whether there are receipts with these keys.
+    async fn have(&self, keys: &[String]) -> Result<Vec<bool>, StoreError>;
+    /// Adds receipts. One whose key exists stays as it is.
+    async fn keep(&self, receipts: &[KeptReceipt]) -> Result<(), StoreError>;
+    /// The erasings that are not done.
+    async fn erasings(&self) -> Result<Vec<Job>, StoreError>;
+    /// Adds an erasing that is to be done; nothing is changed where it is known.
+    async fn erase(&self, job: &Job) -> Result<(), StoreError>;
+    /// Bytes that webhooks have still to tell.
+    async fn untold(&self) -> Result<u64, StoreError>;
+}
+
+/// A record with all that a store keeps of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filed {
+    /// Its collection's name.
+    pub collection: String,
+    /// Its id.
+    pub id: String,
+    /// Its version.
+    pub version: u64,
+    /// A JSON object.
+    pub body: Bytes,
+    /// What it is found by: index and value.
+    pub keys: Vec<(String, String)>,
+    /// From when on it is not there any more, in seconds since 1970.
+    pub expires_at: Option<u64>,
+}
+
+/// A stretch of a store's records.
+#[derive(Debug, Default)]
+pub struct Drawer {
+    /// In the order of their collections, and of their ids there.
+    pub records: Vec<Filed>,
+    /// Behind which collection and id the next stretch begins; nothing: this was the last.
+    pub next: Option<(String, String)>,
+}
+
+/// All records of a store but those that have expired.
+#[async_trait]
+pub trait Cabinet: Send + Sync {
+    /// Records behind this collection and id, so many at most.
+    async fn records(&self, after: Option<(&str, &str)>, most: usize)
+    -> Result<Drawer, StoreError>;
+    /// The versions of records of these names, collection and id, as far as there are such.
+    async fn versions(&self, names: &[(String, String)]) -> Result<Vec<Option<u64>>, StoreError>;
+    /// Writes records as they are, in place of those that are there.
+    async fn file(&self, records: &[Filed]) -> Result<(), StoreError>;
 }
 
 /// What an account's owner has to know.

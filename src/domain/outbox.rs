@@ -9,7 +9,10 @@
 //!
 //! A user's own events (`user.online`, …) are in the queue of the user's room of
 //! [`Space::User`](super::ids::Space::User).
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,7 +20,7 @@ use tokio::sync::watch;
 
 use super::{
     error::StoreError,
-    ids::{RoomId, Uid},
+    ids::{RoomId, Space, Uid},
     presence::Departure,
 };
 
@@ -25,14 +28,37 @@ mod batch;
 mod erase;
 mod interest;
 
-pub use batch::{Frozen, Gap, Happening, instead, message, sender, timestamp};
-pub use erase::{Unreadable, erased_body, erased_fields, has_message};
+pub use batch::{
+    Frozen, Gap, Happening, Place, assembled, event, instead, message, sender, timestamp,
+};
+pub use erase::{Unreadable, erased_body, erased_events};
 pub use interest::{Endpoint, Interest, Kinds, Pattern};
 
 /// Bytes that an event or a batch costs beside its text.
 pub const OVERHEAD: u64 = 100;
 /// Bytes of events that end a batch.
 pub const BATCH_BYTES: usize = 1 << 20;
+/// A room that was told, and of which less waits than a request may have, may have its next turn so
+/// much later: a busy room costs fewer requests, and an idle one waits for nothing.
+pub const REST: Duration = Duration::from_millis(5);
+/// Gaps that wait may take this part of what may wait for an endpoint. Beyond it the oldest become
+/// one, of no room: [`everywhere`].
+pub const GAPS: u64 = 8;
+
+/// Bytes that a gap takes while it waits in this room's queue.
+pub fn gap_cost(room: &RoomId) -> u64 {
+    if *room == everywhere() { 0 } else { OVERHEAD + room.as_str().len() as u64 }
+}
+
+/// The queue of what is said of all rooms at once: a gap that any of them may have. No client can
+/// name such a room, and no dialect has that name.
+pub fn everywhere() -> RoomId {
+    static EVERYWHERE: LazyLock<RoomId> = LazyLock::new(|| {
+        // One character is neither empty nor too long.
+        RoomId::within(Space::Dialect("*"), "*").unwrap_or_else(|_| unreachable!())
+    });
+    EVERYWHERE.clone()
+}
 
 /// What can happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -190,6 +216,9 @@ pub struct Standing {
     /// When the oldest thing that waits happened, in milliseconds since 1970. Parked batches do not
     /// wait.
     pub oldest_ms: Option<u64>,
+    /// Events and batches that were given up since the endpoint is known, because too much waited or
+    /// they could not be read. It never goes back.
+    pub dropped: u64,
 }
 
 /// A batch that was put aside.
@@ -234,7 +263,8 @@ pub struct ParkedPage {
 /// ```
 #[async_trait]
 pub trait Outbox: Send + Sync {
-    /// Changes when this node has written something.
+    /// Changes when this node has written something where nothing waited before. What comes behind
+    /// something that waits is found with it.
     fn written(&self) -> watch::Receiver<u64>;
 
     /// The batches of at most `limit` queues of the endpoint whose turn it is, the longest waiting
@@ -272,7 +302,9 @@ pub trait OutboxErasure: Send + Sync {
 
     /// Takes the user's messages out of what is still to be told of this room, for all endpoints that
     /// ever were configured: events, frozen batches and parked ones. These keep their ids: whoever
-    /// has one already does not take it twice. Returns how many events and batches have changed.
+    /// has one already does not take it twice. What can't be read is dropped, as nobody knows whose
+    /// messages it has, and its room is told of a gap. Returns how many events and batches have
+    /// changed.
     async fn erase_told(&self, room: &RoomId, uid: &Uid) -> Result<u64, StoreError>;
 
     /// Tells [`Kind::Erased`] of the user.

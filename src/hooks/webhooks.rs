@@ -9,22 +9,20 @@ mod dispatch;
 mod health;
 mod schedule;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use self::dispatch::Dispatcher;
-use super::{
-    client::{Client, ClientError},
-    sign::Signer,
-};
+use super::sign::Signer;
 use crate::{
-    config::{HttpUrl, Webhook},
+    config::{HttpUrl, SigningSecret, Webhook},
     domain::{
         outbox::{Endpoint, Interest, Kinds, Outbox, Pattern},
         services::Services,
     },
+    net::client::{Client, ClientError},
     throttle::throttled,
 };
 
@@ -33,16 +31,35 @@ pub const MAIN: &str = "main";
 /// Pauses between two looks at who has left.
 const SWEEPS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// Between two looks at what waits.
-const FIGURES: Duration = Duration::from_secs(10);
+const FIGURES: Duration = Duration::from_secs(5);
 
-/// The endpoints that are configured, by their names.
+/// An endpoint that is configured.
+struct Configured<'a> {
+    name: &'a str,
+    webhook: &'a Webhook,
+    url: &'a HttpUrl,
+    secret: &'a SigningSecret,
+}
+
+/// All of them. A URL without a secret, which the configuration has refused, is none.
 fn configured<'a>(
     main: &'a Webhook,
     others: &'a BTreeMap<String, Webhook>,
-) -> impl Iterator<Item = (&'a str, &'a Webhook, &'a HttpUrl)> {
+) -> impl Iterator<Item = Configured<'a>> {
     let others = others.iter().map(|(name, webhook)| (name.as_str(), webhook));
     let all = std::iter::once((MAIN, main)).chain(others);
-    all.filter_map(|(name, webhook)| Some((name, webhook, webhook.url.as_ref()?)))
+    all.filter_map(|(name, webhook)| {
+        let (url, secret) = (webhook.url.as_ref()?, webhook.secret.as_ref()?);
+        Some(Configured { name, webhook, url, secret })
+    })
+}
+
+/// The files of authorities that they name.
+pub fn authorities<'a>(
+    main: &'a Webhook,
+    others: &'a BTreeMap<String, Webhook>,
+) -> impl Iterator<Item = &'a Path> {
+    configured(main, others).filter_map(|configured| configured.webhook.ca.as_deref())
 }
 
 fn endpoint(name: &str, webhook: &Webhook) -> Endpoint {
@@ -59,8 +76,8 @@ fn endpoint(name: &str, webhook: &Webhook) -> Endpoint {
 /// What the store has to write down; nothing where no endpoint is configured.
 pub fn interest(main: &Webhook, others: &BTreeMap<String, Webhook>) -> Option<Interest> {
     let endpoints: Vec<_> =
-        configured(main, others).map(|(name, webhook, _)| endpoint(name, webhook)).collect();
-    let delays = configured(main, others).map(|(_, webhook, _)| webhook.leave_delay);
+        configured(main, others).map(|it| endpoint(it.name, it.webhook)).collect();
+    let delays = configured(main, others).map(|it| it.webhook.leave_delay);
     let leave_delay = delays.max()?;
     Some(Interest { endpoints, leave_delay })
 }
@@ -77,11 +94,7 @@ pub fn start(
     stop: &CancellationToken,
 ) -> Result<(), ClientError> {
     let mut endpoints = Vec::new();
-    for (name, webhook, url) in configured(main, others) {
-        let secrets: Vec<_> = webhook.secret.iter().chain(webhook.previous_secret.iter()).collect();
-        if secrets.is_empty() {
-            tracing::warn!(endpoint = name, "webhooks are not signed: set its secret");
-        }
+    for Configured { name, webhook, url, secret } in configured(main, others) {
         let client = Client::new(webhook.ca.as_deref(), services.tasks.clone())?;
         let endpoint = endpoint(name, webhook);
         endpoints.push(endpoint.clone());
@@ -89,7 +102,7 @@ pub fn start(
             endpoint,
             dispatch::Target {
                 url: url.expose().clone(),
-                signer: Signer::new(secrets),
+                signer: Signer::new(secret, webhook.previous_secret.as_ref()),
                 client,
                 timeout: webhook.timeout,
             },
@@ -118,8 +131,13 @@ pub fn start(
                 for endpoint in &endpoints {
                     let Ok(standing) = outbox.standing(endpoint).await else { continue };
                     let age = standing.oldest_ms.map_or(0, |at| clock.unix_ms().saturating_sub(at));
-                    let (bytes, parked) = (standing.bytes, standing.parked);
-                    metrics.webhooks.stands(&endpoint.name, bytes, parked, age / 1000);
+                    let figures = crate::metrics::webhooks::Standing {
+                        bytes: standing.bytes,
+                        parked: standing.parked,
+                        age_seconds: age / 1000,
+                        dropped: standing.dropped,
+                    };
+                    metrics.webhooks.stands(&endpoint.name, figures);
                 }
                 sleep(FIGURES).await;
             }

@@ -18,6 +18,7 @@ use crate::domain::{
     limit::Limits,
     outbox::Interest,
     presence::{Expelled, Presence},
+    receipt::Receipts,
     records::Records,
     retention::{Rules, Walk},
     token::Tokens,
@@ -63,6 +64,8 @@ pub(crate) trait UpkeepHome {
         &self,
         rules: Rules,
     ) -> impl Future<Output = (Arc<dyn Broker>, Arc<dyn Upkeep>, Arc<dyn Walk>)> + Send;
+    /// The same, with the keys of its receipts.
+    fn receipts(&self) -> impl Future<Output = (Arc<dyn Broker>, Arc<dyn Receipts>)> + Send;
     /// The same, to be erased from; copies are kept of what is replaced.
     fn erasing(&self) -> impl Future<Output = Erasing> + Send;
     /// Whether this text is anywhere in what the store keeps.
@@ -87,6 +90,12 @@ pub(crate) trait OutboxHome {
     fn open(&self, interest: Interest) -> impl Future<Output = outbox::Parts> + Send;
     /// Lets time pass for what waits.
     fn pass(&self, time: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// Where one test's outbox is, and how something there is damaged.
+pub(crate) trait BoundsHome: OutboxHome {
+    /// Makes unreadable what the batch with this id says.
+    fn spoil(&self, id: &str) -> impl Future<Output = ()> + Send;
 }
 
 /// Where one test's accounts are.
@@ -181,6 +190,8 @@ macro_rules! broker_contract {
                 an_index_is_an_offset_from_the_logs_beginning
                 no_index_is_used_again
                 n_goes_on_where_the_index_does
+                a_position_names_the_log_as_pages_do
+                a_page_tells_the_places_that_are_known
             );
         }
         mod spaces_contract {
@@ -217,6 +228,7 @@ macro_rules! upkeep_contract {
                 of_fifty_at_once_in_as_many_rooms_one_is_published
                 receipts_outlive_a_restart_and_a_clearing
                 a_receipt_is_kept_for_a_day
+                a_key_stands_for_one_thing_whether_or_not_it_is_published
             );
         }
         mod upkeep_contract {
@@ -326,6 +338,7 @@ macro_rules! presence_contract {
                 ten_thousand_members_are_read_while_people_come_and_go
                 rooms_come_in_pages_by_name
                 users_come_in_pages_by_uid
+                users_and_rooms_are_counted
             );
         }
         mod spaces_presence_contract {
@@ -367,34 +380,65 @@ macro_rules! outbox_contract {
     ($backend:ident, $home:expr) => {
         mod outbox_contract {
             use super::*;
-            $crate::store::contract::suite!($backend, $home, $crate::store::contract::outbox:
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::outbox::messages:
                 messages_are_told_in_their_order
                 a_batch_names_its_room_and_is_bounded
                 what_nobody_asked_for_is_not_written
                 a_clearing_is_told
+                a_trimming_is_told
                 a_batch_never_changes
                 a_room_is_taken_by_one_until_its_lease_is_over
                 rooms_are_sent_beside_each_other
                 endpoints_have_queues_of_their_own
-                a_parked_batch_leaves_a_gap_and_can_be_replayed
-                parked_batches_are_listed_in_pages
-                too_much_drops_the_oldest_and_says_so
+                what_waits_outlives_a_restart
+            );
+        }
+        mod outbox_presence_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::outbox::presence:
                 joins_and_leaves_are_told_with_the_rooms_beginning_and_end
                 who_returns_in_time_has_not_left
                 a_user_leaves_with_the_last_connection
                 the_hidden_are_not_told
                 a_place_that_is_held_is_not_left
-                a_trimming_is_told
-                what_is_erased_is_not_told
-                what_is_erased_is_not_told_of_rooms_without_messages
                 who_is_taken_out_has_left
                 sessions_are_told_as_their_users
-                what_waits_outlives_a_restart
+                a_number_is_told_as_a_number
+            );
+        }
+        mod outbox_erasing_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::outbox::erasing:
+                what_is_erased_is_not_told
+                what_is_erased_is_not_told_of_rooms_without_messages
+            );
+        }
+        mod outbox_parking_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::outbox::bounds:
+                a_parked_batch_leaves_a_gap_and_can_be_replayed
+                parked_batches_are_listed_in_pages
+                too_much_drops_the_oldest_and_says_so
             );
         }
     };
 }
 pub(crate) use outbox_contract;
+
+macro_rules! outbox_bounds_contract {
+    ($backend:ident, $home:expr) => {
+        mod outbox_bounds_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::outbox::bounds:
+                gaps_are_bounded_and_the_oldest_become_one
+                refused_batches_are_bounded_too
+                what_was_dropped_is_counted
+                what_cant_be_read_is_dropped_with_a_gap
+            );
+        }
+    };
+}
+pub(crate) use outbox_bounds_contract;
 
 macro_rules! tokens_contract {
     ($backend:ident, $home:expr) => {
@@ -402,6 +446,7 @@ macro_rules! tokens_contract {
             use super::*;
             $crate::store::contract::suite!($backend, $home, $crate::store::contract::tokens:
                 a_token_is_its_owners_alone
+                who_only_reads_is_no_administrator
                 the_unknown_are_refused
                 of_fifty_creations_one_creates
                 a_refresh_kills_the_old_token
@@ -431,6 +476,7 @@ macro_rules! records_contract {
                 a_megabyte_is_kept_and_ends_a_page_with_others
                 what_is_no_record_changes_nothing
                 records_outlive_a_restart
+                a_revocation_is_never_outlived_by_a_token_that_does_not_tell_its_age
             );
         }
     };

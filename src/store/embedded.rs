@@ -167,9 +167,11 @@ impl Embedded {
         let db = schema::open(&file, options.durability, options.deadline / 2)?;
         revocations::clear(&db).map_err(|e| OpenError::from_sqlite(&file, &e))?;
         let now_ms = options.clock.unix_ms();
-        let hooks = options.hooks.map(|interest| Hooks::new(interest, now_ms));
+        let failed = |e: rusqlite::Error| OpenError::from_sqlite(&file, &e);
+        let hooks = options.hooks.map(|interest| Hooks::open(&db, interest, now_ms));
+        let hooks = hooks.transpose().map_err(failed)?;
         if let Some(hooks) = &hooks {
-            outbox::here(&db, hooks, now_ms).map_err(|e| OpenError::from_sqlite(&file, &e))?;
+            outbox::here(&db, hooks, now_ms).map_err(failed)?;
         }
         let first_start = accounts::no_admin(&db).map_err(|e| OpenError::from_sqlite(&file, &e))?;
         let rooms = Arc::new(Rooms::default());

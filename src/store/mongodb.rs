@@ -6,10 +6,14 @@
 //! [`Accounts::seal`] hashes all: then a document has `tokenHash` instead of `token`, and a marker
 //! in a collection of ours tells every process to write hashes from then on.
 //!
+//! Administrators who only read are in `always_online_readers`, a collection of ours in the same form:
+//! in `admins` the original would give them every right.
+//!
 //! A unique index on `uid` decides who creates; nothing is read before an insert. The original may
 //! write here at the same time: a document counts as it is read, not as the marker says.
 mod call;
 mod document;
+mod examine;
 mod index;
 mod open;
 mod records;
@@ -38,7 +42,11 @@ use self::{
     call::{Calls, Failure},
     document::Form,
 };
-pub use self::{open::OpenError, vault::MongoVault};
+pub use self::{
+    examine::{Facts, examine},
+    open::OpenError,
+    vault::MongoVault,
+};
 use crate::{
     config::SecretUrl,
     domain::{
@@ -70,6 +78,7 @@ fn name(realm: Realm) -> &'static str {
     match realm {
         Realm::User => "users",
         Realm::Admin => "admins",
+        Realm::Reader => "always_online_readers",
     }
 }
 
@@ -131,6 +140,17 @@ impl Accounts {
         }
     }
 
+    /// Makes the index of our own collection before the first document: nothing of ours is in a
+    /// database where there are no readers. Those of the others are made when they are opened.
+    async fn unique(&self, realm: Realm, until: Instant) -> Result<(), Failure> {
+        if realm == Realm::Reader {
+            let readers = self.accounts(realm);
+            let made = async move { readers.create_index(index::unique()).await };
+            self.calls.run(until, made).await?;
+        }
+        Ok(())
+    }
+
     async fn find(
         &self,
         realm: Realm,
@@ -155,6 +175,7 @@ impl Tokens for Accounts {
     ) -> Result<Creation, StoreError> {
         let until = self.calls.until();
         let form = self.form(until).await.map_err(Failure::of_read)?;
+        self.unique(realm, until).await.map_err(Failure::of_read)?;
         let (id, accounts) = (ObjectId::new(), self.accounts(realm));
         let document = document::account(id, uid, form, token, self.clock.unix());
         let inserted = self

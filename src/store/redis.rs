@@ -10,7 +10,7 @@
 //! | key | what |
 //! |---|---|
 //! | `msg_{room}_insert` list, `_update` hash by id, `_update_backup`, `_ignore` lists | the original's; entries are `{"data":…,"ts":…}`, in updates also `n`, in inserts of rooms that the original can't name also `ms`; of a recalled insert `data` is named `recalled` |
-//! | `ao:seq:{room}` hash | n, epoch, base, from, the next place, where it was cleared and something recalled, the last batch of each node that is there, number and bytes of the updates; of the log `next` (the index behind its last insert; then that of its first, where it is not 0), `kept` (where it was trimmed: the indexes of offset 0, of the first insert that is shown, and of the list's first) and `due`, when it ends |
+//! | `ao:seq:{room}` hash | n, epoch, base, from, the next place, where it was cleared and something recalled, the last batch of each node that is there, number and bytes of the updates; of the log `next` (the index behind its last insert; then that of its first, where it is not 0), `kept` (where it was trimmed: the indexes of offset 0, of the first insert that is shown, and of the list's first) and `due`, when it ends; `named`, how readers know a log that was copied here |
 //! | `ao:log:{room}` hash | `due`, where the counters may go before |
 //! | `ao:floor` | where a log begins that has no counters (yet, or any more): behind all indexes of those whose counters went |
 //! | `ao:keys:{room}` zset | the keys of the newest inserts that have one, by their index; it goes with the log |
@@ -20,7 +20,7 @@
 //! | `ao:online` zset | who is online: `{uid}` and, in a second line, `{node}:{connection}`, all with the score 0; but for guests, and sessions that were taken over |
 //! | `ao:seats:{room}`, `ao:occupied` zsets | fields of `ao:members:{room}`, one of each place, by its number; the rooms of `ao:rooms`, sorted. Made when a page is asked for, kept up for a minute, then gone |
 //! | `ao:sessions` hash, `ao:at:{node}:{connection}` set, `ao:holds:{uid}` set | session of a uid; rooms of a connection; rooms held for a uid |
-//! | `ao:nodes` zset, `ao:stats` hash, `ao:dead` set, `ao:conns:{node}`, `ao:evicted:{node}`, `ao:expelled:{node}`, `ao:ending:{node}`, `ao:recheck:{node}`, `ao:batches:{node}` sets | leases, and what a node leaves behind |
+//! | `ao:nodes` zset, `ao:stats` and `ao:figures` hashes, `ao:dead` set, `ao:conns:{node}`, `ao:evicted:{node}`, `ao:expelled:{node}`, `ao:ending:{node}`, `ao:recheck:{node}`, `ao:batches:{node}` sets | leases, and what a node leaves behind |
 //! | `ao:revoked:{uid}`, `ao:revocations` | revocations of credentials: the latest of a uid, for a while; the latest of all |
 //! | `ao:rate:{uid}`, `ao:user_auth`, `ao:user_auth_serial` | rate limits; the switch of user authentication |
 //! | `ao:receipt:{key}` | what was done once, for a day: see `receipts.rs` |
@@ -43,8 +43,10 @@ mod broker;
 mod client;
 mod debts;
 mod directory;
+mod edition;
 mod entry;
 mod erase;
+mod examine;
 mod follow;
 mod heal;
 mod lease;
@@ -52,6 +54,7 @@ mod limits;
 mod outbox;
 mod places;
 mod presence;
+mod publish;
 mod receipts;
 mod records;
 mod rest;
@@ -79,7 +82,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::{archive::RedisArchive, outbox::ParkedInRedis, revocations::revoke};
+pub use self::{
+    archive::RedisArchive,
+    examine::{Facts, examine},
+    outbox::ParkedInRedis,
+    revocations::revoke,
+};
 use self::{
     client::{Arguments, Client, Failure, Live},
     debts::Debts,
@@ -333,18 +341,23 @@ impl Redis {
         }
         let live = self.client.live()?;
         let mut arguments = with(self.arguments(node, &live, Some(deadline)));
-        let hooks = self.hooks.as_ref().filter(|_| script.tells());
-        if let Some(hooks) = hooks {
+        if let Some(hooks) = self.hooks.as_ref().filter(|_| script.tells()) {
             arguments = arguments.bodies([hooks.spec.clone()]);
         }
         let done = self.client.run(&live, script, &arguments, deadline).await;
-        if let Some(hooks) = hooks {
-            hooks.wake();
-        }
+        let done = self.heard(script, done);
         if matches!(done, Err(Failure::Lost)) {
             self.beat_now.notify_one();
         }
         done
+    }
+
+    /// What a script has answered, and whoever sends webhooks is told if there is something.
+    fn heard(&self, script: Script, done: Result<Value, Failure>) -> Result<Value, Failure> {
+        match self.hooks.as_ref().filter(|_| script.tells()) {
+            Some(hooks) => hooks.heard(done),
+            None => done,
+        }
     }
 }
 

@@ -62,6 +62,7 @@ fn plural(realm: Realm) -> &'static str {
     match realm {
         Realm::User => "users",
         Realm::Admin => "admins",
+        Realm::Reader => "readers",
     }
 }
 

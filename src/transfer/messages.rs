@@ -2,11 +2,14 @@
 //! it is compared, then the copy goes on behind it. Where it differs nothing is written: two
 //! histories can't be one.
 //!
+//! A log keeps its indexes, so that readers who come back go on where they were. Where the target's
+//! counts otherwise, its entries are compared and copied all the same, and it is told.
+//!
 //! An update is overwritten unless the target's is newer and differs; that one is *kept*. Those
 //! that are written stand in the source's order.
 use std::collections::{HashMap, HashSet};
 
-use super::{Archive, Both, Extent, Progress, Update, Updates};
+use super::{Archive, Both, Extent, Insert, Progress, Update, Updates};
 use crate::domain::{
     broker::{PageLimit, Stored},
     error::StoreError,
@@ -31,6 +34,8 @@ pub struct Report {
     pub unreadable: u64,
     /// Updates that are newer in the target.
     pub kept: u64,
+    /// Rooms whose log has other indexes in the target.
+    pub shifted: u64,
     /// Rooms that the target has another history of, keys that can't be a room's, and updates that
     /// can't be one. Each was told.
     pub refused: u64,
@@ -70,6 +75,8 @@ pub async fn copy(
         }
     }
     progress.end();
+    // Rooms that are empty now have given indexes as well.
+    to.raise_floor(from.floor().await?).await?;
     count(from, to, &mut report).await?;
     Ok(report)
 }
@@ -84,6 +91,13 @@ async fn copy_room(
     report: &mut Report,
 ) -> Result<(), StoreError> {
     let log = Log { from, to, room, progress };
+    let bounds = from.bounds(room).await?;
+    if !to.begin(room, &bounds).await? && !bounds.agree(&to.bounds(room).await?) {
+        report.shifted += 1;
+        progress.warn(&format!(
+            "room {room:?} counts its messages otherwise in the target, and goes on with that"
+        ));
+    }
     if let Err(at) = log.copy(extent.inserts, held.inserts, report).await? {
         report.refused += 1;
         progress.warn(&format!("not copied: room {room:?} has another history in the target, from message {at} on (the first is 0)"));
@@ -115,7 +129,7 @@ async fn copy_room(
         }
         progress.advance(extent.updates);
     }
-    Ok(())
+    to.finish(room, &bounds).await
 }
 
 /// One room's log.
@@ -165,23 +179,24 @@ impl Log<'_> {
         Ok(Ok(()))
     }
 
-    async fn stretch(&self, at: u64, length: u64) -> Result<Vec<Stored>, StoreError> {
+    async fn stretch(&self, at: u64, length: u64) -> Result<Vec<Insert>, StoreError> {
         let most = usize::try_from(length - at).unwrap_or(usize::MAX).min(STRETCH.entries);
         self.from.read(self.room, at, PageLimit { entries: most, ..STRETCH }).await
     }
 
     /// These are in both stores.
-    fn passed(&self, entries: &[Stored], report: &mut Report) -> u64 {
+    fn passed(&self, entries: &[Insert], report: &mut Report) -> u64 {
         let passed = entries.len() as u64;
-        report.unreadable += entries.iter().filter(|e| e.body.is_none()).count() as u64;
+        report.unreadable += entries.iter().filter(|e| e.entry.body.is_none()).count() as u64;
         self.progress.advance(passed);
         passed
     }
 }
 
-/// Whether two stores have the same entry. Not all of them keep milliseconds.
-fn alike(a: &Stored, b: &Stored) -> bool {
-    a.body == b.body && a.at_ms / 1000 == b.at_ms / 1000
+/// Whether two stores have the same entry. Not all of them keep milliseconds; and not all knew of
+/// keys, or of what was recalled, when they were copied to.
+fn alike(a: &Insert, b: &Insert) -> bool {
+    a.entry.body == b.entry.body && a.entry.at_ms / 1000 == b.entry.at_ms / 1000
 }
 
 /// The updates to write, in their order, so that the target has those of the source in the source's
@@ -247,6 +262,7 @@ mod tests {
             body: Some(body.to_owned().into()),
             at_ms: unix * 1000,
             recalled: false,
+            n: None,
         };
         texts
             .iter()
@@ -260,10 +276,13 @@ mod tests {
 
     #[test]
     fn entries_are_the_same_to_the_second() {
-        let entry = |body: &str, at_ms| Stored {
-            body: Some(body.to_owned().into()),
-            at_ms,
-            recalled: false,
+        let entry = |body: &str, at_ms| {
+            Insert::from(Stored {
+                body: Some(body.to_owned().into()),
+                at_ms,
+                recalled: false,
+                n: None,
+            })
         };
         assert!(alike(&entry("1", 5000), &entry("1", 5999)));
         assert!(!alike(&entry("1", 5000), &entry("1", 6000)));

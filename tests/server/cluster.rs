@@ -13,5 +13,6 @@ mod outages;
 mod revocations;
 mod starts;
 mod verdict;
+mod webhooks;
 
-pub use nodes::two;
+pub use nodes::{eventually, readiness, try_come, two};

@@ -10,11 +10,14 @@ use ring::hmac;
 use serde_json::{Value, json};
 use support::{
     client::Client,
+    http,
     own_redis::OwnRedis,
     receiver::{Received, Receiver, Reply},
     server::{Server, Setup},
     soon,
 };
+
+mod tls;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PREVIOUS: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -266,6 +269,57 @@ async fn an_endpoint_that_is_down_is_asked_seldom_however_many_rooms_wait() {
             })
             .await;
     }
+}
+
+/// What a metric of the endpoint says.
+async fn figure(server: &Server, metric: &str) -> f64 {
+    let page = http::get(server.api(), "/metrics").await.body;
+    let line = format!("always_online_{metric}{{endpoint=\"main\"}} ");
+    let value = page.lines().find_map(|text| text.strip_prefix(&*line));
+    value.and_then(|value| value.parse().ok()).unwrap_or(f64::NAN)
+}
+
+async fn until(server: &Server, metric: &str, wanted: impl Fn(f64) -> bool) {
+    let look = async {
+        while !wanted(figure(server, metric).await) {
+            tokio::time::sleep(STEP).await;
+        }
+    };
+    soon(format!("{metric} in the metrics"), look).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_metrics_tell_of_an_endpoint_that_is_down_for_long_and_comes_back() {
+    const MESSAGES: u64 = 200;
+    let up = Arc::new(Mutex::new(false));
+    let is_up = up.clone();
+    let answer = move |_: &Received| {
+        if *is_up.lock().unwrap() { ok() } else { Reply::text(503, "later") }
+    };
+    let business = Business::start(answer).await;
+    let setup = business.setup(Setup::new()).env("AO_WEBHOOK__EVENTS", "message.inserted");
+    let server = setup.env("AO_WEBHOOK__PENDING", "64 KiB").start().await;
+    assert_eq!(figure(&server, "webhook_up").await, 1.0);
+    let ann = member(&server, "ann", "lesson").await;
+    for n in 0..MESSAGES {
+        ann.send(&json!({ "n": n, "text": "x".repeat(1000) })).await;
+    }
+    until(&server, "webhook_up", |up| up == 0.0).await;
+    until(&server, "webhook_dropped_total", |dropped| dropped > 100.0).await;
+    let pending = figure(&server, "webhook_pending_bytes").await;
+    assert!((30_000.0..=65_536.0).contains(&pending), "{pending} bytes wait");
+    assert!(figure(&server, "webhook_oldest_seconds").await >= 0.0);
+    *up.lock().unwrap() = true;
+    let told = |b: &Business| b.lines("lesson").last().is_some_and(|l| l.ends_with("ann 199"));
+    business.hears("the newest", told).await;
+    until(&server, "webhook_up", |up| up == 1.0).await;
+    until(&server, "webhook_pending_bytes", |bytes| bytes == 0.0).await;
+    let lines = business.lines("lesson");
+    let gaps = lines.iter().filter(|line| *line == "webhook.gap").count();
+    let inserted = (lines.len() - gaps) as f64;
+    assert!(gaps >= 1, "{lines:#?}");
+    let dropped = figure(&server, "webhook_dropped_total").await;
+    assert_eq!(dropped + inserted, MESSAGES as f64, "what is not told is counted");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,8 +2,9 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 
-use super::Kind;
+use super::{Kind, everywhere};
 use crate::domain::{
     ids::{RoomId, Space},
     json::Object,
@@ -39,6 +40,14 @@ impl Gap {
         let other = other.unwrap_or(self);
         Gap { from: self.from.min(other.from), to: self.to.max(other.to) }
     }
+
+    /// Writes the event that tells of it. Its n is behind the last that is missing: events have every
+    /// second number.
+    pub fn event(self, out: &mut String, at: &str) {
+        let Gap { from, to } = self;
+        let fields = format!("\"from\":{from},\"to\":{to}");
+        event(out, Kind::Gap.name(), at, to.saturating_add(1), &fields);
+    }
 }
 
 /// A batch in the making.
@@ -55,73 +64,122 @@ pub struct Frozen<'a> {
     pub events: &'a [Happening],
 }
 
+/// What stands behind the events of a batch.
+const TAIL: &str = "]}}";
+
 impl Frozen<'_> {
     /// What is sent.
     pub fn body(&self) -> Bytes {
-        let events: usize = self.events.iter().map(|event| event.fields.len() + 120).sum();
-        let mut body = String::with_capacity(events + self.room.as_str().len() + 240);
+        let mut events = String::new();
+        for Happening { n, at_ms, kind, fields } in self.events {
+            if !events.is_empty() {
+                events.push(',');
+            }
+            event(&mut events, kind, &timestamp(*at_ms), *n, fields);
+        }
+        assembled(self.head(), [&*events])
+    }
+
+    /// What stands before its events: the gap is a part of it.
+    pub fn head(&self) -> String {
+        let mut head = String::with_capacity(self.room.as_str().len() + 240);
         let quote = |text: &str| serde_json::Value::from(text).to_string();
-        let (name, epoch) = (quote(self.room.name()), quote(self.epoch));
-        body += "{\"type\":\"room.events\",\"timestamp\":\"";
-        body += &timestamp(self.at_ms);
-        body += "\",\"data\":{";
+        head += "{\"type\":\"room.events\",\"timestamp\":\"";
+        head += &timestamp(self.at_ms);
+        head += "\",\"data\":{\"roomId\":";
         if self.room.is_in(Space::User) {
-            body += "\"roomId\":null,\"uid\":";
-            body += &name;
+            head += "null,\"uid\":";
+            head += &quote(self.room.name());
+        } else if *self.room == everywhere() {
+            head += "null";
         } else {
-            body += "\"roomId\":";
-            body += &name;
-        }
-        if let Some(space) = self.room.dialect() {
-            body += ",\"space\":";
-            body += &quote(space);
-        }
-        body += ",\"epoch\":";
-        body += &epoch;
-        body += ",\"events\":[";
-        let gap = self.gap.map(|Gap { from, to }| Happening {
-            n: to.saturating_add(1),
-            at_ms: self.at_ms,
-            kind: Kind::Gap.name().into(),
-            fields: format!("\"from\":{from},\"to\":{to}"),
-        });
-        for (at, event) in gap.iter().chain(self.events).enumerate() {
-            if at > 0 {
-                body.push(',');
+            head += &quote(self.room.name());
+            if let Some(space) = self.room.dialect() {
+                head += ",\"space\":";
+                head += &quote(space);
             }
-            let Happening { n, at_ms, kind, fields } = event;
-            let at = timestamp(*at_ms);
-            // Writing into a String can't fail.
-            let _ = write!(body, "{{\"type\":\"{kind}\",\"timestamp\":\"{at}\",\"n\":{n}");
-            if !fields.is_empty() {
-                body.push(',');
-                body += fields;
-            }
-            body.push('}');
         }
-        body += "]}}";
-        body.into()
+        head += ",\"epoch\":";
+        head += &quote(self.epoch);
+        head += ",\"events\":[";
+        if let Some(gap) = self.gap {
+            gap.event(&mut head, &timestamp(self.at_ms));
+        }
+        head
     }
 }
 
-/// The fields of an event about a message: its sender, its index or id, and the message.
-pub fn message(index: Option<u64>, id: Option<&str>, body: &[u8]) -> String {
-    let mut fields = String::with_capacity(body.len() + 64);
-    fields += "\"uid\":";
-    fields += sender(body).as_deref().unwrap_or("null");
-    if let Some(index) = index {
-        let _ = write!(fields, ",\"index\":{index}"); // writing into a String can't fail
+/// A batch, from its [head](Frozen::head) and stretches of its events, each as [`event`] and
+/// [`message`] write them, with commas between.
+pub fn assembled<'a>(head: String, events: impl IntoIterator<Item = &'a str>) -> Bytes {
+    let mut body = head;
+    for some in events {
+        // Behind a gap, or another event.
+        if body.ends_with('}') && !some.is_empty() {
+            body.push(',');
+        }
+        body += some;
     }
-    if let Some(id) = id {
-        fields += ",\"id\":";
-        fields += &serde_json::Value::from(id).to_string();
+    body += TAIL;
+    body.into()
+}
+
+/// Writes an event. `at` is its time as [`timestamp`] has it, `fields` is what it has besides: JSON,
+/// without the braces; may be empty.
+pub fn event(out: &mut String, kind: &str, at: &str, n: u64, fields: &str) {
+    begin(out, kind, at, n);
+    if !fields.is_empty() {
+        out.push(',');
+        *out += fields;
     }
-    fields += ",\"message\":";
-    match instead(body) {
-        Some(text) => fields += &text,
-        None => fields += &String::from_utf8_lossy(body),
+    out.push('}');
+}
+
+fn begin(out: &mut String, kind: &str, at: &str, n: u64) {
+    for part in ["{\"type\":\"", kind, "\",\"timestamp\":\"", at, "\",\"n\":"] {
+        *out += part;
     }
-    fields
+    let _ = write!(out, "{n}"); // writing into a String can't fail
+}
+
+/// Writes an event about a message: with its sender, its index or id, and the message.
+pub fn message(out: &mut String, kind: Kind, at: &str, n: u64, place: Place<'_>, body: &[u8]) {
+    begin(out, kind.name(), at, n);
+    *out += ",\"uid\":";
+    // Mostly it is an object, and is read once.
+    let text = std::str::from_utf8(body).ok();
+    let object = text.and_then(Object::parse);
+    *out += object.as_ref().and_then(uid_of).map_or("null", RawValue::get);
+    match place {
+        Place::Index(index) => {
+            let _ = write!(out, ",\"index\":{index}"); // writing into a String can't fail
+        }
+        Place::Id(id) => {
+            *out += ",\"id\":";
+            *out += &serde_json::Value::from(id).to_string();
+        }
+        Place::None => {}
+    }
+    *out += ",\"message\":";
+    match (object, text) {
+        (Some(_), Some(json)) => *out += json,
+        _ => match instead(body) {
+            Some(text) => *out += &text,
+            None => *out += text.unwrap_or("null"),
+        },
+    }
+    out.push('}');
+}
+
+/// Where a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// In the log.
+    Index(u64),
+    /// Among the updates.
+    Id(&'a str),
+    /// Nowhere.
+    None,
 }
 
 /// What stands for a message that is no JSON: that would spoil the batch that it is in.
@@ -134,8 +192,11 @@ pub fn instead(body: &[u8]) -> Option<String> {
 /// Who sent a message, as it says itself: JSON. Dialects put it there, whatever the client wrote.
 pub fn sender(body: &[u8]) -> Option<String> {
     let object = Object::parse(std::str::from_utf8(body).ok()?)?;
-    let uid = object.get("uid").or_else(|| object.get("2"))?;
-    Some(uid.get().to_owned())
+    uid_of(&object).map(|uid| uid.get().to_owned())
+}
+
+fn uid_of<'a>(message: &Object<'a>) -> Option<&'a RawValue> {
+    message.get("uid").or_else(|| message.get("2"))
 }
 
 /// A time in milliseconds since 1970 as RFC 3339 has it, UTC: `2026-01-31T12:00:00.000Z`.
@@ -221,8 +282,48 @@ mod tests {
 
     #[test]
     fn a_message_that_is_no_json_is_told_as_text() {
-        assert_eq!(message(Some(3), None, b"{\"2\":1}"), r#""uid":1,"index":3,"message":{"2":1}"#);
-        assert_eq!(message(None, Some("a\""), b"}x"), r#""uid":null,"id":"a\"","message":"}x""#);
+        let fields = |place, body| {
+            let mut told = String::new();
+            message(&mut told, Kind::Inserted, "T", 4, place, body);
+            let head = r#"{"type":"message.inserted","timestamp":"T","n":4,"#;
+            told.strip_prefix(head).unwrap().strip_suffix('}').unwrap().to_owned()
+        };
+        assert_eq!(fields(Place::Index(3), b"{\"2\":1}"), r#""uid":1,"index":3,"message":{"2":1}"#);
+        let refused = fields(Place::Id("a\""), b"}x");
+        assert_eq!(refused, r#""uid":null,"id":"a\"","message":"}x""#);
+        assert_eq!(fields(Place::None, b"[1]"), r#""uid":null,"message":[1]"#);
+        assert_eq!(
+            fields(Place::None, b"\"\xff\""),
+            "\"uid\":null,\"message\":\"\\\"\u{fffd}\\\"\""
+        );
+    }
+
+    #[test]
+    fn a_batch_is_put_together_from_stretches() {
+        let room = RoomId::new("a").unwrap();
+        let frozen = |gap| Frozen { room: &room, epoch: "1", at_ms: 0, gap, events: &[] };
+        let events = |gap, some: &[&str]| {
+            let body = assembled(frozen(gap).head(), some.iter().copied());
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            body["data"]["events"].as_array().unwrap().len()
+        };
+        let gap = Some(Gap { from: 2, to: 2 });
+        assert_eq!((events(None, &[]), events(gap, &[])), (0, 1));
+        assert_eq!((events(None, &["{},{}", "{}"]), events(gap, &["{}"])), (3, 2));
+    }
+
+    #[test]
+    fn what_is_said_of_all_rooms_names_none() {
+        let room = everywhere();
+        let gap = Some(Gap { from: 2, to: 6 });
+        let frozen = Frozen { room: &room, epoch: "1", at_ms: 0, gap, events: &[] };
+        let body: serde_json::Value = serde_json::from_slice(&frozen.body()).unwrap();
+        let data = body["data"].as_object().unwrap();
+        assert_eq!(data.keys().collect::<Vec<_>>(), ["epoch", "events", "roomId"]);
+        assert_eq!(
+            (&data["roomId"], &data["events"][0]["n"]),
+            (&serde_json::Value::Null, &7.into())
+        );
     }
 
     #[test]

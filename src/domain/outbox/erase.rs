@@ -10,21 +10,9 @@ use crate::domain::{
     json::{self, Object},
 };
 
-/// What stands between the other fields of an event and its message. No string before it can hold
-/// this: quotes are escaped there.
-const MESSAGE: &str = ",\"message\":";
-
 /// Whether it is about a message.
-pub fn has_message(kind: &str) -> bool {
+fn has_message(kind: &str) -> bool {
     [Kind::Inserted, Kind::Updated].into_iter().any(|k| k.name() == kind)
-}
-
-/// The fields of an event about a message, without the message.
-pub fn erased_fields(fields: &str) -> String {
-    match fields.split_once(MESSAGE) {
-        Some((before, _)) => format!("{before}{MESSAGE}null"),
-        None => fields.to_owned(),
-    }
 }
 
 /// A batch is not what servers write: it is not known whose messages it has.
@@ -39,20 +27,45 @@ pub struct Unreadable;
 /// It is no batch.
 pub fn erased_body(body: &[u8], uid: &Uid) -> Result<Option<Bytes>, Unreadable> {
     let text = std::str::from_utf8(body).map_err(|_| Unreadable)?;
-    let (mut erased, mut done) = (String::new(), 0);
-    for event in events(text).ok_or(Unreadable)? {
+    let erased = without(text, &events(text).ok_or(Unreadable)?, uid)?;
+    Ok(erased.map(|(body, _)| body.into()))
+}
+
+/// Events, as they stand in a batch with commas between, without the messages of this user, and how
+/// many have lost theirs; none: no message is of this user.
+///
+/// # Errors
+/// They are no events.
+pub fn erased_events(events: &str, uid: &Uid) -> Result<Option<(String, u64)>, Unreadable> {
+    let list = format!("[{events}]");
+    let all: Vec<&RawValue> = serde_json::from_str(&list).map_err(|_| Unreadable)?;
+    let Some((mut erased, count)) = without(&list, &all, uid)? else { return Ok(None) };
+    erased.pop();
+    erased.remove(0);
+    Ok(Some((erased, count)))
+}
+
+/// A text without the messages of this user in those events, which are parts of it.
+fn without(
+    text: &str,
+    events: &[&RawValue],
+    uid: &Uid,
+) -> Result<Option<(String, u64)>, Unreadable> {
+    let (mut erased, mut done, mut count) = (String::new(), 0, 0);
+    for event in events {
         let event = Object::parse(event.get()).ok_or(Unreadable)?;
         let Some(message) = message_of(&event, uid) else { continue };
         let place = place(text, message).ok_or(Unreadable)?;
         erased += text.get(done..place.start).ok_or(Unreadable)?;
         erased += "null";
         done = place.end;
+        count += 1;
     }
-    if done == 0 {
+    if count == 0 {
         return Ok(None);
     }
     erased += text.get(done..).ok_or(Unreadable)?;
-    Ok(Some(erased.into()))
+    Ok(Some((erased, count)))
 }
 
 /// The events of a batch.
@@ -81,11 +94,19 @@ mod tests {
     use crate::domain::message::fields::MAX_DEPTH;
 
     #[test]
-    fn an_event_loses_its_message_and_nothing_else() {
-        let fields = r#""uid":"a\",\"message\":","id":"x","message":{"a":1,"message":2}"#;
-        let left = r#""uid":"a\",\"message\":","id":"x","message":null"#;
-        assert_eq!(erased_fields(fields), left);
-        assert_eq!(erased_fields(left), left);
+    fn events_lose_their_messages_and_nothing_else() {
+        let of = |uid, message| {
+            format!(r#"{{"type":"message.updated","uid":{uid},"id":"x\",","message":{message}}}"#)
+        };
+        let ann = Uid::text("ann").unwrap();
+        let erased = |events: &[String]| erased_events(&events.join(","), &ann).unwrap();
+        let (anns, bens) = (r#""ann""#, r#""ben""#);
+        let said = [of(anns, "{\"a\":[1,2]}"), of(bens, "1"), of(anns, "\"]\"")];
+        let left = [of(anns, "null"), of(bens, "1"), of(anns, "null")];
+        assert_eq!(erased(&said), Some((left.join(","), 2)));
+        assert_eq!(erased(&left), None);
+        assert_eq!(erased_events("x", &ann), Err(Unreadable));
+        assert_eq!(erased_events("1", &ann), Err(Unreadable));
     }
 
     /// A batch of one event for each of these, its uid and its message, both JSON.

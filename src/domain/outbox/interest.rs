@@ -59,7 +59,7 @@ impl FromIterator<Kind> for Kinds {
 }
 
 fn bit(kind: Kind) -> u16 {
-    Kind::ALL.iter().position(|k| *k == kind).map_or(0, |at| 1 << at)
+    1 << kind as u16
 }
 
 /// A name of rooms in which `*` stands for any text.
@@ -110,10 +110,18 @@ pub struct Endpoint {
 impl Endpoint {
     /// Whether it is told of this, in the queue of this room.
     pub fn wants(&self, kind: Kind, room: &RoomId) -> bool {
-        self.kinds.has(kind)
-            && (kind.is_of_user()
-                || !room.is_in(Space::User)
-                    && self.rooms.iter().any(|pattern| pattern.matches(room.name())))
+        self.kinds.has(kind) && (kind.is_of_user() || self.is_of(room))
+    }
+
+    /// What it is told of, in the queue of this room: all kinds at once, so that the room's name is
+    /// looked at once.
+    pub fn kinds_in(&self, room: &RoomId) -> Kinds {
+        let of_users = || Kind::ALL.into_iter().filter(|kind| kind.is_of_user()).collect::<Kinds>();
+        if self.is_of(room) { self.kinds } else { Kinds(self.kinds.0 & of_users().0) }
+    }
+
+    fn is_of(&self, room: &RoomId) -> bool {
+        !room.is_in(Space::User) && self.rooms.iter().any(|pattern| pattern.matches(room.name()))
     }
 }
 
@@ -130,6 +138,13 @@ impl Interest {
     /// Who is told of this.
     pub fn wants(&self, kind: Kind, room: &RoomId) -> impl Iterator<Item = &Endpoint> {
         self.endpoints.iter().filter(move |endpoint| endpoint.wants(kind, room))
+    }
+
+    /// Whether anybody is told of messages of this room.
+    pub fn hears(&self, room: &RoomId) -> bool {
+        [Kind::Inserted, Kind::Updated]
+            .into_iter()
+            .any(|kind| self.wants(kind, room).next().is_some())
     }
 
     /// Whether anybody is told of who is in this room.
@@ -188,8 +203,13 @@ mod tests {
         assert!(chats.wants(Kind::Joined, &room("chat:1")) && chats.wants(Kind::Joined, &other));
         assert!(!chats.wants(Kind::Joined, &room("doc:1")) && !chats.wants(Kind::Joined, &inbox));
         assert!(!chats.wants(Kind::Left, &room("chat:1")) && chats.wants(Kind::Online, &inbox));
+        let kinds = |room| chats.kinds_in(&room).iter().count();
+        assert_eq!((kinds(room("chat:1")), kinds(room("doc:1")), kinds(inbox)), (4, 3, 3));
         let interest = Interest { endpoints: vec![chats], ..Interest::default() };
         assert!(interest.watches(&room("chat:1")) && !interest.watches(&room("doc:1")));
         assert!(interest.watches_users() && !Interest::default().watches_users());
+        let messages = endpoint(&["message.updated"], &["chat:*"]);
+        let interest = Interest { endpoints: vec![messages], ..Interest::default() };
+        assert!(interest.hears(&room("chat:1")) && !interest.hears(&room("doc:1")));
     }
 }

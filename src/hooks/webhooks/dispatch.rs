@@ -22,12 +22,10 @@ use crate::{
         outbox::{Batch, Endpoint, Outbox, Settlement},
         services::Services,
     },
-    hooks::{
-        client::{Bounds, CallError, Client},
-        sign::Signer,
-    },
+    hooks::sign::Signer,
     lock::lock,
     metrics::Metrics,
+    net::client::{Bounds, CallError, Client},
     throttle::throttled,
 };
 
@@ -75,6 +73,7 @@ impl Dispatcher {
         outbox: Arc<dyn Outbox>,
         services: &Services,
     ) -> Self {
+        services.metrics.webhooks.is_up(&endpoint.name, true); // nothing else is known
         Dispatcher {
             endpoint,
             target,
@@ -178,10 +177,12 @@ impl Dispatcher {
             Meaning::Delivered => {
                 if lock(&self.health).delivered(&batch.id) {
                     tracing::info!(%endpoint, "webhooks get through again");
+                    self.metrics.webhooks.is_up(endpoint, true);
                 }
                 Settlement::Delivered
             }
             Meaning::Gone => {
+                self.metrics.webhooks.is_up(endpoint, false);
                 if lock(&self.health).disable() {
                     tracing::error!(%endpoint, "the endpoint answers 410: it gets no webhooks before the next start");
                 }
@@ -195,6 +196,7 @@ impl Dispatcher {
                     Blame::Batch => self.again(batch, wanted, why),
                     Blame::Endpoint(pause) => {
                         throttled!(warn, %endpoint, why, ?pause, "webhooks don't get through");
+                        self.metrics.webhooks.is_up(endpoint, false);
                         if self.is_old(batch) {
                             return self.park(batch, why);
                         }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::hooks::client::CallError;
+use crate::net::client::CallError;
 
 /// Seconds before each further attempt of one batch, as a share of what they are together: ten
 /// attempts, of which the last is made when the time is over. Standard Webhooks proposes them.

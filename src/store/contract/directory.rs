@@ -7,7 +7,7 @@ use super::{
     witness::{self, hidden, room, socket, uid, visitor},
 };
 use crate::domain::{
-    directory::{Members, Names},
+    directory::{Counts, Members, Names},
     ids::{ConnectionId, RoomId, Space},
     presence::{Departure::Gone, Visitor},
 };
@@ -205,4 +205,30 @@ pub(crate) async fn users_come_in_pages_by_uid(home: &impl PresenceHome) {
     assert_eq!(story.users(&names("ann", None, 9)).await, ["ann", "ann b", "anna"]);
     story.presence.end(&uid("ann"), ConnectionId(11)).await.unwrap();
     assert_eq!(story.users(&names("ann", None, 9)).await, ["ann b", "anna"]);
+}
+
+pub(crate) async fn users_and_rooms_are_counted(home: &impl PresenceHome) {
+    let story = Story::begin(home).await;
+    let counted = async || story.presence.counts().await.unwrap();
+    assert_eq!(counted().await, Counts::default());
+    for (connection, name) in (1..).zip(["ann", "ben", "cat"]) {
+        witness::claim(&story.presence, name, connection).await;
+    }
+    story.enter(visitor(1, "ann")).await;
+    story.enter(visitor(2, "ben")).await;
+    let inbox = RoomId::within(Space::User, "ann").unwrap();
+    let talk = RoomId::within(Space::Dialect("talk"), "chat").unwrap();
+    let corridor = room("corridor");
+    for (connection, name, room) in [(1, "ann", &inbox), (4, "ann", &talk), (2, "ben", &corridor)] {
+        story.broker.attach(room).await.unwrap();
+        story.presence.enter(room, &visitor(connection, name)).await.unwrap();
+    }
+    // Who is in a room without a session is none of the users, and other spaces' rooms are not
+    // shared.
+    assert_eq!(counted().await, Counts { users: 3, rooms: 2 });
+    story.presence.depart(&story.room, ConnectionId(1), Gone).await.unwrap();
+    story.presence.end(&uid("ann"), ConnectionId(1)).await.unwrap();
+    assert_eq!(counted().await, Counts { users: 2, rooms: 2 });
+    story.presence.depart(&story.room, ConnectionId(2), Gone).await.unwrap();
+    assert_eq!(counted().await, Counts { users: 2, rooms: 1 });
 }

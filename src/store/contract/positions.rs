@@ -1,6 +1,6 @@
 //! Where a publication says that an entry is.
 use super::{BrokerHome, witness::*};
-use crate::domain::broker::{PageLimit, Position};
+use crate::domain::broker::{PageLimit, Position, Updates};
 
 const NOTHING: PageLimit = PageLimit { entries: 1, bytes: 1 };
 
@@ -87,4 +87,40 @@ pub(crate) async fn n_goes_on_where_the_index_does(home: &impl BrokerHome) {
         broker.clear(&room).await.unwrap();
         last += 3; // the clearing has a place
     }
+}
+
+pub(crate) async fn a_position_names_the_log_as_pages_do(home: &impl BrokerHome) {
+    let (broker, room) = (home.open().await, room("lesson"));
+    broker.attach(&room).await.unwrap();
+    let named = async || Some(broker.page(&room, 0, NOTHING).await.unwrap().epoch);
+    // The first of a log, too, of which nobody could have read the name before.
+    let placed = publish(&broker, &room, [ignore("a"), insert("b"), update("x", "c")]).await;
+    let first = named().await;
+    assert!(placed.iter().all(|position| position.epoch == first), "{placed:?} {first:?}");
+    assert_eq!(publish(&broker, &room, [ignore("d")]).await[0].epoch, first);
+    broker.clear(&room).await.unwrap();
+    let placed = publish(&broker, &room, [ignore("e")]).await[0];
+    assert_eq!(placed.epoch, named().await);
+    assert_ne!(placed.epoch, first);
+    assert_eq!(publish(&broker, &room, [insert("f")]).await[0].epoch, named().await);
+}
+
+pub(crate) async fn a_page_tells_the_places_that_are_known(home: &impl BrokerHome) {
+    let (broker, room) = (home.open().await, room("lesson"));
+    broker.attach(&room).await.unwrap();
+    let mut placed = publish(&broker, &room, [insert("a"), insert("b")]).await;
+    let batch = [ignore("c"), insert("d"), update("x", "e"), ignore("f"), insert("g")];
+    placed.extend(publish(&broker, &room, batch).await);
+    placed.extend(publish(&broker, &room, [insert("h")]).await);
+    let page = broker.page(&room, 0, EVERYTHING).await.unwrap();
+    let inserts: Vec<u64> =
+        placed.iter().filter(|p| p.index.is_some()).map(|position| position.n).collect();
+    assert_eq!(page.entries.len(), inserts.len());
+    for (entry, n) in page.entries.iter().zip(inserts) {
+        assert!(entry.n.is_none_or(|known| known == n), "{entry:?}: {n}");
+    }
+    let Updates::All(updates) = broker.updates(&room, usize::MAX).await.unwrap() else {
+        panic!("there is one")
+    };
+    assert_eq!(updates[0].n, Some(placed[4].n), "of updates it is known");
 }

@@ -180,3 +180,31 @@ pub(crate) async fn a_receipt_is_kept_for_a_day(home: &impl UpkeepHome) {
     assert_eq!(again.index, Some(1));
     assert_eq!(placed(&broker, &room, [once("k", 2, "b")]).await, [replayed(again, "b")]);
 }
+
+pub(crate) async fn a_key_stands_for_one_thing_whether_or_not_it_is_published(
+    home: &impl UpkeepHome,
+) {
+    let ((broker, receipts), room) = (home.receipts().await, room("chat"));
+    let (one, other) = ([1; 32], [2; 32]);
+    assert!(receipts.take_key("k", &one).await.unwrap());
+    assert!(receipts.take_key("k", &one).await.unwrap(), "it has it already");
+    assert!(!receipts.take_key("k", &other).await.unwrap());
+    assert_eq!(placed(&broker, &room, [once("k", 2, "a")]).await, [Placed::Reused]);
+    // Only who has it gives it back.
+    receipts.give_back_key("k", &other).await.unwrap();
+    assert_eq!(placed(&broker, &room, [once("k", 2, "a")]).await, [Placed::Reused]);
+    receipts.give_back_key("k", &one).await.unwrap();
+    let position = publish(&broker, &room, [once("k", 2, "a")]).await[0];
+    assert!(!receipts.take_key("k", &one).await.unwrap(), "it is published");
+    receipts.give_back_key("k", &one).await.unwrap();
+    assert_eq!(placed(&broker, &room, [once("k", 2, "a")]).await, [replayed(position, "a")]);
+    assert_eq!(log(&broker, &room).await, ["a"]);
+    let tries = join_all((0..20).map(|i| {
+        let (receipts, digest) = (receipts.clone(), [i; 32]);
+        async move { receipts.take_key("all", &digest).await.unwrap() }
+    }));
+    assert_eq!(tries.await.into_iter().filter(|had| *had).count(), 1);
+    assert!(receipts.take_key("day", &one).await.unwrap());
+    home.pass(KEPT + Duration::from_secs(60)).await;
+    assert!(receipts.take_key("day", &other).await.unwrap());
+}

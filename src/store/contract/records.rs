@@ -5,8 +5,11 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::RecordsHome;
-use crate::domain::records::{
-    BadRecord, Collection, Expect, MAX_BODY, MAX_ID, PAGE_BYTES, Put, Record, Records,
+use crate::domain::{
+    access::Rights,
+    ids::Uid,
+    records::{BadRecord, Collection, Expect, MAX_BODY, MAX_ID, PAGE_BYTES, Put, Record, Records},
+    revocation::{self, Revocation},
 };
 
 const PEOPLE: Collection = Collection::new("people", &["city", "tags"]);
@@ -302,4 +305,42 @@ pub(crate) async fn records_outlive_a_restart(home: &impl RecordsHome) {
     let records = home.open().await;
     assert_eq!(get(&*records, "ann").await.unwrap().version, version);
     assert_eq!(found(&*records, "city", "Rome", 10).await, ["ann"]);
+}
+
+pub(crate) async fn a_revocation_is_never_outlived_by_a_token_that_does_not_tell_its_age(
+    home: &impl RecordsHome,
+) {
+    let day = 86_400;
+    let records = home.open().await;
+    let (ann, ben, cat) = (uid("ann"), uid("ben"), uid("cat"));
+    let now = home.now();
+    for (uid, issued_before, jti) in [(&ann, Some(now), None), (&ben, None, Some("phone"))] {
+        let revocation = Revocation { issued_before, jti };
+        revocation::note(&*records, uid, revocation, now, now + day).await.unwrap();
+    }
+    home.pass(400 * day).await;
+    drop::<Arc<dyn Records>>(records);
+    let records = home.open().await;
+    let token = |issued_at, jti: Option<&str>| Rights {
+        issued_at,
+        jti: jti.map(Into::into),
+        ..Rights::default()
+    };
+    for (uid, token, expected) in [
+        (&ann, token(None, None), true),
+        (&ann, token(Some(now - 1), None), true),
+        (&ann, token(Some(now), None), false),
+        (&ben, token(None, Some("phone")), true),
+        (&ben, token(Some(now), Some("phone")), true),
+        (&ben, token(Some(now + 2 * day), Some("phone")), false),
+        (&ben, token(None, None), false),
+        (&cat, token(None, Some("phone")), false),
+    ] {
+        let revoked = revocation::covers(&*records, uid, &token).await.unwrap();
+        assert_eq!(revoked, expected, "{uid}: {token:?}");
+    }
+}
+
+fn uid(text: &str) -> Uid {
+    Uid::text(text).unwrap()
 }

@@ -7,7 +7,7 @@ use crate::domain::{
     ids::Uid,
     token::{
         Creation::{Created, Exists},
-        Realm::{Admin, User},
+        Realm::{Admin, Reader, User},
     },
 };
 
@@ -26,6 +26,22 @@ pub(crate) async fn a_token_is_its_owners_alone(home: &impl TokensHome) {
     assert_eq!(tokens.create(User, &uid("ann"), &token("other")).await.unwrap(), Exists);
     assert!(tokens.verify(User, &uid("ann"), &token("of ann")).await.unwrap(), "it stays as it is");
     assert!(!tokens.verify(User, &uid("ann"), &token("other")).await.unwrap());
+}
+
+pub(crate) async fn who_only_reads_is_no_administrator(home: &impl TokensHome) {
+    let tokens = home.open().await;
+    assert!(!tokens.verify(Reader, &uid("eve"), &token("r")).await.unwrap());
+    assert_eq!(tokens.create(Reader, &uid("eve"), &token("r")).await.unwrap(), Created);
+    assert_eq!(tokens.create(Reader, &uid("eve"), &token("s")).await.unwrap(), Exists);
+    assert!(tokens.verify(Reader, &uid("eve"), &token("r")).await.unwrap());
+    for realm in [Admin, User] {
+        assert!(!tokens.verify(realm, &uid("eve"), &token("r")).await.unwrap(), "{realm:?}");
+        assert!(tokens.list(realm).await.unwrap().is_empty(), "{realm:?}");
+    }
+    assert!(tokens.refresh(Reader, &uid("eve"), &token("t")).await.unwrap());
+    assert!(!tokens.verify(Reader, &uid("eve"), &token("r")).await.unwrap());
+    assert!(tokens.revoke(Reader, &uid("eve")).await.unwrap());
+    assert!(!tokens.verify(Reader, &uid("eve"), &token("t")).await.unwrap());
 }
 
 pub(crate) async fn the_unknown_are_refused(home: &impl TokensHome) {

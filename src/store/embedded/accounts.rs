@@ -37,6 +37,7 @@ pub(super) fn name(realm: Realm) -> &'static str {
     match realm {
         Realm::User => "user",
         Realm::Admin => "admin",
+        Realm::Reader => "reader",
     }
 }
 

@@ -35,7 +35,6 @@ impl Embedded {
     /// memory. That may be much to read, so it is done where pages are read, not on the
     /// writer's thread.
     async fn count_updates(&self, turn: &mut Turn, entries: &[Entry]) -> Result<(), StoreError> {
-        let is_update = |entry: &Entry| matches!(entry, Entry::Message { message, .. } if matches!(message.kind, Kind::Update { .. }));
         let mut counters = turn.counters();
         let (None, Some(row)) = (counters.updates, counters.row) else { return Ok(()) };
         if entries.iter().any(is_update) {
@@ -59,6 +58,15 @@ impl Embedded {
     }
 }
 
+fn is_update(entry: &Entry) -> bool {
+    matches!(entry, Entry::Message { message, .. } if matches!(message.kind, Kind::Update { .. }))
+}
+
+/// Whether more of its room than the counters has to be known to write it.
+fn needs_more(entry: &Entry) -> bool {
+    is_update(entry) || entry.key().is_some()
+}
+
 #[async_trait]
 impl Broker for Embedded {
     fn start(&self, sink: Arc<dyn Sink>) {
@@ -74,19 +82,26 @@ impl Broker for Embedded {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
-        let mut turn = self.turn(room).await?;
-        let at_ms = self.clock.unix_ms();
+        let mut turn = self.rooms.turn_as_it_is(room, Some(self.deadline)).await?;
         let has_receipt = entries.iter().any(|entry| entry.receipt().is_some());
-        let (delivery, placed) = if has_receipt || entries.iter().any(Entry::is_stored) {
-            let epoch =
-                if turn.counters().row.is_none() { super::new_epoch(&*self.rng)? } else { 0 };
+        let is_written = has_receipt || entries.iter().any(Entry::is_stored);
+        // Of a room that nobody is in the writer reads the counters, which saves a way to another
+        // thread for each message; but not where more is to be read by them.
+        if !is_written || entries.iter().any(needs_more) {
+            turn.load(&self.readers).await?;
+        }
+        let at_ms = self.clock.unix_ms();
+        let (delivery, placed) = if is_written {
+            let has_row = turn.is_loaded() && turn.counters().row.is_some();
+            let epoch = if has_row { 0 } else { super::new_epoch(&*self.rng)? };
             let (slot, kept) = (self.slot.clone(), self.rule(room).count);
             self.count_updates(&mut turn, &entries).await?;
             if entries.iter().any(|entry| entry.key().is_some()) {
                 self.know_keys(&mut turn).await?;
             }
             let receipts = has_receipt.then(|| self.litter.clone());
-            let (updates, hooks) = (self.updates, self.hooks.clone());
+            let updates = self.updates;
+            let hooks = self.hooks.as_ref().filter(|hooks| hooks.interest.hears(room)).cloned();
             self.writer
                 .write(Append { turn, entries, slot, at_ms, epoch, updates, receipts, hooks, kept })
                 .await?
@@ -95,7 +110,8 @@ impl Broker for Embedded {
             counters.n += entries.len() as u64;
             turn.set(counters);
             let first = counters.n + 1 - entries.len() as u64;
-            let at = |n| Placed::At(Position { n, index: None, at_ms });
+            let epoch = Some(counters.epoch_at(at_ms));
+            let at = |n| Placed::At(Position { n, index: None, at_ms, epoch });
             let placed = (first..).take(entries.len()).map(at).collect();
             (Delivery::entries(&self.slot, turn, entries), placed)
         };

@@ -19,6 +19,10 @@ pub(super) struct Chunk {
     count: u64,
     /// The last one's place in the room's order.
     n: u64,
+    /// Whether others took places between the first and the last.
+    is_mixed: bool,
+    /// If so, the place of each.
+    places: Vec<u64>,
     bodies: Vec<u8>,
     lengths: String,
     /// Of each, up to the last that has one, as they are stored.
@@ -53,8 +57,30 @@ impl Chunk {
             self.keys.resize(before, None);
             self.keys.push(Some(key));
         }
+        self.place(n);
         self.count += 1;
         self.n = n;
+    }
+
+    /// Notes the place of the one that is added. As long as they follow each other, nothing is kept
+    /// of them but the last one's.
+    fn place(&mut self, n: u64) {
+        let follows = self.count == 0 || n == self.n + 1;
+        if !follows && !self.is_mixed {
+            self.is_mixed = true;
+            self.places = (1..=self.count).map(|at| self.n + at - self.count).collect();
+        }
+        if self.is_mixed {
+            self.places.push(n);
+        }
+    }
+
+    /// The places as the table has them: how far each is before the last one, between commas; empty
+    /// where they follow each other.
+    fn written_places(&self) -> String {
+        let before: Vec<String> =
+            self.places.iter().map(|n| self.n.saturating_sub(*n).to_string()).collect();
+        before.join(",")
     }
 
     /// The keys as the table has them.
@@ -77,7 +103,7 @@ impl Chunk {
         if self.count == 0 {
             return Ok(());
         }
-        let keys = self.keys();
+        let (keys, places) = (self.keys(), self.written_places());
         let row = NewRow {
             room: row,
             count: self.count,
@@ -86,9 +112,11 @@ impl Chunk {
             lengths: (self.count > 1).then_some(&*self.lengths),
             bodies: Some(&self.bodies),
             keys: keys.as_deref(),
+            places: Some(&places),
         };
         row.insert(db, counters)?;
-        self.count = 0;
+        (self.count, self.is_mixed) = (0, false);
+        self.places.clear();
         self.bodies.clear();
         self.lengths.clear();
         self.keys.clear();
@@ -105,8 +133,17 @@ pub(super) fn write_unreadable(
     at_ms: u64,
 ) -> rusqlite::Result<()> {
     let n = counters.n;
-    NewRow { room: row, count: 1, n, at_ms, lengths: None, bodies: None, keys: None }
-        .insert(db, counters)
+    let row = NewRow {
+        room: row,
+        count: 1,
+        n,
+        at_ms,
+        lengths: None,
+        bodies: None,
+        keys: None,
+        places: Some(""),
+    };
+    row.insert(db, counters)
 }
 
 /// A row that is written behind a room's log.
@@ -122,6 +159,7 @@ struct NewRow<'a> {
     lengths: Option<&'a str>,
     bodies: Option<&'a [u8]>,
     keys: Option<&'a str>,
+    places: Option<&'a str>,
 }
 
 impl NewRow<'_> {
@@ -130,8 +168,8 @@ impl NewRow<'_> {
             return Err(rusqlite::Error::IntegralValueOutOfRange(0, column(counters.inserts)));
         }
         db.prepare_cached(
-            "INSERT INTO log (pos, count, n, unix, ms, lengths, body, keys)
-             VALUES (?1 << 32 | ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO log (pos, count, n, unix, ms, lengths, body, keys, places)
+             VALUES (?1 << 32 | ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             self.room,
@@ -143,9 +181,46 @@ impl NewRow<'_> {
             self.lengths,
             self.bodies,
             self.keys,
+            self.places,
         ])?;
         counters.inserts += self.count;
         Ok(())
+    }
+}
+
+/// The places in the room's order of the messages in a row.
+pub(super) struct Places {
+    count: u64,
+    /// The last one's.
+    last: u64,
+    /// How far each is before it; nothing: they follow each other, or are not known.
+    before: Option<Vec<u64>>,
+    known: bool,
+}
+
+/// What a row of so many says of their places. Rows of earlier versions say nothing, and of what
+/// can't be read nothing is believed.
+pub(super) fn places(count: u64, last: u64, written: ValueRef) -> Places {
+    let unknown = Places { count, last, before: None, known: false };
+    match written.as_str_or_null() {
+        Ok(Some("")) => Places { known: true, ..unknown },
+        Ok(Some(text)) => {
+            let before: Option<Vec<u64>> = text.split(',').map(|n| n.parse().ok()).collect();
+            let before = before.filter(|before| before.len() as u64 == count);
+            Places { known: before.is_some(), before, ..unknown }
+        }
+        Ok(None) | Err(_) => unknown,
+    }
+}
+
+impl Places {
+    /// That of the message at this place in the row.
+    pub(super) fn at(&self, at: usize) -> Option<u64> {
+        let before = match &self.before {
+            Some(before) => *before.get(at)?,
+            None => self.count.checked_sub(at as u64 + 1)?,
+        };
+        self.last.checked_sub(before).filter(|n| self.known && *n > 0)
     }
 }
 
@@ -279,6 +354,32 @@ mod tests {
         assert_eq!(chunk.keys().unwrap(), r#"[null,"a\"b",null,"",null]"#);
         (0..70).for_each(|n| chunk.add(b"", 6 + n, Some(&"x".repeat(30_000))));
         assert!(chunk.is_full(600) && !chunk.is_full(100), "they count, long ones by their hashes");
+    }
+
+    #[test]
+    fn the_place_of_each_message_is_known_also_where_others_are_between() {
+        let places_of = |ns: &[u64]| {
+            let mut chunk = Chunk::default();
+            ns.iter().for_each(|n| chunk.add(b"{}", *n, None));
+            let written = chunk.written_places();
+            let read = places(chunk.count, chunk.n, ValueRef::Text(written.as_bytes()));
+            let back: Vec<_> = (0..ns.len()).filter_map(|at| read.at(at)).collect();
+            assert_eq!(read.at(ns.len()), None);
+            (written, back)
+        };
+        for (ns, written) in [
+            (vec![7], ""),
+            (vec![7, 8, 9], ""),
+            (vec![7, 9], "2,0"),
+            (vec![7, 8, 10, 11], "4,3,1,0"),
+            (vec![1, 5, 6, 20], "19,15,14,0"),
+        ] {
+            assert_eq!(places_of(&ns), (written.to_owned(), ns));
+        }
+        for wrong in [ValueRef::Null, ValueRef::Text(b"1"), ValueRef::Text(b"x,0")] {
+            assert_eq!(places(2, 9, wrong).at(0), None, "{wrong:?}");
+        }
+        assert_eq!(places(9, 3, ValueRef::Text(b"")).at(0), None, "there is no place before 1");
     }
 
     #[test]

@@ -13,8 +13,10 @@ pub(super) const NODE: &str = "embedded";
 #[async_trait]
 impl Cluster for Embedded {
     async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
-        let connections = self.slot.sink().map_or(0, |sink| sink.open_connections());
-        Ok(vec![Node { id: NODE.into(), this: true, connections }])
+        let sink = self.slot.sink();
+        let connections = sink.as_ref().map_or(0, |sink| sink.open_connections());
+        let figures = sink.and_then(|sink| sink.figures());
+        Ok(vec![Node { id: NODE.into(), this: true, connections, figures }])
     }
 
     async fn force_user_auth(&self, on: bool) -> Result<(), StoreError> {

@@ -168,7 +168,7 @@ impl Erasure for Embedded {
     }
 }
 
-fn text(job: &Job) -> Result<String, StoreError> {
+pub(super) fn text(job: &Job) -> Result<String, StoreError> {
     serde_json::to_string(job).map_err(|error| StoreError::Unavailable(error.to_string()))
 }
 
@@ -198,11 +198,17 @@ fn find(db: &Connection, id: &str) -> rusqlite::Result<Option<Job>> {
     Ok(body.and_then(|body| serde_json::from_str(&body).ok()))
 }
 
-fn open_jobs(db: &Connection) -> rusqlite::Result<Vec<Job>> {
+pub(super) fn open_jobs(db: &Connection) -> rusqlite::Result<Vec<Job>> {
     let mut select = db.prepare_cached("SELECT body FROM jobs WHERE done = 0 ORDER BY id")?;
     let bodies = select.query_map([], |row| row.get::<_, String>(0))?;
     let jobs = bodies.collect::<rusqlite::Result<Vec<_>>>()?;
     Ok(jobs.iter().filter_map(|body| serde_json::from_str(body).ok()).collect())
+}
+
+/// Whether there are jobs that are not done.
+pub(super) fn any_open(db: &Connection) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT EXISTS (SELECT 1 FROM jobs WHERE done = 0)")?
+        .query_row([], |row| row.get(0))
 }
 
 /// Carries the WAL over and cuts it to nothing, as soon as nobody reads from it. `patience` is for the

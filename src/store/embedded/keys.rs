@@ -9,14 +9,13 @@
 use std::{
     borrow::Cow,
     collections::{HashMap, VecDeque},
-    fmt::Write,
 };
 
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
 use super::{chunk, column};
-use crate::domain::broker::KNOWN_KEYS;
+use crate::{domain::broker::KNOWN_KEYS, hex};
 
 /// Most bytes of a key that is stored as it is.
 const SHORT: usize = 40;
@@ -27,12 +26,8 @@ pub(super) fn short(key: &str) -> Cow<'_, str> {
     if key.len() <= SHORT {
         return Cow::Borrowed(key);
     }
-    let mut short = String::with_capacity(SHORT + 1);
-    short.push('#');
-    for byte in Sha256::digest(key).iter().take(SHORT / 2) {
-        let _ = write!(short, "{byte:02x}"); // into a String: does not fail
-    }
-    Cow::Owned(short)
+    let digest = hex::encode(&Sha256::digest(key)[..SHORT / 2]);
+    Cow::Owned(format!("#{digest}"))
 }
 
 /// Half of the SHA-256 of a key as it is stored.

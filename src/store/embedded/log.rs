@@ -39,6 +39,7 @@ pub(super) struct Append {
     pub(super) updates: UpdateLimit,
     /// Where the sweep is told of receipts; nothing: no entry has one.
     pub(super) receipts: Option<Arc<AtomicU64>>,
+    /// Those who are told of messages of this room, if any is.
     pub(super) hooks: Option<Arc<Hooks>>,
     /// How many inserts of the room are kept, if not all.
     pub(super) kept: Option<u64>,
@@ -54,6 +55,8 @@ pub(super) struct Appended {
     keys: Vec<keys::Hash>,
     /// The log was forgotten before.
     lapsed: bool,
+    /// Whether whoever sends webhooks has to be told.
+    is_news: bool,
 }
 
 impl Append {
@@ -111,7 +114,7 @@ impl Change for Append {
     }
 
     fn apply(&self, db: &Connection) -> rusqlite::Result<Appended> {
-        let mut counters = self.turn.counters();
+        let mut counters = self.turn.counters_in(db)?;
         // For a receipt alone a room needs no row.
         let is_stored = self.receipts.is_none() || self.entries.iter().any(Entry::is_stored);
         let (row, lapsed) = if is_stored {
@@ -123,6 +126,7 @@ impl Change for Append {
         };
         let keys = keys::Batch::new(self.turn.keys().filter(|_| !lapsed));
         let mut writing = Writing { counters, chunk: Chunk::default(), keys };
+        let epoch = Some(writing.counters.epoch_at(self.at_ms));
         let mut placed = Vec::with_capacity(self.entries.len());
         for entry in self.entries.iter() {
             if let Some(receipt) = entry.receipt()
@@ -140,7 +144,7 @@ impl Change for Append {
             placed.push(match index {
                 Ok(index) => {
                     writing.counters.n = n;
-                    let position = Position { n, index, at_ms: self.at_ms };
+                    let position = Position { n, index, at_ms: self.at_ms, epoch };
                     if let Some(receipt) = entry.receipt() {
                         receipts::keep(db, receipt, &position)?;
                     }
@@ -151,15 +155,17 @@ impl Change for Append {
         }
         let Writing { mut counters, mut chunk, keys } = writing;
         chunk.write(db, row, &mut counters, self.at_ms)?;
+        let mut is_news = false;
         if let Some(hooks) = &self.hooks {
-            hooks.tell_messages(db, self.turn.room(), self.at_ms, &self.entries, &placed)?;
+            let (room, at_ms) = (self.turn.room(), self.at_ms);
+            is_news = hooks.tell_messages(db, room, at_ms, &self.entries, &placed)?;
         }
-        Ok(Appended { counters, placed, keys: keys.admitted(), lapsed })
+        Ok(Appended { counters, placed, keys: keys.admitted(), lapsed, is_news })
     }
 
     fn committed(mut self, made: Appended) -> (Delivery, Vec<Placed>) {
-        let Appended { counters, placed, keys, lapsed } = made;
-        if let Some(hooks) = &self.hooks {
+        let Appended { counters, placed, keys, lapsed, is_news } = made;
+        if let Some(hooks) = self.hooks.as_ref().filter(|_| is_news) {
             hooks.wake();
         }
         self.turn.set(counters);
@@ -217,26 +223,27 @@ pub(super) struct Clear {
 }
 
 impl Change for Clear {
-    type Made = Counters;
+    /// How far the room has come then, and whether whoever sends webhooks has to be told.
+    type Made = (Counters, bool);
     type Answer = Delivery;
 
     fn weight(&self) -> usize {
         100
     }
 
-    fn apply(&self, db: &Connection) -> rusqlite::Result<Counters> {
-        let mut counters = self.turn.counters();
+    fn apply(&self, db: &Connection) -> rusqlite::Result<(Counters, bool)> {
+        let (mut counters, mut is_news) = (self.turn.counters(), false);
         counters.n += 1;
         forget(db, &mut counters, self.at_ms / 1000)?;
         if let Some(hooks) = &self.hooks {
-            let event = Hook { kind: outbox::Kind::Cleared, uid: None, fields: String::new() };
-            hooks.tell(db, self.turn.room(), self.at_ms, &[event])?;
+            let event = Hook { kind: outbox::Kind::Cleared, fields: String::new() };
+            is_news = hooks.tell(db, self.turn.room(), self.at_ms, &[event])?;
         }
-        Ok(counters)
+        Ok((counters, is_news))
     }
 
-    fn committed(mut self, counters: Counters) -> Delivery {
-        if let Some(hooks) = &self.hooks {
+    fn committed(mut self, (counters, is_news): (Counters, bool)) -> Delivery {
+        if let Some(hooks) = self.hooks.as_ref().filter(|_| is_news) {
             hooks.wake();
         }
         self.turn.set(counters);
@@ -327,7 +334,7 @@ pub(super) fn counters(db: &Connection, room: &RoomId) -> rusqlite::Result<Count
 }
 
 /// Reads a page, from a room's offset ?2 on: the chunk that it is in, and those behind it.
-pub(super) const PAGE: &str = "SELECT pos & 0xffffffff, count, lengths, body, unix, ms, recalled FROM log WHERE pos BETWEEN
+pub(super) const PAGE: &str = "SELECT pos & 0xffffffff, count, lengths, body, unix, ms, recalled, n, places FROM log WHERE pos BETWEEN
          coalesce((SELECT pos FROM log WHERE pos BETWEEN ?1 << 32 AND ?1 << 32 | ?2 ORDER BY pos DESC LIMIT 1), ?1 << 32)
          AND ?1 << 32 | 0xffffffff
      ORDER BY pos";
@@ -362,6 +369,7 @@ pub(super) fn page(
             (row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs());
         let at_ms = chunk::at_ms(row.get(4)?, row.get(5)?);
         let recalled = chunk::recalled(row.get_ref(6)?.as_str_or_null().unwrap_or_default());
+        let places = chunk::places(count, row.get::<_, i64>(7)?.unsigned_abs(), row.get_ref(8)?);
         let bodies = chunk::read(count, row.get_ref(2)?, row.get_ref(3)?).enumerate();
         let before = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
         for (at, body) in bodies.skip(before).take(limit.entries.max(1) - page.entries.len()) {
@@ -372,7 +380,7 @@ pub(super) fn page(
                 page.full = true;
                 return Ok(page);
             }
-            page.entries.push(Stored { body, at_ms, recalled });
+            page.entries.push(Stored { body, at_ms, recalled, n: places.at(at) });
         }
     }
     page.full = page.entries.len() >= limit.entries;
@@ -381,7 +389,7 @@ pub(super) fn page(
 
 /// Reads the room's updates in the order of their last writing, unless its log was to be forgotten
 /// by then (?2, milliseconds since 1970).
-pub(super) const UPDATES: &str = "SELECT body, unix, ms FROM updates
+pub(super) const UPDATES: &str = "SELECT body, unix, ms, n FROM updates
      WHERE room = (SELECT id FROM rooms WHERE name = ?1 AND coalesce(expires > ?2, 1)) ORDER BY n";
 
 /// But for those whose last writing was by `due_by`, in milliseconds since 1970.
@@ -421,8 +429,9 @@ pub(super) fn updates(
 /// megabytes for the thread that has read them.
 const SLAB: usize = 33 << 20;
 
-/// The entry in a row of body, unix and ms.
+/// The entry in a row of body, unix, ms and n.
 fn stored(row: &Row) -> rusqlite::Result<Stored> {
-    let at_ms = chunk::at_ms(row.get(1)?, row.get(2)?);
-    Ok(Stored { body: chunk::text(row.get_ref(0)?), at_ms, recalled: false })
+    let (at_ms, n) = (chunk::at_ms(row.get(1)?, row.get(2)?), row.get::<_, i64>(3)?);
+    let body = chunk::text(row.get_ref(0)?);
+    Ok(Stored { body, at_ms, recalled: false, n: Some(n.unsigned_abs()) })
 }

@@ -13,7 +13,7 @@ use self::people::Turn as Turned;
 use super::{Embedded, delivery::Delivery, lock, rooms::Turn};
 use crate::domain::{
     broker::Event,
-    directory::{Directory, Ending, Members, Names, OnlineUser, Whereabouts},
+    directory::{Counts, Directory, Ending, Members, Names, OnlineUser, Whereabouts},
     error::StoreError,
     ids::{ConnectionId, RoomId, SocketId, Uid},
     outbox::Absence,
@@ -194,6 +194,10 @@ impl Directory for Embedded {
 
     async fn users_page(&self, names: &Names) -> Result<Vec<OnlineUser>, StoreError> {
         Ok(lock(&self.people).users_page(names))
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        Ok(lock(&self.people).counts())
     }
 
     async fn disconnect(&self, uid: &Uid, ending: Ending) -> Result<u64, StoreError> {

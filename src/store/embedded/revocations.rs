@@ -1,6 +1,7 @@
 //! Revocations of users' credentials. Whoever removes an account notes it in the same transaction,
 //! as a rule the command line, which is another process; the server that has the sessions looks for
-//! that four times a second, refuses the user's connection, and notes that it did.
+//! that four times a second, refuses the user's connection, and notes that it did. It sees jobs
+//! that were given from outside by the way.
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 use super::{
     Embedded, column,
     delivery::SinkSlot,
+    erase,
     folder::{OpenError, existing_database, is_claimed},
     lock,
     presence::People,
@@ -195,6 +197,10 @@ impl Looker {
             }
             db.prepare_cached("UPDATE revocations SET ended = ?2 WHERE serial = ?1")?
                 .execute([serial, ended])?;
+        }
+        // The command line gives them as well.
+        if erase::any_open(db)? {
+            self.slot.tell(|sink| sink.jobs_are_open());
         }
         Ok(now)
     }

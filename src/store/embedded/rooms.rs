@@ -57,6 +57,11 @@ impl Counters {
         }
     }
 
+    /// What names the log at this time, in milliseconds since 1970.
+    pub(super) fn epoch_at(&self, now_ms: u64) -> u64 {
+        self.epoch + u64::from(self.has_expired(now_ms))
+    }
+
     /// Whether the log was to be forgotten by then, in milliseconds since 1970.
     pub(super) fn has_expired(&self, now_ms: u64) -> bool {
         self.expires.is_some_and(|expires| expires <= now_ms)
@@ -104,9 +109,21 @@ impl Rooms {
         readers: &Readers,
         deadline: Option<Duration>,
     ) -> Result<Turn, StoreError> {
+        let mut turn = self.turn_as_it_is(room, deadline).await?;
+        turn.load(readers).await?;
+        Ok(turn)
+    }
+
+    /// As [`Rooms::turn`], with its counters as they are, in memory or not: whoever writes reads
+    /// them ([`Turn::counters_in`]).
+    pub(super) async fn turn_as_it_is(
+        self: &Arc<Self>,
+        room: &RoomId,
+        deadline: Option<Duration>,
+    ) -> Result<Turn, StoreError> {
         let live = self.live(room);
         let line = live.line.clone();
-        let mut loaded = match (line.clone().try_lock_owned(), deadline) {
+        let loaded = match (line.clone().try_lock_owned(), deadline) {
             (Ok(loaded), _) => loaded,
             (Err(_), None) => line.lock_owned().await,
             (Err(_), Some(deadline)) => {
@@ -115,10 +132,6 @@ impl Rooms {
                 })?
             }
         };
-        if loaded.counters.is_none() {
-            let name = room.clone();
-            loaded.counters = Some(readers.quick.read(move |db| log::counters(db, &name)).await?);
-        }
         Ok(Turn { loaded, live })
     }
 
@@ -172,6 +185,16 @@ pub(super) struct Turn {
 }
 
 impl Turn {
+    /// Has the room's counters in memory from now on.
+    pub(super) async fn load(&mut self, readers: &Readers) -> Result<(), StoreError> {
+        if self.loaded.counters.is_none() {
+            let name = self.live.room.clone();
+            let read = readers.quick.read(move |db| log::counters(db, &name));
+            self.loaded.counters = Some(read.await?);
+        }
+        Ok(())
+    }
+
     pub(super) fn room(&self) -> &RoomId {
         &self.live.room
     }
@@ -183,6 +206,19 @@ impl Turn {
 
     pub(super) fn counters(&self) -> Counters {
         self.loaded.counters.unwrap_or_default()
+    }
+
+    /// The room's counters, read here where they are not in memory.
+    pub(super) fn counters_in(&self, db: &Connection) -> rusqlite::Result<Counters> {
+        match self.loaded.counters {
+            Some(counters) => Ok(counters),
+            None => log::counters(db, &self.live.room),
+        }
+    }
+
+    /// Whether the room's counters are in memory.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.loaded.counters.is_some()
     }
 
     pub(super) fn set(&mut self, counters: Counters) {

@@ -10,7 +10,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Step i leads from version i to i + 1. A released step is never edited: append.
 const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] =
-    &[first, second, third, fourth, fifth, sixth];
+    &[first, second, third, fourth, fifth, sixth, seventh, eighth];
 
 /// A room's log and updates lie side by side on disk, so a page is one range. `idx` counts a log's
 /// inserts from 0 without a gap, within an epoch. Times are seconds since 1970.
@@ -86,6 +86,21 @@ fn fifth(db: &Transaction) -> rusqlite::Result<()> {
 fn sixth(db: &Transaction) -> rusqlite::Result<()> {
     let parts = [records::TABLES, trim::COLUMNS, receipts::TABLES, outbox::TABLES, erase::JOBS];
     parts.into_iter().try_for_each(|tables| db.execute_batch(tables))
+}
+
+/// What is told to webhooks, in rows that are written once and found without a scan.
+fn seventh(db: &Transaction) -> rusqlite::Result<()> {
+    db.execute_batch(outbox::SEVENTH)
+}
+
+/// Places and names that answers tell of again. `log.places` says how far each of a chunk's inserts
+/// is before the last one, `n`, in the room's order, between commas; it is empty where they follow
+/// each other, and nothing in rows of earlier versions. `receipts.epoch` names the log that an
+/// entry was published into.
+fn eighth(db: &Transaction) -> rusqlite::Result<()> {
+    db.execute_batch(
+        "ALTER TABLE log ADD COLUMN places TEXT; ALTER TABLE receipts ADD COLUMN epoch INTEGER;",
+    )
 }
 
 /// A connection that writes; brings the tables up to date. `patience`: how long it waits for
@@ -212,7 +227,7 @@ fn set_up(db: &Connection, durability: Durability, patience: Duration) -> rusqli
     // carried over less often.
     db.query_row("PRAGMA wal_autocheckpoint = 4000", [], |_| Ok(()))?;
     db.query_row("PRAGMA journal_size_limit = 67108864", [], |_| Ok(()))?; // a WAL that a large clear blew up is cut back
-    db.set_prepared_statement_cache_capacity(32);
+    db.set_prepared_statement_cache_capacity(128); // more than there are: preparing one costs more than running it
     Ok(())
 }
 

@@ -19,23 +19,27 @@ use crate::{
         limit::Limits,
         outbox::Interest,
         presence::{Expelled, Presence},
+        receipt::Receipts,
         records::Records,
         retention::{Rules, Walk},
         token::{Realm, Tokens},
     },
     store::contract::{
-        BrokerHome, Erasing, LimitsHome, OutboxHome, PresenceHome, RecordsHome, TokensHome,
-        UPDATES, UpkeepHome, broker_contract, limits_contract, outbox, outbox_contract,
-        presence_contract, records_contract, tokens_contract, upkeep_contract,
+        BoundsHome, BrokerHome, Erasing, LimitsHome, OutboxHome, PresenceHome, RecordsHome,
+        TokensHome, UPDATES, UpkeepHome, broker_contract, limits_contract, outbox,
+        outbox_bounds_contract, outbox_contract, presence_contract, records_contract,
+        tokens_contract, upkeep_contract,
     },
 };
 
+mod cost;
 mod hooks;
 mod hub;
 mod keys;
 mod opening;
 mod outages;
 mod people;
+mod places;
 mod receipts;
 mod records;
 mod revoking;
@@ -62,10 +66,10 @@ impl Embedded {
 }
 
 /// A clock that stands still until it is moved.
-struct Watch(AtomicU64);
+pub(super) struct Watch(AtomicU64);
 
 impl Watch {
-    fn advance(&self, time: Duration) {
+    pub(super) fn advance(&self, time: Duration) {
         self.0.fetch_add(time.as_millis() as u64, Ordering::Relaxed);
     }
 }
@@ -77,20 +81,20 @@ impl Clock for Watch {
 }
 
 /// A data folder that goes with the test.
-struct DataFolder {
+pub(super) struct DataFolder {
     folder: TempDir,
-    watch: Arc<Watch>,
+    pub(super) watch: Arc<Watch>,
 }
 
 impl DataFolder {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         DataFolder {
             folder: tempfile::tempdir().unwrap(),
             watch: Arc::new(Watch(AtomicU64::new(1_700_000_000_123))),
         }
     }
 
-    fn options(&self) -> Options {
+    pub(super) fn options(&self) -> Options {
         Options {
             path: self.folder.path().join("data"),
             durability: Durability::Process,
@@ -105,7 +109,7 @@ impl DataFolder {
         }
     }
 
-    fn open(&self) -> Arc<Embedded> {
+    pub(super) fn open(&self) -> Arc<Embedded> {
         Embedded::open(self.options()).unwrap()
     }
 
@@ -113,7 +117,7 @@ impl DataFolder {
         Embedded::open(self.options()).err().unwrap()
     }
 
-    fn database(&self) -> std::path::PathBuf {
+    pub(super) fn database(&self) -> std::path::PathBuf {
         self.options().path.join("always-online.sqlite3")
     }
 }
@@ -126,6 +130,11 @@ impl BrokerHome for DataFolder {
 
 impl UpkeepHome for DataFolder {
     async fn open(&self) -> (Arc<dyn Broker>, Arc<dyn Upkeep>) {
+        let store = DataFolder::open(self);
+        (store.broker(), store)
+    }
+
+    async fn receipts(&self) -> (Arc<dyn Broker>, Arc<dyn Receipts>) {
         let store = DataFolder::open(self);
         (store.broker(), store)
     }
@@ -189,6 +198,18 @@ impl OutboxHome for DataFolder {
     }
 }
 
+impl BoundsHome for DataFolder {
+    async fn spoil(&self, id: &str) {
+        let db = rusqlite::Connection::open(self.database()).unwrap();
+        let frozen = "UPDATE hook_events SET body = printf('%.*c', octet_length(body), 'x')
+             WHERE queue = (SELECT id FROM hook_queues WHERE batch = ?1) AND pos <= (SELECT upto FROM hook_queues WHERE batch = ?1)";
+        let parked =
+            "UPDATE hook_batches SET body = printf('%.*c', octet_length(body), 'x') WHERE id = ?1";
+        let spoiled = db.execute(frozen, [id]).unwrap() + db.execute(parked, [id]).unwrap();
+        assert_eq!(spoiled, 1);
+    }
+}
+
 impl TokensHome for DataFolder {
     async fn open(&self) -> Arc<dyn Tokens> {
         DataFolder::open(self).tokens()
@@ -224,6 +245,7 @@ broker_contract!(embedded, DataFolder::new());
 upkeep_contract!(embedded, DataFolder::new());
 presence_contract!(embedded, DataFolder::new());
 outbox_contract!(embedded, DataFolder::new());
+outbox_bounds_contract!(embedded, DataFolder::new());
 tokens_contract!(embedded, DataFolder::new());
 records_contract!(embedded, DataFolder::new());
 limits_contract!(embedded, DataFolder::new());

@@ -193,6 +193,8 @@ struct Made {
     counters: Counters,
     /// Inserts and updates that are gone.
     removed: u64,
+    /// Whether whoever sends webhooks has to be told.
+    is_news: bool,
 }
 
 impl Change for Cut {
@@ -206,6 +208,7 @@ impl Change for Cut {
     fn apply(&self, db: &Connection) -> rusqlite::Result<Made> {
         let mut counters = self.turn.counters();
         let mut removed = self.start.saturating_sub(counters.start);
+        let mut is_news = false;
         if self.updates > 0 {
             let mut delete =
                 db.prepare_cached("DELETE FROM updates WHERE room = ?1 AND n <= ?2")?;
@@ -229,14 +232,15 @@ impl Change for Cut {
             if let Some(hooks) = &self.hooks {
                 let start = counters.base + counters.start;
                 let fields = format!("\"removed\":{removed},\"start\":{start}");
-                let event = Hook { kind: outbox::Kind::Trimmed, uid: None, fields };
-                hooks.tell(db, self.turn.room(), self.at_ms, &[event])?;
+                let event = Hook { kind: outbox::Kind::Trimmed, fields };
+                is_news = hooks.tell(db, self.turn.room(), self.at_ms, &[event])?;
             }
         }
-        Ok(Made { counters, removed })
+        Ok(Made { counters, removed, is_news })
     }
 
-    fn committed(mut self, Made { counters, removed }: Made) -> (Option<Delivery>, u64) {
+    fn committed(mut self, made: Made) -> (Option<Delivery>, u64) {
+        let Made { counters, removed, is_news } = made;
         if removed == 0 {
             return (None, 0);
         }
@@ -245,7 +249,7 @@ impl Change for Cut {
         }
         self.turn.set(counters);
         self.trimmed.store(true, Relaxed);
-        if let Some(hooks) = &self.hooks {
+        if let Some(hooks) = self.hooks.as_ref().filter(|_| is_news) {
             hooks.wake();
         }
         let start = counters.base + counters.start;

@@ -1,6 +1,11 @@
-//! The whole content of a data folder, for the command line: [`Archive`] and [`Vault`]. No server
-//! runs from here, so nothing is kept in memory; what is written keeps the rules of the tables
-//! (`schema.rs`) by the same code.
+//! The whole content of a data folder, for the command line: messages here ([`Archive`]), and what
+//! else there is in the files beside. No server runs from here, so nothing is kept in memory; what is
+//! written keeps the rules of the tables (`schema.rs`) by the same code.
+mod accounts;
+mod cabinet;
+mod indexes;
+mod ledger;
+
 use std::{
     path::Path,
     sync::{Arc, Mutex},
@@ -11,11 +16,11 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::{
-    Durability, accounts,
+    Durability,
     chunk::{self, Chunk},
     column,
     folder::{Folder, OpenError, existing_database},
-    lock, log, schema, updates,
+    keys, lock, log, schema, updates,
     writer::unavailable,
 };
 use crate::domain::{
@@ -23,12 +28,8 @@ use crate::domain::{
     clock::{Clock, Rng},
     error::StoreError,
     ids::RoomId,
-    retention::Rule,
-    token::Realm,
 };
-use crate::transfer::{
-    Ambiguous, Archive, Extent, Proof, Record, Records, Rooms, Update, Updates, Vault, readable,
-};
+use crate::transfer::{Archive, Extent, Insert, MAX_KEY, Rooms, Update, Updates, readable};
 
 /// How long a server that writes is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -82,9 +83,9 @@ impl Volume {
     }
 }
 
-/// The entry as every store would read it.
+/// The entry as every store would read it. Its place in the order is that of this store.
 fn same_everywhere(entry: Stored) -> Stored {
-    Stored { body: entry.body.as_ref().and_then(readable), ..entry }
+    Stored { body: entry.body.as_ref().and_then(readable), n: None, ..entry }
 }
 
 fn rooms(db: &Connection) -> rusqlite::Result<Rooms> {
@@ -105,19 +106,72 @@ fn rooms(db: &Connection) -> rusqlite::Result<Rooms> {
     Ok(found)
 }
 
-fn extent(db: &Connection, room: &RoomId) -> rusqlite::Result<Extent> {
+fn extent(db: &Connection, room: &RoomId, now_ms: u64) -> rusqlite::Result<Extent> {
     let counters = log::counters(db, room)?;
+    if counters.has_expired(now_ms) {
+        return Ok(Extent::default());
+    }
     let mut count = db.prepare_cached("SELECT count(*) FROM updates WHERE room = ?1")?;
     let updates = count.query_row([counters.row], |row| row.get::<_, i64>(0))?;
     let inserts = counters.inserts.saturating_sub(counters.start);
     Ok(Extent { inserts, updates: updates.unsigned_abs() })
 }
 
+/// As [`log::PAGE`], with keys.
+const INSERTS: &str = "SELECT pos & 0xffffffff, count, lengths, body, unix, ms, recalled, keys FROM log WHERE pos BETWEEN
+         coalesce((SELECT pos FROM log WHERE pos BETWEEN ?1 << 32 AND ?1 << 32 | ?2 ORDER BY pos DESC LIMIT 1), ?1 << 32)
+         AND ?1 << 32 | 0xffffffff
+     ORDER BY pos";
+
+/// Reads inserts as every store would read them. One is read however large it is.
+fn inserts(
+    db: &Connection,
+    room: &RoomId,
+    from: u64,
+    limit: PageLimit,
+    now_ms: u64,
+) -> rusqlite::Result<Vec<Insert>> {
+    let tx = db.unchecked_transaction()?; // one view of the database
+    let counters = log::counters(&tx, room)?;
+    // A copy has no trimmed part: it counts from the first insert that is there.
+    let from = from.saturating_add(counters.start);
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    if counters.has_expired(now_ms) || from >= counters.inserts {
+        return Ok(found);
+    }
+    let mut select = tx.prepare_cached(INSERTS)?;
+    let mut rows = select.query(params![counters.row, column(from)])?;
+    while let Some(row) = rows.next()? {
+        let (first, count) =
+            (row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs());
+        let at_ms = chunk::at_ms(row.get(4)?, row.get(5)?);
+        let recalled = chunk::recalled(row.get_ref(6)?.as_str_or_null().unwrap_or_default());
+        let keys = row.get_ref(7)?.as_str_or_null().unwrap_or_default().map(keys::of_row);
+        let mut keys = keys.unwrap_or_default().into_iter();
+        let bodies = chunk::read(count, row.get_ref(2)?, row.get_ref(3)?);
+        let before = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
+        for (at, body) in bodies.enumerate() {
+            let key = keys.next().flatten().filter(|key| key.len() <= MAX_KEY);
+            if at < before {
+                continue;
+            }
+            bytes += body.as_ref().map_or(0, bytes::Bytes::len);
+            let is_full = found.len() >= limit.entries.max(1) || bytes > limit.bytes;
+            if is_full && !found.is_empty() {
+                return Ok(found);
+            }
+            let entry = Stored { body, at_ms, recalled: recalled.contains(&at), n: None };
+            found.push(Insert { entry: same_everywhere(entry), key: key.map(Into::into) });
+        }
+    }
+    Ok(found)
+}
+
 fn append(
     db: &Connection,
     room: &RoomId,
     at: u64,
-    entries: &[Stored],
+    entries: &[Insert],
     epoch: i64,
     now: u64,
 ) -> rusqlite::Result<bool> {
@@ -127,10 +181,12 @@ fn append(
         return Ok(false);
     }
     let row = log::row(&tx, room, &mut counters, epoch, now)?;
+    let first = counters.inserts;
     let (mut chunk, mut at_ms) = (Chunk::default(), 0);
-    for entry in entries {
-        // A chunk has one time.
+    for Insert { entry, key } in entries {
+        // A chunk has one time; and what was recalled is alone.
         let full = entry.at_ms != at_ms
+            || entry.recalled
             || entry.body.as_ref().is_none_or(|body| chunk.is_full(body.len()));
         if full {
             chunk.write(&tx, row, &mut counters, at_ms)?;
@@ -138,11 +194,21 @@ fn append(
         at_ms = entry.at_ms;
         counters.n += 1;
         match &entry.body {
-            Some(body) => chunk.add(body, counters.n, None),
+            Some(body) => chunk.add(body, counters.n, key.as_deref()),
             None => chunk::write_unreadable(&tx, row, &mut counters, at_ms)?,
+        }
+        if entry.recalled {
+            chunk.write(&tx, row, &mut counters, at_ms)?;
+            tx.prepare_cached("UPDATE log SET recalled = '0' WHERE pos = ?1 << 32 | ?2")?
+                .execute(params![row, column(counters.inserts - 1)])?;
         }
     }
     chunk.write(&tx, row, &mut counters, at_ms)?;
+    // The places that they had in the room's order are not known.
+    tx.prepare_cached(
+        "UPDATE log SET places = NULL WHERE pos BETWEEN ?1 << 32 | ?2 AND ?1 << 32 | 0xffffffff",
+    )?
+    .execute(params![row, column(first)])?;
     tx.commit()?;
     Ok(true)
 }
@@ -155,6 +221,7 @@ fn updates(db: &Connection, room: &RoomId) -> rusqlite::Result<Vec<Update>> {
             body: chunk::text(row.get_ref(1)?),
             at_ms: chunk::at_ms(row.get(2)?, row.get(3)?),
             recalled: false,
+            n: None,
         };
         Ok(Update { id: row.get::<_, String>(0)?.into(), entry: same_everywhere(entry) })
     };
@@ -185,8 +252,8 @@ impl Archive for Volume {
     }
 
     async fn extents(&self, rooms: &[RoomId]) -> Result<Vec<Extent>, StoreError> {
-        let rooms = rooms.to_vec();
-        self.run(move |db| rooms.iter().map(|room| extent(db, room)).collect()).await
+        let (rooms, now_ms) = (rooms.to_vec(), self.clock.unix_ms());
+        self.run(move |db| rooms.iter().map(|room| extent(db, room, now_ms)).collect()).await
     }
 
     async fn read(
@@ -194,18 +261,12 @@ impl Archive for Volume {
         room: &RoomId,
         from: u64,
         limit: PageLimit,
-    ) -> Result<Vec<Stored>, StoreError> {
+    ) -> Result<Vec<Insert>, StoreError> {
         let (room, now_ms) = (room.clone(), self.clock.unix_ms());
-        // A copy has no trimmed part: it counts from the first insert that is there.
-        let read = move |db: &Connection| {
-            let from = from.saturating_add(log::counters(db, &room)?.start);
-            log::page(db, &room, from, limit, now_ms, Rule::default())
-        };
-        let page = self.run(read).await?;
-        Ok(page.entries.into_iter().map(same_everywhere).collect())
+        self.run(move |db| inserts(db, &room, from, limit, now_ms)).await
     }
 
-    async fn append(&self, room: &RoomId, at: u64, entries: &[Stored]) -> Result<bool, StoreError> {
+    async fn append(&self, room: &RoomId, at: u64, entries: &[Insert]) -> Result<bool, StoreError> {
         let (room, entries) = (room.clone(), entries.to_vec());
         let (epoch, now) = (super::new_epoch(&*self.rng)?, self.clock.unix());
         self.run(move |db| append(db, &room, at, &entries, epoch, now)).await
@@ -221,99 +282,5 @@ impl Archive for Volume {
         let (room, updates) = (room.clone(), updates.to_vec());
         let (epoch, now) = (super::new_epoch(&*self.rng)?, self.clock.unix());
         self.run(move |db| put_updates(db, &room, &updates, epoch, now)).await
-    }
-}
-
-const ACCOUNT: &str = "SELECT uid, created, updated, token_hash FROM accounts WHERE realm = ?1";
-
-/// A row of [`ACCOUNT`]: its uid, and the record if it can be read.
-fn record(row: &rusqlite::Row) -> rusqlite::Result<(String, Option<Record>)> {
-    let (uid, hash): (String, Vec<u8>) = (row.get(0)?, row.get(3)?);
-    let (created, updated) =
-        (row.get::<_, i64>(1)?.unsigned_abs(), row.get::<_, i64>(2)?.unsigned_abs());
-    let record = <[u8; 32]>::try_from(hash).ok().map(|hash| Record {
-        uid: uid.clone(),
-        created,
-        updated,
-        proof: Proof::Sha256(hash),
-    });
-    Ok((uid, record))
-}
-
-fn records(db: &Connection, realm: Realm, after: &str, most: usize) -> rusqlite::Result<Records> {
-    let mut select = db.prepare_cached(&format!("{ACCOUNT} AND uid > ?2 ORDER BY uid LIMIT ?3"))?;
-    let rows =
-        select.query_map(params![accounts::name(realm), after, column(most as u64)], record)?;
-    let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut found = Records {
-        next: (rows.len() == most).then(|| rows.last().map(|(uid, _)| uid.clone())).flatten(),
-        ..Records::default()
-    };
-    for (uid, record) in rows {
-        match record {
-            Some(record) => found.records.push(record),
-            None => found.skipped.push(format!("account {uid:?}: its hash is none")),
-        }
-    }
-    Ok(found)
-}
-
-#[async_trait]
-impl Vault for Volume {
-    async fn count(&self, realm: Realm) -> Result<u64, StoreError> {
-        let count = "SELECT count(*) FROM accounts WHERE realm = ?1";
-        self.run(move |db| db.query_row(count, [accounts::name(realm)], |row| row.get::<_, i64>(0)))
-            .await
-            .map(i64::unsigned_abs)
-    }
-
-    /// There are none: realm and uid are the key of the table, and a uid is a text.
-    async fn ambiguous(&self, _: Realm) -> Result<Vec<Ambiguous>, StoreError> {
-        Ok(vec![])
-    }
-
-    async fn accounts(
-        &self,
-        realm: Realm,
-        after: Option<&str>,
-        most: usize,
-    ) -> Result<Records, StoreError> {
-        let after = after.unwrap_or_default().to_owned();
-        self.run(move |db| records(db, realm, &after, most)).await
-    }
-
-    async fn find(&self, realm: Realm, uids: &[String]) -> Result<Vec<Record>, StoreError> {
-        let uids = uids.to_vec();
-        self.run(move |db| {
-            let mut select = db.prepare_cached(&format!("{ACCOUNT} AND uid = ?2"))?;
-            let mut found = Vec::new();
-            for uid in &uids {
-                let rows = select
-                    .query_map(params![accounts::name(realm), uid], record)?
-                    .collect::<rusqlite::Result<Vec<_>>>()?;
-                found.extend(rows.into_iter().filter_map(|(_, record)| record));
-            }
-            Ok(found)
-        })
-        .await
-    }
-
-    async fn add(&self, realm: Realm, records: &[Record]) -> Result<(), StoreError> {
-        let records = records.to_vec();
-        self.run(move |db| {
-            let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
-            for record in &records {
-                accounts::insert(
-                    &tx,
-                    realm,
-                    &record.uid,
-                    &record.proof.digest(),
-                    record.created,
-                    record.updated,
-                )?;
-            }
-            tx.commit()
-        })
-        .await
     }
 }

@@ -3,10 +3,13 @@
 use mongodb::bson::{Bson, Document, doc, oid::ObjectId};
 use sha2::{Digest, Sha256};
 
-use crate::domain::{
-    ids::Uid,
-    secret::{Secret, equal},
-    token::Account,
+use crate::{
+    domain::{
+        ids::Uid,
+        secret::{Secret, equal},
+        token::Account,
+    },
+    hex,
 };
 
 /// How a token is written.
@@ -50,16 +53,7 @@ pub(super) fn account(id: ObjectId, uid: &Uid, form: Form, token: &Secret, unix:
 
 /// The SHA-256 of a token in lower-case hex.
 pub(super) fn digest(token: &str) -> String {
-    hex(&Sha256::digest(token))
-}
-
-/// Lower-case hex.
-pub(super) fn hex(hash: &[u8]) -> String {
-    use std::fmt::Write;
-    hash.iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}"); // a String takes everything
-        hex
-    })
+    hex::encode(&Sha256::digest(token))
 }
 
 /// Whether this token is the document's. One with a hash has no other token, whatever else stands

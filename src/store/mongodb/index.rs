@@ -34,11 +34,7 @@ pub(super) async fn ensure(
         Err(failure) if matches!(failure.code(), Some(NO_COLLECTION | UNAUTHORIZED)) => {}
         Err(failure) => return Err(opening.failed(failure)),
     }
-    let index = IndexModel::builder()
-        .keys(doc! { "uid": 1 })
-        .options(IndexOptions::builder().unique(true).build())
-        .build();
-    let made = opening.run(async move { accounts.create_index(index).await }).await;
+    let made = opening.run(async move { accounts.create_index(unique()).await }).await;
     let name = || database.name().to_owned();
     match made {
         Ok(_) => Ok(()),
@@ -54,6 +50,12 @@ pub(super) async fn ensure(
             _ => opening.failed(failure),
         }),
     }
+}
+
+/// The index that is made.
+pub(super) fn unique() -> IndexModel {
+    let options = IndexOptions::builder().unique(true).build();
+    IndexModel::builder().keys(doc! { "uid": 1 }).options(options).build()
 }
 
 /// Whether an index keeps every uid unique, as text.

@@ -17,7 +17,7 @@ use super::{
 use crate::{config::SecretUrl, domain::token::Realm};
 
 /// The original's database.
-const DATABASE: &str = "account";
+pub(super) const DATABASE: &str = "account";
 
 /// Why the tokens can't be opened, and what to do. No text holds a secret of the URL.
 #[derive(Debug, thiserror::Error)]

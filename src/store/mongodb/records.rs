@@ -17,6 +17,7 @@ use futures_util::TryStreamExt;
 use mongodb::{
     Collection as Documents, IndexModel,
     bson::{Bson, DateTime, Document, doc, oid::ObjectId},
+    error::Error,
     options::{IndexOptions, ReturnDocument},
 };
 use sha2::{Digest, Sha256};
@@ -29,7 +30,7 @@ use crate::domain::{
 };
 
 /// Our own collection for them.
-const COLLECTION: &str = "always_online_records";
+pub(super) const COLLECTION: &str = "always_online_records";
 /// How often a record is written that somebody else makes at the same moment.
 const ATTEMPTS: usize = 5;
 
@@ -49,7 +50,7 @@ fn alive(now_ms: i64) -> Bson {
     Bson::Document(doc! { "$not": { "$lte": DateTime::from_millis(now_ms) } })
 }
 
-fn record(document: &Document) -> Option<Record> {
+pub(super) fn record(document: &Document) -> Option<Record> {
     let (_, id) = document.get_str("_id").ok()?.split_once('/')?;
     Some(Record {
         id: id.to_owned(),
@@ -62,21 +63,20 @@ fn record(document: &Document) -> Option<Record> {
     })
 }
 
-fn version(document: &Document) -> Option<u64> {
+pub(super) fn version(document: &Document) -> Option<u64> {
     document.get_i64("version").ok()?.try_into().ok()
+}
+
+/// When a record ends, from seconds since 1970.
+pub(super) fn end(at: u64) -> DateTime {
+    DateTime::from_millis(i64::try_from(at.saturating_mul(1000)).unwrap_or(i64::MAX))
 }
 
 /// What writes a record, in place of what is there, if anything is.
 fn change(draft: &Draft, expires_at: Option<u64>, first: i64) -> Document {
     let keys = draft.keys.iter().map(|(index, value)| key(draft.collection, index, value));
     let version = doc! { "$add": [{ "$ifNull": ["$version", first - 1] }, 1_i64] };
-    let expires = expires_at.map_or_else(
-        || Bson::from("$$REMOVE"),
-        |at| {
-            let at = i64::try_from(at.saturating_mul(1000)).unwrap_or(i64::MAX);
-            DateTime::from_millis(at).into()
-        },
-    );
+    let expires = expires_at.map_or_else(|| Bson::from("$$REMOVE"), |at| end(at).into());
     // JSON is UTF-8.
     let body = String::from_utf8_lossy(&draft.body).into_owned();
     doc! { "$set": {
@@ -87,8 +87,16 @@ fn change(draft: &Draft, expires_at: Option<u64>, first: i64) -> Document {
     } }
 }
 
-fn key(collection: &str, index: &str, value: &str) -> String {
+pub(super) fn key(collection: &str, index: &str, value: &str) -> String {
     format!("{collection}/{index}/{value}")
+}
+
+/// Makes the indexes, which makes the collection.
+pub(super) async fn make_indexes(records: &Documents<Document>) -> Result<(), Error> {
+    let by_key = IndexModel::builder().keys(doc! { "keys": 1, "_id": 1 }).build();
+    let at_once = IndexOptions::builder().expire_after(std::time::Duration::ZERO).build();
+    let by_end = IndexModel::builder().keys(doc! { "expires": 1 }).options(at_once).build();
+    records.create_indexes([by_key, by_end]).await.map(drop)
 }
 
 impl Accounts {
@@ -103,14 +111,8 @@ impl Accounts {
     /// Makes the indexes, once.
     async fn indexed(&self, until: Instant) -> Result<(), Failure> {
         let make = async || {
-            let by_key = IndexModel::builder().keys(doc! { "keys": 1, "_id": 1 }).build();
-            let at_once = IndexOptions::builder().expire_after(std::time::Duration::ZERO).build();
-            let by_end = IndexModel::builder().keys(doc! { "expires": 1 }).options(at_once).build();
             let records = self.records();
-            self.calls
-                .run(until, async move { records.create_indexes([by_key, by_end]).await })
-                .await
-                .map(|_| ())
+            self.calls.run(until, async move { make_indexes(&records).await }).await
         };
         self.indexed.get_or_try_init(make).await.copied()
     }

@@ -52,7 +52,7 @@ impl Accounts {
         self.calls.run(self.calls.until(), marked).await.map_err(Failure::of_write)?;
         self.sealed.store(true, Ordering::Relaxed);
         let mut sealed = 0;
-        for realm in [Realm::User, Realm::Admin] {
+        for realm in [Realm::User, Realm::Admin, Realm::Reader] {
             sealed += self.seal_all(realm).await?;
         }
         Ok(sealed)

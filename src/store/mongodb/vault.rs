@@ -1,6 +1,8 @@
 //! All accounts of a MongoDB, in the original's places: the collections `users` and `admins`, of
 //! documents {uid, createTime, updateTime} with a plain `token` or with `tokenHash`, its SHA-256 in
 //! lower-case hex; where there is a hash the plain one does not count. For the command line.
+mod cabinet;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,17 +15,18 @@ use mongodb::{
 
 use super::{
     call::{Calls, told},
-    document::{hex, number, plain, unix},
+    document::{number, plain, unix},
     index, name,
     open::{OpenError, Opening},
 };
 use crate::{
     config::SecretUrl,
     domain::{error::StoreError, secret::Secret, token::Realm},
+    hex,
     transfer::{Ambiguous, Proof, Record, Records, Vault},
 };
 
-/// The accounts in one database of a MongoDB.
+/// The accounts in one database of a MongoDB, and the records beside them.
 pub struct MongoVault {
     url: SecretUrl,
     calls: Calls,
@@ -38,13 +41,15 @@ impl MongoVault {
         Ok(MongoVault { url: url.clone(), calls, database })
     }
 
-    /// What was copied outlives the loss of a primary, whatever the URL says.
     fn collection(&self, realm: Realm) -> Collection<Document> {
+        self.lasting(name(realm))
+    }
+
+    /// What was copied outlives the loss of a primary, whatever the URL says.
+    fn lasting(&self, name: &str) -> Collection<Document> {
         let concern = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build();
-        self.database.collection_with_options(
-            name(realm),
-            CollectionOptions::builder().write_concern(concern).build(),
-        )
+        let options = CollectionOptions::builder().write_concern(concern).build();
+        self.database.collection_with_options(name, options)
     }
 
     async fn documents(
@@ -181,7 +186,9 @@ const NONE: Proof = Proof::Sha256([0; 32]);
 fn read(document: &Document) -> Result<Record, &'static str> {
     let uid = document.get_str("uid").map_err(|_| "its uid is no text")?.to_owned();
     let proof = match (document.get("tokenHash"), document.get("token")) {
-        (Some(Bson::String(hash)), _) => Proof::Sha256(unhex(hash).ok_or("its tokenHash is none")?),
+        (Some(Bson::String(hash)), _) => {
+            Proof::Sha256(digest(hash).ok_or("its tokenHash is none")?)
+        }
         (Some(_), _) => return Err("its tokenHash is none"),
         (None, token) => {
             Proof::Plain(Secret::presented(token.and_then(plain).ok_or("it has no token")?))
@@ -198,18 +205,14 @@ fn read(document: &Document) -> Result<Record, &'static str> {
 fn write(record: &Record) -> Document {
     let (field, value) = match &record.proof {
         Proof::Plain(token) => ("token", token.reveal().to_owned()),
-        Proof::Sha256(hash) => ("tokenHash", hex(hash)),
+        Proof::Sha256(hash) => ("tokenHash", hex::encode(hash)),
     };
     doc! { "uid": &record.uid, field: value, "createTime": number(record.created), "updateTime": number(record.updated) }
 }
 
 /// Lower case only: what the server compares.
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
-    for (i, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok()?;
-    }
-    (hex(&hash) == text).then_some(hash)
+fn digest(text: &str) -> Option<[u8; 32]> {
+    hex::decode(text)?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! Log and publish/subscribe.
 use std::{
-    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -8,21 +7,20 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use redis::Value;
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::{
     Redis, answer,
-    client::Failure,
+    edition::{NAMED_BY, Named},
     entry::{Entry as StoredEntry, in_order},
     follow::{Followed, Step},
     lock, receipts,
-    rest::{Rest, is_insert},
+    rest::is_insert,
     script::Script,
     wire::{Batch, Told},
 };
 use crate::domain::{
-    broker::{Broker, Entry, Event, Page, PageLimit, Placed, Position, Sink, Updates},
+    broker::{Broker, Entry, Event, Page, PageLimit, Placed, Position, Sink, Stored, Updates},
     error::StoreError,
     ids::RoomId,
     retention::Rule,
@@ -79,142 +77,6 @@ impl Redis {
         }
         Ok(())
     }
-
-    /// Leaves out what is of connections that this node had when it was taken for dead. False:
-    /// there is no such.
-    fn leave_out_lost(&self, rest: &mut Rest) -> bool {
-        let lost = lock(&self.lost);
-        let of_lost = |entry: &Entry| matches!(entry, Entry::Message { from: Some(from), .. } if lost.contains(from));
-        let any = rest.entries.iter().any(of_lost);
-        if any {
-            rest.leave_out(|_, entry| of_lost(entry));
-        }
-        any
-    }
-
-    /// What webhooks are told of these entries, behind the entries themselves.
-    fn told_of(&self, room: &RoomId, entries: &[Entry]) -> Vec<Bytes> {
-        self.hooks.as_ref().map_or_else(Vec::new, |hooks| {
-            let mut told = hooks.of_entries(room, entries);
-            told.push(hooks.spec.clone());
-            told
-        })
-    }
-
-    /// Tries until there is an answer or the time is over; returns what was stored and told, and
-    /// the answer, none if that is nothing. What is sent again carries the same number, and is
-    /// not applied twice. What connections sent whose session was taken over meanwhile is left out,
-    /// and so are updates that the room has no room for, and inserts whose key it knows.
-    async fn store(
-        &self,
-        room: &RoomId,
-        entries: Arc<[Entry]>,
-        deadline: Instant,
-    ) -> Result<(Rest, Option<Value>), StoreError> {
-        if self.ended.is_cancelled() {
-            return Err(StoreError::Unavailable("the store is closed".into()));
-        }
-        let (number, node) = (self.batches.fetch_add(1, Relaxed), self.node());
-        let mut rest = Rest::new(entries);
-        let mut batch = Batch::encode(&rest.entries);
-        let mut unanswered = None;
-        loop {
-            if self.leave_out_lost(&mut rest) {
-                batch = Batch::encode(&rest.entries);
-            }
-            if rest.entries.is_empty() && rest.is_refused() {
-                return Ok((rest, None));
-            }
-            if rest.entries.is_empty() {
-                return Err(StoreError::OutcomeUnknown(
-                    "the sessions of those who sent it are over".into(),
-                ));
-            }
-            let live = match &unanswered {
-                None => self.client.live()?,
-                Some(why) => self
-                    .client
-                    .live_by(deadline)
-                    .await
-                    .map_err(|_| StoreError::OutcomeUnknown(String::clone(why)))?,
-            };
-            let arguments = self
-                .arguments(&node, &live, Some(deadline))
-                .text(room.as_str())
-                .number(number)
-                .text(&batch.meta)
-                .number(u64::from(self.options.backups))
-                .number(self.room_expiry())
-                .number(self.options.updates.entries)
-                .number(self.options.updates.bytes)
-                .text(&batch.kinds)
-                .bytes(batch.once.as_bytes())
-                .bodies(batch.parts.iter().cloned())
-                .bodies(self.told_of(room, &rest.entries));
-            match self.client.run(&live, Script::Publish, &arguments, deadline).await {
-                Err(Failure::Unanswered(why)) if Instant::now() < deadline => {
-                    unanswered = Some(why)
-                }
-                Err(Failure::Evicted(connections)) => {
-                    rest.leave_out(|_, entry| matches!(entry, Entry::Message { from: Some(from), .. } if connections.contains(from)));
-                    batch = Batch::encode(&rest.entries);
-                    connections.into_iter().for_each(|connection| self.sink().evict(connection));
-                }
-                // Nothing of it was applied. The others are one batch again, which may meet the
-                // same again: other nodes write as well.
-                Err(Failure::LeaveOut(places)) if !places.is_empty() => {
-                    rest.refuse(&places);
-                    batch = Batch::encode(&rest.entries);
-                }
-                Err(Failure::Due) if Instant::now() < deadline => {
-                    self.call(Script::Lapse, deadline, |a| a.text(room.as_str())).await?;
-                }
-                // Refused before it was seen whether the first attempt was applied.
-                Err(failure @ (Failure::Refused(_) | Failure::Lost)) if unanswered.is_some() => {
-                    return Err(StoreError::OutcomeUnknown(failure.to_string()));
-                }
-                // Asked too late: then nor was what went before, or its number would have been
-                // known.
-                done => {
-                    let done = done?;
-                    // Nothing of it was applied, as some of it was before, by whomever.
-                    let before = (!batch.once.is_empty())
-                        .then(|| receipts::answers(&done, &rest.entries))
-                        .flatten();
-                    let Some(before) = before else { return Ok((rest, Some(done))) };
-                    rest.refuse(&before);
-                    batch = Batch::encode(&rest.entries);
-                }
-            }
-        }
-    }
-}
-
-/// What a room's log is named by, and by when it is forgotten: fields of the room's counters.
-const NAMED_BY: [&str; 6] = ["epoch", "cleared", "recalled", "due", "kept", "next"];
-
-/// The name of a room's log, from that of the server's start, the room's epoch, the places of its
-/// last clearing and its last recall, whether its time is over (then it is another one, even if
-/// nobody has taken note yet), and where trimming has it begin, or the number of inserts that the
-/// rule keeps.
-fn edition(run: &str, fields: &[Option<Bytes>], now_ms: u64, rule: Rule) -> u64 {
-    let due = fields.get(3).and_then(|due| std::str::from_utf8(due.as_ref()?).ok()?.parse().ok());
-    let next = fields.get(5).and_then(|next| std::str::from_utf8(next.as_ref()?).ok());
-    let mut extent = next.unwrap_or_default().split(' ').map(|n| n.parse().unwrap_or(0));
-    let (next, begins) = (extent.next().unwrap_or(0), extent.next().unwrap_or(0));
-    let first = rule.count.map(|_| rule.first_kept(next).max(begins));
-    let named = fields.get(..5).unwrap_or(fields);
-    let mut hasher = DefaultHasher::new();
-    (run, named, due.is_some_and(|due: u64| due <= now_ms), first).hash(&mut hasher);
-    hasher.finish()
-}
-
-/// Names a log for its readers, by its life of the Redis server and the index of its offset 0. All
-/// nodes say the same, of whatever build they are.
-fn epoch(life: Option<&Bytes>, origin: u64) -> u64 {
-    let life = life.map(|life| String::from_utf8_lossy(life)).unwrap_or_default();
-    let digest = Sha256::digest(format!("{life} {origin}"));
-    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)) >> 11
 }
 
 /// A rule as scripts are given it: the age in milliseconds and the count; empty: there is none.
@@ -251,22 +113,22 @@ impl Broker for Redis {
         let all = entries.len();
         let (rest, answer) = self.store(room, entries, deadline).await?;
         let Some(answer) = answer else {
-            return Ok(rest.placed(all, Position { n: 0, index: None, at_ms: 0 }));
+            let nowhere = Position { n: 0, index: None, at_ms: 0, epoch: None };
+            return Ok(rest.placed(all, nowhere));
         };
         let mut answer = answer::list(answer)?.into_iter();
-        let epoch = answer::epoch(answer.next())?;
+        let order = answer::epoch(answer.next())?;
         let mut number = || answer::number(answer.next());
         let (n, next, seconds, micros) = (number()?, number()?, number()?, number()?);
+        let named_by = answer::text(answer.next())?;
         let inserts = rest.entries.iter().filter(|entry| is_insert(entry)).count() as u64;
         let first = Position {
             n,
             index: Some(next.saturating_sub(inserts)),
             at_ms: seconds * 1000 + micros / 1000,
+            epoch: receipts::named_by(&mut named_by.split(' ')),
         };
-        if let Some(hooks) = &self.hooks {
-            hooks.wake();
-        }
-        this.settle(room, Batch::told(&rest.entries, epoch, n), deadline).await;
+        this.settle(room, Batch::told(&rest.entries, order, n), deadline).await;
         if self.rooms.get(room.as_str()).is_none() {
             // The server's own word into a room that nobody here is in: there is nobody whose going
             // would make this node forget it.
@@ -295,12 +157,14 @@ impl Broker for Redis {
         let (start, now) = (answer::number(answer.next())?, answer::number(answer.next())?);
         // Whoever asks for the edition next must not be behind the page.
         self.client.set_clock(now);
-        let edition = edition(&run, &named, now, rule);
+        let named = Named(&named);
+        let edition = named.edition(&run, now, rule);
         let mut page = Page { start, log_length, base, edition, ..Page::default() };
-        page.epoch = epoch(named.first().and_then(Option::as_ref), page.origin());
+        page.epoch = named.epoch(page.origin());
         let mut total = 0;
         for entry in answer.filter_map(answer::bytes) {
-            let stored = StoredEntry::read(&entry).stored;
+            // No list has the places of its inserts: what others wrote there is none.
+            let stored = Stored { n: None, ..StoredEntry::read(&entry).stored };
             total += stored.body.as_ref().map_or(0, Bytes::len);
             if total > limit.bytes && !page.entries.is_empty() {
                 break;
@@ -320,7 +184,7 @@ impl Broker for Redis {
         let fields = self.client.send(&live, &command, self.deadline()).await?;
         let fields: Vec<_> = answer::list(fields)?.into_iter().map(answer::bytes).collect();
         let now = self.client.redis_ms(Instant::now());
-        Ok(edition(&live.run, &fields, now, self.rule(room)))
+        Ok(Named(&fields).edition(&live.run, now, self.rule(room)))
     }
 
     async fn updates(&self, room: &RoomId, most: usize) -> Result<Updates, StoreError> {

@@ -15,7 +15,7 @@ use super::{
     wire,
 };
 use crate::domain::{
-    directory::{Directory, Ending, Members, Names, OnlineUser, Whereabouts},
+    directory::{Counts, Directory, Ending, Members, Names, OnlineUser, Whereabouts},
     error::StoreError,
     ids::{ConnectionId, RoomId, SocketId, Uid},
     presence::Present,
@@ -97,6 +97,12 @@ impl Directory for Redis {
             users.extend(uid.map(|uid| OnlineUser { uid, rooms, nodes }));
         }
         Ok(users)
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        let answer = self.call(Script::Counts, self.deadline(), |a| a).await?;
+        let mut answer = answer::list(answer)?.into_iter();
+        Ok(Counts { users: answer::number(answer.next())?, rooms: answer::number(answer.next())? })
     }
 
     async fn disconnect(&self, uid: &Uid, ending: Ending) -> Result<u64, StoreError> {

@@ -33,7 +33,8 @@ impl Entry {
     /// What can't be read has no body, but is an entry: it has a place in the log.
     pub(super) fn read(text: &Bytes) -> Self {
         let Ok(wire) = serde_json::from_slice::<Wire>(text) else {
-            return Entry { stored: Stored { body: None, at_ms: 0, recalled: false }, n: 0 };
+            let stored = Stored { body: None, at_ms: 0, recalled: false, n: None };
+            return Entry { stored, n: 0 };
         };
         let recalled = wire.recalled.is_some();
         let body = wire.data.filter(|_| !recalled);
@@ -42,7 +43,8 @@ impl Entry {
             0 => number(wire.ts).saturating_mul(1000),
             ms => ms,
         };
-        Entry { stored: Stored { body, at_ms, recalled }, n: number(wire.n) }
+        let n = number(wire.n);
+        Entry { stored: Stored { body, at_ms, recalled, n: Some(n).filter(|n| *n > 0) }, n }
     }
 
     /// The message, also where it was recalled.
@@ -122,11 +124,9 @@ pub(super) fn insert(room: &RoomId, entry: &Stored) -> Vec<u8> {
 }
 
 fn write(entry: &Stored, more: &str) -> Vec<u8> {
-    let (name, body): (&[u8], _) = if entry.recalled {
-        (b"{\"recalled\":", &b"true"[..])
-    } else {
-        (b"{\"data\":", entry.body.as_deref().unwrap_or(b"null"))
-    };
+    let (name, nothing): (&[u8], &[u8]) =
+        if entry.recalled { (b"{\"recalled\":", b"true") } else { (b"{\"data\":", b"null") };
+    let body = entry.body.as_deref().unwrap_or(nothing);
     [name, body, format!(",\"ts\":{}{more}}}", entry.at_ms / 1000).as_bytes()].concat()
 }
 
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn updates_come_in_the_order_of_their_last_writing() {
         let entry = |n, unix: u64| Entry {
-            stored: Stored { body: None, at_ms: unix * 1000, recalled: false },
+            stored: Stored { body: None, at_ms: unix * 1000, recalled: false, n: None },
             n,
         };
         for (given, ordered) in [
@@ -204,22 +204,25 @@ mod tests {
         let (shared, ours) =
             (RoomId::new("r").unwrap(), RoomId::within(Space::User, "ann").unwrap());
         for body in [None, Some(Bytes::from_static(b"{\"a\":\"\\u0000\"}"))] {
-            let entry = Stored { body, at_ms: 1_700_000_001_234, recalled: false };
+            let entry = Stored { body, at_ms: 1_700_000_001_234, recalled: false, n: None };
             let seconds = Stored { at_ms: 1_700_000_001_000, ..entry.clone() };
             let back = Entry::read(&update(&entry, 3).into());
-            assert_eq!((back.stored, back.n), (seconds.clone(), 3));
+            assert_eq!((back.stored, back.n), (Stored { n: Some(3), ..seconds.clone() }, 3));
             assert_eq!(Entry::read(&insert(&shared, &entry).into()).stored, seconds);
             assert_eq!(Entry::read(&insert(&ours, &entry).into()).stored, entry);
         }
-        let recalled = Stored { body: None, at_ms: 5000, recalled: true };
+        let recalled = Stored { body: None, at_ms: 5000, recalled: true, n: None };
         assert_eq!(Entry::read(&insert(&shared, &recalled).into()).stored, recalled);
+        let whole = Stored { body: Some("1".into()), ..recalled };
+        let text = Bytes::from(insert(&shared, &whole));
+        assert_eq!((Entry::read(&text).stored.body, Entry::message(&text)), (None, whole.body));
     }
 
     #[test]
     fn a_recalled_insert_has_a_message_only_for_who_recalls_it() {
         let text = Bytes::from_static(br#"{"recalled":{"a":1},"ts":5}"#);
         let stored = Entry::read(&text).stored;
-        assert_eq!(stored, Stored { body: None, at_ms: 5000, recalled: true });
+        assert_eq!(stored, Stored { body: None, at_ms: 5000, recalled: true, n: None });
         assert_eq!(Entry::message(&text).unwrap(), r#"{"a":1}"#);
         let message = |text| Entry::message(&Bytes::from_static(text)).unwrap();
         assert_eq!(message(br#"{"data":2,"ts":5}"#), "2");

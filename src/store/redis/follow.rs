@@ -4,14 +4,11 @@
 //! (this node's own among them, again), and out of the replay list. [`Followed::apply`] lets each
 //! one through once, and in order, whichever comes first; what is ahead of its turn waits, and what
 //! is missing before it either is on its way or has to be asked for.
+mod rooms;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Mutex};
 
 use bytes::Bytes;
 use tokio::{
@@ -19,6 +16,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+pub(super) use self::rooms::Rooms;
 use super::{
     lock,
     wire::{Epoch, Told},
@@ -336,77 +334,5 @@ impl Tail {
         for told in ahead {
             self.advance(room, told, sink);
         }
-    }
-}
-
-/// All rooms that this node is told of.
-#[derive(Default)]
-pub(super) struct Rooms(Mutex<HashMap<RoomId, Entry>>);
-
-struct Entry {
-    followed: Arc<Followed>,
-    /// It is known where the order stands.
-    open: bool,
-    /// Nobody is there any more, since then.
-    idle: Option<Instant>,
-}
-
-impl Rooms {
-    pub(super) fn get(&self, room: &str) -> Option<Arc<Followed>> {
-        lock(&self.0).get(room).map(|entry| entry.followed.clone())
-    }
-
-    pub(super) fn id(&self, room: &str) -> Option<(RoomId, Arc<Followed>)> {
-        lock(&self.0).get_key_value(room).map(|(id, entry)| (id.clone(), entry.followed.clone()))
-    }
-
-    /// Goes on with a room that is still followed.
-    pub(super) fn keep(&self, room: &RoomId) -> bool {
-        let mut rooms = lock(&self.0);
-        let Some(entry) = rooms.get_mut(room).filter(|entry| entry.open) else { return false };
-        entry.idle = None;
-        true
-    }
-
-    pub(super) fn add(&self, room: &RoomId) -> Arc<Followed> {
-        let followed = Arc::new(Followed::default());
-        lock(&self.0)
-            .insert(room.clone(), Entry { followed: followed.clone(), open: false, idle: None });
-        followed
-    }
-
-    /// It is known where the room's order stands.
-    pub(super) fn opened(&self, room: &RoomId) {
-        if let Some(entry) = lock(&self.0).get_mut(room) {
-            entry.open = true;
-        }
-    }
-
-    /// The room need not be followed any more.
-    pub(super) fn leave(&self, room: &RoomId) {
-        if let Some(entry) = lock(&self.0).get_mut(room) {
-            entry.idle = Some(Instant::now());
-        }
-    }
-
-    pub(super) fn remove(&self, room: &RoomId) {
-        lock(&self.0).remove(room);
-    }
-
-    /// Whether there is any that nobody was in for so long.
-    pub(super) fn any_idle(&self, after: Duration) -> bool {
-        lock(&self.0).values().any(|entry| entry.idle.is_some_and(|since| since.elapsed() >= after))
-    }
-
-    /// Takes out what nobody was in for so long.
-    pub(super) fn sweep(&self, after: Duration) -> Vec<RoomId> {
-        let swept = |_: &RoomId, entry: &mut Entry| {
-            entry.idle.is_some_and(|since| since.elapsed() >= after)
-        };
-        lock(&self.0).extract_if(swept).map(|(room, _)| room).collect()
-    }
-
-    pub(super) fn all(&self) -> Vec<(RoomId, Arc<Followed>)> {
-        lock(&self.0).iter().map(|(room, entry)| (room.clone(), entry.followed.clone())).collect()
     }
 }

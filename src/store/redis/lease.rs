@@ -16,6 +16,7 @@ use crate::domain::{
     error::StoreError,
     ids::{ConnectionId, Uid},
 };
+use crate::metrics::Beat;
 use crate::throttle::throttled;
 
 /// Rooms that are told of a dead node's clients in one script: everything else waits meanwhile.
@@ -37,7 +38,9 @@ enum Reply {
 impl Redis {
     async fn beat(&self, registers: bool, may_reap: bool) -> Result<Reply, StoreError> {
         let lease = self.options.lease.as_millis() as u64;
-        let connections = self.sink().open_connections();
+        let (connections, figures) = (self.sink().open_connections(), self.sink().figures());
+        let figures = figures.and_then(|figures| serde_json::to_string(&figures).ok());
+        let figures = figures.unwrap_or_default();
         let deadline = Instant::now() + self.options.lease / 3;
         let kept = self.switch_kept();
         let answer = self.call(Script::Beat, deadline, |a| {
@@ -46,6 +49,7 @@ impl Redis {
                 .number(u64::from(registers))
                 .number(u64::from(may_reap))
                 .text(&kept)
+                .text(&figures)
         });
         let mut answer = answer::list(answer.await?)?.into_iter();
         let late = match answer::number(answer.next())? {
@@ -82,6 +86,7 @@ impl Redis {
             let known = self.switch();
             match self.beat(false, may_reap).await {
                 Ok(Reply::Alive { user_auth, dead, late }) => {
+                    self.count(if late { Beat::Late } else { Beat::Renewed });
                     if late {
                         heard_since = None;
                     }
@@ -98,6 +103,7 @@ impl Redis {
                     }
                 }
                 Ok(Reply::TakenForDead) => {
+                    self.count(Beat::Lost);
                     throttled!(
                         error,
                         "the other nodes have taken this one for dead; its clients come back"
@@ -115,11 +121,16 @@ impl Redis {
                     }
                 }
                 Err(error) => {
+                    self.count(Beat::Failed);
                     (heard_since, pause) = (None, AGAIN.min(interval));
                     throttled!(warn, %error, "no sign of life could be given");
                 }
             }
         }
+    }
+
+    fn count(&self, beat: Beat) {
+        self.options.supervisor.metrics().node.beat(beat);
     }
 
     /// Connections of this node that Redis knows, or should know.
@@ -154,6 +165,7 @@ impl Redis {
                 }
             }
         }
+        self.options.supervisor.metrics().node.dead_nodes.inc();
         tracing::warn!(node = dead, "a node is dead; its rooms were told");
     }
 
@@ -249,12 +261,17 @@ impl Cluster for Redis {
         let (this, mut nodes) = (self.node(), Vec::new());
         while let Some(id) = answer.next() {
             let (id, connections) = (answer::text(Some(id))?, answer::number(answer.next())?);
-            let this = *id == *this;
+            let (this, figures) = (*id == *this, answer::text(answer.next())?);
             // Its own it knows better than its last sign of life said.
-            nodes.push(Node {
-                connections: if this { self.sink().open_connections() } else { connections },
-                id,
-                this,
+            nodes.push(match this {
+                true => {
+                    let (connections, figures) =
+                        (self.sink().open_connections(), self.sink().figures());
+                    Node { id, this, connections, figures }
+                }
+                false => {
+                    Node { id, this, connections, figures: serde_json::from_str(&figures).ok() }
+                }
             });
         }
         nodes.sort_by(|a, b| a.id.cmp(&b.id));

@@ -2,7 +2,9 @@
 //!
 //! Where no endpoint is configured, Redis is given those scripts without anything of it. Nodes share
 //! the work: a queue that one has taken has its next turn when the lease is over.
+mod erase;
 mod freeze;
+mod parking;
 
 use std::time::Duration;
 
@@ -10,28 +12,21 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use redis::Value;
 use serde_json::json;
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
 
 use self::freeze::{Freezing, Queue};
-use super::{
-    OpenError, Options, Redis, address, answer,
-    client::{Arguments, Client},
-    presence::room_id,
-    script::{PLAIN, Script},
-};
-use crate::domain::{
-    broker::Entry,
-    error::StoreError,
-    ids::{RoomId, Uid},
-    message,
-    outbox::{
-        self, Batch, Endpoint, Interest, Kind, Outbox, OutboxErasure, ParkedBatch, ParkedPage,
-        Parking, Settlement, Standing, Taken,
+pub use self::parking::ParkedInRedis;
+use super::{Redis, answer, client::Failure, script::Script};
+use crate::{
+    domain::{
+        broker::Entry,
+        error::StoreError,
+        ids::RoomId,
+        message,
+        outbox::{self, Batch, Endpoint, Interest, Kind, Outbox, Settlement, Standing, Taken},
     },
+    throttle::throttled,
 };
-
-/// Parked batches that are read at once.
-const MOST: usize = 1000;
 
 /// What scripts are told of webhooks.
 pub(super) struct Hooks {
@@ -51,18 +46,42 @@ impl Hooks {
                     endpoint.kinds.iter().map(|kind| (kind.name().to_owned(), true.into())).collect();
                 let rooms: Vec<_> =
                     endpoint.rooms.iter().map(|room| lua_pattern(room.as_str())).collect();
-                let pending = endpoint.pending;
+                let pending = pending(endpoint);
                 json!({ "name": &*endpoint.name, "pending": pending, "kinds": kinds, "rooms": rooms })
             })
             .collect();
         let delay = millis(interest.leave_delay);
-        let spec = json!({ "delay": delay, "endpoints": endpoints }).to_string().into();
+        let spec = json!({ "delay": delay, "endpoints": endpoints });
+        // In front the kinds alone: most scripts tell nothing, and need not read the rest for it.
+        let is_asked = |kind: &Kind| interest.endpoints.iter().any(|e| e.kinds.has(*kind));
+        let kinds = Kind::ALL.into_iter().filter(is_asked);
+        let kinds = kinds.fold(String::from(" "), |kinds, kind| kinds + kind.name() + " ");
+        let spec = format!("{kinds}\n{spec}").into();
         Hooks { interest, spec, written: watch::Sender::new(0) }
     }
 
     /// Something may have been written.
     pub(super) fn wake(&self) {
         self.written.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// The answer of a script that may tell: it says first whether it has, and who sends is woken
+    /// by that alone. Without an answer nobody knows.
+    pub(super) fn heard(&self, done: Result<Value, Failure>) -> Result<Value, Failure> {
+        match done {
+            Ok(Value::Array(said)) => {
+                let mut said = said.into_iter();
+                if said.next() != Some(Value::Int(0)) {
+                    self.wake();
+                }
+                Ok(said.next().unwrap_or(Value::Nil))
+            }
+            Err(unanswered @ Failure::Unanswered(_)) => {
+                self.wake();
+                Err(unanswered)
+            }
+            done => done,
+        }
     }
 
     /// What the script that publishes needs to tell of these entries; nothing, where nobody is told
@@ -109,6 +128,11 @@ fn lua_pattern(pattern: &str) -> String {
     lua
 }
 
+/// The bytes that may wait for an endpoint, as Lua's numbers are exact.
+fn pending(endpoint: &Endpoint) -> u64 {
+    endpoint.pending.min(1 << 52)
+}
+
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).min(1 << 52)
 }
@@ -135,10 +159,16 @@ impl Outbox for Redis {
         for queue in queues {
             match queue {
                 Queue::Frozen(batch) => taken.batches.push(batch),
-                Queue::Waiting(waiting) => match self.freeze(endpoint, waiting).await? {
-                    Freezing::Done(batch) => taken.batches.push(batch),
-                    Freezing::Changed => taken.next = Some(Duration::ZERO),
-                    Freezing::Other => {}
+                Queue::Waiting(waiting) => match self.freeze(endpoint, waiting).await {
+                    Ok(Freezing::Done(batch)) => taken.batches.push(batch),
+                    Ok(Freezing::Changed) => taken.next = Some(Duration::ZERO),
+                    Ok(Freezing::Other) => {}
+                    Err(error) if taken.batches.is_empty() => return Err(error),
+                    Err(error) => {
+                        // Those are the caller's, and nobody else is given them for a while.
+                        throttled!(warn, %error, "some webhooks wait for the store");
+                        break;
+                    }
                 },
             }
         }
@@ -153,10 +183,12 @@ impl Outbox for Redis {
     ) -> Result<(), StoreError> {
         self.call(Script::HooksSettle, self.deadline(), |a| {
             let a = a.text(&endpoint.name).text(batch.room.as_str()).text(&batch.id);
+            let a = a.number(pending(endpoint));
             match &how {
                 Settlement::Delivered => a.text("d"),
                 Settlement::Again { after, counted } => {
-                    a.text("a").number(millis(*after)).number(u64::from(*counted))
+                    let attempts = counted.then(|| batch.attempts.saturating_add(1).to_string());
+                    a.text("a").number(millis(*after)).text(&attempts.unwrap_or_default())
                 }
                 Settlement::Parked { why } => a.text("p").text(why),
             }
@@ -182,148 +214,8 @@ impl Outbox for Redis {
                 .map_or(0, |n| n.max(0).unsigned_abs()),
             parked: answer::number(answer.next())?,
             oldest_ms: answer::text(answer.next())?.parse().ok(),
+            dropped: answer.next().map_or(Ok(0), |dropped| answer::number(Some(dropped)))?,
         })
-    }
-}
-
-#[async_trait]
-impl OutboxErasure for Redis {
-    async fn rooms_told(&self) -> Result<Vec<RoomId>, StoreError> {
-        let rooms = answer::list(self.call(Script::HooksRooms, self.deadline(), |a| a).await?)?;
-        // One that is no name was written by somebody else.
-        let named = rooms.into_iter().filter_map(answer::bytes);
-        Ok(named.filter_map(|name| room_id(&name).ok()).collect())
-    }
-
-    async fn erase_told(&self, room: &RoomId, uid: &Uid) -> Result<u64, StoreError> {
-        let with = |a: Arguments| a.text(room.as_str()).text(uid.as_str());
-        let answer = self.call(Script::HooksErase, self.deadline(), with).await?;
-        let mut answer = answer::list(answer)?.into_iter();
-        let mut changed = answer::number(answer.next())?;
-        for batch in answer::list(answer.next().unwrap_or_default())? {
-            let mut batch = answer::list(batch)?.into_iter();
-            let (endpoint, id) = (answer::text(batch.next())?, answer::text(batch.next())?);
-            let body = batch.next().and_then(answer::bytes).unwrap_or_default();
-            let erased = outbox::erased_body(&body, uid);
-            let erased = erased.map_err(|error| StoreError::OutcomeUnknown(error.to_string()))?;
-            let Some(body) = erased else { continue };
-            let with = |a: Arguments| a.text(&endpoint).text(&id).bytes(&body);
-            let done = self.call(Script::HooksAmend, self.deadline(), with).await?;
-            changed += answer::number(Some(done))?;
-        }
-        Ok(changed)
-    }
-
-    async fn tell_erased(&self, uid: &Uid) -> Result<(), StoreError> {
-        if self.hooks.is_some() {
-            let with = |a: Arguments| a.text(uid.as_str()).text(&uid.json());
-            self.call(Script::HooksErased, self.deadline(), with).await?;
-        }
-        Ok(())
-    }
-}
-
-fn parked_arguments(a: Arguments, endpoint: &str, after: Option<&str>, limit: usize) -> Arguments {
-    let after = after.and_then(|after| after.parse().ok()).unwrap_or(0);
-    // One more shows whether there is another page.
-    a.text(endpoint).number(after).number(limit as u64 + 1)
-}
-
-fn parked_page(answer: Value, limit: usize) -> Result<ParkedPage, StoreError> {
-    let (mut page, mut last) = (ParkedPage::default(), None);
-    for batch in answer::list(answer)? {
-        if page.batches.len() == limit {
-            page.next = last;
-            break;
-        }
-        let mut batch = answer::list(batch)?.into_iter();
-        page.batches.push(ParkedBatch {
-            id: answer::text(batch.next())?.into(),
-            room: room_id(&batch.next().and_then(answer::bytes).unwrap_or_default())?,
-            parked_ms: answer::number(batch.next())?,
-            attempts: u32::try_from(answer::number(batch.next())?).unwrap_or(u32::MAX),
-            why: answer::text(batch.next())?,
-            body: batch.next().and_then(answer::bytes).unwrap_or_default(),
-        });
-        last = Some(answer::text(batch.next())?);
-    }
-    Ok(page)
-}
-
-fn replay_arguments(a: Arguments, endpoint: &str, ids: &[String]) -> Arguments {
-    ids.iter().fold(a.text(endpoint), |a, id| a.text(id))
-}
-
-#[async_trait]
-impl Parking for Redis {
-    async fn parked(
-        &self,
-        endpoint: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<ParkedPage, StoreError> {
-        let limit = limit.clamp(1, MOST);
-        let with = |a: Arguments| parked_arguments(a, endpoint, after, limit);
-        let answer = self.call(Script::HooksParked, self.deadline(), with).await?;
-        parked_page(answer, limit)
-    }
-
-    async fn replay(&self, endpoint: &str, ids: &[String]) -> Result<u64, StoreError> {
-        let with = |a: Arguments| replay_arguments(a, endpoint, ids);
-        let answer = self.call(Script::HooksReplay, self.deadline(), with).await?;
-        if let Some(hooks) = &self.hooks {
-            hooks.wake();
-        }
-        answer::number(Some(answer))
-    }
-}
-
-/// Batches that were put aside, for the command line: without being a node.
-pub struct ParkedInRedis {
-    client: Client,
-    channels: String,
-    options: Options,
-}
-
-impl ParkedInRedis {
-    /// Connects.
-    ///
-    /// # Errors
-    /// Redis can't be reached, or used.
-    pub async fn open(options: Options) -> Result<Self, OpenError> {
-        let (address, channels) = address(&options.url, &options.shown, &options.prefix)?;
-        let client = Client::open(address, &options.shown, PLAIN).await?;
-        Ok(ParkedInRedis { client, channels, options })
-    }
-
-    async fn call(
-        &self,
-        script: Script,
-        with: impl FnOnce(Arguments) -> Arguments,
-    ) -> Result<Value, StoreError> {
-        let live = self.client.live()?;
-        let begun = Arguments::new(&self.options.prefix, &self.channels, "", &live.run, 0);
-        let deadline = Instant::now() + self.options.deadline;
-        Ok(self.client.run(&live, script, &with(begun), deadline).await?)
-    }
-}
-
-#[async_trait]
-impl Parking for ParkedInRedis {
-    async fn parked(
-        &self,
-        endpoint: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<ParkedPage, StoreError> {
-        let limit = limit.clamp(1, MOST);
-        let with = |a: Arguments| parked_arguments(a, endpoint, after, limit);
-        parked_page(self.call(Script::HooksParked, with).await?, limit)
-    }
-
-    async fn replay(&self, endpoint: &str, ids: &[String]) -> Result<u64, StoreError> {
-        let with = |a: Arguments| replay_arguments(a, endpoint, ids);
-        answer::number(Some(self.call(Script::HooksReplay, with).await?))
     }
 }
 

@@ -93,7 +93,7 @@ impl Rest {
     /// What became of each of the batch's `all` entries, if those that are left were placed from
     /// `first` on. What was left out because its sender's session is over is no longer waited for.
     pub(super) fn placed(&self, all: usize, first: Position) -> Vec<Placed> {
-        let nowhere = Position { n: 0, index: None, at_ms: first.at_ms };
+        let nowhere = Position { n: 0, index: None, epoch: None, ..first };
         let mut placed = vec![Placed::At(nowhere); all];
         for (at, why) in &self.refused {
             placed[*at] = why.clone();
@@ -101,7 +101,7 @@ impl Rest {
         let (mut n, mut index) = (first.n, first.index.unwrap_or_default());
         for (at, entry) in self.entries.iter().enumerate() {
             let is_insert = is_insert(entry);
-            let position = Position { n, index: is_insert.then_some(index), at_ms: first.at_ms };
+            let position = Position { n, index: is_insert.then_some(index), ..first };
             for (place, answer) in self.answers(entry, position) {
                 placed[place] = answer;
             }
@@ -149,8 +149,8 @@ mod tests {
         assert_eq!(digests(&rest), [1, 0, 3]);
         rest.refuse(&[(0, Placed::Full), (2, Placed::Reused)]);
         assert_eq!(digests(&rest), [0, 2]);
-        let first = Position { n: 5, index: Some(9), at_ms: 1 };
-        let second = Position { n: 6, index: Some(10), at_ms: 1 };
+        let first = Position { n: 5, index: Some(9), at_ms: 1, epoch: Some(7) };
+        let second = Position { n: 6, index: Some(10), ..first };
         let replayed = Placed::Replayed { position: second, note: "a".into() };
         assert_eq!(
             rest.placed(5, first),

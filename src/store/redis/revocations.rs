@@ -78,6 +78,9 @@ impl Redis {
         if !due.is_empty() {
             self.spawn(self.this()?.lapse(due));
         }
+        if answer::number(seen.next())? > 0 {
+            self.sink().jobs_are_open();
+        }
         Ok(())
     }
 

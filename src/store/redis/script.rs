@@ -46,6 +46,7 @@ pub(super) enum Script {
     MembersPage,
     RoomsPage,
     UsersPage,
+    Counts,
     Disconnect,
     HooksTake,
     HooksFreeze,
@@ -54,9 +55,9 @@ pub(super) enum Script {
     HooksStand,
     HooksParked,
     HooksReplay,
-    HooksRooms,
     HooksErase,
     HooksAmend,
+    HooksDrop,
     HooksErased,
 }
 
@@ -76,14 +77,14 @@ impl Script {
                 | Script::MembersPage
                 | Script::RoomsPage
                 | Script::UsersPage
+                | Script::Counts
                 | Script::HooksStand
                 | Script::HooksParked
-                | Script::HooksRooms
         )
     }
 
     /// Whether it tells webhooks of what it does, if there are any: then the last argument says
-    /// what they are told.
+    /// what they are told, and whether it has told anything stands in front of its answer.
     pub(super) fn tells(self) -> bool {
         matches!(
             self,
@@ -110,17 +111,17 @@ macro_rules! source {
     };
 }
 
-/// In the order of [`Script`], with what those have in front that may tell webhooks.
+/// In the order of [`Script`], with what those have in front and behind that may tell webhooks.
 macro_rules! sources {
-    ($($hooks:literal)*) => {
+    ([$($hooks:literal)*] [$($end:literal)*]) => {
         &[
-            source!($($hooks)* "publish.lua"),
+            source!($($hooks)* "publish.lua" $($end)*),
             source!("tail.lua"),
             source!("log.lua" "page.lua"),
             source!("updates.lua"),
-            source!($($hooks)* "log.lua" "clear.lua"),
+            source!($($hooks)* "log.lua" "clear.lua" $($end)*),
             source!("log.lua" "recall.lua"),
-            source!($($hooks)* "log.lua" "trim.lua"),
+            source!($($hooks)* "log.lua" "trim.lua" $($end)*),
             source!("log.lua" "drop.lua"),
             source!("log.lua" "due.lua"),
             source!("choose.lua"),
@@ -138,38 +139,59 @@ macro_rules! sources {
             source!("user_auth.lua" "look.lua"),
             source!("probe.lua"),
             source!("notes.lua"),
-            source!($($hooks)* "presence.lua" "enter.lua"),
-            source!($($hooks)* "presence.lua" "depart.lua"),
-            source!($($hooks)* "presence.lua" "release.lua"),
-            source!($($hooks)* "presence.lua" "claim.lua"),
-            source!($($hooks)* "presence.lua" "end.lua"),
-            source!($($hooks)* "presence.lua" "reap.lua"),
+            source!($($hooks)* "presence.lua" "enter.lua" $($end)*),
+            source!($($hooks)* "presence.lua" "depart.lua" $($end)*),
+            source!($($hooks)* "presence.lua" "release.lua" $($end)*),
+            source!($($hooks)* "presence.lua" "claim.lua" $($end)*),
+            source!($($hooks)* "presence.lua" "end.lua" $($end)*),
+            source!($($hooks)* "presence.lua" "reap.lua" $($end)*),
             source!("records.lua" "record_put.lua"),
             source!("records.lua" "record_delete.lua"),
             source!("records.lua" "record_page.lua"),
             source!("records.lua" "record_sweep.lua"),
-            source!($($hooks)* "presence.lua" "remove.lua"),
+            source!($($hooks)* "presence.lua" "remove.lua" $($end)*),
             source!("nohooks.lua" "presence.lua" "directory.lua" "whereabouts.lua"),
             source!("nohooks.lua" "presence.lua" "directory.lua" "members_page.lua"),
             source!("nohooks.lua" "presence.lua" "directory.lua" "rooms_page.lua"),
             source!("nohooks.lua" "presence.lua" "directory.lua" "users_page.lua"),
+            source!("nohooks.lua" "presence.lua" "directory.lua" "counts.lua"),
             source!("nohooks.lua" "presence.lua" "directory.lua" "disconnect.lua"),
             source!("queues.lua" "hooks_take.lua"),
             source!("queues.lua" "hooks_freeze.lua"),
             source!("queues.lua" "hooks_settle.lua"),
-            source!("queues.lua" "hooks.lua" "presence.lua" "hooks_sweep.lua"),
+            source!("queues.lua" "hooks.lua" "act.lua" "presence.lua" "hooks_sweep.lua" "acted.lua"),
             source!("queues.lua" "hooks_stand.lua"),
             source!("queues.lua" "hooks_parked.lua"),
             source!("queues.lua" "hooks_replay.lua"),
-            source!("queues.lua" "hooks_rooms.lua"),
             source!("queues.lua" "hooks_erase.lua"),
             source!("queues.lua" "hooks_amend.lua"),
-            source!("queues.lua" "hooks.lua" "hooks_erased.lua"),
+            source!("queues.lua" "hooks_drop.lua"),
+            source!("queues.lua" "hooks.lua" "act.lua" "hooks_erased.lua" "acted.lua"),
         ]
     };
 }
 
+/// What `copy` runs. It is no node, and sends them with each call.
+pub(super) mod copying {
+    pub(in crate::store::redis) const BOUNDS: &str =
+        source!("log.lua" "archive.lua" "archive_bounds.lua");
+    pub(in crate::store::redis) const EXTENTS: &str =
+        source!("log.lua" "archive.lua" "archive_extents.lua");
+    pub(in crate::store::redis) const READ: &str =
+        source!("log.lua" "archive.lua" "archive_read.lua");
+    pub(in crate::store::redis) const BEGIN: &str =
+        source!("log.lua" "archive.lua" "archive_begin.lua");
+    pub(in crate::store::redis) const APPEND: &str =
+        source!("log.lua" "archive.lua" "archive_append.lua");
+    pub(in crate::store::redis) const FINISH: &str =
+        source!("log.lua" "archive.lua" "archive_finish.lua");
+    pub(in crate::store::redis) const FLOOR: &str = source!("archive_floor.lua");
+    pub(in crate::store::redis) const RAISE: &str = source!("archive_raise.lua");
+    pub(in crate::store::redis) const RECORDS: &str = source!("records.lua" "cabinet_read.lua");
+    pub(in crate::store::redis) const FILE: &str = source!("records.lua" "cabinet_write.lua");
+}
+
 /// The scripts where nobody is told anything.
-pub(super) const PLAIN: &[&str] = sources!("nohooks.lua");
+pub(super) const PLAIN: &[&str] = sources!(["nohooks.lua"] []);
 /// The scripts that tell webhooks.
-pub(super) const TELLING: &[&str] = sources!("queues.lua" "hooks.lua");
+pub(super) const TELLING: &[&str] = sources!(["queues.lua" "hooks.lua" "act.lua"] ["acted.lua"]);

@@ -15,19 +15,22 @@ use crate::{
         limit::Limits,
         outbox::Interest,
         presence::{Expelled, Presence},
+        receipt::Receipts,
         records::Records,
         retention::{Rules, Walk},
         supervise::Supervisor,
     },
     store::contract::{
-        BrokerHome, Erasing, LimitsHome, OutboxHome, PresenceHome, RecordsHome, UPDATES,
-        UpkeepHome, broker_contract, limits_contract, outbox, outbox_contract, presence_contract,
-        records_contract, upkeep_contract,
+        BoundsHome, BrokerHome, Erasing, LimitsHome, OutboxHome, PresenceHome, RecordsHome,
+        UPDATES, UpkeepHome, broker_contract, limits_contract, outbox, outbox_bounds_contract,
+        outbox_contract, presence_contract, records_contract, upkeep_contract,
     },
 };
 
+mod batches;
 mod cluster;
 mod defects;
+mod hooks;
 mod lost;
 mod people;
 mod positions;
@@ -35,6 +38,7 @@ mod receipts;
 mod records;
 mod revocations;
 mod stored;
+mod upkeep;
 
 /// A part of a Redis server that goes with the test.
 pub(super) struct Keys {
@@ -168,6 +172,11 @@ impl UpkeepHome for Keys {
         (node.broker(), node.upkeep(), node)
     }
 
+    async fn receipts(&self) -> (Arc<dyn Broker>, Arc<dyn Receipts>) {
+        let node = self.node().await;
+        (node.broker(), node)
+    }
+
     async fn erasing(&self) -> Erasing {
         let node = Redis::open(Options { backups: true, ..self.options() }).await.unwrap();
         (node.broker(), node.upkeep(), node.clone(), node)
@@ -274,6 +283,15 @@ impl OutboxHome for Keys {
     }
 }
 
+impl BoundsHome for Keys {
+    async fn spoil(&self, id: &str) {
+        let (mut redis, batch) =
+            (self.connection(), self.key(&format!("ao:hooks:batch:main:{id}")));
+        let body: String = redis.hget(&batch, "body").unwrap();
+        let _: () = redis.hset(&batch, "body", "x".repeat(body.len())).unwrap();
+    }
+}
+
 impl LimitsHome for Keys {
     async fn open(&self, rate: Option<(u32, Duration)>) -> Arc<dyn Limits> {
         Redis::open(Options { rate_limit: rate, ..self.options() }).await.unwrap().limits()
@@ -294,6 +312,7 @@ upkeep_contract!(redis, Keys::new());
 presence_contract!(redis, Keys::new());
 records_contract!(redis, Keys::new());
 outbox_contract!(redis, Keys::new());
+outbox_bounds_contract!(redis, Keys::new());
 limits_contract!(redis, Keys::new());
 
 async fn refused(options: Options) -> OpenError {

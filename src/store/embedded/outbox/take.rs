@@ -1,60 +1,112 @@
 //! Freezing batches, and giving them to whoever sends them.
-use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::sync::Arc;
 
-use super::{super::column, resize, write::cost};
+use bytes::Bytes;
+use rusqlite::{Connection, Error, Row, params};
+use serde_json::value::RawValue;
+
+use super::{
+    super::column,
+    Hooks,
+    queues::{Tally, cost, in_queue, last, number, one, pos, read_gap, told},
+};
 use crate::domain::{
+    clock::{Rng, alphanumeric},
     ids::RoomId,
-    outbox::{BATCH_BYTES, Batch, Endpoint, Frozen, Gap, Happening, OVERHEAD},
+    outbox::{BATCH_BYTES, Batch, Endpoint, Frozen, Gap, assembled},
 };
 
+/// Random characters of a batch's id.
+const ID: usize = 24;
+
 /// When the first queue's turn is.
-const NEXT: &str = "SELECT due FROM hook_queues WHERE endpoint = ?1 ORDER BY due LIMIT 1";
+pub(super) const NEXT: &str =
+    "SELECT due FROM hook_queues WHERE endpoint = ?1 ORDER BY due LIMIT 1";
 /// The queues whose turn it is.
-const DUE: &str =
-    "SELECT id, room FROM hook_queues WHERE endpoint = ?1 AND due <= ?2 ORDER BY due LIMIT ?3";
+pub(super) const DUE: &str =
+    "SELECT gap_from, gap_to, gap_epoch, id, room, batch, since, attempts FROM hook_queues
+     WHERE endpoint = ?1 AND due <= ?2 ORDER BY due LIMIT ?3";
+/// A batch of the room that is to be sent again.
+pub(super) const AGAIN: &str = "SELECT id, body, attempts, since FROM hook_batches
+     WHERE room = ?1 AND endpoint = ?2 AND parked IS NULL ORDER BY serial LIMIT 1";
+/// A queue's events.
+pub(super) const WAITING: &str =
+    "SELECT pos, count, epoch, ms, body FROM hook_events WHERE queue = ?1 ORDER BY pos";
 
 /// When the endpoint's first queue has its turn, in milliseconds since 1970.
-pub(super) fn next(db: &Connection, endpoint: &str) -> rusqlite::Result<Option<u64>> {
-    let next = db.prepare_cached(NEXT)?.query_row([endpoint], |row| row.get::<_, i64>(0));
-    Ok(next.optional()?.map(i64::unsigned_abs))
+pub(super) fn next(db: &Connection, endpoint: i64) -> rusqlite::Result<Option<u64>> {
+    let next = one(db, NEXT, [endpoint], |row| row.get::<_, i64>(0))?;
+    Ok(next.map(i64::unsigned_abs))
 }
 
-/// Takes a batch of as many queues as there are `ids` for those that are frozen now. The queues are
-/// the caller's until then; returns when another has its turn, too.
-pub(super) fn take(
-    db: &Connection,
-    endpoint: &Endpoint,
-    ids: &[String],
-    now_ms: u64,
-    until: u64,
-) -> rusqlite::Result<(Vec<Batch>, Option<u64>)> {
-    let due: Vec<(i64, String)> = db
-        .prepare_cached(DUE)?
-        .query_map(params![endpoint.name, column(now_ms), ids.len() as i64], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?
-        .collect::<Result<_, _>>()?;
-    let mut batches = Vec::with_capacity(due.len());
-    for ((queue, room), id) in due.into_iter().zip(ids) {
-        let Ok(name) = RoomId::stored(&room) else {
-            forget(db, queue)?; // somebody else wrote it
-            continue;
-        };
-        let mut frozen = first(db, &endpoint.name, &name)?;
-        if frozen.is_none() && freeze(db, endpoint, queue, &name, id, now_ms)? {
-            frozen = first(db, &endpoint.name, &name)?;
-        }
-        match frozen {
-            Some(batch) => {
-                db.prepare_cached("UPDATE hook_queues SET due = ?2 WHERE id = ?1")?
-                    .execute(params![queue, column(until)])?;
-                batches.push(batch);
-            }
-            None => forget(db, queue)?,
-        }
+/// A queue whose turn it is.
+struct Due {
+    id: i64,
+    room: String,
+    gap: Option<(Gap, String)>,
+    /// Id, time and attempts of its frozen batch.
+    frozen: Option<(String, u64, u32)>,
+}
+
+impl Due {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let since = row.get::<_, Option<i64>>(6)?.unwrap_or_default().unsigned_abs();
+        let attempts = row.get::<_, Option<u32>>(7)?.unwrap_or_default();
+        let frozen = row.get::<_, Option<String>>(5)?.map(|id| (id, since, attempts));
+        Ok(Due { gap: read_gap(row)?, id: row.get(3)?, room: row.get(4)?, frozen })
     }
-    Ok((batches, next(db, &endpoint.name)?))
+}
+
+/// What is taken: a batch of each of some queues, which are the caller's until then.
+pub(super) struct Taking {
+    pub(super) hooks: Arc<Hooks>,
+    pub(super) endpoint: Endpoint,
+    /// Queues, at most.
+    pub(super) limit: usize,
+    pub(super) now_ms: u64,
+    pub(super) until: u64,
+    /// For the ids of batches.
+    pub(super) rng: Arc<dyn Rng>,
+}
+
+impl Taking {
+    /// Returns when another queue has its turn, too.
+    pub(super) fn apply(&self, db: &Connection) -> rusqlite::Result<(Vec<Batch>, Option<u64>)> {
+        let Taking { endpoint, now_ms, until, .. } = self;
+        let Some(live) = self.hooks.live(&endpoint.name) else { return Ok((Vec::new(), None)) };
+        let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
+        let due: Vec<Due> = db
+            .prepare_cached(DUE)?
+            .query_map(params![live.id, column(*now_ms), limit], Due::read)?
+            .collect::<Result<_, _>>()?;
+        let mut batches = Vec::with_capacity(due.len());
+        let mut tally = Tally::default();
+        for due in due {
+            let Ok(room) = RoomId::stored(&due.room) else {
+                forget(db, due.id)?; // somebody else wrote it
+                continue;
+            };
+            let (rng, now_ms, until) = (&*self.rng, *now_ms, *until);
+            let queue = Queue { db, endpoint: live.id, due: &due, room: &room, now_ms, until, rng };
+            match queue.batch(endpoint, &mut tally)? {
+                Some(batch) => batches.push(batch),
+                None => forget(db, due.id)?,
+            }
+        }
+        if !tally.is_empty() {
+            tally.write(db, live.id)?;
+        }
+        let next = next(db, live.id)?;
+        live.set_due(next, *now_ms);
+        Ok((batches, next))
+    }
+}
+
+/// The queue is the caller's until then.
+fn hold(db: &Connection, queue: i64, until: u64) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE hook_queues SET due = ?2, held = 1 WHERE id = ?1")?
+        .execute(params![queue, column(until)])?;
+    Ok(())
 }
 
 fn forget(db: &Connection, queue: i64) -> rusqlite::Result<()> {
@@ -62,97 +114,185 @@ fn forget(db: &Connection, queue: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The queue's frozen batch.
-fn first(db: &Connection, endpoint: &str, room: &RoomId) -> rusqlite::Result<Option<Batch>> {
-    db.prepare_cached(
-        "SELECT id, body, attempts, since FROM hook_batches WHERE endpoint = ?1 AND room = ?2 AND parked IS NULL
-         ORDER BY serial LIMIT 1",
-    )?
-    .query_row(params![endpoint, room.as_str()], |row| {
-        Ok(Batch {
-            room: room.clone(),
-            id: row.get::<_, String>(0)?.into(),
-            body: Bytes::from(row.get::<_, Vec<u8>>(1)?),
-            attempts: row.get(2)?,
-            since_ms: row.get::<_, i64>(3)?.unsigned_abs(),
+/// A row of events.
+struct Events {
+    pos: i64,
+    count: u64,
+    epoch: String,
+    ms: i64,
+    body: String,
+}
+
+impl Events {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Events {
+            pos: row.get(0)?,
+            count: row.get::<_, i64>(1)?.unsigned_abs(),
+            epoch: row.get(2)?,
+            ms: row.get(3)?,
+            body: row.get(4)?,
         })
-    })
-    .optional()
+    }
+
+    fn first(&self) -> u64 {
+        number(self.pos)
+    }
 }
 
-/// An event in a row of n, ms, kind, fields and epoch.
-fn happening(row: &Row) -> rusqlite::Result<(Happening, String)> {
-    let event = Happening {
-        n: row.get::<_, i64>(0)?.unsigned_abs(),
-        at_ms: row.get::<_, i64>(1)?.unsigned_abs(),
-        kind: row.get(2)?,
-        fields: row.get(3)?,
-    };
-    Ok((event, row.get(4)?))
-}
-
-/// Freezes what waits in a queue; false: nothing does.
-fn freeze(
-    db: &Connection,
-    endpoint: &Endpoint,
-    queue: i64,
-    room: &RoomId,
-    id: &str,
+/// A queue whose turn it is, to be held until then.
+struct Queue<'a> {
+    db: &'a Connection,
+    endpoint: i64,
+    due: &'a Due,
+    room: &'a RoomId,
     now_ms: u64,
-) -> rusqlite::Result<bool> {
-    let gap: Option<(i64, i64, String)> = db
-        .prepare_cached(
-            "SELECT gap_from, gap_to, gap_epoch FROM hook_queues WHERE id = ?1 AND gap_from IS NOT NULL",
-        )?
-        .query_row([queue], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let mut epoch = gap.as_ref().map(|(_, _, epoch)| epoch.clone());
-    let gap = gap.map(|(from, to, _)| Gap { from: from.unsigned_abs(), to: to.unsigned_abs() });
-    let (mut events, mut bytes, mut text) = (Vec::new(), 0, 0);
-    let mut select = db.prepare_cached(
-        "SELECT n, ms, kind, fields, epoch FROM hook_events WHERE queue = ?1 ORDER BY n LIMIT ?2",
-    )?;
-    let mut rows = select.query(params![queue, endpoint.batch.max(1) as i64])?;
-    while let Some(row) = rows.next()? {
-        let (event, of) = happening(row)?;
-        text += event.fields.len();
-        // All of a batch is of one epoch.
-        if epoch.get_or_insert_with(|| of.clone()) != &of
-            || text > BATCH_BYTES && !events.is_empty()
-        {
-            break;
+    until: u64,
+    rng: &'a dyn Rng,
+}
+
+impl Queue<'_> {
+    /// Its first batch; nothing waits where there is none.
+    fn batch(&self, endpoint: &Endpoint, tally: &mut Tally) -> rusqlite::Result<Option<Batch>> {
+        for known in [self.again()?, self.frozen()?] {
+            if known.is_some() {
+                hold(self.db, self.due.id, self.until)?;
+                return Ok(known);
+            }
         }
-        bytes += cost(&event.fields);
-        events.push(event);
+        self.freeze(endpoint, tally)
     }
-    let Some(epoch) = epoch else { return Ok(false) };
-    let (first, last) = match (gap, events.first(), events.last()) {
-        (gap, Some(first), Some(last)) => (gap.map_or(first.n, |gap| gap.from), last.n),
-        (Some(gap), ..) => (gap.from, gap.to),
-        _ => return Ok(false),
-    };
-    let body = Frozen { room, epoch: &epoch, at_ms: now_ms, gap, events: &events }.body();
-    db.prepare_cached(
-        "INSERT INTO hook_batches (id, endpoint, room, first, last, epoch, since, attempts, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)",
-    )?
-    .execute(params![
-        id,
-        endpoint.name,
-        room.as_str(),
-        column(first),
-        column(last),
-        epoch,
-        column(now_ms),
-        &*body
-    ])?;
-    if let Some(last) = events.last() {
-        db.prepare_cached("DELETE FROM hook_events WHERE queue = ?1 AND n <= ?2")?
-            .execute(params![queue, column(last.n)])?;
+
+    /// The first one that was put aside and is to be sent again.
+    fn again(&self) -> rusqlite::Result<Option<Batch>> {
+        one(self.db, AGAIN, params![self.room.as_str(), self.endpoint], |row| {
+            let (body, since) = (row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(3)?);
+            let id = row.get::<_, String>(0)?.into();
+            Ok(self.made(id, body.into(), since.unsigned_abs(), row.get(2)?))
+        })
     }
+
+    /// The one that is frozen.
+    fn frozen(&self) -> rusqlite::Result<Option<Batch>> {
+        let Some((id, since, attempts)) = &self.due.frozen else { return Ok(None) };
+        let Some(frozen) = in_queue(self.db, self.due.id)? else { return Ok(None) };
+        let body = frozen.body(self.db, self.due.id)?;
+        Ok(Some(self.made(id.as_str().into(), body, *since, *attempts)))
+    }
+
+    fn made(&self, id: Arc<str>, body: Bytes, since_ms: u64, attempts: u32) -> Batch {
+        Batch { room: self.room.clone(), id, body, attempts, since_ms }
+    }
+
+    /// Freezes what waits.
+    fn freeze(&self, endpoint: &Endpoint, tally: &mut Tally) -> rusqlite::Result<Option<Batch>> {
+        let gap = self.due.gap.as_ref();
+        let events = self.waiting(endpoint, gap.map(|(_, epoch)| &**epoch), tally)?;
+        let (gap, epoch) = match (gap, events.first()) {
+            (Some((gap, epoch)), _) => (Some(*gap), &**epoch),
+            (None, Some(first)) => (None, &*first.epoch),
+            (None, None) => return Ok(None),
+        };
+        let (first, end) = match (events.first(), events.last()) {
+            (Some(first), Some(end)) => (first.first(), last(end.first(), end.count)),
+            _ => gap.map_or((0, 0), |gap| (gap.from, gap.to)),
+        };
+        let first = gap.map_or(first, |gap| gap.from);
+        let id = alphanumeric(self.rng, ID).map(|id| format!("msg_{id}"));
+        let id = id.map_err(|error| Error::ToSqlConversionFailure(Box::new(error)))?;
+        let mut head =
+            Frozen { room: self.room, epoch, at_ms: self.now_ms, gap, events: &[] }.head();
+        self.db
+            .prepare_cached(
+                "UPDATE hook_queues SET batch = ?2, head = ?3, first = ?4, last = ?5, epoch = ?6, upto = ?7, since = ?8, attempts = 0,
+                     due = ?9, held = 1, gap_from = NULL, gap_to = NULL, gap_epoch = NULL WHERE id = ?1",
+            )?
+            .execute(params![
+                self.due.id,
+                id,
+                head,
+                column(first),
+                column(end),
+                epoch,
+                events.last().map(|end| end.pos),
+                column(self.now_ms),
+                column(self.until)
+            ])?;
+        tally.more(cost(head.len() as u64));
+        if gap.is_some() {
+            told(self.room, tally);
+        }
+        head.reserve(events.iter().map(|events| events.body.len() + 1).sum::<usize>() + 8);
+        let body = assembled(head, events.iter().map(|events| &*events.body));
+        Ok(Some(self.made(id.into(), body, self.now_ms, 0)))
+    }
+
+    /// As many of its first events as a batch may have, all of one epoch.
+    fn waiting(
+        &self,
+        endpoint: &Endpoint,
+        epoch: Option<&str>,
+        tally: &mut Tally,
+    ) -> rusqlite::Result<Vec<Events>> {
+        let (mut some, mut count, mut bytes): (Vec<Events>, u64, usize) = (Vec::new(), 0, 0);
+        let most = endpoint.batch.max(1) as u64;
+        let mut select = self.db.prepare_cached(WAITING)?;
+        let mut rows = select.query([self.due.id])?;
+        let mut too_many = None;
+        while let Some(row) = rows.next()? {
+            let events = Events::read(row)?;
+            count += events.count;
+            bytes += events.body.len();
+            let of = epoch.or(some.first().map(|first| &*first.epoch));
+            if of.is_some_and(|epoch| epoch != events.epoch) {
+                break;
+            }
+            if count > most || bytes > BATCH_BYTES {
+                if some.is_empty() && count > most {
+                    too_many = Some(events);
+                } else if some.is_empty() {
+                    some.push(events);
+                }
+                break;
+            }
+            some.push(events);
+        }
+        drop(rows);
+        if let Some(events) = too_many {
+            some.push(split(self.db, self.endpoint, self.due.id, events, most, tally)?);
+        }
+        Ok(some)
+    }
+}
+
+/// Makes two rows of one that has more events than a batch may have: less was allowed when it was
+/// written. Returns the first; all of it, where it can't be read.
+fn split(
+    db: &Connection,
+    endpoint: i64,
+    queue: i64,
+    mut events: Events,
+    most: u64,
+    tally: &mut Tally,
+) -> rusqlite::Result<Events> {
+    let list = format!("[{}]", events.body);
+    let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(&list) else { return Ok(events) };
+    let at = usize::try_from(most).unwrap_or(usize::MAX);
+    if all.len() as u64 != events.count || at >= all.len() {
+        return Ok(events);
+    }
+    let joined =
+        |some: &[&RawValue]| some.iter().map(|one| one.get()).collect::<Vec<_>>().join(",");
+    let (body, rest) = (joined(&all[..at]), joined(&all[at..]));
+    let next = pos(endpoint, last(events.first(), most) + 2);
+    db.prepare_cached("UPDATE hook_events SET count = ?2, body = ?3 WHERE pos = ?1")?
+        .execute(params![events.pos, column(most), body])?;
     db.prepare_cached(
-        "UPDATE hook_queues SET gap_from = NULL, gap_to = NULL, gap_epoch = NULL WHERE id = ?1",
+        "INSERT INTO hook_events (pos, queue, count, epoch, ms, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
-    .execute([queue])?;
-    resize(db, &endpoint.name, body.len() as u64 + OVERHEAD, bytes)?;
-    Ok(true)
+    .execute(params![next, queue, column(events.count - most), events.epoch, events.ms, rest])?;
+    tally.less(cost(events.body.len() as u64));
+    tally.more(cost(body.len() as u64));
+    tally.more(cost(rest.len() as u64));
+    (events.count, events.body) = (most, body);
+    Ok(events)
 }

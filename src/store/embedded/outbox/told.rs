@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{
     super::{Embedded, column, lock, presence::People, writer::Change},
     millis,
+    queues::one,
     write::{Event, Hooks},
 };
 use crate::{
@@ -53,7 +54,7 @@ impl Hooks {
         }
     }
 
-    /// A user is there.
+    /// A user is there. True: whoever sends webhooks has to be told.
     fn arrive(
         &self,
         db: &Connection,
@@ -61,30 +62,29 @@ impl Hooks {
         uid: &str,
         json: &str,
         at_ms: u64,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<bool> {
         let due = db
             .prepare_cached("SELECT due FROM hook_told WHERE room = ?1 AND uid = ?2")?
             .query_row(params![room.as_str(), uid], |row| row.get::<_, Option<i64>>(0))
             .optional()?;
         match due {
-            Some(None) => return Ok(()),
+            Some(None) => return Ok(false),
             Some(Some(_)) => {
                 db.prepare_cached(
                     "UPDATE hook_told SET due = NULL, why = NULL WHERE room = ?1 AND uid = ?2",
                 )?
                 .execute(params![room.as_str(), uid])?;
-                return Ok(());
+                return Ok(false);
             }
             None => {}
         }
-        let about =
-            |kind| Event { kind, uid: Some(uid.to_owned()), fields: format!("\"uid\":{json}") };
+        let about = |kind| Event { kind, fields: format!("\"uid\":{json}") };
         let mut events = Vec::new();
         if room.is_in(Space::User) {
             events.push(about(Kind::Online));
         } else {
             if is_empty(db, room)? {
-                events.push(Event { kind: Kind::Occupied, uid: None, fields: String::new() });
+                events.push(Event { kind: Kind::Occupied, fields: String::new() });
             }
             events.push(about(Kind::Joined));
         }
@@ -102,26 +102,27 @@ impl Hooks {
         json: &str,
         why: &str,
         at_ms: u64,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<bool> {
         db.prepare_cached("DELETE FROM hook_told WHERE room = ?1 AND uid = ?2")?
             .execute(params![room.as_str(), uid])?;
         let in_room = !room.is_in(Space::User);
         let kind = if in_room { Kind::Left } else { Kind::Offline };
         let fields = format!("\"uid\":{json},\"reason\":\"{why}\"");
-        let mut events = vec![Event { kind, uid: Some(uid.to_owned()), fields }];
+        let mut events = vec![Event { kind, fields }];
         if in_room && is_empty(db, room)? {
-            events.push(Event { kind: Kind::Vacated, uid: None, fields: String::new() });
+            events.push(Event { kind: Kind::Vacated, fields: String::new() });
         }
         self.tell(db, room, at_ms, &events)
     }
 
-    /// Tells of those whose time is over, some of them. Returns when the next one's is.
+    /// Tells of those whose time is over, some of them. Returns when the next one's is, and whether
+    /// whoever sends webhooks has to be told.
     fn sweep(
         &self,
         db: &Connection,
         people: &Mutex<People>,
         now_ms: u64,
-    ) -> rusqlite::Result<Option<u64>> {
+    ) -> rusqlite::Result<(Option<u64>, bool)> {
         let due: Vec<[String; 4]> = db
             .prepare_cached(
                 "SELECT room, uid, json, why FROM hook_told WHERE due <= ?1 ORDER BY due LIMIT ?2",
@@ -130,31 +131,28 @@ impl Hooks {
                 Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
             })?
             .collect::<Result<_, _>>()?;
+        let mut is_news = false;
         for [name, uid, json, why] in due {
             let Ok(room) = RoomId::stored(&name) else {
                 db.execute("DELETE FROM hook_told WHERE room = ?1", [name])?; // somebody else wrote it
                 continue;
             };
-            if lock(people).has(&room, &uid) {
-                self.arrive(db, &room, &uid, &json, now_ms)?;
+            is_news |= if lock(people).has(&room, &uid) {
+                self.arrive(db, &room, &uid, &json, now_ms)?
             } else {
-                self.part(db, &room, &uid, &json, &why, now_ms)?;
-            }
+                self.part(db, &room, &uid, &json, &why, now_ms)?
+            };
         }
-        let next = db
-            .prepare_cached("SELECT due FROM hook_told WHERE due IS NOT NULL ORDER BY due LIMIT 1")?
-            .query_row([], |row| row.get::<_, i64>(0))
-            .optional()?;
-        Ok(next.map(i64::unsigned_abs))
+        Ok((next(db)?, is_news))
     }
 
-    /// Makes good what could not be written.
+    /// Makes good what could not be written. True: whoever sends webhooks has to be told.
     fn compare(
         &self,
         db: &Connection,
         people: &Mutex<People>,
         now_ms: u64,
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<bool> {
         let told: Vec<(String, String)> = db
             .prepare_cached("SELECT room, uid FROM hook_told WHERE due IS NULL")?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
@@ -165,14 +163,23 @@ impl Hooks {
                 mark(db, &name, &uid, Absence::Gone, now_ms)?;
             }
         }
-        let here = lock(people).everywhere();
+        let (here, mut is_news) = (lock(people).everywhere(), false);
         for (room, uid) in here {
             if self.watches_place(&room) {
-                self.arrive(db, &room, uid.as_str(), &uid.json(), now_ms)?;
+                is_news |= self.arrive(db, &room, uid.as_str(), &uid.json(), now_ms)?;
             }
         }
-        Ok(())
+        Ok(is_news)
     }
+}
+
+/// When the first of those who are marked is to be told to have left.
+pub(super) const FIRST: &str =
+    "SELECT due FROM hook_told WHERE due IS NOT NULL ORDER BY due LIMIT 1";
+
+fn next(db: &Connection) -> rusqlite::Result<Option<u64>> {
+    let next = one(db, FIRST, [], |row| row.get::<_, i64>(0))?;
+    Ok(next.map(i64::unsigned_abs))
 }
 
 fn is_empty(db: &Connection, room: &RoomId) -> rusqlite::Result<bool> {
@@ -200,29 +207,32 @@ struct Move {
 }
 
 impl Change for Move {
-    type Made = ();
+    /// Whether whoever sends webhooks has to be told.
+    type Made = bool;
     type Answer = ();
 
     fn weight(&self) -> usize {
         200
     }
 
-    fn apply(&self, db: &Connection) -> rusqlite::Result<()> {
+    fn apply(&self, db: &Connection) -> rusqlite::Result<bool> {
         let Move { hooks, room, uid, at_ms, .. } = self;
         let Some(why) = self.away else {
             return hooks.arrive(db, room, uid.as_str(), &uid.json(), *at_ms);
         };
         // By another connection, or because it came back meanwhile.
         if lock(&self.people).has(room, uid.as_str()) {
-            return Ok(());
+            return Ok(false);
         }
         let due = at_ms.saturating_add(millis(hooks.interest.leave_delay));
-        mark(db, room.as_str(), uid.as_str(), why, due).map(|_| ())
+        mark(db, room.as_str(), uid.as_str(), why, due).map(|_| false)
     }
 
-    fn committed(mut self, (): ()) {
+    fn committed(mut self, is_news: bool) {
         self.written = true;
-        self.hooks.wake();
+        if is_news {
+            self.hooks.wake();
+        }
     }
 }
 
@@ -230,36 +240,36 @@ impl Drop for Move {
     fn drop(&mut self) {
         if !self.written {
             self.hooks.stale.store(true, Relaxed);
-            self.hooks.wake();
         }
     }
 }
 
 impl Embedded {
-    fn moving(&self, room: RoomId, uid: &Uid, away: Option<Absence>) -> Option<Move> {
-        let hooks = self.hooks.clone().filter(|hooks| hooks.watches_place(&room))?;
-        let (people, uid, at_ms) = (self.people.clone(), uid.clone(), self.clock.unix_ms());
+    fn moving(&self, room: &RoomId, uid: &Uid, away: Option<Absence>) -> Option<Move> {
+        let hooks = self.hooks.as_ref().filter(|hooks| hooks.watches_place(room))?.clone();
+        let (people, at_ms) = (self.people.clone(), self.clock.unix_ms());
+        let (room, uid) = (room.clone(), uid.clone());
         Some(Move { hooks, people, room, uid, away, at_ms, written: false })
     }
 
     /// Writes that a user is about to be in a room. Should that fail, it is made good later.
     pub(in super::super) async fn tell_arrival(&self, room: &RoomId, uid: &Uid) {
-        if let Some(moving) = self.moving(room.clone(), uid, None) {
+        if let Some(moving) = self.moving(room, uid, None) {
             say(self.writer.write(moving).await);
         }
     }
 
     /// Notes that a user may not be in a room any more.
     pub(in super::super) fn tell_absence(&self, room: &RoomId, uid: &Uid, why: Absence) {
-        if let Some(moving) = self.moving(room.clone(), uid, Some(why)) {
+        if let Some(moving) = self.moving(room, uid, Some(why)) {
             say(self.writer.note(moving));
         }
     }
 
     /// Notes whether a user has a session.
     pub(in super::super) fn tell_session(&self, uid: &Uid, away: Option<Absence>) {
-        if self.hooks.is_some()
-            && let Some(moving) = own_room(uid).and_then(|room| self.moving(room, uid, away))
+        if self.hooks.as_ref().is_some_and(|hooks| hooks.interest.watches_users())
+            && let Some(moving) = own_room(uid).and_then(|room| self.moving(&room, uid, away))
         {
             say(self.writer.note(moving));
         }
@@ -271,27 +281,27 @@ impl Embedded {
         if hooks.stale.swap(false, Relaxed) {
             let (comparing, people) = (hooks.clone(), people.clone());
             let compared = self.writer.run(move |db| comparing.compare(db, &people, now_ms)).await;
-            if let Err(error) = compared {
-                hooks.stale.store(true, Relaxed);
-                throttled!(warn, %error, "webhooks of joins and leaves wait for the disk");
-                return Ok(Some(AGAIN));
+            match compared {
+                Ok(true) => hooks.wake(),
+                Ok(false) => {}
+                Err(error) => {
+                    hooks.stale.store(true, Relaxed);
+                    throttled!(warn, %error, "webhooks of joins and leaves wait for the disk");
+                    return Ok(Some(AGAIN));
+                }
             }
         }
-        let next = |db: &Connection| {
-            db.prepare_cached(
-                "SELECT due FROM hook_told WHERE due IS NOT NULL ORDER BY due LIMIT 1",
-            )?
-            .query_row([], |row| row.get::<_, i64>(0))
-            .optional()
-        };
-        let mut next = self.readers.quick.read(next).await?.map(i64::unsigned_abs);
-        if next.is_some_and(|due| due <= now_ms) {
+        let mut first = self.readers.quick.read(next).await?;
+        if first.is_some_and(|due| due <= now_ms) {
             let sweeping = hooks.clone();
-            next = self.writer.run(move |db| sweeping.sweep(db, &people, now_ms)).await?;
-            hooks.wake();
+            let swept = self.writer.run(move |db| sweeping.sweep(db, &people, now_ms)).await?;
+            first = swept.0;
+            if swept.1 {
+                hooks.wake();
+            }
         }
-        let next = next.map(|due| Duration::from_millis(due.saturating_sub(now_ms)));
-        Ok(if hooks.is_stale() { Some(AGAIN) } else { next })
+        let first = first.map(|due| Duration::from_millis(due.saturating_sub(now_ms)));
+        Ok(if hooks.is_stale() { Some(AGAIN) } else { first })
     }
 }
 

@@ -1,35 +1,140 @@
-//! What is written into the outbox, and what is dropped where too much waits.
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
+//! What is written into the outbox.
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use rusqlite::{Connection, params};
 use tokio::sync::watch;
 
-use super::{super::column, resize};
-use crate::domain::{
-    broker::{Entry, Placed},
-    ids::RoomId,
-    message,
-    outbox::{self, Endpoint, Gap, Interest, Kind, OVERHEAD},
+use super::{
+    super::column,
+    queues::{Tally, cost, find_or_make, pos},
+    shed::shed,
+};
+use crate::{
+    domain::{
+        broker::{Entry, Placed},
+        ids::RoomId,
+        message,
+        outbox::{self, Endpoint, Interest, Kind, Place},
+    },
+    throttle::throttled,
 };
 
-/// Events that are looked at in one step where some have to be dropped.
-const STEP: usize = 500;
+/// Bytes of events that end a row.
+const ROW: usize = 64 << 10;
+/// For how long what is known of the first turn is relied on: the command line, which is another
+/// process, may have a batch sent again.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Gives back the queues that somebody holds.
+pub(super) const RELEASE: &str =
+    "UPDATE hook_queues SET due = ?2, held = NULL WHERE endpoint = ?1 AND due > ?2 AND held = 1";
 
 /// Something to be told.
 pub(in super::super) struct Event {
     pub(in super::super) kind: Kind,
-    /// Whom it is about, as text.
-    pub(in super::super) uid: Option<String>,
     /// JSON, without the braces.
     pub(in super::super) fields: String,
+}
+
+/// Something to be told, as it is written.
+enum Told<'a> {
+    Event(&'a Event),
+    Message { kind: Kind, place: Place<'a>, body: &'a [u8] },
+}
+
+impl<'a> Told<'a> {
+    /// What is told of an entry that was published.
+    fn of((entry, placed): (&'a Entry, &'a Placed)) -> Option<Self> {
+        let (Entry::Message { message, .. }, Placed::At(position)) = (entry, placed) else {
+            return None;
+        };
+        let (kind, place) = match &message.kind {
+            message::Kind::Insert => {
+                (Kind::Inserted, position.index.map_or(Place::None, Place::Index))
+            }
+            message::Kind::Update { id } => (Kind::Updated, Place::Id(id)),
+            message::Kind::Ignore => return None,
+        };
+        Some(Told::Message { kind, place, body: &message.body })
+    }
+
+    /// Bytes that it takes, about.
+    fn size(&self) -> usize {
+        160 + match self {
+            Told::Event(event) => event.fields.len(),
+            Told::Message { body, .. } => body.len(),
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Told::Event(event) => event.kind,
+            Told::Message { kind, .. } => *kind,
+        }
+    }
+
+    fn write(&self, out: &mut String, at: &str, n: u64) {
+        match self {
+            Told::Event(Event { kind, fields }) => outbox::event(out, kind.name(), at, n, fields),
+            Told::Message { kind, place, body } => outbox::message(out, *kind, at, n, *place, body),
+        }
+    }
+}
+
+/// An endpoint, as this process knows it.
+pub(super) struct Live {
+    /// Its row.
+    pub(super) id: i64,
+    /// The last number that an event was given. What was given in a transaction that failed is not
+    /// given again.
+    n: AtomicU64,
+    /// When the first queue has its turn, in milliseconds since 1970, or earlier.
+    due: AtomicU64,
+    /// When it was last looked at in the table.
+    looked: AtomicU64,
+}
+
+impl Live {
+    /// A queue has its turn then.
+    pub(super) fn awaits(&self, due: u64) {
+        self.due.fetch_min(due, Relaxed);
+    }
+
+    /// The first turn of all is then. For the writer's thread alone: nobody else knows of queues that
+    /// are being made.
+    pub(super) fn set_due(&self, due: Option<u64>, now_ms: u64) {
+        self.due.store(due.unwrap_or(u64::MAX), Relaxed);
+        self.looked.store(now_ms, Relaxed);
+    }
+
+    /// When the first turn is, where that is known well enough.
+    pub(super) fn due(&self, now_ms: u64) -> Option<u64> {
+        let is_fresh = self.looked.load(Relaxed).abs_diff(now_ms) < super::millis(LOOK);
+        let due = self.due.load(Relaxed);
+        (is_fresh || due <= now_ms).then_some(due)
+    }
+
+    /// The table was looked at, and no queue has its turn.
+    pub(super) fn looked(&self, now_ms: u64) {
+        self.looked.store(now_ms, Relaxed);
+    }
+
+    fn next_number(&self) -> u64 {
+        self.n.fetch_add(2, Relaxed) + 2
+    }
 }
 
 /// The writing end of the outbox.
 pub(in super::super) struct Hooks {
     pub(in super::super) interest: Interest,
+    /// The endpoints, in their order.
+    live: Vec<Live>,
     /// One start of the server.
     epoch: String,
     written: watch::Sender<u64>,
@@ -39,61 +144,76 @@ pub(in super::super) struct Hooks {
 
 impl Hooks {
     /// `now_ms`: the time of the start, in milliseconds since 1970.
-    pub(in super::super) fn new(interest: Interest, now_ms: u64) -> Arc<Self> {
-        Arc::new(Hooks {
+    pub(in super::super) fn open(
+        db: &Connection,
+        interest: Interest,
+        now_ms: u64,
+    ) -> rusqlite::Result<Arc<Self>> {
+        let mut live = Vec::new();
+        for endpoint in &interest.endpoints {
+            db.execute(
+                "INSERT OR IGNORE INTO hook_endpoints (name) VALUES (?1)",
+                [&endpoint.name],
+            )?;
+            let select = "SELECT id, n FROM hook_endpoints WHERE name = ?1";
+            let (id, n) = db.query_row(select, [&endpoint.name], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
+            })?;
+            // Whoever held them has died with the process before this one.
+            db.execute(RELEASE, params![id, column(now_ms)])?;
+            let never = AtomicU64::new(0);
+            live.push(Live { id, n: n.into(), due: AtomicU64::new(u64::MAX), looked: never });
+        }
+        Ok(Arc::new(Hooks {
             interest,
+            live,
             epoch: now_ms.to_string(),
             written: watch::Sender::new(0),
             stale: AtomicBool::new(false),
-        })
+        }))
     }
 
     pub(super) fn written(&self) -> watch::Receiver<u64> {
         self.written.subscribe()
     }
 
-    /// Something was committed.
+    /// Something was committed where nothing waited.
     pub(in super::super) fn wake(&self) {
         self.written.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Batches of this endpoint are to be sent again.
+    pub(super) fn replayed(&self, endpoint: &str, now_ms: u64) {
+        if let Some(live) = self.live(endpoint) {
+            live.awaits(now_ms);
+            self.wake();
+        }
     }
 
     pub(super) fn is_stale(&self) -> bool {
         self.stale.load(Relaxed)
     }
 
-    /// Writes what endpoints want of these events, which happened in this order.
+    /// The endpoint of this name, if it is one of those that are told.
+    pub(super) fn live(&self, endpoint: &str) -> Option<&Live> {
+        let at = self.interest.endpoints.iter().position(|known| *known.name == *endpoint)?;
+        self.live.get(at)
+    }
+
+    /// Writes what endpoints want of these events, which happened in this order. True: whoever sends
+    /// them has to be told ([`Hooks::wake`]), once it is committed.
     pub(in super::super) fn tell(
         &self,
         db: &Connection,
         room: &RoomId,
         at_ms: u64,
         events: &[Event],
-    ) -> rusqlite::Result<()> {
-        for endpoint in &self.interest.endpoints {
-            let mut wanted = events.iter().filter(|e| endpoint.wants(e.kind, room)).peekable();
-            if wanted.peek().is_none() {
-                continue;
-            }
-            let (queue, mut bytes) = (queue(db, &endpoint.name, room.as_str(), at_ms)?, 0);
-            for Event { kind, uid, fields } in wanted {
-                let n: i64 = db
-                    .prepare_cached("UPDATE hook_state SET n = n + 2 RETURNING n")?
-                    .query_row([], |row| row.get(0))?;
-                db.prepare_cached(
-                    "INSERT INTO hook_events (n, queue, epoch, ms, kind, uid, fields) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                )?
-                .execute(params![n, queue, self.epoch, column(at_ms), kind.name(), uid, fields])?;
-                bytes += cost(fields);
-            }
-            let total = resize(db, &endpoint.name, bytes, 0)?;
-            if total > endpoint.pending {
-                shed(db, endpoint, total)?;
-            }
-        }
-        Ok(())
+    ) -> rusqlite::Result<bool> {
+        let told: Vec<Told<'_>> = events.iter().map(Told::Event).collect();
+        self.write(db, room, at_ms, &told)
     }
 
-    /// Writes what endpoints want of a batch of messages.
+    /// Writes what endpoints want of a batch of messages, in a room of which any is told of messages.
     pub(in super::super) fn tell_messages(
         &self,
         db: &Connection,
@@ -101,117 +221,96 @@ impl Hooks {
         at_ms: u64,
         entries: &[Entry],
         placed: &[Placed],
-    ) -> rusqlite::Result<()> {
-        let wants = |kind| self.interest.wants(kind, room).next().is_some();
-        let (inserts, updates) = (wants(Kind::Inserted), wants(Kind::Updated));
-        if !inserts && !updates {
+    ) -> rusqlite::Result<bool> {
+        let told: Vec<Told<'_>> = entries.iter().zip(placed).filter_map(Told::of).collect();
+        self.write(db, room, at_ms, &told)
+    }
+
+    fn write(
+        &self,
+        db: &Connection,
+        room: &RoomId,
+        at_ms: u64,
+        told: &[Told<'_>],
+    ) -> rusqlite::Result<bool> {
+        let (mut at, mut is_news) = (None, false);
+        for (endpoint, live) in self.interest.endpoints.iter().zip(&self.live) {
+            let kinds = endpoint.kinds_in(room);
+            let mut wanted = told.iter().filter(|told| kinds.has(told.kind())).peekable();
+            if wanted.peek().is_none() {
+                continue;
+            }
+            let at = at.get_or_insert_with(|| outbox::timestamp(at_ms));
+            let (queue, is_new) = find_or_make(db, live.id, room.as_str(), at_ms)?;
+            let size = told.iter().map(Told::size).sum::<usize>().min(2 * ROW);
+            let text = String::with_capacity(size);
+            let mut rows = Rows { queue, epoch: &self.epoch, at_ms, first: 0, count: 0, text };
+            let mut tally = Tally::default();
+            for told in wanted {
+                if rows.count >= endpoint.batch as u64 || rows.text.len() >= ROW {
+                    rows.end(db, live, &mut tally)?;
+                }
+                rows.add(told, at, live.next_number());
+            }
+            rows.end(db, live, &mut tally)?;
+            tally.n = live.n.load(Relaxed);
+            let total = tally.write(db, live.id)?;
+            let mut is_due = is_new;
+            if total > endpoint.pending {
+                let Endpoint { name, pending, .. } = endpoint;
+                throttled!(warn, endpoint = %name, "too much waits for webhooks: the oldest events are dropped");
+                is_due |= shed(db, live.id, *pending, total, at_ms)?;
+            }
+            if is_due {
+                live.awaits(at_ms);
+                is_news = true;
+            }
+        }
+        Ok(is_news)
+    }
+}
+
+/// Events of a queue as they become rows.
+struct Rows<'a> {
+    queue: i64,
+    epoch: &'a str,
+    at_ms: u64,
+    /// Number of the first event of the row.
+    first: u64,
+    count: u64,
+    text: String,
+}
+
+impl Rows<'_> {
+    fn add(&mut self, told: &Told<'_>, at: &str, n: u64) {
+        if self.count == 0 {
+            self.first = n;
+        } else {
+            self.text.push(',');
+        }
+        told.write(&mut self.text, at, n);
+        self.count += 1;
+    }
+
+    /// Writes the row, if anything is in it.
+    fn end(&mut self, db: &Connection, live: &Live, tally: &mut Tally) -> rusqlite::Result<()> {
+        if self.count == 0 {
             return Ok(());
         }
-        let event = |(entry, placed): (&Entry, &Placed)| {
-            let (Entry::Message { message, .. }, Placed::At(position)) = (entry, placed) else {
-                return None;
-            };
-            let (kind, id) = match &message.kind {
-                message::Kind::Insert if inserts => (Kind::Inserted, None),
-                message::Kind::Update { id } if updates => (Kind::Updated, Some(&**id)),
-                _ => return None,
-            };
-            let fields = outbox::message(position.index, id, &message.body);
-            Some(Event { kind, uid: outbox::sender(&message.body).map(text), fields })
-        };
-        let events: Vec<Event> = entries.iter().zip(placed).filter_map(event).collect();
-        self.tell(db, room, at_ms, &events)
+        db.prepare_cached(
+            "INSERT INTO hook_events (pos, queue, count, epoch, ms, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            pos(live.id, self.first),
+            self.queue,
+            column(self.count),
+            self.epoch,
+            column(self.at_ms),
+            self.text
+        ])?;
+        tally.more(cost(self.text.len() as u64));
+        self.text.clear();
+        self.count = 0;
+        Ok(())
     }
-}
-
-/// A uid from its JSON.
-fn text(json: String) -> String {
-    serde_json::from_str(&json).unwrap_or(json)
-}
-
-/// Bytes that an event takes.
-pub(super) fn cost(fields: &str) -> u64 {
-    fields.len() as u64 + OVERHEAD
-}
-
-/// The queue of a room, made where there is none.
-pub(super) fn queue(
-    db: &Connection,
-    endpoint: &str,
-    room: &str,
-    now_ms: u64,
-) -> rusqlite::Result<i64> {
-    db.prepare_cached(
-        "INSERT INTO hook_queues (endpoint, room, due) VALUES (?1, ?2, ?3)
-         ON CONFLICT (endpoint, room) DO UPDATE SET due = due RETURNING id",
-    )?
-    .query_row(params![endpoint, room, column(now_ms)], |row| row.get(0))
-}
-
-/// Notes that a queue's events are missing.
-pub(super) fn miss(db: &Connection, queue: i64, gap: Gap, epoch: &str) -> rusqlite::Result<()> {
-    db.prepare_cached(
-        "UPDATE hook_queues SET gap_from = min(coalesce(gap_from, ?2), ?2), gap_to = max(coalesce(gap_to, ?3), ?3), gap_epoch = ?4
-         WHERE id = ?1",
-    )?
-    .execute(params![queue, column(gap.from), column(gap.to), epoch])?;
-    Ok(())
-}
-
-/// Drops what is oldest until less waits than may: parked batches, then events. A little more than
-/// has to be, so that not every event after it does the same.
-fn shed(db: &Connection, endpoint: &Endpoint, total: u64) -> rusqlite::Result<()> {
-    let goal = endpoint.pending - endpoint.pending / 16;
-    let (mut over, mut freed) = (total.saturating_sub(goal), 0);
-    let mut select = db.prepare_cached(
-        "SELECT serial, length(body) FROM hook_batches WHERE endpoint = ?1 AND parked IS NOT NULL ORDER BY serial LIMIT 1",
-    )?;
-    while over > 0
-        && let Some(row) = select.query([&endpoint.name])?.next()?
-    {
-        let (serial, size): (i64, i64) = (row.get(0)?, row.get(1)?);
-        db.prepare_cached("DELETE FROM hook_batches WHERE serial = ?1")?.execute([serial])?;
-        let size = size.unsigned_abs() + OVERHEAD;
-        (over, freed) = (over.saturating_sub(size), freed + size);
-    }
-    while over > 0 {
-        let oldest = oldest(db, &endpoint.name)?;
-        if oldest.is_empty() {
-            break; // frozen batches stay as they are
-        }
-        for Oldest { n, queue, epoch, bytes } in oldest {
-            if over == 0 {
-                break;
-            }
-            db.prepare_cached("DELETE FROM hook_events WHERE n = ?1")?.execute([column(n)])?;
-            miss(db, queue, Gap { from: n, to: n }, &epoch)?;
-            (over, freed) = (over.saturating_sub(bytes), freed + bytes);
-        }
-    }
-    resize(db, &endpoint.name, 0, freed)?;
-    Ok(())
-}
-
-struct Oldest {
-    n: u64,
-    queue: i64,
-    epoch: String,
-    bytes: u64,
-}
-
-/// The first events of an endpoint.
-fn oldest(db: &Connection, endpoint: &str) -> rusqlite::Result<Vec<Oldest>> {
-    db.prepare_cached(
-        "SELECT n, queue, epoch, length(CAST(fields AS BLOB)) FROM hook_events
-         WHERE queue IN (SELECT id FROM hook_queues WHERE endpoint = ?1) ORDER BY n LIMIT ?2",
-    )?
-    .query_map(params![endpoint, STEP as i64], |row| {
-        Ok(Oldest {
-            n: row.get::<_, i64>(0)?.unsigned_abs(),
-            queue: row.get(1)?,
-            epoch: row.get(2)?,
-            bytes: row.get::<_, i64>(3)?.unsigned_abs() + OVERHEAD,
-        })
-    })?
-    .collect()
 }

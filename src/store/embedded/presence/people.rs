@@ -14,7 +14,7 @@ use super::{
 };
 use crate::domain::{
     broker::Event,
-    directory::{Members, Names, OnlineUser, Whereabouts},
+    directory::{Counts, Members, Names, OnlineUser, Whereabouts},
     ids::{ConnectionId, RoomId, SocketId, Space, Uid},
     presence::{Claim, Online, Present, Revocations, Visitor},
 };
@@ -271,6 +271,15 @@ impl People {
             Some(Online { uid: uid.clone(), socket })
         };
         self.users.iter().filter_map(session).collect()
+    }
+
+    /// Nothing is copied for it, and little is looked at: it is asked for every few seconds.
+    pub(super) fn counts(&self) -> Counts {
+        let behind = (Bound::Excluded(Space::BEFORE_SHARED), Bound::Unbounded);
+        Counts {
+            users: self.users.values().filter(|user| user.session.is_some()).count() as u64,
+            rooms: self.rooms.range::<str, _>(behind).count() as u64,
+        }
     }
 
     pub(super) fn members_page(&self, room: &RoomId, after: Option<u64>, limit: usize) -> Members {

@@ -103,7 +103,7 @@ fn a_file_of_a_newer_version_is_left_alone() {
         .pragma_update(None, "user_version", 99)
         .unwrap();
     let error = home.refused();
-    assert!(matches!(error, OpenError::Newer { found: 99, known: 6, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Newer { found: 99, known: 8, .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -122,8 +122,8 @@ async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
         DROP INDEX rooms_trimming; ALTER TABLE rooms DROP COLUMN trimming; ALTER TABLE rooms DROP COLUMN start;
         ALTER TABLE updates DROP COLUMN ms; PRAGMA user_version = 1";
     rusqlite::Connection::open(home.database()).unwrap().execute_batch(first).unwrap();
-    let hooks = "DROP TABLE hook_state; DROP TABLE hook_queues; DROP TABLE hook_events; DROP TABLE hook_batches;
-        DROP TABLE hook_sizes; DROP TABLE hook_told";
+    let hooks = "DROP TABLE hook_endpoints; DROP TABLE hook_queues; DROP TABLE hook_events; DROP TABLE hook_batches;
+        DROP TABLE hook_told";
     rusqlite::Connection::open(home.database()).unwrap().execute_batch(hooks).unwrap();
     // The command line, while a server of that version has the folder: it leaves the tables alone.
     let lock = Folder::claim(&home.options().path).unwrap();
@@ -145,7 +145,7 @@ async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
         [source.to_string(), beside.to_string(), backup(&folder, &file).unwrap_err().to_string()]
     {
         assert!(
-            error.contains("was written by an earlier always-online (format 1, this one knows 6)"),
+            error.contains("was written by an earlier always-online (format 1, this one knows 8)"),
             "{error}"
         );
         assert!(error.contains("start this one there once"), "{error}");

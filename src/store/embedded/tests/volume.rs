@@ -6,17 +6,22 @@ use rusqlite::Connection;
 use super::*;
 use crate::{
     domain::{
-        broker::{PageLimit, Stored},
+        broker::{PageLimit, Placed, Stored, Trim},
+        erase::{Erasure, Job},
         error::StoreError,
         ids::RoomId,
+        records::{Collection, Expect},
         token::Realm::{Admin, User},
     },
     store::{
-        contract::witness::{insert, log, publish, token, uid, update as set},
+        contract::witness::{
+            insert, keyed, log, publish, receipt, token, uid, update as set, with_receipt,
+        },
         embedded::{BackupError, Volume, backup},
     },
     transfer::{
-        Archive, Extent, Progress, Proof, Record, Rooms, Update, Updates, Vault, accounts, messages,
+        Archive, Bounds, Extent, Indexes, Insert, Progress, Proof, Record, Rooms, Update, Updates,
+        Vault, accounts, messages, receipts, records,
     },
 };
 
@@ -46,14 +51,14 @@ fn source(home: &DataFolder) -> Volume {
 }
 
 fn stored(body: &str, unix: u64) -> Stored {
-    Stored { body: Some(body.to_owned().into()), at_ms: unix * 1000, recalled: false }
+    Stored { body: Some(body.to_owned().into()), at_ms: unix * 1000, recalled: false, n: None }
 }
 
 fn update(id: &str, body: &str, unix: u64) -> Update {
     Update { id: id.into(), entry: stored(body, unix) }
 }
 
-async fn all(archive: &dyn Archive, room: &RoomId) -> Vec<Stored> {
+async fn all(archive: &dyn Archive, room: &RoomId) -> Vec<Insert> {
     let mut found = Vec::new();
     loop {
         let more = archive
@@ -68,7 +73,7 @@ async fn all(archive: &dyn Archive, room: &RoomId) -> Vec<Stored> {
 }
 
 /// Entries of all kinds: short and long, of one moment and of several, with one that can't be read.
-fn entries(count: u64) -> Vec<Stored> {
+fn entries(count: u64) -> Vec<Insert> {
     let long = |i: u64| usize::try_from(i % 97 * 40).unwrap();
     let entry = |i| {
         stored(
@@ -77,11 +82,14 @@ fn entries(count: u64) -> Vec<Stored> {
         )
     };
     (0..count)
-        .map(
-            |i| {
-                if i == 11 { Stored { body: None, at_ms: 5000, recalled: false } } else { entry(i) }
-            },
-        )
+        .map(|i| {
+            if i == 11 {
+                Stored { body: None, at_ms: 5000, recalled: false, n: None }
+            } else {
+                entry(i)
+            }
+        })
+        .map(Insert::from)
         .collect()
 }
 
@@ -128,6 +136,25 @@ async fn a_log_keeps_bodies_times_and_places() {
 struct Forgetful(Volume);
 
 #[async_trait::async_trait]
+impl Indexes for Forgetful {
+    async fn bounds(&self, room: &RoomId) -> Result<Bounds, StoreError> {
+        self.0.bounds(room).await
+    }
+    async fn begin(&self, room: &RoomId, bounds: &Bounds) -> Result<bool, StoreError> {
+        self.0.begin(room, bounds).await
+    }
+    async fn finish(&self, room: &RoomId, bounds: &Bounds) -> Result<(), StoreError> {
+        self.0.finish(room, bounds).await
+    }
+    async fn floor(&self) -> Result<u64, StoreError> {
+        self.0.floor().await
+    }
+    async fn raise_floor(&self, floor: u64) -> Result<(), StoreError> {
+        self.0.raise_floor(floor).await
+    }
+}
+
+#[async_trait::async_trait]
 impl Archive for Forgetful {
     async fn rooms(&self) -> Result<Rooms, StoreError> {
         self.0.rooms().await
@@ -140,10 +167,10 @@ impl Archive for Forgetful {
         room: &RoomId,
         from: u64,
         limit: PageLimit,
-    ) -> Result<Vec<Stored>, StoreError> {
+    ) -> Result<Vec<Insert>, StoreError> {
         self.0.read(room, from, limit).await
     }
-    async fn append(&self, room: &RoomId, at: u64, entries: &[Stored]) -> Result<bool, StoreError> {
+    async fn append(&self, room: &RoomId, at: u64, entries: &[Insert]) -> Result<bool, StoreError> {
         self.0.append(room, at, &entries[..entries.len() - 1]).await
     }
     async fn updates(&self, room: &RoomId) -> Result<Updates, StoreError> {
@@ -201,7 +228,7 @@ async fn a_room_with_another_history_is_named_and_left() {
     let (from, to) = (DataFolder::new(), DataFolder::new());
     let (from, to) = (target(&from), target(&to));
     let mut other = entries(600);
-    other[520].at_ms += 1000;
+    other[520].entry.at_ms += 1000;
     for (name, ours, theirs) in [
         ("other", entries(900), other),
         ("longer", entries(5), entries(6)),
@@ -352,4 +379,109 @@ async fn a_backup_that_fails_leaves_nothing() {
         Err(BackupError::Store(OpenError::Newer { .. }))
     ));
     assert_eq!(fs::read_dir(home.folder.path()).unwrap().count(), 1);
+}
+
+/// What readers are shown.
+async fn shown(server: &Arc<Embedded>, room: &RoomId) -> (Vec<Stored>, [u64; 4]) {
+    let limit = PageLimit { entries: 999, bytes: 1 << 20 };
+    let page = server.broker().page(room, 0, limit).await.unwrap();
+    // The places in the order are the store's own.
+    let entries = page.entries.into_iter().map(|entry| Stored { n: None, ..entry });
+    (entries.collect(), [page.start, page.base, page.log_length, page.epoch])
+}
+
+#[tokio::test]
+async fn what_belongs_to_a_log_goes_with_it() {
+    let (from, to) = (DataFolder::new(), DataFolder::new());
+    let (server, class, empty) = (from.open(), room("class"), room("empty"));
+    let broker = server.broker();
+    publish(&broker, &class, (0..5).map(|at| insert(&at.to_string()))).await;
+    broker.clear(&class).await.unwrap();
+    publish(&broker, &empty, (0..9).map(|at| insert(&at.to_string()))).await;
+    broker.clear(&empty).await.unwrap();
+    publish(&broker, &class, (0..6).map(|at| keyed(&format!("k{at}"), &at.to_string()))).await;
+    server.trim(&class, Trim::Before(7)).await.unwrap();
+    server.recall(&class, "k4", 100).await.unwrap().unwrap();
+    publish(&broker, &class, [set("u", "1"), insert("6")]).await;
+    let hour = Duration::from_secs(3600);
+    server.expire(&class, hour).await.unwrap();
+    let before = shown(&server, &class).await;
+    assert_eq!(before.1[..3], [2, 7, 5]);
+    drop((broker, server));
+
+    let (ours, theirs) = (source(&from), target(&to));
+    for _ in 0..2 {
+        let copied = messages::copy(&ours, &theirs, &Said::default()).await.unwrap();
+        assert!(copied.is_complete() && copied.shifted == 0, "{copied:?}");
+    }
+    assert_eq!(theirs.bounds(&class).await.unwrap(), ours.bounds(&class).await.unwrap());
+    drop((ours, theirs));
+    let server = to.open();
+    let broker = server.broker();
+    assert_eq!(shown(&server, &class).await, before);
+    let limit = PageLimit { entries: 1, bytes: 99 };
+    let first = broker.page(&class, 0, limit).await.unwrap().entries.remove(0);
+    assert_eq!(first.n, None, "no place is made up");
+    let again = broker.publish(&class, [keyed("k3", "again")].into()).await.unwrap();
+    assert_eq!(again, [Placed::Duplicate]);
+    assert_eq!(publish(&broker, &class, [insert("7")]).await[0].index, Some(12));
+    assert_eq!(server.recall(&class, "k4", 100).await.unwrap().unwrap(), "4");
+    assert_eq!(publish(&broker, &room("fresh"), [insert("1")]).await[0].index, Some(9));
+    to.watch.advance(hour);
+    assert_eq!(log(&broker, &class).await, [""; 0], "it ends when it was to");
+}
+
+/// An hour ago it had been forgotten, if only somebody had looked.
+#[tokio::test]
+async fn a_log_whose_time_is_over_is_not_copied() {
+    let (from, to) = (DataFolder::new(), DataFolder::new());
+    let (server, class) = (from.open(), room("class"));
+    publish(&server.broker(), &class, [insert("1"), set("u", "2")]).await;
+    server.expire(&class, Duration::from_secs(3600)).await.unwrap();
+    drop(server);
+    from.watch.advance(Duration::from_secs(7200));
+    let (ours, theirs) = (source(&from), target(&to));
+    assert!(messages::copy(&ours, &theirs, &Said::default()).await.unwrap().is_complete());
+    assert_eq!(theirs.extents(std::slice::from_ref(&class)).await.unwrap(), [Extent::default()]);
+    drop(theirs);
+    let server = to.open();
+    assert_eq!(publish(&server.broker(), &class, [insert("3")]).await[0].index, Some(1));
+}
+
+#[tokio::test]
+async fn records_receipts_and_open_jobs_go_with_the_messages() {
+    const PEOPLE: Collection = Collection::new("people", &["city"]);
+    let (from, to) = (DataFolder::new(), DataFolder::new());
+    let (server, class) = (from.open(), room("class"));
+    let end = from.watch.unix() + 60;
+    for at in 0..450 {
+        let body = format!(r#"{{"city":"c{}"}}"#, at % 2);
+        let ends = (at % 3 == 0).then_some(end);
+        server.put(&PEOPLE, &format!("{at:03}"), body.into(), Expect::New, ends).await.unwrap();
+    }
+    let once = || with_receipt(receipt("k", 7, "note"), insert("1"));
+    let position = publish(&server.broker(), &class, [once()]).await[0];
+    let job = Job { after: Some("x".into()), ..Job::new("j".into(), &uid("ann"), None, 5) };
+    server.keep_job(&job).await.unwrap();
+    let before = Records::list(&*server, &PEOPLE, None, 1000).await.unwrap();
+    drop(server);
+
+    let (ours, theirs) = (source(&from), target(&to));
+    for _ in 0..2 {
+        assert!(messages::copy(&ours, &theirs, &Said::default()).await.unwrap().is_complete());
+        let copied = receipts::copy(&ours, &theirs, &Said::default()).await.unwrap();
+        assert_eq!((copied.receipts.from, copied.receipts.to, copied.erasings), (1, 1, 1));
+        let copied = records::copy(&ours, &theirs, &Said::default()).await.unwrap();
+        assert_eq!((copied.records.from, copied.records.to, copied.kept), (450, 450, 0));
+    }
+    drop((ours, theirs));
+    let server = to.open();
+    assert_eq!(Records::list(&*server, &PEOPLE, None, 1000).await.unwrap(), before);
+    let found = server.find(&PEOPLE, "city", "c1", None, 1000).await.unwrap();
+    assert_eq!(found.records.len(), 225);
+    let again = server.broker().publish(&class, [once()].into()).await.unwrap();
+    assert_eq!(again, [Placed::Replayed { position, note: "note".into() }]);
+    assert_eq!(server.open_jobs().await.unwrap(), [Job { after: None, ..job }]);
+    to.watch.advance(Duration::from_secs(60));
+    assert_eq!(Records::list(&*server, &PEOPLE, None, 1000).await.unwrap().records.len(), 300);
 }

@@ -6,9 +6,15 @@ use support::database::Scratch;
 
 use super::*;
 use crate::{
-    domain::clock::{SystemClock, SystemRng},
-    store::{embedded::Volume, mongodb::tests::secret_url},
-    transfer::{Progress, accounts},
+    domain::{
+        clock::{SystemClock, SystemRng},
+        records::{Collection, Expect, Records},
+    },
+    store::{
+        embedded::Volume,
+        mongodb::{Accounts, tests::secret_url},
+    },
+    transfer::{Progress, accounts, records},
 };
 
 #[derive(Default)]
@@ -105,4 +111,41 @@ async fn an_account_that_exists_keeps_its_token() {
         vault.find(Realm::Admin, &["u8".into()]).await.unwrap()[0].proof.digest(),
         proof("8").digest()
     );
+}
+
+const PEOPLE: Collection = Collection::new("people", &["city"]);
+
+#[tokio::test]
+async fn records_go_to_a_folder_and_to_another_database() {
+    let scratch = [Scratch::new(), Scratch::new()];
+    let open = async |scratch: &Scratch| {
+        let clock = Arc::new(SystemClock);
+        Accounts::open(&secret_url(&scratch.url), Duration::from_secs(10), clock).await.unwrap()
+    };
+    let (ours, theirs) = (vault(&scratch[0]).await, vault(&scratch[1]).await);
+    let folder = tempfile::tempdir().unwrap();
+    let volume = Volume::target(folder.path(), Arc::new(SystemClock), Arc::new(SystemRng)).unwrap();
+    let (from, to) = (open(&scratch[0]).await, open(&scratch[1]).await);
+    let nothing = records::copy(&ours, &volume, &Said::default()).await.unwrap();
+    assert!(nothing.is_complete() && nothing.records.from == 0, "{nothing:?}");
+    for at in 0..450 {
+        let body = format!(r#"{{"city":"a/b é{}"}}"#, at % 2);
+        let ends = (at % 3 == 0).then_some(4_000_000_000 + at);
+        from.put(&PEOPLE, &format!("p/{at:03}"), body.into(), Expect::New, ends).await.unwrap();
+    }
+    from.put(&Collection::new("people-s", &[]), "x", "{}".into(), Expect::New, None).await.unwrap();
+    for _ in 0..2 {
+        let there = records::copy(&ours, &volume, &Said::default()).await.unwrap();
+        assert!(there.is_complete() && there.records.to == 451, "{there:?}");
+        let back = records::copy(&volume, &theirs, &Said::default()).await.unwrap();
+        assert!(back.is_complete() && back.records.to == 451 && back.kept == 0, "{back:?}");
+    }
+    let all = async |records: &Accounts| Records::list(records, &PEOPLE, None, 1000).await.unwrap();
+    assert_eq!(all(&to).await, all(&from).await);
+    let found = Records::find(&*to, &PEOPLE, "city", "a/b é1", None, 1000).await.unwrap();
+    assert_eq!(found.records.len(), 225);
+    let mut indexes =
+        scratch[1].collection("always_online_records").await.list_index_names().await.unwrap();
+    indexes.sort();
+    assert_eq!(indexes, ["_id_", "expires_1", "keys_1__id_1"]);
 }

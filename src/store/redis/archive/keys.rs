@@ -19,6 +19,7 @@ impl Keys {
         Keys { prefix: prefix.to_owned() }
     }
 
+    #[cfg(test)]
     pub(in super::super) fn inserts(&self, room: &RoomId) -> String {
         format!("{}msg_{room}_insert", self.prefix)
     }
@@ -34,14 +35,25 @@ impl Keys {
 
     /// What SCAN is to look for: all keys that may be a room's.
     pub(in super::super) fn pattern(&self) -> String {
+        self.beginning("msg_")
+    }
+
+    /// All keys that begin so behind the prefix.
+    pub(in super::super) fn beginning(&self, begins: &str) -> String {
         let mut pattern = String::new();
-        for c in self.prefix.chars() {
+        for c in self.prefix.chars().chain(begins.chars()) {
             if matches!(c, '*' | '?' | '[' | ']' | '\\') {
                 pattern.push('\\');
             }
             pattern.push(c);
         }
-        pattern + "msg_*"
+        pattern + "*"
+    }
+
+    /// What a key has behind the prefix and this beginning.
+    pub(in super::super) fn behind<'a>(&self, begins: &str, key: &'a [u8]) -> Option<&'a str> {
+        let rest = key.strip_prefix(self.prefix.as_bytes())?.strip_prefix(begins.as_bytes())?;
+        std::str::from_utf8(rest).ok()
     }
 
     /// Whose key it is, also one of those that hold copies.

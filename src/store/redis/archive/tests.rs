@@ -2,11 +2,16 @@
 use super::*;
 use crate::{
     config::{Backend, backend::MESSAGES},
-    domain::clock::{SystemClock, SystemRng, alphanumeric},
+    domain::{
+        broker::Stored,
+        clock::{SystemClock, SystemRng, alphanumeric},
+    },
     store::embedded::Volume,
     transfer::{Progress, messages},
 };
 use std::sync::Arc;
+
+mod moved;
 
 struct Quiet;
 
@@ -53,7 +58,7 @@ fn room(name: &str) -> RoomId {
 }
 
 fn stored(body: &str, unix: u64) -> Stored {
-    Stored { body: Some(body.to_owned().into()), at_ms: unix * 1000, recalled: false }
+    Stored { body: Some(body.to_owned().into()), at_ms: unix * 1000, recalled: false, n: None }
 }
 
 #[tokio::test]
@@ -133,7 +138,9 @@ async fn a_list_grows_only_where_it_is_expected_to_end() {
     let part = Part::new().await;
     let (lesson, entries) = (
         room("lesson"),
-        (0..150).map(|i| stored(&i.to_string(), 1_600_000_000 + i)).collect::<Vec<_>>(),
+        (0..150)
+            .map(|i| Insert::from(stored(&i.to_string(), 1_600_000_000 + i)))
+            .collect::<Vec<_>>(),
     );
     assert!(part.archive.append(&lesson, 0, &entries[..100]).await.unwrap());
     assert!(!part.archive.append(&lesson, 0, &entries[..100]).await.unwrap());

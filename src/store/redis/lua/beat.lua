@@ -1,5 +1,5 @@
 -- A sign of life. lease in ms, open connections, whether this registers the node, whether it may declare others dead, `1` and a serial number if
--- it knows that users must authenticate
+-- it knows that users must authenticate, what else the node tells of itself ('': nothing)
 -- Returns 0 if the node was taken for dead; else 1, or 2 if its lease was over, the time, how user authentication was switched ('' if it was not,
 -- '0' or '1' and a serial number), and nodes to be reaped.
 local nodes, lease = P .. 'ao:nodes', tonumber(ARGV[6])
@@ -28,6 +28,7 @@ if ARGV[10] ~= '' and ARGV[10] ~= switch and serial(ARGV[10]) >= serial(switch) 
 end
 call('ZADD', nodes, NOW + lease, NODE)
 call('HSET', P .. 'ao:stats', NODE, ARGV[7])
+if ARGV[11] ~= '' then redis.pcall('HSET', P .. 'ao:figures', NODE, ARGV[11]) end
 call('PUBLISH', C .. 'node:' .. NODE, 'beat ' .. string.format('%d', NOW))
 local answer = { late and 2 or 1, string.format('%d', NOW), switch or '' }
 if ARGV[9] == '1' and not late then

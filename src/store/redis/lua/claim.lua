@@ -14,7 +14,7 @@ if missed or not checked and string.sub(call('GET', P .. 'ao:user_auth') or '', 
   return { 'again', missed and revoked or call('GET', P .. 'ao:revocations') or '0' }
 end
 call('SREM', key('evicted', NODE), connection)
-appear(uid, connection)
+appear(uid, json, connection)
 local answer, earlier = { '' }, call('HGET', sessions, uid)
 local old = earlier and string.match(earlier, '^([^\n]*)\n')
 if old and old ~= name then

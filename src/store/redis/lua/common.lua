@@ -53,7 +53,7 @@ end
 -- all indexes that were given.
 local function seq(room)
   local at = key('seq', room)
-  local s = call('HMGET', at, 'n', 'run', 'epoch', 'base', 'bytes', 'fresh', 'from', 'b:' .. NODE, 'next', 'due')
+  local s = call('HMGET', at, 'n', 'run', 'epoch', 'base', 'bytes', 'fresh', 'from', 'b:' .. NODE, 'next', 'due', 'kept', 'named')
   local n = tonumber(s[1] or 0)
   if not s[9] then
     s[9], s[10] = renewed(room, s[10])
@@ -81,7 +81,7 @@ local function seq(room)
   local next, begins = extent(s[9])
   return {
     at = at, room = room, n = n, epoch = begun .. ' ' .. from, begun = begun, from = from, bytes = tonumber(s[5] or 0), fresh = tonumber(s[6] or 0),
-    batch = s[8], next = next, begins = begins, due = tonumber(s[10] or 0)
+    batch = s[8], next = next, begins = begins, due = tonumber(s[10] or 0), kept = s[11], named = s[12]
   }
 end
 

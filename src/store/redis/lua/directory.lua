@@ -19,3 +19,18 @@ end
 
 -- How long a list that was made to be asked for is kept.
 local LIST_MS = 60000
+
+-- The rooms with anybody in them, sorted: made when it is asked for, and kept up as long as it is there.
+local function occupied_rooms()
+  local occupied = P .. 'ao:occupied'
+  if call('EXISTS', occupied) == 0 then
+    local rooms, list = call('SMEMBERS', P .. 'ao:rooms'), {}
+    for _, room in ipairs(rooms) do
+      list[#list + 1] = 0
+      list[#list + 1] = room
+    end
+    for i = 1, #list, 1000 do call('ZADD', occupied, unpack(list, i, math.min(i + 999, #list))) end
+    call('PEXPIRE', occupied, LIST_MS)
+  end
+  return occupied
+end

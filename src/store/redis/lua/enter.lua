@@ -26,7 +26,7 @@ if call('SISMEMBER', key('evicted', NODE), connection) == 0 then
     if call('EXISTS', P .. 'ao:occupied') == 1 then call('ZADD', P .. 'ao:occupied', 0, room) end
     used(room)
   end
-  appear(uid, connection, guest)
+  appear(uid, json, connection, guest)
   local mine = place(call('HGET', members, field))
   local was = mine and (mine.flag == 'd' and 'hidden' or 'seen')
   if was ~= (hidden and 'hidden' or 'seen') then

@@ -6,6 +6,7 @@ local late = expired()
 if late then return late end
 local logs, done, others = log_keys(room), 0, 0
 local log = ({ i = logs[1], u = logs[2], b = logs[3], g = logs[4] })[which]
+call('LLEN', key('replay', room)) -- nothing is written before it is sure that all of it can be
 for i = 8, #ARGV, 3 do
   local entry = which == 'u' and call('HGET', log, ARGV[i]) or which ~= 'u' and call('LINDEX', log, ARGV[i])
   if not entry or redis.sha1hex(entry) ~= ARGV[i + 1] then
@@ -16,4 +17,6 @@ for i = 8, #ARGV, 3 do
   end
 end
 if which == 'u' and done > 0 then call('HDEL', key('seq', room), 'u') end -- it is counted anew
+-- What nodes have read of the log is out of date from now on, also if whoever does this is killed now.
+if done > 0 and (which == 'i' or which == 'u') then emit(seq(room), 1, 'q-,0,0,v\n', 'recalled', '') end
 return { done, others }

@@ -1,10 +1,23 @@
--- What is told to webhooks, written by the script that does what it tells of. The last argument says to whom: the delay of leavings in ms, and of each
--- endpoint its name, the bytes that may wait for it, the kinds of events and the names of rooms (patterns of Lua) that it is told of.
+-- What is told to webhooks, written by the script that does what it tells of. The last argument says to whom: a line of the kinds of events that anybody is
+-- told of, each between blanks, and JSON: the delay of leavings in ms, and of each endpoint its name, the bytes that may wait for it, the kinds of events
+-- and the names of rooms (patterns of Lua) that it is told of. The JSON is read when there is something of such a kind.
 -- Who was told to be in a room is in the hash `ao:hooks:told:{room}`, by uid: a letter, `p` for whoever is there and that of the reason for whoever is
 -- marked as leaving, and the uid as JSON; the latter are in the zset `ao:hooks:leaving` as well, by their time. A user's own events are in a room of its own.
-local HOOKS = cjson.decode(ARGV[#ARGV])
-local REASONS = { l = 'left', d = 'gone', x = 'lost', k = 'removed' }
+local SPEC = ARGV[#ARGV]
+local KINDS = string.match(SPEC, '^[^\n]*')
 local hook = { of_user = '\1@\1' }
+
+-- Whether this script has told anything in a queue that nothing waited in: its answer says so.
+local news = 0
+
+local interest
+local function asked_by()
+  interest = interest or cjson.decode(string.sub(SPEC, #KINDS + 2))
+  return interest
+end
+
+-- Whether any endpoint is told of this kind, of whatever room.
+local function is_known(kind) return string.find(KINDS, ' ' .. kind .. ' ', 1, true) end
 
 local function wants(endpoint, kind, room)
   if not endpoint.kinds[kind] then return false end
@@ -19,9 +32,11 @@ end
 
 -- Whether anybody is told of any of these.
 function hook.asked(room, ...)
-  for _, endpoint in ipairs(HOOKS.endpoints) do
-    for _, kind in ipairs({ ... }) do
-      if wants(endpoint, kind, room) then return true end
+  for _, kind in ipairs({ ... }) do
+    if is_known(kind) then
+      for _, endpoint in ipairs(asked_by().endpoints) do
+        if wants(endpoint, kind, room) then return true end
+      end
     end
   end
   return false
@@ -44,34 +59,43 @@ local function number()
   return numbers.n
 end
 
--- Drops what is oldest until less waits than may: parked batches, then events. A little more than has to be, so that not every event after it does the
--- same.
+-- Drops what is oldest until less waits than may: parked batches, then events and frozen batches by their numbers. A little more than has to be, so that
+-- not every event after it does the same; and not more than a step, so that nobody waits for it.
 local function shed(endpoint, bytes)
-  local name, goal = endpoint.name, endpoint.pending - math.floor(endpoint.pending / 16)
-  local parked, oldest, left = key('hooks:parked', name), key('hooks:oldest', name), bytes
-  while left > goal do
-    local id = call('ZRANGE', parked, 0, 0)[1]
-    if not id then break end
-    call('ZREM', parked, id)
-    left = left - forget_batch(name, id)
-  end
-  while left > goal do
-    local room = call('ZRANGE', oldest, 0, 0)[1]
-    if not room then break end -- frozen batches stay as they are
-    local item = call('LPOP', queue('events', name, room))
-    if item then
-      local epoch, n = head_of(item)
-      miss(name, room, epoch, n, n)
-      left = left - #item - OVERHEAD
+  local name, goal, left, dropped = endpoint.name, endpoint.pending - math.floor(endpoint.pending / 16), bytes, 0
+  local parked, oldest, frozen = key('hooks:parked', name), key('hooks:oldest', name), key('hooks:frozen', name)
+  for _ = 1, STEP do
+    if left <= goal then break end
+    local aside = call('ZRANGE', parked, 0, 0)[1]
+    local event = aside and {} or call('ZRANGE', oldest, 0, 0, 'WITHSCORES')
+    local id = not aside and call('ZRANGE', frozen, 0, 0)[1]
+    local first = id and tonumber(call('HGET', queue('batch', name, id), 'first') or nil)
+    local room = event[1]
+    if room and not (first and first < tonumber(event[2])) then
+      local item = call('LPOP', queue('events', name, room))
+      if item then
+        local epoch, n = head_of(item)
+        left, dropped = resize(name, -#item - OVERHEAD), dropped + 1
+        left = n and miss(name, room, epoch, n, n) or left
+      end
+      behead(name, room)
+    elseif aside then
+      call('ZREM', parked, aside)
+      left, dropped = forget_batch(name, aside) or left, dropped + 1
+    elseif id then
+      left, dropped = drop_frozen(name, id) or left, dropped + 1
+    else
+      break
     end
-    behead(name, room)
   end
-  resize(name, left - bytes)
+  give_up(name, dropped)
+  fold(name, endpoint.pending)
 end
 
 -- Something happened. The uid that it is about as text, or '', and its fields, JSON without the braces.
 function hook.tell(room, kind, uid, fields)
-  for _, endpoint in ipairs(HOOKS.endpoints) do
+  if not is_known(kind) then return end
+  for _, endpoint in ipairs(asked_by().endpoints) do
     if wants(endpoint, kind, room) then
       local name, n = endpoint.name, number()
       local item = numbers.epoch .. ' ' .. digits(n) .. ' ' .. digits(NOW) .. ' ' .. kind .. ' ' .. #uid .. '\n' .. uid .. fields
@@ -79,7 +103,8 @@ function hook.tell(room, kind, uid, fields)
         call('ZADD', key('hooks:oldest', name), digits(n), room)
         call('SADD', P .. 'ao:hooks:endpoints', name)
       end
-      call('ZADD', key('hooks:due', name), 'NX', digits(NOW), room)
+      -- Behind what waits, or is being sent, it is found with that.
+      if call('ZADD', key('hooks:due', name), 'NX', digits(NOW), room) == 1 then news = 1 end
       local bytes = resize(name, #item + OVERHEAD)
       if bytes > endpoint.pending then shed(endpoint, bytes) end
     end
@@ -115,7 +140,7 @@ function hook.leave(room, uid, letter)
   local was = call('HGET', at, uid)
   if not was or string.sub(was, 1, 1) ~= 'p' then return end
   call('HSET', at, uid, letter .. string.sub(was, 2))
-  call('ZADD', P .. 'ao:hooks:leaving', digits(NOW + HOOKS.delay), room .. '\n' .. uid)
+  call('ZADD', P .. 'ao:hooks:leaving', digits(NOW + asked_by().delay), room .. '\n' .. uid)
 end
 
 -- A user who was marked is away for good.
@@ -126,15 +151,15 @@ function hook.part(room, uid)
   if not was then return end
   call('HDEL', at, uid)
   local is_user = string.sub(room, 1, 3) == hook.of_user
-  local fields = '"uid":' .. string.sub(was, 2) .. ',"reason":"' .. (REASONS[string.sub(was, 1, 1)] or 'gone') .. '"'
+  local reason = ({ l = 'left', d = 'gone', x = 'lost', k = 'removed' })[string.sub(was, 1, 1)] or 'gone'
+  local fields = '"uid":' .. string.sub(was, 2) .. ',"reason":"' .. reason .. '"'
   hook.tell(room, is_user and 'user.offline' or 'member.left', uid, fields)
   if not is_user and call('EXISTS', at) == 0 then hook.tell(room, 'room.vacated', '', '') end
 end
 
--- A user came online, or went offline.
-function hook.turn(uid, online, lost)
-  if not online then return hook.leave(hook.of_user .. uid, uid, lost and 'x' or 'd') end
-  local session = call('HGET', P .. 'ao:sessions', uid)
-  hook.arrive(hook.of_user .. uid, uid, session and string.match(session, '^[^\n]*\n[^\n]*\n(.*)$') or cjson.encode(uid))
+-- A user came online, as its client writes its uid; or went offline: `gone`, or `lost` with its node.
+function hook.turn(uid, why, json)
+  if why == 'online' then return hook.arrive(hook.of_user .. uid, uid, json) end
+  hook.leave(hook.of_user .. uid, uid, why == 'lost' and 'x' or 'd')
 end
 

@@ -4,6 +4,7 @@
 -- is none, what it is to be made of: '', its gap, and events. Those are frozen by another script.
 local endpoint, most, lease, events, bytes = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local due, answer = key('hooks:due', endpoint), { '' }
+insist()
 
 local function waiting(room)
   local found, total, list = {}, 0, queue('events', endpoint, room)
@@ -23,7 +24,7 @@ end
 for _, room in ipairs(tonumber(most) > 0 and call('ZRANGEBYSCORE', due, '-inf', NOW, 'LIMIT', 0, most) or {}) do
   local ids = queue('batches', endpoint, room)
   local id = call('LINDEX', ids, 0)
-  while id and call('EXISTS', queue('batch', endpoint, id)) == 0 do
+  while id and call('HEXISTS', queue('batch', endpoint, id), 'body') == 0 do
     call('LPOP', ids)
     id = call('LINDEX', ids, 0)
   end
@@ -31,7 +32,7 @@ for _, room in ipairs(tonumber(most) > 0 and call('ZRANGEBYSCORE', due, '-inf', 
   local items = id and {} or waiting(room)
   if id then
     local batch = call('HMGET', queue('batch', endpoint, id), 'body', 'attempts', 'since')
-    answer[#answer + 1] = { room, id, batch[1], batch[2], batch[3] }
+    answer[#answer + 1] = { room, id, batch[1], batch[2] or '0', batch[3] or digits(NOW) }
   elseif gap ~= '' or #items > 0 then
     answer[#answer + 1] = { room, '', gap, unpack(items) }
   end

@@ -3,7 +3,7 @@
 -- room, from, most entries, most bytes (one entry is returned in any case), of what age in ms inserts are not shown, how many of the newest are (''
 -- each: there is no such limit).
 local log, from, most, bytes = log_keys(ARGV[6])[1], tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local named = redis.pcall('HMGET', key('seq', ARGV[6]), 'epoch', 'cleared', 'recalled', 'due', 'next', 'kept')
+local named = redis.pcall('HMGET', key('seq', ARGV[6]), 'epoch', 'cleared', 'recalled', 'due', 'next', 'kept', 'named')
 local unusable = named.err
 if unusable then named = {} end -- counters that can't be used are no reason not to read
 local due, length, s = named[4], call('LLEN', log), {}
@@ -29,7 +29,7 @@ local origin, shown_from = shown(s, length, named[6])
 local age, kept = tonumber(ARGV[10]), tonumber(ARGV[11])
 if kept then shown_from = math.max(shown_from, first + length - kept) end
 if age then shown_from = first + first_young(log, shown_from - first, length, NOW - age) end
-named = { named[1], named[2], named[3], due, named[6], named[5] }
+named = { named[1], named[2], named[3], due, named[6], named[5], named[7] }
 if due and tonumber(due) <= NOW then return { 0, first + length, named, 0, NOW } end
 local answer, total = { first + length - shown_from, shown_from, named, shown_from - origin, NOW }, 0
 from = origin + math.max(from, shown_from - origin) - first

@@ -43,18 +43,18 @@ end
 
 local function is_online(uid) return call('ZRANGEBYLEX', ONLINE, '[' .. uid .. '\n', '(' .. uid .. '\n\255', 'LIMIT', 0, 1)[1] end
 
--- A uid came online, or went offline, and why: `online`; `gone`, its last connection has ended; `lost`, the node of that is dead. The one
--- place where that is known: what is told of it beyond rooms is to be written here.
-local function turned(uid, why)
-  if hook then hook.turn(uid, why == 'online') end
+-- A uid came online (then it is given as JSON as well), or went offline, and why: `online`; `gone`, its last connection has ended; `lost`, the node of
+-- that is dead. The one place where that is known: what is told of it beyond rooms is to be written here.
+local function turned(uid, why, json)
+  if hook then hook.turn(uid, why, json) end
 end
 
--- A connection of this node begins to be known by its uid; `guest`: it is one of nobody.
-local function appear(uid, connection, guest)
+-- A connection of this node begins to be known by its uid, as text and as JSON; `guest`: it is one of nobody.
+local function appear(uid, json, connection, guest)
   if call('SADD', key('conns', NODE), connection .. '\n' .. uid) == 0 or guest then return end
   local first = not is_online(uid)
   call('ZADD', ONLINE, 0, uid .. '\n' .. NODE .. ':' .. connection)
-  if first then turned(uid, 'online') end
+  if first then turned(uid, 'online', json) end
 end
 
 -- It is not known any more: gone, or lost.

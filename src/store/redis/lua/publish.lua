@@ -1,14 +1,28 @@
 -- Stores, counts and tells a batch: all of it or nothing.
 -- room, number of the batch, what is told, keep backups, room_expiry, most updates of the room, most bytes of them, a letter per entry,
 -- receipts (see receipts.rs); then each entry: [id or key,] body.
--- Returns where the order stands, the place of the first entry, the index behind the last insert, and the time in seconds and microseconds; or
+-- Returns where the order stands, the place of the first entry, the index behind the last insert, the time in seconds and microseconds, and by what
+-- the log is named (see receipts.rs); or
 -- `kept` and, of each entry that was published before, its place in the batch and what was kept of it.
 local room, number, meta, backups, room_expiry, kinds = ARGV[6], ARGV[7], ARGV[8], ARGV[9] == '1', tonumber(ARGV[10]), ARGV[13]
 local FIRST = 15
 local s = seq(room)
+-- The index of offset 0, as `shown` in log.lua has it.
+local function origin()
+  local from, list = string.match(s.kept or '', '^(%d+) %d+ (%d+)$')
+  return from and tonumber(list) == s.begins and from or string.format('%d', s.begins)
+end
+-- What names a log that begins there: its life and that, or its name, where it was copied here (`named`).
+local function by(start)
+  local life = string.match(s.epoch, '^%d+')
+  local of, at, name = string.match(s.named or '', '^(%d+) (%d+) (%d+)$')
+  if of == life and at == start then return '=' .. name end
+  return life .. ' ' .. start
+end
 if s.batch and string.match(s.batch, '^%d+') == number then
   local seconds, micros, next, first = string.match(s.batch, ' (%d+) (%d+) (%d+) (%d+)$')
-  return { s.epoch, first, next, seconds, micros }
+  -- What a build wrote that noted no origin has five numbers.
+  return { s.epoch, first, next, seconds, micros, by(string.match(s.batch, '^%d+ (%d+) %d+ %d+ %d+ %d+$') or origin()) }
 end
 local late = expired()
 if late then return late end
@@ -170,21 +184,22 @@ if #ignored > 0 then push(P .. 'msg_' .. room .. '_ignore', ignored) end
 
 if held then call('HSET', s.at, 'u', string.format('%d %d', held, held_bytes)) end
 local blobs = table.concat(ARGV, '', FIRST, at - 1)
-local batch, first, place = number .. ' ' .. clock[1] .. ' ' .. clock[2] .. ' ' .. (next or '0') .. ' '
+local start = origin()
+local batch, first, place = number .. ' ' .. start .. ' ' .. clock[1] .. ' ' .. clock[2] .. ' ' .. (next or '0') .. ' '
 if next then
   first, place = emit(s, #kinds, meta .. '\n' .. blobs, 'b:' .. NODE, batch, 'next', s.begins > 0 and next .. ' ' .. string.format('%d', s.begins) or next)
 else
   first, place = emit(s, #kinds, meta .. '\n' .. blobs, 'b:' .. NODE, batch)
 end
 if #once > 0 then
-  local at, index = 1, next and next - #inserts
+  local at, index, named_by = 1, next and next - #inserts, by(start)
   for _, one in ipairs(once) do
     while at < one.place do
       if string.find(kinds, '^[ik]', at) then index = index + 1 end
       at = at + 1
     end
     local text = string.find(kinds, '^[ik]', at) and string.format('%d', index) or '-'
-    call('SET', one.key, string.format('%d %s %d', first + at - 1, text, NOW) .. '\n' .. one.kept, 'PX', once.ms)
+    call('SET', one.key, string.format('%d %s %d %s', first + at - 1, text, NOW, named_by) .. '\n' .. one.kept, 'PX', once.ms)
   end
 end
 -- Behind the entries, where anybody is told of them: of each that is stored the uid as text, the fields before the message, and what stands for a
@@ -208,4 +223,4 @@ if hook and at < #ARGV then
   end
 end
 if (first == 1 or begun or room_expiry > 0) and call('EXISTS', key('members', room)) == 0 then unused(room, room_expiry) end
-return { s.epoch, place, next or '0', clock[1], clock[2] }
+return { s.epoch, place, next or '0', clock[1], clock[2], by(start) }

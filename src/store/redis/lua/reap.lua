@@ -34,6 +34,7 @@ local left = call('SCARD', conns) + call('SCARD', key('batches', dead))
 if left == 0 then
   call('SREM', P .. 'ao:dead', dead)
   call('HDEL', P .. 'ao:stats', dead)
+  redis.pcall('HDEL', P .. 'ao:figures', dead)
   call('UNLINK', key('evicted', dead), key('expelled', dead), key('ending', dead), key('recheck', dead))
 end
 return left

@@ -10,11 +10,14 @@ use super::{
     super::{Redis, answer, erase::sha1, presence::room_id, script::Script},
     duration, millis,
 };
-use crate::domain::{
-    clock::alphanumeric,
-    error::StoreError,
-    ids::RoomId,
-    outbox::{BATCH_BYTES, Batch, Endpoint, Frozen, Gap, Happening},
+use crate::{
+    domain::{
+        clock::alphanumeric,
+        error::StoreError,
+        ids::RoomId,
+        outbox::{BATCH_BYTES, Batch, Endpoint, Frozen, Gap, Happening},
+    },
+    throttle::throttled,
 };
 
 /// Random characters of a batch's id.
@@ -40,43 +43,54 @@ pub(super) struct Waiting {
 pub(super) struct Item {
     /// As it is kept.
     kept: Bytes,
-    epoch: String,
-    happening: Happening,
+    /// Its epoch and what it says; nothing: it can't be read, as somebody else wrote it.
+    read: Option<(String, Happening)>,
 }
 
 impl Item {
-    pub(super) fn read(kept: Bytes) -> Option<Self> {
-        let text = std::str::from_utf8(&kept).ok()?;
+    pub(super) fn of(kept: Bytes) -> Self {
+        let read = std::str::from_utf8(&kept).ok().and_then(Self::read);
+        Item { kept, read }
+    }
+
+    fn read(text: &str) -> Option<(String, Happening)> {
         let (head, rest) = text.split_once('\n')?;
         let mut words = head.split(' ');
         let epoch = words.next()?.to_owned();
         let (n, at_ms) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
         let kind = words.next()?.to_owned();
         let fields = rest.get(words.next()?.parse().ok()?..)?.to_owned();
-        let happening = Happening { n, at_ms, kind, fields };
-        Some(Item { kept, epoch, happening })
+        Some((epoch, Happening { n, at_ms, kind, fields }))
+    }
+
+    /// Whether it may be in a batch of this epoch.
+    fn is_of(&self, epoch: &str) -> bool {
+        self.read.as_ref().is_none_or(|(of, _)| of == epoch)
     }
 }
 
-fn read_queue(queue: Value) -> Result<Queue, StoreError> {
+/// A queue that was taken; nothing: its room has a name that can't be read, and it must not keep the
+/// others waiting.
+fn read_queue(queue: Value) -> Result<Option<Queue>, StoreError> {
     let mut queue = answer::list(queue)?.into_iter();
-    let room = room_id(&queue.next().and_then(answer::bytes).unwrap_or_default())?;
+    let name = queue.next().and_then(answer::bytes).unwrap_or_default();
+    let Ok(room) = room_id(&name) else {
+        throttled!(error, ?name, "webhooks of what can't be a room's name are not sent");
+        return Ok(None);
+    };
     let id = answer::text(queue.next())?;
     if id.is_empty() {
         let gap = answer::text(queue.next())?;
-        let events = queue.filter_map(answer::bytes).map(Item::read);
-        let events = events.collect::<Option<_>>().ok_or_else(|| {
-            StoreError::OutcomeUnknown("Redis has an event that can't be read".into())
-        })?;
-        return Ok(Queue::Waiting(Waiting { room, gap, events }));
+        let events = queue.filter_map(answer::bytes).map(Item::of).collect();
+        return Ok(Some(Queue::Waiting(Waiting { room, gap, events })));
     }
-    Ok(Queue::Frozen(Batch {
+    Ok(Some(Queue::Frozen(Batch {
         room,
         id: id.into(),
         body: queue.next().and_then(answer::bytes).unwrap_or_default(),
         attempts: u32::try_from(answer::number(queue.next())?).unwrap_or(u32::MAX),
         since_ms: answer::number(queue.next())?,
-    }))
+    })))
 }
 
 /// What these items are, all of them: each with the digest of those before it.
@@ -96,8 +110,8 @@ pub(super) enum Freezing {
     Done(Batch),
     /// Another node was faster, or there is nothing to freeze.
     Other,
-    /// They are not what they were: somebody was erased from them, or they were too many. The queue
-    /// has its turn again at once.
+    /// They are not what they were: somebody was erased from them, or they were too many; or they
+    /// could not be read, and are gone. The queue has its turn again at once.
     Changed,
 }
 
@@ -118,7 +132,8 @@ impl Redis {
         });
         let mut answer = answer::list(answer.await?)?.into_iter();
         let next = duration(answer.next())?;
-        Ok((next, answer.map(read_queue).collect::<Result<_, _>>()?))
+        let queues = answer.filter_map(|queue| read_queue(queue).transpose());
+        Ok((next, queues.collect::<Result<_, _>>()?))
     }
 
     /// Freezes what waits in a queue.
@@ -129,22 +144,31 @@ impl Redis {
     ) -> Result<Freezing, StoreError> {
         let Waiting { room, gap: kept, events } = waiting;
         let gap = read_gap(&kept);
-        let epoch = gap.as_ref().map(|(epoch, _)| epoch).or(events.first().map(|e| &e.epoch));
-        let Some(epoch) = epoch.cloned() else { return Ok(Freezing::Other) };
+        let mut epochs = events.iter().filter_map(|item| Some(&item.read.as_ref()?.0));
+        let epoch = gap.as_ref().map(|(epoch, _)| epoch).or(epochs.next());
+        let epoch = epoch.cloned().unwrap_or_default();
         let gap = gap.map(|(_, gap)| gap);
         // All of a batch is of one epoch.
         let (items, events): (Vec<_>, Vec<_>) = events
             .into_iter()
-            .take_while(|event| event.epoch == epoch)
-            .map(|item| (item.kept, item.happening))
+            .take_while(|item| item.is_of(&epoch))
+            .map(|item| (item.kept, item.read.map(|(_, happening)| happening)))
             .unzip();
+        let unreadable = events.iter().filter(|event| event.is_none()).count();
+        let events: Vec<Happening> = events.into_iter().flatten().collect();
+        if items.is_empty() && gap.is_none() {
+            return Ok(Freezing::Other);
+        }
         let first = gap.map(|gap| gap.from).or(events.first().map(|e| e.n)).unwrap_or_default();
         let last = events.last().map(|e| e.n).or(gap.map(|gap| gap.to)).unwrap_or_default();
         let id = alphanumeric(&*self.options.rng, ID)
             .map(|id| format!("msg_{id}"))
             .map_err(|e| StoreError::Unavailable(e.to_string()))?;
         let at_ms = self.client.redis_ms(Instant::now());
-        let body = Frozen { room: &room, epoch: &epoch, at_ms, gap, events: &events }.body();
+        let body = match (&gap, &events[..]) {
+            (None, []) => Bytes::new(),
+            _ => Frozen { room: &room, epoch: &epoch, at_ms, gap, events: &events }.body(),
+        };
         let answer = self.call(Script::HooksFreeze, self.deadline(), |a| {
             a.text(&endpoint.name)
                 .text(room.as_str())
@@ -153,13 +177,22 @@ impl Redis {
                 .text(&epoch)
                 .number(first)
                 .number(last)
-                .number(events.len() as u64)
+                .number(items.len() as u64)
                 .text(&kept)
                 .text(&digest(&items))
+                .number(unreadable as u64)
         });
         let answer = answer.await?;
         if matches!(answer, Value::Nil) {
             return Ok(Freezing::Other);
+        }
+        if unreadable > 0 {
+            throttled!(
+                error,
+                ?room,
+                unreadable,
+                "events of webhooks can't be read, and are dropped"
+            );
         }
         let since_ms = answer::text(Some(answer))?;
         if since_ms.is_empty() {
@@ -192,11 +225,12 @@ mod tests {
     #[test]
     fn an_event_is_read_as_the_scripts_write_it() {
         let kept = Bytes::from_static(b"77 12 1700000000000 member.joined 3\nann\"uid\":\"ann\"");
-        let item = Item::read(kept.clone()).unwrap();
-        assert_eq!((item.kept, &*item.epoch, item.happening.n), (kept, "77", 12));
-        assert_eq!(item.happening.fields, "\"uid\":\"ann\"");
+        let item = Item::of(kept.clone());
+        let (epoch, happening) = item.read.unwrap();
+        assert_eq!((item.kept, &*epoch, happening.n), (kept, "77", 12));
+        assert_eq!(happening.fields, "\"uid\":\"ann\"");
         for bad in [&b"77 12 x member.joined 0\n"[..], b"77 12 3 a 9\n", b"", b"\n", b"\xff"] {
-            assert!(Item::read(Bytes::from_static(bad)).is_none());
+            assert!(Item::of(Bytes::from_static(bad)).read.is_none());
         }
         let gap = Gap { from: 2, to: 4 };
         assert_eq!(read_gap("7 2 4"), Some(("7".into(), gap)));

@@ -246,6 +246,7 @@ async fn limits_and_nodes_are_everybodys() {
     assert_eq!(admitted, 3);
     let nodes = one.store.cluster().nodes().await.unwrap();
     assert_eq!((nodes.len(), nodes.iter().filter(|n| n.this).count()), (2, 1));
+    assert!(nodes.iter().all(|node| node.figures.is_none()), "they tell nothing of themselves");
     two.broker.close().await;
     assert_eq!(one.store.cluster().nodes().await.unwrap().len(), 1, "who ends says so");
 }
