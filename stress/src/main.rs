@@ -5,6 +5,8 @@
 
 mod admin;
 mod client;
+mod http;
+mod jwt;
 mod ledger;
 mod message;
 mod options;
@@ -12,6 +14,7 @@ mod polling;
 mod report;
 mod scenario;
 mod sys;
+mod webhooks;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -47,6 +50,10 @@ enum Scenario {
     Slow(scenario::slow::Slow),
     /// Connections that do nothing but heartbeats.
     Idle(scenario::connect::Idle),
+    /// Publish by the HTTP API, or by Centrifugo's.
+    Publish(scenario::publish::Publish),
+    /// Store messages while the endpoint of webhooks is down, and be told of them once it is up.
+    Pending(scenario::pending::Pending),
 }
 
 /// What a scenario reports.
@@ -70,6 +77,7 @@ pub struct Ctx {
     pub timeout: Duration,
     pub stats: client::Stats,
     admin: Option<admin::Admin>,
+    signer: Option<jwt::Signer>,
     tokens: Mutex<HashMap<String, String>>,
     next_source: AtomicU32,
 }
@@ -105,6 +113,7 @@ impl Ctx {
             timeout: Duration::from_secs_f64(opt.timeout),
             stats: client::Stats::default(),
             admin: opt.admin_url.as_deref().map(admin::Admin::new).transpose()?,
+            signer: opt.jwt.as_deref().map(jwt::Signer::new).transpose()?,
             tokens: Mutex::default(),
             next_source: AtomicU32::new(0),
             opt,
@@ -132,12 +141,13 @@ impl Ctx {
         (n > 1).then(|| Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) + i))
     }
 
-    /// Creates the tokens of all `uids` now, so that it need not be done amid
-    /// the measuring.
-    pub async fn prepare_tokens(self: &Arc<Self>, uids: Vec<String>) -> Result<()> {
-        if self.admin.is_none() {
+    /// Creates the tokens of all `uids` now, but for those that have one, so that it need not be
+    /// done amid the measuring.
+    pub async fn prepare_tokens(self: &Arc<Self>, mut uids: Vec<String>) -> Result<()> {
+        if self.admin.is_none() && self.signer.is_none() {
             return Ok(());
         }
+        uids.retain(|uid| !self.tokens.lock().contains_key(uid));
         let uids = Arc::new(Mutex::new(uids));
         let mut workers = tokio::task::JoinSet::new();
         for _ in 0..8 {
@@ -160,9 +170,10 @@ impl Ctx {
         if let Some(token) = self.tokens.lock().get(uid) {
             return Ok(token.clone());
         }
-        let token = match &self.admin {
-            Some(admin) => admin.create(uid).await.context("creating a token")?,
-            None => self.opt.token.clone(),
+        let token = match (&self.signer, &self.admin) {
+            (Some(signer), _) => signer.sign(uid)?,
+            (None, Some(admin)) => admin.create(uid).await.context("creating a token")?,
+            (None, None) => self.opt.token.clone(),
         };
         Ok(serde_json::to_string(&token)?)
     }
@@ -211,6 +222,8 @@ fn run(Cli { opt, scenario }: Cli) -> Result<()> {
             Scenario::Churn(a) => ("churn", scenario::churn::run(c, a).await?),
             Scenario::Slow(a) => ("slow", scenario::slow::run(c, a).await?),
             Scenario::Idle(a) => ("idle", scenario::connect::idle(c, a).await?),
+            Scenario::Publish(a) => ("publish", scenario::publish::run(c, a).await?),
+            Scenario::Pending(a) => ("pending", scenario::pending::run(c, a).await?),
         })
     };
     let limit = Duration::from_secs_f64(ctx.opt.time_limit);

@@ -63,6 +63,19 @@ pub struct Options {
     /// Get a token for each uid by POSTing {"uid":..} here first.
     #[arg(long, global = true)]
     pub admin_url: Option<String>,
+    /// Sign a JSON Web Token for each uid: hs256:SECRET, or es256:FILE with the key as PKCS#8.
+    #[arg(long, global = true)]
+    pub jwt: Option<String>,
+    /// Listen here, HOST:PORT, for the server's webhooks, and check what they tell (fanout and
+    /// sync, of stored messages; pending).
+    #[arg(long, global = true)]
+    pub webhook: Option<String>,
+    /// Listen here, HOST:PORT, for the server's hooks, and consent (connect).
+    #[arg(long, global = true)]
+    pub hook: Option<String>,
+    /// Milliseconds until a hook is answered.
+    #[arg(long, global = true, default_value_t = 20)]
+    pub hook_delay: u64,
     /// Part of every uid and room name; by default made from the clock.
     #[arg(long, global = true)]
     pub run_id: Option<String>,

@@ -24,6 +24,12 @@ impl Lat {
         self.0.saturating_record(ns);
     }
 
+    /// Takes in what another one has.
+    pub fn join(&mut self, other: &Lat) {
+        // Both have the same bounds.
+        let _ = self.0.add(&other.0);
+    }
+
     pub fn max_ms(&self) -> f64 {
         ms(self.0.max())
     }
@@ -77,6 +83,8 @@ pub struct Usage {
     pub cpu_s: Option<f64>,
     pub rss_before_kb: u64,
     pub rss_after_kb: u64,
+    /// The most that was seen.
+    pub rss_max_kb: u64,
     pub generator_cpu_s: f64,
     pub json: Value,
 }
@@ -164,7 +172,15 @@ impl Meter {
                 "others_s": round((busy - own - cpu_s.unwrap_or(0.0)).max(0.0)),
             },
         });
-        Usage { wall_s, cpu_s, rss_before_kb, rss_after_kb, generator_cpu_s: own, json }
+        Usage {
+            wall_s,
+            cpu_s,
+            rss_before_kb,
+            rss_after_kb,
+            rss_max_kb: rss_max,
+            generator_cpu_s: own,
+            json,
+        }
     }
 
     /// The servers' memory so far, as (seconds since the start, kB).

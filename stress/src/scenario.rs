@@ -2,6 +2,8 @@ pub mod churn;
 pub mod connect;
 pub mod fanout;
 pub mod hall;
+pub mod pending;
+pub mod publish;
 pub mod slow;
 pub mod sync;
 

@@ -19,13 +19,15 @@ pub enum Envelope {
     Acknowledged { store: u8 },
     /// `{"type":2,"uuid":ID,"body":{"data":DATA,…}}` of gotapi-ws, stored and acknowledged.
     Gotapi,
+    /// Nothing: who publishes by HTTP puts the data into a request.
+    Data,
 }
 
 impl Envelope {
     /// How a message begins at those who get it.
     pub fn arrives_as(self) -> &'static [u8] {
         match self {
-            Envelope::Plain { .. } | Envelope::Acknowledged { .. } => MSG,
+            Envelope::Plain { .. } | Envelope::Acknowledged { .. } | Envelope::Data => MSG,
             Envelope::Gotapi => br#"{"type":2,"#,
         }
     }
@@ -33,7 +35,7 @@ impl Envelope {
     /// How its acknowledgement begins; none if there is none.
     pub fn acknowledged_by(self) -> Option<&'static [u8]> {
         match self {
-            Envelope::Plain { .. } => None,
+            Envelope::Plain { .. } | Envelope::Data => None,
             Envelope::Acknowledged { .. } => Some(b"437["),
             Envelope::Gotapi => Some(br#"{"uuid":"#),
         }
@@ -50,6 +52,7 @@ impl Envelope {
                 r#"{"type":2,"uuid":"000000@@-0000-4000-8000-############","body":{"data":"#,
                 r#","hash":"","sent":false}}"#.to_owned(),
             ),
+            Envelope::Data => ("", String::new()),
         }
     }
 }
@@ -105,7 +108,7 @@ pub struct Template {
     scratch: Vec<u8>,
     mark_at: usize,
     fill_at: usize,
-    id_at: usize,
+    id_at: Option<usize>,
     phase_at: Option<usize>,
     fill_len: usize,
     pool: Arc<[u8]>,
@@ -145,7 +148,7 @@ impl Template {
         Self {
             mark_at,
             fill_at,
-            id_at: memmem::find(&buf, ID.as_bytes()).unwrap_or_default(),
+            id_at: memmem::find(&buf, ID.as_bytes()),
             phase_at: memmem::find(&buf, PHASE.as_bytes()),
             fill_len,
             pool: pool.into(),
@@ -169,7 +172,9 @@ impl Template {
         packet.extend_from_slice(&self.buf);
         mark.write(&mut packet[self.mark_at..self.mark_at + DIGITS]);
         packet[self.fill_at..self.fill_at + self.fill_len].copy_from_slice(self.fill(&mark));
-        hex(&mut packet[self.id_at..self.id_at + ID.len()], id);
+        if let Some(at) = self.id_at {
+            hex(&mut packet[at..at + ID.len()], id);
+        }
         if let Some(at) = self.phase_at {
             hex(&mut packet[at..at + PHASE.len()], mark.phase.into());
         }
@@ -227,6 +232,9 @@ mod tests {
             }
         }
         assert_eq!(Template::new(300, Shape::Text, Envelope::Gotapi, 1).payload_bytes, 300);
+        let mut bare = Template::new(300, Shape::Text, Envelope::Data, 1);
+        let data: serde_json::Value = serde_json::from_slice(bare.stamp(mark, 7)).unwrap();
+        assert_eq!(data.to_string().len(), 300);
         for shape in [Shape::Text, Shape::Points] {
             let mut least = Template::new(0, shape, Envelope::Plain { store: 0 }, 1);
             let text = least.stamp(mark, 0).to_vec();

@@ -2,13 +2,14 @@
 
 use super::{Crowd, gather, quiet};
 use crate::client::Manner;
+use crate::http::{self, Answer};
 use crate::report::{Meter, round};
 use crate::{Ctx, Outcome};
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -49,7 +50,26 @@ fn faults(ctx: &Ctx, joined: u64, n: usize) -> Vec<(u64, &'static str)> {
     ]
 }
 
+/// A hook's consent.
+const CONSENT: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
+    Content-Length: 13\r\n\r\n{\"result\":{}}";
+
+/// Answers hooks, where `--hook` says so. How many came.
+async fn consent(ctx: &Ctx) -> Result<Option<Arc<AtomicU64>>> {
+    let Some(addr) = &ctx.opt.hook else { return Ok(None) };
+    let answer = Answer { bytes: CONSENT, after: Duration::from_millis(ctx.opt.hook_delay) };
+    let asked = Arc::new(AtomicU64::new(0));
+    let count = asked.clone();
+    let hear: http::Hear = Arc::new(move |_, _| {
+        count.fetch_add(1, Relaxed);
+    });
+    http::listen(crate::loopback(addr)?, answer, hear).await?;
+    Ok(Some(asked))
+}
+
 pub async fn connect(ctx: Arc<Ctx>, a: Connect) -> Result<Outcome> {
+    let asked = consent(&ctx).await?;
+    ctx.prepare_tokens((0..a.n).map(|i| ctx.uid("c", i)).collect()).await?;
     let ramp = Meter::start(&ctx);
     let joining = gather(&ctx, crowd(a.n, a.room_size), |_, conn| conn.rx.spawn(|_| {})).await?;
     let ramp = ramp.stop();
@@ -61,6 +81,7 @@ pub async fn connect(ctx: Arc<Ctx>, a: Connect) -> Result<Outcome> {
     let n = joining.ok as f64;
     let rss = hold.rss_after_kb as f64 - ramp.rss_before_kb as f64;
     let mut result = joining.json(ramp.wall_s);
+    result["hooks"] = json!(asked.map(|asked| asked.load(Relaxed)));
     result["lost_while_held"] = json!(ctx.stats.closed.load(Relaxed));
     result["server_cpu_ms_per_connect"] = ramp.cpu_per(n, 1e3);
     result["server_rss_kb_per_connection"] = match ramp.cpu_s {

@@ -9,11 +9,13 @@ use crate::ledger::{Ledger, Seen};
 use crate::message::{self, Envelope, Mark, Shape, Template};
 use crate::report::{Lat, Meter};
 use crate::sys::{self, Timer, now};
+use crate::webhooks::Webhooks;
 use crate::{Ctx, Dialect};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use parking_lot::Mutex;
 use phase::{Phase, Tally};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -85,6 +87,9 @@ pub struct Hall {
     pub departures: Mutex<Vec<u64>>,
     /// Per sender: messages it may still send (closed loop).
     windows: Vec<Semaphore>,
+    /// The endpoint of webhooks, if there is one, and what it is to be told by the phases so far.
+    webhooks: Option<Arc<Webhooks>>,
+    stored: Mutex<u64>,
 }
 
 impl Hall {
@@ -106,6 +111,11 @@ impl Hall {
             bail!("nobody would ever say a thing");
         }
         let envelope = talk.envelope(ctx.opt.dialect)?;
+        let template = Template::new(talk.bytes, talk.shape, envelope, ctx.opt.seed);
+        let webhooks = Webhooks::start(ctx, &template).await?;
+        if webhooks.is_some() && talk.store != 0 {
+            bail!("--webhook checks what is stored: --store 0");
+        }
         let hall = Arc::new(Hall {
             rooms,
             members,
@@ -113,11 +123,13 @@ impl Hall {
             talk: talk.clone(),
             window,
             envelope,
-            template: Template::new(talk.bytes, talk.shape, envelope, ctx.opt.seed),
+            template,
             txs: Mutex::new(vec![None; rooms * senders]),
             tally: Mutex::default(),
             departures: Mutex::default(),
             windows: (0..rooms * senders).map(|_| Semaphore::new(0)).collect(),
+            webhooks,
+            stored: Mutex::new(0),
         });
         let crowd = Crowd {
             n: rooms * members,
@@ -216,6 +228,7 @@ impl Hall {
         while !complete(&self.tally.lock()) && now() < deadline {
             sleep(Duration::from_millis(2)).await;
         }
+        let webhooks = self.told(total).await;
         let usage = meter.stop();
         let tally = std::mem::take(&mut *self.tally.lock());
         let lost = (tally.ledgers.iter().enumerate())
@@ -239,8 +252,22 @@ impl Hall {
             send_lag,
             ack_timeouts: said.ack_timeouts,
             broken: said.broken,
+            webhooks,
             usage,
         }
+    }
+
+    /// Waits until the endpoint of webhooks knows of these messages, too; what it was told, and what
+    /// is wrong with it.
+    async fn told(&self, messages: u64) -> Option<(Value, Vec<(u64, &'static str)>)> {
+        let webhooks = self.webhooks.as_ref()?;
+        let stored = {
+            let mut stored = self.stored.lock();
+            *stored += messages;
+            *stored
+        };
+        webhooks.complete(stored, Duration::from_secs_f64(self.talk.drain)).await;
+        Some((webhooks.json(), webhooks.faults(stored)))
     }
 
     /// All senders' part of a phase: what each sent, what happened to all of them, and how late

@@ -5,6 +5,7 @@ use crate::client::{self, Conn, Manner, Rx, Tx};
 use crate::message::{self, Envelope, MSG, Mark, Shape, Template, number};
 use crate::report::{Lat, Meter, round};
 use crate::sys::now;
+use crate::webhooks::Webhooks;
 use crate::{Ctx, Outcome};
 use anyhow::{Context, Result, bail};
 use base64::Engine;
@@ -221,8 +222,17 @@ async fn fill(a: &Sync, mut template: Template, writer: &Tx, mut observer: Rx) -
     rest.context("the history's last messages do not arrive")??
 }
 
-/// Fills the room and tells what it took.
-async fn fill_room(ctx: &Arc<Ctx>, a: &Sync, template: &Template) -> Result<Value> {
+/// How long webhooks may make no progress.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Fills the room and tells what it took, until webhooks told of it, too; and what is wrong with
+/// them.
+async fn fill_room(
+    ctx: &Arc<Ctx>,
+    a: &Sync,
+    template: &Template,
+) -> Result<(Value, Vec<(u64, &'static str)>)> {
+    let webhooks = Webhooks::start(ctx, template).await?;
     let enter = async |role: &str| {
         let uid = ctx.uid(role, 0);
         match client::join(ctx, &uid, &ctx.room(0), Manner::default()).await {
@@ -235,15 +245,20 @@ async fn fill_room(ctx: &Arc<Ctx>, a: &Sync, template: &Template) -> Result<Valu
     let meter = Meter::start(ctx);
     writer.rx.spawn(|_| {});
     let observer = fill(a, template.clone(), &writer.tx, observer.rx).await?;
+    if let Some(webhooks) = &webhooks {
+        webhooks.complete(a.messages.into(), PATIENCE).await;
+    }
     let filling = meter.stop();
     observer.spawn(|_| {});
     let growth = (filling.rss_after_kb as f64 - filling.rss_before_kb as f64) * 1024.0;
-    Ok(json!({
+    let told = json!({
         "messages_per_s": round(a.messages as f64 / filling.wall_s),
         "server_cpu_s_per_million": filling.cpu_per(a.messages as f64, 1e6),
         "server_rss_bytes_per_message":
             filling.cpu_s.map(|_| round(growth / a.messages.max(1) as f64)),
-    }))
+        "webhooks": webhooks.as_ref().map(|w| w.json()),
+    });
+    Ok((told, webhooks.map(|w| w.faults(a.messages.into())).unwrap_or_default()))
 }
 
 pub async fn run(ctx: Arc<Ctx>, a: Sync) -> Result<Outcome> {
@@ -255,10 +270,10 @@ pub async fn run(ctx: Arc<Ctx>, a: Sync) -> Result<Outcome> {
         "encoding": format!("{:?}", a.encoding).to_lowercase(),
         "part": format!("{:?}", a.part).to_lowercase(), "cold": a.cold,
     });
-    let (mut fill, mut usage) = (Value::Null, Value::Null);
+    let (mut fill, mut usage, mut told) = (Value::Null, Value::Null, Vec::new());
     if a.part != Part::Read {
         let meter = Meter::start(&ctx);
-        fill = fill_room(&ctx, &a, &template).await?;
+        (fill, told) = fill_room(&ctx, &a, &template).await?;
         usage = meter.stop().json;
     }
     if a.part == Part::Fill {
@@ -266,7 +281,7 @@ pub async fn run(ctx: Arc<Ctx>, a: Sync) -> Result<Outcome> {
             config,
             result: json!({ "fill": fill }),
             usage,
-            faults: Vec::new(),
+            faults: told,
             notes: Vec::new(),
         });
     }
@@ -320,7 +335,7 @@ pub async fn run(ctx: Arc<Ctx>, a: Sync) -> Result<Outcome> {
     let per_s = |n: u64| round(n as f64 / usage.wall_s);
     let wanted = a.clients as u64 * a.times as u64;
     let notes: Vec<String> = t.errors.iter().map(|(e, n)| format!("{n} x {e}")).collect();
-    let faults = vec![
+    let mut faults = vec![
         (wanted - t.walks, "walks did not finish"),
         (t.bad_walks, "walks were not exactly the history"),
         (t.gaps, "stored messages missing"),
@@ -328,6 +343,7 @@ pub async fn run(ctx: Arc<Ctx>, a: Sync) -> Result<Outcome> {
         (t.disordered, "stored messages out of order"),
         (t.bad_offsets, "pages had an offset that does not fit the messages in them"),
     ];
+    faults.extend(told);
     Ok(Outcome {
         config,
         result: json!({

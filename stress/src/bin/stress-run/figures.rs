@@ -44,6 +44,15 @@ impl Measure {
         }
     }
 
+    /// The sides and pointers that it reads, where they are of one report.
+    pub fn ends(&self) -> Vec<(&'static str, &'static str)> {
+        match *self {
+            Measure::Ratio { above, below } => vec![above, below],
+            Measure::Value { side, pointer } => vec![(side, pointer)],
+            Measure::Sum { .. } | Measure::Last { .. } => Vec::new(),
+        }
+    }
+
     /// What a ratio is of: its upper and lower figure in this run.
     pub fn parts(&self, reports: &Reports) -> Option<(f64, f64)> {
         let Measure::Ratio { above, below } = *self else { return None };
@@ -73,6 +82,11 @@ impl Figure {
 
     pub fn at_least(self, must: f64) -> Self {
         Figure { must: Some(must), more: true, ..self }
+    }
+
+    /// Larger is better, and nothing has to be reached.
+    pub fn more(self) -> Self {
+        Figure { more: true, ..self }
     }
 
     pub fn goal(self, goal: f64) -> Self {

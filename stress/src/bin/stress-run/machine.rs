@@ -23,7 +23,12 @@ pub async fn facts(bench: &Bench) -> Value {
     let changed = ask("git", &["--no-optional-locks", "status", "--porcelain"]).await;
     json!({
         "commit": format!("{commit}{}", if changed.is_empty() { "" } else { " with changes" }),
-        "server": ask(bench.binaries.join("always-online"), &["--version"]).await,
+        "server": ask(&bench.ours, &["--version"]).await,
+        "measured": bench.ours, "older": bench.older,
+        "centrifugo": match &bench.centrifugo {
+            Some(centrifugo) => ask(centrifugo, &["version"]).await,
+            None => String::new(),
+        },
         "cores": cores,
         "cpu": line("/proc/cpuinfo", "model name")
             .unwrap_or_else(|| std::env::consts::ARCH.to_owned()),

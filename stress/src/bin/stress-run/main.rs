@@ -4,6 +4,7 @@
 
 #![allow(clippy::disallowed_methods)] // it measures real time
 
+mod blanks;
 mod figures;
 mod machine;
 mod page;
@@ -21,6 +22,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
+use plan::Server;
 use process::Bench;
 use session::Session;
 
@@ -40,21 +42,37 @@ struct Cli {
     /// Print the scenarios' names and end.
     #[arg(long)]
     list: bool,
+    /// The server that is measured; by default the one beside this program.
+    #[arg(long, value_name = "PATH")]
+    ours: Option<PathBuf>,
+    /// An older build of the server: leave the peers out, and measure the two beside each other.
+    #[arg(long, value_name = "PATH")]
+    versus: Option<PathBuf>,
+    /// Centrifugo, for the scenarios beside it; also by the variable STRESS_CENTRIFUGO.
+    #[arg(long, value_name = "PATH")]
+    centrifugo: Option<PathBuf>,
     /// The folder `stress/` of the repository.
     #[arg(long, default_value = "stress")]
     home: PathBuf,
 }
 
+/// Whether a scenario is among those that were asked for. One of several pairs of a scenario (see
+/// `plan/versus.rs`) is called by the scenario's name, too.
 fn chosen(only: &[String], name: &str) -> bool {
-    only.is_empty()
-        || only
-            .iter()
-            .any(|o| o.strip_suffix('*').map_or(o == name, |prefix| name.starts_with(prefix)))
+    let scenario = name.split(':').next().unwrap_or_default();
+    let is = |o: &String| match o.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => o == name || o == scenario,
+    };
+    only.is_empty() || only.iter().any(is)
 }
 
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     let mut scenarios = plan::all(cli.quick);
+    if cli.versus.is_some() {
+        scenarios = plan::versus(scenarios);
+    }
     if let Some(unknown) =
         cli.only.iter().find(|o| !scenarios.iter().any(|s| chosen(std::slice::from_ref(o), s.name)))
     {
@@ -71,7 +89,24 @@ fn main() -> Result<ExitCode> {
         bail!("it takes a core for the server and another one for the load generator");
     }
     // With a third core the generator does not share one with a server on two.
-    let bench = Bench { binaries, home: cli.home, generator_core: if cores > 2 { 2 } else { 1 } };
+    let bench = Bench {
+        ours: cli.ours.unwrap_or_else(|| binaries.join("always-online")),
+        older: cli.versus,
+        centrifugo: cli.centrifugo.or(std::env::var_os("STRESS_CENTRIFUGO").map(PathBuf::from)),
+        binaries,
+        home: cli.home,
+        generator_core: if cores > 2 { 2 } else { 1 },
+    };
+    if bench.centrifugo.is_none() {
+        scenarios.retain(|scenario| {
+            let needed = scenario.sides.iter().any(|side| side.server == Server::Centrifugo);
+            if needed {
+                let name = scenario.name;
+                eprintln!("{name}: skipped, it needs --centrifugo PATH or STRESS_CENTRIFUGO");
+            }
+            !needed
+        });
+    }
     let runs = if cli.quick { 1 } else { cli.runs };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -7,6 +7,10 @@ mod fanout;
 mod growth;
 mod hardship;
 mod history;
+mod integration;
+mod versus;
+
+pub use versus::versus;
 
 use crate::figures::Figure;
 
@@ -19,19 +23,39 @@ pub enum Server {
     Floor,
     /// The same events on socket.io 4 (`peers/node`).
     Node,
+    /// Centrifugo, by its HTTP API (`peers/centrifugo.json`).
+    Centrifugo,
+}
+
+impl Server {
+    pub fn is_ours(self) -> bool {
+        matches!(self, Server::Ours | Server::Gotapi)
+    }
+
+    /// What it calls the listener that is measured, in the lines that it prints.
+    pub fn listener(self) -> &'static str {
+        if self == Server::Gotapi { "gotapi" } else { "websocket" }
+    }
 }
 
 /// One run of the load generator.
+#[derive(Clone)]
 pub struct Step {
     pub args: Vec<String>,
     /// End the server and start it again on the same store beforehand.
     pub restart: bool,
 }
 
-/// One of those compared: a server, started afresh for each run, and what is done to it.
+/// One of those compared: a server, started afresh for each run, and what is done to it. Its
+/// settings and the arguments of its steps may have blanks (`blanks.rs`).
+#[derive(Clone)]
 pub struct Side {
     pub name: &'static str,
     pub server: Server,
+    /// The older one of two builds of ours.
+    pub older: bool,
+    /// Settings beside the usual ones.
+    pub env: Vec<(&'static str, String)>,
     /// Runtime threads and cores; only ours can use more than one.
     pub cores: usize,
     pub steps: Vec<Step>,
@@ -54,7 +78,14 @@ fn step(args: impl AsRef<str>) -> Step {
 }
 
 fn side(name: &'static str, server: Server, args: impl AsRef<str>) -> Side {
-    Side { name, server, cores: 1, steps: vec![step(args)] }
+    Side { name, server, older: false, env: Vec::new(), cores: 1, steps: vec![step(args)] }
+}
+
+impl Side {
+    fn with(mut self, env: &[(&'static str, &str)]) -> Side {
+        self.env.extend(env.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        self
+    }
 }
 
 fn ours(args: impl AsRef<str>) -> Side {
@@ -82,8 +113,15 @@ fn scenario(
 /// works.
 pub fn all(quick: bool) -> Vec<Scenario> {
     let pick = |full: u32, short: u32| if quick { short } else { full };
-    let parts =
-        [fanout::all, dialects::all, connections::all, history::all, hardship::all, growth::all];
+    let parts = [
+        fanout::all,
+        dialects::all,
+        connections::all,
+        history::all,
+        hardship::all,
+        growth::all,
+        integration::all,
+    ];
     parts.iter().flat_map(|part| part(&pick)).collect()
 }
 

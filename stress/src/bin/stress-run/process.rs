@@ -12,11 +12,15 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    net::TcpStream,
     process::{Child, Command},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
-use crate::plan::Server;
+use crate::{
+    blanks::Blanks,
+    plan::{Server, Side},
+};
 
 const START: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(15);
@@ -29,6 +33,12 @@ const STEP: Duration = Duration::from_secs(STEP_S + 30);
 pub struct Bench {
     /// Folder of the release binaries.
     pub binaries: PathBuf,
+    /// The server that is measured.
+    pub ours: PathBuf,
+    /// An older build of it, where the two are compared.
+    pub older: Option<PathBuf>,
+    /// Centrifugo, if there is one.
+    pub centrifugo: Option<PathBuf>,
     /// The folder `stress/`.
     pub home: PathBuf,
     pub generator_core: usize,
@@ -39,6 +49,8 @@ pub struct Running {
     child: Child,
     pub pid: u32,
     pub address: String,
+    /// Where its HTTP API is, if it has one.
+    api: Option<String>,
     /// Its standard error, to quote when something is wrong.
     log: PathBuf,
 }
@@ -56,63 +68,96 @@ impl Bench {
         command
     }
 
-    /// What starts a server that keeps its store in `folder`.
-    fn program(&self, server: Server, cores: usize, folder: &Path) -> Command {
-        let allowed = (0..cores).map(|c| c.to_string()).collect::<Vec<_>>().join(",");
-        match server {
-            Server::Ours | Server::Gotapi => {
-                let mut command = self.command(&allowed, &self.binaries.join("always-online"));
-                for listener in ["WEBSOCKET", "API", "DEMO"] {
-                    command.env(format!("AO_{listener}__LISTEN"), "127.0.0.1:0");
-                }
-                command
-                    .env("AO_AUTH__IGNORE", "true")
-                    .env("AO_AUTH__RATE_LIMIT", "off")
-                    .env("AO_LOG", "warn");
-                command
-                    .env("AO_STORE__PATH", folder.join("data"))
-                    .env("AO_RUNTIME__WORKERS", cores.to_string());
-                if server == Server::Gotapi {
-                    command.env("AO_GOTAPI__LISTEN", "127.0.0.1:0");
-                }
-                command
-            }
+    /// What starts a side's server.
+    fn program(&self, side: &Side, blanks: &Blanks) -> Result<Command> {
+        let allowed = (0..side.cores).map(|c| c.to_string()).collect::<Vec<_>>().join(",");
+        let mut command = match side.server {
+            Server::Ours | Server::Gotapi => self.always_online(side, &allowed, blanks)?,
             Server::Floor => self.command(&allowed, &self.binaries.join("floor")),
             Server::Node => {
                 let mut command = self.command(&allowed, Path::new("node"));
                 command.arg(self.home.join("peers/node/server.js")).env_remove("REDIS_URL");
                 command
             }
-        }
+            Server::Centrifugo => {
+                let program = self.centrifugo.as_deref().context("there is no centrifugo")?;
+                let config = self.home.join("peers/centrifugo.json");
+                let mut command = self.command(&allowed, program);
+                command.arg("--config").arg(config);
+                command.env("CENTRIFUGO_HTTP_SERVER_PORT", blanks.port.to_string());
+                command
+            }
+        };
+        command.envs(side.env.iter().map(|(name, value)| (name, blanks.fill(value))));
+        Ok(command)
     }
 
-    /// Starts a server in `folder`, which keeps its store, and waits for the address that it
-    /// prints.
-    pub async fn start(&self, server: Server, cores: usize, folder: &Path) -> Result<Running> {
-        let mut command = self.program(server, cores, folder);
-        let listener = if server == Server::Gotapi { "gotapi" } else { "websocket" };
-        let log = folder.join("log");
+    fn always_online(&self, side: &Side, allowed: &str, blanks: &Blanks) -> Result<Command> {
+        let program = match &self.older {
+            Some(older) if side.older => older,
+            None if side.older => bail!("there is no older build"),
+            _ => &self.ours,
+        };
+        let mut command = self.command(allowed, program);
+        for listener in ["WEBSOCKET", "API", "DEMO"] {
+            command.env(format!("AO_{listener}__LISTEN"), "127.0.0.1:0");
+        }
+        command
+            .env("AO_AUTH__IGNORE", "true")
+            .env("AO_AUTH__RATE_LIMIT", "off")
+            .env("AO_LOG", "warn")
+            .env("AO_STORE__PATH", blanks.data())
+            .env("AO_RUNTIME__WORKERS", side.cores.to_string());
+        if side.server == Server::Gotapi {
+            command.env("AO_GOTAPI__LISTEN", "127.0.0.1:0");
+        }
+        Ok(command)
+    }
+
+    /// Starts a side's server, and waits until it says, or is known, to listen.
+    pub async fn start(&self, side: &Side, blanks: &Blanks) -> Result<Running> {
+        let server = side.server;
+        let mut command = self.program(side, blanks)?;
+        let log = blanks.folder.join("log");
         command.stderr(std::fs::File::create(&log)?).stdout(Stdio::piped());
         let mut child =
             command.spawn().with_context(|| format!("starting {server:?} with taskset"))?;
         let pid = child.id().context("it ended at once")?;
         let mut lines = BufReader::new(child.stdout.take().context("no standard output")?).lines();
         let address = async {
+            if server == Server::Centrifugo {
+                let address = format!("127.0.0.1:{}", blanks.port);
+                while TcpStream::connect(&address).await.is_err() {
+                    if let Some(status) = child.try_wait()? {
+                        bail!("it ended with {status}: {}", tail(&log));
+                    }
+                    sleep(Duration::from_millis(20)).await;
+                }
+                return Ok((address.clone(), Some(address)));
+            }
+            // Listeners are told in a fixed order, that of the API behind socket.io's.
+            let (mut address, mut api) = (None, None);
             while let Some(line) = lines.next_line().await? {
-                if let Some(address) =
-                    line.strip_prefix(listener).and_then(|rest| rest.trim().strip_prefix("http://"))
+                let at = |name: &str| {
+                    let url = line.strip_prefix(name)?.trim().strip_prefix("http://")?;
+                    Some(url.trim_end_matches('/').to_owned())
+                };
+                address = address.or_else(|| at(server.listener()));
+                api = api.or_else(|| at("api "));
+                if let Some(address) = address.clone()
+                    && (api.is_some() || !server.is_ours())
                 {
-                    return Ok(address.trim_end_matches('/').to_owned());
+                    return Ok((address, api));
                 }
             }
             bail!("it ended without saying where it listens: {}", tail(&log));
         };
         let address = timeout(START, address).await.context("it does not say where it listens")?;
-        let address = address.with_context(|| format!("starting {server:?}"))?;
+        let (address, api) = address.with_context(|| format!("starting {server:?}"))?;
         // What else it prints must find a reader.
         #[allow(clippy::disallowed_methods)] // ends with the server
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Running { child, pid, address, log })
+        Ok(Running { child, pid, address, api, log })
     }
 
     /// Runs the load generator once and returns its report.
@@ -122,7 +167,9 @@ impl Bench {
         label: &str,
         run_id: &str,
         args: &[String],
+        blanks: &Blanks,
     ) -> Result<Value> {
+        let args = filled(args, server, blanks)?;
         let core = self.generator_core.to_string();
         let mut command = self.command(&core, &self.binaries.join("stress"));
         command.args([
@@ -172,6 +219,21 @@ impl Running {
         }
         Ok(())
     }
+}
+
+/// A step's arguments, with nothing left open.
+fn filled(args: &[String], server: &Running, blanks: &Blanks) -> Result<Vec<String>> {
+    let fill = |arg: &String| {
+        let mut arg = blanks.fill(arg);
+        if arg.contains("{api}") {
+            arg = arg.replace("{api}", server.api.as_deref().context("it has no API")?);
+        }
+        if arg.contains("{credential}") {
+            arg = arg.replace("{credential}", &blanks.credential()?);
+        }
+        Ok(arg)
+    };
+    args.iter().map(fill).collect()
 }
 
 /// The last line of a log.

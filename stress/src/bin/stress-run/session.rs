@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::{
+    blanks::Blanks,
     machine, page,
     plan::{Scenario, Side},
     process::Bench,
@@ -98,15 +99,16 @@ impl Session {
         // stored.
         let id =
             format!("{:x}", SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_millis());
-        let mut server = self.bench.start(side.server, side.cores, folder.path()).await?;
+        let blanks = Blanks::new(folder.path())?;
+        let mut server = self.bench.start(side, &blanks).await?;
         for (i, step) in side.steps.iter().enumerate() {
             if step.restart {
                 server.stop().await?;
-                server = self.bench.start(side.server, side.cores, folder.path()).await?;
+                server = self.bench.start(side, &blanks).await?;
             }
             // Rounds of the same must not meet each other's members.
             let id = if i == 0 || step.restart { id.clone() } else { format!("{id}s{i}") };
-            reports.push(self.bench.step(&server, side.name, &id, &step.args).await?);
+            reports.push(self.bench.step(&server, side.name, &id, &step.args, &blanks).await?);
         }
         server.stop().await
     }

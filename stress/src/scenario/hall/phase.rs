@@ -38,6 +38,8 @@ pub struct Phase {
     pub(super) send_lag: Lat,
     pub(super) ack_timeouts: u64,
     pub(super) broken: u64,
+    /// What webhooks told so far, and what is wrong with it.
+    pub(super) webhooks: Option<(Value, Vec<(u64, &'static str)>)>,
     pub usage: Usage,
 }
 
@@ -62,6 +64,7 @@ impl Phase {
             "latency_ms": t.lat.ms(), "send_lag_ms": self.send_lag.ms(),
             "server_cpu_s_per_million_deliveries": self.usage.cpu_per(n, 1e6),
             "server_rss_kb": self.usage.rss_kb(),
+            "webhooks": self.webhooks.as_ref().map(|told| &told.0),
             "generator_cpu_s_per_million_deliveries":
                 round(self.usage.generator_cpu_s / n.max(1.0) * 1e6),
         })
@@ -71,7 +74,7 @@ impl Phase {
     /// astray.
     pub fn faults(&self, ctx: &Ctx) -> Vec<(u64, &'static str)> {
         let t = &self.tally;
-        vec![
+        let mut faults = vec![
             (self.lost, "deliveries lost"),
             (t.duplicate, "duplicate deliveries"),
             (t.late, "deliveries out of order"),
@@ -88,7 +91,9 @@ impl Phase {
                 self.expected.abs_diff(t.delivered + self.lost),
                 "deliveries more or less than expected",
             ),
-        ]
+        ];
+        faults.extend(self.webhooks.iter().flat_map(|told| &told.1));
+        faults
     }
 
     pub fn notes(&self) -> Vec<String> {
