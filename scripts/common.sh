@@ -134,6 +134,35 @@ unpack_nginx() {
   unpacked_nginx >/dev/null || fail "the nginx of .tools/nginx does not run" "put nginx on PATH"
 }
 
+# Sets PROMETHEUS_BIN and PROMTOOL_BIN: those on PATH, or Debian's, unpacked into .tools: when it is installed it starts as a service, now and at each
+# boot, and takes port 9090.
+need_prometheus() {
+  local unpacked=$PWD/.tools/prometheus/usr/bin
+  if ! { command -v prometheus && command -v promtool; } >/dev/null && ! "$unpacked/prometheus" --version >/dev/null 2>&1; then
+    mkdir -p .tools/prometheus
+    # One at a time, and who waited finds it there.
+    exec {lock}>.tools/prometheus.lock
+    flock "$lock"
+    "$unpacked/prometheus" --version >/dev/null 2>&1 || unpack_prometheus
+    exec {lock}>&-
+  fi
+  PROMETHEUS_BIN=$(command -v prometheus || echo "$unpacked/prometheus")
+  PROMTOOL_BIN=$(command -v promtool || echo "$unpacked/promtool")
+  "$PROMETHEUS_BIN" --version >/dev/null 2>&1 || fail "$PROMETHEUS_BIN does not run" "put prometheus and promtool on PATH"
+  export PROMETHEUS_BIN PROMTOOL_BIN
+}
+
+unpack_prometheus() {
+  install ca-certificates # and has apt look what there is
+  say "unpacking Prometheus into .tools"
+  (
+    cd .tools/prometheus || exit
+    apt-get download -q prometheus
+    dpkg-deb -x prometheus_*.deb .
+    rm prometheus_*.deb
+  ) >&2
+}
+
 # make_certificate FOLDER: an authority of its own, ca.pem, and server.pem: a certificate for the loopback that it has signed, and its key.
 make_certificate() {
   local new=(req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2)

@@ -16,6 +16,7 @@ pub mod ids;
 pub mod json;
 pub mod limit;
 pub mod message;
+pub mod operations;
 pub mod outbox;
 pub mod presence;
 pub mod receipt;

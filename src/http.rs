@@ -1,14 +1,20 @@
-//! Plain HTTP: tokens for business servers, administration, health, metrics, the demo page.
+//! Plain HTTP: tokens for business servers, administration, health, metrics, the console, the demo
+//! page.
 pub mod admin;
 mod answer;
+mod audit;
 mod body;
-pub mod caller;
+mod caller;
+pub mod console;
 pub mod demo;
 pub mod health;
+pub mod local;
 mod memory;
 mod params;
 pub mod tokens;
 pub mod v1;
+
+pub use self::audit::Audit;
 
 use std::sync::Arc;
 
@@ -23,8 +29,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     config::{Compat, Open},
-    domain::hub::Hub,
+    domain::{hub::Hub, operations::Operations, retention::Rules},
+    live::Live,
 };
+
+/// The configuration as administrators see it, secrets hidden: keys and values.
+pub type Settings = Arc<Live<Arc<[(String, String)]>>>;
 
 /// What routes need.
 pub struct Context {
@@ -40,12 +50,18 @@ pub struct Context {
     pub loopback: bool,
     /// Whether `/admin/system/config` may turn user authentication off.
     pub auth_switch: bool,
-    /// The configuration, secrets hidden, by setting.
-    pub settings: Vec<(String, String)>,
+    /// The configuration as it is now, secrets hidden, by setting.
+    pub settings: Settings,
+    /// What operators may have the server do.
+    pub operations: Arc<dyn Operations>,
     /// Where the token API listens, for those who ask elsewhere.
     pub api_port: u16,
     /// The most that a message may have, as UTF-16 units of its text.
     pub max_message: usize,
+    /// What of which rooms is kept.
+    pub retention: Arc<Rules>,
+    /// What administrators have changed.
+    pub audit: Arc<Audit>,
 }
 
 /// A router that knows what to say about what it does not know: JSON, with the right status. What
@@ -82,7 +98,7 @@ fn route<S: Clone + Send + Sync + 'static>(
 
 /// The refusal of a request that names two hosts, which holds for every route of every listener.
 pub fn refuse_two_hosts<T>(request: &Request<T>) -> Option<Response> {
-    let clear = caller::names_one_host(request.headers(), request.uri());
+    let clear = local::names_one_host(request.headers(), request.uri());
     (!clear).then(|| not_for_caches(error(StatusCode::BAD_REQUEST, "the request names two hosts")))
 }
 

@@ -10,12 +10,12 @@
 //!                                  │ none has the kid
 //!                                  └─▶ fetch the set, at most once in 10 s, and look again
 //! ```
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use jsonwebtoken::{Algorithm, AlgorithmFamily};
 use serde_json::{Map, Value};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::{Jwt, Words},
@@ -25,10 +25,10 @@ use crate::{
         ids::Uid,
         supervise::Supervisor,
     },
+    net::client::Client,
 };
 
 mod claims;
-mod fetch;
 mod file;
 mod key;
 mod provider;
@@ -111,11 +111,16 @@ pub struct Tokens {
 
 impl Tokens {
     /// Reads the keys. A set that has to be fetched is not fetched yet: see [`Tokens::keep`].
-    /// `None`: no keys are configured, and so there are no such tokens.
+    /// `None`: no keys are configured, and so there are no such tokens. Connections by which the set
+    /// is fetched are tasks of `tasks`.
     ///
     /// # Errors
     /// A key can't be used.
-    pub fn open(config: &Jwt, clock: Arc<dyn Clock>) -> Result<Option<Arc<Self>>, KeyError> {
+    pub fn open(
+        config: &Jwt,
+        clock: Arc<dyn Clock>,
+        tasks: &TaskTracker,
+    ) -> Result<Option<Arc<Self>>, KeyError> {
         if !config.is_on() {
             return Ok(None);
         }
@@ -138,14 +143,11 @@ impl Tokens {
             }
         }
         let file = config.keys.as_ref().map(|file| KeyFile::open(file, &algorithms)).transpose()?;
-        let remote = config.jwks_url.as_ref().map(|url| {
-            Remote::new(url, config.jwks_refresh, algorithms.clone())
-                .map_err(|why| KeyError::Setting { setting: "AO_JWT__JWKS_URL", why })
-        });
+        let remote = open_remote(config, &algorithms, tasks)?;
         Ok(Some(Arc::new(Tokens {
             fixed,
             file,
-            remote: remote.transpose()?,
+            remote,
             algorithms,
             rules: Rules {
                 audience: config.audience.as_slice().to_vec(),
@@ -262,6 +264,26 @@ fn not_for(header: &key::Header) -> Refusal {
     Refusal::new(TokenFault::Algorithm, detail)
 }
 
+/// The set that is fetched, if there is one.
+fn open_remote(
+    config: &Jwt,
+    algorithms: &[Algorithm],
+    tasks: &TaskTracker,
+) -> Result<Option<Arc<Remote>>, KeyError> {
+    let Some(url) = &config.jwks_url else { return Ok(None) };
+    if url.is_exposed() {
+        tracing::warn!(
+            %url,
+            "the keys for tokens are fetched without TLS: who can change them on the way can sign in as anybody"
+        );
+    }
+    let client = Client::new(None, tasks.clone()).map_err(|error| KeyError::Setting {
+        setting: "AO_JWT__JWKS_URL",
+        why: error.to_string(),
+    })?;
+    Ok(Some(Remote::new(url, client, config.jwks_refresh, algorithms.to_vec())))
+}
+
 /// The configuration has checked their names.
 fn algorithms(words: &Words) -> Vec<Algorithm> {
     words.as_slice().iter().filter_map(|word| word.parse().ok()).collect()
@@ -280,6 +302,3 @@ impl Verifier for Tokens {
         }
     }
 }
-
-/// The time that one fetch may take.
-const FETCH: Duration = Duration::from_secs(5);

@@ -19,7 +19,7 @@ use std::{
 use socketioxide_core::Sid;
 use tokio_util::task::TaskTracker;
 
-use crate::{config::Origins, lock::lock, metrics::Metrics};
+use crate::{config::Origins, live::Live, lock::lock, metrics::Metrics};
 
 mod carrier;
 mod dispatch;
@@ -92,7 +92,7 @@ pub struct Options {
     /// Bytes that a client may be behind.
     pub backlog: usize,
     /// Pages that may connect, by their origin.
-    pub origins: Origins,
+    pub origins: Arc<Live<Arc<Origins>>>,
     /// Served as `/socket.io/socket.io.js`.
     pub client_script: Option<PathBuf>,
 }

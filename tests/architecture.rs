@@ -21,14 +21,16 @@ use std::{
 };
 
 /// What is small, names nothing of ours, and may be named by all.
-const BY_ALL: [&str; 3] = ["lock", "reason", "throttle"];
+const BY_ALL: [&str; 5] = ["hex", "live", "lock", "reason", "throttle"];
 
 /// Modules at the top, and which of the others each may name beside [`BY_ALL`].
-const ALLOWED: [(&str, &[&str]); 17] = [
+const ALLOWED: [(&str, &[&str]); 19] = [
     ("config", &[]),
+    ("hex", &[]),
     ("lock", &[]),
     ("metrics", &[]),
     ("reason", &[]),
+    ("live", &[]),
     ("throttle", &[]),
     ("lifecycle", &[]),
     ("console", &[]),
@@ -40,7 +42,7 @@ const ALLOWED: [(&str, &[&str]); 17] = [
     ("socketio", &["config", "metrics", "net"]),
     ("http", &["config", "domain", "metrics"]),
     ("hooks", &["config", "domain", "metrics", "net"]),
-    ("jwt", &["config", "domain", "metrics"]),
+    ("jwt", &["config", "domain", "metrics", "net"]),
     ("dialect", &["config", "domain", "metrics", "net", "socketio"]),
 ];
 

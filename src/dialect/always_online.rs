@@ -13,18 +13,18 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::lock::lock;
 use crate::{
     config::Origins,
     domain::{
-        access::{Access, Verifier},
+        access::{Access, LiveVerifier},
         deadline::{Appointments, Deadlines},
-        gate::Gate,
+        gate::LiveGate,
         hub::Hub,
         ids::ConnectionId,
     },
     socketio::{self, Client, Connect, Namespace, Parts, Refusal, Socket},
 };
+use crate::{live::Live, lock::lock};
 
 mod authenticate;
 #[doc(hidden)]
@@ -65,17 +65,17 @@ pub struct Options {
     /// Bytes of finished pages that are kept.
     pub page_cache: usize,
     /// Pages that may connect, by their origin.
-    pub origins: Origins,
+    pub origins: Arc<Live<Arc<Origins>>>,
     /// Served as `/socket.io/socket.io.js`.
     pub client_script: Option<PathBuf>,
     /// Who checks JSON Web Tokens; none: there are no such tokens.
-    pub verifier: Option<Arc<dyn Verifier>>,
+    pub verifier: LiveVerifier,
     /// Time that a session has to renew a token that has expired.
     pub grace: Duration,
     /// Who may do what in rooms.
     pub access: Access,
     /// Whom hooks ask; none: nobody is asked.
-    pub gate: Option<Arc<dyn Gate>>,
+    pub gate: LiveGate,
 }
 
 impl Options {
@@ -195,6 +195,6 @@ impl Namespace for Root {
 
     /// Hooks are told where clients come from.
     fn reads_handshake(&self) -> bool {
-        self.0.options.gate.is_some()
+        self.0.options.gate.get().is_some()
     }
 }

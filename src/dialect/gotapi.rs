@@ -3,7 +3,9 @@
 //!
 //! A `client` is one WebSocket, with one task that reads and one timer; `frame` tells what a
 //! message asks for, `wire` has what goes out. `routes` is the HTTP side, with `fields` and
-//! `history`. Rooms are those of a space of their own, so no other dialect sees them; their members
+//! `history`; `questions` are those that a business server wants to be asked.
+//!
+//! Rooms are those of a space of their own, so no other dialect sees them; their members
 //! are hidden to each other, as the protocol has no presence, and each has a uid that is nobody's.
 use std::{
     collections::HashMap,
@@ -18,6 +20,7 @@ use crate::{
     config::{SecretText, Site},
     domain::{
         clock::alphanumeric,
+        gate::LiveGate,
         hub::Hub,
         ids::{BadName, ConnectionId, Uid},
     },
@@ -34,6 +37,7 @@ mod heartbeat;
 mod history;
 mod in_flight;
 mod path;
+mod questions;
 mod refusal;
 mod routes;
 mod window;
@@ -55,6 +59,8 @@ pub struct Options {
 struct Gotapi {
     hub: Arc<Hub>,
     options: Options,
+    /// Who is asked whether clients may enter and send, if anybody is.
+    gate: LiveGate,
     clients: Mutex<HashMap<ConnectionId, Weak<Client>>>,
     /// What the uids of this node's clients begin with.
     node: String,
@@ -63,13 +69,13 @@ struct Gotapi {
 /// Random characters in a client's uid: no user is ever called so.
 const NODE: usize = 20;
 
-/// Starts the dialect.
-pub fn start(hub: Arc<Hub>, options: Options) -> Arc<dyn Dialect> {
+/// Starts the dialect. `gate`: who is asked by hooks, if anybody is.
+pub fn start(hub: Arc<Hub>, options: Options, gate: LiveGate) -> Arc<dyn Dialect> {
     let node = alphanumeric(&*hub.rng, NODE).unwrap_or_else(|error| {
         throttled!(error, %error, "clients of gotapi-ws get uids that can be guessed");
         String::new()
     });
-    Arc::new(Mounted(Arc::new(Gotapi { hub, options, clients: Mutex::default(), node })))
+    Arc::new(Mounted(Arc::new(Gotapi { hub, options, gate, clients: Mutex::default(), node })))
 }
 
 impl Gotapi {
@@ -111,11 +117,11 @@ impl Dialect for Mounted {
         }
     }
 
-    fn request(&self, request: Request<Incoming>, _: Arc<Connection>) -> Taken<'_> {
+    fn request(&self, request: Request<Incoming>, connection: Arc<Connection>) -> Taken<'_> {
         if routes::is_health(&request) {
             return Err(Box::new(request));
         }
-        Ok(Box::pin(routes::answer(&self.0, request)))
+        Ok(Box::pin(routes::answer(&self.0, request, connection.peer.ip())))
     }
 
     async fn drain(&self, pace: Pace) {

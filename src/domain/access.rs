@@ -12,7 +12,7 @@ use super::{
     ids::{RoomId, Uid},
     wildcard,
 };
-use crate::reason::Label;
+use crate::{live::Live, reason::Label};
 
 /// Something that a user does in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,6 +67,9 @@ impl FromStr for Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caps(Box<[Rule]>);
 
+/// Bytes that an allocation takes at least.
+const SMALLEST: usize = 32;
+
 /// One element of the claim `caps`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Rule {
@@ -92,6 +95,11 @@ impl Caps {
     /// Those of an empty list.
     pub fn none() -> Caps {
         Caps(Box::default())
+    }
+
+    /// What they take in memory, bytes, or nearly.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(Rule::bytes).sum()
     }
 
     /// Whether one of the rules allows this. Rooms of other spaces than the shared one are named by
@@ -120,6 +128,12 @@ impl Rule {
         }
         let rooms = texts(rule, "rooms")?.into_iter().map(Into::into).collect();
         Ok(Rule { rooms, wildcard, allow })
+    }
+
+    fn bytes(&self) -> usize {
+        // A short text takes no less than the smallest piece of memory that is given out.
+        let text = |room: &str| size_of::<Box<str>>() + room.len().max(SMALLEST);
+        size_of::<Rule>() + self.rooms.iter().map(|room| text(room)).sum::<usize>()
     }
 
     fn allows(&self, action: Action, room: &str) -> bool {
@@ -276,6 +290,9 @@ pub trait Verifier: Send + Sync {
     async fn verify(&self, uid: &Uid, token: &str) -> Result<Rights, NotVerified>;
 }
 
+/// Who checks JSON Web Tokens, if there are any; it may be replaced while the server runs.
+pub type LiveVerifier = Arc<Live<Option<Arc<dyn Verifier>>>>;
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -284,6 +301,18 @@ mod tests {
 
     fn room(name: &str) -> RoomId {
         RoomId::new(name).unwrap()
+    }
+
+    #[test]
+    fn metrics_have_a_row_for_each_fault_of_a_token() {
+        use TokenFault::*;
+        let known = crate::metrics::words::SIGN_IN_REFUSALS;
+        for fault in [
+            Malformed, Algorithm, UnknownKey, Signature, Expired, NotYet, NoExpiry, Lifetime,
+            Audience, Issuer, Subject, Claims, Revoked,
+        ] {
+            assert!(known.contains(&fault.label()), "{fault:?}");
+        }
     }
 
     fn caps(claim: &Value) -> Caps {

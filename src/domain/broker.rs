@@ -106,6 +106,9 @@ pub struct Position {
     pub index: Option<u64>,
     /// Milliseconds since 1970, UTC, when it was published.
     pub at_ms: u64,
+    /// Names the log as it was then ([`Page::epoch`]); nothing where that was not noted, and of
+    /// what has no place.
+    pub epoch: Option<u64>,
 }
 
 /// What became of an entry.
@@ -285,6 +288,8 @@ pub struct Stored {
     pub at_ms: u64,
     /// It is hidden, and keeps its place.
     pub recalled: bool,
+    /// Its place in the room's order ([`Position::n`]), where the store has kept that.
+    pub n: Option<u64>,
 }
 
 /// A stretch of a room's log.

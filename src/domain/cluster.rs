@@ -1,10 +1,11 @@
 //! The nodes that behave as one server.
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
 
 /// One of them, as administrators see it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// Its name; where there are many, never the same for two starts of a server.
     pub id: String,
@@ -12,6 +13,37 @@ pub struct Node {
     pub this: bool,
     /// Its connections, authenticated or not, as of its last sign of life.
     pub connections: u64,
+    /// What else it tells of itself; nothing where it is of a build that does not.
+    pub figures: Option<Figures>,
+}
+
+/// What a node tells of itself with each sign of life. Counters begin with it and only grow, so
+/// that two of these make a rate.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Figures {
+    /// When this was so, by its own clock, in milliseconds since 1970.
+    pub at: u64,
+    /// Its version.
+    pub version: String,
+    /// Seconds since it began.
+    pub uptime: f64,
+    /// Users whose session is here.
+    pub users: u64,
+    /// Rooms with members here, or with something to be done.
+    pub rooms: u64,
+    /// Messages that were published here, stored or not.
+    pub messages: u64,
+    /// Messages, and news of rooms, that were handed to connections.
+    pub deliveries: u64,
+    /// Bytes that came from connections.
+    pub bytes_in: u64,
+    /// Bytes that were sent to connections.
+    pub bytes_out: u64,
+    /// Resident memory of the process, bytes; 0 where the system does not tell.
+    pub memory: u64,
+    /// CPU time of the process, seconds; 0 where the system does not tell.
+    pub cpu: f64,
 }
 
 /// What a store tells its node of the cluster, and asks it. Nothing here may block.
@@ -20,6 +52,13 @@ pub trait NodeSink: Send + Sync {
     fn force_user_auth(&self, on: Option<bool>);
     /// Connections of this node, authenticated or not.
     fn open_connections(&self) -> u64;
+    /// What this node tells of itself.
+    fn figures(&self) -> Option<Figures> {
+        None
+    }
+    /// There are jobs that are not done ([`Erasure::open_jobs`](super::erase::Erasure::open_jobs)),
+    /// which may have been given elsewhere. May be said again and again.
+    fn jobs_are_open(&self) {}
 }
 
 /// What concerns all nodes.

@@ -77,6 +77,15 @@ pub struct OnlineUser {
     pub nodes: Vec<String>,
 }
 
+/// How many there are, on all nodes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Users with a session.
+    pub users: u64,
+    /// Shared rooms with anybody in them.
+    pub rooms: u64,
+}
+
 /// A part of a room's members.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Members {
@@ -118,6 +127,9 @@ pub trait Directory: Send + Sync {
 
     /// Users who are online, by uid; no guests ([`Visitor::guest`](super::presence::Visitor)).
     async fn users_page(&self, names: &Names) -> Result<Vec<OnlineUser>, StoreError>;
+
+    /// How many users and rooms there are. It costs far less than to list them.
+    async fn counts(&self) -> Result<Counts, StoreError>;
 
     /// Ends the user's connections, on all nodes
     /// ([`SessionSink::disconnect`](super::presence::SessionSink::disconnect)). Returns how many

@@ -6,14 +6,15 @@
 //! which changes nothing that was done before.
 //!
 //! A message is a user's where it says so itself: the uid that dialects complete messages with
-//! ([`is_of`]). What says nothing of its sender, as gotapi-ws' messages, is not found.
+//! ([`is_of`]). What says nothing of its sender, as most of gotapi-ws' messages, is not found.
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use super::{
-    clock::alphanumeric,
+    clock::{Rng, alphanumeric},
     error::StoreError,
     hub::Hub,
     ids::{RoomId, Uid},
@@ -118,36 +119,68 @@ pub fn is_of(body: &[u8], uid: &Uid) -> bool {
     named.filter_map(json::uid).any(|sender| sender == *uid)
 }
 
-/// How often it is looked for jobs that others have given.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often it is looked for jobs of which nobody told: those of nodes that are dead. A node comes
+/// a random part of it later.
+const LOOK: Duration = Duration::from_secs(30);
+/// How soon it is looked again while there are some that this node could not do, or is not to.
+const AGAIN: Duration = Duration::from_secs(1);
 /// For how long a node is chosen for them, unless it goes on.
-const CHOSEN: Duration = Duration::from_secs(60);
+pub const CHOSEN: Duration = Duration::from_secs(60);
 
 /// Rooms of the outbox between two times that this node says that it goes on.
 const ROOMS: usize = 100;
 
-/// Does the jobs that are given, for ever.
+/// Does the jobs that are given, for ever. Who gives one here wakes it, and so does the store,
+/// where it learns of jobs that were given elsewhere.
 pub async fn run(hub: Arc<Hub>) {
+    keep_looking(hub.erasure(), hub.walk(), &hub.given, &*hub.rng).await;
+}
+
+async fn keep_looking(erasure: &dyn Erasure, walk: &dyn Walk, given: &Notify, rng: &dyn Rng) {
     loop {
-        if let Err(error) = look(hub.erasure(), hub.walk()).await {
+        let looked = look(erasure, walk).await;
+        if let Err(error) = &looked {
             throttled!(warn, %error, "erasing waits for the store");
         }
-        tokio::time::sleep(LOOK).await;
+        if let Ok(Left::Nothing) = looked {
+            let _ = tokio::time::timeout(rest(rng), given.notified()).await; // either is a reason
+        } else {
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 }
 
-async fn look(erasure: &dyn Erasure, walk: &dyn Walk) -> Result<(), StoreError> {
+/// Until the next look without a reason. Nodes that began together do not look together.
+fn rest(rng: &dyn Rng) -> Duration {
+    let mut byte = [0];
+    match rng.fill(&mut byte) {
+        Ok(()) => LOOK + LOOK * u32::from(byte[0]) / 512,
+        Err(_) => LOOK,
+    }
+}
+
+/// Whether jobs are left that are not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    /// Another node does them, or they failed here.
+    Some,
+}
+
+async fn look(erasure: &dyn Erasure, walk: &dyn Walk) -> Result<Left, StoreError> {
+    let mut left = Left::Nothing;
     for job in erasure.open_jobs().await? {
         if !walk.is_chosen(CHOSEN).await? {
-            return Ok(());
+            return Ok(Left::Some);
         }
         let id = job.id.clone();
         // One job must not keep all behind it.
         if let Err(error) = perform(erasure, walk, job).await {
             throttled!(warn, job = %id, %error, "erasing waits; it is tried again");
+            left = Left::Some;
         }
     }
-    Ok(())
+    Ok(left)
 }
 
 /// Does a job, from where it is to its end.
@@ -233,6 +266,7 @@ impl Hub {
         let id = id.map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let job = Job::new(id, uid, rooms, self.clock.unix_ms());
         self.erasure().keep_job(&job).await?;
+        self.given.notify_one();
         Ok(job.id)
     }
 
@@ -249,8 +283,10 @@ impl Hub {
 mod tests {
     use std::sync::Mutex;
 
+    use tokio::time::Instant;
+
     use super::*;
-    use crate::domain::retention::Stretch;
+    use crate::domain::{clock::SystemRng, retention::Stretch};
 
     /// A store without rooms, that writes down what is done.
     #[derive(Default)]
@@ -268,7 +304,8 @@ mod tests {
         }
 
         async fn looked(&self) -> Vec<String> {
-            look(self, self).await.unwrap();
+            let left = look(self, self).await.unwrap();
+            assert_eq!(left == Left::Nothing, self.open.lock().unwrap().is_empty());
             std::mem::take(&mut *self.done.lock().unwrap())
         }
     }
@@ -343,6 +380,43 @@ mod tests {
         assert_eq!(ledger.looked().await, ["scrubbed", "told ben", "done b"]);
         assert_eq!(ledger.looked().await, ["scrubbed", "told ann", "done a"]);
         assert_eq!(ledger.looked().await, [] as [&str; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_gives_a_job_need_not_wait_and_one_that_nobody_told_of_is_found() {
+        let (ledger, given) = (Ledger::default(), Notify::new());
+        // How long it takes until a job is done that is given like this.
+        let takes = async |id: &str, tell: &dyn Fn()| {
+            let begun = Instant::now();
+            ledger.open.lock().unwrap().push(Job::new(
+                id.into(),
+                &Uid::text("ann").unwrap(),
+                None,
+                1,
+            ));
+            tell();
+            while !ledger.done.lock().unwrap().contains(&format!("done {id}")) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            begun.elapsed()
+        };
+        let story = async {
+            for id in ["a", "b"] {
+                assert!(takes(id, &|| given.notify_one()).await < AGAIN);
+                tokio::time::sleep(AGAIN).await; // nobody looks meanwhile
+            }
+            assert!((AGAIN..=2 * LOOK).contains(&takes("c", &|| {}).await));
+            *ledger.fails.lock().unwrap() = 2;
+            let twice = takes("d", &|| given.notify_one()).await;
+            assert!(
+                (2 * AGAIN..3 * AGAIN).contains(&twice),
+                "{twice:?}: what failed is tried soon"
+            );
+        };
+        tokio::select! {
+            () = keep_looking(&ledger, &ledger, &given, &SystemRng) => panic!("it ends"),
+            () = story => {}
+        }
     }
 
     #[test]

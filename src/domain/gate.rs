@@ -12,6 +12,7 @@ use super::{
     access::{Caps, Rights},
     ids::{RoomId, Uid},
 };
+use crate::live::Live;
 
 /// What can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -160,6 +161,9 @@ pub trait Gate: Send + Sync {
     /// Whether it may send this there, a complete message: a JSON object.
     async fn message(&self, caller: &Caller, room: &RoomId, message: Bytes) -> Answer;
 }
+
+/// Who is asked, if anybody is; it may be replaced while the server runs.
+pub type LiveGate = Arc<Live<Option<Arc<dyn Gate>>>>;
 
 #[cfg(test)]
 mod tests {

@@ -11,11 +11,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use tokio::{sync::Notify, time::Instant};
 
 use self::sink::WeakHub;
 use super::{
     broker::{Entry, Page, PageLimit, Trim, Trimmed},
-    cluster::Node,
+    cluster::{Figures, Node},
     erase::Erasure,
     error::StoreError,
     history::{self, Building, History},
@@ -26,7 +27,10 @@ use super::{
     services::{Services, Stores},
     subscriber::{Outcome, Subscriber},
 };
-use crate::lock::lock;
+use crate::{
+    lock::lock,
+    metrics::{self, Call},
+};
 
 mod people;
 mod revoke;
@@ -46,6 +50,9 @@ pub struct Hub {
     force_user_auth: AtomicBool,
     open: AtomicUsize,
     ready: AtomicBool,
+    /// Jobs may have been given.
+    pub(super) given: Notify,
+    begun: Instant,
 }
 
 /// A connection that the stores may name.
@@ -79,6 +86,8 @@ impl Hub {
             force_user_auth: AtomicBool::new(force_user_auth),
             open: AtomicUsize::new(0),
             ready: AtomicBool::new(false),
+            given: Notify::new(),
+            begun: Instant::now(),
         });
         hub.stores.broker.start(Arc::new(WeakHub(Arc::downgrade(&hub))));
         hub
@@ -121,9 +130,25 @@ impl Hub {
         self.rooms.publish(room, entry, bytes).await
     }
 
+    /// As [`Hub::publish`], of several, one behind the other with nothing between them: where that
+    /// is possible they are one batch. Tells what becomes of each.
+    pub async fn publish_all(&self, room: &RoomId, entries: Vec<(Entry, usize)>) -> Vec<Outcome> {
+        self.rooms.publish_all(room, entries).await
+    }
+
     /// Rooms on this node.
     pub fn local_rooms(&self) -> usize {
         self.rooms.len()
+    }
+
+    /// Has the metrics say what there is in rooms now. It looks at each: call it now and then.
+    pub fn take_stock(&self) {
+        let stock = self.rooms.stock();
+        let count = |count| u64::try_from(count).unwrap_or(u64::MAX);
+        self.metrics.node.rooms.set_count(count(stock.rooms));
+        self.metrics.node.members.set_count(count(stock.members));
+        self.metrics.messages.pending.set_count(count(stock.jobs));
+        self.metrics.messages.pending_bytes.set_count(count(stock.bytes));
     }
 }
 
@@ -149,7 +174,8 @@ impl Hub {
         from: u64,
         times: usize,
     ) -> Result<History, StoreError> {
-        self.pages.read(building, &*self.stores.broker, room, from, times).await
+        let read = self.pages.read(building, &*self.stores.broker, room, from, times);
+        self.metrics.store.timed(Call::Page, read).await
     }
 
     /// A stretch of the log from its offset `from` on, without updates. It is read at once, and not
@@ -163,7 +189,7 @@ impl Hub {
         from: u64,
         limit: PageLimit,
     ) -> Result<Page, StoreError> {
-        self.stores.broker.page(room, from, limit).await
+        self.metrics.store.timed(Call::Page, self.stores.broker.page(room, from, limit)).await
     }
 
     /// Names the log as it is now: see [`Broker::edition`](super::broker::Broker::edition).
@@ -171,7 +197,7 @@ impl Hub {
     /// # Errors
     /// Those of the store.
     pub async fn edition(&self, room: &RoomId) -> Result<u64, StoreError> {
-        self.stores.broker.edition(room).await
+        self.metrics.store.timed(Call::Edition, self.stores.broker.edition(room)).await
     }
 
     /// Forgets the room's log.
@@ -234,6 +260,24 @@ impl Hub {
         self.stores.cluster.nodes().await
     }
 
+    /// What this node tells of itself.
+    pub fn figures(&self) -> Figures {
+        let (metrics, process) = (&self.services.metrics, metrics::Figures::read());
+        Figures {
+            at: self.services.clock.unix_ms(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime: self.begun.elapsed().as_secs_f64(),
+            users: self.connections().values().filter(|known| !known.guest).count() as u64,
+            rooms: self.local_rooms() as u64,
+            messages: metrics.messages_total(),
+            deliveries: metrics.deliveries_total(),
+            bytes_in: metrics.bytes_in(),
+            bytes_out: metrics.bytes_out(),
+            memory: process.resident_bytes.map_or(0, |bytes| bytes as u64),
+            cpu: process.cpu_seconds.unwrap_or(0.0),
+        }
+    }
+
     /// Switches on all nodes whether users must present a valid token.
     ///
     /// # Errors
@@ -282,18 +326,27 @@ impl Hub {
 
     /// The connection can be evicted from now on, until [`Hub::unregister`].
     pub fn register(&self, connection: ConnectionId, subscriber: Arc<dyn Subscriber>) {
-        self.connections().insert(connection, Registered { subscriber, guest: false });
+        let before = self.connections().insert(connection, Registered { subscriber, guest: false });
+        if before.is_none_or(|before| before.guest) {
+            self.metrics.node.users.inc();
+        }
     }
 
     /// The connection is about to enter a room without a session. Until [`Hub::unregister`] it can
     /// be sent back when the store has lost it. It is ended with [`Hub::end_session`] like others.
     pub fn register_guest(&self, connection: ConnectionId, subscriber: Arc<dyn Subscriber>) {
-        self.connections().insert(connection, Registered { subscriber, guest: true });
+        let before = self.connections().insert(connection, Registered { subscriber, guest: true });
+        if before.is_some_and(|before| !before.guest) {
+            self.metrics.node.users.dec();
+        }
     }
 
     /// It can't any more.
     pub fn unregister(&self, connection: ConnectionId) {
-        self.connections().remove(&connection);
+        let gone = self.connections().remove(&connection);
+        if gone.is_some_and(|gone| !gone.guest) {
+            self.metrics.node.users.dec();
+        }
     }
 
     /// Whether this node should be sent clients: it has started, and is not ending.
@@ -309,14 +362,14 @@ impl Hub {
     /// A connection, authenticated or not, was opened.
     pub fn opened(&self) {
         self.open.fetch_add(1, Ordering::Relaxed);
-        self.services.metrics.connections_opened.inc();
-        self.services.metrics.connections.inc();
+        self.services.metrics.connections.opened.inc();
+        self.services.metrics.connections.open.inc();
     }
 
     /// It is gone.
     pub fn closed(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
-        self.services.metrics.connections.dec();
+        self.services.metrics.connections.open.dec();
     }
 
     /// Connections, authenticated or not.

@@ -215,6 +215,15 @@ impl RoomId {
         Some(self.parts().0).filter(|space| !matches!(*space, "" | "@"))
     }
 
+    /// The name behind its space and a colon, `gotapi:/chat`, for those who name rooms of several
+    /// spaces; a shared one's name alone.
+    pub fn qualified(&self) -> Cow<'_, str> {
+        match self.parts() {
+            ("", name) => Cow::Borrowed(name),
+            (word, name) => Cow::Owned(format!("{word}:{name}")),
+        }
+    }
+
     /// The name with its space, which is the room's key in stores; a shared one's name alone.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -301,6 +310,9 @@ mod tests {
         assert_eq!(RoomId::within(talk, &"x".repeat(1025)), Err(BadName::TooLong(1024)));
         assert_eq!(RoomId::within(talk, ""), Err(BadName::Empty));
         assert_eq!(RoomId::within(Space::Shared, "a\n"), Err(BadName::ControlCharacter));
+        let qualified = |space, name| RoomId::within(space, name).unwrap().qualified().into_owned();
+        assert_eq!(qualified(talk, "/r/a\n"), "talk:/r/a\n");
+        assert_eq!(qualified(Space::Shared, "class"), "class");
         let shown = |space, name| RoomId::within(space, name).unwrap().shown().into_owned();
         assert_eq!(shown(talk, "/r/a\n\u{1b}é"), r"talk:/r/a\n\u{1b}é", "no line of its own");
         assert_eq!(shown(Space::Shared, "class é"), "class é");

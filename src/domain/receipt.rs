@@ -4,11 +4,19 @@
 //! kept, together with what it stored, what it would have answered, and answers that: nothing is
 //! stored or told again. That holds on all nodes, for two who ask at the same time, and after a
 //! crash between storing and answering.
+//!
+//! What is done once and publishes nothing has no entry to carry its receipt. Where its key is
+//! among those of entries, it is taken without one ([`Receipts`]), so that one key never stands for
+//! two things.
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::broker::{Placed, Position};
+use super::{
+    broker::{Placed, Position},
+    error::StoreError,
+};
 
 /// How long a receipt is kept.
 pub const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -51,4 +59,17 @@ impl Kept {
             Placed::Reused
         }
     }
+}
+
+/// Keys of receipts that are for no entry. The store of messages has it: whether a key is free is
+/// known where entries leave their receipts, and nowhere else.
+#[async_trait]
+pub trait Receipts: Send + Sync {
+    /// Takes a key for what has this digest, for [`KEPT`], unless it is taken. Whether it is this
+    /// one's now: of two at the same time, on whatever nodes, with different digests, one has it.
+    /// An entry that comes with it then is [`Placed::Reused`].
+    async fn take_key(&self, key: &str, digest: &[u8; 32]) -> Result<bool, StoreError>;
+
+    /// Gives a key back, if it was taken for what has this digest: that was not done.
+    async fn give_back_key(&self, key: &str, digest: &[u8; 32]) -> Result<(), StoreError>;
 }

@@ -15,7 +15,7 @@ use std::{
     any::TypeId,
     collections::VecDeque,
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Mutex, MutexGuard, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -36,6 +36,7 @@ use super::{
     subscriber::{Burst, Outcome, Settled, Subscriber, codec_type},
 };
 use crate::lock::lock;
+use crate::metrics::Metrics;
 use crate::reason::Reason;
 
 mod drain;
@@ -143,6 +144,12 @@ struct Refused {
     job: Job,
 }
 
+/// Jobs that were not added, as [`Refused`] says of one.
+struct AllRefused {
+    retired: bool,
+    jobs: Vec<Job>,
+}
+
 /// A room.
 pub struct Room {
     /// Its name.
@@ -155,6 +162,8 @@ pub struct Room {
     members: Mutex<Members>,
     /// Where it is, until it is retired.
     home: Weak<Rooms>,
+    /// Where fan-outs are counted: at home it would have to be looked for each time.
+    metrics: Arc<Metrics>,
 }
 
 fn next_generation() -> u64 {
@@ -166,10 +175,10 @@ impl Room {
     /// One that is in no hub.
     #[cfg(test)]
     pub(crate) fn alone(id: RoomId) -> Arc<Self> {
-        Self::new(id, Weak::new())
+        Self::new(id, Weak::new(), Arc::default())
     }
 
-    fn new(id: RoomId, home: Weak<Rooms>) -> Arc<Self> {
+    fn new(id: RoomId, home: Weak<Rooms>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Room {
             id,
             outbox: Mutex::default(),
@@ -177,6 +186,7 @@ impl Room {
             generation: next_generation().into(),
             members: Mutex::default(),
             home,
+            metrics,
         })
     }
 
@@ -223,17 +233,50 @@ impl Room {
             outbox.bytes += bytes;
         }
         outbox.jobs.push_back(job);
-        match home {
-            Some(home) if !outbox.draining => {
-                outbox.draining = true;
-                drop(outbox);
-                let tasks = home.services.tasks.clone();
-                tasks.spawn(drain::run(self.clone(), home));
-            }
-            Some(_) => self.nudge.notify_one(),
-            None => {}
+        if let Some(home) = home {
+            self.wake(outbox, home);
         }
         Ok(())
+    }
+
+    /// Adds jobs one behind the other, with nothing between them, unless they have to be refused:
+    /// then all of them come back.
+    fn add_all(self: &Arc<Self>, jobs: Vec<Job>) -> Result<(), AllRefused> {
+        let mut outbox = lock(&self.outbox);
+        if outbox.retired {
+            return Err(AllRefused { retired: true, jobs });
+        }
+        let Some(home) = self.home.upgrade() else {
+            return Err(AllRefused { retired: false, jobs }); // the server is ending
+        };
+        let (mut total, mut may_pass) = (0, true);
+        for job in &jobs {
+            if let Job::Publish { entry, bytes, .. } = job {
+                total += bytes;
+                may_pass &= entry.may_pass();
+            }
+        }
+        let is_bounded = outbox.stuck && !may_pass;
+        if is_bounded && outbox.bytes + total > home.services.options.pending {
+            return Err(AllRefused { retired: false, jobs });
+        }
+        outbox.bytes += total;
+        outbox.jobs.extend(jobs);
+        self.wake(outbox, home);
+        Ok(())
+    }
+
+    /// Has the outbox drained: by a new task, or by the one that is there, which may be waiting for
+    /// a store that is out.
+    fn wake(self: &Arc<Self>, mut outbox: MutexGuard<'_, Outbox>, home: Arc<Rooms>) {
+        if outbox.draining {
+            self.nudge.notify_one();
+            return;
+        }
+        outbox.draining = true;
+        drop(outbox);
+        let tasks = home.services.tasks.clone();
+        tasks.spawn(drain::run(self.clone(), home));
     }
 
     /// Takes the connection off the fan-out at once; its departure is announced, if at all, by
@@ -283,6 +326,7 @@ impl Room {
             members.here.clone()
         };
         let mut bursts: Vec<(TypeId, Burst)> = Vec::with_capacity(1);
+        let (mut reached, mut deliveries) = (0, 0);
         for member in members.iter() {
             let codec = member.subscriber.codec();
             let kind = codec_type(codec);
@@ -290,11 +334,14 @@ impl Room {
                 bursts.push((kind, codec.encode(&self.id, publications)));
                 bursts.len() - 1
             });
-            let packets = bursts[at].1.select(|i| concerns(member, &publications[i]));
+            let (packets, parts) = bursts[at].1.select(|i| concerns(member, &publications[i]));
             if !packets.is_empty() {
                 member.subscriber.deliver(packets);
+                reached += 1;
+                deliveries += parts;
             }
         }
+        self.metrics.messages.fanned_out(reached, deliveries);
         if publications.iter().any(|p| {
             matches!(p.event, Event::Cleared | Event::Trimmed { .. } | Event::Recalled { .. })
         }) {
@@ -382,6 +429,12 @@ impl Room {
     pub fn has(&self, connection: ConnectionId) -> bool {
         // Who has entered just now is the last.
         lock(&self.members).here.iter().rev().any(|m| m.connection == connection)
+    }
+
+    /// What waits for its turn, and the bytes of messages in it.
+    fn waiting(&self) -> (usize, usize) {
+        let outbox = lock(&self.outbox);
+        (outbox.jobs.len(), outbox.bytes)
     }
 
     /// Members on this node.

@@ -11,6 +11,7 @@ use super::{
     limit::Limits,
     outbox::Parking,
     presence::Presence,
+    receipt::Receipts,
     records::Records,
     retention::Walk,
     supervise::Supervisor,
@@ -41,6 +42,8 @@ pub struct Services {
     pub tokens: Arc<dyn Tokens>,
     /// What is neither message nor token.
     pub records: Arc<dyn Records>,
+    /// Keys of what is done once.
+    pub receipts: Arc<dyn Receipts>,
     /// How often a user may sign in.
     pub limits: Arc<dyn Limits>,
     /// Webhooks that were put aside.

@@ -107,12 +107,16 @@ pub trait Subscriber: Send + Sync {
 pub struct Burst {
     bytes: Bytes,
     ends: Vec<usize>,
+    /// Parts that are not empty.
+    parts: usize,
 }
 
 impl Burst {
     /// `ends[i]` is where the i-th publication's packets end in `bytes`.
     pub fn new(bytes: Bytes, ends: Vec<usize>) -> Self {
-        Burst { bytes, ends }
+        let starts = std::iter::once(&0).chain(&ends);
+        let parts = starts.zip(&ends).filter(|(start, end)| start != end).count();
+        Burst { bytes, ends, parts }
     }
 
     /// All of it, without copying.
@@ -120,17 +124,19 @@ impl Burst {
         self.bytes.clone()
     }
 
-    /// The parts that `wanted` chooses; copied only where some are left out.
-    pub fn select(&self, wanted: impl Fn(usize) -> bool) -> Bytes {
+    /// The parts that `wanted` chooses, and how many of them are not empty; copied only where some
+    /// are left out.
+    pub fn select(&self, wanted: impl Fn(usize) -> bool) -> (Bytes, usize) {
         if (0..self.ends.len()).all(&wanted) {
-            return self.all();
+            return (self.all(), self.parts);
         }
-        let mut chosen = BytesMut::new();
+        let (mut chosen, mut parts) = (BytesMut::new(), 0);
         for i in (0..self.ends.len()).filter(|i| wanted(*i)) {
             let start = if i == 0 { 0 } else { self.ends[i - 1] };
             chosen.extend_from_slice(&self.bytes[start..self.ends[i]]);
+            parts += usize::from(start < self.ends[i]);
         }
-        chosen.freeze()
+        (chosen.freeze(), parts)
     }
 }
 
@@ -140,9 +146,13 @@ mod tests {
 
     #[test]
     fn a_selection_keeps_the_order_and_leaves_the_rest_out() {
-        let burst = Burst::new(Bytes::from_static(b"aabbbc"), vec![2, 5, 6]);
-        assert_eq!(burst.select(|_| true), "aabbbc");
-        assert_eq!(burst.select(|i| i != 1), "aac");
-        assert!(burst.select(|_| false).is_empty());
+        let burst = Burst::new(Bytes::from_static(b"aabbbc"), vec![2, 5, 5, 6]);
+        let select = |wanted: fn(usize) -> bool| {
+            let (chosen, parts) = burst.select(wanted);
+            (String::from_utf8(chosen.to_vec()).unwrap(), parts)
+        };
+        assert_eq!(select(|_| true), ("aabbbc".into(), 3), "an empty part is told to nobody");
+        assert_eq!(select(|i| i != 1), ("aac".into(), 2));
+        assert_eq!(select(|_| false), (String::new(), 0));
     }
 }

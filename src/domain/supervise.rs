@@ -37,6 +37,11 @@ impl Supervisor {
         Supervisor { tasks, metrics, down: Arc::default() }
     }
 
+    /// Where restarts are counted, and what else its tasks count.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Runs what `work` gives until `stop`, and again what it gives when that panics. `task` is a
     /// name for logs and metrics. Work that ends is not started again.
     ///

@@ -1,6 +1,8 @@
 //! Credentials of users and of administrators.
 use async_trait::async_trait;
 
+pub mod remembered;
+
 use super::{error::StoreError, ids::Uid, secret::Secret};
 
 /// Whose credentials.
@@ -8,8 +10,11 @@ use super::{error::StoreError, ids::Uid, secret::Secret};
 pub enum Realm {
     /// Those who send messages.
     User,
-    /// Those who may use the routes `/admin/*` and the token API.
+    /// Those who may use the routes `/admin/*`, the token API and the HTTP API.
     Admin,
+    /// Administrators who may see everything and change nothing. They are apart from the others, so
+    /// that who does not know of them takes none of them for one who may.
+    Reader,
 }
 
 /// What became of a [`Tokens::create`].

@@ -9,7 +9,6 @@
 //! order, within bounds of number and time. While the server does not answer at all, `breaker`
 //! keeps from calling it, so that nobody waits for nothing.
 use std::{
-    hash::Hash,
     path::PathBuf,
     sync::{
         Arc,
@@ -21,29 +20,30 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
-use quick_cache::sync::Cache;
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::task::TaskTracker;
 
-use self::breaker::{Breaker, Turn};
-use super::{
-    client::{Bounds, CallError, Client, ClientError},
-    sign::{self, Signer},
+use self::{
+    breaker::{Breaker, Turn},
+    kept::{Answers, Key},
 };
+use super::sign::{self, Signer};
 use crate::{
     config::{self, OnFailure},
     domain::{
         clock::{Clock, NoRandomness, Rng},
         gate::{Answer, Caller, Changes, Gate, Question},
-        ids::{RoomId, Uid},
+        ids::RoomId,
         outbox::Pattern,
     },
-    metrics::Metrics,
+    metrics::{self, Metrics},
+    net::client::{Bounds, CallError, Client, ClientError},
     throttle::throttled,
 };
 
 mod answer;
 mod breaker;
+mod kept;
 mod question;
 #[cfg(test)]
 mod tests;
@@ -54,8 +54,6 @@ const LARGEST_ANSWER: usize = 64 << 10;
 const MOST_WAITING: usize = 65_536;
 /// How long one may wait for its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// Answers that are kept.
-const KEPT: usize = 65_536;
 
 /// What can be set.
 #[derive(Debug)]
@@ -66,7 +64,8 @@ pub struct Options {
     pub signer: Signer,
     /// What is asked about.
     pub events: Vec<Question>,
-    /// Rooms whose joins and messages are asked about.
+    /// Rooms whose joins and messages are asked about; those of a dialect with its name before
+    /// theirs.
     pub rooms: Vec<Pattern>,
     /// Time that a call may take.
     pub timeout: Duration,
@@ -86,13 +85,14 @@ impl Options {
     /// As configured. `None`: nobody is to be asked.
     pub fn of(config: &config::Config) -> Option<Self> {
         let hook = &config.hook;
-        let secrets = [&hook.secret, &hook.previous_secret].into_iter().flatten();
+        // The configuration has refused a URL without a secret.
+        let signer = Signer::new(hook.secret.as_ref()?, hook.previous_secret.as_ref());
         let events = Question::ALL.into_iter().filter(|event| hook.events.has(event.word()));
         // The configuration has refused what is no pattern.
         let rooms = hook.rooms.as_slice().iter().filter_map(|text| Pattern::parse(text).ok());
         Some(Options {
             url: hook.url.clone()?,
-            signer: Signer::new(secrets),
+            signer,
             events: events.collect(),
             rooms: rooms.collect(),
             timeout: hook.timeout,
@@ -127,24 +127,7 @@ pub struct Hooks {
     turns: Semaphore,
     waiting: AtomicUsize,
     breaker: Breaker,
-    kept: Option<Cache<Key, Kept>>,
-}
-
-/// What an answer was about.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key {
-    question: Question,
-    uid: Uid,
-    /// With whether it is to be entered as a dummy.
-    room: Option<(RoomId, bool)>,
-    /// What was known of the user.
-    meta: Option<Arc<str>>,
-}
-
-#[derive(Debug, Clone)]
-struct Kept {
-    answer: Answer,
-    until: Instant,
+    kept: Option<Answers>,
 }
 
 /// Why a question has no answer.
@@ -215,13 +198,13 @@ impl Hooks {
             turns: Semaphore::new(options.concurrency),
             waiting: AtomicUsize::new(0),
             breaker: Breaker::default(),
-            kept: (!options.cache.is_zero()).then(|| Cache::new(KEPT)),
+            kept: Answers::keeping(options.cache),
             options,
         })
     }
 
     /// A kept answer, or the business server's, which is kept if it is configured so. A failure is
-    /// not, and neither is an answer that ends a connection.
+    /// not.
     async fn ask_or_recall(
         &self,
         caller: &Caller,
@@ -236,16 +219,16 @@ impl Hooks {
             room: room.map(|(room, dummy)| (room.clone(), dummy)),
             meta: caller.meta.clone(),
         };
-        if let Some(found) = kept.get(&key).filter(|kept| Instant::now() < kept.until) {
+        if let Some(answer) = kept.find(&key) {
             self.metrics.hooks.cached(question.word());
-            return found.answer;
+            self.metrics.messages.looked_up(metrics::Cache::HookAnswers, true);
+            return answer;
         }
+        self.metrics.messages.looked_up(metrics::Cache::HookAnswers, false);
         match self.answer(question, body).await {
             Ok(answer) => {
-                if matches!(answer, Answer::Allowed(_) | Answer::Refused(_)) {
-                    let until = Instant::now() + self.options.cache;
-                    kept.insert(key, Kept { answer: answer.clone(), until });
-                }
+                let bytes = kept.keep(key, &answer, self.clock.unix());
+                self.metrics.hooks.cached_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
                 answer
             }
             Err(failure) => self.failed(question, &failure),
@@ -372,13 +355,25 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// Whether one of the patterns is for this room. `*` is for shared rooms: those of a dialect are
+/// named with the dialect, `gotapi:*`, so that who has never heard of it is not asked about its
+/// rooms.
+fn is_meant(patterns: &[Pattern], room: &RoomId) -> bool {
+    if room.is_shared() {
+        return patterns.iter().any(|pattern| pattern.matches(room.name()));
+    }
+    let Some(dialect) = room.dialect() else { return false };
+    let name = room.qualified();
+    let names_it =
+        |text: &str| text.strip_prefix(dialect).is_some_and(|rest| rest.starts_with(':'));
+    patterns.iter().any(|pattern| names_it(pattern.as_str()) && pattern.matches(&name))
+}
+
 #[async_trait]
 impl Gate for Hooks {
     fn asks(&self, question: Question, room: Option<&RoomId>) -> bool {
         self.options.events.contains(&question)
-            && room.is_none_or(|room| {
-                room.is_shared() && self.options.rooms.iter().any(|r| r.matches(room.name()))
-            })
+            && room.is_none_or(|room| is_meant(&self.options.rooms, room))
     }
 
     async fn connect(&self, caller: &Caller) -> Answer {

@@ -14,6 +14,7 @@ use serde_json::{Value, json, value::RawValue};
 use super::{
     Context,
     answer::Status,
+    audit::Act,
     caller::{self, Presented},
     memory,
     params::{self, Params},
@@ -45,14 +46,28 @@ pub fn routes(context: Arc<Context>) -> Router {
         .with_state(context)
 }
 
-/// Reads the parameters of an administrator's request; the answer, where it is none. Its body is
-/// read once it is known to be one.
-async fn authorized(context: &Context, request: Request) -> Result<Params, Response> {
+/// What a route does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Reads,
+    Changes,
+}
+
+/// Reads the parameters of an administrator's request, whose uid is that of `by`; the answer, where it
+/// is none. Its body is read once it is known to be one.
+async fn authorized(
+    context: &Context,
+    request: Request,
+    effect: Effect,
+) -> Result<(Uid, Params), Response> {
     let (parts, body) = request.into_parts();
     let query = params::query(&parts.uri);
     match caller::admin(&context.hub, &parts.headers, &query).await {
-        Ok(Presented::Admin) => Params::read(&parts.headers, query, body).await,
-        Ok(Presented::None | Presented::Wrong) => {
+        Ok(Presented::Admin(named)) if named.may_change() || effect == Effect::Reads => {
+            let params = Params::read(&parts.headers, query, body).await?;
+            Ok((named.uid, params))
+        }
+        Ok(Presented::None | Presented::Wrong | Presented::Admin(_)) => {
             Err(Status::RequirePermission.bare(context.compat))
         }
         Err(status) => Err(status.bare(context.compat)),
@@ -68,21 +83,54 @@ fn respond(context: &Context, result: Result<impl Serialize, Status>) -> Respons
 
 /// Declares a route's handler: authorization around a function from parameters to data.
 macro_rules! handler {
-    ($name:ident, $inner:ident) => {
+    ($name:ident, $inner:ident, $effect:ident) => {
         async fn $name(State(context): State<Arc<Context>>, request: Request) -> Response {
-            match authorized(&context, request).await {
-                Ok(params) => respond(&context, $inner(&context, &params).await),
+            match authorized(&context, request, Effect::$effect).await {
+                Ok((_, params)) => respond(&context, $inner(&context, &params).await),
+                Err(response) => response,
+            }
+        }
+    };
+    ($name:ident, $inner:ident, audited as $method:literal) => {
+        async fn $name(State(context): State<Arc<Context>>, request: Request) -> Response {
+            match authorized(&context, request, Effect::Changes).await {
+                Ok((by, params)) => {
+                    let result = $inner(&context, &params).await;
+                    note(&context, &by, $method, &params, &result).await;
+                    respond(&context, result)
+                }
                 Err(response) => response,
             }
         }
     };
 }
 
-handler!(stat, read_stat);
-handler!(room_users, read_room_users);
-handler!(push, do_push);
-handler!(config, do_config);
-handler!(clear, do_clear);
+handler!(stat, read_stat, Reads);
+handler!(room_users, read_room_users, Reads);
+handler!(push, do_push, Changes);
+handler!(config, do_config, audited as "config");
+handler!(clear, do_clear, audited as "clear");
+
+/// Writes down what was changed, as the method of the HTTP API of this name.
+async fn note(
+    context: &Context,
+    by: &Uid,
+    method: &str,
+    params: &Params,
+    result: &Result<Value, Status>,
+) {
+    let room = params.query_room().or_else(|| params.body_room());
+    let mut asked = json!({ "roomId": room.map(|room| room.as_str().to_owned()) });
+    if let Some(force) = params.body.get("forceUserAuth") {
+        asked["forceUserAuth"] = force.get().trim_matches('"').into();
+    }
+    let act = Act::asked(by, method, &asked.to_string());
+    let act = match result {
+        Ok(_) => act.ended(Ok(b"{}")),
+        Err(_) => act.ended(Err("failed")),
+    };
+    context.audit.note(&context.hub, act).await;
+}
 
 fn uid_json(uid: &Uid) -> Value {
     serde_json::from_str(&uid.json()).unwrap_or(Value::Null)
@@ -99,7 +147,7 @@ async fn read_stat(context: &Context, _: &Params) -> Result<Value, Status> {
         .collect();
     let rooms: Vec<&str> = rooms.iter().map(|r| r.as_str()).collect();
     let mut settings = serde_json::Map::new();
-    for (key, value) in &context.settings {
+    for (key, value) in &*context.settings.get() {
         settings.insert(key.clone(), Value::from(value.as_str()));
     }
     let mut stat = json!({
@@ -128,8 +176,8 @@ async fn read_room_users(context: &Context, params: &Params) -> Result<Value, St
 }
 
 async fn room_msgs(State(context): State<Arc<Context>>, request: Request) -> Response {
-    match authorized(&context, request).await {
-        Ok(params) => read_room_msgs(&context, &params)
+    match authorized(&context, request, Effect::Reads).await {
+        Ok((_, params)) => read_room_msgs(&context, &params)
             .await
             .unwrap_or_else(|status| status.bare(context.compat)),
         Err(response) => response,

@@ -75,3 +75,32 @@ fn unpack(packed: &[u8], most: usize) -> Result<Bytes, Unread> {
         Err(_) => Err(Unread::Corrupt),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+
+    use super::*;
+
+    /// A body that comes byte by byte, one in each second.
+    fn trickling(bytes: usize) -> Body {
+        let next = |left: usize| async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let byte = Ok::<_, Infallible>(Bytes::from_static(b"x"));
+            left.checked_sub(1).map(|left| (byte, left))
+        };
+        Body::from_stream(stream::unfold(bytes, next))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_come_slowly_but_not_for_ever() {
+        let headers = HeaderMap::new();
+        assert_eq!(read(&headers, trickling(20), 100).await, Ok(Bytes::from("x".repeat(20))));
+        assert_eq!(read(&headers, trickling(20), 10).await, Err(Unread::TooLarge));
+        assert_eq!(read(&headers, trickling(100), 100).await, Err(Unread::Late));
+        let never = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+        assert_eq!(read(&headers, never, 100).await, Err(Unread::Late));
+    }
+}

@@ -14,8 +14,8 @@ use axum::{
 use serde_json::json;
 
 use super::{
-    caller::{self, Peer},
     error,
+    local::{self, Peer},
 };
 use crate::domain::{
     clock::alphanumeric,
@@ -89,7 +89,7 @@ fn file(kind: &'static str, text: &'static str) -> Response {
 async fn token(State(demo): State<Arc<Demo>>, request: Request) -> Response {
     let peer = request.extensions().get::<Peer>();
     let Some(host) = peer
-        .and_then(|peer| caller::own_page(*peer, request.headers(), request.uri(), demo.loopback))
+        .and_then(|peer| local::own_page(*peer, request.headers(), request.uri(), demo.loopback))
     else {
         return error(
             StatusCode::FORBIDDEN,

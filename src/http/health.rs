@@ -21,6 +21,10 @@ use crate::throttle::throttled;
 /// however often.
 const HOLDS: Duration = Duration::from_secs(1);
 
+/// How long a scraper waits to learn whether the server is ready.
+const PATIENCE: Duration = Duration::from_secs(1);
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// Why a server should not be sent clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NotReady {
@@ -144,13 +148,20 @@ fn status(code: StatusCode, word: &str) -> Response {
 }
 
 /// Counters in the text format of Prometheus.
-pub fn metrics(hub: Arc<Hub>) -> Router {
+pub fn metrics(readiness: Arc<Readiness>) -> Router {
     let page = move || async move {
-        (
-            [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
-            hub.metrics.text(),
-        )
-            .into_response()
+        let ready = tokio::time::timeout(PATIENCE, readiness.now()).await;
+        let hub = readiness.hub.clone();
+        hub.metrics.node.ready.set(matches!(ready, Ok(Ok(()))).into());
+        // It looks at all rooms, and at what the operating system has in files.
+        let text = tokio::task::spawn_blocking(move || {
+            hub.take_stock();
+            hub.metrics.text()
+        });
+        match text.await {
+            Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(), // a panic, logged already
+        }
     };
     Router::new().route("/metrics", get(page))
 }

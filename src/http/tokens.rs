@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use super::{
     Context,
     answer::Status,
-    caller::{self, Peer, Presented},
+    caller::{self, Presented},
     error,
+    local::{self, Peer},
     params::{self, Params},
     route,
 };
@@ -64,12 +65,12 @@ async fn act(context: &Context, request: Request, action: Action) -> Response {
     let local = parts
         .extensions
         .get::<Peer>()
-        .is_some_and(|peer| caller::is_local(*peer, &parts.headers, &parts.uri));
+        .is_some_and(|peer| local::is_local(*peer, &parts.headers, &parts.uri));
     // Before the body, which strangers need not send.
     match caller::admin(&context.hub, &parts.headers, &query).await {
-        Ok(Presented::Admin) => {}
+        Ok(Presented::Admin(named)) if named.may_change() => {}
         Ok(Presented::None) if is_open(context, action, local) => {}
-        Ok(Presented::None | Presented::Wrong) => {
+        Ok(Presented::None | Presented::Wrong | Presented::Admin(_)) => {
             return Status::RequirePermission.bare(context.compat);
         }
         Err(status) => return status.bare(context.compat),

@@ -3,6 +3,7 @@
 //! `POST /v1/<method>` with a JSON body, for administrators only. This is the frame: who asks, how
 //! much is taken at once, and how an answer or a problem goes back. What a method takes and gives is
 //! in [`method`]; bodies are read in [`request`]; errors are in [`problem`].
+mod admins;
 mod answer;
 mod answers;
 mod batch;
@@ -13,6 +14,7 @@ mod hooks;
 mod key;
 mod method;
 mod openapi;
+mod operate;
 mod people;
 mod problem;
 mod publish;
@@ -20,10 +22,12 @@ mod reference;
 mod request;
 mod revoke;
 mod rooms;
+mod settings;
 mod stat;
 mod tokens;
+mod whereabouts;
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Router,
@@ -36,6 +40,7 @@ use axum::{
     routing::any,
 };
 use bytes::Bytes;
+use futures_util::FutureExt;
 use serde_json::value::RawValue;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -51,9 +56,8 @@ use self::{
 use super::{
     Context,
     body::{self, Unread},
-    caller,
+    caller::{self, Named},
 };
-use crate::domain::ids::Uid;
 
 /// Requests with a body that are worked on at once.
 const AT_ONCE: usize = 512;
@@ -179,13 +183,14 @@ async fn answer(api: Arc<Api>, route: Route<'_>, request: Request) -> Result<Res
         }
         Route::Method(entry) => {
             let admin = api.admin(&parts.headers).await?;
+            entry.allow(&admin)?;
             let place = api.place(&parts.headers)?;
             let key = match entry.is_keyed() {
-                true => Key::of(&parts.headers, &admin, entry.name)?,
+                true => Key::of(&parts.headers, &admin.uid, entry.name)?,
                 false => None,
             };
             let body = api.body(&parts, body).await?;
-            let ran = run(api, entry, Asked { key, body, _place: place }).await?;
+            let ran = run(api, entry, Asked { admin, key, body, _place: place }).await?;
             Ok(success(entry.status, ran))
         }
         Route::Unknown => Err(problem::failure()), // answered above
@@ -209,25 +214,30 @@ fn success(status: u16, done: Done) -> Response {
 
 /// A request that was read.
 struct Asked {
+    admin: Named,
     key: Option<Key>,
     body: Bytes,
     _place: [OwnedSemaphorePermit; 2],
 }
 
-/// Does what is asked, in a task of its own: what was begun goes on to its end, whether or not
-/// somebody still waits for the answer, and a panic is an answer too.
+/// Does what is asked. What was begun goes on to its end, whether or not somebody still waits for
+/// the answer: in a task of its own, where it does not by itself. A panic is an answer too.
 async fn run(api: Arc<Api>, entry: &'static Entry, asked: Asked) -> Ran {
     let tasks = api.context.hub.tasks.clone();
-    let task = tasks.spawn(async move {
+    let work = async move {
         let raw = parse(&asked.body)?;
         let running = asked.key.as_ref().map(|key| api.running.begin(key)).transpose()?;
-        let call = Call { key: asked.key.as_ref(), at: Place::Whole };
+        let call = Call { admin: &asked.admin, key: asked.key.as_ref(), at: Place::Whole };
         let ran = entry.call(&api, raw, call).await;
         drop(running);
         ran
-    });
-    task.await.unwrap_or_else(|error| {
-        tracing::error!(%error, method = entry.name, "a request failed");
+    };
+    let ended = match entry.goes_on {
+        true => AssertUnwindSafe(work).catch_unwind().await.ok(),
+        false => tasks.spawn(work).await.ok(),
+    };
+    ended.unwrap_or_else(|| {
+        tracing::error!(method = entry.name, "a request failed: a panic, which is logged above");
         Err(problem::failure())
     })
 }
@@ -241,7 +251,7 @@ fn parse(body: &[u8]) -> Result<&RawValue, Problem> {
 
 impl Api {
     /// Who asks.
-    async fn admin(&self, headers: &HeaderMap) -> Result<Uid, Problem> {
+    async fn admin(&self, headers: &HeaderMap) -> Result<Named, Problem> {
         caller::named(&self.context.hub, headers).await?.ok_or_else(|| {
             Problem::new(
                 Kind::Unauthorized,

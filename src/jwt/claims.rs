@@ -73,14 +73,15 @@ impl Rules {
                 return Err(Refusal::new(TokenFault::NotYet, detail));
             }
         }
-        // Who does not say when it was issued is taken to have issued it just now.
-        let lifetime = match issued_at {
-            Some(issued_at) => expires_at.saturating_sub(issued_at),
-            None => expires_at.saturating_sub(latest),
+        // Of a token that does not say when it was issued only the rest of its life is known. How old
+        // it is matters for revocations alone, which count it as older than all of them.
+        let (lifetime, how) = match issued_at {
+            Some(issued_at) => (expires_at.saturating_sub(issued_at), ""),
+            None => (expires_at.saturating_sub(latest), "another "),
         };
         if lifetime > self.max_lifetime {
             let detail = format!(
-                "it is valid for {lifetime} s, and AO_JWT__MAX_LIFETIME is {} s",
+                "it is valid for {how}{lifetime} s, and AO_JWT__MAX_LIFETIME is {} s",
                 self.max_lifetime
             );
             return Err(Refusal::new(TokenFault::Lifetime, detail));

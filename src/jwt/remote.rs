@@ -7,26 +7,31 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
 use jsonwebtoken::Algorithm;
 use tokio::{
     sync::{Notify, watch},
     time::Instant,
 };
 
-use super::{
-    FETCH,
-    fetch::Fetcher,
-    key::{self, Key, Trust},
+use super::key::{self, Key, Trust};
+use crate::{
+    config::HttpUrl,
+    lock::lock,
+    net::client::{Bounds, CallError, Client},
+    throttle::throttled,
 };
-use crate::{config::HttpUrl, lock::lock, throttle::throttled};
 
 /// The shortest time between two fetches.
 const LEAST: Duration = Duration::from_secs(10);
+/// What one fetch may take.
+const FETCH: Bounds = Bounds { time: Duration::from_secs(5), bytes: 256 << 10 };
 
 /// A set of keys at a URL.
 pub(super) struct Remote {
     url: HttpUrl,
-    fetcher: Fetcher,
+    client: Client,
     refresh: Duration,
     algorithms: Vec<Algorithm>,
     keys: RwLock<Arc<[Arc<Key>]>>,
@@ -54,14 +59,16 @@ impl State {
 }
 
 impl Remote {
+    /// One that is not fetched yet.
     pub(super) fn new(
         url: &HttpUrl,
+        client: Client,
         refresh: Duration,
         algorithms: Vec<Algorithm>,
-    ) -> Result<Arc<Self>, String> {
-        Ok(Arc::new(Remote {
+    ) -> Arc<Self> {
+        Arc::new(Remote {
             url: url.clone(),
-            fetcher: Fetcher::new(url)?,
+            client,
             refresh: refresh.max(LEAST),
             algorithms,
             keys: RwLock::new(Arc::new([])),
@@ -72,7 +79,7 @@ impl Remote {
             }),
             asked: Notify::new(),
             ended: watch::Sender::new(0),
-        }))
+        })
     }
 
     /// Its keys as they were fetched last.
@@ -106,7 +113,7 @@ impl Remote {
             state.under_way.then(|| self.ended.subscribe()) // before it can end
         };
         if let Some(mut ended) = waiting {
-            let _ = tokio::time::timeout(FETCH * 2, ended.changed()).await;
+            let _ = tokio::time::timeout(FETCH.time * 2, ended.changed()).await;
         }
         lock(&self.state).failure.clone().map_or(Ok(()), Err)
     }
@@ -171,7 +178,7 @@ impl Remote {
     }
 
     async fn fetch(&self) -> Result<(), String> {
-        let body = self.fetcher.get(FETCH).await?;
+        let body = self.get().await.map_err(|error| why(&error))?;
         let text = std::str::from_utf8(&body).map_err(|_| "it is no UTF-8".to_owned())?;
         let (keys, unusable) = key::read_set(text, &self.algorithms, Trust::Published)?;
         for why in unusable {
@@ -185,5 +192,28 @@ impl Remote {
         }
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
+    }
+
+    async fn get(&self) -> Result<Bytes, CallError> {
+        let mut request = Request::new(Bytes::new());
+        *request.uri_mut() = self.url.expose().clone();
+        let accepted =
+            header::HeaderValue::from_static("application/jwk-set+json, application/json");
+        request.headers_mut().insert(header::ACCEPT, accepted);
+        let answer = self.client.call(request, FETCH).await?;
+        match answer.status {
+            StatusCode::OK => Ok(answer.body),
+            status => Err(CallError::Status { status, retry_after: None }),
+        }
+    }
+}
+
+/// Why a set can't be had.
+fn why(error: &CallError) -> String {
+    match error {
+        CallError::Status { status, .. } if status.is_redirection() => {
+            format!("{error}, and redirects are not followed")
+        }
+        error => error.to_string(),
     }
 }

@@ -42,7 +42,7 @@ impl Clock for At {
 fn open(variables: &[(&str, &str)]) -> Result<Arc<Tokens>, KeyError> {
     let environment = variables.iter().map(|(name, value)| (OsString::from(name), value.into()));
     let config = Config::load(None, environment, &Flags::new()).unwrap();
-    Tokens::open(&config.jwt, Arc::new(At(NOW.into()))).map(Option::unwrap)
+    Tokens::open(&config.jwt, Arc::new(At(NOW.into())), &TaskTracker::new()).map(Option::unwrap)
 }
 
 fn part(json: &Value) -> String {

@@ -24,6 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 use self::queue::Moved;
 use super::{SocketIo, Version, lock};
 use crate::{
+    metrics::{Carriage, Gauge},
     net::{Closing, Connection, websocket::frame},
     reason::Reason,
 };
@@ -61,6 +62,7 @@ impl Carrier {
             polling: Mutex::default(),
             over: AtomicBool::new(false),
         };
+        carrier.gauge(true).inc();
         Arc::new(carrier)
     }
 
@@ -70,14 +72,27 @@ impl Carrier {
         version: Version,
         polling: Arc<Polling>,
     ) -> Arc<Self> {
-        Arc::new(Carrier {
+        let carrier = Carrier {
             io: io.clone(),
             version,
             sid: OnceLock::new(),
             websocket: OnceLock::new(),
             polling: Mutex::new(Some(polling)),
             over: AtomicBool::new(false),
-        })
+        };
+        carrier.gauge(false).inc();
+        Arc::new(carrier)
+    }
+
+    /// How many sessions are carried so.
+    fn gauge(&self, by_websocket: bool) -> &Gauge {
+        let carriage = match (by_websocket, self.version) {
+            (true, Version::V3) => Carriage::WebSocket3,
+            (true, Version::V4) => Carriage::WebSocket4,
+            (false, Version::V3) => Carriage::Polling3,
+            (false, Version::V4) => Carriage::Polling4,
+        };
+        self.io.metrics.connections.carried(carriage)
     }
 
     /// The session's name, a secret: who knows it can act as a polling client.
@@ -263,7 +278,10 @@ impl Carrier {
         }
         connection.send(&all.freeze());
         connection.hold_reading(polling.is_held());
-        let _ = self.websocket.set(connection.clone());
+        if self.websocket.set(connection.clone()).is_ok() {
+            self.gauge(false).dec();
+            self.gauge(true).inc();
+        }
         polling.has_moved(); // behind it: see `send_large`
         drop(slot);
         if let Some(why) = closing {
@@ -336,6 +354,7 @@ fn how(why: Reason) -> Closing {
 
 impl Drop for Carrier {
     fn drop(&mut self) {
+        self.gauge(self.websocket.get().is_some()).dec();
         if let Some(sid) = self.sid.get() {
             self.io.forget(*sid);
         }

@@ -1,6 +1,6 @@
 //! What comes in from one engine.io session: packets of socket.io, and the clients of namespaces
 //! that they are for. The same for both carriers, and moved from one to the other by an upgrade.
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -18,7 +18,8 @@ use crate::reason::Reason;
 pub(super) struct Handshake {
     pub query: Box<str>,
     pub headers: HeaderMap,
-    pub peer: SocketAddr,
+    /// Whom it is from: behind a proxy that is believed, whom that names.
+    pub client: IpAddr,
 }
 
 /// A client of a namespace.
@@ -164,7 +165,7 @@ impl Dispatcher {
         let request = Connect {
             query: if query.is_empty() { handshake.map_or("", |h| &h.query) } else { query },
             headers: handshake.map(|h| &h.headers),
-            peer: handshake.map(|h| h.peer),
+            address: handshake.map(|h| h.client),
             auth: (version == Version::V4 && !auth.is_empty()).then_some(auth),
         };
         let socket = Socket::new(carrier.clone(), namespace);

@@ -188,7 +188,7 @@ impl Hearts {
                 heart.connection.send(&Bytes::from_static(PING));
             }
             // We do not listen: it may well be alive.
-            Look::Late if heart.connection.is_held() => heart.last.store(now, Relaxed),
+            Look::Late if heart.connection.is_unread() => heart.last.store(now, Relaxed),
             // Until it has ended, or is not late any more: the waking may come too early to be heard.
             Look::Late => {
                 heart.late.store(true, Relaxed);

@@ -1,7 +1,7 @@
 //! The HTTP side of `/socket.io/`: origins, requests as old clients send them, and who gets what.
 //! What polling clients post is handled in [`super::posted`], what they fetch in
 //! [`super::polling`].
-use std::{collections::HashMap, convert::Infallible, net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, convert::Infallible, net::IpAddr, sync::Arc};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -25,6 +25,7 @@ use crate::{
     config::Origins,
     net::{
         Connection, Stream,
+        listener::refusal,
         upgrade::{self, Agreed, Flaw},
     },
 };
@@ -59,7 +60,7 @@ impl Transport {
     ) -> Self {
         let origins = parts.options.origins.clone();
         let io = SocketIo::new(parts, namespaces.into_iter().collect::<HashMap<_, _>>());
-        let allowed = AllowOrigin::predicate(move |origin, _| permits(&origins, origin));
+        let allowed = AllowOrigin::predicate(move |origin, _| permits(&origins.get(), origin));
         let cors = CorsLayer::new()
             .allow_origin(allowed)
             .allow_credentials(true) // polling clients of socket.io 2 always send credentials
@@ -113,7 +114,7 @@ impl Transport {
             return self.script(request).await;
         }
         if let Some(origin) = request.headers().get(header::ORIGIN)
-            && !permits(&self.io.options.origins, origin)
+            && !permits(&self.io.options.origins.get(), origin)
         {
             return error(StatusCode::FORBIDDEN, "origin not allowed: see websocket.origins");
         }
@@ -133,14 +134,22 @@ impl Transport {
         // An upgrade that is offered with it is not taken. The engine would keep the offer, and
         // with it the connection, as long as the session.
         request.extensions_mut().clear();
-        let handshake = self.handshake(request.uri(), request.headers(), connection.peer);
-        let request = compact(request);
+        let client = connection.client(request.headers());
+        let handshake = self.handshake(request.uri(), request.headers(), client);
+        let seat = if query.sid.is_none() { connection.seat(request.headers()) } else { Ok(None) };
+        let mut request = compact(request);
+        match seat {
+            Ok(None) => {}
+            // It lasts as long as the engine's session, which keeps the extensions.
+            Ok(Some(seat)) => drop(request.extensions_mut().insert(Arc::new(seat))),
+            Err(full) => return refusal(full),
+        }
         let answer = tower::service_fn(|request: Request<Incoming>| {
-            let (query, handshake) = (&query, handshake.clone());
+            let (query, handshake, connection) = (&query, handshake.clone(), &connection);
             async move {
                 Ok::<_, Infallible>(match *request.method() {
                     Method::POST => self.io.post(request, query).await,
-                    _ => self.io.poll(request, query, handshake).await,
+                    _ => self.io.poll(request, query, handshake, connection).await,
                 })
             }
         });
@@ -206,7 +215,7 @@ impl Transport {
         matches!(uri.path(), "/socket.io/" | "/socket.io")
             && query.websocket
             && is_spoken(&query)
-            && origin.is_none_or(|o| permits(&self.io.options.origins, o))
+            && origin.is_none_or(|o| permits(&self.io.options.origins.get(), o))
             && match query.sid {
                 Some(sid) => self.io.carrier(sid).is_some(),
                 None => !query.names_sid && (self.io.is_ready)(),
@@ -220,7 +229,8 @@ impl Transport {
             connection.close_without_a_word();
         }
         let Some(sid) = query.sid else {
-            let kept = self.handshake(handshake.uri(), handshake.headers(), connection.peer);
+            let client = connection.client(handshake.headers());
+            let kept = self.handshake(handshake.uri(), handshake.headers(), client);
             let client = websocket::serve(self.io.clone(), query.version(), kept, stream);
             self.io.tasks.spawn(client);
             return;
@@ -231,15 +241,10 @@ impl Transport {
     }
 
     /// What a namespace may read of a request, if one does.
-    fn handshake(
-        &self,
-        uri: &Uri,
-        headers: &HeaderMap,
-        peer: SocketAddr,
-    ) -> Option<Box<Handshake>> {
+    fn handshake(&self, uri: &Uri, headers: &HeaderMap, client: IpAddr) -> Option<Box<Handshake>> {
         self.io.keeps_handshakes().then(|| {
             let query = uri.query().unwrap_or_default().into();
-            Box::new(Handshake { query, headers: copied(headers, &READ), peer })
+            Box::new(Handshake { query, headers: copied(headers, &READ), client })
         })
     }
 }

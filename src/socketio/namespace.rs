@@ -1,5 +1,5 @@
 //! What a namespace implements, and what it is told.
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -70,8 +70,9 @@ pub struct Connect<'a> {
     pub query: &'a str,
     /// The handshake's headers that have a meaning here, if kept: `Origin`, `User-Agent`.
     pub headers: Option<&'a HeaderMap>,
-    /// The other end of the TCP connection of the handshake, which may be a proxy, if kept.
-    pub peer: Option<SocketAddr>,
+    /// Whose address the handshake came from, if kept: the other end of its TCP connection, or whom
+    /// that named, where it is a proxy that is believed.
+    pub address: Option<IpAddr>,
     /// JSON that came with CONNECT: `auth` of socket.io 3 and 4. Unchecked.
     pub auth: Option<&'a str>,
 }

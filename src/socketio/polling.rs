@@ -20,7 +20,7 @@ use super::{
     lock, payload,
     query::Query,
 };
-use crate::net::websocket::frame::Opcode;
+use crate::net::{Connection, websocket::frame::Opcode};
 
 impl SocketIo {
     /// Answers a polling client's handshake or poll, or a request that is none.
@@ -29,13 +29,14 @@ impl SocketIo {
         request: Request<Incoming>,
         query: &Query,
         handshake: Option<Box<Handshake>>,
+        connection: &Connection,
     ) -> Response<Body> {
         if *request.method() != Method::GET {
             return self.ask(request).await;
         }
         match query.sid {
             None if query.names_sid => self.ask(request).await,
-            None => self.open(request, query, handshake).await,
+            None => self.open(request, query, handshake, connection).await,
             Some(sid) => match self.carrier(sid) {
                 None => self.ask(request).await,
                 Some(carrier) if carrier.version != query.version() => {
@@ -60,6 +61,7 @@ impl SocketIo {
         mut request: Request<Incoming>,
         query: &Query,
         handshake: Option<Box<Handshake>>,
+        connection: &Connection,
     ) -> Response<Body> {
         let session = Arc::new(engine::Session::default());
         request.extensions_mut().insert(session.clone());
@@ -74,7 +76,7 @@ impl SocketIo {
         let Some(sid) = opened(&body) else {
             return error(StatusCode::INTERNAL_SERVER_ERROR, "server error");
         };
-        let polling = Polling::new(!query.base64);
+        let polling = Polling::new(!query.base64, connection.meter(), self.metrics.clone());
         let carrier = Carrier::polling(self, query.version(), polling.clone());
         carrier.name(sid);
         let mut dispatcher = Dispatcher::new(carrier.clone(), handshake);

@@ -13,7 +13,7 @@ use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use socketioxide_core::Sid;
-use tokio::{sync::OwnedMutexGuard, task::coop::consume_budget};
+use tokio::{sync::OwnedMutexGuard, task::coop::consume_budget, time::sleep_until};
 
 use super::{
     SocketIo, Version,
@@ -206,12 +206,14 @@ impl Post {
         match packet {
             P::Message(text) => {
                 self.polling.flow().await;
+                self.pause(text.len()).await;
                 let dispatcher = self.dispatcher.as_mut().ok_or(MALFORMED)?;
                 let done = dispatcher.packet(text)?;
                 self.done(done).await
             }
             P::Binary(bytes) => {
                 self.polling.flow().await;
+                self.pause(bytes.len()).await;
                 let dispatcher = self.dispatcher.as_mut().ok_or(MALFORMED)?;
                 Ok(dispatcher.attachment(bytes)?)
             }
@@ -226,6 +228,15 @@ impl Post {
                 Err(Stop::Answer(answer))
             }
             P::Misplaced => Err(Stop::Answer(error(StatusCode::BAD_REQUEST, "not by polling"))),
+        }
+    }
+
+    /// A packet of so many bytes has come. A client that sends faster than it may waits for the
+    /// answer to its POST.
+    async fn pause(&self, bytes: usize) {
+        if let Some(until) = self.polling.charge(bytes) {
+            self.io.metrics.slowed();
+            sleep_until(until).await;
         }
     }
 

@@ -194,7 +194,7 @@ impl Client {
         }
         if self.heart.is_late() {
             // Where we do not listen it may well be alive.
-            if self.io.hearts.is_dead(&self.heart) && !self.connection.is_held() {
+            if self.io.hearts.is_dead(&self.heart) && !self.connection.is_unread() {
                 return Err(Reason::PingTimeout.into());
             }
             self.heart.goes_on();

@@ -1,5 +1,6 @@
 //! The HTTP API v1: what a business server asks, on one node and on several, and above all what it
 //! does wrong.
+mod admins;
 mod frame;
 mod history;
 mod keys;
@@ -7,6 +8,7 @@ mod kills;
 mod outages;
 mod publish;
 mod rooms;
+mod stat;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};

@@ -4,6 +4,7 @@
 mod client;
 mod frames;
 mod history;
+mod hooks;
 mod lasting;
 mod limits;
 mod nodes;

@@ -228,6 +228,28 @@ async fn a_session_ends_when_a_hook_said_that_it_would() {
     assert!(rest.contains(&expired) && !rest.contains(&Packet::Disconnect), "{rest:?}");
 }
 
+#[tokio::test]
+async fn who_waits_for_an_answer_does_not_outlive_its_session() {
+    let receiver =
+        Receiver::start(|request| match request.json()["data"]["message"]["text"].as_str() {
+            Some("first") => Reply::Json(json!({ "result": { "expireAt": 1_700_000_000 } })),
+            Some(_) => Reply::Hang,
+            None => yes(),
+        })
+        .await;
+    let setup = asking(&receiver).env("AO_HOOK__TIMEOUT", "10m");
+    let server = setup.env("AO_JWT__GRACE", "1s").start().await;
+    let mut bob = member(&server, "bob", "lobby").await;
+    let mut ann = member(&server, "ann", "lobby").await;
+    ann.send(&json!({ "text": "first" })).await;
+    ann.emit("msg", &json!({ "text": "second" }));
+    ann.emit("msg", &json!({ "text": "third" }));
+    let rest = ann.rest().await;
+    let expired = Packet::Event("authenticate".into(), failure("token expired"));
+    assert!(rest.contains(&expired) && !rest.contains(&Packet::Disconnect), "{rest:?}");
+    assert_eq!(bob.until("msg").await["text"], "first");
+}
+
 /// Everything that is no answer, in the words of the metrics.
 fn broken() -> Vec<(&'static str, Reply)> {
     let location = vec![("location", "http://127.0.0.1:9/".to_owned())];

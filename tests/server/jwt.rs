@@ -3,4 +3,4 @@
 mod clients;
 mod keys;
 mod revocation;
-mod token;
+pub mod token;

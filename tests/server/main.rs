@@ -9,6 +9,7 @@
 
 mod api;
 mod cluster;
+mod console;
 mod crash;
 mod gotapi;
 mod hooks;
@@ -17,4 +18,5 @@ mod jwt;
 mod operation;
 mod retention;
 mod scripts;
+mod trials;
 mod webhooks;

@@ -14,7 +14,7 @@ use crate::domain::{
     presence::{Claim, Revocations},
     token::Realm,
 };
-use crate::metrics::SignIn;
+use crate::metrics::{Call, SignIn};
 use crate::reason::Label;
 use crate::throttle::throttled;
 
@@ -65,12 +65,12 @@ impl Checked {
 pub(super) struct Doorman<'a> {
     hub: &'a Hub,
     /// None: there are no JSON Web Tokens.
-    verifier: Option<&'a dyn Verifier>,
+    verifier: Option<Arc<dyn Verifier>>,
 }
 
 impl<'a> Doorman<'a> {
     pub fn of(dialect: &'a AlwaysOnline) -> Self {
-        Doorman { hub: &dialect.hub, verifier: dialect.options.verifier.as_deref() }
+        Doorman { hub: &dialect.hub, verifier: dialect.options.verifier.get() }
     }
 
     /// Makes this connection, which `register` has registered, the user's session; an earlier one is
@@ -121,7 +121,7 @@ impl<'a> Doorman<'a> {
             Some(_) => self.check(credentials).await?,
             None => None,
         };
-        match hub.limits.admit(&credentials.uid).await {
+        match hub.metrics.store.timed(Call::Admit, hub.limits.admit(&credentials.uid)).await {
             Ok(true) => Ok((checked, self.granted(rights))),
             Ok(false) => {
                 hub.metrics.sign_in_refused("rate limit");
@@ -161,9 +161,9 @@ impl<'a> Doorman<'a> {
     }
 
     /// The token, and who verifies it, if it is a JSON Web Token.
-    fn jwt<'c>(&self, credentials: &'c Credentials) -> Option<(&'c str, &'a dyn Verifier)> {
+    fn jwt<'c>(&'c self, credentials: &'c Credentials) -> Option<(&'c str, &'c dyn Verifier)> {
         let token = credentials.token.as_ref()?.reveal();
-        self.verifier.filter(|_| access::is_jwt(token)).map(|verifier| (token, verifier))
+        self.verifier.as_deref().filter(|_| access::is_jwt(token)).map(|verifier| (token, verifier))
     }
 
     /// Checks the token, of either kind.
@@ -209,7 +209,10 @@ impl<'a> Doorman<'a> {
     async fn check_plain(&self, credentials: &Credentials) -> Result<(), AuthRefusal> {
         let tokens = &self.hub.tokens;
         let verified = match &credentials.token {
-            Some(token) => tokens.verify(Realm::User, &credentials.uid, token).await,
+            Some(token) => {
+                let verify = tokens.verify(Realm::User, &credentials.uid, token);
+                self.hub.metrics.store.timed(Call::Verify, verify).await
+            }
             None => Ok(false),
         };
         match verified {

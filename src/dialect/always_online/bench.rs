@@ -27,7 +27,7 @@ pub fn encode(publications: &[Publication]) -> Bytes {
 pub fn page(bodies: &[Bytes]) -> String {
     let entries = bodies
         .iter()
-        .map(|b| Stored { body: Some(b.clone()), at_ms: 0, recalled: false })
+        .map(|b| Stored { body: Some(b.clone()), at_ms: 0, recalled: false, n: None })
         .collect();
     let mut array = Vec::new();
     sync::write_array(&mut array, sync::readable(entries));

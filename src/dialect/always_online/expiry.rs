@@ -2,6 +2,8 @@
 
 /// The client is told so long before.
 const NOTICE: u64 = 60;
+/// How long a session's end waits for a renewal that came before it and whose turn has not come.
+const TURN: u64 = 30;
 
 /// The times of one token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,11 @@ impl Expiry {
     /// Whether it is of a token that expires at this time.
     pub fn is_of(&self, at: u64) -> bool {
         self.at == at
+    }
+
+    /// When the session ends also where a renewal waits to be checked.
+    pub fn last(&self) -> u64 {
+        self.end.saturating_add(TURN)
     }
 
     /// When there is something to be done next.

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::wire::Call;
+use crate::domain::ids::Uid;
 
 /// In flight above which nothing more is read from the client.
 const MOST: Load = Load { events: 256, bytes: 1 << 20 };
@@ -29,7 +30,7 @@ pub(super) enum Item {
     LateAuthenticate,
     /// The time to join is over.
     LateJoin,
-    /// A time that its token sets has come: seconds since 1970.
+    /// A time that its token sets has come, seconds since 1970, and a renewal was before it.
     Due(u64),
     /// The client is gone, or was refused.
     End,
@@ -137,6 +138,18 @@ impl Mailbox {
             }
             !matches!(item, Item::Call { .. })
         });
+    }
+
+    /// Whether the user presents credentials of its own that wait to be checked. It looks at all that
+    /// waits.
+    pub fn has_renewal(&self, of: &Uid) -> bool {
+        let renews = |item: &Item| match item {
+            Item::Call { call: Call::Authenticate(Some(credentials)), .. } => {
+                credentials.uid == *of
+            }
+            _ => false,
+        };
+        self.items.iter().any(renews)
     }
 
     /// Whether the first item can be handled now.

@@ -29,6 +29,7 @@ use crate::domain::{
     subscriber::{Codec, Settled, Subscriber},
 };
 use crate::lock::lock;
+use crate::metrics::{self, Outcome};
 use crate::reason::Reason;
 use crate::socketio::{Client, Connect, Event, Socket};
 use crate::throttle::throttled;
@@ -85,7 +86,7 @@ impl Session {
             name: SocketId(name.into()),
             dialect: dialect.clone(),
             socket,
-            address: request.peer.map(|peer| peer.ip().to_canonical()),
+            address: request.address,
             state: Mutex::new(State::new(rules)),
         });
         dialect.hub.opened();
@@ -166,8 +167,12 @@ impl Session {
         let mut locked = Some(state);
         let mut asked = None;
         for effect in effects {
-            if !matches!(effect, Effect::Send(_) | Effect::PauseReading | Effect::ResumeReading) {
-                locked = None;
+            match effect {
+                Effect::Send(_)
+                | Effect::PauseReading
+                | Effect::ResumeReading
+                | Effect::Count(..) => {}
+                _ => locked = None,
             }
             asked = self.perform_one(effect).or(asked);
         }
@@ -195,8 +200,9 @@ impl Session {
                 hub.announce(&room.id, Entry::Synced { by: self.id, uid });
             }
             Effect::CountPage => {
-                hub.metrics.pages.inc();
+                hub.metrics.messages.pages.inc();
             }
+            Effect::Count(event, outcome) => hub.metrics.messages.handled(event, outcome, 1),
             Effect::LookForRevocation => self.look_for_revocation(),
             Effect::Remind(at) => self.remind_at(at),
             Effect::AwaitJoin => self.dialect.roomless.push(self.id),
@@ -240,18 +246,12 @@ impl Session {
     /// Ends the session if its token was revoked. In a task of its own, as it must not wait for what
     /// the client has asked for.
     fn look_for_revocation(self: &Arc<Self>) {
-        let (uid, rights) = {
-            let mut state = self.state();
-            match state.granted() {
-                Some(granted) => granted,
-                None => return drop(state.revoked_meanwhile()),
-            }
-        };
+        let Some((uid, rights)) = self.state().recheck() else { return };
         let session = self.clone();
         self.dialect.hub.tasks.spawn(async move {
             match session.dialect.hub.is_revoked(&uid, &rights).await {
                 Ok(false) => {}
-                Ok(true) => session.tell(|state| state.refuse(Reason::Revoked)),
+                Ok(true) => session.tell(|state| state.revoked(&rights)),
                 Err(error) => {
                     throttled!(warn, %error, "it can't be learnt whether a token was revoked; its client has to come back");
                     session.drop_client(Reason::StoreUnavailable);
@@ -324,6 +324,9 @@ impl Client for Session {
             self.msg(argument, ack, json.len());
         } else if let Some(call) = Call::parse(&event.name, argument) {
             self.call(call, ack, json.len());
+        } else {
+            let metrics = &self.dialect.hub.metrics;
+            metrics.messages.handled(metrics::Event::Other, Outcome::Ignored, 1);
         }
     }
 
@@ -347,9 +350,13 @@ impl Subscriber for Session {
     fn settled(&self, messages: &[Settled]) {
         let Some(session) = self.me.upgrade() else { return };
         let ended = msg::ended(messages);
+        let mut done = messages.len();
         for failure in messages.iter().filter_map(|message| msg::failure(&message.outcome)) {
-            self.dialect.hub.metrics.message_refused(failure);
+            self.count_refusal(failure);
+            done -= 1;
         }
+        let metrics = &self.dialect.hub.metrics;
+        metrics.messages.handled(metrics::Event::Msg, Outcome::Done, done);
         // Before they count as settled: what waits for that is answered behind. Without the lock,
         // so that whoever reads from the client need not wait for the kernel. Not to who was
         // evicted: what it had on its way may have been left out of what was stored.

@@ -81,7 +81,9 @@ pub(super) struct State {
     phase: Phase,
     standing: Standing,
     mailbox: Mailbox,
-    /// Tokens of the user were revoked while it signed in.
+    /// Credentials are being checked, for a session or to renew one.
+    checking: bool,
+    /// Tokens of the user were revoked meanwhile.
     looks: bool,
 }
 
@@ -93,6 +95,7 @@ impl State {
             phase: Phase::Guest(Guest { claims: None }),
             standing: Standing::Open,
             mailbox: Mailbox::new(),
+            checking: false,
             looks: false,
         }
     }
@@ -176,19 +179,6 @@ impl State {
     /// The time to join is over.
     pub fn late_to_join(&mut self) -> Vec<Effect> {
         self.mailbox.put(Item::LateJoin);
-        self.wake(Vec::new())
-    }
-
-    /// Tokens of the user were revoked, and what its own grants is not known yet: the question is
-    /// asked when it is.
-    pub fn revoked_meanwhile(&mut self) -> Vec<Effect> {
-        self.looks = true;
-        Vec::new()
-    }
-
-    /// A time has come that it wanted to be reminded of; it is `now`.
-    pub fn remind(&mut self, now: u64) -> Vec<Effect> {
-        self.mailbox.put(Item::Due(now));
         self.wake(Vec::new())
     }
 

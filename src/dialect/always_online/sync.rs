@@ -14,6 +14,7 @@ use crate::domain::{
     history::{Building, History, Patience},
     room::Room,
 };
+use crate::metrics::Cache;
 use crate::throttle::throttled;
 
 /// Pages are put together off the runtime's threads above this many bytes: compressed ones, and
@@ -41,7 +42,9 @@ impl AlwaysOnline {
         let kept = async || {
             Some(Page { frames: self.kept(room, key).await?.with_ack(ack), patience: None })
         };
+        let looked_up = |hit| self.hub.metrics.messages.looked_up(Cache::Pages, hit);
         if let Some(page) = kept().await {
+            looked_up(true);
             return Some(page);
         }
         let failed = |error| {
@@ -50,12 +53,14 @@ impl AlwaysOnline {
         let permit = self.hub.begin_page().await.map_err(failed).ok()?;
         // Of many who waited for the same page only the first few build it.
         if let Some(page) = kept().await {
+            looked_up(true);
             return Some(page);
         }
         let times = if ack.is_some() { 2 } else { 1 }; // the acknowledgement has the same in it
         let page =
             self.hub.history(permit, &room.id, request.offset, times).await.map_err(failed).ok()?;
         if let Some(key) = key.filter(|_| page.next) {
+            looked_up(false);
             let (edition, due_ms) = (page.edition, page.due_ms);
             let (answer, _) = self.put_together(page, request, None).await?;
             self.pages.put(key, Kept { edition, due_ms, answer: answer.clone() });

@@ -64,6 +64,10 @@ macro_rules! failures {
         }
 
         impl $name {
+            #[cfg(test)]
+            #[allow(dead_code, reason = "of some of them")]
+            const ALL: &[$name] = &[$($name::$reason),+];
+
             /// The answer to the client, JSON.
             pub fn answer(self) -> &'static str {
                 match self { $($name::$reason => status!(1, $text)),+ }
@@ -255,6 +259,12 @@ mod tests {
     use crate::domain::message::Kind;
 
     #[test]
+    fn metrics_have_a_row_for_each_failure_of_a_message() {
+        let known = crate::metrics::words::MESSAGE_REFUSALS;
+        assert!(MsgFailure::ALL.iter().all(|failure| known.contains(&failure.label())));
+    }
+
+    #[test]
     fn a_burst_has_one_part_for_each_publication() {
         let (ann, seven) = (Uid::text("ann").unwrap(), Uid::number("7").unwrap());
         let publication = |event| Publication::told(1, event);
@@ -278,7 +288,7 @@ mod tests {
                 r#"42["remote_disconnect",{"uid":7}]"#,
             ]
         );
-        let some = burst.select(|i| i == 3);
+        let (some, _) = burst.select(|i| i == 3);
         assert_eq!(texts(&some).count(), 2);
     }
 

@@ -23,6 +23,7 @@ use super::{
     heartbeat::{Beat, Heard, Heartbeat},
     in_flight::InFlight,
     path::{Place, room},
+    questions::Verdict,
     wire,
 };
 use crate::{
@@ -36,6 +37,7 @@ use crate::{
         subscriber::{Codec, Outcome, Settled, Subscriber},
     },
     lock::lock,
+    metrics::{self, Carriage, Event},
     net::{Closing, Connection, Message, Over, WebSocket},
     reason::{Label, Reason},
     throttle::throttled,
@@ -45,8 +47,9 @@ use crate::{
 const CATCH_UP: usize = 256;
 /// Between two texts of `/timer`.
 const SECOND: Duration = Duration::from_secs(1);
-/// The answer to a handshake while the store is out.
+/// The answers to a handshake while the store is out, and where a hook does not let it in.
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\naccess-control-allow-origin: *\r\n\r\n";
+const FORBIDDEN: &[u8] = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\naccess-control-allow-origin: *\r\n\r\n";
 /// How a client of `/` says which room it wants.
 const JOIN: &[u8] = b"join:";
 
@@ -56,6 +59,10 @@ enum Failure {
     Unavailable,
     Full,
     Unknown,
+    /// A hook says so.
+    NotAllowed,
+    /// A hook gives no valid answer.
+    NoVerdict,
 }
 
 impl Label for Failure {
@@ -64,6 +71,20 @@ impl Label for Failure {
             Failure::Unavailable => "store unavailable",
             Failure::Full => "too many updates",
             Failure::Unknown => "outcome unknown",
+            Failure::NotAllowed => "not allowed",
+            Failure::NoVerdict => "hook failed",
+        }
+    }
+}
+
+impl Failure {
+    /// What became of the message, for those who count.
+    fn outcome(self) -> metrics::Outcome {
+        match self {
+            Failure::Full | Failure::NotAllowed => metrics::Outcome::Refused,
+            Failure::Unavailable | Failure::Unknown | Failure::NoVerdict => {
+                metrics::Outcome::Failed
+            }
         }
     }
 }
@@ -75,7 +96,11 @@ enum Here {
         /// When the next text is due.
         next: Instant,
     },
-    Room(Arc<Room>),
+    Room {
+        room: Arc<Room>,
+        /// Whether a hook is asked about each message.
+        asked: bool,
+    },
 }
 
 /// One client, as its room sees it.
@@ -92,6 +117,7 @@ impl Client {
     pub(super) fn new(gotapi: &Arc<Gotapi>, connection: Arc<Connection>) -> Arc<Self> {
         let id = gotapi.hub.new_connection();
         gotapi.hub.opened();
+        gotapi.hub.metrics.connections.carried(Carriage::Gotapi).inc();
         let client = Arc::new(Client {
             id,
             gotapi: gotapi.clone(),
@@ -111,9 +137,34 @@ impl Client {
         self.connection.close(Closing::Graceful, why);
     }
 
-    /// Hands a message to the room. What became of it is told by [`Subscriber::settled`].
+    /// As [`Client::send`], if a hook allows it. What the client sends behind it waits meanwhile,
+    /// so its order is kept. One that may not be sent is not acknowledged.
+    async fn send_if_allowed(self: &Arc<Self>, room: &Arc<Room>, body: Bytes) -> Result<(), Over> {
+        let Some(sorted) = sort(&body) else { return Ok(()) };
+        let peer = self.connection.peer.ip();
+        let failure = match self.gotapi.may_send(self.id, peer, &room.id, body).await {
+            Verdict::Yes(body) => {
+                self.hand_over(room, sorted, body);
+                return Ok(());
+            }
+            Verdict::End(why) => return Err(Over::Because(why)),
+            Verdict::No => Failure::NotAllowed,
+            Verdict::Failed => Failure::NoVerdict,
+        };
+        let metrics = &self.gotapi.hub.metrics;
+        metrics.message_refused(failure);
+        metrics.messages.handled(Event::Msg, failure.outcome(), 1);
+        Ok(())
+    }
+
+    /// Sends a message into the room. What became of it is told by [`Subscriber::settled`].
     fn send(self: &Arc<Self>, room: &Arc<Room>, body: Bytes) {
-        let Some((kind, uuid)) = sort(&body) else { return };
+        if let Some(sorted) = sort(&body) {
+            self.hand_over(room, sorted, body);
+        }
+    }
+
+    fn hand_over(self: &Arc<Self>, room: &Arc<Room>, (kind, uuid): Sorted, body: Bytes) {
         let bytes = body.len();
         let hold = || self.connection.hold_reading(true);
         let ack = self.in_flight.begin(bytes, uuid.clone(), hold);
@@ -157,9 +208,11 @@ impl Client {
     }
 }
 
-/// What becomes of a message, and its uuid where it gets an acknowledgement; nothing where it has
-/// no effect.
-pub(super) fn sort(body: &[u8]) -> Option<(Kind, Option<Arc<str>>)> {
+/// What becomes of a message, and its uuid where it gets an acknowledgement.
+type Sorted = (Kind, Option<Arc<str>>);
+
+/// Tells that; nothing where the message has no effect.
+pub(super) fn sort(body: &[u8]) -> Option<Sorted> {
     match Frame::read(body) {
         Frame::LowLevel => Some((Kind::Ignore, None)),
         Frame::HighLevel { uuid } => Some((Kind::Insert, Some(uuid))),
@@ -194,6 +247,7 @@ impl Subscriber for Client {
 
     /// A message that could not be stored is not acknowledged: the client sends it again.
     fn settled(&self, messages: &[Settled]) {
+        let (metrics, mut done) = (&self.gotapi.hub.metrics, messages.len());
         let mut acks = BytesMut::new();
         let mut sent = self.in_flight.sent();
         for Settled { ack, bytes, outcome } in messages {
@@ -207,10 +261,15 @@ impl Subscriber for Client {
             match (failure, uuid) {
                 (None, Some(uuid)) => wire::ack(&mut acks, &uuid),
                 (None, None) => {}
-                (Some(failure), _) => self.gotapi.hub.metrics.message_refused(failure),
+                (Some(failure), _) => {
+                    done -= 1;
+                    metrics.message_refused(failure);
+                    metrics.messages.handled(Event::Msg, failure.outcome(), 1);
+                }
             }
         }
         drop(sent);
+        metrics.messages.handled(Event::Msg, metrics::Outcome::Done, done);
         if !acks.is_empty() {
             self.connection.send(&acks.freeze());
         }
@@ -245,6 +304,7 @@ impl Subscriber for Client {
 impl Drop for Client {
     fn drop(&mut self) {
         lock(&self.gotapi.clients).remove(&self.id);
+        self.gotapi.hub.metrics.connections.carried(Carriage::Gotapi).dec();
         self.gotapi.hub.closed();
     }
 }
@@ -290,7 +350,7 @@ pub(super) async fn serve(
     drop(websocket);
     client
         .leave(match &reader.here {
-            Here::Room(room) => Some(&room.id),
+            Here::Room { room, .. } => Some(&room.id),
             Here::Lobby | Here::Timer { .. } => None,
         })
         .await;
@@ -301,16 +361,29 @@ impl Reader {
     async fn arrive(&mut self, room: &RoomId, answer: Option<Bytes>) -> Result<(), Over> {
         let answered = answer.is_none();
         let arrived = self.join(room, answer).await;
-        if arrived.is_err() && !answered {
+        if let Err(over) = arrived
+            && !answered
+        {
+            let is_refused =
+                matches!(over, Over::Because(Reason::RefusedByHook | Reason::DroppedByHook));
+            let refusal = if is_refused { FORBIDDEN } else { REFUSAL };
             self.client.connection.close_without_a_word();
-            self.client.connection.send(&Bytes::from_static(REFUSAL));
+            self.client.connection.send(&Bytes::from_static(refusal));
         }
         arrived
     }
 
     async fn join(&mut self, room: &RoomId, answer: Option<Bytes>) -> Result<(), Over> {
+        let (gotapi, peer) = (self.client.gotapi.clone(), self.client.connection.peer.ip());
+        match gotapi.may_enter(self.client.id, peer, room).await {
+            Verdict::Yes(_) => {}
+            Verdict::No => return Err(Over::Because(Reason::RefusedByHook)),
+            Verdict::End(why) => return Err(Over::Because(why)),
+            Verdict::Failed => return Err(Over::Because(Reason::StoreUnavailable)),
+        }
         let entered = self.client.enter(room, answer).await;
-        self.here = Here::Room(entered.ok_or(Over::Because(Reason::StoreUnavailable))?);
+        let entered = entered.ok_or(Over::Because(Reason::StoreUnavailable))?;
+        self.here = Here::Room { room: entered, asked: gotapi.asks_about_messages(room) };
         // Nobody listened while the store was asked.
         self.heart = Heartbeat::begin(Instant::now());
         Ok(())
@@ -337,7 +410,7 @@ impl Reader {
     fn due(&self) -> Instant {
         match self.here {
             Here::Timer { next } => next.min(self.heart.due()),
-            Here::Lobby | Here::Room(_) => self.heart.due(),
+            Here::Lobby | Here::Room { .. } => self.heart.due(),
         }
     }
 
@@ -347,7 +420,8 @@ impl Reader {
             Message::Binary(body) => (false, body),
         };
         match &self.here {
-            Here::Room(room) => self.client.send(room, body),
+            Here::Room { room, asked: false } => self.client.send(room, body),
+            Here::Room { room, asked: true } => self.client.send_if_allowed(room, body).await?,
             Here::Timer { .. } => {}
             Here::Lobby => {
                 let name = body.strip_prefix(JOIN).filter(|_| text);
@@ -378,7 +452,7 @@ impl Reader {
             match websocket.next().now_or_never() {
                 Some(message) => self.message(message?).await?,
                 None => {
-                    all = !connection.is_held();
+                    all = !connection.is_unread();
                     break;
                 }
             }

@@ -56,6 +56,12 @@ pub(super) enum Refusal {
     Late,
     #[error("the store does not answer")]
     Unavailable,
+    /// A hook says so.
+    #[error("not allowed")]
+    NotAllowed,
+    /// A hook gives no valid answer.
+    #[error("the server that decides about it does not answer")]
+    NoVerdict,
 }
 
 impl From<StoreError> for Refusal {
@@ -79,12 +85,14 @@ impl Refusal {
             | Refusal::NoPost
             | Refusal::Handshake(_)
             | Refusal::Body => StatusCode::BAD_REQUEST,
-            Refusal::HistoryOfNothing => StatusCode::FORBIDDEN,
+            Refusal::HistoryOfNothing | Refusal::NotAllowed => StatusCode::FORBIDDEN,
             Refusal::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::NoData => StatusCode::NOT_ACCEPTABLE,
             Refusal::Late => StatusCode::REQUEST_TIMEOUT,
             Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Refusal::Ending | Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::Ending | Refusal::Unavailable | Refusal::NoVerdict => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 

@@ -1,5 +1,5 @@
 //! The HTTP side.
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -14,10 +14,16 @@ use super::{
     fields::Fields,
     history,
     path::{self, NoRoom, Place},
+    questions::Verdict,
     refusal::Refusal,
 };
 use crate::{
-    domain::{ids::RoomId, secret, subscriber::Outcome},
+    domain::{
+        ids::{ConnectionId, RoomId},
+        secret,
+        subscriber::Outcome,
+    },
+    hex,
     net::upgrade,
 };
 
@@ -25,6 +31,8 @@ use crate::{
 const BODY: Duration = Duration::from_secs(30);
 /// Messages, the newest, among which one is looked for that is to be recalled.
 const RECALLABLE: usize = 200;
+/// In questions, who has no connection that is in a room.
+const NOBODY: ConnectionId = ConnectionId(0);
 /// Longest time to live, seconds: a hundred years.
 const FOREVER: u64 = 100 * 365 * 86_400;
 
@@ -85,9 +93,13 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
 }
 
 /// Answers a request. Pages of any origin may read the answer.
-pub(super) async fn answer(gotapi: &Arc<Gotapi>, request: Request<Incoming>) -> Response<Body> {
+pub(super) async fn answer(
+    gotapi: &Arc<Gotapi>,
+    request: Request<Incoming>,
+    peer: IpAddr,
+) -> Response<Body> {
     let options = request.method() == Method::OPTIONS;
-    let mut response = respond(gotapi, request).await.unwrap_or_else(Refusal::response);
+    let mut response = respond(gotapi, request, peer).await.unwrap_or_else(Refusal::response);
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -108,7 +120,7 @@ fn allow(headers: &mut HeaderMap) {
     }
 }
 
-async fn respond(gotapi: &Arc<Gotapi>, request: Request<Incoming>) -> Answer {
+async fn respond(gotapi: &Arc<Gotapi>, request: Request<Incoming>, peer: IpAddr) -> Answer {
     let path = path::decode(request.uri().path()).ok_or(NoRoom::Encoding)?;
     let route = Route::of(&path);
     if request.method() == Method::OPTIONS && route != Some(Route::Status) {
@@ -116,7 +128,7 @@ async fn respond(gotapi: &Arc<Gotapi>, request: Request<Incoming>) -> Answer {
     }
     let Some(route) = route else {
         return match *request.method() {
-            Method::POST => post(gotapi, &path, request).await,
+            Method::POST => post(gotapi, &path, request, peer).await,
             Method::GET if asks_for_websocket(request.headers()) => websocket(gotapi, request),
             Method::GET | Method::HEAD => Err(Refusal::NoUpgrade),
             _ => Err(Refusal::Method("GET, POST, OPTIONS")),
@@ -156,13 +168,18 @@ fn websocket(gotapi: &Arc<Gotapi>, mut request: Request<Incoming>) -> Answer {
 }
 
 /// A message to a room from outside: to everybody there, without an acknowledgement.
-async fn post(gotapi: &Gotapi, path: &str, request: Request<Incoming>) -> Answer {
+async fn post(gotapi: &Gotapi, path: &str, request: Request<Incoming>, peer: IpAddr) -> Answer {
     let room = path::room(path)?;
     let body = body(gotapi, request).await?;
     if body.is_empty() {
         return Err(Refusal::NoData);
     }
     if let Some((kind, uuid)) = client::sort(&body) {
+        let body = match gotapi.may_send(NOBODY, peer, &room, body).await {
+            Verdict::Yes(body) => body,
+            Verdict::No | Verdict::End(_) => return Err(Refusal::NotAllowed),
+            Verdict::Failed => return Err(Refusal::NoVerdict),
+        };
         let bytes = body.len();
         let entry = client::entry(None, kind, uuid, body);
         match gotapi.hub.publish(&room, entry, bytes).await {
@@ -240,7 +257,7 @@ async fn body(gotapi: &Gotapi, request: Request<Incoming>) -> Result<Bytes, Refu
 }
 
 fn md5(bytes: &[u8]) -> String {
-    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&Md5::digest(bytes))
 }
 
 fn message(msg: &str) -> Response<Body> {

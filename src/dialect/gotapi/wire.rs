@@ -135,9 +135,9 @@ mod tests {
                 message(b""),
             ],
         );
-        assert_eq!(burst.select(|i| i == 0), &b"\x81\x0b{ \"a\" : 1 }"[..]);
-        assert_eq!(burst.select(|i| i == 1), &b"\x82\x02\xff\x00"[..]);
-        assert!(burst.select(|i| i == 2 || i == 3).is_empty());
-        assert_eq!(burst.select(|i| i == 4), &b"\x81\x00"[..]);
+        assert_eq!(burst.select(|i| i == 0).0, &b"\x81\x0b{ \"a\" : 1 }"[..]);
+        assert_eq!(burst.select(|i| i == 1).0, &b"\x82\x02\xff\x00"[..]);
+        assert!(burst.select(|i| i == 2 || i == 3).0.is_empty());
+        assert_eq!(burst.select(|i| i == 4).0, &b"\x81\x00"[..]);
     }
 }

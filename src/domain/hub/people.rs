@@ -2,13 +2,16 @@
 //! about somebody.
 use super::{
     super::{
-        directory::{Ending, MAX_PAGE, MembersPage, Names, RoomsPage, UsersPage, Whereabouts},
+        directory::{
+            Counts, Ending, MAX_PAGE, MembersPage, Names, RoomsPage, UsersPage, Whereabouts,
+        },
         error::StoreError,
         ids::{ConnectionId, RoomId, SocketId, Space, Uid},
         presence::{Claim, Online, Present, Revocations},
     },
     Hub,
 };
+use crate::metrics::Call;
 
 /// Sessions: at most one of each user that claims it, on all nodes.
 impl Hub {
@@ -24,7 +27,8 @@ impl Hub {
         socket: &SocketId,
         checked: Option<Revocations>,
     ) -> Result<Claim, StoreError> {
-        self.stores.presence.claim(uid, connection, socket, checked).await
+        let claim = self.stores.presence.claim(uid, connection, socket, checked);
+        self.metrics.store.timed(Call::Claim, claim).await
     }
 
     /// What is known of revocations now.
@@ -37,7 +41,7 @@ impl Hub {
     /// # Errors
     /// Those of the store.
     pub async fn end_session(&self, uid: &Uid, connection: ConnectionId) -> Result<(), StoreError> {
-        self.stores.presence.end(uid, connection).await
+        self.metrics.store.timed(Call::End, self.stores.presence.end(uid, connection)).await
     }
 
     /// All sessions.
@@ -122,6 +126,14 @@ impl Hub {
         let mut users = self.stores.presence.users_page(&names(prefix, after, limit)).await?;
         let next = cut(&mut users, limit, |user| user.uid.as_str().to_owned());
         Ok(UsersPage { users, next })
+    }
+
+    /// How many users and shared rooms there are, on all nodes.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn counts(&self) -> Result<Counts, StoreError> {
+        self.stores.presence.counts().await
     }
 
     /// The user's connections, and where they are.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak, atomic::Ordering};
 use super::{
     super::{
         broker::{Publication, RoomSink},
-        cluster::NodeSink,
+        cluster::{Figures, NodeSink},
         directory::Ending,
         ids::{ConnectionId, RoomId},
         presence::SessionSink,
@@ -110,5 +110,15 @@ impl NodeSink for WeakHub {
 
     fn open_connections(&self) -> u64 {
         self.0.upgrade().map_or(0, |hub| hub.open_connections() as u64)
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        self.0.upgrade().map(|hub| hub.figures())
+    }
+
+    fn jobs_are_open(&self) {
+        if let Some(hub) = self.0.upgrade() {
+            hub.given.notify_one();
+        }
     }
 }

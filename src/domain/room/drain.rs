@@ -1,5 +1,5 @@
 //! The one task of a busy room: takes what waits, stores it, and lets the broker deliver it.
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
@@ -14,6 +14,7 @@ use super::{
     Job, Room, Rooms, Teller, lock,
 };
 use crate::domain::message::Kind;
+use crate::metrics::Call;
 use crate::throttle::throttled;
 
 /// Most messages in one batch, most bytes of them (one more message may exceed it), and most
@@ -99,7 +100,8 @@ async fn publish(
     sent: Vec<Sent>,
     arrived: Instant,
 ) {
-    rooms.services.metrics.batches.observe(entries.len() as f64);
+    let metrics = &rooms.services.metrics;
+    metrics.messages.batches.observe(entries.len());
     let entries: Arc<[Entry]> = entries.into();
     let stored = async {
         match attempt(room, rooms, &entries).await {
@@ -112,6 +114,9 @@ async fn publish(
     let mut outcomes = stored.unwrap_or_default();
     outcomes.resize(entries.len(), Outcome::Unknown);
     count(rooms, &entries, &outcomes);
+    if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Done(_))) {
+        metrics.messages.delivery.took(arrived.elapsed());
+    }
     let mut settled: Vec<(Arc<dyn Subscriber>, Vec<Settled>)> = Vec::new();
     for ((sent, entry), outcome) in sent.into_iter().zip(entries.iter()).zip(outcomes) {
         let (sender, ack) = match sent.teller {
@@ -152,7 +157,8 @@ impl From<Placed> for Outcome {
 
 /// Delivered now, without a place in the order.
 fn nowhere(rooms: &Rooms) -> Outcome {
-    Outcome::Done(Position { n: 0, index: None, at_ms: rooms.services.clock.unix_ms() })
+    let at_ms = rooms.services.clock.unix_ms();
+    Outcome::Done(Position { n: 0, index: None, at_ms, epoch: None })
 }
 
 /// One call of the store. While it takes long, what comes and may pass passes it.
@@ -161,7 +167,8 @@ async fn attempt(
     rooms: &Arc<Rooms>,
     entries: &Arc<[Entry]>,
 ) -> Result<Vec<Placed>, StoreError> {
-    let mut call = rooms.stores.broker.publish(&room.id, entries.clone());
+    let call = rooms.stores.broker.publish(&room.id, entries.clone());
+    let mut call = pin!(rooms.services.metrics.store.timed(Call::Publish, call));
     if entries.iter().all(Entry::may_pass) {
         return call.await;
     }
@@ -204,7 +211,7 @@ async fn retry(
     error: StoreError,
     arrived: Instant,
 ) -> Vec<Outcome> {
-    rooms.services.metrics.store_failures.inc();
+    rooms.services.metrics.store.failures.inc();
     throttled!(warn, room = %room.id.shown(), %error, "messages can't be stored");
     if matches!(error, StoreError::OutcomeUnknown(_)) {
         // Should it be stored after all, all of it is delivered then.
@@ -251,7 +258,7 @@ async fn publish_late(
             }
             Err(e) => error = e,
         }
-        rooms.services.metrics.store_failures.inc();
+        rooms.services.metrics.store.failures.inc();
     };
     lock(&room.outbox).stuck = false;
     throttled!(error, room = %room.id.shown(), messages = waiting.len(), %error, "gave up storing messages; their senders are told");
@@ -310,14 +317,15 @@ fn deliver_now<'a>(room: &Arc<Room>, entries: impl Iterator<Item = &'a Entry>) {
 }
 
 async fn single(room: &Arc<Room>, rooms: &Arc<Rooms>, job: Job) {
+    let (stores, store) = (&rooms.stores, &rooms.services.metrics.store);
     match job {
         Job::Publish { .. } => {} // taken as a batch
         Job::Enter { visitor, subscriber, answer, done } => {
             let entered = async {
                 if room.local_members() == 0 {
-                    rooms.stores.broker.attach(&room.id).await?;
+                    store.timed(Call::Attach, stores.broker.attach(&room.id)).await?;
                 }
-                rooms.stores.presence.enter(&room.id, &visitor).await
+                store.timed(Call::Enter, stores.presence.enter(&room.id, &visitor)).await
             };
             room.begin_join();
             let entered = entered.await;
@@ -330,8 +338,7 @@ async fn single(room: &Arc<Room>, rooms: &Arc<Rooms>, job: Job) {
                     let depart = matches!(error, StoreError::OutcomeUnknown(_))
                         && !room.has(visitor.connection);
                     if depart
-                        && let Err(error) = rooms
-                            .stores
+                        && let Err(error) = stores
                             .presence
                             .depart(&room.id, visitor.connection, Departure::Gone)
                             .await
@@ -346,32 +353,35 @@ async fn single(room: &Arc<Room>, rooms: &Arc<Rooms>, job: Job) {
         }
         Job::Depart { connection, departure, done } => {
             room.silence(connection);
-            if let Err(error) = rooms.stores.presence.depart(&room.id, connection, departure).await
-            {
+            let depart = stores.presence.depart(&room.id, connection, departure);
+            if let Err(error) = store.timed(Call::Depart, depart).await {
                 throttled!(warn, room = %room.id.shown(), %error, "a departure could not be announced");
             }
             let _ = done.send(());
         }
         Job::Release { uid, by } => {
-            if let Err(error) = rooms.stores.presence.release(&room.id, &uid, by).await {
+            if let Err(error) = stores.presence.release(&room.id, &uid, by).await {
                 throttled!(warn, room = %room.id.shown(), %error, "a held place could not be released");
             }
         }
         Job::Remove { uid, done } => {
-            let _ = done.send(rooms.stores.presence.remove(&room.id, &uid).await);
+            let remove = stores.presence.remove(&room.id, &uid);
+            let _ = done.send(store.timed(Call::Remove, remove).await);
         }
         Job::Look => {} // by `next`
         Job::Clear { done } => {
-            let _ = done.send(rooms.stores.broker.clear(&room.id).await);
+            let _ = done.send(store.timed(Call::Clear, stores.broker.clear(&room.id)).await);
         }
         Job::Recall { key, within, done } => {
-            let _ = done.send(rooms.stores.upkeep.recall(&room.id, &key, within).await);
+            let recall = stores.upkeep.recall(&room.id, &key, within);
+            let _ = done.send(store.timed(Call::Recall, recall).await);
         }
         Job::Expire { after, done } => {
-            let _ = done.send(rooms.stores.upkeep.expire(&room.id, after).await);
+            let expire = stores.upkeep.expire(&room.id, after);
+            let _ = done.send(store.timed(Call::Expire, expire).await);
         }
         Job::Trim { trim, done } => {
-            let _ = done.send(rooms.stores.upkeep.trim(&room.id, trim).await);
+            let _ = done.send(store.timed(Call::Trim, stores.upkeep.trim(&room.id, trim)).await);
         }
     }
 }

@@ -21,6 +21,17 @@ use super::{
 };
 use crate::lock::lock;
 
+/// What there is in rooms, together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in super::super) struct Stock {
+    pub(in super::super) rooms: usize,
+    /// Connections of this node in them, each as often as it is in one.
+    pub(in super::super) members: usize,
+    /// What waits, and the bytes of messages in it.
+    pub(in super::super) jobs: usize,
+    pub(in super::super) bytes: usize,
+}
+
 /// The rooms of this node: those with members here, or with something to be done.
 pub(in super::super) struct Rooms {
     pub(super) stores: Arc<Stores>,
@@ -49,9 +60,24 @@ impl Rooms {
         self.live().len()
     }
 
+    /// What there is in them.
+    pub(in super::super) fn stock(&self) -> Stock {
+        // Of the lock no more than that: rooms are looked for in it all the time.
+        let rooms: Vec<Arc<Room>> = self.live().values().cloned().collect();
+        rooms.iter().fold(Stock::default(), |stock, room| {
+            let (jobs, bytes) = room.waiting();
+            Stock {
+                rooms: stock.rooms + 1,
+                members: stock.members + room.local_members(),
+                jobs: stock.jobs + jobs,
+                bytes: stock.bytes + bytes,
+            }
+        })
+    }
+
     /// The room of this id, made if need be.
     fn room(&self, id: &RoomId) -> Arc<Room> {
-        let new = || Room::new(id.clone(), self.me.clone());
+        let new = || Room::new(id.clone(), self.me.clone(), self.services.metrics.clone());
         self.live().entry(id.clone()).or_insert_with(new).clone()
     }
 
@@ -136,6 +162,33 @@ impl Rooms {
                 Err(_) => return Outcome::Unavailable,
             }
         }
+    }
+
+    pub(in super::super) async fn publish_all(
+        &self,
+        room: &RoomId,
+        entries: Vec<(Entry, usize)>,
+    ) -> Vec<Outcome> {
+        let arrived = Instant::now();
+        let mut ends = Vec::with_capacity(entries.len());
+        let jobs = entries.into_iter().map(|(entry, bytes)| {
+            let (done, ended) = oneshot::channel();
+            ends.push(ended);
+            Job::Publish { entry, bytes, arrived, teller: Teller::Caller(done) }
+        });
+        let mut jobs: Vec<Job> = jobs.collect();
+        loop {
+            match self.room(room).add_all(jobs) {
+                Ok(()) => break,
+                Err(refused) if refused.retired => jobs = refused.jobs,
+                Err(_) => return vec![Outcome::Unavailable; ends.len()],
+            }
+        }
+        let mut outcomes = Vec::with_capacity(ends.len());
+        for ended in ends {
+            outcomes.push(ended.await.unwrap_or(Outcome::Unknown));
+        }
+        outcomes
     }
 
     pub(in super::super) async fn clear(&self, room: &RoomId) -> Result<(), StoreError> {

@@ -72,7 +72,7 @@ fn message(n: u64) -> Publication {
 }
 
 fn room() -> Arc<Room> {
-    Room::new(RoomId::new("class").unwrap(), Weak::new())
+    Room::new(RoomId::new("class").unwrap(), Weak::new(), Arc::default())
 }
 
 #[test]

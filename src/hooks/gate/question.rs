@@ -17,7 +17,8 @@ pub(super) fn body(
     fields: &str,
 ) -> Vec<u8> {
     let word = question.word();
-    let room = room.map_or_else(String::new, |room| format!(",\"roomId\":{}", text(room.name())));
+    let room =
+        room.map_or_else(String::new, |room| format!(",\"roomId\":{}", text(&room.qualified())));
     let meta = caller.meta.as_deref().unwrap_or("null");
     format!(
         r#"{{"type":"hook.{word}","timestamp":"{}","data":{{"uid":{}{room}{fields},"connection":{},"address":"{}","meta":{meta}}}}}"#,

@@ -7,6 +7,7 @@ use super::*;
 use crate::domain::{
     clock::{SystemClock, SystemRng},
     gate::Refusal,
+    ids::{Space, Uid},
 };
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -16,7 +17,7 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 fn options(url: &str) -> Options {
     Options {
         url: config::HttpUrl::parse(url).unwrap(),
-        signer: Signer::new([&config::SigningSecret::parse(SECRET).unwrap()]),
+        signer: Signer::new(&config::SigningSecret::parse(SECRET).unwrap(), None),
         events: Question::ALL.to_vec(),
         rooms: vec![Pattern::parse("*").unwrap()],
         timeout: support::BOUND,
@@ -57,6 +58,21 @@ fn allowed() -> Answer {
 
 fn yes() -> Reply {
     Reply::Json(json!({ "result": {} }))
+}
+
+#[test]
+fn rooms_of_a_dialect_are_asked_about_where_a_pattern_names_it() {
+    let patterns = |texts: &[&str]| -> Vec<Pattern> {
+        texts.iter().map(|text| Pattern::parse(text).unwrap()).collect()
+    };
+    let chat = RoomId::within(Space::Dialect("gotapi"), "/chat").unwrap();
+    for texts in [&["*"][..], &["/chat"], &["gotapi*"], &["other:*", "*:/chat"]] {
+        assert!(!is_meant(&patterns(texts), &chat), "{texts:?}");
+    }
+    for texts in [&["gotapi:*"][..], &["x", "gotapi:/c*"], &["gotapi:/chat"]] {
+        assert!(is_meant(&patterns(texts), &chat), "{texts:?}");
+    }
+    assert!(is_meant(&patterns(&["*"]), &room()) && !is_meant(&patterns(&["gotapi:*"]), &room()));
 }
 
 #[tokio::test]
@@ -299,14 +315,46 @@ async fn answers_are_kept_by_question_user_and_room_where_that_is_configured() {
 
 #[tokio::test(start_paused = true)]
 async fn a_kept_answer_lasts_as_long_as_it_should() {
-    let until = Instant::now() + Duration::from_secs(5);
     let hooks = hooks(Options { cache: Duration::from_secs(5), ..options("http://127.0.0.1:1") });
     let key = Key { question: Question::Connect, uid: ann().uid, room: None, meta: None };
-    hooks.kept.as_ref().unwrap().insert(key, Kept { answer: allowed(), until });
+    hooks.kept.as_ref().unwrap().keep(key, &allowed(), 0);
     tokio::time::advance(Duration::from_millis(4999)).await;
     assert_eq!(hooks.connect(&ann()).await, allowed());
     tokio::time::advance(Duration::from_millis(2)).await;
     assert_eq!(hooks.connect(&ann()).await, Answer::Failed, "nobody is there to be asked");
+}
+
+#[tokio::test]
+async fn what_kept_answers_take_is_bounded_and_told() {
+    let receiver =
+        Receiver::start(|_| Reply::Json(json!({ "result": { "meta": "x".repeat(60_000) } }))).await;
+    let hooks = hooks(Options { cache: support::BOUND * 10, ..options(&receiver.url()) });
+    let bytes = || {
+        let text = hooks.metrics.text();
+        let name = "always_online_hook_cached_bytes ";
+        let value = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        value.parse::<u64>().unwrap()
+    };
+    for uid in 0..600 {
+        let uid = Uid::text(&uid.to_string()).unwrap();
+        hooks.connect(&Caller { uid, ..ann() }).await;
+        assert!(bytes() <= kept::MOST, "{}", bytes());
+    }
+    assert!(bytes() > kept::MOST / 2, "{}", bytes());
+}
+
+#[tokio::test]
+async fn a_question_is_seen_once_also_where_its_connection_ends_without_an_answer() {
+    let seen = std::sync::Mutex::new(std::collections::HashSet::new());
+    let receiver = Receiver::start(move |request| {
+        let is_first = seen.lock().unwrap().insert(request.connection);
+        if is_first { yes() } else { Reply::Raw(Vec::new()) }
+    })
+    .await;
+    let hooks = hooks(options(&receiver.url()));
+    assert_eq!(hooks.connect(&ann()).await, allowed());
+    assert_eq!(hooks.connect(&ann()).await, Answer::Failed);
+    assert_eq!(receiver.requests().len(), 2);
 }
 
 #[tokio::test]

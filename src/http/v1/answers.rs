@@ -4,6 +4,12 @@
 //! A request with a key notes first that it has begun, then does what is asked, then notes its answer.
 //! Should the server end in between, a request with this key is done once more after [`PATIENCE`]:
 //! these methods do no harm by that but what they did before.
+//!
+//! An item of a batch shares its key with whatever stands there when the batch is sent again, which
+//! may be a message. So it takes the key where messages leave theirs ([`Receipts`]), and one of the
+//! two is told that the key belongs to the other, on whatever node and in whatever order they come.
+//!
+//! [`Receipts`]: crate::domain::receipt::Receipts
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -16,6 +22,7 @@ use super::{
 };
 use crate::{
     domain::{
+        error::StoreError,
         receipt::KEPT,
         records::{Collection, Expect, Put, Record},
     },
@@ -51,7 +58,10 @@ pub(super) async fn once(
     let Begun::Here { version } = begin(api, &id, &begun, now).await? else {
         return replay(api, &id, digest).await;
     };
-    let ran = run.await;
+    let ran = match take(api, key, &digest).await {
+        Ok(()) => run.await,
+        Err(problem) => Err(problem),
+    };
     let noted = match &ran {
         Ok(done) => {
             let answer = RawValue::from_string(String::from_utf8_lossy(&done.body).into_owned());
@@ -60,12 +70,35 @@ pub(super) async fn once(
             let expect = Expect::Version(version);
             hub.records.put(&ANSWERS, &id, body, expect, expires).await.map(|_| ())
         }
-        Err(_) => hub.records.delete(&ANSWERS, &id, Some(version)).await.map(|_| ()),
+        Err(_) => give_back(api, key, &digest, version).await,
     };
     if let Err(error) = noted {
         throttled!(warn, %error, "the answer to a request with a key was not kept");
     }
     ran
+}
+
+/// Takes an item's key for what is asked.
+async fn take(api: &Api, key: &Key, digest: &[u8; 32]) -> Result<(), Problem> {
+    if key.is_item() && !api.context.hub.receipts.take_key(&key.id(), digest).await? {
+        return Err(key::reused());
+    }
+    Ok(())
+}
+
+/// Nothing was done: the key is free for what is mended. First where messages leave theirs: what is
+/// noted here keeps others from taking it meanwhile.
+async fn give_back(
+    api: &Api,
+    key: &Key,
+    digest: &[u8; 32],
+    version: u64,
+) -> Result<(), StoreError> {
+    let (hub, id) = (&api.context.hub, key.id());
+    if key.is_item() {
+        hub.receipts.give_back_key(&id, digest).await?;
+    }
+    hub.records.delete(&ANSWERS, &id, Some(version)).await.map(|_| ())
 }
 
 /// Whether this is the request that does what is asked.

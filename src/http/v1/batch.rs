@@ -1,4 +1,6 @@
 //! `batch`: several commands in one request, each with a result or a problem of its own.
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde_json::value::RawValue;
@@ -12,11 +14,16 @@ use utoipa::{
 
 use super::{
     Api,
-    method::{self, Call, Entry, Keyed, Method, Ran, Reply},
-    problem::{Details, Problem},
+    key::Key,
+    method::{self, Call, Effect, Entry, Keyed, Method, Ran, Reply},
+    problem::{self, Details, Problem},
+    publish::{self, Outgoing, Publish},
     request::{Field, Issues, Place, request},
 };
-use crate::domain::json::Object;
+use crate::{
+    domain::{ids::RoomId, json::Object},
+    http::caller::Named,
+};
 
 /// Items that are worked on at once, where their order does not matter.
 const TOGETHER: usize = 32;
@@ -100,30 +107,118 @@ pub(super) struct Batch;
 
 impl Method for Batch {
     const NAME: &'static str = "batch";
+    const EFFECT: Effect = Effect::Publishes;
     const SUMMARY: &'static str = "Run several commands";
     const ABOUT: &'static str = "Up to 1,000 commands in one request, in their order unless `parallel` is set. A command that fails stops no other \
         one: its reply is a problem. With an `Idempotency-Key` each command has a key of its own, so that the same batch, sent again, does what \
-        failed and repeats nothing.";
+        failed and repeats nothing. Messages for one room that follow each other are stored together.";
     const KEYED: Keyed = Keyed::Stored;
     const EXAMPLE: &'static str = r#"{"commands":[{"publish":{"roomId":"news","message":{"text":"one"}}},{"clear":{"roomId":"sport"}}]}"#;
     type Request = Request;
     type Answer = Answer;
 
     async fn run(api: &Api, request: Request, call: Call<'_>) -> Result<Reply<Answer>, Problem> {
-        let together = if request.parallel == Some(true) { TOGETHER } else { 1 };
+        let parallel = request.parallel == Some(true);
+        let together = if parallel { TOGETHER } else { 1 };
         let at = Place::Field(&call.at, "commands");
-        let at = &at;
-        let commands = request.commands.iter().enumerate();
-        let commands = commands.map(|(index, command)| async move {
-            let item = Place::Entry(at, index);
-            let at = Place::Field(&item, command.entry.name);
-            let key = call.key.map(|key| key.item(index));
-            let call = Call { at, key: key.as_ref() };
-            command.entry.call(api, &command.body, call).await
-        });
-        let commands: Vec<_> = commands.collect(); // none has begun
-        let ended: Vec<Ran> = stream::iter(commands).buffered(together).collect().await;
-        Ok(write("replies", "/v1/batch#/commands/", ended))
+        let batch = Items { api, at: &at, key: call.key, admin: call.admin };
+        let mut ended: Vec<Option<Ran>> = request.commands.iter().map(|_| None).collect();
+        let steps = batch.steps(&request.commands, parallel, &mut ended);
+        // None has begun.
+        let steps: Vec<_> = steps.into_iter().map(|step| batch.run(step)).collect();
+        let mut done = stream::iter(steps).buffered(together);
+        while let Some(items) = done.next().await {
+            for (index, ran) in items {
+                ended[index] = Some(ran);
+            }
+        }
+        let ended = ended.into_iter().map(|ran| ran.unwrap_or_else(|| Err(problem::failure())));
+        Ok(write("replies", "/v1/batch#/commands/", ended.collect()))
+    }
+}
+
+/// What is done at once: a command, or messages for one room, each with its place in the batch.
+enum Step<'a> {
+    One(usize, &'a Command),
+    Messages(RoomId, Vec<(usize, Outgoing)>),
+}
+
+/// The commands of a batch, as they are done.
+struct Items<'a> {
+    api: &'a Api,
+    /// Where they are.
+    at: &'a Place<'a>,
+    /// The key of the whole batch.
+    key: Option<&'a Key>,
+    /// Who asks.
+    admin: &'a Named,
+}
+
+impl Items<'_> {
+    /// Reads the messages, and puts those for one room together that no other command stands
+    /// between; in `parallel` all of them. What is no message is told in `ended`.
+    fn steps<'c>(
+        &self,
+        commands: &'c [Command],
+        parallel: bool,
+        ended: &mut [Option<Ran>],
+    ) -> Vec<Step<'c>> {
+        let mut steps: Vec<Step<'c>> = Vec::with_capacity(commands.len());
+        let mut rooms: HashMap<RoomId, usize> = HashMap::new();
+        for (index, command) in commands.iter().enumerate() {
+            if command.entry.name != Publish::NAME {
+                steps.push(Step::One(index, command));
+                continue;
+            }
+            let (room, outgoing) = match self.message(index, command) {
+                Ok(read) => read,
+                Err(problem) => {
+                    ended[index] = Some(Err(problem));
+                    continue;
+                }
+            };
+            // In order it can only be the step before.
+            let known =
+                if parallel { rooms.get(&room).copied() } else { steps.len().checked_sub(1) };
+            match known.and_then(|at| steps.get_mut(at)) {
+                Some(Step::Messages(of, messages)) if *of == room => {
+                    messages.push((index, outgoing))
+                }
+                _ => {
+                    if parallel {
+                        rooms.insert(room.clone(), steps.len());
+                    }
+                    steps.push(Step::Messages(room, vec![(index, outgoing)]));
+                }
+            }
+        }
+        steps
+    }
+
+    /// The message of a `publish`, and its room.
+    fn message(&self, index: usize, command: &Command) -> Result<(RoomId, Outgoing), Problem> {
+        let item = Place::Entry(self.at, index);
+        let at = Place::Field(&item, command.entry.name);
+        let key = self.key.map(|key| key.item(index));
+        let request = method::read(&command.body, &at)?;
+        Outgoing::of(self.api, request, &Call { at, key: key.as_ref(), admin: self.admin })
+    }
+
+    async fn run(&self, step: Step<'_>) -> Vec<(usize, Ran)> {
+        match step {
+            Step::One(index, command) => {
+                let item = Place::Entry(self.at, index);
+                let at = Place::Field(&item, command.entry.name);
+                let key = self.key.map(|key| key.item(index));
+                let call = Call { at, key: key.as_ref(), admin: self.admin };
+                vec![(index, command.entry.call(self.api, &command.body, call).await)]
+            }
+            Step::Messages(room, messages) => {
+                let (places, outgoing): (Vec<usize>, Vec<_>) = messages.into_iter().unzip();
+                let sent = publish::send_all(self.api, &room, outgoing).await;
+                places.into_iter().zip(sent.into_iter().map(publish::done)).collect()
+            }
+        }
     }
 }
 

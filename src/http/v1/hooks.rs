@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use super::{
     Api,
     answer::Json,
-    method::{Call, Keyed, Method, Reply},
+    method::{Call, Effect, Keyed, Method, Reply},
     problem::Problem,
     request::{Limit, Text, request},
 };
@@ -69,6 +69,7 @@ pub(super) struct Failed;
 
 impl Method for Failed {
     const NAME: &'static str = "hooks/failed";
+    const EFFECT: Effect = Effect::Reads;
     const SUMMARY: &'static str = "List webhooks that were put aside";
     const ABOUT: &'static str = "Batches that the endpoint did not take. They stay until they are replayed, or dropped because too much waits (`pending`).";
     const EXAMPLE: &'static str = r#"{"limit":20}"#;

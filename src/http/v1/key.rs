@@ -13,7 +13,7 @@ use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
 
 use super::problem::{Kind, Problem};
-use crate::{domain::ids::Uid, lock::lock};
+use crate::{domain::ids::Uid, hex, lock::lock};
 
 /// The header.
 const HEADER: &str = "idempotency-key";
@@ -26,6 +26,8 @@ pub(super) struct Key {
     /// Administrator and method.
     scope: Arc<str>,
     text: Arc<str>,
+    /// Of one item of the request: another one may come to be there, of another method.
+    is_item: bool,
 }
 
 impl Key {
@@ -48,24 +50,25 @@ impl Key {
         })?;
         // No uid has a control character.
         let scope = format!("{admin}\n{method}").into();
-        Ok(Some(Key { scope, text: text.into() }))
+        Ok(Some(Key { scope, text: text.into(), is_item: false }))
     }
 
     /// The key of an item of the request.
     pub(super) fn item(&self, index: usize) -> Self {
-        Key { scope: self.scope.clone(), text: format!("{}#{index}", self.text).into() }
+        let text = format!("{}#{index}", self.text).into();
+        Key { scope: self.scope.clone(), text, is_item: true }
+    }
+
+    /// Whether it is that of an item, for which the method is no part of the key's scope.
+    pub(super) fn is_item(&self) -> bool {
+        self.is_item
     }
 
     /// What it is kept by: of one length, and showing nothing of whom it is from.
     pub(super) fn id(&self) -> String {
         let hash = Sha256::new_with_prefix(self.scope.as_bytes()).chain_update(b"\n");
-        hex(&hash.chain_update(self.text.as_bytes()).finalize())
+        hex::encode(&hash.chain_update(self.text.as_bytes()).finalize())
     }
-}
-
-/// Bytes as text.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The text of a key: a string of RFC 8941 in its quotes, or the characters as they are.
@@ -142,7 +145,7 @@ pub(super) fn in_use() -> Problem {
         .with("retry-after", "1")
 }
 
-/// The key belongs to another request.
+/// The key belongs to another request, or to another item of one.
 pub(super) fn reused() -> Problem {
     Problem::new(Kind::KeyReused, "this key was sent with another request")
 }
@@ -202,7 +205,7 @@ mod tests {
     #[test]
     fn a_key_runs_once_at_a_time() {
         let running = Arc::new(Running::default());
-        let key = |text: &str| Key { scope: "x".into(), text: text.into() };
+        let key = |text: &str| Key { scope: "x".into(), text: text.into(), is_item: false };
         let first = running.begin(&key("a")).unwrap();
         assert!(running.begin(&key("a")).is_err());
         assert!(running.begin(&key("b")).is_ok());

@@ -17,6 +17,7 @@ use super::{
     problem::{self, Kind, Problem},
     request::{Field, Issues, Place},
 };
+use crate::http::{audit::Act, caller::Named};
 
 /// A method.
 pub(super) trait Method {
@@ -36,6 +37,11 @@ pub(super) trait Method {
     const KEYED: Keyed = Keyed::No;
     /// Whether it may be a command of a batch.
     const BATCHED: bool = false;
+    /// Whether what it begins goes on by itself, though nobody waits for its answer any more.
+    /// Others are done in a task of their own.
+    const GOES_ON: bool = false;
+    /// What it does to others. Who forgets to say so has a method that readers are refused.
+    const EFFECT: Effect = Effect::Changes;
     /// What it takes.
     type Request: Field + Send;
     /// What it answers.
@@ -60,9 +66,23 @@ pub(super) enum Keyed {
     Kept,
 }
 
+/// What a method does to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing: it is for readers, too.
+    Reads,
+    /// It sends messages, or is made of methods that have effects of their own. Not audited: see
+    /// [`crate::http::audit`].
+    Publishes,
+    /// It changes something that is theirs, and is audited.
+    Changes,
+}
+
 /// What a method knows of a request beside its body.
 #[derive(Clone, Copy)]
 pub(super) struct Call<'a> {
+    /// Who asks.
+    pub(super) admin: &'a Named,
     /// Its key, where it has one.
     pub(super) key: Option<&'a Key>,
     /// Where the method's request is in the body.
@@ -125,6 +145,8 @@ pub(super) struct Entry {
     pub(super) status: u16,
     pub(super) keyed: Keyed,
     pub(super) batched: bool,
+    pub(super) goes_on: bool,
+    pub(super) effect: Effect,
     pub(super) request: fn() -> Schema,
     /// The name of the answer's schema, and all schemas that it refers to.
     pub(super) answer: fn(&mut Schemas) -> String,
@@ -143,13 +165,38 @@ impl fmt::Debug for Entry {
 impl Entry {
     /// Does what is asked; once, where it has a key.
     pub(super) async fn call(&self, api: &Api, body: &RawValue, call: Call<'_>) -> Ran {
-        match (self.keyed, call.key) {
+        let ran = match (self.keyed, call.key) {
             (Keyed::Kept, Some(key)) => {
                 let digest = key::digest(self.name, body);
                 answers::once(api, key, digest, (self.run)(api, body, call)).await
             }
             _ => (self.run)(api, body, call).await,
+        };
+        self.note(api, body, call.admin, &ran).await;
+        ran
+    }
+
+    /// Writes down what was changed, or tried to be.
+    async fn note(&self, api: &Api, body: &RawValue, admin: &Named, ran: &Ran) {
+        let with = match ran {
+            Ok(done) if !done.replayed => Ok(&*done.body),
+            Err(problem) if problem.kind.is_of_the_attempt() => Err(problem.kind.word()),
+            // Nothing was tried.
+            Ok(_) | Err(_) => return,
+        };
+        if self.effect == Effect::Changes {
+            let act = Act::asked(&admin.uid, self.name, body.get()).ended(with);
+            api.context.audit.note(&api.context.hub, act).await;
         }
+    }
+
+    /// Looks whether an administrator may use it.
+    pub(super) fn allow(&self, admin: &Named) -> Result<(), Problem> {
+        if self.effect == Effect::Reads || admin.may_change() {
+            return Ok(());
+        }
+        let detail = "your role is reader, which sees everything and changes nothing";
+        Err(Problem::new(Kind::ReadOnly, detail))
     }
 
     /// Whether an `Idempotency-Key` has a meaning to it.
@@ -188,6 +235,8 @@ pub(super) const fn entry<M: Method>() -> Entry {
         status: M::STATUS,
         keyed: M::KEYED,
         batched: M::BATCHED,
+        goes_on: M::GOES_ON,
+        effect: M::EFFECT,
         request: M::Request::schema,
         answer: schemas::<M::Answer>,
         run: |api, body, call| {
@@ -200,7 +249,7 @@ pub(super) const fn entry<M: Method>() -> Entry {
 }
 
 /// Reads the body of a method, at this place of what came.
-fn read<T: Field>(body: &RawValue, at: &Place<'_>) -> Result<T, Problem> {
+pub(super) fn read<T: Field>(body: &RawValue, at: &Place<'_>) -> Result<T, Problem> {
     let mut issues = Issues::default();
     let read = T::read(body, at, &mut issues);
     match (read, issues.found()) {
@@ -239,6 +288,13 @@ pub(super) fn all() -> &'static [Entry] {
             entry::<super::erase::Erase>(),
             entry::<super::hooks::Failed>(),
             entry::<super::hooks::Replay>(),
+            entry::<super::operate::Reload>(),
+            entry::<super::operate::Drain>(),
+            entry::<super::whereabouts::Whereabouts>(),
+            entry::<super::settings::Retention>(),
+            entry::<super::settings::Config>(),
+            entry::<super::admins::Whoami>(),
+            entry::<super::admins::Audit>(),
         ]
     });
     &ALL
@@ -275,7 +331,37 @@ mod tests {
         takes::<super::super::erase::Erase>();
         takes::<super::super::hooks::Failed>();
         takes::<super::super::hooks::Replay>();
+        takes::<super::super::operate::Reload>();
+        takes::<super::super::operate::Drain>();
         takes::<super::super::tokens::Create>();
         takes::<super::super::tokens::Refresh>();
+        takes::<super::super::whereabouts::Whereabouts>();
+        takes::<super::super::settings::Retention>();
+        takes::<super::super::settings::Config>();
+        takes::<super::super::admins::Whoami>();
+        takes::<super::super::admins::Audit>();
+    }
+
+    #[test]
+    fn readers_may_use_what_is_known_to_read_and_nothing_else() {
+        let of = |effect| {
+            let entries = all().iter().filter(move |entry| entry.effect == effect);
+            entries.map(|entry| entry.name).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            of(Effect::Reads),
+            [
+                "history",
+                "members",
+                "rooms",
+                "users",
+                "hooks/failed",
+                "whereabouts",
+                "retention",
+                "whoami",
+                "audit"
+            ]
+        );
+        assert_eq!(of(Effect::Publishes), ["publish", "broadcast", "batch"]);
     }
 }

@@ -15,7 +15,7 @@ use utoipa::openapi::{
 use super::{
     erase::{self, Progress},
     key,
-    method::{self, Entry, Schemas},
+    method::{self, Effect, Entry, Schemas},
     problem::{Details, Kind},
     stat::Stat,
 };
@@ -28,7 +28,8 @@ pub(super) fn text() -> &'static str {
 
 /// What stands above all methods.
 const ABOUT: &str = "For business servers: messages, rooms, users and tokens. Every method is a POST with a JSON object to `/v1/<method>`, by an \
-    administrator: `Authorization: Basic`, or `Bearer uid:token`. Errors are problem details (RFC 9457).";
+    administrator: `Authorization: Basic`, or `Bearer uid:token`. Errors are problem details (RFC 9457). Administrators whose role is \
+    `reader` may use the methods that only read; the others answer them 403 `read-only`.";
 
 /// The document.
 pub(super) fn document() -> OpenApi {
@@ -105,7 +106,8 @@ fn operation(entry: &Entry, schemas: &mut Schemas) -> Operation {
 /// All problems that a method answers.
 pub(super) fn problems(entry: &Entry) -> Vec<Kind> {
     let keyed = if entry.is_keyed() { Kind::OF_KEYS } else { &[] };
-    [Kind::OF_ALL, Kind::OF_BODIES, keyed, entry.problems].concat()
+    let changing: &[Kind] = if entry.effect == Effect::Reads { &[] } else { &[Kind::ReadOnly] };
+    [Kind::OF_ALL, Kind::OF_BODIES, changing, keyed, entry.problems].concat()
 }
 
 /// The header with a request's key.
@@ -136,8 +138,7 @@ fn replayed() -> RefOr<Header> {
 
 fn stat(schemas: &mut Schemas) -> Operation {
     let answer = method::schemas::<Stat>(schemas);
-    let about =
-        "Users, rooms and connections of all nodes; memory and settings of the one that answers.";
+    let about = "Users, rooms and connections of all nodes, and what each counts; memory and settings of the one that answers.";
     let operation =
         base("stat", "stat", "See the server in numbers", about).response("200", success(&answer));
     responses(operation, Kind::OF_ALL).build()
@@ -164,9 +165,9 @@ fn base(id: &str, name: &str, summary: &str, about: &str) -> OperationBuilder {
     let tag = name.split('/').next().unwrap_or_default();
     let tag = match tag {
         "token" => "tokens",
-        "users" | "disconnect" | "revoke" => "users",
+        "users" | "disconnect" | "revoke" | "whereabouts" => "users",
         "hooks" => "webhooks",
-        "stat" => "server",
+        "stat" | "config" | "whoami" | "audit" => "server",
         _ => "rooms",
     };
     OperationBuilder::new()

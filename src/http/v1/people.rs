@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use super::{
     Api,
     answer::User,
-    method::{Call, Keyed, Method, Reply},
+    method::{Call, Effect, Keyed, Method, Reply},
     problem::Problem,
     request::request,
     rooms::PageRequest,
@@ -43,6 +43,7 @@ pub(super) struct Users;
 
 impl Method for Users {
     const NAME: &'static str = "users";
+    const EFFECT: Effect = Effect::Reads;
     const SUMMARY: &'static str = "List who is online";
     const ABOUT: &'static str = "Users who have signed in, on all nodes, by uid, with the rooms that they are in and the nodes that they are on.";
     const EXAMPLE: &'static str = r#"{"limit":100}"#;

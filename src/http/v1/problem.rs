@@ -60,6 +60,10 @@ kinds! {
         "Fields are missing, unknown, or have a value that they can't have. `errors` names each with a JSON pointer."
     Unauthorized 401 "unauthorized" "An administrator's credentials are required"
         "The request has no administrator's credentials, or wrong ones."
+    NotConfigured 403 "not-configured" "The server is not configured for it"
+        "The server's settings do not allow it."
+    ReadOnly 403 "read-only" "The administrator may change nothing"
+        "The method changes something, and the administrator's role is `reader`."
     NoSuchMethod 404 "no-such-method" "There is no such method"
         "The path is that of no method."
     NoSuchUser 404 "no-such-user" "There is no such user"
@@ -74,6 +78,8 @@ kinds! {
         "The user has a token already. `token/refresh` makes another one."
     RoomFull 409 "room-full" "The room has no place for the update"
         "The room's updates have reached their bound (`AO_STORE__UPDATES`, `AO_STORE__UPDATE_BYTES`)."
+    BadConfiguration 409 "configuration-invalid" "The configuration is not valid"
+        "The configuration that was read again has a fault, which `detail` names. Nothing was changed."
     KeyInUse 409 "key-in-use" "A request with this key is not answered yet"
         "The first request with this `Idempotency-Key` is not answered yet. Wait for `Retry-After`."
     TooLarge 413 "too-large" "The body or the message is too large"
@@ -113,6 +119,13 @@ impl Kind {
     /// Whether the same request may do better later.
     fn is_passing(self) -> bool {
         matches!(self, Kind::TooMany | Kind::Unavailable | Kind::Unknown)
+    }
+
+    /// Whether something was tried, and this came of it: not that the request can't be one, nor that
+    /// a store was out and nothing was done.
+    pub(super) fn is_of_the_attempt(self) -> bool {
+        let untried = [Kind::TooMany, Kind::Unavailable].contains(&self);
+        !untried && !Self::OF_BODIES.contains(&self) && !Self::OF_KEYS.contains(&self)
     }
 
     /// What `type` says: where the kind is explained.

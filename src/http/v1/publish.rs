@@ -1,6 +1,7 @@
 //! `publish` and `broadcast`: a message into a room, or into several, as if a member had sent it.
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -9,12 +10,12 @@ use utoipa::ToSchema;
 use super::{
     Api, batch,
     key::{self, Key},
-    method::{self, Call, Done, Keyed, Method, Ran, Reply},
+    method::{self, Call, Done, Effect, Keyed, Method, Ran, Reply},
     problem::{self, Issue, Kind, Problem},
     request::{Place, Raw, request},
 };
 use crate::domain::{
-    broker::{Audience, Entry, Page, PageLimit},
+    broker::{Audience, Entry, Page, PageLimit, Position},
     error::StoreError,
     hub::Hub,
     ids::{RoomId, Uid},
@@ -63,24 +64,23 @@ pub(super) struct Publish;
 
 impl Method for Publish {
     const NAME: &'static str = "publish";
+    const EFFECT: Effect = Effect::Publishes;
     const SUMMARY: &'static str = "Send a message into a room";
     const ABOUT: &'static str = "The message is completed, stored and delivered like the `msg` of a member, and everybody in the \
         room gets it, connections of `uid` too. When the answer is there it is stored. That nobody is in the room is no error: `members` is 0 then.";
     const PROBLEMS: &'static [Kind] = &[Kind::RoomFull];
     const KEYED: Keyed = Keyed::Stored;
     const BATCHED: bool = true;
+    // What is in a room's outbox is sent.
+    const GOES_ON: bool = true;
     const EXAMPLE: &'static str =
         r#"{"roomId":"news","message":{"storage":0,"text":"hello"},"uid":"editor"}"#;
     type Request = Request;
     type Answer = Published;
 
     async fn run(api: &Api, request: Request, call: Call<'_>) -> Result<Reply<Published>, Problem> {
-        let message = complete(api, &request.message, request.uid.as_ref(), &call.at)?;
-        let asked = call.key.map(|key| {
-            let said = Said::of(&request.message, request.uid.as_ref());
-            Asked { key, digest: said.digest(&request.room) }
-        });
-        let (published, replayed) = send(api, &request.room, message, asked.as_ref()).await?;
+        let (room, outgoing) = Outgoing::of(api, request, &call)?;
+        let (published, replayed) = send(api, &room, outgoing).await?;
         Ok(Reply::of(&published)?.replayed(replayed))
     }
 }
@@ -111,6 +111,7 @@ pub(super) struct Broadcast;
 
 impl Method for Broadcast {
     const NAME: &'static str = "broadcast";
+    const EFFECT: Effect = Effect::Publishes;
     const SUMMARY: &'static str = "Send a message into several rooms";
     const ABOUT: &'static str = "Up to 1,000 rooms, in no order among them. A room that fails stops no other one: its result is a problem.";
     const EXAMPLE: &'static str =
@@ -130,11 +131,9 @@ impl Method for Broadcast {
         let said = call.key.map(|_| Said::of(&request.message, request.uid.as_ref()));
         let said = &said;
         let sent = request.rooms.iter().enumerate().map(|(index, room)| async move {
-            let key = call.key.map(|key| key.item(index));
-            let asked = key.as_ref().zip(said.as_ref());
-            let asked = asked.map(|(key, said)| Asked { key, digest: said.digest(room) });
-            let (published, replayed) = send(api, room, message.clone(), asked.as_ref()).await?;
-            Ok(Done { body: method::json(&published)?.into(), replayed })
+            let once = call.key.zip(said.as_ref());
+            let once = once.map(|(key, said)| Once::new(&key.item(index), said.digest(room)));
+            done(send(api, room, Outgoing { message: message.clone(), once }).await)
         });
         let sent: Vec<_> = sent.collect(); // none has begun
         let ended: Vec<Ran> = stream::iter(sent).buffered(TOGETHER).collect().await;
@@ -175,66 +174,136 @@ impl Said {
     }
 }
 
-/// A message with a key.
-struct Asked<'a> {
-    key: &'a Key,
+/// What makes of a message one that is published once.
+struct Once {
+    id: String,
     digest: [u8; 32],
 }
 
-/// What is kept with a message that has a key, and belongs to its answer.
+impl Once {
+    fn new(key: &Key, digest: [u8; 32]) -> Self {
+        Once { id: key.id(), digest }
+    }
+}
+
+/// A message that was read and completed, on its way into a room.
+pub(super) struct Outgoing {
+    message: Message,
+    once: Option<Once>,
+}
+
+impl Outgoing {
+    /// That of a request, and its room.
+    pub(super) fn of(
+        api: &Api,
+        request: Request,
+        call: &Call<'_>,
+    ) -> Result<(RoomId, Self), Problem> {
+        let Request { room, message, uid } = request;
+        let completed = complete(api, &message, uid.as_ref(), &call.at)?;
+        let once =
+            call.key.map(|key| Once::new(key, Said::of(&message, uid.as_ref()).digest(&room)));
+        Ok((room, Outgoing { message: completed, once }))
+    }
+
+    fn into_entry(self, note: &Bytes) -> (Entry, usize) {
+        let Outgoing { message, once } = self;
+        let receipt = once.map(|Once { id, digest }| {
+            Arc::new(Receipt { key: id.into(), digest, note: note.clone() })
+        });
+        let bytes = message.body.len();
+        (Entry::Message { from: None, audience: Audience::All, message, receipt }, bytes)
+    }
+}
+
+/// What is kept with a message that has a key, and belongs to its answer besides its position.
 #[derive(Serialize, Deserialize)]
 struct Note {
     members: u64,
-    /// Nothing where the log was empty: it had no name yet.
+    /// Of notes of earlier builds: later ones have it in the position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     epoch: Option<u64>,
 }
 
-/// Sends a message, and tells whether it was sent before, with the same key.
-async fn send(
-    api: &Api,
-    room: &RoomId,
-    message: Message,
-    asked: Option<&Asked<'_>>,
-) -> Result<(Published, bool), Problem> {
-    let hub = &api.context.hub;
-    let (members, log) = tokio::join!(hub.members_page(room, None, 1), head(hub, room));
-    let (members, log) = (members?.total, log?);
-    let note = Note { members, epoch: (log.log_length > 0).then_some(log.epoch) };
-    let receipt = match asked {
-        None => None,
-        Some(Asked { key, digest }) => Some(Arc::new(Receipt {
-            key: key.id().into(),
-            digest: *digest,
-            note: method::json(&note)?.into(),
-        })),
+/// What became of a message: the answer, and whether it was sent before, with the same key.
+pub(super) type Sent = Result<(Published, bool), Problem>;
+
+/// What became of a message, as it is written.
+pub(super) fn done(sent: Sent) -> Ran {
+    let (published, replayed) = sent?;
+    Ok(Done { body: method::json(&published)?.into(), replayed })
+}
+
+/// Sends a message.
+async fn send(api: &Api, room: &RoomId, outgoing: Outgoing) -> Sent {
+    let sent = send_all(api, room, vec![outgoing]).await.pop();
+    sent.unwrap_or_else(|| Err(problem::failure()))
+}
+
+/// Sends messages into a room, one behind the other, with one call of the store where that is
+/// possible.
+pub(super) async fn send_all(api: &Api, room: &RoomId, outgoing: Vec<Outgoing>) -> Vec<Sent> {
+    let (hub, all) = (&api.context.hub, outgoing.len());
+    let begun = async {
+        let members = hub.members_page(room, None, 1).await?.total;
+        let has_keys = outgoing.iter().any(|outgoing| outgoing.once.is_some());
+        let note = if has_keys { method::json(&Note { members, epoch: None })? } else { vec![] };
+        Ok::<_, Problem>((members, Bytes::from(note)))
     };
-    let bytes = message.body.len();
-    let entry = Entry::Message { from: None, audience: Audience::All, message, receipt };
-    let (position, note, replayed) = match hub.publish(room, entry, bytes).await {
-        Outcome::Done(position) => (position, note, false),
+    let (members, note) = match begun.await {
+        Ok(begun) => begun,
+        Err(problem) => return vec![Err(problem); all],
+    };
+    let entries = outgoing.into_iter().map(|outgoing| outgoing.into_entry(&note)).collect();
+    let mut sent = Vec::with_capacity(all);
+    for outcome in hub.publish_all(room, entries).await {
+        sent.push(match placed(outcome, members) {
+            Ok(placed) => placed.published(hub, room).await,
+            Err(problem) => Err(problem),
+        });
+    }
+    sent
+}
+
+/// Where a message is, and what else its answer tells.
+struct Placed {
+    position: Position,
+    note: Note,
+    replayed: bool,
+}
+
+fn placed(outcome: Outcome, members: u64) -> Result<Placed, Problem> {
+    match outcome {
+        Outcome::Done(position) => {
+            Ok(Placed { position, note: Note { members, epoch: None }, replayed: false })
+        }
         Outcome::Replayed { position, note } => {
             let note = serde_json::from_slice(&note).map_err(|error| {
                 tracing::error!(%error, "the note of a receipt can't be read");
                 problem::failure()
             })?;
-            (position, note, true)
+            Ok(Placed { position, note, replayed: true })
         }
-        Outcome::Reused => return Err(key::reused()),
-        Outcome::Full => {
-            return Err(Problem::new(Kind::RoomFull, "the room has no place for this update"));
-        }
-        Outcome::Unavailable => return Err(problem::unavailable()),
+        Outcome::Reused => Err(key::reused()),
+        Outcome::Full => Err(Problem::new(Kind::RoomFull, "the room has no place for this update")),
+        Outcome::Unavailable => Err(problem::unavailable()),
         // No insert of this API has a key in its room, so there is none that it could repeat.
-        Outcome::Unknown | Outcome::Duplicate => return Err(problem::unknown()),
-    };
-    let epoch = match note.epoch {
-        Some(epoch) => epoch,
-        // It is stored: whoever is told that nothing was done would do it again.
-        None => head(hub, room).await.map_err(|_| problem::unknown())?.epoch,
-    };
-    let published =
-        Published { n: position.n, index: position.index, epoch, members: note.members };
-    Ok((published, replayed))
+        Outcome::Unknown | Outcome::Duplicate => Err(problem::unknown()),
+    }
+}
+
+impl Placed {
+    async fn published(self, hub: &Hub, room: &RoomId) -> Sent {
+        let Placed { position, note, replayed } = self;
+        let epoch = match position.epoch.or(note.epoch) {
+            Some(epoch) => epoch,
+            // It is delivered past a store that is out, or its receipt is of an earlier build.
+            // Whoever is told that nothing was done would do it again.
+            None => head(hub, room).await.map_err(|_| problem::unknown())?.epoch,
+        };
+        let (n, index, members) = (position.n, position.index, note.members);
+        Ok((Published { n, index, epoch, members }, replayed))
+    }
 }
 
 /// The room's log, without anything of it.

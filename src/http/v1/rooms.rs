@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::{
     Api,
     answer::User,
-    method::{Call, Keyed, Method, Reply},
+    method::{Call, Effect, Keyed, Method, Reply},
     problem::{Issue, Problem},
     request::{Limit, Text, request},
 };
@@ -64,6 +64,7 @@ pub(super) struct Members;
 
 impl Method for Members {
     const NAME: &'static str = "members";
+    const EFFECT: Effect = Effect::Reads;
     const SUMMARY: &'static str = "List who is in a room";
     const ABOUT: &'static str = "Users on all nodes, dummies and held places too, in pages that nobody who stays is missing from, \
         whoever comes and goes meanwhile. Nobody is there: the list is empty.";
@@ -137,6 +138,7 @@ pub(super) struct Rooms;
 
 impl Method for Rooms {
     const NAME: &'static str = "rooms";
+    const EFFECT: Effect = Effect::Reads;
     const SUMMARY: &'static str = "List the rooms with anybody in them";
     const ABOUT: &'static str = "Rooms of socket.io's clients, on all nodes, by name. Rooms that have messages and nobody in them are not listed.";
     const EXAMPLE: &'static str = r#"{"prefix":"chat:","limit":100}"#;

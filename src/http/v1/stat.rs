@@ -1,4 +1,5 @@
-//! `GET /v1/stat`: the server in numbers.
+//! `GET /v1/stat`: the server in numbers. Nothing that is asked here is listed, so that a console
+//! may ask every other second.
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -6,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Api, method, problem::Problem};
-use crate::{domain::ids::Space, http::memory};
+use crate::{domain::cluster, http::memory};
 
 /// The server in numbers.
 #[derive(Serialize, ToSchema)]
@@ -30,35 +31,101 @@ pub(super) struct Stat {
     config: BTreeMap<String, String>,
 }
 
-/// A node.
+/// A node. What it counts begins with it and only grows: two answers make a rate, by their `at`. A
+/// node of an earlier build tells no more than its connections.
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 struct Node {
-    /// Its name.
+    /// Its name. Where there are several, a server that starts again has another one.
     id: String,
     /// Whether it is the one that answers.
     this: bool,
     /// Its connections.
     connections: u64,
+    /// When this was so, in milliseconds since 1970: now for the node that answers, its last sign
+    /// of life for another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    at: Option<u64>,
+    /// Its version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    version: Option<String>,
+    /// Seconds since it began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    uptime: Option<f64>,
+    /// Users whose session is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    users: Option<u64>,
+    /// Rooms with members there, or with something to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    rooms: Option<u64>,
+    /// Messages that were published there, stored or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    messages: Option<u64>,
+    /// Messages, and news of rooms, that were handed to its connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    deliveries: Option<u64>,
+    /// Bytes that came from connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    bytes_in: Option<u64>,
+    /// Bytes that were sent to connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    bytes_out: Option<u64>,
+    /// Its resident memory, bytes; 0 where the system does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    memory: Option<u64>,
+    /// Its CPU time, seconds; 0 where the system does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    cpu: Option<f64>,
+}
+
+impl From<cluster::Node> for Node {
+    fn from(node: cluster::Node) -> Self {
+        let cluster::Node { id, this, connections, figures } = node;
+        let of = |read: fn(&cluster::Figures) -> u64| figures.as_ref().map(read);
+        Node {
+            id,
+            this,
+            connections,
+            at: of(|figures| figures.at),
+            version: figures.as_ref().map(|figures| figures.version.clone()),
+            uptime: figures.as_ref().map(|figures| figures.uptime),
+            users: of(|figures| figures.users),
+            rooms: of(|figures| figures.rooms),
+            messages: of(|figures| figures.messages),
+            deliveries: of(|figures| figures.deliveries),
+            bytes_in: of(|figures| figures.bytes_in),
+            bytes_out: of(|figures| figures.bytes_out),
+            memory: of(|figures| figures.memory),
+            cpu: figures.as_ref().map(|figures| figures.cpu),
+        }
+    }
 }
 
 /// Asks the stores, and writes the answer.
 pub(super) async fn read(api: &Api) -> Result<Bytes, Problem> {
     let hub = &api.context.hub;
-    let users = hub.online().await?.len() as u64;
-    let rooms = hub.occupied(Space::Shared).await?.len() as u64;
-    let nodes = hub.nodes().await?;
+    let (counts, nodes) = tokio::join!(hub.counts(), hub.nodes());
+    let (counts, nodes) = (counts?, nodes?);
     let stat = Stat {
         version: env!("CARGO_PKG_VERSION"),
-        users,
-        rooms,
+        users: counts.users,
+        rooms: counts.rooms,
         connections: nodes.iter().map(|node| node.connections).sum(),
         force_user_auth: hub.force_user_auth(),
-        nodes: nodes
-            .into_iter()
-            .map(|node| Node { id: node.id, this: node.this, connections: node.connections })
-            .collect(),
+        nodes: nodes.into_iter().map(Node::from).collect(),
         memory: serde_json::from_value(memory::usage()).unwrap_or_default(),
-        config: api.context.settings.iter().cloned().collect(),
+        config: api.context.settings.get().iter().cloned().collect(),
     };
     Ok(method::json(&stat)?.into())
 }

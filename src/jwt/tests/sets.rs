@@ -1,4 +1,5 @@
 //! A set of keys that is fetched.
+use support::receiver::{Received, Receiver, Reply};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -73,6 +74,12 @@ fn set(keys: &[(&str, &Curve)]) -> String {
     ok(&json!({ "keys": keys }).to_string())
 }
 
+/// So many keys, this one by all names but `b`.
+fn many(key: &Curve, keys: usize) -> String {
+    let keys: Vec<_> = (0..keys).map(|i| key.jwk(&format!("key {i}"))).collect();
+    ok(&json!({ "keys": keys }).to_string())
+}
+
 fn signed(key: &Curve, kid: &str) -> String {
     key.sign(json!({ "kid": kid }), &claims())
 }
@@ -131,6 +138,8 @@ async fn known_keys_survive_an_outage_and_unknown_ones_are_refused_by_nobody_the
         ok(r#"{"keys":[]}"#),
         ok(r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"b"}]}"#), // no secret is published
         ok(&"x".repeat(1 << 20)),
+        many(&b, 65),
+        many(&b, 10_000),
         "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{".to_owned(),
         String::new(),
     ] {
@@ -159,4 +168,30 @@ async fn a_server_starts_without_its_keys_and_has_them_when_they_are_there() {
     ten_seconds_later(&tokens);
     assert_eq!(verified(&tokens, &without_kid).await, Ok(()));
     assert_eq!(verified(&tokens, &signed(&a, "a")).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_set_is_not_taken_from_who_can_not_prove_who_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let [certificate, key] = ["certificate", "key"].map(|name| folder.path().join(name));
+    support::tls::issue(&certificate, &key);
+    let a = Curve::new(256);
+    let set = json!({ "keys": [a.jwk("a")] });
+    let answers = move |_: &Received| Reply::Json(set.clone());
+
+    let stranger = Receiver::under_tls(&certificate, &key, answers.clone()).await;
+    let tokens = open(&[("AO_JWT__JWKS_URL", &stranger.url())]).unwrap();
+    let why = tokens.fetch().await.unwrap_err();
+    assert!(why.starts_with("no TLS"), "{why}");
+    assert!(stranger.requests().is_empty(), "nothing was asked");
+
+    let known = Receiver::start(answers).await;
+    let tokens = open(&[("AO_JWT__JWKS_URL", &known.url())]).unwrap();
+    tokens.fetch().await.unwrap();
+    assert!(examined(&tokens, &signed(&a, "a")).await.is_ok());
+    assert_eq!(known.requests()[0].line, "GET /hooks");
+    assert_eq!(
+        known.requests()[0].header("accept"),
+        Some("application/jwk-set+json, application/json")
+    );
 }

@@ -12,8 +12,10 @@ use bytes::Bytes;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
+    metrics::Metrics,
     net::{
         Connection,
+        meter::Meter,
         send_queue::BURST,
         websocket::frame::{self, Opcode},
     },
@@ -46,6 +48,8 @@ pub(in crate::socketio) struct Polling {
     pub pong: AtomicBool,
     /// The client can read bodies that are binary.
     pub takes_binary: bool,
+    /// Where what the client may send is bounded.
+    meter: Option<Mutex<Box<Meter>>>,
 }
 
 /// What a polling client has yet to fetch.
@@ -61,6 +65,7 @@ struct Queue {
     moved: bool,
     /// When the client was last sent a ping, or the open packet.
     pinged: Instant,
+    metrics: Arc<Metrics>,
 }
 
 /// What a WebSocket takes over.
@@ -77,8 +82,22 @@ impl Queue {
     }
 
     fn push(&mut self, frames: &Bytes) {
-        self.weight += weight(frames);
+        let weight = weight(frames);
+        self.metrics.connections.unfetched.inc_by(weight);
+        self.weight += weight;
         self.frames.push_back(frames.clone());
+    }
+
+    /// So much of it waits here no more.
+    fn forget(&mut self, weight: usize) {
+        self.metrics.connections.unfetched.dec_by(weight);
+        self.weight -= weight;
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.forget(self.weight);
     }
 }
 
@@ -87,7 +106,11 @@ fn weight(frames: &Bytes) -> usize {
 }
 
 impl Polling {
-    pub(in crate::socketio) fn new(takes_binary: bool) -> Arc<Self> {
+    pub(in crate::socketio) fn new(
+        takes_binary: bool,
+        meter: Option<Box<Meter>>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         Arc::new(Polling {
             queue: Mutex::new(Queue {
                 frames: VecDeque::new(),
@@ -96,6 +119,7 @@ impl Polling {
                 closing: None,
                 moved: false,
                 pinged: Instant::now(),
+                metrics,
             }),
             filled: Notify::new(),
             taken: Notify::new(),
@@ -108,7 +132,13 @@ impl Polling {
             admitted: AtomicBool::new(false),
             pong: AtomicBool::new(false),
             takes_binary,
+            meter: meter.map(Mutex::new),
         })
+    }
+
+    /// A packet of so many bytes has come. `Some`: its client is to wait until then.
+    pub(in crate::socketio) fn charge(&self, bytes: usize) -> Option<Instant> {
+        self.meter.as_ref().and_then(|meter| lock(meter).charge(bytes, Instant::now()))
     }
 
     /// What it has yet to fetch, bytes.
@@ -182,7 +212,9 @@ impl Polling {
 
     /// What has been moved counts at the WebSocket.
     pub(super) fn has_moved(&self) {
-        lock(&self.queue).weight = 0;
+        let mut queue = lock(&self.queue);
+        let all = queue.weight;
+        queue.forget(all);
     }
 
     /// Whoever waits for it should look again.
@@ -224,7 +256,7 @@ impl Polling {
             }
             taken.extend(queue.frames.pop_front());
         }
-        queue.weight -= taken.iter().map(weight).sum::<usize>();
+        queue.forget(taken.iter().map(weight).sum::<usize>());
         drop(queue);
         self.taken.notify_waiters();
         taken

@@ -18,8 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::*;
 use crate::{
+    config::Config,
     net::{
         Connection, Stream,
+        admission::Admission,
         connection::Bounds,
         listener::{Listener, Service},
         websocket::frame::Opcode,
@@ -96,6 +98,14 @@ impl Client for Guest {
 struct Site(Transport);
 
 impl Service for Site {
+    fn is_for_clients(&self) -> bool {
+        true
+    }
+
+    fn is_urgent(&self, _: &str) -> bool {
+        false
+    }
+
     fn wants(&self, handshake: &Request<()>) -> bool {
         self.0.wants(handshake)
     }
@@ -128,7 +138,7 @@ pub(super) fn options() -> Options {
         connect_timeout: Duration::from_secs(120),
         max_payload: 1_000_000,
         backlog: 1 << 20,
-        origins: Origins::Any,
+        origins: Live::new(Arc::new(Origins::Any)),
         client_script: None,
     }
 }
@@ -153,6 +163,7 @@ pub(super) fn server(options: Options) -> Server {
     let bounds = Bounds {
         stall: Duration::from_secs(15),
         backlog: 1 << 20,
+        admission: Admission::new(&Config::defaults().unwrap().limits, metrics.clone()),
         metrics,
         connections: tasks.clone(),
         writes: tasks,

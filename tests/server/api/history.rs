@@ -175,3 +175,27 @@ async fn a_trimmed_log_begins_later_and_keeps_its_indices() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_place_in_the_rooms_order_is_told_where_it_is_known() {
+    everywhere(async |[here, there], store| {
+        let room = unique("places");
+        let publish = |message: Value| json!({ "publish": { "roomId": room, "message": message } });
+        let update = json!({ "s": 1, "1": "id", "text": "update" });
+        let fleeting = json!({ "s": 2, "text": "fleeting" });
+        let commands = [insert("a"), fleeting.clone(), insert("b"), update, fleeting, insert("c")];
+        let commands: Vec<Value> = commands.into_iter().map(publish).collect();
+        let replies = here.done("batch", json!({ "commands": commands })).await["replies"].take();
+        let n = |i: usize| replies[i]["result"]["n"].as_u64().expect("a place");
+        let page = there.done("history", json!({ "roomId": room })).await;
+        assert_eq!(page["updates"][0]["n"], n(3), "{store}");
+        for (message, i) in page["messages"].as_array().unwrap().iter().zip([0, 2, 5]) {
+            // The lists of Redis have no place for it.
+            match store {
+                "redis" => assert!(message.get("n").is_none(), "{store}: {message}"),
+                _ => assert_eq!(message["n"], n(i), "{store}: {message}"),
+            }
+        }
+    })
+    .await;
+}

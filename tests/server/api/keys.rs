@@ -191,3 +191,65 @@ async fn a_key_is_that_of_one_administrator() {
     assert_eq!(stored(&node, "a").await, 2);
     assert_eq!(node.done("history", json!({ "roomId": "a" })).await["log"], Value::from(2));
 }
+
+/// The kinds of problems of a batch's replies, null where there is none.
+fn problems(answer: &Answer) -> Vec<Value> {
+    let replies = done(answer)["replies"].as_array().unwrap().clone();
+    replies.iter().map(|reply| reply["problem"]["type"].clone()).collect()
+}
+
+#[tokio::test]
+async fn an_item_of_a_batch_that_becomes_another_method_is_refused() {
+    everywhere(async |[here, there], store| {
+        let (room, reused) = (unique("room"), json!("/v1/docs#key-reused"));
+        let publish = json!({ "publish": { "roomId": room, "message": insert("kept") } });
+        let clear = json!({ "clear": { "roomId": room } });
+        let trim = json!({ "trim": { "roomId": room, "keep": 0 } });
+        let batch = |commands: &[&Value]| json!({ "commands": commands });
+        for (first, second) in [(&publish, &clear), (&clear, &publish), (&clear, &trim)] {
+            let key = unique("key");
+            done(&here.keyed(&key, "batch", &batch(&[first, &publish])).await);
+            let before = stored(there, &room).await;
+            let other = there.keyed(&key, "batch", &batch(&[second, &publish])).await;
+            assert_eq!(problems(&other), [reused.clone(), Value::Null], "{store} {first} {second}");
+            assert_eq!(stored(there, &room).await, before, "{store}: nothing was done");
+            // The item that the key belongs to is what it was.
+            let again = there.keyed(&key, "batch", &batch(&[first, &publish])).await;
+            assert!(is_replay(&again), "{store} {first} {second}");
+        }
+        // What was refused has no key, and may become anything.
+        let key = unique("key");
+        let wrong = json!({ "trim": { "roomId": room } });
+        let answer = here.keyed(&key, "batch", &batch(&[&wrong])).await;
+        assert_eq!(problems(&answer), [json!("/v1/docs#invalid-request")], "{store}");
+        let answer = there.keyed(&key, "batch", &batch(&[&publish])).await;
+        assert_eq!(problems(&answer), [Value::Null], "{store}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_first_message_of_a_room_is_answered_the_same_ever_after() {
+    everywhere(async |[here, there], store| {
+        let (room, key) = (unique("room"), unique("key"));
+        let body = json!({ "roomId": room, "message": insert("first") });
+        let first = here.keyed(&key, "publish", &body).await;
+        let batch = json!({ "commands": [{ "publish": { "roomId": unique("other"), "message": insert("x") } }] });
+        let several = here.keyed(&key, "batch", &batch).await;
+        let named = there.done("history", json!({ "roomId": room })).await["epoch"].take();
+        assert_eq!(done(&first)["epoch"], named, "{store}: pages name it so");
+        // Another log since then, with somebody in the room.
+        here.done("clear", json!({ "roomId": room })).await;
+        let _ann = there.newcomer(&unique("ann"), &room).await;
+        here.done("publish", json!({ "roomId": room, "message": insert("later") })).await;
+        for node in [here, there] {
+            let again = node.keyed(&key, "publish", &body).await;
+            assert!(is_replay(&again), "{store}");
+            assert_eq!(again.body, first.body, "{store}");
+            assert_eq!(node.keyed(&key, "batch", &batch).await.body, several.body, "{store}");
+        }
+        let page = here.done("history", json!({ "roomId": room })).await;
+        assert_ne!(page["epoch"], named, "{store}");
+    })
+    .await;
+}

@@ -135,3 +135,39 @@ async fn a_broadcast_reaches_each_room_and_a_batch_does_what_it_can() {
     })
     .await;
 }
+
+/// Batches that rooms have stored, and messages in them.
+async fn batches(node: &Node) -> [u64; 2] {
+    let metrics = support::http::get(node.api(), "/metrics").await.body;
+    ["count", "sum"].map(|what| {
+        let name = format!("always_online_batch_messages_{what} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name)).expect("a figure");
+        line.parse::<f64>().unwrap() as u64
+    })
+}
+
+#[tokio::test]
+async fn messages_of_a_batch_for_one_room_are_stored_together() {
+    let node = Node::start().await;
+    let publish = |room: &str, i: usize| json!({ "publish": { "roomId": room, "message": insert(&i.to_string()) } });
+    let stored = async |commands: Vec<Value>, parallel: bool| {
+        let [before, all] = batches(&node).await;
+        let count = commands.len() as u64;
+        node.done("batch", json!({ "commands": commands, "parallel": parallel })).await;
+        let [after, now] = batches(&node).await;
+        assert_eq!(now - all, count);
+        after - before
+    };
+    let one: Vec<_> = (0..100).map(|i| publish("a", i)).collect();
+    assert_eq!(stored(one.clone(), false).await, 1);
+    let texts = node.done("history", json!({ "roomId": "a", "limit": 1000 })).await;
+    let texts = texts["messages"].as_array().unwrap().iter();
+    let texts: Vec<_> = texts.map(|message| message["data"]["text"].clone()).collect();
+    assert_eq!(texts, (0..100).map(|i| json!(i.to_string())).collect::<Vec<_>>());
+    // In order none passes another one, of whatever room.
+    let two: Vec<_> = (0..10).map(|i| publish(if i < 4 { "a" } else { "b" }, i)).collect();
+    assert_eq!(stored(two, false).await, 2);
+    let mixed: Vec<_> = (0..10).map(|i| publish(["a", "b"][i % 2], i)).collect();
+    assert_eq!(stored(mixed.clone(), false).await, 10);
+    assert_eq!(stored(mixed, true).await, 2);
+}

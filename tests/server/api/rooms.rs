@@ -7,6 +7,7 @@ use super::{Node, done, everywhere, problem, unique};
 use support::{
     client::Packet,
     http::{self, Answer},
+    server::Setup,
     soon,
 };
 
@@ -174,4 +175,43 @@ async fn erasing_is_a_job_that_can_be_watched() {
 async fn get(node: &Node, path: &str) -> Answer {
     let headers = [("authorization", &*node.authorization)];
     http::request(node.api(), "GET", path, &headers, "").await
+}
+
+#[tokio::test]
+async fn a_user_is_found_with_its_rooms_and_nodes() {
+    everywhere(async |[here, there], store| {
+        let (room, uid) = (unique("room"), unique("ann"));
+        let nobody = here.done("whereabouts", json!({ "uid": uid })).await;
+        assert_eq!(nobody, json!({ "connections": [] }), "{store}");
+        let _ann = there.newcomer(&uid, &room).await;
+        let found = here.done("whereabouts", json!({ "uid": uid })).await;
+        let connections = found["connections"].as_array().unwrap();
+        let [one] = &connections[..] else { panic!("{store}: {found}") };
+        assert_eq!(one["rooms"], json!([room]), "{store}");
+        assert!(one["socketId"].is_string() && one["connection"].is_u64(), "{store}: {found}");
+        let page = here.done("users", json!({ "prefix": uid })).await;
+        assert_eq!(page["users"][0]["nodes"], json!([one["node"]]), "{store}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_kept_is_told_and_user_authentication_is_switched() {
+    let rules = "keep:*=off; chat:*=30d,10000; few:*=5";
+    let setup = Setup::new().env("AO_RETENTION__RULES", rules);
+    let node = Node::embedded(setup.env("AO_ADMIN__AUTH_SWITCH", "false")).await;
+    let kept = async |room: &str| node.done("retention", json!({ "roomId": room })).await;
+    assert_eq!(kept("chat:1").await, json!({ "age": 30 * 86_400, "count": 10_000 }));
+    assert_eq!(kept("few:1").await, json!({ "count": 5 }));
+    assert_eq!((kept("keep:1").await, kept("x").await), (json!({}), json!({})));
+
+    let switched = async |body: Value| node.done("config", body).await;
+    assert_eq!(switched(json!({})).await, json!({ "forceUserAuth": true }));
+    let refused = node.ask("config", &json!({ "forceUserAuth": false })).await;
+    assert_eq!(problem(&refused), (403, "not-configured".into()));
+    assert_eq!(switched(json!({ "forceUserAuth": true })).await, json!({ "forceUserAuth": true }));
+    let node = Node::start().await;
+    let off = json!({ "forceUserAuth": false });
+    assert_eq!(node.done("config", off.clone()).await, off);
+    assert_eq!(node.done("config", json!({})).await, off);
 }

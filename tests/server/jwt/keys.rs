@@ -50,6 +50,10 @@ async fn the_command_line_says_why_a_token_is_refused() {
     let said = ran.succeeds();
     assert!(said.starts_with("accepted for the user \"ann\", for another "), "{said}");
     assert!(said.contains("caps: []"), "{said}");
+    assert!(said.contains("revocations: not looked at"), "{said}");
+    let undated = signed(&json!({ "sub": "ann", "exp": now() + 60 }));
+    let ran = setup().args(["token", "verify", &undated]).run().await;
+    assert!(ran.succeeds().contains("has no iat, so it counts as older than each"));
     for (token, said) in [
         (signed(&json!({ "sub": "ann", "exp": now() - 60 })), "expired: it expired 6"),
         (signed(&json!({ "sub": "ann" })), "no expiry: its exp is missing"),

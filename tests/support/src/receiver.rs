@@ -100,7 +100,26 @@ pub struct Receiver {
 impl Receiver {
     /// It does with each request what `script` says.
     pub async fn start(script: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Receiver {
-        Self::serve(None, Arc::new(script)).await
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(listener, None, Arc::new(script))
+    }
+
+    /// As [`Receiver::start`], at this port: as soon as it is free, as one that has ended there may
+    /// take a moment to go.
+    pub async fn start_at(
+        port: u16,
+        script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+    ) -> Receiver {
+        let listening = async {
+            loop {
+                match TcpListener::bind(("127.0.0.1", port)).await {
+                    Ok(listener) => return listener,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+                }
+            }
+        };
+        let listener = soon(format!("port {port}"), listening).await;
+        Self::serve(listener, None, Arc::new(script))
     }
 
     /// As [`Receiver::start`], under TLS, with a certificate for `localhost` from these PEM files.
@@ -117,11 +136,11 @@ impl Receiver {
             .with_no_client_auth()
             .with_single_cert(chain, key)
             .unwrap();
-        Self::serve(Some(TlsAcceptor::from(Arc::new(config))), Arc::new(script)).await
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve(listener, Some(TlsAcceptor::from(Arc::new(config))), Arc::new(script))
     }
 
-    async fn serve(tls: Option<TlsAcceptor>, script: Arc<Script>) -> Receiver {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, script: Arc<Script>) -> Receiver {
         let address = listener.local_addr().unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let (requests, (counted, count)) =

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio::{
     io::{AsyncWriteExt, copy},
     net::{TcpListener, TcpStream},
@@ -30,6 +31,19 @@ pub fn issue(certificate: &Path, key: &Path) {
     let issued = rcgen::generate_simple_self_signed([NAME.to_owned()]).unwrap();
     std::fs::write(certificate, issued.cert.pem()).unwrap();
     std::fs::write(key, issued.signing_key.serialize_pem()).unwrap();
+}
+
+/// Writes the certificate of a fresh authority, and one that it has issued, with its key.
+pub fn issue_by_authority(authority: &Path, certificate: &Path, key: &Path) {
+    let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "an authority");
+    let (own, issued) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    std::fs::write(authority, params.self_signed(&own).unwrap().pem()).unwrap();
+    let issuer = Issuer::new(params, own);
+    let leaf = CertificateParams::new([NAME.to_owned()]).unwrap();
+    std::fs::write(certificate, leaf.signed_by(&issued, &issuer).unwrap().pem()).unwrap();
+    std::fs::write(key, issued.serialize_pem()).unwrap();
 }
 
 /// Connects, and trusts this certificate alone.

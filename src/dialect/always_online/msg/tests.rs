@@ -97,7 +97,7 @@ fn what_is_too_large_too_deep_or_no_object_is_refused() {
 #[test]
 fn messages_that_ended_are_acknowledged_in_one_piece_and_in_their_order() {
     let settled = |ack, outcome| Settled { ack, bytes: 10, outcome };
-    let done = Outcome::Done(Position { n: 1, index: Some(0), at_ms: 1 });
+    let done = Outcome::Done(Position { n: 1, index: Some(0), at_ms: 1, epoch: None });
     let failed = |id, data| format!(r#"43{id}[{{"status":1,"data":"{data}"}}]"#);
     let ended = ended(&[
         settled(Some(1), done.clone()),
@@ -123,7 +123,7 @@ fn messages_that_ended_are_acknowledged_in_one_piece_and_in_their_order() {
 #[test]
 fn who_asked_for_no_acknowledgement_loses_nothing_without_a_word() {
     for (outcome, lost) in [
-        (Outcome::Done(Position { n: 1, index: None, at_ms: 1 }), false),
+        (Outcome::Done(Position { n: 1, index: None, at_ms: 1, epoch: None }), false),
         (Outcome::Duplicate, false),
         (Outcome::Full, false),
         (Outcome::Unavailable, true),

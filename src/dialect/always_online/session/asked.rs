@@ -20,8 +20,8 @@ use crate::{
 };
 
 impl Session {
-    fn gate(&self) -> Option<&dyn Gate> {
-        self.dialect.options.gate.as_deref()
+    fn gate(&self) -> Option<Arc<dyn Gate>> {
+        self.dialect.options.gate.get()
     }
 
     /// Whether a hook wants to be asked about messages there.

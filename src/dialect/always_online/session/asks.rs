@@ -1,6 +1,8 @@
 //! What a session asks of the core and of stores, and what takes time besides.
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::Session;
 use crate::{
     dialect::always_online::{
@@ -26,7 +28,9 @@ impl Session {
                 let doorman = Doorman::of(&self.dialect);
                 let ask =
                     async |granted: &Granted| self.may_connect(&credentials.uid, granted).await;
+                let begun = Instant::now();
                 let user = doorman.sign_in(&credentials, self.id, &self.name, ask, register).await;
+                hub.metrics.sign_ins.seconds.took(begun.elapsed());
                 let user = match user {
                     Ok((held, granted)) => Ok((credentials.uid, held, granted)),
                     Err(NotSignedIn::Refused(refusal)) => Err(refusal),
@@ -47,8 +51,12 @@ impl Session {
             }
             Ask::ReadPage { .. } if !self.socket.is_open() => Answer::PageUnwanted,
             Ask::ReadPage { room, request, ack } => {
+                let begun = Instant::now();
                 match self.dialect.page(&room, &request, ack).await {
-                    Some(page) => Answer::PageRead { page, request },
+                    Some(page) => {
+                        hub.metrics.messages.page_seconds.took(begun.elapsed());
+                        Answer::PageRead { page, request }
+                    }
                     None => Answer::PageFailed,
                 }
             }

@@ -14,6 +14,7 @@ use crate::{
         broker::{Audience, Entry},
         gate::Refusal,
     },
+    metrics::{Event, Outcome},
     reason::Reason,
 };
 
@@ -47,7 +48,10 @@ impl Session {
         asked: bool,
     ) -> Option<Ask> {
         let (uid, room) = match target {
-            Target::Nowhere => return None,
+            Target::Nowhere => {
+                self.dialect.hub.metrics.messages.handled(Event::Msg, Outcome::Ignored, 1);
+                return None;
+            }
             Target::Refused(failure) => {
                 self.refuse_msg(failure, None, ack);
                 return None;
@@ -87,8 +91,24 @@ impl Session {
         room.send(entry, bytes, self.clone(), ack);
     }
 
+    pub(super) fn count_refusal(&self, failure: MsgFailure) {
+        let metrics = &self.dialect.hub.metrics;
+        metrics.message_refused(failure);
+        let outcome = match failure {
+            MsgFailure::Unavailable | MsgFailure::Unknown => Outcome::Failed,
+            MsgFailure::NotInRoom
+            | MsgFailure::Dummy
+            | MsgFailure::NotAllowed
+            | MsgFailure::TooLarge
+            | MsgFailure::NotAnObject
+            | MsgFailure::TooDeep
+            | MsgFailure::TooManyUpdates => Outcome::Refused,
+        };
+        metrics.messages.handled(Event::Msg, outcome, 1);
+    }
+
     pub(super) fn refuse_msg(&self, failure: MsgFailure, by: Option<&Refusal>, ack: Option<i64>) {
-        self.dialect.hub.metrics.message_refused(failure);
+        self.count_refusal(failure);
         if let Some(id) = ack {
             self.send(match by {
                 None => wire::acknowledgement(id, failure.answer()),

@@ -9,6 +9,7 @@ use crate::{
         wire::{self, AuthRefusal},
     },
     domain::room::Room,
+    metrics::{Event, Outcome},
     reason::Reason,
 };
 
@@ -16,12 +17,14 @@ impl State {
     /// What was asked for has come.
     pub fn answer(&mut self, answer: Answer) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.checking = false; // one thing is asked at a time
         match answer {
             Answer::SignedIn { user: Ok((uid, held, granted)), ack } => {
                 self.phase = match self.take_phase() {
                     Phase::Guest(guest) => Phase::Authenticated(guest.authenticate(uid, held)),
                     other => other,
                 };
+                effects.push(Effect::Count(Event::Authenticate, Outcome::Done));
                 // Unless the next session of the user has kicked this one out already; a kickout
                 // that comes from now on is sent behind this.
                 self.reply(wire::answer("authenticate", ack, wire::AUTH_SUCCESS), &mut effects);
@@ -46,9 +49,16 @@ impl State {
             Answer::CheckedAgain { checked, ack } => {
                 self.checked_again(checked, ack, &mut effects);
             }
-            Answer::Entered { room: Some(room), dummy } => self.entered(room, dummy, &mut effects),
-            Answer::Entered { room: None, .. } => {} // the client was told, and nothing changes
+            Answer::Entered { room: Some(room), dummy } => {
+                effects.push(Effect::Count(Event::Join, Outcome::Done));
+                self.entered(room, dummy, &mut effects);
+            }
+            // The client was told, and nothing changes.
+            Answer::Entered { room: None, .. } => {
+                effects.push(Effect::Count(Event::Join, Outcome::Failed))
+            }
             Answer::PageRead { page, request } => {
+                effects.push(Effect::Count(Event::Sync, Outcome::Done));
                 if let Phase::Member(member) = &self.phase
                     && request.from_start
                     && !member.dummy
@@ -61,11 +71,14 @@ impl State {
             }
             // An answer without the messages would look like an empty room.
             Answer::PageFailed => {
+                effects.push(Effect::Count(Event::Sync, Outcome::Failed));
                 self.close(Effect::Drop(Reason::StoreUnavailable), &mut effects);
             }
             Answer::PageLate => self.close(Effect::Drop(Reason::Slow), &mut effects),
-            Answer::PageUnwanted | Answer::PageSent => {}
+            Answer::PageUnwanted => effects.push(Effect::Count(Event::Sync, Outcome::Ignored)),
+            Answer::PageSent => {}
             Answer::Departed { goodbye: Some(Goodbye { ack }) } => {
+                effects.push(Effect::Count(Event::Leave, Outcome::Done));
                 if let Some(id) = ack {
                     self.reply(wire::acknowledgement(id, wire::LEAVE_SUCCESS), &mut effects);
                 }
@@ -77,6 +90,7 @@ impl State {
                 self.abandon(&mut effects);
             }
         }
+        self.looks = false;
         effects
     }
 
@@ -108,6 +122,10 @@ impl State {
         refusal: AuthRefusal,
         effects: &mut Vec<Effect>,
     ) {
+        match refusal {
+            AuthRefusal::Timeout => {} // it has not sent any
+            refusal => effects.push(Effect::Count(Event::Authenticate, refusal.outcome())),
+        }
         self.reply(wire::answer("authenticate", ack, refusal.answer()), effects);
         effects.push(Effect::Unregister);
         self.turn_away(refusal, effects);
@@ -121,10 +139,11 @@ impl State {
         ack: Option<i64>,
         effects: &mut Vec<Effect>,
     ) {
-        let payload = match &checked.granted {
-            Ok(_) => wire::AUTH_SUCCESS,
-            Err(refusal) => refusal.answer(),
+        let (payload, outcome) = match &checked.granted {
+            Ok(_) => (wire::AUTH_SUCCESS, Outcome::Done),
+            Err(refusal) => (refusal.answer(), refusal.outcome()),
         };
+        effects.push(Effect::Count(Event::Authenticate, outcome));
         self.reply(wire::answer("authenticate", ack, payload), effects);
         match checked.granted {
             Ok(granted) => self.renew(granted, effects),
@@ -149,5 +168,19 @@ impl State {
             AuthRefusal::Server => return effects.push(Effect::DropLater),
         };
         self.close(Effect::Refuse(why), effects);
+    }
+}
+
+impl AuthRefusal {
+    /// What became of the event, for those who count.
+    fn outcome(self) -> Outcome {
+        match self {
+            AuthRefusal::Server => Outcome::Failed,
+            AuthRefusal::Wrong
+            | AuthRefusal::Expired
+            | AuthRefusal::NotAllowed
+            | AuthRefusal::Timeout
+            | AuthRefusal::RateLimit => Outcome::Refused,
+        }
     }
 }

@@ -6,11 +6,24 @@ use crate::{
         mailbox::Item,
         phase::Phase,
         sync,
-        wire::{self, AuthRefusal, Call, JoinFailure, SyncFailure},
+        wire::{self, AuthRefusal, Call, JoinFailure, SyncFailure, SyncRequest},
     },
     domain::access::Action,
+    metrics::{Event, Outcome},
     reason::Reason,
 };
+
+/// What a call is for those who count.
+fn event(call: &Call) -> Event {
+    match call {
+        Call::Authenticate(_) => Event::Authenticate,
+        Call::Join(_) => Event::Join,
+        Call::Leave => Event::Leave,
+        Call::Msg(_) => Event::Msg,
+        Call::Sync(_) => Event::Sync,
+        Call::Malformed => Event::Other,
+    }
+}
 
 impl State {
     /// The next thing that waits. `None`: the task has to end.
@@ -28,7 +41,9 @@ impl State {
 
     fn handle(&mut self, item: Item, effects: &mut Vec<Effect>) {
         match (item, &self.phase) {
-            (Item::Call { .. }, _) if self.is_evicted() => {}
+            (Item::Call { call, .. }, _) if self.is_evicted() => {
+                effects.push(Effect::Count(event(&call), Outcome::Ignored));
+            }
             (Item::Call { call, ack, .. }, _) => self.call(call, ack, effects),
             (Item::LateAuthenticate, Phase::Guest(_)) => {
                 self.refuse_authentication(None, AuthRefusal::Timeout, effects);
@@ -52,20 +67,27 @@ impl State {
             (Call::Msg(argument), _) => {
                 effects.push(Effect::Msg { target: self.target(), argument, ack });
             }
-            (Call::Malformed, _) => self.close(Effect::Drop(Reason::Malformed), effects),
+            (Call::Malformed, _) => {
+                effects.push(Effect::Count(Event::Other, Outcome::Refused));
+                self.close(Effect::Drop(Reason::Malformed), effects);
+            }
             // Before authentication anything else has no effect and no answer.
             (Call::Authenticate(Some(credentials)), Phase::Guest(guest)) => {
                 guest.claims = Some(credentials.uid.clone());
+                self.checking = true;
                 effects.push(Effect::Ask(Ask::SignIn { credentials, ack }));
             }
             (Call::Authenticate(None), Phase::Guest(_)) => {
                 self.refuse_authentication(ack, AuthRefusal::Wrong, effects);
             }
-            (_, Phase::Guest(_) | Phase::Ended) => {}
+            (call, Phase::Guest(_) | Phase::Ended) => {
+                effects.push(Effect::Count(event(&call), Outcome::Ignored))
+            }
             (Call::Authenticate(credentials), Phase::Authenticated(_) | Phase::Member(_)) => {
                 let own = self.phase.user().map(|user| &user.uid);
                 match credentials.filter(|credentials| Some(&credentials.uid) == own) {
                     Some(credentials) => {
+                        self.checking = true;
                         effects.push(Effect::Ask(Ask::CheckAgain { credentials, ack }));
                     }
                     None => self.checked_again(Checked::WRONG, ack, effects),
@@ -88,14 +110,15 @@ impl State {
                 }
             }
             (Call::Sync(request), Phase::Authenticated(_)) => {
-                self.reply(sync::nowhere(request, ack), effects);
+                self.sync_nowhere(request, ack, effects);
             }
             (Call::Sync(request), Phase::Member(member)) => match member.room.clone() {
-                None => self.reply(sync::nowhere(request, ack), effects),
+                None => self.sync_nowhere(request, ack, effects),
                 Some(room) if member.user.may(self.rules.access, Action::Sync, &room.id) => {
                     effects.push(Effect::Ask(Ask::ReadPage { room, request, ack }));
                 }
                 Some(_) => {
+                    effects.push(Effect::Count(Event::Sync, Outcome::Refused));
                     let refusal = wire::answer("sync", ack, SyncFailure::NotAllowed.answer());
                     self.reply(refusal, effects);
                 }
@@ -106,12 +129,23 @@ impl State {
         }
     }
 
+    /// There is nothing to catch up with.
+    fn sync_nowhere(&self, request: SyncRequest, ack: Option<i64>, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Count(Event::Sync, Outcome::Done));
+        self.reply(sync::nowhere(request, ack), effects);
+    }
+
     pub(super) fn join_failed(
         &self,
         failure: JoinFailure,
         ack: Option<i64>,
         effects: &mut Vec<Effect>,
     ) {
+        let outcome = match failure {
+            JoinFailure::NoRoom | JoinFailure::NotAllowed => Outcome::Refused,
+            JoinFailure::Server => Outcome::Failed,
+        };
+        effects.push(Effect::Count(Event::Join, outcome));
         self.reply(wire::answer("join", ack, failure.answer()), effects);
     }
 }

@@ -7,6 +7,7 @@ use crate::{
         wire::{self, AuthRefusal, JoinFailure, JoinRequest, MsgFailure},
     },
     domain::gate::{Answer, Refusal},
+    metrics::{Event, Outcome},
     reason::Reason,
 };
 
@@ -63,10 +64,12 @@ impl State {
         };
         match what {
             Denied::Connect | Denied::Renewal => {
+                effects.push(Effect::Count(Event::Authenticate, Outcome::Refused));
                 let payload = wire::denial(AuthRefusal::NotAllowed, refusal);
                 self.reply(wire::answer("authenticate", ack, &payload), effects);
             }
             Denied::Join => {
+                effects.push(Effect::Count(Event::Join, Outcome::Refused));
                 let payload = wire::denial(JoinFailure::NotAllowed, refusal);
                 self.reply(wire::answer("join", ack, &payload), effects);
             }
@@ -96,6 +99,7 @@ impl State {
             Denied::Connect => self.refuse_authentication(ack, AuthRefusal::Server, effects),
             // What its session rests on is as good as before.
             Denied::Renewal => {
+                effects.push(Effect::Count(Event::Authenticate, Outcome::Failed));
                 let answer = wire::answer("authenticate", ack, AuthRefusal::Server.answer());
                 self.reply(answer, effects);
             }

@@ -18,6 +18,7 @@ use crate::{
         presence::Departure,
         room::Room,
     },
+    metrics::{Event, Outcome},
     reason::Reason,
 };
 
@@ -43,6 +44,8 @@ pub(in crate::dialect::always_online) enum Effect {
     TellSynced { room: Arc<Room>, uid: Uid },
     /// Count a page.
     CountPage,
+    /// Count what became of an event; of messages that is counted where they end.
+    Count(Event, Outcome),
     /// From now on it has to join in time.
     AwaitJoin,
     /// Say when this time has come, Unix seconds, and at no earlier one that was named before;

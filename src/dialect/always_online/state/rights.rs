@@ -6,6 +6,7 @@ use crate::{
     dialect::always_online::{
         authenticate::Granted,
         expiry::{Due, Expiry},
+        mailbox::Item,
         phase::Phase,
         wire::{self, AuthRefusal, JoinRequest},
     },
@@ -19,9 +20,25 @@ use crate::{
 
 impl State {
     /// The user, and what its token grants; none of a plain token.
-    pub fn granted(&self) -> Option<(Uid, Arc<Rights>)> {
+    fn granted(&self) -> Option<(Uid, Arc<Rights>)> {
         let user = self.phase.user()?;
         Some((user.uid.clone(), user.token.clone()?))
+    }
+
+    /// Tokens of the user were revoked. Returns what is to be looked at: the token that its
+    /// session rests on. One that is being checked may have been looked at before, and is looked at
+    /// once more when it is granted.
+    pub fn recheck(&mut self) -> Option<(Uid, Arc<Rights>)> {
+        self.looks |= self.checking;
+        self.granted()
+    }
+
+    /// The token with these rights was revoked. By now the session may rest on another one.
+    pub fn revoked(&mut self, rights: &Arc<Rights>) -> Vec<Effect> {
+        match self.granted() {
+            Some((_, own)) if Arc::ptr_eq(&own, rights) => self.refuse(Reason::Revoked),
+            _ => Vec::new(),
+        }
     }
 
     /// The user, and what the business server said of it.
@@ -77,8 +94,8 @@ impl State {
         }
         let by_jwt = granted.rights.is_some();
         self.grant(granted, effects);
-        if by_jwt {
-            // A revocation that came since it was checked has looked at the token before.
+        // A revocation that came while it was checked has looked at the token before.
+        if by_jwt && std::mem::take(&mut self.looks) {
             effects.push(Effect::LookForRevocation);
         }
         self.reconsider(effects);
@@ -103,6 +120,28 @@ impl State {
         }
     }
 
+    /// A time has come that it wanted to be reminded of; it is `now`. What the client has in its
+    /// mailbox puts nothing off, so that it can't outlive its token by being busy; but for a renewal
+    /// that it sent before, which counts if its turn comes soon.
+    pub fn remind(&mut self, now: u64) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match self.renewal_by() {
+            Some(last) if now < last => {
+                self.mailbox.put(Item::Due(now));
+                effects.push(Effect::Remind(Some(last)));
+            }
+            _ => self.due(now, &mut effects),
+        }
+        self.wake(effects)
+    }
+
+    /// By when a renewal has to be checked, if one waits or is being checked.
+    fn renewal_by(&self) -> Option<u64> {
+        let user = self.phase.user()?;
+        let expiry = user.expiry.as_ref()?;
+        (self.checking || self.mailbox.has_renewal(&user.uid)).then(|| expiry.last())
+    }
+
     /// A time has come that its token sets; it may be another token by now.
     pub(super) fn due(&mut self, now: u64, effects: &mut Vec<Effect>) {
         let Some(expiry) = self.phase.user_mut().and_then(|user| user.expiry.as_mut()) else {
@@ -115,11 +154,17 @@ impl State {
                 self.reply(wire::expiring(seconds), effects);
                 effects.push(Effect::Remind(Some(until)));
             }
-            Due::Over => {
-                let answer = wire::answer("authenticate", None, AuthRefusal::Expired.answer());
-                self.reply(answer, effects);
-                self.close(Effect::Drop(Reason::TokenExpired), effects);
-            }
+            Due::Over => self.expire(effects),
+        }
+    }
+
+    /// Its time is over. What the client has asked for and was not handled has no effect.
+    fn expire(&mut self, effects: &mut Vec<Effect>) {
+        if self.is_open() {
+            let answer = wire::answer("authenticate", None, AuthRefusal::Expired.answer());
+            self.reply(answer, effects);
+            self.close(Effect::Drop(Reason::TokenExpired), effects);
+            self.mailbox.discard_calls();
         }
     }
 }

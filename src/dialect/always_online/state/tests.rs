@@ -490,3 +490,48 @@ fn who_was_taken_out_of_all_its_rooms_may_join_again() {
     assert_eq!(session.sends("msg", "{}", None), [r#"msg {} of "ann" to d"#]);
     assert_eq!(session.happens(State::gone), ["ask: end of ann, Gone d"]);
 }
+
+#[test]
+fn what_became_of_each_event_is_counted_once() {
+    use crate::metrics::{Event::*, Outcome::*};
+    let counted = |begin: fn() -> Session, play: fn(&mut Session)| {
+        let mut session = begin();
+        session.counted.clear();
+        play(&mut session);
+        session.counted
+    };
+    let signs_in = |session: &mut Session| {
+        session.sends("authenticate", r#"{"uid":"ann"}"#, None);
+        session.signed_in(&[]);
+    };
+    assert_eq!(counted(Session::guest, signs_in), [(Authenticate, Done)]);
+    let join = |session: &mut Session| drop(session.sends("join", r#"{"roomId":"d"}"#, None));
+    assert_eq!(counted(Session::guest, join), [(Join, Ignored)], "it is nobody yet");
+    assert_eq!(counted(Session::member, join), [], "nothing has come of it yet");
+    let enters = |session: &mut Session| {
+        session.sends("join", r#"{"roomId":"d"}"#, None);
+        session.entered("d", false);
+    };
+    assert_eq!(counted(Session::member, enters), [(Join, Done)]);
+    let fails_to_enter = |session: &mut Session| {
+        session.sends("join", r#"{"roomId":"d"}"#, None);
+        session.answered(Answer::Entered { room: None, dummy: false });
+    };
+    assert_eq!(counted(Session::member, fails_to_enter), [(Join, Failed)]);
+    let nowhere = |session: &mut Session| drop(session.sends("join", "{}", None));
+    assert_eq!(counted(Session::member, nowhere), [(Join, Refused)]);
+    let nobody = |session: &mut Session| drop(session.sends("authenticate", "{}", None));
+    assert_eq!(counted(Session::guest, nobody), [(Authenticate, Refused)]);
+    assert_eq!(counted(Session::member, nobody), [(Authenticate, Refused)]);
+    let late = |session: &mut Session| drop(session.happens(State::late_to_authenticate));
+    assert_eq!(counted(Session::guest, late), [], "it has sent none");
+    let sync = |session: &mut Session| drop(session.sends("sync", "{}", None));
+    assert_eq!(counted(Session::authenticated, sync), [(Sync, Done)]);
+    let breaks = |session: &mut Session| drop(session.asks_for(Call::Malformed, None));
+    assert_eq!(counted(Session::member, breaks), [(Other, Refused)]);
+    let goes = |session: &mut Session| {
+        session.sends("leave", "", None);
+        session.answered(Answer::Departed { goodbye: Some(Goodbye { ack: None }) });
+    };
+    assert_eq!(counted(Session::member, goes), [(Leave, Done)]);
+}

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::ids::{RoomId, Uid};
 
 request! {
     /// What is read here.

@@ -5,7 +5,7 @@ use super::*;
 use crate::domain::access::{Caps, Rights};
 
 const SUCCESS: &str = r#"42["authenticate",{"status":0,"data":"auth success"}]"#;
-/// Whether the new token was revoked meanwhile.
+/// Whether the new token was revoked while it was checked.
 const LOOK: &str = "look for revocation";
 const EXPIRED: &str = r#"42["authenticate",{"status":1,"data":"token expired"}]"#;
 const JOIN_REFUSED: &str = r#"42["join",{"status":1,"data":"join failed, not allowed"}]"#;
@@ -72,7 +72,7 @@ fn neither_the_same_token_again_nor_a_hook_that_says_nothing_of_time_prolongs_th
     let mut session = member(None);
     at(&mut session, 4541); // it is told
     let same = granted(token(1000, 4600, None), 4610);
-    assert_eq!(renews(&mut session, Ok(same)), [SUCCESS, "remind at 4625", LOOK]);
+    assert_eq!(renews(&mut session, Ok(same)), [SUCCESS, "remind at 4625"]);
     let (mut changed, _) = {
         let request = JoinRequest { room: RoomId::new("d").unwrap(), dummy: false };
         let changes = Changes { meta: Some("8".into()), ..Changes::default() };
@@ -90,7 +90,7 @@ fn neither_the_same_token_again_nor_a_hook_that_says_nothing_of_time_prolongs_th
 fn a_revocation_that_comes_while_the_user_signs_in_is_looked_for_behind_it() {
     let mut session = Session::under(Rules { access: Access::Open, grace: 25 });
     session.sends("authenticate", r#"{"uid":"ann"}"#, None);
-    assert!(session.happens(|state| state.revoked_meanwhile()).is_empty());
+    assert_eq!(session.state.recheck(), None, "it is not known yet");
     let user = Ok((Uid::text("ann").unwrap(), Vec::new(), granted(token(1000, 4600, None), 1000)));
     let effects = session.answered(Answer::SignedIn { user, ack: None });
     assert_eq!(effects, [SUCCESS, "remind at 4540", LOOK, "await join"]);
@@ -107,14 +107,14 @@ fn a_plain_token_does_not_expire() {
 fn a_renewal_replaces_what_there_was_and_an_older_token_changes_nothing() {
     let mut session = member(None);
     let next = granted(token(4500, 8100, both()), 4500);
-    assert_eq!(renews(&mut session, Ok(next)), [SUCCESS, "remind at 8040", LOOK]);
+    assert_eq!(renews(&mut session, Ok(next)), [SUCCESS, "remind at 8040"]);
     let older = granted(token(1000, 4600, Some(json!([]))), 4501);
     assert_eq!(renews(&mut session, Ok(older)), [SUCCESS]);
     assert_eq!(at(&mut session, 4625), ["remind at 8040"], "the earlier time is of no meaning");
     assert_eq!(session.sends("msg", "{}", None), [r#"msg {} of "ann" to c"#]);
     // Of two that were issued in the same second the last one counts.
     let same = granted(token(4500, 9000, both()), 4502);
-    assert_eq!(renews(&mut session, Ok(same)), [SUCCESS, "remind at 8940", LOOK]);
+    assert_eq!(renews(&mut session, Ok(same)), [SUCCESS, "remind at 8940"]);
     // A plain one does not expire.
     assert_eq!(renews(&mut session, Ok(granted(None, 4503))), [SUCCESS, "remind no more"]);
     assert!(at(&mut session, 9999).is_empty());
@@ -143,7 +143,7 @@ fn a_renewal_that_came_before_the_end_counts_also_where_it_waits() {
     session.sends("sync", "{}", None);
     assert!(session.sends("msg", "1", None).is_empty());
     assert!(session.sends("authenticate", r#"{"uid":"ann"}"#, None).is_empty());
-    assert!(at(&mut session, 4625).is_empty());
+    assert_eq!(at(&mut session, 4625), ["remind at 4655"], "it waits so long");
     assert_eq!(
         session.answered(Answer::PageUnwanted),
         [r#"msg 1 of "ann" to c"#, "ask: check again ann"]
@@ -151,18 +151,102 @@ fn a_renewal_that_came_before_the_end_counts_also_where_it_waits() {
     let checked = Checked { granted: Ok(granted(token(4600, 8200, None), 4626)), by_jwt: true };
     assert_eq!(
         session.answered(Answer::CheckedAgain { checked, ack: None }),
-        [SUCCESS, "remind at 8140", LOOK, "remind at 8140"]
+        [SUCCESS, "remind at 8140", "remind at 8140"]
     );
+    assert_eq!(at(&mut session, 4655), ["remind at 8140"], "it is renewed");
     // While it is being checked.
     let mut session = member(None);
     session.sends("authenticate", r#"{"uid":"ann"}"#, None);
-    assert!(at(&mut session, 4625).is_empty());
+    assert_eq!(at(&mut session, 4625), ["remind at 4655"]);
     let checked = Checked { granted: Err(AuthRefusal::Server), by_jwt: true };
     let server = r#"42["authenticate",{"status":1,"data":"server error"}]"#;
     assert_eq!(
         session.answered(Answer::CheckedAgain { checked, ack: None }),
         [server, EXPIRED, "drop: token expired"]
     );
+}
+
+/// A member whose task is at work for as long as the test likes, with a message that waits behind.
+fn busy() -> Session {
+    let mut session = member(None);
+    session.sends("sync", "{}", None);
+    assert!(session.sends("msg", "1", None).is_empty());
+    session
+}
+
+#[test]
+fn who_keeps_its_mailbox_busy_does_not_outlive_its_token() {
+    let mut session = busy();
+    assert_eq!(at(&mut session, 4541), [r#"42["expiring",{"in":59}]"#, "remind at 4625"]);
+    assert_eq!(at(&mut session, 4624), ["remind at 4625"]);
+    assert_eq!(at(&mut session, 4625), [EXPIRED, "drop: token expired"]);
+    assert!(session.happens(State::gone).is_empty());
+    assert_eq!(session.answered(Answer::PageUnwanted), [TWO_ROOMS], "what waited has no effect");
+    // Messages that wait for a store that is out are no task of its, and put off nothing either.
+    let mut session = member(None);
+    session.sent();
+    session.sends("sync", "{}", None);
+    assert_eq!(at(&mut session, 4625), [EXPIRED, "drop: token expired"]);
+}
+
+#[test]
+fn a_renewal_that_waits_puts_the_end_off_for_a_bounded_time() {
+    let mut session = busy();
+    session.sends("authenticate", r#"{"uid":"ann"}"#, None);
+    assert_eq!(at(&mut session, 4541), ["remind at 4655"]);
+    assert_eq!(at(&mut session, 4625), ["remind at 4655"]);
+    // However many there are, and whenever they came.
+    session.sends("authenticate", r#"{"uid":"ann"}"#, None);
+    assert_eq!(at(&mut session, 4654), ["remind at 4655"]);
+    assert_eq!(at(&mut session, 4655), [EXPIRED, "drop: token expired"]);
+    // Those of another user put off nothing.
+    let mut session = busy();
+    session.sends("authenticate", r#"{"uid":"bob"}"#, None);
+    session.sends("authenticate", "{}", None);
+    assert_eq!(at(&mut session, 4625), [EXPIRED, "drop: token expired"]);
+}
+
+#[test]
+fn a_renewal_that_fails_late_ends_the_session_at_once() {
+    let mut session = busy();
+    session.sends("authenticate", r#"{"uid":"ann"}"#, None);
+    at(&mut session, 4625);
+    // Its own expired token, again and again.
+    session.sends("authenticate", r#"{"uid":"ann"}"#, None);
+    session.answered(Answer::PageUnwanted);
+    let checked = Checked { granted: Err(AuthRefusal::Expired), by_jwt: true };
+    let effects = session.answered(Answer::CheckedAgain { checked, ack: None });
+    assert_eq!(effects, [EXPIRED, EXPIRED, "drop: token expired"]);
+}
+
+#[test]
+fn a_revocation_while_a_renewal_is_checked_is_looked_for_behind_it_and_else_not() {
+    let next = || Ok(granted(token(1001, 4600, None), 1001));
+    // One that came before was seen by the check itself.
+    let mut session = member(None);
+    assert!(session.state.recheck().is_some());
+    assert_eq!(renews(&mut session, next()), [SUCCESS, "remind at 4540"]);
+    // Meanwhile: the token before is looked at now, and the new one when it is granted.
+    let mut session = member(None);
+    session.sends("authenticate", r#"{"uid":"ann"}"#, None);
+    let (_, before) = session.state.recheck().unwrap();
+    assert_eq!(before.issued_at, Some(1000));
+    let checked = |granted: Result<Granted, AuthRefusal>| {
+        let checked = Checked { granted, by_jwt: true };
+        Answer::CheckedAgain { checked, ack: None }
+    };
+    assert_eq!(session.answered(checked(next())), [SUCCESS, "remind at 4540", LOOK]);
+    let (_, now) = session.state.recheck().unwrap();
+    assert_eq!(now.issued_at, Some(1001));
+    // That the one before is revoked says nothing of the new one.
+    assert!(session.happens(|state| state.revoked(&before)).is_empty());
+    assert_eq!(session.happens(|state| state.revoked(&now)), ["refuse: revoked", TWO_ROOMS]);
+    // A renewal that fails leaves nothing to be looked at later.
+    let mut session = member(None);
+    session.sends("authenticate", r#"{"uid":"ann"}"#, None);
+    session.state.recheck();
+    session.answered(checked(Err(AuthRefusal::Server)));
+    assert_eq!(renews(&mut session, next()), [SUCCESS, "remind at 4540"]);
 }
 
 #[test]
@@ -202,7 +286,7 @@ fn a_renewal_changes_what_may_be_done_and_a_room_that_is_lost_costs_the_connecti
     let caps = |rooms: &[&str], allow: &[&str]| Some(json!([{ "rooms": rooms, "allow": allow }]));
     let mut session = member(both());
     let silent = granted(token(1001, 4600, caps(&["a", "c"], &["join"])), 1001);
-    assert_eq!(renews(&mut session, Ok(silent)), [SUCCESS, "remind at 4540", LOOK]);
+    assert_eq!(renews(&mut session, Ok(silent)), [SUCCESS, "remind at 4540"]);
     assert_eq!(session.sends("msg", "{}", None), ["msg refused: not allowed"]);
     let loud = granted(token(1002, 4600, both()), 1002);
     renews(&mut session, Ok(loud));
@@ -214,7 +298,7 @@ fn a_renewal_changes_what_may_be_done_and_a_room_that_is_lost_costs_the_connecti
         let less = granted(token(1001, 4600, caps(&[kept], &["join", "send", "sync"])), 1001);
         assert_eq!(
             renews(&mut session, Ok(less)),
-            [SUCCESS, "remind at 4540", LOOK, "drop: not allowed"],
+            [SUCCESS, "remind at 4540", "drop: not allowed"],
             "{lost}"
         );
         assert_eq!(session.sends("msg", "{}", None), ["msg nowhere"]);
@@ -234,10 +318,10 @@ fn a_place_as_a_dummy_rests_on_another_cap_than_one_that_is_seen() {
         { "rooms": ["a", "c", "d"], "allow": ["join"] },
     ]);
     let good = granted(token(1001, 4600, Some(caps)), 1001);
-    assert_eq!(renews(&mut session, Ok(good)).len(), 3);
+    assert_eq!(renews(&mut session, Ok(good)).len(), 2);
     let caps = json!([{ "rooms": ["a", "c", "d", "w"], "allow": ["join"] }]);
     let bad = granted(token(1002, 4600, Some(caps)), 1002);
-    assert_eq!(renews(&mut session, Ok(bad))[3], "drop: not allowed");
+    assert_eq!(renews(&mut session, Ok(bad))[2], "drop: not allowed");
 }
 
 #[test]

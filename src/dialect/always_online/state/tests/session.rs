@@ -4,7 +4,10 @@ use std::fmt::Write;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::dialect::always_online::wire::texts;
+use crate::{
+    dialect::always_online::wire::texts,
+    metrics::{Event, Outcome},
+};
 
 /// Bytes that may come although reading has paused.
 pub(super) const UNREAD: usize = 1 << 20;
@@ -14,6 +17,8 @@ pub(super) struct Session {
     pub(super) state: State,
     /// The task waits for an answer.
     pub(super) asking: bool,
+    /// What was to be counted of events.
+    pub(super) counted: Vec<(Event, Outcome)>,
 }
 
 pub(super) fn room(id: &str) -> Arc<Room> {
@@ -86,6 +91,7 @@ pub(super) fn words(effect: &Effect) -> String {
         Effect::Release { room, uid } => format!("release {room} of {uid}"),
         Effect::TellSynced { room, uid } => format!("tell {} that {uid} syncs", room.id),
         Effect::CountPage => "count".to_owned(),
+        Effect::Count(event, outcome) => format!("count {event:?} {outcome:?}"),
         Effect::Remind(Some(at)) => format!("remind at {at}"),
         Effect::LookForRevocation => "look for revocation".to_owned(),
         Effect::Remind(None) => "remind no more".to_owned(),
@@ -107,7 +113,7 @@ impl Session {
 
     /// As [`Session::guest`], with these rules.
     pub(super) fn under(rules: Rules) -> Self {
-        let mut session = Session { state: State::new(rules), asking: false };
+        let mut session = Session { state: State::new(rules), asking: false, counted: Vec::new() };
         assert!(session.state.connected().is_empty());
         session
     }
@@ -173,7 +179,13 @@ impl Session {
             assert_eq!(at, effects.len() - 1, "what takes time is the last");
             self.asking = true;
         }
-        effects.iter().map(words).collect()
+        let (counts, others): (Vec<_>, Vec<_>) =
+            effects.iter().partition(|effect| matches!(effect, Effect::Count(..)));
+        self.counted.extend(counts.into_iter().filter_map(|count| match count {
+            Effect::Count(event, outcome) => Some((*event, *outcome)),
+            _ => None,
+        }));
+        others.into_iter().map(words).collect()
     }
 
     pub(super) fn sends(&mut self, name: &str, argument: &str, ack: Option<i64>) -> Vec<String> {
