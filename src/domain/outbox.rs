@@ -8,7 +8,7 @@
 //! other, whatever the number of nodes.
 //!
 //! A user's own events (`user.online`, …) are in the queue of the user's room of
-//! [`Space::User`](super::ids::Space::User).
+//! [`Space::User`].
 use std::{
     sync::{Arc, LazyLock},
     time::Duration,
