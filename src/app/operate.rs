@@ -31,6 +31,9 @@ use crate::{
 /// Reads the configuration, as at the start of the process.
 pub type Source = Arc<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
 
+/// Steps in which clients are sent away.
+const STEPS: u32 = 100;
+
 /// What can be replaced.
 pub(super) struct Lives {
     pub(super) origins: Arc<Live<Arc<Origins>>>,
@@ -80,10 +83,11 @@ pub(super) struct Operator {
     pub(super) draining: Mutex<CancellationToken>,
 }
 
-/// A reload that is ready to be carried out.
+/// A reload that is ready to be carried out. `None`: nothing about it has changed, and what there is
+/// goes on with all that it knows: keys that were fetched, kept answers, a breaker that is open.
 struct Ready {
-    tokens: Option<Arc<jwt::Tokens>>,
-    gate: Option<Arc<dyn Gate>>,
+    tokens: Option<Option<Arc<jwt::Tokens>>>,
+    gate: Option<Option<Arc<dyn Gate>>>,
 }
 
 impl Operator {
@@ -95,10 +99,12 @@ impl Operator {
     }
 
     /// Makes all ready that may fail.
-    fn prepare(&self, new: &Config) -> Result<Ready, String> {
-        let tokens = jwt::Tokens::open(&new.jwt, self.hub.clock.clone(), &self.hub.tasks);
-        let tokens = tokens.map_err(|error| error.to_string())?;
-        let gate = open_gate(new, &self.hub).map_err(|error| error.to_string())?;
+    fn prepare(&self, running: &Config, new: &Config) -> Result<Ready, String> {
+        let tokens = (running.jwt != new.jwt)
+            .then(|| jwt::Tokens::open(&new.jwt, self.hub.clock.clone(), &self.hub.tasks));
+        let tokens = tokens.transpose().map_err(|error| error.to_string())?;
+        let gate = (running.hook != new.hook).then(|| open_gate(new, &self.hub));
+        let gate = gate.transpose().map_err(|error| error.to_string())?;
         telemetry::check_filter(&new.log.filter)?;
         Ok(Ready { tokens, gate })
     }
@@ -109,12 +115,16 @@ impl Operator {
         self.lives.origins.set(Arc::new(new.websocket.origins.clone()));
         self.lives.rules.replace(stores::rules(new));
         self.lives.interval.set(new.retention.interval);
-        self.lives.gate.set(ready.gate);
-        match &ready.tokens {
-            Some(tokens) => self.watch(tokens),
-            None => lock(&self.watching).cancel(),
+        if let Some(gate) = ready.gate {
+            self.lives.gate.set(gate);
         }
-        self.lives.verifier.set(ready.tokens.map(|tokens| -> Arc<dyn Verifier> { tokens }));
+        if let Some(tokens) = ready.tokens {
+            match &tokens {
+                Some(tokens) => self.watch(tokens),
+                None => lock(&self.watching).cancel(),
+            }
+            self.lives.verifier.set(tokens.map(|tokens| -> Arc<dyn Verifier> { tokens }));
+        }
         self.lives.settings.set(shown(new));
         telemetry::set_filter(&new.log.filter);
     }
@@ -167,8 +177,8 @@ impl Operations for Operator {
         let read = self.hub.tasks.spawn_blocking(move || source()).await;
         let new = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let next = taken_in(&running, &new);
-        let ready = self.prepare(&next)?;
-        let changed: Vec<String> = differences(&running, &next);
+        let ready = self.prepare(&running, &next)?;
+        let changed = differences(&running, &next);
         let restart = differences(&next, &new);
         self.commit(&next, ready);
         *running = next;
@@ -209,9 +219,6 @@ impl Operations for Operator {
         tracing::info!("newcomers are let in again");
     }
 }
-
-/// Steps in which clients are sent away.
-const STEPS: u32 = 100;
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard,
         atomic::{
             AtomicBool, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
@@ -86,7 +86,6 @@ pub struct Admission {
 }
 
 /// The limits, worked out.
-#[derive(Clone)]
 struct Rules {
     connections: Option<usize>,
     per_address: Option<u32>,
@@ -152,8 +151,8 @@ impl Admission {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn rules(&self) -> Rules {
-        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn rules(&self) -> RwLockReadGuard<'_, Rules> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Somebody comes from this address.
@@ -170,7 +169,7 @@ impl Admission {
 
     fn find_place(self: &Arc<Self>, peer: IpAddr, now: Instant) -> Result<Place, Full> {
         let (connections, per_address, believed) = {
-            let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+            let rules = self.rules();
             (rules.connections, rules.per_address, rules.proxies.contains(peer))
         };
         if self.is_strained() {
@@ -195,7 +194,8 @@ impl Admission {
     /// # Errors
     /// There are as many from there as there may be; that is counted.
     pub(super) fn enter_behind(self: &Arc<Self>, client: IpAddr) -> Result<Option<Seat>, Full> {
-        let Some(most) = self.rules().per_address else { return Ok(None) };
+        let most = self.rules().per_address;
+        let Some(most) = most else { return Ok(None) };
         self.sit(household(client), most).map(Some).inspect_err(|full| self.tell(*full))
     }
 
@@ -214,7 +214,8 @@ impl Admission {
     /// # Errors
     /// Too many have asked from there of late; that is counted.
     pub fn ask(&self, client: IpAddr, now: Instant) -> Result<(), Full> {
-        let Some(fresh) = self.rules().requests else { return Ok(()) };
+        let fresh = self.rules().requests.clone();
+        let Some(fresh) = fresh else { return Ok(()) };
         let (mut requests, household) =
             (self.requests.lock().unwrap_or_else(PoisonError::into_inner), household(client));
         let mut pace = requests.get(&household).cloned().unwrap_or(fresh);
@@ -230,7 +231,7 @@ impl Admission {
 
     /// What a client sends is measured with this; `None`: it may send anything.
     pub fn meter(&self) -> Option<Box<Meter>> {
-        let [messages, bytes] = self.rules().sending?;
+        let [messages, bytes] = self.rules().sending.clone()?;
         Some(Box::new(Meter::new(messages, bytes)))
     }
 
@@ -253,7 +254,7 @@ impl Admission {
     /// first that is no such proxy. `None`: it comes from no such proxy, or that says nothing of
     /// use.
     pub fn forwarded(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
-        let rules = self.rules.read().unwrap_or_else(PoisonError::into_inner);
+        let rules = self.rules();
         if !rules.proxies.contains(peer) {
             return None;
         }
@@ -296,7 +297,8 @@ impl Admission {
     pub async fn watch(self: Arc<Self>) {
         loop {
             tokio::time::sleep(LOOK).await;
-            let Some(most) = self.rules().memory else {
+            let most = self.rules().memory;
+            let Some(most) = most else {
                 self.strained.store(false, Relaxed);
                 continue;
             };

@@ -19,13 +19,12 @@ use tokio::{
 
 use super::{
     admission::Full,
-    connection::{Bounds, Closing, Connection},
+    connection::{Bounds, Connection},
     handshake::{First, first},
     socket::Socket,
     stream::Stream,
     tls::Tls,
 };
-use crate::reason::Reason;
 use crate::throttle::throttled;
 
 /// Connections that the kernel keeps for us until they are accepted.
@@ -136,7 +135,7 @@ impl Listener {
                     bounds.connections.spawn(async move {
                         let answer = refuse(connection.clone(), full, service, http);
                         if tokio::time::timeout(REFUSAL, answer).await.is_err() {
-                            connection.close(Closing::Abrupt, Reason::Failure);
+                            connection.cut("refused, and asks nothing");
                         }
                         drop(permit);
                     });

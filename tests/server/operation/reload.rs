@@ -1,7 +1,21 @@
 //! A configuration that is read again while clients are there, and clients that are sent elsewhere.
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
+use ring::{
+    rand::SystemRandom,
+    signature::{Ed25519KeyPair, KeyPair},
+};
 use serde_json::{Value, json};
 use support::{
     client::{Client, Packet},
@@ -19,7 +33,10 @@ struct Configured {
 
 impl Configured {
     async fn start(text: &str) -> Configured {
-        let setup = Setup::new().env("AO_AUTH__IGNORE", "true");
+        Self::with(Setup::new().env("AO_AUTH__IGNORE", "true"), text).await
+    }
+
+    async fn with(setup: Setup, text: &str) -> Configured {
         let file = setup.scratch().join("always-online.toml");
         fs::write(&file, text).unwrap();
         let flag = ["--config".to_owned(), file.to_str().unwrap().to_owned()];
@@ -140,6 +157,50 @@ async fn hooks_are_asked_from_the_reload_on() {
     assert_eq!(refused["status"], 1, "{refused}");
     assert_eq!(it.reload("").await.status, 200);
     assert_eq!(anna.emit_with_ack("msg", &json!({ "1": 1 })).await["status"], 0);
+}
+
+/// A key of a business server, and the set that has it.
+fn key_and_set() -> (Ed25519KeyPair, Value) {
+    let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+    let key = Ed25519KeyPair::from_pkcs8(document.as_ref()).unwrap();
+    let x = URL_SAFE_NO_PAD.encode(key.public_key().as_ref());
+    let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "one", "alg": "EdDSA", "x": x });
+    (key, json!({ "keys": [jwk] }))
+}
+
+fn signed(key: &Ed25519KeyPair, uid: &str) -> String {
+    let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let now = crate::jwt::token::now();
+    let claims = json!({ "sub": uid, "iat": now, "exp": now + 600 });
+    let head = part(&json!({ "alg": "EdDSA", "typ": "JWT", "kid": "one" }));
+    let message = format!("{head}.{}", part(&claims));
+    let signature = URL_SAFE_NO_PAD.encode(key.sign(message.as_bytes()));
+    format!("{message}.{signature}")
+}
+
+#[tokio::test]
+async fn keys_that_were_fetched_outlive_a_reload_that_is_not_about_them() {
+    let (key, set) = key_and_set();
+    let down = Arc::new(AtomicBool::new(false));
+    let is_down = down.clone();
+    let keys = Receiver::start(move |_| match is_down.load(SeqCst) {
+        true => Reply::text(500, "down"),
+        false => Reply::Json(set.clone()),
+    })
+    .await;
+    let text = format!("[jwt]\njwks_url = \"{}\"\n", keys.url());
+    let it = Configured::with(Setup::new(), &text).await;
+    let signs_in = async |uid: &str| {
+        let mut client = it.server.guest().await;
+        client.emit("authenticate", &json!({ "uid": uid, "token": signed(&key, uid) }));
+        client.event("authenticate").await
+    };
+    keys.wait_for(1).await;
+    assert_eq!(signs_in("anna").await["status"], 0);
+    down.store(true, SeqCst);
+    let answer = it.reload(&format!("{text}[limits]\nconnections = 100\n")).await;
+    assert_eq!(answer.json()["changed"], json!(["limits.connections"]), "{}", answer.body);
+    assert_eq!(signs_in("bert").await["status"], 0);
 }
 
 #[tokio::test]
