@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { Party, WRONG } from '../clients/party.mjs'
 import { startServer } from '../clients/server.mjs'
 import { wire } from '../clients/wires.mjs'
-import { businessServer, command, Example, filled, source } from './stage.mjs'
+import { atEnd, businessServer, command, Example, filled, source } from './stage.mjs'
 
 const LOGIN = command('business_server.rs', 'curl ')
 
@@ -21,7 +21,7 @@ for (const env of [{ AO_API__OPEN: 'false' }, { AO_COMPAT: 'deployed' }]) {
   test(`users get in, ${JSON.stringify(env)}`, async t => {
     const server = await startServer({ env })
     const party = new Party(server, wire(4, 'websocket only'))
-    t.after(async () => { party.close(); await server.stop() })
+    atEnd(t, async () => { party.close(); await server.stop() })
     const business = await businessServer(t, server)
 
     const first = await login(t, business)
@@ -47,7 +47,7 @@ for (const env of [{ AO_API__OPEN: 'false' }, { AO_COMPAT: 'deployed' }]) {
 
 test('who may not gets nothing', async t => {
   const server = await startServer()
-  t.after(() => server.stop())
+  atEnd(t, () => server.stop())
   const business = await businessServer(t, server)
   for (const wrong of [{ password: 'Wonderland' }, { user: 'bob' }, { user: 'carol', password: '' }]) {
     const { code, body } = await login(t, business, wrong)
@@ -72,7 +72,7 @@ test('who may not gets nothing', async t => {
 
 test('what is set wrong is told', async t => {
   const server = await startServer()
-  t.after(() => server.stop())
+  atEnd(t, () => server.stop())
   const business = await businessServer(t, server, { ADMIN_TOKEN: 'unused' })
   const mistaken = await businessServer(t, Object.assign(Object.create(server), { admin: { uid: server.admin.uid, token: 'wrong' } }))
   const { code, body } = await login(t, mistaken)

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { startServer } from '../clients/server.mjs'
 import { Party, WRONG } from '../clients/party.mjs'
 import { wire } from '../clients/wires.mjs'
-import { command, Example, filled } from './stage.mjs'
+import { atEnd, command, Example, filled } from './stage.mjs'
 
 const LINE = command('create-token.sh', 'sh examples/create-token.sh')
 
@@ -24,7 +24,7 @@ for (const env of [{ AO_API__OPEN: 'false' }, { AO_COMPAT: 'deployed' }]) {
   test(`a token, and another one, ${JSON.stringify(env)}`, async t => {
     const server = await startServer({ env })
     const party = new Party(server, wire(4, 'websocket only'))
-    t.after(async () => { party.close(); await server.stop() })
+    atEnd(t, async () => { party.close(); await server.stop() })
     for (const uid of ['alice', 'Zoë "the" \\ {"token":"none"} & 100%']) {
       const first = await token(t, server, { uid })
       const alice = await party.user('alice', { uid, token: first })
@@ -42,7 +42,7 @@ for (const env of [{ AO_API__OPEN: 'false' }, { AO_COMPAT: 'deployed' }]) {
 
 test('what goes wrong has an exit code and a reason', async t => {
   const server = await startServer()
-  t.after(() => server.stop())
+  atEnd(t, () => server.stop())
   const stranger = run(t, server, { admin: { uid: 'nobody', token: 'wrong' } })
   assert.equal(await stranger.ended(), 1)
   assert.match(stranger.stderr, /no token for alice: require permission/)

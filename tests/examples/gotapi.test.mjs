@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url'
 import { launch, LAPTOP, PHONE } from '../browser/board.mjs'
 import { Line } from '../clients/cut.mjs'
 import { startServer } from '../clients/server.mjs'
-import { ROOT } from './stage.mjs'
+import { atEnd, ROOT } from './stage.mjs'
 
 let browser
 before(async () => { browser = await launch() })
@@ -14,19 +14,19 @@ after(() => browser?.close())
 
 async function serve(t) {
   const server = await startServer({ env: { AO_GOTAPI__LISTEN: '127.0.0.1:0' } })
-  t.after(() => server.stop())
+  atEnd(t, () => server.stop())
   return server
 }
 
 /** Somebody's page, in the room. */
 async function enter(t, url, name, { room = '/plans é', viewport = LAPTOP } = {}) {
   const context = await browser.newContext({ viewport })
-  t.after(() => context.close())
+  atEnd(t, () => context.close())
   const page = await context.newPage()
   page.setDefaultTimeout(60_000)
   const errors = []
   page.on('pageerror', error => errors.push(String(error)))
-  t.after(() => assert.deepEqual(errors, [], 'nothing was thrown in the page'))
+  atEnd(t, () => assert.deepEqual(errors, [], 'nothing was thrown in the page'))
   await page.goto(pathToFileURL(join(ROOT, 'examples/gotapi.html')).href)
   for (const [field, value] of Object.entries({ server: url, room, name })) await page.fill(`[name=${field}]`, value)
   await page.click('#entrance button')
@@ -76,7 +76,7 @@ test('two people talk, one comes later, and one message is recalled', async t =>
 test('what is said while a line is cut arrives, once, on both sides', async t => {
   const server = await serve(t)
   const line = await Line.to(server.urls.gotapi)
-  t.after(() => line.close())
+  atEnd(t, () => line.close())
   const ann = await enter(t, line.url, 'ann')
   const ben = await enter(t, server.urls.gotapi, 'ben')
   await ann.send('before')

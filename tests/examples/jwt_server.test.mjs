@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { Party } from '../clients/party.mjs'
 import { startServer } from '../clients/server.mjs'
 import { wire } from '../clients/wires.mjs'
-import { command, Example, filled, ROOT } from './stage.mjs'
+import { atEnd, command, Example, filled, ROOT } from './stage.mjs'
 
 const SECRET = 'known to both of them, and to nobody else'
 const LOGIN = command('jwt_server.mjs', 'curl ')
@@ -12,7 +12,7 @@ const LOGIN = command('jwt_server.mjs', 'curl ')
 async function stage(t) {
   const server = await startServer({ env: { AO_JWT__SECRET: SECRET, AO_ROOMS__ACCESS: 'claims' } })
   const party = new Party(server, wire(4, 'websocket only'))
-  t.after(async () => { party.close(); await server.stop() })
+  atEnd(t, async () => { party.close(); await server.stop() })
   const line = filled(command('jwt_server.mjs', 'node examples/jwt_server.mjs'), { 'AO_JWT__SECRET=…': `AO_JWT__SECRET='${SECRET}'` })
   const business = new Example(t, line, { cwd: ROOT, env: { LISTEN_PORT: '0', EVENTS_URL: server.url } })
   const [, url] = await business.matches(/^business server (http:\/\/127\.0\.0\.1:\d+)$/)

@@ -9,7 +9,7 @@ import vm from 'node:vm'
 import { miniProgram } from '../clients/foreign/wx.mjs'
 import { eventually } from '../clients/http.mjs'
 import { startServer } from '../clients/server.mjs'
-import { businessServer, command, frailServer, ROOT, scene, source } from './stage.mjs'
+import { atEnd, businessServer, command, frailServer, ROOT, scene, source } from './stage.mjs'
 
 const numbers = (from, to) => Array.from({ length: to - from }, (_, i) => `${from + i}`)
 
@@ -71,7 +71,7 @@ for (const library of ['weapp.socket.io-2', 'weapp.socket.io-3']) {
     const stage = await scene(t, server, { uid: 'alice' })
     const business = await businessServer(t, server, { EVENTS_URL: stage.cable.url })
     const phone = new Phone(library, business.url)
-    t.after(() => phone.page.onUnload())
+    atEnd(t, () => phone.page.onUnload())
     phone.page.onLoad({ room: stage.room })
     phone.page.onShow()
     return { ...stage, business, phone }
@@ -141,10 +141,10 @@ for (const library of ['weapp.socket.io-2', 'weapp.socket.io-3']) {
       if (tickets === 1) return response.writeHead(502, { 'content-type': 'text/html' }).end('<html>Bad Gateway')
       response.setHeader('content-type', 'application/json').end(JSON.stringify({ url: stage.cable.url, uid: stage.uid, token: stage.token }))
     }).listen(0, '127.0.0.1')
-    t.after(() => proxy.close())
+    atEnd(t, () => proxy.close())
     await once(proxy, 'listening')
     const phone = new Phone(library, `http://127.0.0.1:${proxy.address().port}`)
-    t.after(() => phone.page.onUnload())
+    atEnd(t, () => phone.page.onUnload())
     phone.page.onLoad({ room: stage.room })
     phone.logIn()
     await phone.says('logging in does not work at the moment (HTTP 502)')
@@ -161,7 +161,7 @@ for (const library of ['weapp.socket.io-2', 'weapp.socket.io-3']) {
     const { server, store } = await frailServer(t)
     const { cable, room, uid, token, write, said } = await scene(t, server, { uid: 'alice' })
     const phone = new Phone(library, 'http://127.0.0.1:1')
-    t.after(() => phone.page.onUnload())
+    atEnd(t, () => phone.page.onUnload())
     phone.page.onLoad({ room })
     store.cut()
     phone.page.enter({ url: cable.url, uid, token })

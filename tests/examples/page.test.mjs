@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { LAPTOP, launch, PHONE } from '../browser/board.mjs'
 import { startServer } from '../clients/server.mjs'
-import { businessServer, command, frailServer, ROOT, scene } from './stage.mjs'
+import { atEnd, businessServer, command, frailServer, ROOT, scene } from './stage.mjs'
 
 const numbers = (from, to) => Array.from({ length: to - from }, (_, i) => `${from + i}`)
 const client = version => join(ROOT, `tests/clients/node_modules/socket.io-client-${version}`)
@@ -17,7 +17,7 @@ const script = version => ({ AO_WEBSOCKET__CLIENT_SCRIPT: join(client(version), 
 /** A server that serves the client of this version. */
 async function serve(t, version) {
   const server = await startServer({ env: script(version) })
-  t.after(() => server.stop())
+  atEnd(t, () => server.stop())
   return server
 }
 
@@ -30,12 +30,12 @@ for (const version of [4, 2]) {
   async function meet(t, server, viewport = LAPTOP) {
     const stage = await scene(t, server, { uid: 'alice' })
     const context = await browser.newContext({ viewport })
-    t.after(() => context.close())
+    atEnd(t, () => context.close())
     const page = await context.newPage()
     page.setDefaultTimeout(60_000)
     const errors = []
     page.on('pageerror', error => errors.push(String(error)))
-    t.after(() => assert.deepEqual(errors, [], 'nothing was thrown in the page'))
+    atEnd(t, () => assert.deepEqual(errors, [], 'nothing was thrown in the page'))
     const business = await businessServer(t, server, { EVENTS_URL: stage.cable.url })
     await page.goto(business.url)
     const texts = () => page.locator('#messages li').evaluateAll(items => items.map(item => [...item.childNodes].map(node => node.textContent).join(': ')))
@@ -150,7 +150,7 @@ for (const version of [4, 2]) {
 /** The page as a file. `fill` fills in fields of its second form and sends that. */
 async function openFile(t) {
   const page = await browser.newPage()
-  t.after(() => page.close())
+  atEnd(t, () => page.close())
   page.setDefaultTimeout(60_000)
   await page.goto(pathToFileURL(join(ROOT, 'examples/page.html')).href)
   await page.click('summary')
@@ -196,7 +196,7 @@ test('a store that does not answer is waited for', async t => {
 
 test('without the script it says what is missing', async t => {
   const server = await startServer()
-  t.after(() => server.stop())
+  atEnd(t, () => server.stop())
   const { page, fill } = await openFile(t)
   await fill({ url: server.url, uid: 'alice', token: 'any' })
   await page.waitForFunction(url => document.getElementById('state').textContent.startsWith(`${url}/socket.io/socket.io.js can't be loaded`), server.url)

@@ -42,10 +42,31 @@ export function filled(text, values) {
   return text
 }
 
+const endings = new WeakMap()
+
+/**
+ * What is done when the test `t` ends, whether or not it passed: what came last is done first, so that a folder goes after those who write in it. All of it
+ * is done, even where something fails; `t.after` would do it in the order of the calls, and nothing behind what fails.
+ */
+export function atEnd(t, what) {
+  if (!endings.has(t)) {
+    const steps = []
+    endings.set(t, steps)
+    t.after(async () => {
+      const failures = []
+      for (const step of steps.reverse()) {
+        try { await step() } catch (error) { failures.push(error) }
+      }
+      if (failures.length > 0) throw failures.length > 1 ? new AggregateError(failures, 'several steps failed') : failures[0]
+    })
+  }
+  endings.get(t).push(what)
+}
+
 /** A new folder with an example in it, and `links`: name → where it leads. It goes when the test `t` ends. */
 export function folderFor(t, file, links = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'always-online-example-'))
-  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  atEnd(t, () => rmSync(folder, { recursive: true, force: true }))
   copyFileSync(join(ROOT, 'examples', file), join(folder, file))
   for (const [name, target] of Object.entries(links)) symlinkSync(target, join(folder, name))
   return folder
@@ -54,7 +75,7 @@ export function folderFor(t, file, links = {}) {
 /** A node_modules folder: name → the package in tests/clients that stands there. */
 export function modules(t, packages) {
   const folder = mkdtempSync(join(tmpdir(), 'always-online-modules-'))
-  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  atEnd(t, () => rmSync(folder, { recursive: true, force: true }))
   for (const [name, there] of Object.entries(packages)) symlinkSync(join(ROOT, 'tests/clients/node_modules', there), join(folder, name))
   return folder
 }
@@ -69,7 +90,7 @@ export async function frailServer(t, env = {}) {
   url.pathname = `/ao_test_${randomUUID().replaceAll('-', '')}`
   const tokens = { AO_STORE__TOKENS: url.href, AO_STORE__DEADLINE: '2s' }
   const cluster = await startCluster({ nodes: 1, env: { ...tokens, ...env } }).catch(error => { store.close(); throw error })
-  t.after(async () => {
+  atEnd(t, async () => {
     store.mend()
     await cluster.stop()
     store.close()
@@ -86,7 +107,7 @@ let rooms = 0
 export async function scene(t, server, { line, uid: name, folder }) {
   const party = new Party(server, wire(4, 'websocket only'))
   const cable = await Line.to(server.url)
-  t.after(() => { party.close(); cable.close() })
+  atEnd(t, () => { party.close(); cable.close() })
   const room = `the plans ${++rooms}`, uid = `${name}-${rooms}`, token = await server.token(uid)
   const bob = await party.user('bob')
   await party.enter(bob, room)
@@ -140,7 +161,7 @@ export class Example {
       this.end = { code, signal }
       this.#wake()
     })
-    t.after(() => this.kill())
+    atEnd(t, () => this.kill())
   }
 
   type(text) { this.process.stdin.write(`${text}\n`) }

@@ -10,7 +10,7 @@ import { eventually } from '../clients/http.mjs'
 import { Party, STORED } from '../clients/party.mjs'
 import { startServer } from '../clients/server.mjs'
 import { wire } from '../clients/wires.mjs'
-import { command, Example, filled, folderFor, ROOT } from './stage.mjs'
+import { atEnd, command, Example, filled, folderFor, ROOT } from './stage.mjs'
 
 const SECRET = `whsec_${randomBytes(32).toString('base64')}`
 const RECEIVERS = {
@@ -54,11 +54,11 @@ for (const [language, { file, program, links, path }] of Object.entries(RECEIVER
     const receiver = start('0')
     const [, url, port] = await receiver.matches(/^listening on (http:\/\/127\.0\.0\.1:(\d+))$/)
     const plug = await Plug.to(port)
-    t.after(() => plug.close())
+    atEnd(t, () => plug.close())
     const env = { AO_WEBHOOK__URL: plug.url, AO_WEBHOOK__SECRET: SECRET, AO_WEBHOOK__EVENTS: 'room.*,member.*,message.*' }
     const server = await startServer({ env })
     const party = new Party(server, wire(4, 'websocket only'))
-    t.after(async () => { party.close(); await server.stop() })
+    atEnd(t, async () => { party.close(); await server.stop() })
     const alice = await party.user('alice'), room = `the plans ${randomUUID()}`
     const next = async example => JSON.parse((await example.matches(/^(\{.*\})$/))[1])
     const says = async text => assert.deepEqual(await alice.ask('msg', { text }), STORED)
