@@ -1,0 +1,283 @@
+// The chart, rendered by Helm (HELM_BIN) with several values: what comes out is checked against the schemas of Kubernetes, and where two places have to agree,
+// whether they do. No cluster is asked.
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { attempt, binary, ROOT, run, yaml } from './binary.mjs'
+
+const CHART = join(ROOT, 'deploy/helm/always-online')
+/** The oldest that Chart.yaml takes, and one that is new. */
+const KUBERNETES = ['1.30', '1.37']
+const STORES = { AO_STORE__MESSAGES: 'redis://redis:6379', AO_STORE__TOKENS: 'mongodb://mongodb/' }
+const SERVERS = { store: 'servers', secrets: { values: STORES } }
+const secret = byte => `whsec_${Buffer.alloc(24, byte).toString('base64')}`
+const EVERYTHING = {
+  ...SERVERS,
+  image: { repository: 'registry.example/always-online', tag: '7' },
+  imagePullSecrets: [{ name: 'registry' }],
+  settings: {
+    compat: 'deployed',
+    websocket: { origins: ['https://chat.example', 'https://board.example'] },
+    limits: { connections: 2_000_000, messages: '50 in 1s' },
+    store: { backups: true },
+    webhook: {
+      url: 'https://business.example/"hooks"', secret: secret(7),
+      orders: { url: 'https://orders.example/', secret: secret(8) },
+    },
+  },
+  drain: { seconds: 45, credentialSecret: 'drain' },
+  websocket: { type: 'LoadBalancer', annotations: { a: 'b' } },
+  gotapi: { enabled: true },
+  ingress: { enabled: true, className: 'nginx', hosts: ['chat.example'], tlsSecret: 'chat-tls' },
+  autoscaling: { enabled: true },
+  serviceMonitor: { enabled: true, labels: { release: 'prometheus' } },
+  prometheusRule: { enabled: true },
+  networkPolicy: { enabled: true, api: [{ podSelector: {} }], metrics: [{ namespaceSelector: {} }] },
+  serviceAccount: { name: 'chat' },
+  podAnnotations: { a: 'b' }, podLabels: { c: 'd' }, nodeSelector: { disk: 'ssd' },
+  tolerations: [{ key: 'chat', operator: 'Exists' }],
+  affinity: { nodeAffinity: {} },
+  extraVolumes: [{ name: 'certificates', secret: { secretName: 'chat-tls' } }],
+  extraVolumeMounts: [{ name: 'certificates', mountPath: '/etc/certificates', readOnly: true }],
+}
+
+let folder
+before(async () => {
+  if (!process.env.HELM_BIN) throw new Error('HELM_BIN names no Helm: run scripts/test ship')
+  folder = await mkdtemp(join(tmpdir(), 'always-online-chart-'))
+})
+after(() => rm(folder, { recursive: true, force: true }))
+
+/** Helm's own folders are not to be those of whoever runs this. */
+const helm = (...args) => attempt(process.env.HELM_BIN, args, { env: { PATH: process.env.PATH, HOME: folder } })
+
+async function template(values, chart = CHART) {
+  const file = join(folder, 'values.yaml')
+  await writeFile(file, JSON.stringify(values))
+  return helm('template', 'chat', chart, '--namespace', 'rooms', '--values', file)
+}
+
+/** What the chart makes of these values. */
+async function rendered(values = {}, chart = CHART) {
+  const { code, out, err } = await template(values, chart)
+  assert.equal(code, 0, err)
+  return yaml(out, KUBERNETES)
+}
+
+const of = (manifests, kind, name) => manifests.find(one => one.kind === kind && (!name || one.metadata.name === name))
+const workload = manifests => of(manifests, 'Deployment') ?? of(manifests, 'StatefulSet')
+const pod = manifests => workload(manifests).spec.template
+const container = manifests => pod(manifests).spec.containers[0]
+
+test('Helm finds nothing wrong with it', async () => {
+  for (const values of [{}, SERVERS, EVERYTHING]) {
+    const file = join(folder, 'lint.yaml')
+    await writeFile(file, JSON.stringify(values))
+    const { code, out, err } = await helm('lint', '--strict', CHART, '--values', file)
+    assert.equal(code, 0, out + err)
+  }
+})
+
+test('its version is that of the server', async () => {
+  const [chart] = await yaml(await readFile(join(CHART, 'Chart.yaml'), 'utf8'))
+  const [, version] = /^\[package\][^[]*?^version = "([^"]+)"$/ms.exec(await readFile(join(ROOT, 'Cargo.toml'), 'utf8'))
+  assert.equal(chart.appVersion, version)
+  assert.equal(container(await rendered()).image, `always-online:${version}`)
+})
+
+for (const [name, values] of Object.entries({ 'one instance': {}, 'several instances': SERVERS, everything: EVERYTHING })) {
+  test(`what belongs together fits together: ${name}`, async () => {
+    const manifests = await rendered(values)
+    const { labels } = pod(manifests).metadata
+    const ports = new Set(container(manifests).ports.map(port => port.name))
+    const selects = selector => {
+      assert(Object.keys(selector).length > 0)
+      for (const [label, value] of Object.entries(selector)) assert.equal(labels[label], value, label)
+    }
+    selects(workload(manifests).spec.selector.matchLabels)
+    for (const one of manifests) {
+      if (one.kind === 'Service') {
+        selects(one.spec.selector)
+        for (const port of one.spec.ports) assert(ports.has(port.targetPort), `${one.metadata.name}: ${port.targetPort}`)
+      }
+      if (one.kind === 'PodDisruptionBudget') selects(one.spec.selector.matchLabels)
+      if (one.kind === 'NetworkPolicy') {
+        selects(one.spec.podSelector.matchLabels)
+        for (const rule of one.spec.ingress) for (const { port } of rule.ports) assert(ports.has(port), port)
+      }
+      if (one.kind === 'HorizontalPodAutoscaler') assert.equal(one.spec.scaleTargetRef.name, workload(manifests).metadata.name)
+      if (one.kind === 'Ingress') {
+        for (const { http } of one.spec.rules) {
+          for (const { backend: { service } } of http.paths) {
+            assert(of(manifests, 'Service', service.name).spec.ports.some(port => port.name === service.port.name), service.name)
+          }
+        }
+      }
+      if (one.kind === 'ServiceMonitor') {
+        const chosen = manifests.filter(({ kind, metadata }) => kind === 'Service' &&
+          Object.entries(one.spec.selector.matchLabels).every(([label, value]) => metadata.labels[label] === value))
+        assert.equal(chosen.length, 1)
+        assert(chosen[0].spec.ports.some(port => port.name === one.spec.endpoints[0].port))
+      }
+    }
+    for (const probe of ['startupProbe', 'readinessProbe', 'livenessProbe']) {
+      const { path, port } = container(manifests)[probe].httpGet
+      assert(ports.has(port), probe)
+      assert.equal(path, probe === 'readinessProbe' ? '/readyz' : '/livez')
+    }
+    const volumes = [...pod(manifests).spec.volumes, ...(workload(manifests).spec.volumeClaimTemplates ?? []).map(claim => claim.metadata)]
+    for (const mount of container(manifests).volumeMounts) assert(volumes.some(volume => volume.name === mount.name), mount.name)
+    const map = pod(manifests).spec.volumes.find(volume => volume.configMap).configMap.name
+    assert(of(manifests, 'ConfigMap', map))
+    for (const { secretRef } of container(manifests).envFrom ?? []) assert(of(manifests, 'Secret', secretRef.name))
+    if (workload(manifests).kind === 'StatefulSet') assert(of(manifests, 'Service', workload(manifests).spec.serviceName))
+  })
+
+  test(`the server takes the settings: ${name}`, async () => {
+    const manifests = await rendered(values)
+    const file = join(folder, 'always-online.toml')
+    const data = of(manifests, 'ConfigMap').data
+    await writeFile(file, data['always-online.toml'])
+    // As in the pod: the image's environment, and the secrets.
+    const env = { AO_STORE__PATH: '/data', AO_API__LISTEN: '0.0.0.0:4000', ...of(manifests, 'Secret')?.stringData }
+    const args = ['--config', file]
+    const checked = await attempt(binary(), [...args, 'check-config'], { env })
+    assert.equal(checked.code, 0, `${checked.err}\n${data['always-online.toml']}`)
+    const printed = await run(binary(), [...args, 'print-config'], { env })
+    const listens = Object.fromEntries([...printed.matchAll(/^\[(\w+)\]\n(?:(?!\[).*\n)*?listen = "[^"]*:(\d+)"/gm)].map(found => found.slice(1)))
+    const open = Object.fromEntries(container(manifests).ports.map(port => [port.name, String(port.containerPort)]))
+    assert.deepEqual(listens, open)
+  })
+
+  test(`it may do nothing that it need not: ${name}`, async () => {
+    const { spec } = pod(await rendered(values))
+    assert.equal(spec.securityContext.runAsNonRoot, true)
+    assert.equal(spec.automountServiceAccountToken, false)
+    const { securityContext } = spec.containers[0]
+    assert.deepEqual(securityContext, { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } })
+  })
+}
+
+test('one instance keeps its data in a volume, and there is never a second one', async () => {
+  const { kind, spec } = workload(await rendered({ persistence: { size: '3Gi', storageClass: 'fast' } }))
+  assert.deepEqual([kind, spec.replicas], ['StatefulSet', 1])
+  assert.deepEqual(spec.volumeClaimTemplates[0].spec, { accessModes: ['ReadWriteOnce'], storageClassName: 'fast', resources: { requests: { storage: '3Gi' } } })
+  assert.equal(of(await rendered({ autoscaling: { enabled: true }, replicas: 5 }), 'HorizontalPodAutoscaler'), undefined)
+})
+
+test('several instances are replaced one by one, none before its successor is ready', async () => {
+  const manifests = await rendered({ ...SERVERS, replicas: 3 })
+  const { kind, spec } = workload(manifests)
+  assert.deepEqual([kind, spec.replicas, spec.strategy.rollingUpdate], ['Deployment', 3, { maxUnavailable: 0, maxSurge: 1 }])
+  assert.equal(of(manifests, 'PodDisruptionBudget').spec.maxUnavailable, 1)
+  // An autoscaler's number is not overwritten.
+  assert.equal(workload(await rendered({ ...SERVERS, autoscaling: { enabled: true } })).spec.replicas, undefined)
+})
+
+test('clients are sent elsewhere before an instance ends, by a command that there is, and in the time that it takes', async () => {
+  const manifests = await rendered({ ...SERVERS, drain: { seconds: 45, credentialSecret: 'drain' }, shutdownSeconds: 20 })
+  const [program, ...words] = container(manifests).lifecycle.preStop.exec.command
+  assert.equal(program, '/usr/local/bin/always-online')
+  // 10 s is what `drain --wait` waits longer than it gives clients.
+  assert(pod(manifests).spec.terminationGracePeriodSeconds >= 45 + 10 + 20 + 1)
+  const credential = words[words.indexOf('--credential') + 1]
+  const mount = container(manifests).volumeMounts.find(mount => credential.startsWith(`${mount.mountPath}/`))
+  const volume = pod(manifests).spec.volumes.find(volume => volume.name === mount.name)
+  assert.equal(volume.secret.secretName, 'drain')
+  // The command with its flags, against a server that is not there: it is understood, and fails by that.
+  const file = join(folder, 'drain.toml')
+  await writeFile(file, '[api]\nlisten = "127.0.0.1:9"\n')
+  await writeFile(join(folder, 'credential'), 'uid: drain\ntoken: x\n')
+  const given = words.map(word => ({ '/etc/always-online/always-online.toml': file, [credential]: join(folder, 'credential') })[word] ?? word)
+  const { code, err } = await attempt(binary(), given, { env: {} })
+  assert.equal(code, 1, err)
+  assert.match(err, /127\.0\.0\.1:9/)
+})
+
+test('without credentials an instance waits until nobody sends newcomers, and has the time to end', async () => {
+  for (const values of [{}, SERVERS]) {
+    const manifests = await rendered({ ...values, shutdownSeconds: 30 })
+    const { seconds } = container(manifests).lifecycle.preStop.sleep
+    assert(pod(manifests).spec.terminationGracePeriodSeconds >= seconds + 30 + 1)
+    assert.match(of(manifests, 'ConfigMap').data['always-online.toml'], /deadline = "30s"/)
+  }
+})
+
+test('nobody from outside reaches the API, administration or metrics', async () => {
+  const manifests = await rendered(EVERYTHING)
+  const outside = manifests.filter(({ kind, spec }) => kind === 'Service' && spec.type === 'LoadBalancer')
+  assert.deepEqual(outside.flatMap(({ spec }) => spec.ports.map(port => port.targetPort)).sort(), ['gotapi', 'websocket'])
+  const paths = of(manifests, 'Ingress').spec.rules.flatMap(({ http }) => http.paths.map(({ path }) => path))
+  assert.deepEqual(paths, ['/socket.io/'])
+  const { ingress } = of(manifests, 'NetworkPolicy').spec
+  const open = ingress.filter(rule => !rule.from).flatMap(rule => rule.ports.map(({ port }) => port))
+  assert.deepEqual(open.sort(), ['gotapi', 'websocket'])
+  assert(!ingress.some(rule => rule.ports.some(({ port }) => port === 'admin')), 'admin is for those who are named')
+})
+
+test('secrets are in a secret, and nowhere else', async () => {
+  const { out } = await template({ ...SERVERS, secrets: { values: { ...STORES, AO_JWT__SECRET: 'very-secret' } } })
+  const manifests = await yaml(out)
+  const holding = manifests.filter(one => JSON.stringify(one).includes('very-secret')).map(one => one.kind)
+  assert.deepEqual(holding, ['Secret'])
+  const own = await rendered({ store: 'servers', secrets: { existingSecret: 'mine' } })
+  assert.equal(of(own, 'Secret'), undefined)
+  assert.equal(container(own).envFrom[0].secretRef.name, 'mine')
+})
+
+test('the alert rules are those of deploy/prometheus, in the packed chart, too', async () => {
+  const packed = await helm('package', CHART, '--destination', folder)
+  assert.equal(packed.code, 0, packed.err)
+  const archive = /saved it to: (\S+)/.exec(packed.out)[1]
+  const [rules] = await yaml(await readFile(join(ROOT, 'deploy/prometheus/alerts.yml'), 'utf8'))
+  for (const chart of [CHART, archive]) {
+    assert.deepEqual(of(await rendered({ prometheusRule: { enabled: true } }, chart), 'PrometheusRule').spec, rules)
+  }
+  const monitor = of(await rendered({ serviceMonitor: { enabled: true } }, archive), 'ServiceMonitor')
+  assert.deepEqual(monitor.spec.endpoints[0].relabelings, [{ targetLabel: 'job', replacement: 'always-online' }])
+})
+
+test('with a certificate the probes ask by TLS', async () => {
+  const manifests = await rendered({ settings: { websocket: { tls_certificate: '/etc/certificates/tls.crt', tls_key: '/etc/certificates/tls.key' } } })
+  assert.equal(container(manifests).readinessProbe.httpGet.scheme, 'HTTPS')
+  assert.match(of(manifests, 'Pod').spec.containers[0].args[1], /^https:/)
+  assert.equal(container(await rendered()).readinessProbe.httpGet.scheme, 'HTTP')
+})
+
+test('wrong values are refused, and named', async () => {
+  const wrong = [
+    [{ store: 'redis' }, '/store'],
+    [{ replicas: 0 }, '/replicas'],
+    [{ replica: 3 }, "'replica'"],
+    [{ image: { tag: 7 } }, '/image/tag'],
+    [{ settings: { websocket: { listen: ':80' } } }, '/settings/websocket/listen'],
+    [{ settings: { store: { messages: 'redis://redis' } } }, '/settings/store/messages'],
+    [{ settings: { shutdown: { deadline: '5s' } } }, '/settings/shutdown/deadline'],
+    [{ settings: { limits: 'none' } }, '/settings/limits'],
+    [{ secrets: { values: { PASSWORD: 'x' } } }, 'PASSWORD'],
+    [{ persistence: { size: 'large' } }, '/persistence/size'],
+    [{ websocket: { sessionAffinity: 'Cookie' } }, '/websocket/sessionAffinity'],
+    [{ ingress: { enabled: true } }, '/ingress/hosts'],
+    [{ podDisruptionBudget: { maxUnavailable: 0 } }, '/podDisruptionBudget/maxUnavailable'],
+    [{ drain: { seconds: '30s' } }, '/drain/seconds'],
+    [{ store: 'servers' }, 'AO_STORE__MESSAGES'],
+    [{ store: 'servers', secrets: { values: { AO_STORE__MESSAGES: 'redis://redis' } } }, 'AO_STORE__TOKENS'],
+  ]
+  for (const [values, named] of wrong) {
+    const { code, err } = await template(values)
+    assert.notEqual(code, 0, JSON.stringify(values))
+    assert(err.includes(named), `${JSON.stringify(values)}: ${err}`)
+  }
+})
+
+test('each value is in the schema, and each of the schema is a value', async () => {
+  const [values] = await yaml(await readFile(join(CHART, 'values.yaml'), 'utf8'))
+  const schema = JSON.parse(await readFile(join(CHART, 'values.schema.json'), 'utf8'))
+  const { global: _, ...known } = schema.properties
+  assert.deepEqual(Object.keys(known).sort(), Object.keys(values).sort())
+  for (const [name, { additionalProperties, properties }] of Object.entries(known)) {
+    if (additionalProperties === false) assert.deepEqual(Object.keys(properties).sort(), Object.keys(values[name]).sort(), name)
+  }
+})

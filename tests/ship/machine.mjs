@@ -1,0 +1,89 @@
+// A machine that is thrown away: this one's files, with systemd as its first process and a network of its own (tests/ship/boot). What is installed there,
+// and what is changed, is gone with it; this machine is left as it was. It needs root.
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const BOOT = fileURLToPath(new URL('boot', import.meta.url))
+const BOOT_MS = 60_000
+const COMMAND_MS = 60_000
+
+export class Machine {
+  static async boot() {
+    const machine = new Machine()
+    machine.folder = await mkdtemp(join(tmpdir(), 'always-online-machine-'))
+    machine.said = ''
+    const namespaces = ['--mount', '--pid', '--net', '--cgroup', '--uts', '--ipc', '--fork', '--kill-child']
+    machine.process = spawn('unshare', [...namespaces, BOOT, machine.folder], { stdio: ['ignore', 'pipe', 'pipe'] })
+    for (const stream of [machine.process.stdout, machine.process.stderr]) {
+      stream.setEncoding('utf8').on('data', text => { machine.said += text })
+    }
+    machine.gone = once(machine.process, 'exit')
+    machine.process.on('exit', () => { machine.ended = true })
+    // Nothing of it outlives the tests.
+    process.on('exit', () => machine.process.kill('SIGKILL'))
+    try {
+      await eventually('the machine is up', async () => {
+        if (machine.ended) throw new Gone(`the machine did not boot, which needs root, namespaces and overlayfs:\n${machine.said}`)
+        return (await machine.try('systemctl', 'is-active', 'basic.target')).code === 0
+      }, BOOT_MS)
+    } catch (why) {
+      await machine.end()
+      throw why
+    }
+    return machine
+  }
+
+  /** Runs a command there. @returns {Promise<{code: number, out: string, err: string}>} */
+  async try(...command) {
+    const pid = await this.#first()
+    if (!pid) return { code: -1, out: '', err: 'there is no first process yet' }
+    const inside = ['--target', pid, '--mount', '--pid', '--net', '--cgroup', '--uts', '--ipc', '--root', '--wd']
+    const env = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8', DEBIAN_FRONTEND: 'noninteractive' }
+    return new Promise(answer => {
+      execFile('nsenter', [...inside, '--', ...command], { env, timeout: COMMAND_MS }, (error, out, err) => {
+        answer({ code: error ? error.code ?? -1 : 0, out: out.trim(), err: err.trim() })
+      })
+    })
+  }
+
+  /** Runs a command there that must go well. @returns its standard output */
+  async run(...command) {
+    const { code, out, err } = await this.try(...command)
+    if (code !== 0) throw new Error(`${command.join(' ')}: exit code ${code}\n${out}\n${err}`)
+    return out
+  }
+
+  async end() {
+    this.process.kill('SIGKILL')
+    if (!this.ended) await this.gone
+    await rm(this.folder, { recursive: true, force: true })
+  }
+
+  /** The first process of the machine, by its number here: the one child of unshare. */
+  async #first() {
+    const { pid } = this.process
+    return (await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '')).trim()
+  }
+}
+
+class Gone extends Error {}
+
+/** Asks again until the answer is a good one, which is returned. */
+export async function eventually(what, ask, within = 30_000) {
+  let last
+  for (const end = Date.now() + within; Date.now() < end;) {
+    try {
+      const answer = await ask()
+      if (answer) return answer
+    } catch (why) {
+      if (why instanceof Gone) throw why
+      last = why
+    }
+    await new Promise(again => setTimeout(again, 50))
+  }
+  throw new Error(`not in time: ${what}`, { cause: last })
+}
