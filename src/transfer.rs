@@ -168,9 +168,9 @@ pub trait Ledger: Send + Sync {
     /// Some of the receipts, about as many, from where a stretch before said. One that is there all
     /// the time is met, hardly ever twice.
     async fn receipts(&self, from: Option<&str>, most: usize) -> Result<Receipts, StoreError>;
-    /// Whether there are receipts with these keys.
+    /// Whether there are receipts with these keys whose time is not over.
     async fn have(&self, keys: &[String]) -> Result<Vec<bool>, StoreError>;
-    /// Adds receipts. One whose key exists stays as it is.
+    /// Adds receipts. One whose key exists stays as it is, until its time is over.
     async fn keep(&self, receipts: &[KeptReceipt]) -> Result<(), StoreError>;
     /// The erasings that are not done.
     async fn erasings(&self) -> Result<Vec<Job>, StoreError>;

@@ -27,12 +27,14 @@ use super::{
 mod batch;
 mod erase;
 mod interest;
+mod parking;
 
 pub use batch::{
     Frozen, Gap, Happening, Place, assembled, event, instead, message, sender, timestamp,
 };
 pub use erase::{Unreadable, erased_body, erased_events};
 pub use interest::{Endpoint, Interest, Kinds, Pattern};
+pub use parking::{ParkedBatch, ParkedPage, Parking};
 
 /// Bytes that an event or a batch costs beside its text.
 pub const OVERHEAD: u64 = 100;
@@ -221,32 +223,6 @@ pub struct Standing {
     pub dropped: u64,
 }
 
-/// A batch that was put aside.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParkedBatch {
-    /// Its id.
-    pub id: Arc<str>,
-    /// Its queue.
-    pub room: RoomId,
-    /// When it was put aside, in milliseconds since 1970.
-    pub parked_ms: u64,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// Why it was given up.
-    pub why: String,
-    /// What it says.
-    pub body: Bytes,
-}
-
-/// Some of the parked batches.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ParkedPage {
-    /// The oldest first.
-    pub batches: Vec<ParkedBatch>,
-    /// Where the next page begins; none: this is the last one.
-    pub next: Option<String>,
-}
-
 /// What is to be told, as those who tell it see it. Endpoints are those of the [`Interest`] that the
 /// store was opened with.
 ///
@@ -296,34 +272,22 @@ pub trait Outbox: Send + Sync {
 /// What the outbox has to do with the erasing of a user's messages.
 #[async_trait]
 pub trait OutboxErasure: Send + Sync {
+    /// Has batches that were put aside found by their rooms, those too that an earlier build put
+    /// aside without noting that. To be called before a job asks for the first room.
+    async fn index_parked(&self) -> Result<(), StoreError>;
+
     /// The rooms of which anything is still to be told to any endpoint that ever was configured,
-    /// whether or not they have messages. They are no more than the endpoints' bounds let wait.
+    /// whether or not they have messages. All at once: each takes [`OVERHEAD`] bytes at least of what
+    /// may wait for an endpoint, or did, as one that is not configured any more keeps what it had.
     async fn rooms_told(&self) -> Result<Vec<RoomId>, StoreError>;
 
     /// Takes the user's messages out of what is still to be told of this room, for all endpoints that
     /// ever were configured: events, frozen batches and parked ones. These keep their ids: whoever
     /// has one already does not take it twice. What can't be read is dropped, as nobody knows whose
-    /// messages it has, and its room is told of a gap. Returns how many events and batches have
-    /// changed.
+    /// messages it has, and its room is told of a gap, unless it was when the batch was put aside.
+    /// Returns how many events and batches have changed.
     async fn erase_told(&self, room: &RoomId, uid: &Uid) -> Result<u64, StoreError>;
 
     /// Tells [`Kind::Erased`] of the user.
     async fn tell_erased(&self, uid: &Uid) -> Result<(), StoreError>;
-}
-
-/// Batches that were put aside.
-#[async_trait]
-pub trait Parking: Send + Sync {
-    /// Those of the endpoint with this name, the oldest first, behind the place `after` that a page
-    /// before named.
-    async fn parked(
-        &self,
-        endpoint: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<ParkedPage, StoreError>;
-
-    /// Puts the batches with these ids back, before what waits in their queues. Returns how many
-    /// there were.
-    async fn replay(&self, endpoint: &str, ids: &[String]) -> Result<u64, StoreError>;
 }

@@ -39,6 +39,7 @@ use crate::{
     metrics::{self, Metrics},
     net::client::{Bounds, CallError, Client, ClientError},
     throttle::throttled,
+    trace::{Kind, Span},
 };
 
 mod answer;
@@ -266,7 +267,12 @@ impl Hooks {
         let _permit = self.turn().await?;
         let turn = self.breaker.turn(Instant::now()).ok_or(Failure::BreakerOpen)?;
         let begun = Instant::now();
-        let answer = self.call(question, body).await;
+        let span = Span::part("hook", Kind::Client);
+        span.set("event", question.word());
+        let answer = self.call(question, &span, body).await;
+        if let Err(failure) = &answer {
+            span.failed(failure.label());
+        }
         self.metrics.hooks.called(question.word(), begun.elapsed().as_secs_f64());
         self.learn(turn, &answer);
         answer
@@ -291,6 +297,7 @@ impl Hooks {
     async fn call(
         &self,
         question: Question,
+        span: &Span,
         body: impl FnOnce(u64) -> Vec<u8>,
     ) -> Result<Answer, Failure> {
         let now_ms = self.clock.unix_ms();
@@ -305,6 +312,7 @@ impl Hooks {
         );
         request.headers_mut().insert(header::CONTENT_TYPE, headers);
         request.headers_mut().insert(header::USER_AGENT, agent);
+        span.inject(request.headers_mut());
         let signed = request.body().clone();
         self.options.signer.sign(request.headers_mut(), &id, now_ms / 1000, &signed);
         let bounds = Bounds { time: self.options.timeout, bytes: LARGEST_ANSWER };
@@ -386,6 +394,11 @@ impl Gate for Hooks {
         let question = Question::Join;
         let fields = format!(",\"dummy\":{dummy}");
         let body = |now| question::body(question, now, caller, Some(room), &fields);
+        // Those who enter a dialect's rooms are connections and no users: nobody comes back to the
+        // answer, and one for another connection is none for this one.
+        if room.dialect().is_some() {
+            return self.ask(question, body).await;
+        }
         self.ask_or_recall(caller, question, Some((room, dummy)), body).await
     }
 

@@ -67,7 +67,7 @@ use self::{
     expiry::Expiry,
     folder::{Folder, Identity},
     limits::Windows,
-    outbox::Hooks,
+    outbox::{Hooks, Renewal},
     presence::People,
     readers::Readers,
     revocations::Watch,
@@ -184,6 +184,7 @@ impl Embedded {
         let sweep = Sweep::new(litter.clone(), clock());
         let mut chores: Vec<Box<dyn Chore>> =
             vec![Box::new(lapses), Box::new(sweep), Box::new(trimming)];
+        chores.extend(hooks.clone().map(|hooks| Box::new(Renewal(hooks)) as Box<dyn Chore>));
         chores.extend(expiry.map(|expiry| Box::new(expiry) as Box<dyn Chore>));
         let writer = Writer::start(db, folder, options.deadline, chores)
             .map_err(|e| OpenError::thread(&file, &e))?;

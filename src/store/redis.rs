@@ -2,34 +2,64 @@
 //! of the service that this one replaces.
 //!
 //! ```text
-//! publish, clear, enter, depart, … ──► one script each: stores, counts, PUBLISHes            (client: the connection for commands)
-//! PUBLISH ──► every node with members of the room ──► its members, in the order of n         (subscriber: the connection that listens)
-//! lease: a sign of life every third of its length; who has none is declared dead, and its rooms are told
+//! publish, clear, enter, depart, … ──► one script each: stores, counts, PUBLISHes
+//!                                      (client: the connection for commands)
+//! PUBLISH ──► every node with members of the room ──► its members, in the order of n
+//!                                      (subscriber: the connection that listens)
+//! lease: a sign of life every third of its length; who has none is declared dead, and its rooms
+//!        are told
 //! ```
 //!
-//! | key | what |
-//! |---|---|
-//! | `msg_{room}_insert` list, `_update` hash by id, `_update_backup`, `_ignore` lists | the original's; entries are `{"data":…,"ts":…}`, in updates also `n`, in inserts of rooms that the original can't name also `ms`; of a recalled insert `data` is named `recalled` |
-//! | `ao:seq:{room}` hash | n, epoch, base, from, the next place, where it was cleared and something recalled, the last batch of each node that is there, number and bytes of the updates; of the log `next` (the index behind its last insert; then that of its first, where it is not 0), `kept` (where it was trimmed: the indexes of offset 0, of the first insert that is shown, and of the list's first) and `due`, when it ends; `named`, how readers know a log that was copied here |
-//! | `ao:log:{room}` hash | `due`, where the counters may go before |
-//! | `ao:floor` | where a log begins that has no counters (yet, or any more): behind all indexes of those whose counters went |
-//! | `ao:keys:{room}` zset | the keys of the newest inserts that have one, by their index; it goes with the log |
-//! | `ao:expiring` zset | rooms by the time when their log is forgotten, or when some of what was trimmed is to be deleted |
-//! | `ao:replay:{room}` list | the latest publications, at most 1 MiB or one, for a minute |
-//! | `ao:members:{room}` hash, `ao:rooms` set | who is there: `c{node}:{connection}` or `h{uid}` (held) → place, flag, uid; the connections of a user have one place, those that are hidden another |
-//! | `ao:online` zset | who is online: `{uid}` and, in a second line, `{node}:{connection}`, all with the score 0; but for guests, and sessions that were taken over |
-//! | `ao:seats:{room}`, `ao:occupied` zsets | fields of `ao:members:{room}`, one of each place, by its number; the rooms of `ao:rooms`, sorted. Made when a page is asked for, kept up for a minute, then gone |
-//! | `ao:sessions` hash, `ao:at:{node}:{connection}` set, `ao:holds:{uid}` set | session of a uid; rooms of a connection; rooms held for a uid |
-//! | `ao:nodes` zset, `ao:stats` and `ao:figures` hashes, `ao:dead` set, `ao:conns:{node}`, `ao:evicted:{node}`, `ao:expelled:{node}`, `ao:ending:{node}`, `ao:recheck:{node}`, `ao:batches:{node}` sets | leases, and what a node leaves behind |
-//! | `ao:revoked:{uid}`, `ao:revocations` | revocations of credentials: the latest of a uid, for a while; the latest of all |
-//! | `ao:rate:{uid}`, `ao:user_auth`, `ao:user_auth_serial` | rate limits; the switch of user authentication |
-//! | `ao:receipt:{key}` | what was done once, for a day: see `receipts.rs` |
-//! | `ao:record:{collection}:{id}` hash, `ao:records:all:{collection}` zset, `ao:records:by:{collection}:{index}:{value}` zset, `ao:records:due` zset | records where there is no MongoDB: see `records.rs`; ids of all, and of those that have a value; collection and id by their end |
-//! | `ao:hooks:…` | webhooks, where there are any: what is to be told, and who was told to be there (`lua/queues.lua`, `lua/hooks.lua`) |
-//! | `ao:jobs` set, `ao:jobs:{id}` | the jobs that are not done, and each of them (JSON); one that is done for 30 days |
-//! | `ao:retention` | the node that applies retention and erases, while it lives and goes on with that |
-//! | `ao:aged:{room}` | for a while behind a look through a room's updates for what is due, where these are many |
-//! | `ao:probe` | written by the question whether the server is ready, for ten seconds |
+//! The keys, and what is there:
+//!
+//! - `msg_{room}_insert` list, `_update` hash by id, `_update_backup`, `_ignore` lists: the
+//!   original's; entries are `{"data":…,"ts":…}`, in updates also `n`, in inserts of rooms that the
+//!   original can't name also `ms`; of a recalled insert `data` is named `recalled`
+//! - `ao:seq:{room}` hash: n, epoch, base, from, the next place, where it was cleared and something
+//!   recalled, the last batch of each node that is there, number and bytes of the updates; of the
+//!   log `next` (the index behind its last insert; then that of its first, where it is not 0),
+//!   `kept` (where it was trimmed: the indexes of offset 0, of the first insert that is shown, and
+//!   of the list's first) and `due`, when it ends; `named`, how readers know a log that was copied
+//!   here
+//! - `ao:log:{room}` hash: `due`, where the counters may go before
+//! - `ao:floor`: where a log begins that has no counters (yet, or any more): behind all indexes of
+//!   those whose counters went
+//! - `ao:keys:{room}` zset: the keys of the newest inserts that have one, by their index; it goes
+//!   with the log
+//! - `ao:expiring` zset: rooms by the time when their log is forgotten, or when some of what was
+//!   trimmed is to be deleted
+//! - `ao:replay:{room}` list: the latest publications, at most 1 MiB or one, for a minute
+//! - `ao:members:{room}` hash, `ao:rooms` set: who is there: `c{node}:{connection}` or `h{uid}`
+//!   (held) → place, flag, uid; the connections of a user have one place, those that are hidden
+//!   another
+//! - `ao:online` zset: who is online: `{uid}` and, in a second line, `{node}:{connection}`, all
+//!   with the score 0; but for guests, and sessions that were taken over
+//! - `ao:seats:{room}`, `ao:occupied` zsets: fields of `ao:members:{room}`, one of each place, by
+//!   its number; the rooms of `ao:rooms`, sorted. Made when a page is asked for, kept up for a
+//!   minute, the rooms for one after they were asked for last, then gone
+//! - `ao:sessions` hash, `ao:at:{node}:{connection}` set, `ao:holds:{uid}` set: session of a uid;
+//!   rooms of a connection; rooms held for a uid
+//! - `ao:nodes` zset, `ao:stats` and `ao:figures` hashes, `ao:dead` set, `ao:conns:{node}`,
+//!   `ao:evicted:{node}`, `ao:expelled:{node}`, `ao:ending:{node}`, `ao:recheck:{node}`,
+//!   `ao:batches:{node}` sets: leases, and what a node leaves behind
+//! - `ao:revoked:{uid}`, `ao:revocations`: revocations of credentials: the latest of a uid, for a
+//!   while; the latest of all
+//! - `ao:rate:{uid}`, `ao:user_auth`, `ao:user_auth_serial`: rate limits; the switch of user
+//!   authentication
+//! - `ao:receipt:{key}`: what was done once, for a day: see `receipts.rs`
+//! - `ao:record:{collection}:{id}` hash, `ao:records:all:{collection}` zset,
+//!   `ao:records:by:{collection}:{index}:{value}` zset, `ao:records:due` zset: records where there
+//!   is no MongoDB: see `records.rs`; ids of all, and of those that have a value; collection and id
+//!   by their end
+//! - `ao:hooks:…`: webhooks, where there are any: what is to be told, and who was told to be there
+//!   (`lua/queues.lua`, `lua/hooks.lua`)
+//! - `ao:jobs` set, `ao:jobs:{id}`: the jobs that are not done, and each of them (JSON); one that
+//!   is done for 30 days
+//! - `ao:retention`: the node that applies retention and erases, while it lives and goes on with
+//!   that
+//! - `ao:aged:{room}`: for a while behind a look through a room's updates for what is due, where
+//!   these are many
+//! - `ao:probe`: written by the question whether the server is ready, for ten seconds
 //!
 //! The epoch names a life of the Redis server for a room. A server that starts again may have lost
 //! the last moments, and counts on from what it has (`base`): nodes that had come further notice by
@@ -345,6 +375,7 @@ impl Redis {
             arguments = arguments.bodies([hooks.spec.clone()]);
         }
         let done = self.client.run(&live, script, &arguments, deadline).await;
+        let done = if script.reads() { done.map_err(Failure::of_reading) } else { done };
         let done = self.heard(script, done);
         if matches!(done, Err(Failure::Lost)) {
             self.beat_now.notify_one();

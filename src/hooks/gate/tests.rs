@@ -313,6 +313,17 @@ async fn answers_are_kept_by_question_user_and_room_where_that_is_configured() {
     assert_eq!(receiver.requests().len(), 9 + 4 + 2, "neither ends, failures nor messages");
 }
 
+#[tokio::test]
+async fn of_a_dialects_rooms_no_answer_is_kept() {
+    let receiver = Receiver::start(|_| yes()).await;
+    let hooks = hooks(Options { cache: support::BOUND * 10, ..options(&receiver.url()) });
+    let room = RoomId::within(Space::Dialect("gotapi"), "/lobby").unwrap();
+    for time in 1..=3 {
+        assert_eq!(hooks.join(&ann(), &room, false).await, allowed());
+        assert_eq!(receiver.requests().len(), time);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_kept_answer_lasts_as_long_as_it_should() {
     let hooks = hooks(Options { cache: Duration::from_secs(5), ..options("http://127.0.0.1:1") });

@@ -27,6 +27,7 @@ use crate::{
     metrics::Metrics,
     net::client::{Bounds, CallError, Client},
     throttle::throttled,
+    trace::{Kind, Span},
 };
 
 /// Bytes of an answer that are read, so that its connection can be used again.
@@ -89,7 +90,7 @@ impl Dispatcher {
     /// Sends what there is, for ever. Only what is under way is in memory.
     pub(super) async fn run(self: Arc<Self>) {
         let mut written = self.outbox.written();
-        let mut under_way = FuturesUnordered::new();
+        let (mut under_way, mut settling) = (FuturesUnordered::new(), FuturesUnordered::new());
         loop {
             written.borrow_and_update();
             let concurrency = self.limits.concurrency;
@@ -100,7 +101,17 @@ impl Dispatcher {
                 Allowed::From(then) => wait = then.saturating_duration_since(Instant::now()),
                 Allowed::Now(most) => {
                     let lease = self.target.timeout + MARGIN;
-                    match self.outbox.take(&self.endpoint, most, lease).await {
+                    // Asked behind what is being settled, and not behind its end: so a store that
+                    // writes in groups writes both in one.
+                    let mut taken = self.outbox.take(&self.endpoint, most, lease);
+                    let taken = loop {
+                        tokio::select! {
+                            biased;
+                            Some(()) = settling.next() => {}
+                            taken = &mut taken => break taken,
+                        }
+                    };
+                    match taken {
                         Ok(taken) => {
                             full = taken.batches.len() == most;
                             wait = taken.next.map_or(LOOK, |next| next.min(LOOK));
@@ -114,7 +125,10 @@ impl Dispatcher {
                 }
             }
             tokio::select! {
-                Some(()) = under_way.next() => {}
+                Some((batch, settlement)) = under_way.next() => {
+                    settling.push(self.settle(batch, settlement));
+                }
+                Some(()) = settling.next() => {}
                 Ok(()) = written.changed(), if !full => {}
                 () = sleep(wait), if !full || under_way.is_empty() => {}
             }
@@ -122,19 +136,18 @@ impl Dispatcher {
     }
 
     /// One attempt, and what follows from it.
-    async fn send(&self, batch: Batch) {
+    async fn send(&self, batch: Batch) -> (Batch, Settlement) {
         let begun = Instant::now();
-        let outcome = match self.request(&batch) {
-            Ok(request) => {
-                let bounds = Bounds { time: self.target.timeout, bytes: ANSWER };
-                self.target.client.call(request, bounds).await.map(|_| ())
-            }
-            Err(error) => Err(CallError::Broken(error.to_string())),
-        };
+        let outcome = self.attempt(&batch).await;
         self.metrics.webhooks.seconds.observe(begun.elapsed().as_secs_f64());
         let (meaning, word) = schedule::meaning(&outcome);
         self.metrics.webhooks.attempted(&self.endpoint.name, word);
         let settlement = self.judge(&batch, meaning, &outcome);
+        (batch, settlement)
+    }
+
+    /// Tells the store what became of a batch.
+    async fn settle(&self, batch: Batch, settlement: Settlement) {
         for _ in 0..SETTLE.0 {
             match self.outbox.settle(&self.endpoint, &batch, settlement.clone()).await {
                 Ok(()) => return,
@@ -146,6 +159,17 @@ impl Dispatcher {
             }
         }
         // It is sent again when the lease is over.
+    }
+
+    async fn attempt(&self, batch: &Batch) -> Result<(), CallError> {
+        let span = Span::begin("webhook", Kind::Client);
+        span.set("attempt", batch.attempts + 1);
+        let request = self.request(batch);
+        let mut request = request.map_err(|error| CallError::Broken(error.to_string()))?;
+        span.inject(request.headers_mut());
+        let bounds = Bounds { time: self.target.timeout, bytes: ANSWER };
+        let answer = self.target.client.call(request, bounds).await;
+        answer.map(|_| ()).inspect_err(|error| span.failed(error.label()))
     }
 
     fn request(&self, batch: &Batch) -> Result<Request<Bytes>, http::Error> {

@@ -200,9 +200,12 @@ pub(crate) async fn users_come_in_pages_by_uid(home: &impl PresenceHome) {
     let mut rooms = vec![story.room.clone(), corridor];
     rooms.sort_unstable();
     assert_eq!((users[0].rooms.clone(), users[0].nodes.len()), (rooms, 1));
+    assert_eq!(users[0].socket, Some(socket(1)));
     // Online as long as one connection is there.
     story.presence.end(&uid("ann"), ConnectionId(1)).await.unwrap();
     assert_eq!(story.users(&names("ann", None, 9)).await, ["ann", "ann b", "anna"]);
+    let users = story.presence.users_page(&names("ann", None, 1)).await.unwrap();
+    assert_eq!(users[0].socket, None, "it has no session any more");
     story.presence.end(&uid("ann"), ConnectionId(11)).await.unwrap();
     assert_eq!(story.users(&names("ann", None, 9)).await, ["ann b", "anna"]);
 }

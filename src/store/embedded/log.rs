@@ -1,30 +1,31 @@
-//! The log in SQL: what is appended, read and forgotten.
+//! The log in SQL: what is appended and forgotten, and how far a room has come. How it is read is in
+//! [`read`].
+pub(super) mod read;
+
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use bytes::{Bytes, BytesMut};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
+pub(super) use self::read::{page, updates};
 use super::{
-    chunk::{self, Chunk},
+    chunk::Chunk,
     column,
     delivery::{Delivery, SinkSlot},
     keys::{self, Keys},
     outbox::{Event as Hook, Hooks},
     receipts,
     rooms::{Counters, Turn},
-    trim,
     updates::{self, Held},
     writer::Change,
 };
 use crate::domain::{
-    broker::{Entry, Event, Page, PageLimit, Placed, Position, Stored, UpdateLimit, Updates},
+    broker::{Entry, Event, Placed, Position, UpdateLimit},
     ids::RoomId,
     message::{Kind, Message},
     outbox,
-    retention::Rule,
 };
 
 /// A batch with something to store.
@@ -303,10 +304,12 @@ pub(super) fn delete(db: &Connection, row: i64) -> rusqlite::Result<()> {
 
 /// How far the room has come: its last publication that was stored, and its log.
 pub(super) const COUNTERS: &str = "SELECT r.id,
-         max(r.n, coalesce((SELECT n FROM log WHERE pos BETWEEN r.id << 32 AND r.id << 32 | 0xffffffff ORDER BY pos DESC LIMIT 1), 0),
+         max(r.n, coalesce((SELECT n FROM log WHERE pos BETWEEN r.id << 32 AND r.id << 32 | 0xffffffff
+                 ORDER BY pos DESC LIMIT 1), 0),
              coalesce((SELECT max(n) FROM updates WHERE room = r.id), 0)),
-         max(r.start, coalesce((SELECT (pos & 0xffffffff) + count FROM log WHERE pos BETWEEN r.id << 32 AND r.id << 32 | 0xffffffff
-             ORDER BY pos DESC LIMIT 1), 0)),
+         max(r.start, coalesce((SELECT (pos & 0xffffffff) + count FROM log
+                 WHERE pos BETWEEN r.id << 32 AND r.id << 32 | 0xffffffff
+                 ORDER BY pos DESC LIMIT 1), 0)),
          r.base, r.expires, r.start, r.epoch
      FROM rooms r WHERE r.name = ?1";
 
@@ -331,107 +334,4 @@ pub(super) fn counters(db: &Connection, room: &RoomId) -> rusqlite::Result<Count
     }
     let base = db.prepare_cached(FLOOR)?.query_row([], |row| row.get::<_, i64>(0))?;
     Ok(Counters { base: base.unsigned_abs(), ..Counters::default() })
-}
-
-/// Reads a page, from a room's offset ?2 on: the chunk that it is in, and those behind it.
-pub(super) const PAGE: &str = "SELECT pos & 0xffffffff, count, lengths, body, unix, ms, recalled, n, places FROM log WHERE pos BETWEEN
-         coalesce((SELECT pos FROM log WHERE pos BETWEEN ?1 << 32 AND ?1 << 32 | ?2 ORDER BY pos DESC LIMIT 1), ?1 << 32)
-         AND ?1 << 32 | 0xffffffff
-     ORDER BY pos";
-
-/// A page as it is at this time, in milliseconds since 1970.
-pub(super) fn page(
-    db: &Connection,
-    room: &RoomId,
-    from: u64,
-    limit: PageLimit,
-    now_ms: u64,
-    rule: Rule,
-) -> rusqlite::Result<Page> {
-    let tx = db.unchecked_transaction()?; // one view of the database: entries and length belong together
-    let mut counters = counters(&tx, room)?;
-    if counters.has_expired(now_ms) {
-        let (base, epoch) = (counters.base + counters.inserts, counters.epoch + 1);
-        return Ok(Page { base, epoch, ..Page::default() });
-    }
-    trim::hide(&tx, &mut counters, rule, now_ms)?;
-    let (mut page, mut bytes) = (counters.page(), 0);
-    let from = page.first(from);
-    if from >= counters.inserts {
-        return Ok(page); // most who come back ask for what is not there yet
-    }
-    let mut select = tx.prepare_cached(PAGE)?;
-    let mut rows = select.query(params![counters.row, column(from)])?;
-    while page.entries.len() < limit.entries.max(1)
-        && let Some(row) = rows.next()?
-    {
-        let (first, count) =
-            (row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs());
-        let at_ms = chunk::at_ms(row.get(4)?, row.get(5)?);
-        let recalled = chunk::recalled(row.get_ref(6)?.as_str_or_null().unwrap_or_default());
-        let places = chunk::places(count, row.get::<_, i64>(7)?.unsigned_abs(), row.get_ref(8)?);
-        let bodies = chunk::read(count, row.get_ref(2)?, row.get_ref(3)?).enumerate();
-        let before = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
-        for (at, body) in bodies.skip(before).take(limit.entries.max(1) - page.entries.len()) {
-            let recalled = recalled.contains(&at);
-            let body = body.filter(|_| !recalled);
-            bytes += body.as_ref().map_or(0, Bytes::len);
-            if bytes > limit.bytes && !page.entries.is_empty() {
-                page.full = true;
-                return Ok(page);
-            }
-            page.entries.push(Stored { body, at_ms, recalled, n: places.at(at) });
-        }
-    }
-    page.full = page.entries.len() >= limit.entries;
-    Ok(page)
-}
-
-/// Reads the room's updates in the order of their last writing, unless its log was to be forgotten
-/// by then (?2, milliseconds since 1970).
-pub(super) const UPDATES: &str = "SELECT body, unix, ms, n FROM updates
-     WHERE room = (SELECT id FROM rooms WHERE name = ?1 AND coalesce(expires > ?2, 1)) ORDER BY n";
-
-/// But for those whose last writing was by `due_by`, in milliseconds since 1970.
-pub(super) fn updates(
-    db: &Connection,
-    room: &RoomId,
-    most: usize,
-    now_ms: u64,
-    due_by: u64,
-) -> rusqlite::Result<Updates> {
-    let (mut entries, mut bytes, mut slab) = (Vec::new(), 0, BytesMut::new());
-    let mut select = db.prepare_cached(UPDATES)?;
-    let mut rows = select.query(params![room.as_str(), column(now_ms)])?;
-    while let Some(row) = rows.next()? {
-        let mut entry = stored(row)?;
-        if entry.at_ms <= due_by && due_by > 0 {
-            continue;
-        }
-        bytes += entry.body.as_ref().map_or(0, Bytes::len);
-        if bytes > most {
-            return Ok(Updates::Larger);
-        }
-        if let Some(body) = entry.body.as_mut().filter(|_| most > SLAB) {
-            if slab.capacity() < body.len() {
-                slab = BytesMut::with_capacity(SLAB.max(body.len()));
-            }
-            slab.extend_from_slice(body);
-            *body = slab.split().freeze();
-        }
-        entries.push(entry);
-    }
-    Ok(Updates::All(entries))
-}
-
-/// Of very many updates the bodies lie in pieces of memory of this size: what is larger than 32 MiB
-/// the allocator gives back when it is freed, while of small ones it would keep hundreds of
-/// megabytes for the thread that has read them.
-const SLAB: usize = 33 << 20;
-
-/// The entry in a row of body, unix, ms and n.
-fn stored(row: &Row) -> rusqlite::Result<Stored> {
-    let (at_ms, n) = (chunk::at_ms(row.get(1)?, row.get(2)?), row.get::<_, i64>(3)?);
-    let body = chunk::text(row.get_ref(0)?);
-    Ok(Stored { body, at_ms, recalled: false, n: Some(n.unsigned_abs()) })
 }

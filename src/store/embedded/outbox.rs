@@ -28,7 +28,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::watch;
 
 pub(super) use self::{
-    tables::{SEVENTH, TABLES},
+    shed::Renewal,
+    tables::{NINTH, SEVENTH, TABLES},
     told::here,
     write::{Event, Hooks},
 };
@@ -72,7 +73,7 @@ impl Outbox for Embedded {
             None => {
                 let look = move |db: &Connection| take::next(db, id);
                 let next = self.readers.quick.read(look).await?;
-                live.looked(now_ms);
+                live.looked(next, now_ms);
                 next
             }
         };
@@ -88,7 +89,8 @@ impl Outbox for Embedded {
             until: now_ms.saturating_add(millis(lease)),
             rng: self.rng.clone(),
         };
-        let (batches, next) = self.writer.run(move |db| taking.apply(db)).await?;
+        let taken = self.writer.run(move |db| taking.apply(db)).await;
+        let (batches, next) = taken.inspect_err(|_| live.doubt())?;
         Ok(Taken { batches, next: next.map(left) })
     }
 
@@ -159,7 +161,7 @@ impl Parking for Embedded {
         limit: usize,
     ) -> Result<ParkedPage, StoreError> {
         let endpoint = endpoint.to_owned();
-        let after = after.and_then(|after| after.parse::<u64>().ok()).unwrap_or_default();
+        let after = ParkedPage::begin(after);
         let page = move |db: &Connection| settle::parked(db, &endpoint, after, limit);
         self.readers.pages.read(page).await
     }
@@ -202,7 +204,7 @@ impl Parking for ParkedInFile {
         after: Option<&str>,
         limit: usize,
     ) -> Result<ParkedPage, StoreError> {
-        let after = after.and_then(|after| after.parse::<u64>().ok()).unwrap_or_default();
+        let after = ParkedPage::begin(after);
         settle::parked(&lock(&self.db), endpoint, after, limit).map_err(|e| unavailable(&e))
     }
 

@@ -14,17 +14,21 @@ use crate::domain::{
 /// `expires` is in seconds since 1970. `record_keys` has what records are found by, and goes with
 /// them.
 pub(super) const TABLES: &str = "
-    CREATE TABLE records (row INTEGER PRIMARY KEY, collection TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL,
+    CREATE TABLE records (row INTEGER PRIMARY KEY, collection TEXT NOT NULL, id TEXT NOT NULL,
+        version INTEGER NOT NULL,
         expires INTEGER, body BLOB NOT NULL, UNIQUE (collection, id));
     CREATE INDEX records_by_expiry ON records (expires) WHERE expires IS NOT NULL;
-    CREATE TABLE record_keys (collection TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, id TEXT NOT NULL,
+    CREATE TABLE record_keys (collection TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
+        id TEXT NOT NULL,
         record INTEGER NOT NULL, PRIMARY KEY (collection, name, value, id)) WITHOUT ROWID;
     CREATE INDEX record_keys_by_record ON record_keys (record);
-    CREATE TRIGGER records_end AFTER DELETE ON records BEGIN DELETE FROM record_keys WHERE record = old.row; END;";
+    CREATE TRIGGER records_end AFTER DELETE ON records BEGIN DELETE FROM record_keys
+        WHERE record = old.row; END;";
 
 /// The end of records whose time is over.
 pub(super) const LITTER: Litter = Litter {
-    delete: "DELETE FROM records WHERE row IN (SELECT row FROM records WHERE expires <= ?1 ORDER BY expires LIMIT ?2)",
+    delete: "DELETE FROM records WHERE row IN (SELECT row FROM records WHERE expires <= ?1
+        ORDER BY expires LIMIT ?2)",
     next: "SELECT min(expires) FROM records WHERE expires IS NOT NULL",
 };
 
@@ -37,8 +41,10 @@ pub(super) const ALL: &str = "SELECT id, version, body, expires FROM records
      WHERE collection = ?1 AND id > ?2 AND (expires IS NULL OR expires > ?3) ORDER BY id";
 
 /// Those of them that have the value ?5 in the index ?4.
-pub(super) const FOUND: &str = "SELECT r.id, r.version, r.body, r.expires FROM record_keys k JOIN records r ON r.row = k.record
-     WHERE k.collection = ?1 AND k.name = ?4 AND k.value = ?5 AND k.id > ?2 AND (r.expires IS NULL OR r.expires > ?3) ORDER BY k.id";
+pub(super) const FOUND: &str = "SELECT r.id, r.version, r.body, r.expires
+    FROM record_keys k JOIN records r ON r.row = k.record
+     WHERE k.collection = ?1 AND k.name = ?4 AND k.value = ?5 AND k.id > ?2
+         AND (r.expires IS NULL OR r.expires > ?3) ORDER BY k.id";
 
 /// A record that is to be written.
 struct Writing {
@@ -57,7 +63,8 @@ impl Writing {
         let Draft { collection, id, body, keys } = &self.draft;
         let there = db
             .prepare_cached(
-                "SELECT row, version, expires IS NULL OR expires > ?3 FROM records WHERE collection = ?1 AND id = ?2",
+                "SELECT row, version, expires IS NULL OR expires > ?3 FROM records
+                    WHERE collection = ?1 AND id = ?2",
             )?
             .query_row(params![collection, id, column(self.now)], |row| {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, bool>(2)?))
@@ -84,7 +91,8 @@ impl Writing {
             }
             None => {
                 let mut insert = db.prepare_cached(
-                    "INSERT INTO records (collection, id, version, body, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    "INSERT INTO records (collection, id, version, body, expires)
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
                 )?;
                 (
                     insert.insert(params![collection, id, self.first, &body[..], expires])?,
@@ -110,7 +118,8 @@ fn delete(
 ) -> rusqlite::Result<bool> {
     let deleted = db
         .prepare_cached(
-            "DELETE FROM records WHERE collection = ?1 AND id = ?2 AND (expires IS NULL OR expires > ?3) AND version = coalesce(?4, version)",
+            "DELETE FROM records WHERE collection = ?1 AND id = ?2
+                AND (expires IS NULL OR expires > ?3) AND version = coalesce(?4, version)",
         )?
         .execute(params![collection.name(), id, column(now), version.map(column)])?;
     Ok(deleted == 1)

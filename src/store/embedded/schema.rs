@@ -10,20 +10,24 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Step i leads from version i to i + 1. A released step is never edited: append.
 const STEPS: &[fn(&Transaction) -> rusqlite::Result<()>] =
-    &[first, second, third, fourth, fifth, sixth, seventh, eighth];
+    &[first, second, third, fourth, fifth, sixth, seventh, eighth, ninth];
 
 /// A room's log and updates lie side by side on disk, so a page is one range. `idx` counts a log's
 /// inserts from 0 without a gap, within an epoch. Times are seconds since 1970.
 fn first(db: &Transaction) -> rusqlite::Result<()> {
     db.execute_batch(
-        "CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch INTEGER NOT NULL, n INTEGER NOT NULL,
+        "CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+            epoch INTEGER NOT NULL, n INTEGER NOT NULL,
              inserts INTEGER NOT NULL, touched INTEGER NOT NULL);
-         CREATE TABLE inserts (room INTEGER NOT NULL, idx INTEGER NOT NULL, n INTEGER NOT NULL, unix INTEGER NOT NULL, body BLOB,
+         CREATE TABLE inserts (room INTEGER NOT NULL, idx INTEGER NOT NULL, n INTEGER NOT NULL,
+             unix INTEGER NOT NULL, body BLOB,
              PRIMARY KEY (room, idx)) WITHOUT ROWID;
-         CREATE TABLE updates (room INTEGER NOT NULL, id TEXT NOT NULL, n INTEGER NOT NULL, unix INTEGER NOT NULL, body BLOB,
+         CREATE TABLE updates (room INTEGER NOT NULL, id TEXT NOT NULL, n INTEGER NOT NULL,
+             unix INTEGER NOT NULL, body BLOB,
              PRIMARY KEY (room, id)) WITHOUT ROWID;
          CREATE INDEX updates_by_n ON updates (room, n);
-         CREATE TABLE accounts (realm TEXT NOT NULL, uid TEXT NOT NULL, token_hash BLOB NOT NULL, created INTEGER NOT NULL,
+         CREATE TABLE accounts (realm TEXT NOT NULL, uid TEXT NOT NULL, token_hash BLOB NOT NULL,
+             created INTEGER NOT NULL,
              updated INTEGER NOT NULL, PRIMARY KEY (realm, uid)) WITHOUT ROWID;",
     )
 }
@@ -42,9 +46,11 @@ fn second(db: &Transaction) -> rusqlite::Result<()> {
 /// last one's.
 fn third(db: &Transaction) -> rusqlite::Result<()> {
     db.execute_batch(
-        "CREATE TABLE log (pos INTEGER PRIMARY KEY, count INTEGER NOT NULL, n INTEGER NOT NULL, unix INTEGER NOT NULL, lengths TEXT,
+        "CREATE TABLE log (pos INTEGER PRIMARY KEY, count INTEGER NOT NULL, n INTEGER NOT NULL,
+            unix INTEGER NOT NULL, lengths TEXT,
              body BLOB);
-         INSERT INTO log (pos, count, n, unix, body) SELECT room << 32 | idx, 1, n, unix, body FROM inserts ORDER BY room, idx;
+         INSERT INTO log (pos, count, n, unix, body) SELECT room << 32 | idx, 1, n, unix, body
+             FROM inserts ORDER BY room, idx;
          DROP TABLE inserts;",
     )
 }
@@ -54,7 +60,8 @@ fn third(db: &Transaction) -> rusqlite::Result<()> {
 /// twice.
 fn fourth(db: &Transaction) -> rusqlite::Result<()> {
     db.execute_batch(
-        "CREATE TABLE revocations (serial INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL, unix INTEGER NOT NULL, ended INTEGER)",
+        "CREATE TABLE revocations (serial INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL,
+            unix INTEGER NOT NULL, ended INTEGER)",
     )
 }
 
@@ -101,6 +108,11 @@ fn eighth(db: &Transaction) -> rusqlite::Result<()> {
     db.execute_batch(
         "ALTER TABLE log ADD COLUMN places TEXT; ALTER TABLE receipts ADD COLUMN epoch INTEGER;",
     )
+}
+
+/// What is dropped last, where too much waits for webhooks, is found at once.
+fn ninth(db: &Transaction) -> rusqlite::Result<()> {
+    db.execute_batch(outbox::NINTH)
 }
 
 /// A connection that writes; brings the tables up to date. `patience`: how long it waits for

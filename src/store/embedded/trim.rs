@@ -271,14 +271,15 @@ impl Embedded {
                     match by_ms {
                         Some(by) => {
                             let find = move |db: &Connection| Due::find(db, &room, by);
-                            Some(self.readers.pages.read(find).await?)
+                            let due = self.readers.pages.read(find).await;
+                            Some(due.map_err(|error| error.behind(all > 0))?)
                         }
                         None => None,
                     }
                 }
                 Trim::Before(_) | Trim::Keep(_) => None,
             };
-            let turn = self.turn(room).await?;
+            let turn = self.turn(room).await.map_err(|error| error.behind(all > 0))?;
             let counters = turn.counters();
             if counters.row.is_none() || counters.has_expired(now_ms) {
                 return Ok(Trimmed { removed: all, start: counters.base + counters.inserts });
@@ -295,7 +296,8 @@ impl Embedded {
                 let (slot, trimmed) = (self.slot.clone(), self.trimmed.clone());
                 let (hooks, at_ms) = (self.hooks.clone(), self.clock.unix_ms());
                 let cut = Cut { turn, slot, start, updates, trimmed, hooks, at_ms };
-                let (delivery, removed) = self.writer.write(cut).await?;
+                let done = self.writer.write(cut).await;
+                let (delivery, removed) = done.map_err(|error| error.behind(all > 0))?;
                 drop(delivery);
                 all += removed;
             }

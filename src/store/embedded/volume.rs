@@ -117,7 +117,7 @@ fn extent(db: &Connection, room: &RoomId, now_ms: u64) -> rusqlite::Result<Exten
     Ok(Extent { inserts, updates: updates.unsigned_abs() })
 }
 
-/// As [`log::PAGE`], with keys.
+/// As [`log::read::PAGE`], with keys.
 const INSERTS: &str = "SELECT pos & 0xffffffff, count, lengths, body, unix, ms, recalled, keys FROM log WHERE pos BETWEEN
          coalesce((SELECT pos FROM log WHERE pos BETWEEN ?1 << 32 AND ?1 << 32 | ?2 ORDER BY pos DESC LIMIT 1), ?1 << 32)
          AND ?1 << 32 | 0xffffffff

@@ -181,7 +181,7 @@ impl Broker for Redis {
         let live = self.client.live()?;
         let mut command = redis::cmd("HMGET");
         command.arg(format!("{}ao:seq:{room}", self.options.prefix)).arg(&NAMED_BY);
-        let fields = self.client.send(&live, &command, self.deadline()).await?;
+        let fields = self.client.ask(&live, &command, self.deadline()).await?;
         let fields: Vec<_> = answer::list(fields)?.into_iter().map(answer::bytes).collect();
         let now = self.client.redis_ms(Instant::now());
         Ok(Named(&fields).edition(&live.run, now, self.rule(room)))

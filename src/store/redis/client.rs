@@ -238,6 +238,16 @@ impl Client {
         }
     }
 
+    /// Sends a command that only reads on this connection.
+    pub(super) async fn ask(
+        &self,
+        live: &Live,
+        command: &Cmd,
+        deadline: Instant,
+    ) -> Result<Value, Failure> {
+        self.send(live, command, deadline).await.map_err(Failure::of_reading)
+    }
+
     /// Sends a command on this connection.
     pub(super) async fn send(
         &self,

@@ -88,13 +88,15 @@ impl Directory for Redis {
         let mut users = Vec::new();
         while let Some(uid) = answer.next() {
             let (uid, known) = (answer::text(Some(uid))?, answer::text(answer.next())?);
+            let socket = Some(answer::text(answer.next())?).filter(|socket| !socket.is_empty());
+            let socket = socket.map(|socket| SocketId(socket.into()));
             let uid = if known == "j" { wire::uid(&uid) } else { Uid::text(&uid).ok() };
             let nodes = answer::list(answer.next().unwrap_or_default())?.into_iter();
             let mut nodes =
                 nodes.map(|node| answer::text(Some(node))).collect::<Result<Vec<_>, _>>()?;
             nodes.sort_unstable();
             let rooms = rooms(answer.next())?;
-            users.extend(uid.map(|uid| OnlineUser { uid, rooms, nodes }));
+            users.extend(uid.map(|uid| OnlineUser { uid, socket, rooms, nodes }));
         }
         Ok(users)
     }

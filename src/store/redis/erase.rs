@@ -191,7 +191,9 @@ impl Erasure for Redis {
     }
 
     async fn job(&self, id: &str) -> Result<Option<Job>, StoreError> {
-        let found = self.command(cmd("GET").arg(format!("{}:{id}", self.jobs()))).await?;
+        let live = self.client.live()?;
+        let get = cmd("GET").arg(format!("{}:{id}", self.jobs())).to_owned();
+        let found = self.client.ask(&live, &get, self.deadline()).await?;
         Ok(answer::bytes(found).and_then(|text| serde_json::from_slice(&text).ok()))
     }
 

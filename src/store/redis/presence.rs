@@ -221,7 +221,7 @@ impl Redis {
         let mut command = redis::cmd(command);
         command.arg(format!("{}{key}", self.options.prefix));
         let live = self.client.live()?;
-        answer::list(self.client.send(&live, &command, self.deadline()).await?)
+        answer::list(self.client.ask(&live, &command, self.deadline()).await?)
     }
 }
 

@@ -113,7 +113,7 @@ impl Records for Redis {
         let mut command = redis::cmd("HMGET");
         let at = format!("{}ao:record:{}:{id}", self.options.prefix, collection.name());
         command.arg(at).arg(&["v", "b", "x"]);
-        let fields = self.client.send(&live, &command, self.deadline()).await?;
+        let fields = self.client.ask(&live, &command, self.deadline()).await?;
         let mut fields = answer::list(fields)?.into_iter();
         let fields = [fields.next(), fields.next(), fields.next()];
         if matches!(fields[0], None | Some(Value::Nil)) {

@@ -141,7 +141,7 @@ impl Redis {
         };
         let until = Instant::now() + CONFIRMATION;
         loop {
-            let live = self.client.live()?;
+            let live = self.client.live().map_err(|why| StoreError::from(why).behind_a_change())?;
             if is_out(&self.client, &live, &set, connection, until).await {
                 return Ok(1);
             }

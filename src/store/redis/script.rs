@@ -59,6 +59,7 @@ pub(super) enum Script {
     HooksAmend,
     HooksDrop,
     HooksErased,
+    HooksIndex,
 }
 
 impl Script {
@@ -132,7 +133,7 @@ macro_rules! sources {
             source!("forget.lua"),
             source!("revoke.lua"),
             source!("user_auth.lua" "beat.lua"),
-            source!("resign.lua"),
+            source!("held.lua" "resign.lua"),
             source!("admit.lua"),
             source!("nodes.lua"),
             source!("user_auth.lua" "switch.lua"),
@@ -144,7 +145,7 @@ macro_rules! sources {
             source!($($hooks)* "presence.lua" "release.lua" $($end)*),
             source!($($hooks)* "presence.lua" "claim.lua" $($end)*),
             source!($($hooks)* "presence.lua" "end.lua" $($end)*),
-            source!($($hooks)* "presence.lua" "reap.lua" $($end)*),
+            source!($($hooks)* "presence.lua" "held.lua" "reap.lua" $($end)*),
             source!("records.lua" "record_put.lua"),
             source!("records.lua" "record_delete.lua"),
             source!("records.lua" "record_page.lua"),
@@ -167,6 +168,7 @@ macro_rules! sources {
             source!("queues.lua" "hooks_amend.lua"),
             source!("queues.lua" "hooks_drop.lua"),
             source!("queues.lua" "hooks.lua" "act.lua" "hooks_erased.lua" "acted.lua"),
+            source!("queues.lua" "hooks_index.lua"),
         ]
     };
 }

@@ -68,7 +68,8 @@ impl Upkeep for Redis {
             .call(Script::Trim, deadline, |a| {
                 a.text(room.as_str()).text(how).number(number).number(updates)
             })
-            .await?;
+            .await
+            .map_err(|why| StoreError::from(why).behind(updates > 0))?;
         let mut answer = answer::list(answer)?.into_iter();
         let (inserts, start) = (answer::number(answer.next())?, answer::number(answer.next())?);
         let told = |_: &mut _| Some(Event::Trimmed { start });
@@ -87,7 +88,8 @@ impl Redis {
                 .call(Script::Drop, self.deadline(), |a| {
                     a.text(room.as_str()).text(&cursor).number(age)
                 })
-                .await?;
+                .await
+                .map_err(|why| StoreError::from(why).behind(dropped > 0))?;
             let mut answer = answer::list(answer)?.into_iter();
             cursor = answer::text(answer.next())?;
             dropped += answer::number(answer.next())?;

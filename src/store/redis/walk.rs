@@ -23,7 +23,7 @@ impl Walk for Redis {
         let mut scan = cmd("SCAN");
         scan.arg(after.unwrap_or("0")).arg("MATCH").arg(keys.pattern()).arg("COUNT").arg(SCAN);
         let live = self.client.live()?;
-        let answer = self.client.send(&live, &scan, self.deadline()).await?;
+        let answer = self.client.ask(&live, &scan, self.deadline()).await?;
         let mut answer = answer::list(answer)?.into_iter();
         let next = answer::text(answer.next())?;
         let found = answer::list(answer.next().unwrap_or_default())?.into_iter();

@@ -81,3 +81,25 @@ pub(crate) async fn what_is_erased_is_not_told_of_rooms_without_messages(home: &
     let texts: Vec<_> = told.iter().filter_map(|e| e["message"]["text"].as_str()).collect();
     assert_eq!(texts, ["usque"; 3]);
 }
+
+pub(crate) async fn who_is_erased_is_erased_from_all_that_was_put_aside(home: &impl OutboxHome) {
+    let story = Story::begin(home, endpoint(&["message.*"], "*")).await;
+    let mut ids = Vec::new();
+    for at in 0..20 {
+        let uid = if at % 5 == 0 { "ben" } else { "ann" };
+        story.say(&[&format!(r#"{{"text":"quo","2":"{uid}"}}"#)]).await;
+        let batch = story.take().await;
+        story.settle(&batch, Settlement::Parked { why: "400".into() }).await;
+        ids.push(batch.id.to_string());
+    }
+    let erasure = &story.parts.erasure;
+    assert_eq!(erasure.erase_told(&story.room, &uid("ann")).await.unwrap(), 16);
+    assert_eq!(erasure.erase_told(&story.room, &uid("ann")).await.unwrap(), 0);
+    story.told().await; // the gaps
+    assert_eq!(story.parts.parking.replay("main", &ids).await.unwrap(), 20);
+    let told = story.told().await;
+    let left: Vec<_> = told.iter().filter(|event| !event["message"].is_null()).collect();
+    assert!(left.len() == 4 && left.iter().all(|event| event["uid"] == "ben"), "{left:?}");
+    let inserted = told.iter().filter(|event| event["type"] == "message.inserted").count();
+    assert_eq!((inserted, story.bytes().await), (20, 0));
+}

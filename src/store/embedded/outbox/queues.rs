@@ -3,9 +3,12 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Params, Row, params};
 
 use super::super::column;
-use crate::domain::{
-    ids::RoomId,
-    outbox::{Gap, OVERHEAD, assembled, gap_cost},
+use crate::{
+    domain::{
+        ids::RoomId,
+        outbox::{Gap, OVERHEAD, assembled, gap_cost, timestamp},
+    },
+    throttle::throttled,
 };
 
 /// Numbers of one endpoint's events.
@@ -29,6 +32,88 @@ pub(super) fn last(first: u64, count: u64) -> u64 {
 /// Bytes that a row of events, or a batch, takes.
 pub(super) fn cost(text: u64) -> u64 {
     text + OVERHEAD
+}
+
+/// A text as far as it is one. What somebody else, or the disk, has changed in a row of events must
+/// not keep all other rows waiting.
+pub(super) fn text(row: &Row<'_>, at: usize) -> rusqlite::Result<String> {
+    let bytes = row.get_ref(at)?.as_bytes().unwrap_or_default();
+    Ok(String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// How many events a row has, or one, where it does not say.
+pub(super) fn count(row: &Row<'_>, at: usize) -> u64 {
+    row.get::<_, i64>(at).unwrap_or(1).unsigned_abs()
+}
+
+/// A row of events.
+pub(super) struct Events {
+    pub(super) pos: i64,
+    pub(super) count: u64,
+    pub(super) epoch: String,
+    pub(super) ms: i64,
+    /// With commas between them; empty, where what is there is no text.
+    pub(super) body: String,
+    is_text: bool,
+    /// Bytes that it has in the table.
+    bytes: u64,
+}
+
+impl Events {
+    /// From `pos, count, epoch, ms, body`.
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let bytes = row.get_ref(4)?.as_bytes().unwrap_or_default();
+        let body = std::str::from_utf8(bytes);
+        Ok(Events {
+            pos: row.get(0)?,
+            count: count(row, 1),
+            epoch: text(row, 2)?,
+            ms: row.get(3).unwrap_or_default(),
+            body: body.unwrap_or_default().to_owned(),
+            is_text: body.is_ok_and(|text| !text.is_empty()),
+            bytes: bytes.len() as u64,
+        })
+    }
+
+    /// The number of the first.
+    pub(super) fn first(&self) -> u64 {
+        number(self.pos)
+    }
+
+    /// Gives them up if they are no text; whether they were none.
+    pub(super) fn mend(&mut self, db: &Connection, tally: &mut Tally) -> rusqlite::Result<bool> {
+        if self.is_text {
+            return Ok(false);
+        }
+        let n = self.first();
+        throttled!(error, n, "events of webhooks can't be read, and are dropped");
+        self.give_up(db, tally)?;
+        Ok(true)
+    }
+
+    /// Puts a gap in their place: so those behind them are told.
+    pub(super) fn give_up(&mut self, db: &Connection, tally: &mut Tally) -> rusqlite::Result<()> {
+        tally.dropped(self.count);
+        let (mut gap, first) = (String::new(), self.first());
+        let at = timestamp(self.ms.unsigned_abs());
+        Gap { from: first, to: last(first, self.count) }.event(&mut gap, &at);
+        self.rewrite(db, gap, tally)
+    }
+
+    /// Writes something else in their place.
+    pub(super) fn rewrite(
+        &mut self,
+        db: &Connection,
+        body: String,
+        tally: &mut Tally,
+    ) -> rusqlite::Result<()> {
+        tally.less(cost(self.bytes));
+        tally.more(cost(body.len() as u64));
+        (self.is_text, self.bytes, self.body) = (true, body.len() as u64, body);
+        db.prepare_cached("UPDATE hook_events SET body = ?2 WHERE pos = ?1")?
+            .execute(params![self.pos, self.body])?;
+        Ok(())
+    }
 }
 
 /// What a change adds to what an endpoint has, or takes away.
@@ -80,10 +165,17 @@ impl Tally {
     /// `RETURNING`, for which SQLite makes a table of its own each time (40 µs of CPU, measured).
     pub(super) fn write(self, db: &Connection, endpoint: i64) -> rusqlite::Result<u64> {
         db.prepare_cached(
-            "UPDATE hook_endpoints SET n = max(n, ?2), bytes = max(bytes + ?3, 0), gaps = max(gaps + ?4, 0), dropped = dropped + ?5
+            "UPDATE hook_endpoints SET n = max(n, ?2), bytes = max(bytes + ?3, 0),
+                gaps = max(gaps + ?4, 0), dropped = dropped + ?5
              WHERE id = ?1",
         )?
-        .execute(params![endpoint, column(self.n), self.by(), self.gaps, column(self.dropped)])?;
+        .execute(params![
+            endpoint,
+            column(self.n),
+            self.by(),
+            self.gaps,
+            column(self.dropped)
+        ])?;
         db.prepare_cached("SELECT bytes FROM hook_endpoints WHERE id = ?1")?
             .query_row([endpoint], |row| row.get::<_, i64>(0))
             .map(i64::unsigned_abs)
@@ -181,7 +273,8 @@ pub(super) struct InQueue {
     upto: i64,
 }
 
-const FROZEN: &str = "SELECT first, last, epoch, head, coalesce(upto, 0) FROM hook_queues WHERE id = ?1 AND batch IS NOT NULL";
+const FROZEN: &str = "SELECT first, last, epoch, head, coalesce(upto, 0) FROM hook_queues
+    WHERE id = ?1 AND batch IS NOT NULL";
 
 pub(super) fn in_queue(db: &Connection, queue: i64) -> rusqlite::Result<Option<InQueue>> {
     one(db, FROZEN, [queue], |row| {
@@ -202,7 +295,7 @@ impl InQueue {
         while count < most
             && let Some(row) = rows.next()?
         {
-            count += row.get::<_, i64>(0)?.unsigned_abs();
+            count += self::count(row, 0);
         }
         Ok(count >= most)
     }
@@ -223,26 +316,35 @@ impl InQueue {
         let mut rows = sent.query([queue, self.upto])?;
         while let Some(row) = rows.next()? {
             tally.less(cost(row.get::<_, i64>(0)?.unsigned_abs()));
-            events += row.get::<_, i64>(1)?.unsigned_abs();
+            events += count(row, 1);
         }
         db.prepare_cached("DELETE FROM hook_events WHERE queue = ?1 AND pos <= ?2")?
             .execute([queue, self.upto])?;
         tally.less(cost(self.head.len() as u64));
         db.prepare_cached(
-            "UPDATE hook_queues SET batch = NULL, head = NULL, first = NULL, last = NULL, epoch = NULL, upto = NULL,
-                 since = NULL, attempts = NULL, held = iif(?2 IS NULL, held, NULL), due = coalesce(?2, due) WHERE id = ?1",
+            "UPDATE hook_queues SET batch = NULL, head = NULL, first = NULL, last = NULL,
+                 epoch = NULL, upto = NULL, since = NULL, attempts = NULL,
+                 held = iif(?2 IS NULL, held, NULL), due = coalesce(?2, due)
+             WHERE id = ?1",
         )?
         .execute(params![queue, due.map(column)])?;
         Ok(events)
     }
 
-    /// Its text.
-    pub(super) fn body(&self, db: &Connection, queue: i64) -> rusqlite::Result<Bytes> {
+    /// Its text. What of it is none has become a gap.
+    pub(super) fn body(
+        &self,
+        db: &Connection,
+        queue: i64,
+        tally: &mut Tally,
+    ) -> rusqlite::Result<Bytes> {
         let mut select = db.prepare_cached(EVENTS)?;
-        let rows = select.query_map([queue, self.upto], |row| row.get::<_, String>(0))?;
-        let events = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-        let events = events.iter().map(String::as_str);
-        Ok(assembled(self.head.clone(), events))
+        let rows = select.query_map([queue, self.upto], Events::read)?;
+        let mut events = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+        for some in &mut events {
+            some.mend(db, tally)?;
+        }
+        Ok(assembled(self.head.clone(), events.iter().map(|some| &*some.body)))
     }
 }
 
@@ -252,4 +354,5 @@ pub(super) const BEHIND: &str =
 
 /// Events of a queue up to a place.
 pub(super) const EVENTS: &str =
-    "SELECT body FROM hook_events WHERE queue = ?1 AND pos <= ?2 ORDER BY pos";
+    "SELECT pos, count, epoch, ms, body FROM hook_events WHERE queue = ?1 AND pos <= ?2
+     ORDER BY pos";

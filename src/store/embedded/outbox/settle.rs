@@ -56,20 +56,23 @@ impl Settling {
             Settlement::Again { after, counted } => {
                 let due = now_ms.saturating_add(millis(*after));
                 db.prepare_cached(
-                    "UPDATE hook_queues SET attempts = attempts + ?2, due = ?3, held = NULL WHERE id = ?1",
+                    "UPDATE hook_queues SET attempts = attempts + ?2, due = ?3, held = NULL
+                        WHERE id = ?1",
                 )?
                 .execute(params![queue, counted, column(due)])?;
                 live.awaits(due);
                 return Ok(());
             }
             Settlement::Parked { why } => {
-                let body = frozen.body(db, queue)?;
+                let body = frozen.body(db, queue, &mut tally)?;
                 // One that is frozen says what it tells.
                 let (gap, epoch) =
                     frozen.gap.clone().unwrap_or((Gap { from: 0, to: 0 }, String::new()));
                 db.prepare_cached(
-                    "INSERT INTO hook_batches (id, endpoint, room, first, last, epoch, since, attempts, parked, why, body)
-                     SELECT ?2, endpoint, room, ?3, ?4, ?5, since, attempts + 1, ?6, ?7, ?8 FROM hook_queues WHERE id = ?1",
+                    "INSERT INTO hook_batches (id, endpoint, room, first, last, epoch, since,
+                        attempts, parked, why, body)
+                     SELECT ?2, endpoint, room, ?3, ?4, ?5, since, attempts + 1, ?6, ?7, ?8
+                         FROM hook_queues WHERE id = ?1",
                 )?
                 .execute(params![
                     queue,
@@ -84,7 +87,7 @@ impl Settling {
                 tally.more(cost(body.len() as u64));
                 frozen.forget(db, queue, Some(*now_ms), &mut tally)?;
                 miss(db, queue, room, gap, &epoch, &mut tally)?;
-                fold(db, live.id, self.endpoint.pending, *now_ms, &mut tally)?;
+                self.fold(db, live, &mut tally)?;
             }
         }
         tally.write(db, live.id)?;
@@ -98,7 +101,8 @@ impl Settling {
         let mut tally = Tally::default();
         match &self.how {
             Settlement::Delivered => {
-                let delete = "DELETE FROM hook_batches WHERE id = ?1 AND parked IS NULL RETURNING octet_length(body)";
+                let delete = "DELETE FROM hook_batches WHERE id = ?1
+                    AND parked IS NULL RETURNING octet_length(body)";
                 let Some(size) = one(db, delete, [id], |row| row.get::<_, i64>(0))? else {
                     return Ok(());
                 };
@@ -107,7 +111,8 @@ impl Settling {
             }
             Settlement::Again { after, counted } => {
                 let mut update = db.prepare_cached(
-                    "UPDATE hook_batches SET attempts = attempts + ?2 WHERE id = ?1 AND parked IS NULL",
+                    "UPDATE hook_batches SET attempts = attempts + ?2 WHERE id = ?1
+                        AND parked IS NULL",
                 )?;
                 if update.execute(params![id, counted])? == 0 {
                     return Ok(());
@@ -122,12 +127,18 @@ impl Settling {
                 let Some(Some((gap, epoch))) = gap else { return Ok(()) };
                 let (queue, _) = find_or_make(db, live.id, room.as_str(), *now_ms)?;
                 miss(db, queue, room, gap, &epoch, &mut tally)?;
-                fold(db, live.id, self.endpoint.pending, *now_ms, &mut tally)?;
+                self.fold(db, live, &mut tally)?;
                 self.due(db, live, *now_ms)?;
             }
         }
         tally.write(db, live.id)?;
         Ok(())
+    }
+
+    /// A gap has come.
+    fn fold(&self, db: &Connection, live: &Live, tally: &mut Tally) -> rusqlite::Result<bool> {
+        let (pending, budget) = (self.endpoint.pending, &self.hooks.budget);
+        fold(db, live.id, pending, self.now_ms, tally, budget)
     }
 
     /// The queue's next turn. One in which nothing is left is forgotten when that comes.
@@ -142,8 +153,10 @@ impl Settling {
 }
 
 /// The batches that were put aside, behind the one with this number.
-pub(super) const PARKED: &str = "SELECT serial, id, room, parked, attempts, why, body FROM hook_batches
-     WHERE endpoint = (SELECT id FROM hook_endpoints WHERE name = ?1) AND parked IS NOT NULL AND serial > ?2 ORDER BY serial";
+pub(super) const PARKED: &str = "SELECT serial, id, room, parked, attempts, why, body
+    FROM hook_batches
+     WHERE endpoint = (SELECT id FROM hook_endpoints WHERE name = ?1) AND parked IS NOT NULL
+         AND serial > ?2 ORDER BY serial";
 
 pub(super) fn parked(
     db: &Connection,
@@ -152,19 +165,14 @@ pub(super) fn parked(
     limit: usize,
 ) -> rusqlite::Result<ParkedPage> {
     let mut select = db.prepare_cached(PARKED)?;
-    let mut rows = select.query(params![endpoint, column(after)])?;
-    let (mut page, mut last) = (ParkedPage::default(), None);
-    while let Some(row) = rows.next()? {
-        if page.batches.len() >= limit.max(1) {
-            page.next = last.map(|serial: i64| serial.to_string());
-            break;
-        }
-        last = Some(row.get(0)?);
-        page.batches.extend(parked_batch(row)?);
-    }
-    Ok(page)
+    let batch = |row: &Row<'_>| {
+        let serial = row.get::<_, i64>(0)?.unsigned_abs();
+        Ok((serial, parked_batch(row).ok().flatten()))
+    };
+    ParkedPage::of(select.query_map(params![endpoint, column(after)], batch)?, limit.max(1))
 }
 
+/// A batch; an error, or nothing, where somebody else wrote what is there.
 fn parked_batch(row: &Row<'_>) -> rusqlite::Result<Option<ParkedBatch>> {
     let Ok(room) = RoomId::stored(row.get_ref(2)?.as_str()?) else { return Ok(None) };
     Ok(Some(ParkedBatch {

@@ -2,16 +2,28 @@
 //!
 //! Parked batches go first, then events in the order of their happening. Rooms are told of what they
 //! miss, by a gap for each. Gaps themselves take room on disk, and rooms may be many: beyond a part
-//! of what may wait, the oldest gaps become one that is of all rooms.
+//! of what may wait, the oldest gaps become one that is of all rooms, before anything else is
+//! dropped.
 //!
 //! A little more is dropped than has to be, so that not every event does it; and not much more, as
-//! all rooms wait for the writer meanwhile.
+//! all rooms wait for the writer meanwhile. Where a lot is too much, as after a start with a smaller
+//! bound, each transaction drops its part ([`Budget`]), and the next one goes on.
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
 use rusqlite::{Connection, Row, params};
 
 use super::{
-    super::column,
+    super::{column, writer::Chore},
+    Hooks,
     queues::{
-        Tally, cost, find_or_make, forget_batch, in_queue, last, miss, number, one, read_gap, told,
+        Tally, cost, count, find_or_make, forget_batch, in_queue, last, miss, number, one,
+        read_gap, text, told,
     },
 };
 use crate::domain::{
@@ -21,6 +33,69 @@ use crate::domain::{
 
 /// Rows that are looked at in one step.
 const STEP: i64 = 100;
+/// Steps of one transaction, at most.
+const STEPS: i64 = 10;
+/// Bytes that count as a row.
+const ROW: i64 = 64 << 10;
+
+/// What a transaction may still drop: rows, and gaps that become one. Beside that a change may drop
+/// as many rows as it adds, so that what waits does not grow.
+pub(super) struct Budget {
+    rows: AtomicI64,
+    gaps: AtomicI64,
+}
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        let all = || AtomicI64::new(STEPS * STEP);
+        Budget { rows: all(), gaps: all() }
+    }
+
+    /// Another transaction begins.
+    fn renew(&self) {
+        self.rows.store(STEPS * STEP, Relaxed);
+        self.gaps.store(STEPS * STEP, Relaxed);
+    }
+
+    /// So many rows are added.
+    pub(super) fn add(&self, rows: i64) {
+        self.rows.fetch_add(rows, Relaxed);
+        self.gaps.fetch_add(rows, Relaxed);
+    }
+
+    fn has_rows(&self) -> bool {
+        self.rows.load(Relaxed) > 0
+    }
+
+    /// Something was dropped; so much waited before.
+    fn dropped(&self, before: i64, tally: &Tally) {
+        let bytes = before.saturating_sub(tally.by()).max(0);
+        self.rows.fetch_sub(1 + bytes / ROW, Relaxed);
+    }
+
+    fn has_gaps(&self) -> bool {
+        self.gaps.load(Relaxed) > 0
+    }
+
+    fn folded(&self) {
+        self.gaps.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Gives each transaction its budget: the writer's thread comes here between them.
+pub(in super::super) struct Renewal(pub(in super::super) Arc<Hooks>);
+
+impl Chore for Renewal {
+    fn pause(&self) -> Duration {
+        Duration::MAX
+    }
+
+    fn step(&mut self, _: &Connection) {
+        self.0.budget.renew();
+    }
+
+    fn put_off(&mut self) {}
+}
 
 /// What is left of so much, at most, once something was dropped.
 fn goal(most: u64) -> i64 {
@@ -50,8 +125,8 @@ fn oldest(db: &Connection, endpoint: i64) -> rusqlite::Result<Vec<Oldest>> {
             Ok(Oldest {
                 pos: row.get(0)?,
                 queue: row.get(1)?,
-                count: row.get::<_, i64>(2)?.unsigned_abs(),
-                epoch: row.get(3)?,
+                count: count(row, 2),
+                epoch: text(row, 3)?,
                 bytes: cost(row.get::<_, i64>(4)?.unsigned_abs()),
                 room: row.get(5)?,
                 is_frozen: row.get::<_, Option<bool>>(6)?.unwrap_or_default(),
@@ -60,31 +135,34 @@ fn oldest(db: &Connection, endpoint: i64) -> rusqlite::Result<Vec<Oldest>> {
         .collect()
 }
 
-/// Drops what is oldest until less waits than may: parked batches, then events, those of frozen
-/// batches too, then batches that are to be sent again, and those of gaps alone. `total` is what
-/// waits. True: the queue of all rooms was made, and is due.
+/// Drops what is oldest until less waits than may: gaps beyond their part, parked batches, events,
+/// those of frozen batches too, then batches that are to be sent again, and those of gaps alone; or
+/// until the budget is used up. `total` is what waits. True: the queue of all rooms was made, and is
+/// due.
 pub(super) fn shed(
     db: &Connection,
     endpoint: i64,
     pending: u64,
     total: u64,
     now_ms: u64,
+    budget: &Budget,
 ) -> rusqlite::Result<bool> {
-    let (goal, mut tally, mut made) = (goal(pending), Tally::default(), false);
-    let over = |tally: &Tally| column(total).saturating_add(tally.by()) > goal;
-    while over(&tally)
-        && let Some((serial, size)) = oldest_parked(db, endpoint)?
-    {
-        forget_batch(db, serial)?;
-        tally.less(size);
-        tally.dropped(1);
+    let (goal, mut tally) = (goal(pending), Tally::default());
+    let mut made = fold(db, endpoint, pending, now_ms, &mut tally, budget)?;
+    if !budget.has_gaps() {
+        // There are more gaps than may be: the next transaction goes on with these.
+        tally.write(db, endpoint)?;
+        return Ok(made);
     }
-    while over(&tally) && drop_events(db, endpoint, &over, &mut tally)? {
-        made |= fold(db, endpoint, pending, now_ms, &mut tally)?;
+    let goes_on =
+        |tally: &Tally| budget.has_rows() && column(total).saturating_add(tally.by()) > goal;
+    while goes_on(&tally) && drop_oldest_parked(db, endpoint, &mut tally, budget)? {}
+    while goes_on(&tally) && drop_events(db, endpoint, &goes_on, &mut tally, budget)? {
+        made |= fold(db, endpoint, pending, now_ms, &mut tally, budget)?;
     }
-    while over(&tally) && drop_oldest_to_send(db, endpoint, now_ms, &mut tally)? {}
-    while over(&tally) && drop_frozen_gap(db, endpoint, &mut tally)? {}
-    made |= fold(db, endpoint, pending, now_ms, &mut tally)?;
+    while goes_on(&tally) && drop_oldest_to_send(db, endpoint, now_ms, &mut tally, budget)? {}
+    while goes_on(&tally) && drop_frozen_gap(db, endpoint, &mut tally, budget)? {}
+    made |= fold(db, endpoint, pending, now_ms, &mut tally, budget)?;
     tally.write(db, endpoint)?;
     Ok(made)
 }
@@ -93,15 +171,17 @@ pub(super) fn shed(
 fn drop_events(
     db: &Connection,
     endpoint: i64,
-    over: &dyn Fn(&Tally) -> bool,
+    goes_on: &dyn Fn(&Tally) -> bool,
     tally: &mut Tally,
+    budget: &Budget,
 ) -> rusqlite::Result<bool> {
     let (some, mut thawed) = (oldest(db, endpoint)?, Vec::new());
     let is_any = !some.is_empty();
     for one in some {
-        if !over(tally) {
+        if !goes_on(tally) {
             break;
         }
+        let before = tally.by();
         let room = one.room.as_deref().and_then(|room| RoomId::stored(room).ok());
         if one.is_frozen {
             // All of a batch goes, with what of it comes here later.
@@ -109,6 +189,7 @@ fn drop_events(
                 continue;
             }
             if drop_frozen(db, one.queue, room.as_ref(), tally)? {
+                budget.dropped(before, tally);
                 thawed.push(one.queue);
                 continue;
             }
@@ -121,16 +202,32 @@ fn drop_events(
             let gap = Gap { from: n, to: last(n, one.count) };
             miss(db, one.queue, &room, gap, &one.epoch, tally)?;
         }
+        budget.dropped(before, tally);
     }
     Ok(is_any)
 }
 
 /// The batch that was put aside first, and its bytes.
-pub(super) const OLDEST_PARKED: &str = "SELECT serial, octet_length(body) FROM hook_batches WHERE endpoint = ?1 AND parked IS NOT NULL ORDER BY serial LIMIT 1";
+pub(super) const OLDEST_PARKED: &str = "SELECT serial, octet_length(body) FROM hook_batches
+     WHERE endpoint = ?1 AND parked IS NOT NULL ORDER BY serial LIMIT 1";
 
-fn oldest_parked(db: &Connection, endpoint: i64) -> rusqlite::Result<Option<(i64, u64)>> {
+/// Drops it; false: there is none.
+fn drop_oldest_parked(
+    db: &Connection,
+    endpoint: i64,
+    tally: &mut Tally,
+    budget: &Budget,
+) -> rusqlite::Result<bool> {
     let size = |row: &Row<'_>| Ok((row.get(0)?, cost(row.get::<_, i64>(1)?.unsigned_abs())));
-    one(db, OLDEST_PARKED, [endpoint], size)
+    let Some((serial, size)) = one(db, OLDEST_PARKED, [endpoint], size)? else {
+        return Ok(false);
+    };
+    let before = tally.by();
+    forget_batch(db, serial)?;
+    tally.less(size);
+    tally.dropped(1);
+    budget.dropped(before, tally);
+    Ok(true)
 }
 
 /// The first of those that are to be sent again.
@@ -144,6 +241,7 @@ fn drop_oldest_to_send(
     endpoint: i64,
     now_ms: u64,
     tally: &mut Tally,
+    budget: &Budget,
 ) -> rusqlite::Result<bool> {
     let read = |row: &Row<'_>| {
         let size = row.get::<_, i64>(4)?.unsigned_abs();
@@ -152,6 +250,7 @@ fn drop_oldest_to_send(
     let Some((gap, serial, size, room)) = one(db, OLDEST_TO_SEND, [endpoint], read)? else {
         return Ok(false);
     };
+    let before = tally.by();
     forget_batch(db, serial)?;
     tally.less(size);
     tally.dropped(1);
@@ -159,6 +258,7 @@ fn drop_oldest_to_send(
         let (queue, _) = find_or_make(db, endpoint, room.as_str(), now_ms)?;
         miss(db, queue, &room, gap, &epoch, tally)?;
     }
+    budget.dropped(before, tally);
     Ok(true)
 }
 
@@ -168,10 +268,18 @@ pub(super) const FROZEN_GAP: &str = "SELECT id, room FROM hook_queues
 
 /// Makes it a gap again; false: there is none. An endpoint that refuses all that it is sent leaves
 /// many of them.
-fn drop_frozen_gap(db: &Connection, endpoint: i64, tally: &mut Tally) -> rusqlite::Result<bool> {
+fn drop_frozen_gap(
+    db: &Connection,
+    endpoint: i64,
+    tally: &mut Tally,
+    budget: &Budget,
+) -> rusqlite::Result<bool> {
     let read = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?));
     let Some((queue, room)) = one(db, FROZEN_GAP, [endpoint], read)? else { return Ok(false) };
-    drop_frozen(db, queue, RoomId::stored(&room).ok().as_ref(), tally)
+    let before = tally.by();
+    let dropped = drop_frozen(db, queue, RoomId::stored(&room).ok().as_ref(), tally)?;
+    budget.dropped(before, tally);
+    Ok(dropped)
 }
 
 /// Gives up a queue's frozen batch; false: it has none.
@@ -193,17 +301,20 @@ fn drop_frozen(
 /// The oldest gaps, but for that of all rooms; and whether the queue has nothing else.
 pub(super) const OLDEST_GAPS: &str = "SELECT q.gap_from, q.gap_to, q.gap_epoch, q.id, q.room,
          q.batch IS NULL AND NOT EXISTS (SELECT 1 FROM hook_events e WHERE e.queue = q.id)
-             AND NOT EXISTS (SELECT 1 FROM hook_batches b WHERE b.room = q.room AND b.endpoint = q.endpoint AND b.parked IS NULL)
-     FROM hook_queues q WHERE q.endpoint = ?1 AND q.gap_to IS NOT NULL AND q.room <> ?2 ORDER BY q.gap_to LIMIT ?3";
+             AND NOT EXISTS (SELECT 1 FROM hook_batches b
+                 WHERE b.room = q.room AND b.endpoint = q.endpoint AND b.parked IS NULL)
+     FROM hook_queues q WHERE q.endpoint = ?1 AND q.gap_to IS NOT NULL AND q.room <> ?2
+     ORDER BY q.gap_to LIMIT ?3";
 
-/// Makes one of the oldest gaps, where all of them take too much. True: the queue of all rooms was
-/// made, and is due.
+/// Makes one of the oldest gaps, where all of them take too much, as far as the budget goes. True:
+/// the queue of all rooms was made, and is due.
 pub(super) fn fold(
     db: &Connection,
     endpoint: i64,
     pending: u64,
     now_ms: u64,
     tally: &mut Tally,
+    budget: &Budget,
 ) -> rusqlite::Result<bool> {
     let before = "SELECT gaps FROM hook_endpoints WHERE id = ?1";
     let before: i64 = one(db, before, [endpoint], |row| row.get(0))?.unwrap_or_default();
@@ -213,7 +324,7 @@ pub(super) fn fold(
         return Ok(false);
     }
     let everywhere = everywhere();
-    while gaps(tally) > goal(most) {
+    while budget.has_gaps() && gaps(tally) > goal(most) {
         let oldest = oldest_gaps(db, endpoint, everywhere.as_str())?;
         if oldest.is_empty() {
             break;
@@ -221,13 +332,15 @@ pub(super) fn fold(
         let (queue, is_new) = find_or_make(db, endpoint, everywhere.as_str(), now_ms)?;
         made |= is_new;
         for (gap, epoch, id, room, is_all) in oldest {
-            if gaps(tally) <= goal(most) {
+            if !budget.has_gaps() || gaps(tally) <= goal(most) {
                 break;
             }
+            budget.folded();
             let change = if is_all {
                 "DELETE FROM hook_queues WHERE id = ?1"
             } else {
-                "UPDATE hook_queues SET gap_from = NULL, gap_to = NULL, gap_epoch = NULL WHERE id = ?1"
+                "UPDATE hook_queues SET gap_from = NULL, gap_to = NULL, gap_epoch = NULL
+                 WHERE id = ?1"
             };
             db.prepare_cached(change)?.execute([id])?;
             // One that is no room's was written by somebody else.

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{
     super::column,
     Hooks,
-    queues::{Tally, cost, in_queue, last, number, one, pos, read_gap, told},
+    queues::{Events, Tally, cost, in_queue, last, one, pos, read_gap, told},
 };
 use crate::domain::{
     clock::{Rng, alphanumeric},
@@ -114,31 +114,6 @@ fn forget(db: &Connection, queue: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// A row of events.
-struct Events {
-    pos: i64,
-    count: u64,
-    epoch: String,
-    ms: i64,
-    body: String,
-}
-
-impl Events {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Events {
-            pos: row.get(0)?,
-            count: row.get::<_, i64>(1)?.unsigned_abs(),
-            epoch: row.get(2)?,
-            ms: row.get(3)?,
-            body: row.get(4)?,
-        })
-    }
-
-    fn first(&self) -> u64 {
-        number(self.pos)
-    }
-}
-
 /// A queue whose turn it is, to be held until then.
 struct Queue<'a> {
     db: &'a Connection,
@@ -153,7 +128,7 @@ struct Queue<'a> {
 impl Queue<'_> {
     /// Its first batch; nothing waits where there is none.
     fn batch(&self, endpoint: &Endpoint, tally: &mut Tally) -> rusqlite::Result<Option<Batch>> {
-        for known in [self.again()?, self.frozen()?] {
+        for known in [self.again()?, self.frozen(tally)?] {
             if known.is_some() {
                 hold(self.db, self.due.id, self.until)?;
                 return Ok(known);
@@ -172,10 +147,10 @@ impl Queue<'_> {
     }
 
     /// The one that is frozen.
-    fn frozen(&self) -> rusqlite::Result<Option<Batch>> {
+    fn frozen(&self, tally: &mut Tally) -> rusqlite::Result<Option<Batch>> {
         let Some((id, since, attempts)) = &self.due.frozen else { return Ok(None) };
         let Some(frozen) = in_queue(self.db, self.due.id)? else { return Ok(None) };
-        let body = frozen.body(self.db, self.due.id)?;
+        let body = frozen.body(self.db, self.due.id, tally)?;
         Ok(Some(self.made(id.as_str().into(), body, *since, *attempts)))
     }
 
@@ -203,8 +178,10 @@ impl Queue<'_> {
             Frozen { room: self.room, epoch, at_ms: self.now_ms, gap, events: &[] }.head();
         self.db
             .prepare_cached(
-                "UPDATE hook_queues SET batch = ?2, head = ?3, first = ?4, last = ?5, epoch = ?6, upto = ?7, since = ?8, attempts = 0,
-                     due = ?9, held = 1, gap_from = NULL, gap_to = NULL, gap_epoch = NULL WHERE id = ?1",
+                "UPDATE hook_queues SET batch = ?2, head = ?3, first = ?4, last = ?5, epoch = ?6,
+                     upto = ?7, since = ?8, attempts = 0, due = ?9, held = 1,
+                     gap_from = NULL, gap_to = NULL, gap_epoch = NULL
+                 WHERE id = ?1",
             )?
             .execute(params![
                 self.due.id,
@@ -226,7 +203,8 @@ impl Queue<'_> {
         Ok(Some(self.made(id.into(), body, self.now_ms, 0)))
     }
 
-    /// As many of its first events as a batch may have, all of one epoch.
+    /// As many of its first events as a batch may have, all of one epoch. A gap stands for those that
+    /// can't be read.
     fn waiting(
         &self,
         endpoint: &Endpoint,
@@ -260,6 +238,9 @@ impl Queue<'_> {
         if let Some(events) = too_many {
             some.push(split(self.db, self.endpoint, self.due.id, events, most, tally)?);
         }
+        for events in &mut some {
+            events.mend(self.db, tally)?;
+        }
         Ok(some)
     }
 }
@@ -284,15 +265,16 @@ fn split(
         |some: &[&RawValue]| some.iter().map(|one| one.get()).collect::<Vec<_>>().join(",");
     let (body, rest) = (joined(&all[..at]), joined(&all[at..]));
     let next = pos(endpoint, last(events.first(), most) + 2);
-    db.prepare_cached("UPDATE hook_events SET count = ?2, body = ?3 WHERE pos = ?1")?
-        .execute(params![events.pos, column(most), body])?;
+    db.prepare_cached("UPDATE hook_events SET count = ?2 WHERE pos = ?1")?
+        .execute(params![events.pos, column(most)])?;
+    let behind = events.count - most;
+    events.count = most;
+    events.rewrite(db, body, tally)?;
     db.prepare_cached(
-        "INSERT INTO hook_events (pos, queue, count, epoch, ms, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO hook_events (pos, queue, count, epoch, ms, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
-    .execute(params![next, queue, column(events.count - most), events.epoch, events.ms, rest])?;
-    tally.less(cost(events.body.len() as u64));
-    tally.more(cost(body.len() as u64));
+    .execute(params![next, queue, column(behind), events.epoch, events.ms, rest])?;
     tally.more(cost(rest.len() as u64));
-    (events.count, events.body) = (most, body);
     Ok(events)
 }

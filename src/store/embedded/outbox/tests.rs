@@ -17,6 +17,8 @@ use crate::{
     store::contract::witness::{ignore, insert, publish, room, update, visitor},
 };
 
+mod damage;
+
 const LEASE: Duration = Duration::from_secs(60);
 
 fn endpoint(kinds: &[&str], rooms: &str) -> Endpoint {
@@ -98,6 +100,7 @@ fn nothing_is_looked_for_by_a_scan() {
         (erase::QUEUES, 2),
         (erase::EVENTS, 3),
         (erase::BATCHES, 1),
+        (erase::BATCH, 1),
         (FIRST, 1),
         (FIRST_TO_SEND, 1),
         (PARKED, 1),

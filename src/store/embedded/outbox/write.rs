@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::{
     super::column,
     queues::{Tally, cost, find_or_make, pos},
-    shed::shed,
+    shed::{Budget, shed},
 };
 use crate::{
     domain::{
@@ -120,9 +120,15 @@ impl Live {
         (is_fresh || due <= now_ms).then_some(due)
     }
 
-    /// The table was looked at, and no queue has its turn.
-    pub(super) fn looked(&self, now_ms: u64) {
+    /// The table was looked at: the first turn is then, or earlier, as far as this process knows.
+    pub(super) fn looked(&self, due: Option<u64>, now_ms: u64) {
+        self.awaits(due.unwrap_or(u64::MAX));
         self.looked.store(now_ms, Relaxed);
+    }
+
+    /// What is known of the first turn may be of a transaction that failed: the table is looked at.
+    pub(super) fn doubt(&self) {
+        self.looked.store(0, Relaxed);
     }
 
     fn next_number(&self) -> u64 {
@@ -138,6 +144,8 @@ pub(in super::super) struct Hooks {
     /// One start of the server.
     epoch: String,
     written: watch::Sender<u64>,
+    /// What may be dropped by the transaction that is under way.
+    pub(super) budget: Budget,
     /// Who was told to be there may not be who is there: something could not be written.
     pub(super) stale: AtomicBool,
 }
@@ -169,6 +177,7 @@ impl Hooks {
             live,
             epoch: now_ms.to_string(),
             written: watch::Sender::new(0),
+            budget: Budget::new(),
             stale: AtomicBool::new(false),
         }))
     }
@@ -244,7 +253,8 @@ impl Hooks {
             let (queue, is_new) = find_or_make(db, live.id, room.as_str(), at_ms)?;
             let size = told.iter().map(Told::size).sum::<usize>().min(2 * ROW);
             let text = String::with_capacity(size);
-            let mut rows = Rows { queue, epoch: &self.epoch, at_ms, first: 0, count: 0, text };
+            let epoch = &self.epoch;
+            let mut rows = Rows { queue, epoch, at_ms, first: 0, count: 0, text, written: 0 };
             let mut tally = Tally::default();
             for told in wanted {
                 if rows.count >= endpoint.batch as u64 || rows.text.len() >= ROW {
@@ -258,8 +268,13 @@ impl Hooks {
             let mut is_due = is_new;
             if total > endpoint.pending {
                 let Endpoint { name, pending, .. } = endpoint;
-                throttled!(warn, endpoint = %name, "too much waits for webhooks: the oldest events are dropped");
-                is_due |= shed(db, live.id, *pending, total, at_ms)?;
+                throttled!(
+                    warn,
+                    endpoint = %name,
+                    "too much waits for webhooks: the oldest events are dropped"
+                );
+                self.budget.add(rows.written);
+                is_due |= shed(db, live.id, *pending, total, at_ms, &self.budget)?;
             }
             if is_due {
                 live.awaits(at_ms);
@@ -279,6 +294,8 @@ struct Rows<'a> {
     first: u64,
     count: u64,
     text: String,
+    /// Rows so far.
+    written: i64,
 }
 
 impl Rows<'_> {
@@ -298,7 +315,8 @@ impl Rows<'_> {
             return Ok(());
         }
         db.prepare_cached(
-            "INSERT INTO hook_events (pos, queue, count, epoch, ms, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO hook_events (pos, queue, count, epoch, ms, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
         .execute(params![
             pos(live.id, self.first),
@@ -311,6 +329,7 @@ impl Rows<'_> {
         tally.more(cost(self.text.len() as u64));
         self.text.clear();
         self.count = 0;
+        self.written += 1;
         Ok(())
     }
 }

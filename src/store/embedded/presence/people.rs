@@ -25,6 +25,8 @@ pub(in super::super) struct People {
     /// Those with a connection, but for guests.
     users: BTreeMap<Uid, User>,
     rooms: BTreeMap<RoomId, Occupied>,
+    /// Sessions among `users`, and shared ones among `rooms`: they are asked for all the time.
+    counts: Counts,
     /// The rooms each connection is in.
     whereabouts: HashMap<ConnectionId, BTreeSet<RoomId>>,
     /// The rooms held for each uid.
@@ -102,6 +104,7 @@ impl People {
         let turn = self.appear(uid, connection);
         let session = Session { connection, socket: socket.clone() };
         let earlier = self.users.get_mut(uid).and_then(|user| user.session.replace(session));
+        self.counts.users += u64::from(earlier.is_none());
         let evicted = earlier.map(|s| s.connection).filter(|c| *c != connection);
         if let Some(earlier) = evicted {
             self.evicted.insert(earlier);
@@ -168,6 +171,7 @@ impl People {
             && user.has_session(connection)
         {
             user.session = None;
+            self.counts.users -= 1;
         }
         self.vanish(uid, connection)
     }
@@ -187,10 +191,10 @@ impl People {
             false => self.appear(&visitor.uid, visitor.connection),
         };
         self.whereabouts.entry(visitor.connection).or_default().insert(room.clone());
-        let occupied = self
-            .rooms
-            .entry(room.clone())
-            .or_insert_with(|| Occupied { roster: Roster::default(), _live: live });
+        let occupied = self.rooms.entry(room.clone()).or_insert_with(|| {
+            self.counts.rooms += u64::from(room.is_shared());
+            Occupied { roster: Roster::default(), _live: live }
+        });
         let event = occupied.roster.enter(visitor);
         if !visitor.hidden {
             forget(&mut self.holds, &visitor.uid, room); // a held place is taken over now
@@ -250,6 +254,7 @@ impl People {
     fn vacate(&mut self, room: &RoomId) {
         if self.rooms.get(room).is_some_and(|r| r.roster.is_empty()) {
             self.rooms.remove(room);
+            self.counts.rooms -= u64::from(room.is_shared());
         }
     }
 
@@ -273,13 +278,8 @@ impl People {
         self.users.iter().filter_map(session).collect()
     }
 
-    /// Nothing is copied for it, and little is looked at: it is asked for every few seconds.
     pub(super) fn counts(&self) -> Counts {
-        let behind = (Bound::Excluded(Space::BEFORE_SHARED), Bound::Unbounded);
-        Counts {
-            users: self.users.values().filter(|user| user.session.is_some()).count() as u64,
-            rooms: self.rooms.range::<str, _>(behind).count() as u64,
-        }
+        self.counts
     }
 
     pub(super) fn members_page(&self, room: &RoomId, after: Option<u64>, limit: usize) -> Members {
@@ -300,6 +300,7 @@ impl People {
             let rooms: BTreeSet<&RoomId> = rooms.collect();
             OnlineUser {
                 uid: uid.clone(),
+                socket: user.session.as_ref().map(|session| session.socket.clone()),
                 rooms: rooms.into_iter().cloned().collect(),
                 nodes: vec![NODE.into()],
             }
@@ -353,9 +354,19 @@ impl People {
     /// Whether nothing is remembered of anybody.
     #[cfg(test)]
     pub(in super::super) fn is_empty(&self) -> bool {
-        let People { users, rooms, whereabouts, holds, evicted, revoked: _, revocations: _ } = self;
+        let People {
+            users,
+            rooms,
+            counts,
+            whereabouts,
+            holds,
+            evicted,
+            revoked: _,
+            revocations: _,
+        } = self;
         users.is_empty()
             && rooms.is_empty()
+            && *counts == Counts::default()
             && whereabouts.is_empty()
             && holds.is_empty()
             && evicted.is_empty()

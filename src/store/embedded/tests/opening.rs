@@ -103,7 +103,7 @@ fn a_file_of_a_newer_version_is_left_alone() {
         .pragma_update(None, "user_version", 99)
         .unwrap();
     let error = home.refused();
-    assert!(matches!(error, OpenError::Newer { found: 99, known: 8, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Newer { found: 99, known: 9, .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn a_file_of_an_earlier_version_is_brought_up_to_date() {
         [source.to_string(), beside.to_string(), backup(&folder, &file).unwrap_err().to_string()]
     {
         assert!(
-            error.contains("was written by an earlier always-online (format 1, this one knows 8)"),
+            error.contains("was written by an earlier always-online (format 1, this one knows 9)"),
             "{error}"
         );
         assert!(error.contains("start this one there once"), "{error}");

@@ -17,7 +17,10 @@ use crate::{
         embedded::{
             keys::KEYS,
             lock,
-            log::{COUNTERS, PAGE, UPDATES},
+            log::{
+                COUNTERS,
+                read::{PAGE, UPDATES},
+            },
             trim,
             upkeep::{CHUNKS_WITH_KEYS, DUE, NEXT},
         },

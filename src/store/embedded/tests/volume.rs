@@ -10,6 +10,7 @@ use crate::{
         erase::{Erasure, Job},
         error::StoreError,
         ids::RoomId,
+        receipt::KEPT,
         records::{Collection, Expect},
         token::Realm::{Admin, User},
     },
@@ -20,8 +21,8 @@ use crate::{
         embedded::{BackupError, Volume, backup},
     },
     transfer::{
-        Archive, Bounds, Extent, Indexes, Insert, Progress, Proof, Record, Rooms, Update, Updates,
-        Vault, accounts, messages, receipts, records,
+        Archive, Bounds, Extent, Indexes, Insert, Ledger, Progress, Proof, Record, Rooms, Update,
+        Updates, Vault, accounts, messages, receipts, records,
     },
 };
 
@@ -446,6 +447,35 @@ async fn a_log_whose_time_is_over_is_not_copied() {
     drop(theirs);
     let server = to.open();
     assert_eq!(publish(&server.broker(), &class, [insert("3")]).await[0].index, Some(1));
+}
+
+/// The target has served before, and has not swept away yet what is over.
+#[tokio::test]
+async fn a_receipt_whose_time_is_over_is_in_no_others_way() {
+    let (from, to) = (DataFolder::new(), DataFolder::new());
+    let (before, class) = (to.open(), room("class"));
+    let old = with_receipt(receipt("k", 8, "old"), insert("0"));
+    publish(&before.broker(), &room("other"), [old]).await;
+    drop(before);
+    for home in [&from, &to] {
+        home.watch.advance(KEPT + Duration::from_secs(2));
+    }
+    let (server, once) = (from.open(), || with_receipt(receipt("k", 7, "note"), insert("1")));
+    let position = publish(&server.broker(), &class, [once()]).await[0];
+    drop(server);
+
+    let (ours, theirs) = (source(&from), target(&to));
+    assert_eq!(theirs.have(&["k".into()]).await.unwrap(), [false]);
+    for _ in 0..2 {
+        assert!(messages::copy(&ours, &theirs, &Said::default()).await.unwrap().is_complete());
+        let copied = receipts::copy(&ours, &theirs, &Said::default()).await.unwrap();
+        assert_eq!((copied.receipts.from, copied.receipts.to), (1, 1));
+    }
+    assert_eq!(theirs.have(&["k".into()]).await.unwrap(), [true]);
+    drop((ours, theirs));
+    let server = to.open();
+    let again = server.broker().publish(&class, [once()].into()).await.unwrap();
+    assert_eq!(again, [Placed::Replayed { position, note: "note".into() }]);
 }
 
 #[tokio::test]

@@ -41,12 +41,18 @@ fn receipts(db: &Connection, after: &str, most: usize, now: u64) -> rusqlite::Re
     Ok(Receipts { receipts, next })
 }
 
-fn keep(db: &Connection, receipts: &[KeptReceipt]) -> rusqlite::Result<()> {
+/// One whose key has another receipt stays out, unless the time of that is over.
+fn keep(db: &Connection, receipts: &[KeptReceipt], now: u64) -> rusqlite::Result<()> {
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     for KeptReceipt { key, kept, ends_ms } in receipts {
         let Kept { digest, position, note } = kept;
         tx.prepare_cached(
-            "INSERT OR IGNORE INTO receipts (key, digest, n, idx, at_ms, note, expires, epoch) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO receipts (key, digest, n, idx, at_ms, note, expires, epoch)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (key) DO UPDATE SET digest = excluded.digest, n = excluded.n,
+                 idx = excluded.idx, at_ms = excluded.at_ms, note = excluded.note,
+                 expires = excluded.expires, epoch = excluded.epoch
+             WHERE receipts.expires <= ?9",
         )?
         .execute(params![
             key,
@@ -57,6 +63,7 @@ fn keep(db: &Connection, receipts: &[KeptReceipt]) -> rusqlite::Result<()> {
             &note[..],
             column(ends_ms.div_ceil(MS)),
             position.epoch.map(column),
+            column(now),
         ])?;
     }
     tx.commit()
@@ -70,18 +77,22 @@ impl Ledger for Volume {
     }
 
     async fn have(&self, keys: &[String]) -> Result<Vec<bool>, StoreError> {
-        let keys = keys.to_vec();
+        let (keys, now) = (keys.to_vec(), self.clock.unix());
         let have = move |db: &Connection| {
-            let mut select =
-                db.prepare_cached("SELECT EXISTS (SELECT 1 FROM receipts WHERE key = ?1)")?;
-            keys.iter().map(|key| select.query_row([key], |row| row.get(0))).collect()
+            let mut select = db.prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM receipts WHERE key = ?1 AND expires > ?2)",
+            )?;
+            let has = |key: &String| {
+                select.query_row(params![key, column(now)], |row| row.get::<_, bool>(0))
+            };
+            keys.iter().map(has).collect()
         };
         self.run(have).await
     }
 
     async fn keep(&self, receipts: &[KeptReceipt]) -> Result<(), StoreError> {
-        let receipts = receipts.to_vec();
-        self.run(move |db| keep(db, &receipts)).await
+        let (receipts, now) = (receipts.to_vec(), self.clock.unix());
+        self.run(move |db| keep(db, &receipts, now)).await
     }
 
     async fn erasings(&self) -> Result<Vec<Job>, StoreError> {

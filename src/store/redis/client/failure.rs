@@ -33,6 +33,19 @@ pub(in crate::store::redis) enum Failure {
     /// Redis did not answer.
     #[error("{0}")]
     Unanswered(String),
+    /// Redis did not answer a question, by which nothing is changed.
+    #[error("{0}")]
+    Unread(String),
+}
+
+impl Failure {
+    /// The failure of a question: sent or not, it has changed nothing.
+    pub(in crate::store::redis) fn of_reading(self) -> Self {
+        match self {
+            Failure::Unanswered(why) => Failure::Unread(why),
+            other => other,
+        }
+    }
 }
 
 impl From<Failure> for StoreError {
@@ -44,7 +57,8 @@ impl From<Failure> for StoreError {
             | Failure::Lost
             | Failure::Evicted(_)
             | Failure::LeaveOut(_)
-            | Failure::Due => StoreError::Unavailable(failure.to_string()),
+            | Failure::Due
+            | Failure::Unread(_) => StoreError::Unavailable(failure.to_string()),
             Failure::Unanswered(why) => StoreError::OutcomeUnknown(why),
         }
     }
@@ -90,4 +104,19 @@ pub(in crate::store::redis) fn passes(why: &str) -> bool {
     ["BUSY", "LOADING", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "NOREPLICAS"]
         .iter()
         .any(|word| why.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_without_an_answer_has_changed_nothing() {
+        let unanswered = Failure::Unanswered("late".into());
+        assert_eq!(StoreError::from(unanswered.clone()), StoreError::OutcomeUnknown("late".into()));
+        let read = StoreError::from(unanswered.of_reading());
+        assert_eq!(read, StoreError::Unavailable("late".into()));
+        let refused = Failure::Refused("LOADING".into()).of_reading();
+        assert!(matches!(StoreError::from(refused), StoreError::Unavailable(_)));
+    }
 }

@@ -59,13 +59,16 @@ local function number()
   return numbers.n
 end
 
--- Drops what is oldest until less waits than may: parked batches, then events and frozen batches by their numbers. A little more than has to be, so that
--- not every event after it does the same; and not more than a step, so that nobody waits for it.
-local function shed(endpoint, bytes)
-  local name, goal, left, dropped = endpoint.name, endpoint.pending - math.floor(endpoint.pending / 16), bytes, 0
+-- Drops what is oldest until less waits than may: gaps beyond their part, parked batches, then events and frozen batches by their numbers. A little more
+-- than has to be, so that not every event after it does the same; and not more than a script may, so that nobody waits for it.
+local function shed(endpoint)
+  fold(endpoint.name, endpoint.pending)
+  if folds <= 0 then return end -- the next script goes on with these
+  local name, goal, dropped = endpoint.name, endpoint.pending - math.floor(endpoint.pending / 16), 0
+  local left = tonumber(call('GET', key('hooks:bytes', name)))
   local parked, oldest, frozen = key('hooks:parked', name), key('hooks:oldest', name), key('hooks:frozen', name)
-  for _ = 1, STEP do
-    if left <= goal then break end
+  while drops > 0 and left > goal do
+    drops = drops - 1
     local aside = call('ZRANGE', parked, 0, 0)[1]
     local event = aside and {} or call('ZRANGE', oldest, 0, 0, 'WITHSCORES')
     local id = not aside and call('ZRANGE', frozen, 0, 0)[1]
@@ -98,6 +101,7 @@ function hook.tell(room, kind, uid, fields)
   for _, endpoint in ipairs(asked_by().endpoints) do
     if wants(endpoint, kind, room) then
       local name, n = endpoint.name, number()
+      drops, folds = drops + 1, folds + 1
       local item = numbers.epoch .. ' ' .. digits(n) .. ' ' .. digits(NOW) .. ' ' .. kind .. ' ' .. #uid .. '\n' .. uid .. fields
       if call('RPUSH', queue('events', name, room), item) == 1 then
         call('ZADD', key('hooks:oldest', name), digits(n), room)
@@ -105,8 +109,7 @@ function hook.tell(room, kind, uid, fields)
       end
       -- Behind what waits, or is being sent, it is found with that.
       if call('ZADD', key('hooks:due', name), 'NX', digits(NOW), room) == 1 then news = 1 end
-      local bytes = resize(name, #item + OVERHEAD)
-      if bytes > endpoint.pending then shed(endpoint, bytes) end
+      if resize(name, #item + OVERHEAD) > endpoint.pending then shed(endpoint) end
     end
   end
 end

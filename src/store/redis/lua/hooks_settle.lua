@@ -4,6 +4,7 @@ local endpoint, room, id, pending, how = ARGV[6], ARGV[7], ARGV[8], tonumber(ARG
 local at, ids, frozen, due = queue('batch', endpoint, id), queue('batches', endpoint, room), key('hooks:frozen', endpoint), key('hooks:due', endpoint)
 if not call('ZSCORE', frozen, id) then return 0 end -- another node has settled it
 insist()
+call('HDEL', key('hooks:held', endpoint), room)
 if how == 'a' then
   if ARGV[12] ~= '' then call('HSET', at, 'attempts', ARGV[12]) end
   call('ZADD', due, digits(NOW + tonumber(ARGV[11])), room)

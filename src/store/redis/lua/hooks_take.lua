@@ -3,7 +3,7 @@
 -- Returns the ms until the next turn ('': there is none), and of each queue: the room, and its frozen batch (id, body, attempts, since); or, if there
 -- is none, what it is to be made of: '', its gap, and events. Those are frozen by another script.
 local endpoint, most, lease, events, bytes = ARGV[6], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-local due, answer = key('hooks:due', endpoint), { '' }
+local due, held, answer = key('hooks:due', endpoint), key('hooks:held', endpoint), { '' }
 insist()
 
 local function waiting(room)
@@ -38,8 +38,10 @@ for _, room in ipairs(tonumber(most) > 0 and call('ZRANGEBYSCORE', due, '-inf', 
   end
   if id or gap ~= '' or #items > 0 then
     call('ZADD', due, digits(NOW + lease), room)
+    call('HSET', held, room, NODE)
   else
     call('ZREM', due, room)
+    call('HDEL', held, room)
   end
 end
 local next = call('ZRANGE', due, 0, 0, 'WITHSCORES')

@@ -4,12 +4,14 @@
 -- `ao:hooks:gap:E` hash of `epoch from to` by room, `ao:hooks:gaps:E` zset of these rooms by `to`, `ao:hooks:gap_bytes:E` what they take;
 -- `ao:hooks:batches:E:{room}` list of ids of frozen batches, `ao:hooks:batch:E:{id}` hash of one; `ao:hooks:frozen:E` and `ao:hooks:parked:E` zsets of
 -- ids: by time of those that are to be sent, by a serial number of those that were put aside; `ao:hooks:aside:E:{room}` set of the room's that are, or
--- were, put aside, and `ao:hooks:asides:E` set of the rooms that have such; `ao:hooks:bytes:E` and `ao:hooks:dropped:E` numbers.
+-- were, put aside, and `ao:hooks:asides:E` set of the rooms that have such; `ao:hooks:held:E` hash of the node that sends a room's events just now, by
+-- room (`held.lua`); `ao:hooks:bytes:E` and `ao:hooks:dropped:E` numbers.
 local OVERHEAD = 100
 -- Gaps take at most this part of what may wait.
 local GAPS = 8
--- What one script drops of what is too much, as nobody else is served meanwhile; the next one goes on.
-local STEP = 200
+-- How many events and batches, and how many gaps, one script may still drop beside as many as it adds: nobody else is served meanwhile. The next one
+-- goes on.
+local drops, folds = 200, 200
 -- The queue of the gap that is of no room.
 local EVERYWHERE = '\1*\1*'
 
@@ -47,34 +49,35 @@ local function behead(endpoint, room)
   end
 end
 
--- Notes that events of a queue are missing. Returns what the endpoint's things take then, if that is more.
+-- Notes that events of a queue are missing. Returns what the endpoint's things take then, if that is more. What is in `ao:hooks:gaps:E` counts: an
+-- earlier build had gaps that it did not count.
 local function miss(endpoint, room, epoch, from, to)
   local gaps = key('hooks:gap', endpoint)
   local _, first, last = string.match(call('HGET', gaps, room) or '', '^(%d+) (%d+) (%d+)$')
   from, to = math.min(from, tonumber(first or from)), math.max(to, tonumber(last or to))
-  local is_new = call('HSET', gaps, room, epoch .. ' ' .. digits(from) .. ' ' .. digits(to)) == 1
+  call('HSET', gaps, room, epoch .. ' ' .. digits(from) .. ' ' .. digits(to))
   call('ZADD', key('hooks:due', endpoint), 'NX', digits(NOW), room)
   if room == EVERYWHERE then return nil end
-  call('ZADD', key('hooks:gaps', endpoint), digits(to), room)
-  if not is_new then return nil end
+  if call('ZADD', key('hooks:gaps', endpoint), digits(to), room) == 0 then return nil end
   call('INCRBY', key('hooks:gap_bytes', endpoint), #room + OVERHEAD)
   return resize(endpoint, #room + OVERHEAD)
 end
 
 -- A gap of a queue is told by something else from now on. Returns what the others take.
 local function close_gap(endpoint, room)
-  local is_there = call('HDEL', key('hooks:gap', endpoint), room) == 1
-  call('ZREM', key('hooks:gaps', endpoint), room)
-  if not is_there or room == EVERYWHERE then return nil end
+  call('HDEL', key('hooks:gap', endpoint), room)
+  if call('ZREM', key('hooks:gaps', endpoint), room) == 0 then return nil end
   resize(endpoint, -#room - OVERHEAD)
   return call('DECRBY', key('hooks:gap_bytes', endpoint), #room + OVERHEAD)
 end
 
--- Has gaps take no more than their part of `pending` bytes: the oldest become one, of the endpoint as a whole. Some more than has to be.
+-- Has gaps take no more than their part of `pending` bytes: the oldest become one, of the endpoint as a whole. Some more than has to be, and not all of
+-- them at once.
 local function fold(endpoint, pending)
   local most, gaps, size = math.floor(pending / GAPS), key('hooks:gaps', endpoint), key('hooks:gap_bytes', endpoint)
-  local bytes, goal, steps, epoch, from, to = tonumber(call('GET', size) or 0), math.floor(most * 15 / 16), 0, nil, nil, nil
-  while bytes > most or steps > 0 and steps < STEP and bytes > goal do
+  local bytes, goal, begun, epoch, from, to = tonumber(call('GET', size) or 0), math.floor(most * 15 / 16), false, nil, nil, nil
+  while folds > 0 and bytes > (begun and goal or most) do
+    folds, begun = folds - 1, true
     local room = call('ZRANGE', gaps, 0, 0)[1]
     if not room then
       call('DEL', size)
@@ -84,7 +87,6 @@ local function fold(endpoint, pending)
     if of then epoch, from, to = of, math.min(from or math.huge, tonumber(first)), math.max(to or 0, tonumber(last)) end
     bytes = close_gap(endpoint, room) or bytes
     if call('EXISTS', queue('batches', endpoint, room), queue('events', endpoint, room)) == 0 then call('ZREM', key('hooks:due', endpoint), room) end
-    steps = steps + 1
   end
   if epoch then miss(endpoint, EVERYWHERE, epoch, from, to) end
 end

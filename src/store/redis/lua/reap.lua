@@ -5,6 +5,7 @@ local lease = call('ZSCORE', nodes, dead)
 if lease and tonumber(lease) > NOW then return 0 end
 call('ZREM', nodes, dead)
 call('SADD', P .. 'ao:dead', dead)
+if free_queues(dead) > 0 and hook then news = 1 end
 local conns, sessions, rooms = key('conns', dead), P .. 'ao:sessions', 0
 while rooms < most do
   local entry = call('SPOP', conns)

@@ -21,6 +21,18 @@ const ROOMS: u64 = 1000;
 
 #[async_trait]
 impl OutboxErasure for Redis {
+    async fn index_parked(&self) -> Result<(), StoreError> {
+        for endpoint in self.endpoints().await? {
+            let mut after = "-inf".to_owned();
+            while !after.is_empty() {
+                let with = |a: Arguments| a.text(&endpoint).text(&after);
+                let next = self.call(Script::HooksIndex, self.deadline(), with).await?;
+                after = answer::text(Some(next))?;
+            }
+        }
+        Ok(())
+    }
+
     async fn rooms_told(&self) -> Result<Vec<RoomId>, StoreError> {
         let mut rooms = BTreeSet::new();
         for endpoint in self.endpoints().await? {

@@ -18,30 +18,31 @@ use crate::domain::{
 const MOST: usize = 1000;
 
 fn parked_arguments(a: Arguments, endpoint: &str, after: Option<&str>, limit: usize) -> Arguments {
-    let after = after.and_then(|after| after.parse().ok()).unwrap_or(0);
     // One more shows whether there is another page.
-    a.text(endpoint).number(after).number(limit as u64 + 1)
+    a.text(endpoint).number(ParkedPage::begin(after)).number(limit as u64 + 1)
 }
 
 fn parked_page(answer: Value, limit: usize) -> Result<ParkedPage, StoreError> {
-    let (mut page, mut last) = (ParkedPage::default(), None);
-    for batch in answer::list(answer)? {
-        if page.batches.len() == limit {
-            page.next = last;
-            break;
-        }
-        let mut batch = answer::list(batch)?.into_iter();
-        page.batches.push(ParkedBatch {
-            id: answer::text(batch.next())?.into(),
-            room: room_id(&batch.next().and_then(answer::bytes).unwrap_or_default())?,
-            parked_ms: answer::number(batch.next())?,
-            attempts: u32::try_from(answer::number(batch.next())?).unwrap_or(u32::MAX),
-            why: answer::text(batch.next())?,
-            body: batch.next().and_then(answer::bytes).unwrap_or_default(),
-        });
-        last = Some(answer::text(batch.next())?);
-    }
-    Ok(page)
+    ParkedPage::of(answer::list(answer)?.into_iter().map(parked_batch), limit)
+}
+
+/// A batch with its serial number; no batch, where somebody else wrote what is there.
+fn parked_batch(answer: Value) -> Result<(u64, Option<ParkedBatch>), StoreError> {
+    let mut answer = answer::list(answer)?;
+    let serial = answer::number(answer.pop())?;
+    Ok((serial, read_batch(answer).ok()))
+}
+
+fn read_batch(answer: Vec<Value>) -> Result<ParkedBatch, StoreError> {
+    let mut answer = answer.into_iter();
+    Ok(ParkedBatch {
+        id: answer::text(answer.next())?.into(),
+        room: room_id(&answer.next().and_then(answer::bytes).unwrap_or_default())?,
+        parked_ms: answer::number(answer.next())?,
+        attempts: u32::try_from(answer::number(answer.next())?).unwrap_or(u32::MAX),
+        why: answer::text(answer.next())?,
+        body: answer.next().and_then(answer::bytes).unwrap_or_default(),
+    })
 }
 
 fn replay_arguments(a: Arguments, endpoint: &str, ids: &[String]) -> Arguments {

@@ -18,6 +18,9 @@ use crate::{
     store::contract::witness::*,
 };
 
+mod earlier;
+mod held;
+
 const LEASE: Duration = Duration::from_secs(600);
 
 fn endpoint(kinds: &[&str]) -> Endpoint {

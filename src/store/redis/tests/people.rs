@@ -189,3 +189,26 @@ async fn lists_that_were_made_to_be_asked_for_go_and_are_made_anew() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_rooms_is_kept_as_long_as_it_is_asked_for() {
+    let keys = Keys::new();
+    let (one, _, _) = two_nodes(&keys).await;
+    let (presence, occupied) = (one.store.presence(), keys.key("ao:occupied"));
+    let rooms = async || presence.counts().await.unwrap().rooms;
+    assert_eq!(rooms().await, 1);
+    let mut redis = keys.connection();
+    // What is in a list that was made anew, this is not.
+    let _: () = redis.zadd(&occupied, "this list", 0).unwrap();
+    let _: () = redis.sadd(keys.key("ao:rooms"), "a room that is not in it").unwrap();
+    let _: () = redis.pexpire(&occupied, 20_000).unwrap();
+    assert_eq!(rooms().await, 2);
+    let (left, known): (i64, Option<f64>) =
+        (redis.pttl(&occupied).unwrap(), redis.zscore(&occupied, "this list").unwrap());
+    assert!(left > 20_000 && known.is_some(), "the same list, for {left} ms more");
+    // A build that knows of no such list has changed the rooms.
+    let _: () = redis.sadd(keys.key("ao:rooms"), "another one").unwrap();
+    assert_eq!(rooms().await, 3);
+    let known: Option<f64> = redis.zscore(&occupied, "this list").unwrap();
+    assert_eq!(known, None, "it was made anew");
+}
