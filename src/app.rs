@@ -38,6 +38,7 @@ use crate::{
         tls::TlsError,
     },
     store::mongodb,
+    telemetry::traces::{self, Traces, TracesError},
 };
 
 mod dialects;
@@ -117,6 +118,9 @@ pub enum StartError {
     /// The calls to a business server can't be made ready.
     #[error("a business server can't be called: {0}")]
     Calls(#[from] ClientError),
+    /// Traces are asked for that there can't be.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The client script can't be read.
     #[error("{}: {why}: mend AO_WEBSOCKET__CLIENT_SCRIPT", .file.display())]
     ClientScript {
@@ -146,7 +150,8 @@ pub fn check(config: &Config) -> Vec<StartError> {
     let calls = authorities(config).filter_map(|ca| Client::new(Some(ca), tasks.clone()).err());
     let script = check_script(config).err().into_iter();
     let keys = keys.map(StartError::Keys);
-    script.chain(keys).chain(calls.map(StartError::Calls)).chain(unusable).collect()
+    let traces = traces::check(&config.otel).err().map(StartError::Traces);
+    script.chain(keys).chain(traces).chain(calls.map(StartError::Calls)).chain(unusable).collect()
 }
 
 /// The files of authorities that business servers are to be known by.
@@ -200,6 +205,7 @@ pub struct App {
     working: CancellationToken,
     tasks: TaskTracker,
     writes: TaskTracker,
+    traces: Traces,
     shutdown: Shutdown,
 }
 
@@ -219,6 +225,12 @@ impl App {
         let (metrics, tasks) = (Arc::new(Metrics::default()), TaskTracker::new());
         let tokens = jwt::Tokens::open(&config.jwt, clock.clone(), &tasks)?;
         let supervisor = Supervisor::new(tasks.clone(), metrics.clone());
+        let traces = Traces::open(&config.otel, &tasks)?;
+        if config.otel.endpoint.is_some() {
+            let sending = traces.clone();
+            // It ends by itself, behind everything else: see `drain`.
+            supervisor.keep("traces", &CancellationToken::new(), move || sending.clone().run());
+        }
         let lives = Lives::of(config, tokens.clone());
         let stores =
             Stores::open(config, &lives.rules, clock.clone(), rng.clone(), &supervisor).await?;
@@ -248,6 +260,7 @@ impl App {
         };
         lives.gate.set(open_gate(config, &services)?);
         let hub = Hub::new(stores.ordered, services, !config.auth.ignore);
+        operate::set(&hub, config);
         webhooks::start(&config.webhook, &config.webhooks, &stores.outbox, &hub, &working)?;
         let dialects = dialects::start(config, &hub, &lives, |site| listeners.has(site), &working);
 
@@ -315,6 +328,7 @@ impl App {
             working,
             tasks,
             writes,
+            traces,
             shutdown: config.shutdown.clone(),
         })
     }
@@ -328,8 +342,9 @@ impl App {
     /// the deadline came first.
     pub async fn drain(self) -> bool {
         let deadline = Instant::now() + self.shutdown.deadline;
-        self.hub.set_ready(false);
+        // In this order: whoever ends a drain in this moment finds that it ends.
         self.listening.cancel();
+        self.operator.set_draining(true);
         let jitter = self.shutdown.jitter.min(self.shutdown.deadline / 2);
         let clients = self.hub.open_connections();
         tracing::info!(clients, "ending");
@@ -361,7 +376,9 @@ impl App {
                 files.close().await;
             }
         };
-        in_time & tokio::time::timeout_at(last, close).await.is_ok()
+        let traces = self.traces.clone().end(last);
+        let (closed, ()) = tokio::join!(tokio::time::timeout_at(last, close), traces);
+        in_time & closed.is_ok()
     }
     async fn drain_dialects(&self, pace: Pace) {
         join_all(self.dialects.iter().map(|dialect| dialect.drain(pace))).await;

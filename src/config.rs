@@ -55,7 +55,7 @@ pub use role::Role;
 pub use secret::SecretText;
 pub use section::{
     Admin, Api, Auth, Compat, Demo, Durability, Format, Gotapi, Hook, HookEvents, Jwt, Limits, Log,
-    Message, Metrics, OnFailure, Open, Retention, RetentionRule, RoomAccess, Rooms, Runtime,
+    Message, Metrics, OnFailure, Open, Otel, Retention, RetentionRule, RoomAccess, Rooms, Runtime,
     Shutdown, Store, Webhook, Websocket,
 };
 pub use setting::{Setting, find, settings};
@@ -104,6 +104,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is logged.
     pub log: Log,
+    /// Traces for a collector.
+    pub otel: Otel,
     /// How the server ends.
     pub shutdown: Shutdown,
     /// The process itself.
@@ -164,6 +166,7 @@ impl Config {
             self.message.values(),
             self.limits.values(),
             self.log.values(),
+            self.otel.values(),
             self.shutdown.values(),
             self.runtime.values(),
             self.webhook.values(),
@@ -201,6 +204,7 @@ impl Config {
         let message = Message::read(layers);
         let limits = Limits::read(layers);
         let log = Log::read(layers);
+        let otel = Otel::read(layers);
         let shutdown = Shutdown::read(layers);
         let runtime = Runtime::read(layers);
         let webhook = Webhook::read(layers);
@@ -222,6 +226,7 @@ impl Config {
             message: message?,
             limits: limits?,
             log: log?,
+            otel: otel?,
             shutdown: shutdown?,
             runtime: runtime?,
             webhook: webhook?,

@@ -66,6 +66,12 @@ pub trait Dialect: Send + Sync + 'static {
     /// [`Dialect::request`] like any other request.
     fn wants(&self, handshake: &Request<()>) -> bool;
 
+    /// Whether a handshake that it wants begins a session, which needs a place among those of its
+    /// client's address. Not where it goes on with a session that has one.
+    fn is_new(&self, _handshake: &Request<()>) -> bool {
+        true
+    }
+
     /// Serves a WebSocket whose handshake it wanted, in a task of its own. Its
     /// handshake is accepted when a [`crate::net::WebSocket`] is made of the stream.
     fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>);

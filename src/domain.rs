@@ -2,6 +2,7 @@
 //! dialects call it, stores implement its traits ([`broker::Broker`], [`presence::Presence`],
 //! [`token::Tokens`], [`records::Records`], [`limit::Limits`]).
 pub mod access;
+pub mod attempts;
 pub mod broker;
 pub mod clock;
 pub mod cluster;
@@ -14,11 +15,13 @@ pub mod history;
 pub mod hub;
 pub mod ids;
 pub mod json;
+pub mod life;
 pub mod limit;
 pub mod message;
 pub mod operations;
 pub mod outbox;
 pub mod presence;
+pub mod quota;
 pub mod receipt;
 pub mod records;
 pub mod retention;

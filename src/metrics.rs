@@ -29,7 +29,7 @@ pub use self::{
     hooks::Hooks,
     messages::Messages,
     node::{Node, SignIns},
-    process::{Figures, Process, System},
+    process::{Figures, Process, System, memory_limit},
     store::Store,
     value::{Counter, Figure, Gauge, Latency, Sizes, Striped},
     webhooks::Webhooks,
@@ -130,6 +130,11 @@ impl Metrics {
         self.messages.refused.with([why.label()], Counter::inc);
     }
 
+    /// A join was refused, as a limit says; its connection stays.
+    pub fn join_refused(&self, why: impl Label) {
+        self.messages.refused_joins.with([why.label()], Counter::inc);
+    }
+
     /// Counts messages that were published, by storage type.
     pub fn published(&self, inserts: u64, updates: u64, ignores: u64) {
         for (place, count) in [inserts, updates, ignores].into_iter().enumerate() {
@@ -150,6 +155,12 @@ impl Metrics {
     /// Messages, and news of rooms, that were handed to members here.
     pub fn deliveries_total(&self) -> u64 {
         self.messages.deliveries.get()
+    }
+
+    /// How many batches were timed from a message's arrival to its last delivery here, and how long
+    /// that took for all of them together, seconds.
+    pub fn delivery_latency(&self) -> (u64, f64) {
+        self.messages.delivery.total()
     }
 
     /// Bytes that were read from connections.

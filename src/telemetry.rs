@@ -1,4 +1,6 @@
-//! Logs: to standard error, as text for people or JSON for machines. Nobody waits for them, and
+//! Logs, and the way of traces to a collector.
+//!
+//! Logs go to standard error, as text for people or JSON for machines. Nobody waits for them, and
 //! nothing ends or fails because they can't be written: everything goes through a `spool`.
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -23,6 +25,7 @@ use crate::{
 };
 
 mod spool;
+pub mod traces;
 
 use spool::Spool;
 
@@ -65,9 +68,7 @@ impl Log {
                 builder.init();
             }
         }
-        // At `trace`, a library may log what clients send, tokens too. Those that do use the crate
-        // `log`; we do not.
-        log::set_max_level(log::max_level().min(log::LevelFilter::Debug));
+        cap();
         std::panic::set_hook(Box::new(panicked));
         Ok(Log(spool))
     }
@@ -94,9 +95,18 @@ impl Drop for Log {
 static FILTER: OnceLock<Box<dyn Fn(EnvFilter) + Send + Sync>> = OnceLock::new();
 
 fn keep<S: 'static>(handle: reload::Handle<EnvFilter, S>) {
-    let _ = FILTER.set(Box::new(move |filter| {
-        let _ = handle.reload(filter); // only a log that is gone has none
-    }));
+    let _ = FILTER.set(Box::new(move |filter| replace(&handle, filter)));
+}
+
+fn replace<S>(handle: &reload::Handle<EnvFilter, S>, filter: EnvFilter) {
+    let _ = handle.reload(filter); // only a log that is gone has none
+    cap(); // which that has lifted
+}
+
+/// At `trace`, a library may log what clients send, tokens too. Those that do use the crate `log`; we
+/// do not.
+fn cap() {
+    log::set_max_level(log::max_level().min(log::LevelFilter::Debug));
 }
 
 /// Whether this can be a filter.
@@ -158,6 +168,8 @@ fn panicked(panic: &PanicHookInfo<'_>) {
 mod tests {
     use std::{panic::catch_unwind, sync::Arc};
 
+    use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt};
+
     use super::*;
 
     /// What was logged.
@@ -172,6 +184,17 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_filter_that_is_replaced_lets_libraries_log_no_more_than_before() {
+        let (layer, handle) = reload::Layer::new(EnvFilter::new("info"));
+        let log = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(log, || {
+            replace(&handle, EnvFilter::new("trace"));
+            assert_eq!(LevelFilter::current(), LevelFilter::TRACE);
+            assert_eq!(log::max_level(), log::LevelFilter::Debug);
+        });
     }
 
     #[test]

@@ -21,23 +21,27 @@ use std::{
 };
 
 /// What is small, names nothing of ours, and may be named by all.
-const BY_ALL: [&str; 5] = ["hex", "live", "lock", "reason", "throttle"];
+const BY_ALL: [&str; 8] =
+    ["hex", "household", "live", "lock", "pace", "reason", "throttle", "trace"];
 
 /// Modules at the top, and which of the others each may name beside [`BY_ALL`].
-const ALLOWED: [(&str, &[&str]); 19] = [
+const ALLOWED: [(&str, &[&str]); 22] = [
     ("config", &[]),
     ("hex", &[]),
+    ("household", &[]),
     ("lock", &[]),
+    ("pace", &[]),
     ("metrics", &[]),
     ("reason", &[]),
     ("live", &[]),
     ("throttle", &[]),
+    ("trace", &[]),
     ("lifecycle", &[]),
     ("console", &[]),
     ("domain", &["metrics"]),
     ("net", &["config", "metrics"]),
     ("transfer", &["domain"]),
-    ("telemetry", &["config", "metrics"]),
+    ("telemetry", &["config", "metrics", "net"]),
     ("store", &["config", "domain", "metrics", "transfer"]),
     ("socketio", &["config", "metrics", "net"]),
     ("http", &["config", "domain", "metrics"]),

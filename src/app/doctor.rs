@@ -8,7 +8,7 @@ mod servers;
 #[cfg(test)]
 mod tests;
 
-use crate::config::Config;
+use crate::config::{Backend, Config};
 
 /// How it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,15 +49,20 @@ impl fmt::Display for Finding {
     }
 }
 
+/// Whether anything is stored in files of this machine.
+fn has_files(config: &Config) -> bool {
+    [&config.store.messages, &config.store.tokens].contains(&&Backend::Embedded)
+}
+
 /// Looks at everything that the configuration speaks of, and at the way to a server through the
 /// proxy at this URL.
 pub async fn examine(config: &Config, proxy: Option<&str>) -> Vec<Finding> {
-    let mut findings = vec![
-        machine::open_files(),
-        machine::memory(config.limits.memory.map(|size| size.bytes())),
-        machine::disk(&config.store.path),
-    ];
-    findings.extend(machine::file_system(&config.store.path));
+    let mut findings =
+        vec![machine::open_files(), machine::memory(config.limits.memory.map(|size| size.bytes()))];
+    if has_files(config) {
+        findings.push(machine::disk(&config.store.path));
+        findings.extend(machine::file_system(&config.store.path));
+    }
     for problem in super::check(config) {
         findings.push(Finding::new("configuration", State::Bad, problem.to_string()));
     }

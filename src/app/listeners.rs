@@ -1,8 +1,12 @@
 //! The listeners: where they are bound, with which certificates, and what each serves.
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, body::Body, extract::Request as AxumRequest};
-use hyper::{Request, Response, body::Incoming};
+use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -11,13 +15,18 @@ use crate::{
     config::{Config, Role, Site, TlsFiles},
     dialect::Dialect,
     domain::supervise::Supervisor,
-    http::{self, Context, health::Readiness, local::Peer},
+    http::{
+        self, Context,
+        health::Readiness,
+        local::{Client, Peer},
+    },
     net::{
         Connection, Stream,
         connection::Bounds,
         listener::{Listener, Service, refusal},
         tls::Tls,
     },
+    throttle::throttled,
 };
 
 /// Routes that anybody may ask at any time: nothing is cheaper, and who watches over a server must
@@ -248,6 +257,16 @@ struct Served {
     router: Router,
 }
 
+impl Served {
+    /// Whose WebSocket handshake this is, which somebody wants.
+    fn dialect(&self, handshake: &Request<()>) -> Option<&Arc<dyn Dialect>> {
+        match &*self.dialects {
+            [only] => Some(only),
+            several => several.iter().find(|dialect| dialect.wants(handshake)),
+        }
+    }
+}
+
 impl Service for Served {
     fn is_for_clients(&self) -> bool {
         self.for_clients
@@ -261,20 +280,57 @@ impl Service for Served {
         self.dialects.iter().any(|dialect| dialect.wants(handshake))
     }
 
+    fn is_new(&self, handshake: &Request<()>) -> bool {
+        self.dialect(handshake).is_none_or(|dialect| dialect.is_new(handshake))
+    }
+
     fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>) {
-        let dialect = match &*self.dialects {
-            [only] => Some(only),
-            several => several.iter().find(|dialect| dialect.wants(&handshake)),
-        };
-        if let Some(dialect) = dialect {
+        if let Some(dialect) = self.dialect(&handshake) {
             dialect.websocket(handshake, stream, connection);
         }
     }
 
     async fn call(
         &self,
+        request: Request<Incoming>,
+        connection: Arc<Connection>,
+    ) -> Response<Body> {
+        let address = connection.client(request.headers());
+        if !self.for_clients {
+            return self.answer(request, connection, address).await;
+        }
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let response = self.answer(request, connection, address).await;
+        if response.status().as_u16() >= 400 {
+            log_refused(&method, &uri, address, response.status());
+        }
+        response
+    }
+}
+
+/// Bytes of a path that are logged.
+const LOGGED: usize = 100;
+
+/// A line for a client's request that is refused, as far as there are not too many; without the
+/// query, which may have a token.
+fn log_refused(method: &Method, uri: &Uri, address: IpAddr, status: StatusCode) {
+    let path = uri.path();
+    throttled!(
+        info,
+        status = status.as_u16(),
+        %method,
+        path = path.get(..LOGGED).unwrap_or(path),
+        %address,
+        "a request was refused"
+    );
+}
+
+impl Served {
+    async fn answer(
+        &self,
         mut request: Request<Incoming>,
         connection: Arc<Connection>,
+        address: IpAddr,
     ) -> Response<Body> {
         if let Some(refusal) = http::refuse_two_hosts(&request) {
             return refusal;
@@ -285,13 +341,15 @@ impl Service for Served {
                 Err(request) => *request,
             };
         }
-        if !self.is_urgent(request.uri().path())
+        if self.for_clients
+            && !self.is_urgent(request.uri().path())
             && let Err(full) = connection.ask(request.headers())
         {
             return refusal(full);
         }
         let mut request: AxumRequest = request.map(Body::new);
         request.extensions_mut().insert(Peer(connection.peer));
+        request.extensions_mut().insert(Client(address));
         match self.router.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},

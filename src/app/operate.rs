@@ -1,22 +1,25 @@
 //! What is changed while the server runs. A configuration that is read again is checked whole, and
 //! all that it needs is made ready, before anything changes: a broken one changes nothing.
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::{open_gate, stores};
 use crate::{
-    config::{Config, Origins, Problems},
+    config::{Config, Origins, Problems, RateLimit},
     dialect::{Dialect, Pace},
     domain::{
         access::{LiveVerifier, Verifier},
+        attempts::Tolerance,
         gate::{Gate, LiveGate},
         hub::Hub,
         operations::{Operations, Reloaded},
+        quota::Quotas,
         retention::Rules,
         supervise::Supervisor,
     },
@@ -25,6 +28,7 @@ use crate::{
     live::Live,
     lock::lock,
     net::{admission::Admission, tls::Tls},
+    pace::Rate,
     telemetry,
 };
 
@@ -33,6 +37,8 @@ pub type Source = Arc<dyn Fn() -> Result<Config, Problems> + Send + Sync>;
 
 /// Steps in which clients are sent away.
 const STEPS: u32 = 100;
+/// Then everybody is sent away again and again, as somebody may have been about to come in.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What can be replaced.
 pub(super) struct Lives {
@@ -61,6 +67,25 @@ impl Lives {
 /// The configuration as it is shown to administrators.
 fn shown(config: &Config) -> Arc<[(String, String)]> {
     config.values().into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn rate(RateLimit { count, window }: RateLimit) -> Rate {
+    Rate { count, window }
+}
+
+/// Tells the core what is set for it.
+pub(super) fn set(hub: &Hub, config: &Config) {
+    let limits = &config.limits;
+    hub.quotas.set(Quotas {
+        joins: rate(limits.joins),
+        new_rooms: rate(limits.new_rooms),
+        rooms: limits.rooms_per_connection.number(None),
+    });
+    hub.attempts.tolerate(Tolerance {
+        per_account: rate(limits.failed_sign_ins),
+        per_address: rate(limits.failed_sign_ins_per_address),
+    });
+    hub.logs_connections.store(config.log.connections, Relaxed);
 }
 
 /// Operates a server.
@@ -98,6 +123,12 @@ impl Operator {
         std::mem::replace(&mut *lock(&self.watching), stop).cancel();
     }
 
+    /// Whether newcomers are sent elsewhere, or let in.
+    pub(super) fn set_draining(&self, draining: bool) {
+        self.hub.set_ready(!draining);
+        self.hub.metrics.node.draining.set(draining.into());
+    }
+
     /// Makes all ready that may fail.
     fn prepare(&self, running: &Config, new: &Config) -> Result<Ready, String> {
         let tokens = (running.jwt != new.jwt)
@@ -112,11 +143,16 @@ impl Operator {
     /// Carries it out. Nothing of it can fail.
     fn commit(&self, new: &Config, ready: Ready) {
         self.admission.change(&new.limits);
+        set(&self.hub, new);
         self.lives.origins.set(Arc::new(new.websocket.origins.clone()));
         self.lives.rules.replace(stores::rules(new));
         self.lives.interval.set(new.retention.interval);
         if let Some(gate) = ready.gate {
             self.lives.gate.set(gate);
+            // Those of the one before.
+            let hooks = &self.hub.metrics.hooks;
+            hooks.breaker_open.set(0);
+            hooks.cached_bytes.set(0);
         }
         if let Some(tokens) = ready.tokens {
             match &tokens {
@@ -134,9 +170,9 @@ impl Operator {
 fn taken_in(running: &Config, new: &Config) -> Config {
     let mut next = running.clone();
     next.limits = new.limits.clone();
-    next.limits.handshakes = running.limits.handshakes;
     next.websocket.origins = new.websocket.origins.clone();
     next.log.filter.clone_from(&new.log.filter);
+    next.log.connections = new.log.connections;
     next.hook = new.hook.clone();
     next.jwt = new.jwt.clone();
     next.jwt.grace = running.jwt.grace;
@@ -172,10 +208,15 @@ fn differences(one: &Config, other: &Config) -> Vec<String> {
 impl Operations for Operator {
     async fn reload(&self) -> Result<Reloaded, String> {
         let mut running = self.running.lock().await;
-        let source = self.source.clone();
+        let (source, certificates) = (self.source.clone(), self.certificates.clone());
         // It reads files.
-        let read = self.hub.tasks.spawn_blocking(move || source()).await;
-        let new = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let read = move || {
+            let new = source().map_err(|error| error.to_string())?;
+            let unusable = certificates.iter().find_map(|tls| tls.check().err());
+            unusable.map_or(Ok(new), |error| Err(error.to_string()))
+        };
+        let read = self.hub.tasks.spawn_blocking(read).await;
+        let new = read.map_err(|error| error.to_string())??;
         let next = taken_in(&running, &new);
         let ready = self.prepare(&running, &next)?;
         let changed = differences(&running, &next);
@@ -183,9 +224,9 @@ impl Operations for Operator {
         self.commit(&next, ready);
         *running = next;
         drop(running);
-        for tls in &self.certificates {
-            tls.renew();
-        }
+        let certificates = self.certificates.clone();
+        let renew = move || certificates.iter().for_each(|tls| tls.renew());
+        let _ = self.hub.tasks.spawn_blocking(renew).await; // reading files again panics nowhere
         tracing::info!(
             changed = changed.join(", "),
             restart = restart.join(", "),
@@ -196,16 +237,19 @@ impl Operations for Operator {
 
     fn drain(&self, over: Duration) -> usize {
         let clients = self.hub.open_connections();
-        self.hub.set_ready(false);
+        self.set_draining(true);
         let stop = self.working.child_token();
         std::mem::replace(&mut *lock(&self.draining), stop.clone()).cancel();
         tracing::info!(clients, ?over, "draining: newcomers are sent elsewhere, clients sent away");
         let dialects = self.dialects.clone();
         let batches = u32::try_from(clients).unwrap_or(u32::MAX);
-        let pace = Pace { batch: batches.div_ceil(STEPS) as usize, jitter: over };
+        let mut pace = Pace { batch: batches.div_ceil(STEPS) as usize, jitter: over };
         self.hub.tasks.spawn(stop.run_until_cancelled_owned(async move {
-            futures_util::future::join_all(dialects.iter().map(|dialect| dialect.drain(pace)))
-                .await;
+            loop {
+                join_all(dialects.iter().map(|dialect| dialect.drain(pace))).await;
+                tokio::time::sleep(AGAIN).await;
+                pace = Pace::AT_ONCE;
+            }
         }));
         clients
     }
@@ -215,7 +259,11 @@ impl Operations for Operator {
         if self.listening.is_cancelled() {
             return; // it ends
         }
-        self.hub.set_ready(true);
+        self.set_draining(false);
+        if self.listening.is_cancelled() {
+            self.set_draining(true); // it began to end meanwhile
+            return;
+        }
         tracing::info!("newcomers are let in again");
     }
 }
@@ -226,10 +274,17 @@ mod tests {
     use crate::config::Flags;
 
     /// Settings that are taken in, by the beginning of their keys.
-    const LIVE: [&str; 6] =
-        ["limits.", "websocket.origins", "log.filter", "hook.", "jwt.", "retention."];
+    const LIVE: [&str; 7] = [
+        "limits.",
+        "websocket.origins",
+        "log.filter",
+        "log.connections",
+        "hook.",
+        "jwt.",
+        "retention.",
+    ];
     /// Of these, those that other parts have relied on since the start.
-    const FIXED: [&str; 4] = ["jwt.grace", "jwt.leeway", "jwt.max_lifetime", "limits.handshakes"];
+    const FIXED: [&str; 3] = ["jwt.grace", "jwt.leeway", "jwt.max_lifetime"];
 
     fn config(pairs: &[(&str, &str)]) -> Config {
         let environment = pairs
@@ -243,9 +298,9 @@ mod tests {
         let old = config(&[]);
         let new = config(&[
             ("AO_LIMITS__CONNECTIONS", "7"),
-            ("AO_LIMITS__HANDSHAKES", "3"),
             ("AO_WEBSOCKET__ORIGINS", "https://a.example"),
             ("AO_LOG", "debug"),
+            ("AO_LOG__CONNECTIONS", "true"),
             ("AO_RETENTION__RULES", "*=1d"),
             ("AO_STORE__PATIENCE", "1s"),
             ("AO_JWT__SECRET", "a secret of more than thirty-two bytes"),
@@ -258,9 +313,9 @@ mod tests {
             assert!(LIVE.iter().any(|live| key.starts_with(live)), "{key}");
             assert!(!FIXED.contains(&key.as_str()), "{key}");
         }
-        assert_eq!(changed.len(), 5, "{changed:?}");
+        assert_eq!(changed.len(), 6, "{changed:?}");
         let restart = differences(&next, &new);
-        assert_eq!(restart, ["gotapi.secret", "store.patience", "jwt.grace", "limits.handshakes"],);
+        assert_eq!(restart, ["gotapi.secret", "store.patience", "jwt.grace"]);
         let secret = |secret| config(&[("AO_GOTAPI__SECRET", secret)]);
         assert_eq!(differences(&secret("one"), &secret("other")), ["gotapi. (a secret)"]);
         assert_eq!(differences(&new, &new), Vec::<String>::new());

@@ -27,7 +27,8 @@ pub(super) fn code(error: &anyhow::Error) -> u8 {
             StartError::Tls { .. }
             | StartError::ClientScript { .. }
             | StartError::Keys(_)
-            | StartError::Calls(_),
+            | StartError::Calls(_)
+            | StartError::Traces(_),
         ) => WRONG_CONFIGURATION,
         Some(StartError::Admin(_)) | None => FAILED,
     }

@@ -165,7 +165,10 @@ impl File<'_> {
 fn literal(shape: Shape, value: &Value) -> Option<String> {
     match (shape, value) {
         (_, Value::String(text)) => Some(text.value().clone()),
-        (Shape::Number, Value::Integer(number)) => Some(number.value().to_string()),
+        (Shape::Number | Shape::Fraction, Value::Integer(number)) => {
+            Some(number.value().to_string())
+        }
+        (Shape::Fraction, Value::Float(number)) => Some(number.value().to_string()),
         (Shape::Switch, Value::Boolean(switch)) => Some(switch.value().to_string()),
         (Shape::List, Value::Array(array)) => {
             let items: Option<Vec<_>> = array.iter().map(Value::as_str).collect();

@@ -11,6 +11,8 @@ pub enum Shape {
     Text,
     /// An integer as well: `ping_interval = 25`.
     Number,
+    /// Any number as well: `sample = 0.01`.
+    Fraction,
     /// `true` and `false` as well.
     Switch,
     /// An array of strings as well.

@@ -84,6 +84,7 @@ pub fn settings() -> &'static [Setting] {
             super::Message::settings(),
             super::Limits::settings(),
             super::Log::settings(),
+            super::Otel::settings(),
             super::Shutdown::settings(),
             super::Runtime::settings(),
             super::Webhook::settings(),

@@ -94,12 +94,22 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("limits.new_connections", "9 in 1s", "9 in 1s"),
     ("limits.messages", "10 in 1s", "10 in 1s"),
     ("limits.bytes", "1000 in 1s", "1000 in 1s"),
+    ("limits.joins", "12 in 1s", "12 in 1s"),
+    ("limits.new_rooms", "13 in 1s", "13 in 1s"),
+    ("limits.rooms_per_connection", "14", "14"),
+    ("limits.failed_sign_ins", "15 in 1s", "15 in 1s"),
+    ("limits.failed_sign_ins_per_address", "16 in 1s", "16 in 1s"),
     ("limits.requests_per_address", "11 in 1s", "11 in 1s"),
-    ("limits.handshakes", "12", "12"),
     ("limits.memory", "2 GiB", "2 GiB"),
     ("limits.proxies", "10.0.0.0/8, ::1", "10.0.0.0/8,::1"),
     ("log.filter", "warn,always_online=debug", "warn,always_online=debug"),
     ("log.format", "json", "json"),
+    ("log.connections", "true", "true"),
+    ("otel.endpoint", "https://otlp.example:4318", "https://otlp.example:4318/"),
+    ("otel.sample", "0.5", "0.5"),
+    ("otel.service", "chat", "chat"),
+    ("otel.headers", "authorization=Bearer s3cret", "***"),
+    ("otel.ca", "tls/collector.pem", "tls/collector.pem"),
     ("shutdown.deadline", "21s", "21s"),
     ("shutdown.batch", "7", "7"),
     ("shutdown.jitter", "0s", "0s"),
@@ -272,13 +282,15 @@ fn flags_overrule_the_environment_which_overrules_the_file() {
 #[test]
 fn toml_may_use_its_own_literals_and_any_layout() {
     let toml = "compat = 'deployed'\nstore = { deadline = 7, pending = 4096 }\nshutdown.batch = 5\n[websocket]\n\
-        origins = ['https://a.example', \"https://b.example\"]\n[auth]\nignore = true\n[api]\nopen = false\n";
+        origins = ['https://a.example', \"https://b.example\"]\n[auth]\nignore = true\n[api]\nopen = false\n\
+        [otel]\nsample = 0.25\n";
     let config = config(toml, &[], &[]).unwrap();
     assert_eq!(config.store.deadline, Duration::from_secs(7));
     assert_eq!(config.store.pending.bytes(), 4096);
     assert_eq!(config.shutdown.batch, 5);
     assert_eq!(config.websocket.origins.to_string(), "https://a.example,https://b.example");
     assert_eq!((config.auth.ignore, config.api.open), (true, Open::False));
+    assert_eq!(config.otel.sample, 0.25);
     assert_eq!(config.source("shutdown.batch").to_string(), "ao.toml:3:18");
 }
 
@@ -327,8 +339,11 @@ fn the_printed_configuration_gives_the_same_again() {
     for flags in [&[][..], &[("auth.ignore", "true")], &all_other] {
         let first = config("", &[], flags).unwrap();
         // What is hidden has to be filled in, as the comment beside it says.
-        let second =
-            config(&first.print().replace("\"***\"", &format!("{WHSEC:?}")), &[], &[]).unwrap();
+        let filled = first
+            .print()
+            .replace("headers = \"***\"", "headers = \"authorization=s3cret\"")
+            .replace("\"***\"", &format!("{WHSEC:?}"));
+        let second = config(&filled, &[], &[]).unwrap();
         assert_eq!(parts(&first), parts(&second));
     }
 }

@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Mutex, Weak, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -193,8 +193,12 @@ impl Namespace for Root {
         }
     }
 
-    /// Hooks are told where clients come from.
+    /// Hooks are told where clients come from, failures are counted by that, and a line of the log
+    /// may tell of it.
     fn reads_handshake(&self) -> bool {
+        let hub = &self.0.hub;
         self.0.options.gate.get().is_some()
+            || hub.attempts.are_counted()
+            || hub.logs_connections.load(Relaxed)
     }
 }

@@ -9,6 +9,7 @@
 //! are hidden to each other, as the protocol has no presence, and each has a uid that is nobody's.
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, Weak},
 };
 
@@ -84,12 +85,12 @@ impl Gotapi {
         Uid::text(&format!("gotapi {} {}", self.node, connection.0))
     }
 
-    /// Serves a WebSocket until it is gone. Its handshake is accepted once the client is where it
+    /// Serves a WebSocket of the client with this address until it is gone. Its handshake is accepted once the client is where it
     /// wants to be: who has connected misses nothing.
-    async fn serve(self: Arc<Self>, place: Place, mut stream: Stream) {
+    async fn serve(self: Arc<Self>, place: Place, address: IpAddr, mut stream: Stream) {
         let answer = stream.take_answer();
         let websocket = WebSocket::new(stream, self.options.max_message);
-        let client = Client::new(&self, websocket.connection().clone());
+        let client = Client::new(&self, websocket.connection().clone(), address);
         client::serve(client, place, websocket, answer).await;
     }
 }
@@ -111,9 +112,10 @@ impl Dialect for Mounted {
         self.0.hub.is_ready() && !routes::is_route(path) && Place::read(path).is_ok()
     }
 
-    fn websocket(&self, handshake: Request<()>, stream: Stream, _: Arc<Connection>) {
+    fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>) {
         if let Ok(place) = Place::read(handshake.uri().path()) {
-            self.0.hub.tasks.spawn(self.0.clone().serve(place, stream));
+            let address = connection.client(handshake.headers());
+            self.0.hub.tasks.spawn(self.0.clone().serve(place, address, stream));
         }
     }
 
@@ -121,7 +123,7 @@ impl Dialect for Mounted {
         if routes::is_health(&request) {
             return Err(Box::new(request));
         }
-        Ok(Box::pin(routes::answer(&self.0, request, connection.peer.ip())))
+        Ok(Box::pin(routes::answer(&self.0, request, connection)))
     }
 
     async fn drain(&self, pace: Pace) {

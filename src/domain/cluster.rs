@@ -36,6 +36,10 @@ pub struct Figures {
     pub messages: u64,
     /// Messages, and news of rooms, that were handed to connections.
     pub deliveries: u64,
+    /// Batches of messages that were timed, from the arrival of the oldest to the last delivery here.
+    pub latency_count: u64,
+    /// How long that took for all of them together, seconds.
+    pub latency_sum: f64,
     /// Bytes that came from connections.
     pub bytes_in: u64,
     /// Bytes that were sent to connections.
@@ -44,6 +48,8 @@ pub struct Figures {
     pub memory: u64,
     /// CPU time of the process, seconds; 0 where the system does not tell.
     pub cpu: f64,
+    /// Whether it sends its clients elsewhere.
+    pub draining: bool,
 }
 
 /// What a store tells its node of the cluster, and asks it. Nothing here may block.

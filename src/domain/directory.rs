@@ -71,6 +71,8 @@ pub struct UsersPage {
 pub struct OnlineUser {
     /// The user.
     pub uid: Uid,
+    /// The public name of the connection that has its session, if one has.
+    pub socket: Option<SocketId>,
     /// The rooms that its connections are in, sorted.
     pub rooms: Vec<RoomId>,
     /// The nodes that they are on, sorted.

@@ -197,6 +197,9 @@ pub async fn perform(
         erasure.keep_job(&job).await?;
         return Ok(job);
     };
+    if job.rooms.is_some() {
+        erasure.index_parked().await?;
+    }
     loop {
         let (rooms, next) = stretch(walk, &job).await?;
         for room in &rooms {
@@ -234,6 +237,7 @@ async fn erase_all_told(
     uid: &Uid,
 ) -> Result<u64, StoreError> {
     let mut copies = 0;
+    erasure.index_parked().await?;
     for rooms in erasure.rooms_told().await?.chunks(ROOMS) {
         for room in rooms {
             copies += erasure.erase_told(room, uid).await?;
@@ -312,6 +316,10 @@ mod tests {
 
     #[async_trait]
     impl OutboxErasure for Ledger {
+        async fn index_parked(&self) -> Result<(), StoreError> {
+            Ok(())
+        }
+
         async fn rooms_told(&self) -> Result<Vec<RoomId>, StoreError> {
             Ok(Vec::new())
         }

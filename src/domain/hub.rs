@@ -15,6 +15,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use self::sink::WeakHub;
 use super::{
+    attempts::Attempts,
     broker::{Entry, Page, PageLimit, Trim, Trimmed},
     cluster::{Figures, Node},
     erase::Erasure,
@@ -22,12 +23,14 @@ use super::{
     history::{self, Building, History},
     ids::{ConnectionId, RoomId, Uid},
     presence::{Departure, Visitor},
+    quota::{Excess, Quotas, Used},
     retention::Walk,
     room::{Answer, Room, Rooms},
     services::{Services, Stores},
     subscriber::{Outcome, Subscriber},
 };
 use crate::{
+    live::Live,
     lock::lock,
     metrics::{self, Call},
 };
@@ -52,6 +55,12 @@ pub struct Hub {
     ready: AtomicBool,
     /// Jobs may have been given.
     pub(super) given: Notify,
+    /// What one connection may do.
+    pub quotas: Arc<Live<Quotas>>,
+    /// Sign-ins that failed.
+    pub attempts: Attempts,
+    /// Whether a line of the log tells of each connection that has ended.
+    pub logs_connections: AtomicBool,
     begun: Instant,
 }
 
@@ -87,6 +96,9 @@ impl Hub {
             open: AtomicUsize::new(0),
             ready: AtomicBool::new(false),
             given: Notify::new(),
+            quotas: Live::new(Quotas::default()),
+            attempts: Attempts::default(),
+            logs_connections: AtomicBool::new(false),
             begun: Instant::now(),
         });
         hub.stores.broker.start(Arc::new(WeakHub(Arc::downgrade(&hub))));
@@ -106,6 +118,17 @@ impl Hub {
         answer: Answer,
     ) -> Option<Arc<Room>> {
         self.rooms.enter(room, visitor, subscriber, answer).await
+    }
+
+    /// Whether a connection, which is in `rooms` others, may enter the room as far as its
+    /// [`Quotas`] are concerned. What it uses up is kept in `used`.
+    ///
+    /// # Errors
+    /// Which of them it would exceed; that is counted.
+    pub fn may_enter(&self, room: &RoomId, rooms: usize, used: &mut Used) -> Result<(), Excess> {
+        let is_new = || self.rooms.get(room).is_none();
+        used.join(self.quotas.get(), rooms, is_new, Instant::now())
+            .inspect_err(|excess| self.metrics.join_refused(*excess))
     }
 
     /// Takes the connection out of the room, behind all that was sent there before.
@@ -263,18 +286,22 @@ impl Hub {
     /// What this node tells of itself.
     pub fn figures(&self) -> Figures {
         let (metrics, process) = (&self.services.metrics, metrics::Figures::read());
+        let (latency_count, latency_sum) = metrics.delivery_latency();
         Figures {
             at: self.services.clock.unix_ms(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: self.begun.elapsed().as_secs_f64(),
-            users: self.connections().values().filter(|known| !known.guest).count() as u64,
+            users: u64::try_from(metrics.node.users.get()).unwrap_or_default(),
             rooms: self.local_rooms() as u64,
             messages: metrics.messages_total(),
             deliveries: metrics.deliveries_total(),
+            latency_count,
+            latency_sum,
             bytes_in: metrics.bytes_in(),
             bytes_out: metrics.bytes_out(),
             memory: process.resident_bytes.map_or(0, |bytes| bytes as u64),
             cpu: process.cpu_seconds.unwrap_or(0.0),
+            draining: metrics.node.draining.get() > 0,
         }
     }
 

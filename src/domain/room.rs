@@ -38,6 +38,7 @@ use super::{
 use crate::lock::lock;
 use crate::metrics::Metrics;
 use crate::reason::Reason;
+use crate::trace::{self, Kind, Span};
 
 mod drain;
 mod rooms;
@@ -84,12 +85,14 @@ enum Job {
         bytes: usize,
         arrived: Instant,
         teller: Teller,
+        span: Span,
     },
     Enter {
         visitor: Visitor,
         subscriber: Arc<dyn Subscriber>,
         answer: Answer,
         done: oneshot::Sender<Option<Arc<Room>>>,
+        span: Span,
     },
     Depart {
         connection: ConnectionId,
@@ -164,6 +167,8 @@ pub struct Room {
     home: Weak<Rooms>,
     /// Where fan-outs are counted: at home it would have to be looked for each time.
     metrics: Arc<Metrics>,
+    /// What is being stored.
+    traced: trace::Batch,
 }
 
 fn next_generation() -> u64 {
@@ -187,6 +192,7 @@ impl Room {
             members: Mutex::default(),
             home,
             metrics,
+            traced: trace::Batch::default(),
         })
     }
 
@@ -200,7 +206,8 @@ impl Room {
         ack: Option<i64>,
     ) {
         let (arrived, teller) = (Instant::now(), Teller::Sender(sender, ack));
-        let job = Job::Publish { entry, bytes, arrived, teller };
+        let span = Span::begin("message", Kind::Server);
+        let job = Job::Publish { entry, bytes, arrived, teller, span };
         if let Err(refused) = self.add(job)
             && let Job::Publish { teller: Teller::Sender(sender, ack), .. } = refused.job
         {
@@ -325,6 +332,7 @@ impl Room {
             }
             members.here.clone()
         };
+        let fan_out = self.traced.parts("fan-out");
         let mut bursts: Vec<(TypeId, Burst)> = Vec::with_capacity(1);
         let (mut reached, mut deliveries) = (0, 0);
         for member in members.iter() {
@@ -342,6 +350,7 @@ impl Room {
             }
         }
         self.metrics.messages.fanned_out(reached, deliveries);
+        fan_out.set("members", reached);
         if publications.iter().any(|p| {
             matches!(p.event, Event::Cleared | Event::Trimmed { .. } | Event::Recalled { .. })
         }) {

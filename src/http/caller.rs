@@ -1,8 +1,12 @@
 //! Who calls: an administrator's credentials.
-use axum::http::{HeaderMap, header};
+use std::time::Duration;
+
+use axum::http::{header, request::Parts};
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::{answer::Status, params::Query};
+use tokio::time::Instant;
+
+use super::{answer::Status, local::Client, params::Query};
 use crate::domain::{error::StoreError, hub::Hub, ids::Uid, secret::Secret, token::Realm};
 
 /// Credentials that came with a request.
@@ -49,14 +53,27 @@ impl Named {
     }
 }
 
+/// Why a request is no administrator's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NotNamed {
+    /// It has no credentials, or wrong ones.
+    Wrong,
+    /// Too many were wrong before, so that these are not looked at for this time.
+    Wait(Duration),
+    /// Nothing can be learnt.
+    Store(StoreError),
+}
+
+impl From<StoreError> for NotNamed {
+    fn from(error: StoreError) -> Self {
+        NotNamed::Store(error)
+    }
+}
+
 /// Checks an administrator's credentials: `uid` and `token` of the query, or `Authorization:
-/// Basic`.
-pub(super) async fn admin(
-    hub: &Hub,
-    headers: &HeaderMap,
-    query: &Query,
-) -> Result<Presented, Status> {
-    let (uid, token) = match headers.get(header::AUTHORIZATION) {
+/// Basic`. Those that are not looked at count as wrong, as the original has no word for that.
+pub(super) async fn admin(hub: &Hub, parts: &Parts, query: &Query) -> Result<Presented, Status> {
+    let (uid, token) = match parts.headers.get(header::AUTHORIZATION) {
         Some(value) => match value.to_str().ok().and_then(basic) {
             Some(pair) => pair,
             None => return Ok(Presented::Wrong),
@@ -67,32 +84,47 @@ pub(super) async fn admin(
             (Some(_), None) | (None, Some(_)) => return Ok(Presented::Wrong),
         },
     };
-    match verified(hub, &uid, token).await.map_err(Status::from)? {
-        Some(named) => Ok(Presented::Admin(named)),
-        None => Ok(Presented::Wrong),
+    match verified(hub, parts, &uid, token).await {
+        Ok(named) => Ok(Presented::Admin(named)),
+        Err(NotNamed::Wrong | NotNamed::Wait(_)) => Ok(Presented::Wrong),
+        Err(NotNamed::Store(error)) => Err(Status::from(error)),
     }
 }
 
-/// The administrator of `Authorization`: `Basic`, or `Bearer uid:token`. Nothing where it names
-/// none, or where there are several such headers.
-pub(super) async fn named(hub: &Hub, headers: &HeaderMap) -> Result<Option<Named>, StoreError> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return Ok(None) };
+/// The administrator of `Authorization`: `Basic`, or `Bearer uid:token`. It has to be there once.
+pub(super) async fn named(hub: &Hub, parts: &Parts) -> Result<Named, NotNamed> {
+    let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return Err(NotNamed::Wrong) };
     let pair = value.to_str().ok().and_then(|value| basic(value).or_else(|| bearer(value)));
-    let Some((uid, token)) = pair else { return Ok(None) };
-    verified(hub, &uid, token).await
+    let (uid, token) = pair.ok_or(NotNamed::Wrong)?;
+    verified(hub, parts, &uid, token).await
 }
 
-/// The administrator with this uid, if this is its token.
-async fn verified(hub: &Hub, uid: &str, token: String) -> Result<Option<Named>, StoreError> {
-    let Ok(uid) = Uid::text(uid) else { return Ok(None) };
+/// The administrator with this uid, if this is its token. Whether it is counts for the next ones
+/// from the same address.
+async fn verified(hub: &Hub, parts: &Parts, uid: &str, token: String) -> Result<Named, NotNamed> {
+    let uid = Uid::text(uid).map_err(|_| NotNamed::Wrong)?;
+    let address = parts.extensions.get::<Client>().map(|Client(address)| *address);
+    if let Some(address) = address {
+        let may = hub.attempts.may(address, Realm::Admin, uid.as_str(), Instant::now());
+        may.map_err(|wait| {
+            hub.metrics.sign_in_refused("too many failures");
+            NotNamed::Wait(wait)
+        })?;
+    }
     let token = Secret::presented(token);
     for (realm, role) in [(Realm::Admin, Role::Admin), (Realm::Reader, Role::Reader)] {
         if hub.tokens.verify(realm, &uid, &token).await? {
-            return Ok(Some(Named { uid, role }));
+            if let Some(address) = address {
+                hub.attempts.succeeded(address, Realm::Admin, uid.as_str());
+            }
+            return Ok(Named { uid, role });
         }
     }
-    Ok(None)
+    if let Some(address) = address {
+        hub.attempts.failed(address, Realm::Admin, uid.as_str(), Instant::now());
+    }
+    Err(NotNamed::Wrong)
 }
 
 /// `Bearer uid:token`, RFC 6750.

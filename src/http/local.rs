@@ -8,6 +8,11 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header, uri::Scheme};
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
+/// Whom a request is from, put into its extensions by the listener: the peer, or whom that names
+/// where it is a proxy that is believed.
+#[derive(Debug, Clone, Copy)]
+pub struct Client(pub IpAddr);
+
 /// A host as a request names it: `localhost`, `127.0.0.1:4000`, `[::1]`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Host<'a> {

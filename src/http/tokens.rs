@@ -67,7 +67,7 @@ async fn act(context: &Context, request: Request, action: Action) -> Response {
         .get::<Peer>()
         .is_some_and(|peer| local::is_local(*peer, &parts.headers, &parts.uri));
     // Before the body, which strangers need not send.
-    match caller::admin(&context.hub, &parts.headers, &query).await {
+    match caller::admin(&context.hub, &parts, &query).await {
         Ok(Presented::Admin(named)) if named.may_change() => {}
         Ok(Presented::None) if is_open(context, action, local) => {}
         Ok(Presented::None | Presented::Wrong | Presented::Admin(_)) => {

@@ -27,7 +27,9 @@ mod stat;
 mod tokens;
 mod whereabouts;
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+pub(super) use self::problem::Kind;
+
+use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
     Router,
@@ -50,14 +52,17 @@ use tokio::{
 use self::{
     key::{Key, Running},
     method::{Call, Done, Entry, Ran},
-    problem::{Kind, Problem},
+    problem::Problem,
     request::Place,
 };
 use super::{
     Context,
     body::{self, Unread},
-    caller::{self, Named},
+    caller::{self, Named, NotNamed},
+    local::Client,
 };
+use crate::throttle::throttled;
+use crate::trace::{self, Span};
 
 /// Requests with a body that are worked on at once.
 const AT_ONCE: usize = 512;
@@ -150,13 +155,37 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let route = Route::of(&path);
     let metrics = api.context.hub.metrics.clone();
-    let response = match answer(api, route, request).await {
+    let address = request.extensions().get::<Client>().map(|Client(address)| *address);
+    let span = Span::request(route.label(), request.headers());
+    // What the route takes: what a client sends is not repeated.
+    span.set("http.request.method", if route.takes(&Verb::POST) { "POST" } else { "GET" });
+    let response = match span.within(answer(api, route, request)).await {
         Ok(response) => response,
-        Err(problem) => problem.response(&path),
+        Err(problem) => {
+            log(route, &problem, address);
+            problem.response(&path)
+        }
     };
+    span.set("http.response.status_code", response.status().as_u16());
+    if response.status().is_server_error() {
+        span.failed("an error of the server");
+    }
     let seconds = begun.elapsed().as_secs_f64();
     metrics.api.answered(route.label(), response.status().as_u16(), seconds);
     response
+}
+
+/// A line for a request that is not done, as far as there are not too many. Of the request it has
+/// neither credentials nor the query, nor the body.
+fn log(route: Route<'_>, problem: &Problem, address: Option<IpAddr>) {
+    throttled!(
+        info,
+        method = route.label(),
+        status = problem.kind.status(),
+        problem = problem.kind.word(),
+        address = address.map(tracing::field::display),
+        "a request to the API was refused"
+    );
 }
 
 async fn answer(api: Arc<Api>, route: Route<'_>, request: Request) -> Result<Response, Problem> {
@@ -174,15 +203,15 @@ async fn answer(api: Arc<Api>, route: Route<'_>, request: Request) -> Result<Res
         Route::OpenApi => Ok(([(header::CONTENT_TYPE, JSON)], openapi::text()).into_response()),
         Route::Docs => Ok(docs::page()),
         Route::Stat => {
-            api.admin(&parts.headers).await?;
+            api.admin(&parts).await?;
             Ok(success(200, Done { body: stat::read(&api).await?, replayed: false }))
         }
         Route::Job(id) => {
-            api.admin(&parts.headers).await?;
+            api.admin(&parts).await?;
             Ok(success(200, Done { body: erase::job(&api, id).await?, replayed: false }))
         }
         Route::Method(entry) => {
-            let admin = api.admin(&parts.headers).await?;
+            let admin = api.admin(&parts).await?;
             entry.allow(&admin)?;
             let place = api.place(&parts.headers)?;
             let key = match entry.is_keyed() {
@@ -234,7 +263,7 @@ async fn run(api: Arc<Api>, entry: &'static Entry, asked: Asked) -> Ran {
     };
     let ended = match entry.goes_on {
         true => AssertUnwindSafe(work).catch_unwind().await.ok(),
-        false => tasks.spawn(work).await.ok(),
+        false => tasks.spawn(trace::carried(work)).await.ok(),
     };
     ended.unwrap_or_else(|| {
         tracing::error!(method = entry.name, "a request failed: a panic, which is logged above");
@@ -251,12 +280,18 @@ fn parse(body: &[u8]) -> Result<&RawValue, Problem> {
 
 impl Api {
     /// Who asks.
-    async fn admin(&self, headers: &HeaderMap) -> Result<Named, Problem> {
-        caller::named(&self.context.hub, headers).await?.ok_or_else(|| {
-            Problem::new(
+    async fn admin(&self, parts: &Parts) -> Result<Named, Problem> {
+        caller::named(&self.context.hub, parts).await.map_err(|why| match why {
+            NotNamed::Wrong => Problem::new(
                 Kind::Unauthorized,
                 "send an administrator's uid and token: Authorization: Basic, or Bearer uid:token",
+            ),
+            NotNamed::Wait(wait) => Problem::new(
+                Kind::TooManyFailures,
+                "the credentials were not looked at, as too many before them were wrong",
             )
+            .after(wait),
+            NotNamed::Store(error) => error.into(),
         })
     }
 

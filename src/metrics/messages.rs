@@ -4,7 +4,7 @@ use super::{
     family::{Family, each, pairs},
     text::group,
     value::{Counter, Gauge, Latency, Sizes},
-    words::{Cache, Event, LOOKUPS, MESSAGE_REFUSALS, Outcome, STORAGES},
+    words::{Cache, Event, JOIN_REFUSALS, LOOKUPS, MESSAGE_REFUSALS, Outcome, STORAGES},
 };
 
 group! {
@@ -22,6 +22,11 @@ group! {
         ),
             "always_online_refused_messages",
             "Messages that were neither stored nor delivered, by reason.";
+        refused_joins: Family<Counter, 1> = Family::new(
+            ["reason"], Counter::default, each(JOIN_REFUSALS)
+        ),
+            "always_online_refused_joins",
+            "Joins of connections beyond a limit, by which.";
         batches: Sizes = Sizes::new(&[1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1024.0]),
             "always_online_batch_messages", "Messages per batch of a room.";
         deliveries: Counter = Counter::default(),

@@ -16,7 +16,8 @@ group! {
             ["reason"], Counter::default, each(SIGN_IN_REFUSALS)
         ),
             "always_online_refused_sign_ins",
-            "Tokens that were not accepted, at a sign-in or a renewal, by reason.";
+            "Tokens that were not accepted, at a sign-in or a renewal, by reason; `too many failures`: \
+             those that were not looked at, of administrators too.";
         seconds: Latency = Latency::new(
             &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0]
         ),
@@ -41,6 +42,9 @@ group! {
             "always_online_ready",
             "1 if the node should be sent clients, as /readyz says; 0 also if that can't be \
              learnt within a second.";
+        draining: Gauge = Gauge::default(),
+            "always_online_draining",
+            "1 while the node sends its clients elsewhere as it was told to, and while it ends.";
         users: Gauge = Gauge::default(),
             "always_online_users", "Users that are signed in on this node.";
         rooms: Gauge = Gauge::default(),
@@ -66,6 +70,9 @@ group! {
             "always_online_panics", "Panics: defects of the server.";
         log_lines_lost: &'static Counter = &process::counted().log_lines_lost,
             "always_online_log_lines_lost", "Lines of the log that could not be written.";
+        spans_lost: &'static Counter = &process::counted().spans_lost,
+            "always_online_spans_lost",
+            "Spans of traces that were not sent, or that the collector refused.";
     }
 }
 

@@ -20,6 +20,8 @@ use super::{
 pub struct Process {
     /// Lines of the log that could not be written.
     pub log_lines_lost: Arc<Counter>,
+    /// Spans of traces that no collector got.
+    pub spans_lost: Counter,
     /// Panics, whatever they cost.
     pub panics: Counter,
 }
@@ -145,8 +147,10 @@ fn limit_of_files(limits: &str) -> Option<f64> {
     limits.lines().find_map(|line| number(line.strip_prefix("Max open files")?))
 }
 
-/// The least of what the groups of this process and the machine allow.
-fn memory_limit() -> Option<f64> {
+/// Bytes of memory that there are for this process: the least of what its control groups and the
+/// machine allow.
+#[must_use]
+pub fn memory_limit() -> Option<f64> {
     let read = |path: &Path| fs::read_to_string(path).ok().as_deref().and_then(number);
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         text.lines().find_map(|line| number(line.strip_prefix("MemTotal:")?)).map(|k| k * 1024.0)

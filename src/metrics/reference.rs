@@ -13,7 +13,7 @@ own, `AO_METRICS__LISTEN`. Each instance has its own page. No uid and no room is
 is bounded by the code and the configuration. A counter begins with 0 at the start of the server. Where nothing has been counted yet the metrics whose
 labels' values come from the configuration, or from tables of the code, have no series.
 
-How to load the alert rules and the dashboard: [deploy/README.md](../deploy/README.md). What to do about an alert is in the rules.
+How to load the alert rules and the dashboard: [deploy/README.md](../deploy/README.md). What to do about an alert: [OPERATIONS.md](OPERATIONS.md#alerts).
 
 A histogram has three series, `…_bucket` with the label `le`, `…_sum` and `…_count`. The 99th percentile of the last five minutes:
 

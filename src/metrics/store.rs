@@ -9,6 +9,7 @@ use super::{
     value::{Counter, Latency},
     words::Call,
 };
+use crate::trace::{Kind, Span};
 
 fn seconds() -> Latency {
     Latency::new(&[0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0])
@@ -38,11 +39,14 @@ impl Store {
         call: Call,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
+        let span = Span::part("store", Kind::Client);
+        span.set("call", call.word());
         let begun = Instant::now();
-        let done = work.await;
+        let done = span.within(work).await;
         self.calls.at(call as usize).took(begun.elapsed());
         if done.is_err() {
             self.call_failures.at(call as usize).inc();
+            span.failed("the store");
         }
         done
     }

@@ -238,6 +238,12 @@ impl Latency {
     pub fn observe(&self, seconds: f64) {
         self.0.observe(seconds, (seconds * SECOND) as u64);
     }
+
+    /// How often it was timed, and how many seconds all of it took.
+    pub fn total(&self) -> (u64, f64) {
+        let count = self.0.counts.iter().map(|count| count.load(Relaxed)).sum();
+        (count, self.0.sum.load(Relaxed) as f64 / SECOND)
+    }
 }
 
 impl Metric for Latency {

@@ -114,6 +114,13 @@ pub(super) const CARRIAGES: [[&str; 3]; 5] = [
     ["gotapi", "websocket", "none"],
 ];
 
+impl Carriage {
+    /// Its dialect, its carrier, and its version of engine.io, or `none`.
+    pub fn labels(self) -> [&'static str; 3] {
+        CARRIAGES[self as usize]
+    }
+}
+
 words! {
     /// Something that is kept so that it need not be made again.
     Cache {
@@ -180,10 +187,14 @@ pub const MESSAGE_REFUSALS: &[&str] = &[
     "hook failed",
 ];
 
+/// Why a connection may not join. A test of quotas compares these with the words there.
+pub const JOIN_REFUSALS: &[&str] = &["joins", "new rooms", "rooms per connection"];
+
 /// Why a token was not accepted. A test of `access` compares it with the words there.
 pub const SIGN_IN_REFUSALS: &[&str] = &[
     "wrong token",
     "rate limit",
+    "too many failures",
     "store unavailable",
     "keys unavailable",
     "malformed",

@@ -32,6 +32,7 @@ pub(super) use self::pace::Pace;
 use super::meter::Meter;
 use crate::{
     config::{Limits, Networks},
+    household::household,
     metrics::Metrics,
     reason::Label,
     throttle::throttled,
@@ -56,18 +57,6 @@ const FILES: usize = 95;
 /// Who has passed a request on, and for whom.
 pub(super) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The part of an address that one customer of a network has: all of IPv4, the first 64 bits of
-/// IPv6 (RFC 6177).
-pub fn household(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
-    }
-}
-
 /// The rules, and who is there.
 pub struct Admission {
     rules: RwLock<Rules>,
@@ -81,8 +70,16 @@ pub struct Admission {
     refusing: Arc<Semaphore>,
     /// How often requests came from each household of late, where that is bounded.
     requests: Mutex<Cache<IpAddr, Pace>>,
-    /// Permits to work on a TLS handshake.
+    /// Permits to work on the costly part of a TLS handshake.
     handshakes: Arc<Semaphore>,
+}
+
+/// TLS handshakes that are worked on at a time. Each keeps one worker of the runtime busy as long as a
+/// thousand messages would, so with half of the workers the others serve those who are there, however
+/// many newcomers there are.
+fn handshakes() -> usize {
+    let workers = tokio::runtime::Handle::try_current().map(|it| it.metrics().num_workers());
+    (workers.unwrap_or(1) / 2).max(1)
 }
 
 /// The limits, worked out.
@@ -115,10 +112,6 @@ impl Rules {
     }
 }
 
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
-}
-
 /// The connections that there are files for, if the system tells.
 fn files() -> Option<usize> {
     let soft = rlimit::Resource::NOFILE.get_soft().ok()?;
@@ -137,9 +130,7 @@ impl Admission {
             strained: AtomicBool::new(false),
             refusing: Arc::new(Semaphore::new(ANSWERED)),
             requests: Mutex::new(Cache::new(ASKING)),
-            handshakes: Arc::new(Semaphore::new(
-                limits.handshakes.number(Some(cores() * 2)).unwrap_or(Semaphore::MAX_PERMITS),
-            )),
+            handshakes: Arc::new(Semaphore::new(handshakes())),
         })
     }
 
@@ -162,7 +153,7 @@ impl Admission {
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, now: Instant) -> Result<Place, Full> {
         let place = self.find_place(peer, now);
         if let Err(full) = place {
-            self.tell(full);
+            self.tell(full, Some(peer));
         }
         place
     }
@@ -185,28 +176,50 @@ impl Admission {
             place.take(self.sit(household(peer), most)?);
         }
         // The last, as nobody takes it back.
-        let in_time = self.pace.lock().unwrap_or_else(PoisonError::into_inner).admit(now);
-        if in_time { Ok(place) } else { Err(Full::Rate) }
+        if self.admit(now) { Ok(place) } else { Err(Full::Rate) }
     }
 
-    /// A client of a proxy that is believed comes from this address.
+    /// Whether one more newcomer is within the rate.
+    fn admit(&self, now: Instant) -> bool {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).admit(now)
+    }
+
+    /// Somebody who is there already, on a connection, begins one more session on it.
+    ///
+    /// # Errors
+    /// Why that is not let in; it is counted.
+    pub(super) fn enter_again(&self, now: Instant) -> Result<(), Full> {
+        let full = if self.is_strained() {
+            Full::Memory
+        } else if self.admit(now) {
+            return Ok(());
+        } else {
+            Full::Rate
+        };
+        self.tell(full, None);
+        Err(full)
+    }
+
+    /// A place among those of this address. `None`: there is no bound.
     ///
     /// # Errors
     /// There are as many from there as there may be; that is counted.
-    pub(super) fn enter_behind(self: &Arc<Self>, client: IpAddr) -> Result<Option<Seat>, Full> {
+    pub(super) fn seat(self: &Arc<Self>, client: IpAddr) -> Result<Option<Arc<Seat>>, Full> {
         let most = self.rules().per_address;
         let Some(most) = most else { return Ok(None) };
-        self.sit(household(client), most).map(Some).inspect_err(|full| self.tell(*full))
+        self.sit(household(client), most)
+            .map(Some)
+            .inspect_err(|full| self.tell(*full, Some(client)))
     }
 
-    fn sit(self: &Arc<Self>, address: IpAddr, most: u32) -> Result<Seat, Full> {
+    fn sit(self: &Arc<Self>, address: IpAddr, most: u32) -> Result<Arc<Seat>, Full> {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         let count = addresses.entry(address).or_default();
         if *count >= most {
             return Err(Full::Address);
         }
         *count += 1;
-        Ok(Seat { admission: self.clone(), address })
+        Ok(Arc::new(Seat { admission: self.clone(), address }))
     }
 
     /// Somebody asks something by HTTP from this address.
@@ -225,7 +238,7 @@ impl Admission {
         if in_time {
             return Ok(());
         }
-        self.tell(Full::Requests);
+        self.tell(Full::Requests, Some(client));
         Err(Full::Requests)
     }
 
@@ -240,14 +253,20 @@ impl Admission {
         self.metrics.slowed();
     }
 
-    /// Permits to work on a TLS handshake.
+    /// Permits to work on the costly part of a TLS handshake, with bytes that have come.
     pub(super) fn handshakes(&self) -> Arc<Semaphore> {
         self.handshakes.clone()
     }
 
-    fn tell(&self, full: Full) {
+    fn tell(&self, full: Full, address: Option<IpAddr>) {
         self.metrics.newcomer_refused(full);
-        throttled!(warn, why = full.label(), "a newcomer is refused");
+        throttled!(
+            warn,
+            status = full.status().as_u16(),
+            why = full.label(),
+            address = address.map(tracing::field::display),
+            "a newcomer is refused"
+        );
     }
 
     /// Whom a request is from, by the believed proxies that it has passed: read from the right, the
@@ -293,6 +312,11 @@ impl Admission {
         self.refusing.clone().try_acquire_owned().ok()
     }
 
+    /// Whether connections from this address are those of a proxy that is believed.
+    pub(super) fn believes(&self, peer: IpAddr) -> bool {
+        self.rules().proxies.contains(peer)
+    }
+
     /// Looks after the memory of the process. Never ends.
     pub async fn watch(self: Arc<Self>) {
         loop {
@@ -307,7 +331,7 @@ impl Admission {
     }
 
     /// So many bytes are used of so many.
-    fn weigh(&self, used: usize, most: usize) {
+    pub(super) fn weigh(&self, used: usize, most: usize) {
         let was = self.is_strained();
         let bound = if was { most / 100 * RELIEF } else { most };
         let is = used >= bound;
@@ -338,13 +362,18 @@ fn address(word: &str) -> Option<IpAddr> {
 /// A connection's place. It is given back when this is dropped.
 pub(super) struct Place {
     admission: Arc<Admission>,
-    seat: OnceLock<Seat>,
+    seat: OnceLock<Arc<Seat>>,
 }
 
 impl Place {
-    /// It is one among those of an address, too.
-    pub(super) fn take(&self, seat: Seat) {
-        let _ = self.seat.set(seat); // it has one at most, that of its first request
+    /// It is one among those of an address, too, if it is none yet.
+    pub(super) fn take(&self, seat: Arc<Seat>) {
+        let _ = self.seat.set(seat); // one is enough
+    }
+
+    /// Its place among those of an address.
+    pub(super) fn seat(&self) -> Option<Arc<Seat>> {
+        self.seat.get().cloned()
     }
 }
 
@@ -354,8 +383,9 @@ impl Drop for Place {
     }
 }
 
-/// A place among those of one address. It is given back when this is dropped.
-pub struct Seat {
+/// A place among those of one address. It is given back when this is dropped: a connection, and the
+/// session that began on it, may share one.
+pub(super) struct Seat {
     admission: Arc<Admission>,
     address: IpAddr,
 }

@@ -10,8 +10,11 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{
+            AtomicBool, AtomicU8, AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
     time::Duration,
 };
@@ -82,17 +85,41 @@ pub struct Connection {
     /// No Close frame but behind a last word, or as an answer.
     pub(super) wordless: AtomicBool,
     pub(super) ended: AtomicBool,
+    /// Why we have closed it: the place in [`Reason::ALL`], from 1 on; 0: we have not.
+    why: AtomicU8,
     killed: AtomicBool,
     held: AtomicBool,
     /// Its client sends faster than it may.
     paused: AtomicBool,
     /// Bytes that may be queued beyond the backlog: a page on its way.
     pub(super) allowance: AtomicUsize,
+    /// Bytes that were read; counted by who reads.
+    received: AtomicU64,
     /// Some of the queue was taken, or the connection ended.
     pub(super) drained: Notify,
     pub(super) reader: AtomicWaker,
-    /// Given back at the end. None: it is only there to be told that it is not let in.
+    /// Given back at the end. None: it is only there to be told that it is not let in, or needs
+    /// none.
     place: Option<Place>,
+    /// A session has this place.
+    begun: AtomicBool,
+}
+
+/// What a session has that began on a connection, and may outlive that. It is given back when this is
+/// dropped.
+pub struct Begun {
+    /// Whose place it has, where it has that.
+    on: Weak<Connection>,
+    /// Its place among those of its client's address, where that is bounded.
+    seat: Option<Arc<Seat>>,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let Some(connection) = self.on.upgrade() {
+            connection.begun.store(false, SeqCst);
+        }
+    }
 }
 
 impl Connection {
@@ -110,6 +137,8 @@ impl Connection {
             websocket: AtomicBool::new(false),
             wordless: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            why: AtomicU8::new(0),
+            received: AtomicU64::new(0),
             killed: AtomicBool::new(false),
             held: AtomicBool::new(false),
             paused: AtomicBool::new(false),
@@ -117,6 +146,7 @@ impl Connection {
             drained: Notify::new(),
             reader: AtomicWaker::new(),
             place,
+            begun: AtomicBool::new(false),
         })
     }
 
@@ -135,22 +165,67 @@ impl Connection {
         self.bounds.admission.ask(self.client(headers), Instant::now())
     }
 
-    /// A place for a session that was opened on this connection, among those of its client's
-    /// address. `None`: it needs none, as the connection has one, or there is no bound.
+    /// A session begins with a request on this connection. One has the connection's own place, and
+    /// each further one is let in as a connection would be: else a single connection could begin
+    /// any number. All have a seat among those of their client's address as long as they last: else
+    /// connections that follow each other could. The first one's is that of the connection, unless
+    /// that is a believed proxy's.
     ///
     /// # Errors
-    /// There are as many as there may be.
-    pub fn seat(&self, headers: &HeaderMap) -> Result<Option<Seat>, Full> {
-        let admission = &self.bounds.admission;
-        match admission.forwarded(self.peer.ip().to_canonical(), headers) {
-            Some(client) => admission.enter_behind(client),
-            None => Ok(None),
+    /// Why it is not let in.
+    pub fn begin(self: &Arc<Self>, headers: &HeaderMap) -> Result<Begun, Full> {
+        let first = !self.begun.swap(true, SeqCst);
+        match self.seat(first, headers) {
+            Ok(seat) => {
+                let on = if first { Arc::downgrade(self) } else { Weak::new() };
+                Ok(Begun { on, seat })
+            }
+            Err(full) => {
+                if first {
+                    self.begun.store(false, SeqCst);
+                }
+                Err(full)
+            }
         }
     }
 
-    /// As [`Connection::seat`], for as long as the connection lasts.
-    pub(super) fn sit(&self, headers: &HeaderMap) -> Result<(), Full> {
-        if let (Some(place), Some(seat)) = (&self.place, self.seat(headers)?) {
+    /// A session goes on here, as a WebSocket: its seat is this connection's, where that has none
+    /// of its own.
+    pub fn inherit(&self, session: &Begun) {
+        if let (Some(place), Some(seat)) = (&self.place, &session.seat) {
+            place.take(seat.clone());
+        }
+    }
+
+    fn seat(&self, first: bool, headers: &HeaderMap) -> Result<Option<Arc<Seat>>, Full> {
+        let (admission, peer) = (&self.bounds.admission, self.peer.ip().to_canonical());
+        if !first {
+            admission.enter_again(Instant::now())?;
+        }
+        match admission.forwarded(peer, headers) {
+            Some(client) => admission.seat(client),
+            None if first || admission.believes(peer) => {
+                Ok(self.place.as_ref().and_then(Place::seat))
+            }
+            None => admission.seat(peer),
+        }
+    }
+
+    /// A session begins that is this connection from now on, a WebSocket: its place, and its seat
+    /// among those of its client's address, are the connection's.
+    ///
+    /// # Errors
+    /// Why it is not let in.
+    pub fn sit(&self, headers: &HeaderMap) -> Result<(), Full> {
+        let Some(place) = &self.place else { return Ok(()) };
+        let admission = &self.bounds.admission;
+        // The one before has to go on by another connection, which needs a place.
+        if self.begun.swap(true, SeqCst) {
+            admission.enter_again(Instant::now())?;
+        }
+        if let Some(client) = admission.forwarded(self.peer.ip().to_canonical(), headers)
+            && let Some(seat) = admission.seat(client)?
+        {
             place.take(seat);
         }
         Ok(())
@@ -176,7 +251,7 @@ impl Connection {
 
     /// Closes the connection. `why` is what its Close frame says, where it gets one.
     pub fn close(self: &Arc<Self>, closing: Closing, why: Reason) {
-        self.end(|| true, None, closing, close::code(why), why.label());
+        self.close_if(|| true, None, closing, why);
     }
 
     /// As [`Connection::close`], behind a last frame, if the sender may still send
@@ -188,7 +263,32 @@ impl Connection {
         closing: Closing,
         why: Reason,
     ) {
+        let may = || {
+            let may = may();
+            if may {
+                let place = Reason::ALL.iter().position(|reason| *reason == why);
+                let place = place.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0);
+                let _ = self.why.compare_exchange(0, place, Relaxed, Relaxed); // the first one counts
+            }
+            may
+        };
         self.end(may, last, closing, close::code(why), why.label());
+    }
+
+    /// Why the server has closed it, if it has.
+    pub fn why(&self) -> Option<Reason> {
+        Reason::ALL.get(usize::from(self.why.load(Relaxed)).checked_sub(1)?).copied()
+    }
+
+    /// So many bytes were read. Told by the one task that reads.
+    pub(super) fn has_read(&self, bytes: usize) {
+        self.bounds.metrics.connections.received.inc_by(bytes as u64);
+        self.received.store(self.received.load(Relaxed) + bytes as u64, Relaxed);
+    }
+
+    /// Bytes that were read and written since it is a WebSocket, and read before that.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.received.load(Relaxed), self.queue().sent)
     }
 
     /// Answers the client's Close frame with the same (RFC 6455, 5.5.1), and closes.
@@ -284,6 +384,11 @@ impl Connection {
             self.bounds.admission.slows();
         }
         self.paused.store(pause, SeqCst);
+    }
+
+    /// Who knows what the server can take on.
+    pub fn admission(&self) -> Arc<Admission> {
+        self.bounds.admission.clone()
     }
 
     /// What measures how fast its client sends, where that is bounded.

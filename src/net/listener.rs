@@ -27,9 +27,11 @@ use super::{
 };
 use crate::throttle::throttled;
 
-/// Connections that the kernel keeps for us until they are accepted.
-const ACCEPT_QUEUE: u32 = 4096;
-/// Pause after a failed accept (out of file descriptors, say).
+/// Connections that the kernel keeps for us until they are accepted: as many as it may
+/// (`net.core.somaxconn`), as a client whose connection finds no room there tries again a second
+/// later at the earliest.
+const ACCEPT_QUEUE: u32 = 65_535;
+/// Pause after an accept that failed because of us (out of file descriptors, say).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Time that one who is not let in has for a request and its answer.
@@ -47,6 +49,10 @@ pub trait Service: Clone + Send + Sync + 'static {
     /// Whether a WebSocket handshake is to be handed to [`Service::websocket`]; else it comes to
     /// [`Service::call`].
     fn wants(&self, handshake: &Request<()>) -> bool;
+
+    /// Whether a WebSocket handshake that is wanted begins a session, which needs a place, and does
+    /// not go on with one that has its own.
+    fn is_new(&self, handshake: &Request<()>) -> bool;
 
     /// Takes a WebSocket over. Its handshake is accepted when a [`super::WebSocket`] is made of it.
     fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>);
@@ -104,6 +110,11 @@ impl Listener {
         loop {
             let (socket, peer) = match self.socket.accept().await {
                 Ok(accepted) => accepted,
+                // It has gone by now. Who comes behind it must not wait for that.
+                Err(error) if is_its_own(&error) => {
+                    bounds.metrics.connections.accept_failures.inc();
+                    continue;
+                }
                 Err(error) => {
                     bounds.metrics.connections.accept_failures.inc();
                     throttled!(warn, %error, "a connection could not be accepted");
@@ -145,6 +156,19 @@ impl Listener {
     }
 }
 
+/// Whether an accept failed because of that one connection, and not because of us.
+fn is_its_own(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted
+            | Kind::ConnectionReset
+            | Kind::ConnectionRefused
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+    )
+}
+
 /// Serves one connection to its end, or until it is a WebSocket.
 async fn serve<S: Service>(
     connection: Arc<Connection>,
@@ -159,7 +183,9 @@ async fn serve<S: Service>(
         Err(full) => refused.set(full).is_err(),
     };
     let stream = Stream::new(connection.clone());
-    let wanted = |handshake: &Request<()>| service.wants(handshake) && lets_in(handshake.headers());
+    let wanted = |handshake: &Request<()>| {
+        service.wants(handshake) && (!service.is_new(handshake) || lets_in(handshake.headers()))
+    };
     let (stream, mended) = match first(stream, header_timeout, wanted).await {
         First::WebSocket(handshake, stream) => {
             return service.websocket(*handshake, stream, connection.clone());

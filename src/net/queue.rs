@@ -18,6 +18,8 @@ pub(super) struct Queue {
     bytes: usize,
     /// Bytes that were written, until somebody has counted them.
     written: u64,
+    /// Bytes that were written in all, at once or from here.
+    pub(super) sent: u64,
     /// A task is writing it out.
     pub(super) flushing: bool,
 }
@@ -59,6 +61,7 @@ impl Queue {
 
     fn advance(&mut self, mut written: usize) {
         self.written += written as u64;
+        self.sent += written as u64;
         while let Some(front) = self.pieces.front_mut().filter(|_| written > 0) {
             let taken = written.min(front.len());
             front.advance(taken);

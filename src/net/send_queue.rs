@@ -69,6 +69,7 @@ impl Connection {
         }
         let connections = &self.bounds.metrics.connections;
         connections.sent.inc_by(written as u64);
+        queue.sent += written as u64;
         if written < bytes.len() {
             queue.push(bytes.slice(written..));
             connections.queued.inc_by(queue.len() - before);
@@ -114,7 +115,7 @@ async fn flush(connection: Arc<Connection>) {
             Ok(Err(error)) => Err(error),
             Err(_) => Ok(false),
         };
-        let (left, calm) = (queue.len(), connection.calm());
+        let (left, calm, most) = (queue.len(), connection.calm(), connection.most());
         queue.flushing = !matches!(written, Ok(true));
         connection.bounds.metrics.connections.queued.dec_by(before - left);
         connection.bounds.metrics.connections.sent.inc_by(queue.take_written());
@@ -129,6 +130,11 @@ async fn flush(connection: Arc<Connection>) {
         if left < before {
             progress = Instant::now();
             connection.drained.notify_waiters();
+        }
+        // Memory has become scarce: whoever is furthest behind goes first, also when it is sent
+        // nothing more.
+        if left > most {
+            return connection.behind(Reason::Slow);
         }
         behind_since = (left > calm).then(|| behind_since.unwrap_or_else(Instant::now));
         if behind_since.is_some_and(|since| since.elapsed() > CATCH_UP) {

@@ -11,6 +11,7 @@ use std::{
 };
 
 use rustls::{
+    HandshakeKind,
     server::{ServerConnectionData, UnbufferedServerConnection},
     unbuffered::{
         ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
@@ -199,6 +200,19 @@ impl Session {
     /// Whether its handshake is not done yet.
     pub(super) fn is_handshaking(&self) -> bool {
         self.rustls.is_handshaking()
+    }
+
+    /// Whether the costly part of its handshake is to come: the answer to what the client says
+    /// first, with a key exchange and, mostly, a signature. Who was asked to say that once more
+    /// (RFC 8446, 4.1.4) has no answer yet.
+    pub(super) fn is_unanswered(&self) -> bool {
+        match self.rustls.handshake_kind() {
+            None => true,
+            Some(HandshakeKind::FullWithHelloRetryRequest) => {
+                self.rustls.negotiated_key_exchange_group().is_none()
+            }
+            Some(HandshakeKind::Full | HandshakeKind::Resumed) => false,
+        }
     }
 
     /// Takes what it can of `bytes`, a record at most. `WouldBlock`: nothing.

@@ -32,6 +32,11 @@ impl Socket {
         self.tls().is_some_and(|tls| tls.is_handshaking())
     }
 
+    /// Whether the costly part of that is to come.
+    pub fn is_unanswered(&self) -> bool {
+        self.tls().is_some_and(|tls| tls.is_unanswered())
+    }
+
     /// Reads what is there. `WouldBlock`: nothing is; 0: the end.
     pub fn receive(&self, into: &mut [u8]) -> io::Result<usize> {
         match self.tls() {

@@ -19,6 +19,9 @@ use super::connection::{Connection, dead};
 use crate::metrics::Handshake;
 use crate::reason::Reason;
 
+#[cfg(test)]
+mod tests;
+
 /// The one reader and writer of a connection.
 pub struct Stream {
     connection: Arc<Connection>,
@@ -26,7 +29,7 @@ pub struct Stream {
     unread: Bytes,
     /// What accepts the handshake that it began with, until that is sent.
     answer: Option<Bytes>,
-    /// Its turn among TLS handshakes, until its own is done.
+    /// How it gets its turns among TLS handshakes, until the costly part of its own is done.
     turn: Option<Box<PollSemaphore>>,
     /// Runs while HTTP has something to write and the kernel takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
@@ -98,19 +101,20 @@ impl Stream {
             connections.handshake_seconds.took(begun.elapsed());
             self.shaking = None;
         }
+        if self.turn.is_some() && !self.connection.socket.is_unanswered() {
+            self.turn = None;
+        }
         if let Ok(bytes) = received {
-            self.connection.bounds.metrics.connections.received.inc_by(bytes as u64);
+            self.connection.has_read(bytes);
         }
         received
     }
 
-    /// Ready when what has come may be read: a part of a TLS handshake costs as much as a thousand
-    /// messages, so with many newcomers at once each waits for its turn, and those who are there
-    /// are served between them.
+    /// Ready when what has come may be read: the costly part of TLS handshakes is worked on by some
+    /// of the workers alone. A turn is asked for when bytes are there, and over once they are dealt
+    /// with: a client that sends nothing has none. What follows needs none, or of many who begin at
+    /// once nobody would come to an end in time: each would wait behind all who have just begun.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<OwnedSemaphorePermit>> {
-        if self.turn.is_some() && !self.connection.socket.is_handshaking() {
-            self.turn = None;
-        }
         match &mut self.turn {
             Some(turn) => turn.poll_acquire(cx),
             None => Poll::Ready(None),

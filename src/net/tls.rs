@@ -136,6 +136,14 @@ impl Tls {
         }
     }
 
+    /// Whether the files can be used, as they are now.
+    ///
+    /// # Errors
+    /// What is wrong with them, by name.
+    pub fn check(&self) -> Result<(), TlsError> {
+        read(&self.files).map(|_| ())
+    }
+
     /// Files that can't be used are reported once, and tried again; until then what was there
     /// before goes on.
     pub fn renew(&self) {

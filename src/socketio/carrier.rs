@@ -86,13 +86,26 @@ impl Carrier {
 
     /// How many sessions are carried so.
     fn gauge(&self, by_websocket: bool) -> &Gauge {
-        let carriage = match (by_websocket, self.version) {
+        self.io.metrics.connections.carried(self.carried(by_websocket))
+    }
+
+    fn carried(&self, by_websocket: bool) -> Carriage {
+        match (by_websocket, self.version) {
             (true, Version::V3) => Carriage::WebSocket3,
             (true, Version::V4) => Carriage::WebSocket4,
             (false, Version::V3) => Carriage::Polling3,
             (false, Version::V4) => Carriage::Polling4,
-        };
-        self.io.metrics.connections.carried(carriage)
+        }
+    }
+
+    /// How it is carried now.
+    pub(super) fn carriage(&self) -> Carriage {
+        self.carried(self.websocket.get().is_some())
+    }
+
+    /// Its WebSocket, once there is one.
+    pub(super) fn connection(&self) -> Option<&Arc<Connection>> {
+        self.websocket.get()
     }
 
     /// The session's name, a secret: who knows it can act as a polling client.
@@ -269,6 +282,7 @@ impl Carrier {
         let slot = lock(&self.polling);
         let polling = slot.clone()?;
         let Moved { closing, allowance, frames, pinged } = polling.move_out()?;
+        connection.inherit(&polling.place);
         connection.allow_if(|| true, allowance);
         // In one piece: many small ones count more there.
         let mut all = BytesMut::with_capacity(frames.iter().map(Bytes::len).sum::<usize>() + 3);

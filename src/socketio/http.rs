@@ -18,13 +18,14 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use super::{
     Namespace, Parts, SocketIo,
     dispatch::Handshake,
+    polling::Begin,
     query::{self, Query},
     upgrade as change, websocket,
 };
 use crate::{
     config::Origins,
     net::{
-        Connection, Stream,
+        Connection, Stream, admission,
         listener::refusal,
         upgrade::{self, Agreed, Flaw},
     },
@@ -134,22 +135,19 @@ impl Transport {
         // An upgrade that is offered with it is not taken. The engine would keep the offer, and
         // with it the connection, as long as the session.
         request.extensions_mut().clear();
-        let client = connection.client(request.headers());
-        let handshake = self.handshake(request.uri(), request.headers(), client);
-        let seat = if query.sid.is_none() { connection.seat(request.headers()) } else { Ok(None) };
-        let mut request = compact(request);
-        match seat {
-            Ok(None) => {}
-            // It lasts as long as the engine's session, which keeps the extensions.
-            Ok(Some(seat)) => drop(request.extensions_mut().insert(Arc::new(seat))),
+        let is_new = request.method() == Method::GET && !query.names_sid;
+        let mut begin = match is_new.then(|| self.begin(&request, &connection)).transpose() {
+            Ok(begin) => begin,
             Err(full) => return refusal(full),
-        }
+        };
+        let (request, query) = (compact(request), &query);
         let answer = tower::service_fn(|request: Request<Incoming>| {
-            let (query, handshake, connection) = (&query, handshake.clone(), &connection);
+            let begin = begin.take();
             async move {
-                Ok::<_, Infallible>(match *request.method() {
-                    Method::POST => self.io.post(request, query).await,
-                    _ => self.io.poll(request, query, handshake, connection).await,
+                Ok::<_, Infallible>(match begin {
+                    Some(begin) => self.io.open(request, query, begin).await,
+                    None if request.method() == Method::POST => self.io.post(request, query).await,
+                    None => self.io.poll(request, query).await,
                 })
             }
         });
@@ -157,6 +155,21 @@ impl Transport {
             Ok(response) => response.map(Body::new),
             Err(never) => match never {},
         }
+    }
+
+    /// A client that begins a session by polling is let in, or not.
+    fn begin<B>(
+        &self,
+        request: &Request<B>,
+        connection: &Arc<Connection>,
+    ) -> Result<Begin, admission::Full> {
+        let client = connection.client(request.headers());
+        Ok(Begin {
+            handshake: self.handshake(request.uri(), request.headers(), client),
+            place: connection.begin(request.headers())?,
+            meter: connection.meter(),
+            admission: connection.admission(),
+        })
     }
 
     /// A request that asks for a WebSocket, and was not [`Transport::wants`]-ed: it is not its
@@ -179,6 +192,11 @@ impl Transport {
                 Some(sid) => self.unknown(sid, &query).await,
                 None => self.io.ask(compact(request)).await, // no session can have this name
             };
+        }
+        if query.sid.is_none()
+            && let Err(full) = connection.sit(request.headers())
+        {
+            return refusal(full);
         }
         let (parts, _) = request.into_parts();
         let transport = self.clone();
@@ -220,6 +238,11 @@ impl Transport {
                 Some(sid) => self.io.carrier(sid).is_some(),
                 None => !query.names_sid && (self.io.is_ready)(),
             }
+    }
+
+    /// Whether a WebSocket handshake begins a session; else it goes on with one that polls.
+    pub fn is_new(&self, handshake: &Request<()>) -> bool {
+        Query::read(handshake.uri()).sid.is_none()
     }
 
     /// Takes a WebSocket over whose handshake it wanted.

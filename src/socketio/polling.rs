@@ -20,23 +20,25 @@ use super::{
     lock, payload,
     query::Query,
 };
-use crate::net::{Connection, websocket::frame::Opcode};
+use crate::net::{admission::Admission, connection::Begun, meter::Meter, websocket::frame::Opcode};
+
+/// What a session has from its first request.
+pub(super) struct Begin {
+    /// What a namespace may read of it.
+    pub handshake: Option<Box<Handshake>>,
+    pub place: Begun,
+    pub meter: Option<Box<Meter>>,
+    pub admission: Arc<Admission>,
+}
 
 impl SocketIo {
-    /// Answers a polling client's handshake or poll, or a request that is none.
-    pub(super) async fn poll(
-        self: &Arc<Self>,
-        request: Request<Incoming>,
-        query: &Query,
-        handshake: Option<Box<Handshake>>,
-        connection: &Connection,
-    ) -> Response<Body> {
+    /// Answers a client's poll, or a request that is none.
+    pub(super) async fn poll(&self, request: Request<Incoming>, query: &Query) -> Response<Body> {
         if *request.method() != Method::GET {
             return self.ask(request).await;
         }
         match query.sid {
-            None if query.names_sid => self.ask(request).await,
-            None => self.open(request, query, handshake, connection).await,
+            None => self.ask(request).await, // no session can have this name
             Some(sid) => match self.carrier(sid) {
                 None => self.ask(request).await,
                 Some(carrier) if carrier.version != query.version() => {
@@ -56,12 +58,11 @@ impl SocketIo {
     }
 
     /// A handshake. An old client is connected with it.
-    async fn open(
+    pub(super) async fn open(
         self: &Arc<Self>,
         mut request: Request<Incoming>,
         query: &Query,
-        handshake: Option<Box<Handshake>>,
-        connection: &Connection,
+        Begin { handshake, place, meter, admission }: Begin,
     ) -> Response<Body> {
         let session = Arc::new(engine::Session::default());
         request.extensions_mut().insert(session.clone());
@@ -76,7 +77,7 @@ impl SocketIo {
         let Some(sid) = opened(&body) else {
             return error(StatusCode::INTERNAL_SERVER_ERROR, "server error");
         };
-        let polling = Polling::new(!query.base64, connection.meter(), self.metrics.clone());
+        let polling = Polling::new(!query.base64, place, meter, admission, self.metrics.clone());
         let carrier = Carrier::polling(self, query.version(), polling.clone());
         carrier.name(sid);
         let mut dispatcher = Dispatcher::new(carrier.clone(), handshake);

@@ -13,7 +13,11 @@ use http::{Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use socketioxide_core::Sid;
-use tokio::{sync::OwnedMutexGuard, task::coop::consume_budget, time::sleep_until};
+use tokio::{
+    sync::OwnedMutexGuard,
+    task::coop::consume_budget,
+    time::{Instant, sleep},
+};
 
 use super::{
     SocketIo, Version,
@@ -57,6 +61,8 @@ struct Post {
     dispatcher: OwnedMutexGuard<Option<Dispatcher>>,
     /// The engine knows of this POST that the client lives.
     beaten: bool,
+    /// How long it may still be paused: a client that waits for its answer can't say that it lives.
+    patience: Duration,
 }
 
 impl SocketIo {
@@ -123,6 +129,7 @@ impl SocketIo {
             sid,
             dispatcher,
             beaten: false,
+            patience: self.options.ping_timeout / 2,
         };
         // In a task of its own: what has come whole is handled whole, also if its client goes away
         // meanwhile. The turn bounds that to one POST of a session.
@@ -232,11 +239,15 @@ impl Post {
     }
 
     /// A packet of so many bytes has come. A client that sends faster than it may waits for the
-    /// answer to its POST.
-    async fn pause(&self, bytes: usize) {
-        if let Some(until) = self.polling.charge(bytes) {
+    /// answer to its POST, but not so long that it would count as gone. What it has not waited for
+    /// it owes, and its next POST waits for that.
+    async fn pause(&mut self, bytes: usize) {
+        let Some(until) = self.polling.charge(bytes) else { return };
+        let pause = until.saturating_duration_since(Instant::now()).min(self.patience);
+        if !pause.is_zero() {
+            self.patience -= pause;
             self.io.metrics.slowed();
-            sleep_until(until).await;
+            sleep(pause).await;
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     carrier::Carrier,
     packet::{self, ROOT},
 };
-use crate::{reason::Reason, throttle::throttled};
+use crate::{metrics::Carriage, reason::Reason, throttle::throttled};
 
 struct Inner {
     carrier: Arc<Carrier>,
@@ -123,6 +123,21 @@ impl Socket {
     /// Whether the client has left the namespace, or its connection is gone.
     pub fn has_left(&self) -> bool {
         self.0.gone.load(SeqCst)
+    }
+
+    /// What carries it now.
+    pub fn carriage(&self) -> Carriage {
+        self.0.carrier.carriage()
+    }
+
+    /// Bytes that came in, and that went out, on its WebSocket, if it is on one.
+    pub fn bytes(&self) -> Option<(u64, u64)> {
+        self.0.carrier.connection().map(|connection| connection.bytes())
+    }
+
+    /// Why the server closed its WebSocket, if it did.
+    pub fn why(&self) -> Option<Reason> {
+        self.0.carrier.connection().and_then(|connection| connection.why())
     }
 
     /// Stops, or resumes, reading from the client; a polling one waits for the answer to its POST.

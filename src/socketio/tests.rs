@@ -10,9 +10,17 @@ mod stage;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::{SinkExt, StreamExt};
 
-use self::stage::{By, Item, Peer, WAYS, Wire, begun, http, options, server, text, websocket};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+
+use self::stage::{
+    By, Item, Peer, WAYS, Wire, begun, http, limited, options, server, text, websocket,
+};
 use super::*;
-use crate::reason::Reason;
+use crate::{metrics::Carriage, reason::Reason};
 
 #[tokio::test]
 async fn handshakes_that_say_nonsense_are_refused() {
@@ -314,6 +322,81 @@ async fn a_session_ends_though_its_last_post_trickles_in_behind_an_upgrade() {
     while !lock(&server.io.polled).is_empty() {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn who_posts_too_fast_is_paused_but_not_until_it_counts_as_gone() {
+    let beating = Options {
+        ping_interval: Duration::from_millis(1_000),
+        ping_timeout: Duration::from_millis(2_000),
+        ..options()
+    };
+    let server = limited(beating, &[("AO_LIMITS__MESSAGES", "1 in 1h")]);
+    let mut peer = Peer::connect(&server, (Version::V4, By::Text)).await;
+    let begin = Instant::now();
+    peer.send(&[1, 2, 3].map(|n| text(format!(r#"42["message",{n}]"#)))).await;
+    assert!(begin.elapsed() >= Duration::from_millis(900), "{:?}", begin.elapsed());
+    for n in 1..=3 {
+        peer.expect(&format!(r#"42["message-back",{n}]"#)).await;
+    }
+    peer.is_well().await;
+}
+
+/// Clients are cut off at any byte of what they say, with as many there as there may be.
+#[tokio::test]
+async fn whoever_is_cut_off_leaves_its_places() {
+    let hasty = Options {
+        ping_interval: Duration::from_millis(200),
+        ping_timeout: Duration::from_millis(300),
+        connect_timeout: Duration::from_millis(500), // until then the engine keeps who has gone
+        ..options()
+    };
+    let limits = [("AO_LIMITS__CONNECTIONS", "60"), ("AO_LIMITS__CONNECTIONS_PER_ADDRESS", "40")];
+    let server = limited(hasty, &limits);
+    let begin = "GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nhost: x\r\n\r\n";
+    let post = "POST /socket.io/?EIO=4&transport=polling&sid=AAAAAAAAAAAAAAHs HTTP/1.1\r\n\
+                host: x\r\ncontent-length: 100\r\n\r\n4";
+    let handshake = "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nhost: x\r\n\
+                     upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n\
+                     sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    // CONNECT, and the beginning of an event.
+    let frames = [0x81, 0x82, 0, 0, 0, 0, b'4', b'0', 0x81, 0xfe, 1, 0, 0, 0, 0, 0, b'4', b'2'];
+    let scripts = [
+        [begin, begin, begin, post].concat().into_bytes(),
+        [handshake.as_bytes(), &frames].concat(),
+        [begin, handshake].concat().into_bytes(),
+    ];
+    let (mut there, mut seed) = (std::collections::VecDeque::new(), 1_usize);
+    for n in 0..500 {
+        let script = &scripts[n % scripts.len()];
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        // A third of them say all.
+        let said = ((seed >> 33) % (script.len() * 3 / 2)).min(script.len());
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let _ = stream.write_all(&script[..said]).await; // it may have been refused by now
+        there.push_back(stream);
+        if there.len() > 50 {
+            let gone = there.pop_front().unwrap();
+            if n % 2 == 0 {
+                socket2::SockRef::from(&gone).set_linger(Some(Duration::ZERO)).unwrap();
+            }
+        }
+    }
+    let page = server.io.metrics.text();
+    let never = "always_online_refused_newcomers_total{reason=\"address\"} 0\n";
+    assert!(page.contains("always_online_refused_newcomers") && !page.contains(never), "{page}");
+    drop(there);
+    let carried = |carriage| server.io.metrics.connections.carried(carriage).get();
+    let left = || {
+        let sessions = carried(Carriage::Polling4) + carried(Carriage::WebSocket4);
+        (server.admission.inside(), server.admission.addresses(), sessions)
+    };
+    let all_gone = async {
+        while left() != (0, 0, 0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(timeout(Duration::from_secs(20), all_gone).await.is_ok(), "{:?} are left", left());
 }
 
 #[tokio::test]

@@ -35,6 +35,8 @@ pub struct Stats {
     pub kicked: AtomicU64,
     /// Connections that ended while a reader was still on them.
     pub closed: AtomicU64,
+    /// Requests for a polling session that the server did not know.
+    pub unknown: AtomicU64,
 }
 
 /// What packets go out by.
@@ -203,7 +205,9 @@ pub struct Manner {
     pub heartbeat: Heartbeat,
     /// Keep a way to reset the connection.
     pub reset: bool,
-    /// Where to; none: the first node.
+    /// Reset the connection when it is dropped.
+    pub abrupt: bool,
+    /// Where to; none: the first node, and of a crowd the node whose turn it is.
     pub node: Option<SocketAddrV4>,
 }
 

@@ -100,7 +100,9 @@ impl Http {
         let bytes = &mut self.0.bytes;
         if !bytes.starts_with(b"HTTP/1.1 200 ") {
             let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
-            bail!("refused: {}", String::from_utf8_lossy(line).to_ascii_lowercase());
+            let line = String::from_utf8_lossy(line).to_ascii_lowercase();
+            let said = &bytes[begin..end.min(begin + 200)];
+            bail!("refused: {line} {}", String::from_utf8_lossy(said));
         }
         let rest = bytes.split_off(end);
         let mut answer = std::mem::replace(bytes, rest);

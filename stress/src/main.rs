@@ -4,13 +4,17 @@
 #![allow(clippy::disallowed_methods)] // it measures real time; its tasks end with the process
 
 mod admin;
+mod api;
 mod client;
+mod follow;
 mod http;
 mod jwt;
 mod ledger;
 mod message;
 mod options;
 mod polling;
+mod probe;
+mod relay;
 mod report;
 mod scenario;
 mod sys;
@@ -54,6 +58,14 @@ enum Scenario {
     Publish(scenario::publish::Publish),
     /// Store messages while the endpoint of webhooks is down, and be told of them once it is up.
     Pending(scenario::pending::Pending),
+    /// All clients lose their connections at once, come back at once, and catch up.
+    Storm(scenario::storm::Storm),
+    /// More clients come than may, some leave, and those who were refused come again.
+    Full(scenario::full::Full),
+    /// The network fails again and again for some seconds while somebody sends.
+    Drops(scenario::drops::Drops),
+    /// Members who never read, until the server has no memory to spare, and newcomers meanwhile.
+    Strain(scenario::strain::Strain),
 }
 
 /// What a scenario reports.
@@ -224,6 +236,10 @@ fn run(Cli { opt, scenario }: Cli) -> Result<()> {
             Scenario::Idle(a) => ("idle", scenario::connect::idle(c, a).await?),
             Scenario::Publish(a) => ("publish", scenario::publish::run(c, a).await?),
             Scenario::Pending(a) => ("pending", scenario::pending::run(c, a).await?),
+            Scenario::Storm(a) => ("storm", scenario::storm::run(c, a).await?),
+            Scenario::Full(a) => ("full", scenario::full::run(c, a).await?),
+            Scenario::Drops(a) => ("drops", scenario::drops::run(c, a).await?),
+            Scenario::Strain(a) => ("strain", scenario::strain::run(c, a).await?),
         })
     };
     let limit = Duration::from_secs_f64(ctx.opt.time_limit);
@@ -239,6 +255,7 @@ fn run(Cli { opt, scenario }: Cli) -> Result<()> {
 fn print(ctx: &Ctx, name: &str, outcome: Outcome, pinned: Option<usize>, gather_us: u64) {
     let Outcome { config, result, usage, mut faults, mut notes } = outcome;
     faults.push((ctx.stats.kicked.load(Relaxed), "clients were kicked out"));
+    faults.push((ctx.stats.unknown.load(Relaxed), "requests for a session that was unknown"));
     faults.push((
         u64::from(usage["server"]["died"] == true),
         "server processes died: nothing is known of their CPU time and memory",

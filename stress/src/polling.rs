@@ -1,11 +1,14 @@
 //! engine.io 4 by polling: a connection for polls, and one for what is posted, both kept alive.
 
+use crate::Ctx;
 use crate::http::Http;
 use crate::message::number;
-use crate::{Ctx, sys};
+use crate::sys::{self, SEC, now};
 use anyhow::{Context, Result, bail};
 use std::collections::VecDeque;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::net::TcpStream;
 
 /// What stands between two packets of a payload.
@@ -20,11 +23,21 @@ pub struct Polling {
     pub interval: Option<u64>,
     asked: bool,
     packets: VecDeque<Vec<u8>>,
+    ctx: Arc<Ctx>,
+}
+
+/// Counts an answer that says of a session that there is none.
+fn known<T>(ctx: &Ctx, answer: Result<T>) -> Result<T> {
+    answer.inspect_err(|error| {
+        if error.to_string().contains("Session ID unknown") {
+            ctx.stats.unknown.fetch_add(1, Relaxed);
+        }
+    })
 }
 
 impl Polling {
     /// The handshake.
-    pub async fn open(stream: TcpStream, ctx: &Ctx, addr: SocketAddrV4) -> Result<Self> {
+    pub async fn open(stream: TcpStream, ctx: &Arc<Ctx>, addr: SocketAddrV4) -> Result<Self> {
         if ctx.opt.eio != 4 {
             bail!("--way polling and --way upgrade speak engine.io 4 only");
         }
@@ -50,6 +63,7 @@ impl Polling {
             interval: number(&open, "\"pingInterval\":"),
             asked: false,
             packets: VecDeque::new(),
+            ctx: ctx.clone(),
         })
     }
 
@@ -74,35 +88,54 @@ impl Polling {
                 return Ok(packet);
             }
             self.ask().await?;
-            let body = self.http.answer().await?;
+            let body = known(&self.ctx, self.http.answer().await)?;
             self.asked = false;
             self.packets.extend(body.split(|byte| *byte == SEPARATOR).map(<[u8]>::to_vec));
         }
     }
 }
 
+/// How long a connection may have been idle, for another request on it: servers close those that
+/// nobody uses for some seconds, and browsers open others then.
+const FRESH: u64 = 4 * SEC;
+
 /// What goes out.
 pub struct Poster {
     http: Http,
+    /// When the connection was used last.
+    used: u64,
+    addr: SocketAddrV4,
+    source: Option<Ipv4Addr>,
     head: String,
+    ctx: Arc<Ctx>,
 }
 
 impl Poster {
-    pub async fn new(ctx: &Ctx, addr: SocketAddrV4, sid: &str) -> Result<Self> {
+    pub async fn new(
+        ctx: &Arc<Ctx>,
+        addr: SocketAddrV4,
+        source: Option<Ipv4Addr>,
+        sid: &str,
+    ) -> Result<Self> {
         let head = format!(
             "POST {}?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: {addr}\r\n\
              Content-Type: text/plain;charset=UTF-8\r\nContent-Length: ",
             ctx.opt.path
         );
-        let stream = sys::dial(addr, ctx.source(), None).await?;
-        Ok(Poster { http: Http::new(stream), head })
+        let stream = sys::dial(addr, source, None).await?;
+        Ok(Poster { http: Http::new(stream), used: now(), addr, source, head, ctx: ctx.clone() })
     }
 
     /// Posts one packet, and waits for the answer.
     pub async fn post(&mut self, packet: &[u8]) -> Result<()> {
         let mut request = format!("{}{}\r\n\r\n", self.head, packet.len()).into_bytes();
         request.extend_from_slice(packet);
+        if now() - self.used > FRESH {
+            self.http = Http::new(sys::dial(self.addr, self.source, None).await?);
+        }
         self.http.ask(&request).await?;
-        self.http.answer().await.map(drop)
+        let answer = known(&self.ctx, self.http.answer().await).map(drop);
+        self.used = now();
+        answer
     }
 }

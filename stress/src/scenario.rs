@@ -1,10 +1,14 @@
 pub mod churn;
 pub mod connect;
+pub mod drops;
 pub mod fanout;
+pub mod full;
 pub mod hall;
 pub mod pending;
 pub mod publish;
 pub mod slow;
+pub mod storm;
+pub mod strain;
 pub mod sync;
 
 use crate::client::{self, Conn, Fail, Manner};
@@ -116,7 +120,7 @@ pub async fn gather(
                         .await;
                 }
                 let room = first_room + i / room_size.max(1);
-                let how = Manner { node: Some(ctx.node(i, room)), ..how };
+                let how = Manner { node: how.node.or(Some(ctx.node(i, room))), ..how };
                 let outcome = client::join(&ctx, &uid(&ctx, i), &ctx.room(room), how).await;
                 joining.lock().add(&outcome);
                 if let Ok(conn) = outcome {

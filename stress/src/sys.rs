@@ -3,14 +3,16 @@
 mod net;
 mod proc;
 
-pub use net::{dial, peers, reset};
+pub use net::{abrupt, dial, peers, reset};
 pub use proc::{Proc, family, machine_cpu_s, own_cpu_s, rss_kb};
 
 use std::{num::NonZeroU64, os::fd::OwnedFd, sync::LazyLock};
 
 use anyhow::{Context, Result, bail};
 use rustix::{
-    process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit},
+    process::{
+        Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setpriority_process, setrlimit,
+    },
     thread::{CpuSet, sched_getaffinity, sched_setaffinity, set_current_timer_slack},
     time::{
         ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec,
@@ -91,6 +93,12 @@ pub fn pin(core: Option<usize>) -> Result<usize> {
     one.set(core);
     sched_setaffinity(None, &one).with_context(|| format!("pin to core {core}"))?;
     Ok(core)
+}
+
+/// Ends a process at once.
+pub fn kill(pid: i32) -> Result<()> {
+    let pid = Pid::from_raw(pid).context("no such process")?;
+    kill_process(pid, Signal::KILL).context("killing the server")
 }
 
 /// Lets every other thread go before the calling one. Best effort: it only makes the watching

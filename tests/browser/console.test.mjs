@@ -93,6 +93,10 @@ describe('the views', () => {
     await chart('Users').locator('.value', { hasText: /^2$/ }).waitFor()
     await chart('Rooms').locator('.value', { hasText: /^1$/ }).waitFor()
     await chart('Memory').locator('.value', { hasText: 'MiB' }).waitFor()
+    // The mean since the last answer, so it is there for one of them.
+    const seen = chart('Latency of deliveries').locator('.line[d^=M]').waitFor({ state: 'attached' })
+    await ann.send({ s: 0, text: 'how long does it take?' })
+    await seen
     await page.waitForFunction(() => document.querySelector('.chart .line')?.getAttribute('d').includes('L'))
     const told = await chart('Connections').getByRole('img').getAttribute('aria-label')
     assert.match(told, /^Connections: now 2, lowest \d, highest 2; the last 5 minutes$/)
@@ -139,11 +143,27 @@ describe('the views', () => {
     assert.deepEqual(rates, [[null, 7, null, null], [10, 7, 10, null], [30, 7, 10, 20], [20, 7, 0, 20, null], [null, 7, null, null]])
   })
 
+  test('latency is the mean since the answer before, of the slowest node, and none where nothing was delivered', async () => {
+    const console = await open()
+    const latencies = await console.page.evaluate(async () => {
+      const { Stat } = await import(new URL('./stat.js', location.href).href)
+      const stat = new Stat({ get: () => new Promise(() => {}) }, new AbortController().signal)
+      const node = (id, at, latencyCount, latencySum) => ({ id, at, connections: 1, latencyCount, latencySum })
+      const add = (time, ...nodes) => stat.add({ connections: 1, users: 1, rooms: 1, nodes }, time, 7)
+      add(0, node('a', 1000, 4, 1), node('b', 1000, 0, 0))
+      add(2000, node('a', 3000, 6, 1.008), node('b', 3000, 1, 0.002))
+      add(4000, node('a', 5000, 6, 1.008), node('b', 5000, 1, 0.002))
+      add(6000, node('a', 7000, 1, 0.5), node('b', 7000, 2, 0.003)) // a began anew
+      return [stat.latencyOf, ...stat.samples.map(({ total, nodes }) => [total, ...nodes.values()].map(({ latency }) => latency && Math.round(latency * 1000) / 1000))]
+    })
+    assert.deepEqual(latencies, ['deliveries', [null, null, null], [4, 4, 2], [null, null, null], [1, null, 1]])
+  })
+
   test('several nodes have a line and a row each, and the one that answers can be drained', async () => {
     const console = await open()
     const { page } = console
-    let messages = 0
-    const node = (id, isThis) => ({ id, this: isThis, connections: 3, at: Date.now(), uptime: 90_061, users: 3, rooms: 1, messages: messages += 40, deliveries: 0, bytesIn: 0, bytesOut: 0, memory: 64 << 20, cpu: 1 })
+    let messages = 0, draining = false
+    const node = (id, isThis) => ({ id, this: isThis, draining: isThis && draining, connections: 3, at: Date.now(), uptime: 90_061, users: 3, rooms: 1, messages: messages += 40, deliveries: 0, bytesIn: 0, bytesOut: 0, memory: 64 << 20, cpu: 1 })
     await page.route('**/v1/stat', async route => {
       const answer = await route.fetch()
       await route.fulfill({ response: answer, json: { ...await answer.json(), connections: 6, nodes: [node('node one', true), node('node two', false)] } })
@@ -161,9 +181,28 @@ describe('the views', () => {
     await console.confirm(console.button('Drain node one'), ['node one', '3 connections'], 'Drain')
     await console.says('Sending 3 connections away')
     assert.deepEqual(drained, [{ over: 30 }])
+    draining = true
+    await console.row('node one').filter({ hasText: 'draining' }).waitFor()
+    await console.confirm(console.button('End the drain of node one'), ['node one', 'newcomers'], 'End the drain')
+    await console.says('lets newcomers in again')
+    assert.deepEqual(drained.at(-1), { cancel: true })
     await console.confirm(console.button('Reload the settings'), ['nothing is changed'], 'Reload')
     await console.says('Nothing has changed.')
     assert.deepEqual(await console.findings(), [])
+  })
+
+  test('who gets in is switched for all nodes, and back', async () => {
+    const console = await signedIn()
+    const { page } = console
+    await page.getByText('who has a valid token').waitFor()
+    const change = console.button('Change who gets in')
+    await console.confirm(change, ['all nodes', 'without a token'], 'Let everybody in')
+    await console.says('Users need no tokens.')
+    await page.getByText('everybody: users are believed').waitFor()
+    await console.confirm(change, ['all nodes', 'a valid token'], 'Ask for tokens')
+    await console.says('Users need tokens.')
+    await page.getByText('who has a valid token').waitFor()
+    assert.equal((await api('config', {})).forceUserAuth, true)
   })
 
   test('rooms and users are searched and paged by the server', async () => {
@@ -239,6 +278,19 @@ describe('the views', () => {
     assert.equal(await entries.count(), 0)
     await ann.send({ s: 0, text: 'a new beginning' })
     await entries.filter({ hasText: 'a new beginning' }).waitFor()
+  })
+
+  test('of many updates the newest are shown', async () => {
+    const room = 'a large board'
+    const update = i => ({ publish: { roomId: room, message: { storage: 1, msgId: `shape ${i}`, text: `shape ${i}` } } })
+    await api('batch', { commands: Array.from({ length: 510 }, (_, i) => update(i)) })
+    const console = await signedIn()
+    const { page } = console
+    await console.visit('room', room)
+    await page.getByRole('heading', { name: 'Updates (the newest 500 of 510)', exact: true }).waitFor()
+    const updates = page.getByRole('region', { name: 'Updates' }).getByRole('listitem')
+    assert.equal(await updates.count(), 500)
+    await updates.first().filter({ hasText: 'shape 509' }).waitFor()
   })
 
   test('a user is found, given tokens, sent away and erased, and the audit log has it all', async () => {

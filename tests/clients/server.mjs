@@ -24,10 +24,10 @@ process.on('exit', code => {
   }
 })
 
-/** Starts a server and waits until it is ready. `env` is added to its environment; `title` names it in failures. */
-export async function startServer({ title = 'default', env = {} } = {}) {
+/** Starts a server and waits until it is ready. `env` is added to its environment, `args` are its command line; `title` names it in failures. */
+export async function startServer({ title = 'default', env = {}, args = [] } = {}) {
   needBinary()
-  const server = new Server(title, env, await mkdtemp(join(tmpdir(), 'always-online-clients-')))
+  const server = new Server(title, env, await mkdtemp(join(tmpdir(), 'always-online-clients-')), args)
   started.add(server)
   await server.start()
   return server
@@ -56,8 +56,8 @@ export class Server {
   admin = { uid: undefined, token: undefined }
   stderr = ''
 
-  constructor(title, env, folder) {
-    Object.assign(this, { title, env, folder })
+  constructor(title, env, folder, args = []) {
+    Object.assign(this, { title, env, folder, args })
   }
 
   get url() { return this.urls.websocket }
@@ -73,7 +73,7 @@ export class Server {
 
   async start() {
     const at = listener => this.urls[listener] ? new URL(this.urls[listener]).host : '127.0.0.1:0'
-    this.process = spawn(BINARY, [], {
+    this.process = spawn(BINARY, this.args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: surroundings({
         AO_WEBSOCKET__LISTEN: at('websocket'), AO_API__LISTEN: at('api'), AO_DEMO__LISTEN: at('demo'),

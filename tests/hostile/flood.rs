@@ -3,7 +3,7 @@
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::scene::each_way;
+use crate::scene::{Scene, each_way};
 use support::{
     soon,
     wire::{
@@ -153,6 +153,23 @@ async fn a_flood_of_events_without_effect_changes_nothing() {
         }
     })
     .await;
+}
+
+/// Each would have the store put a roster together, and the room be told.
+#[tokio::test]
+async fn who_joins_without_end_is_answered_and_stays_where_it_is() {
+    Scene::begin(patient().env("AO_LIMITS__JOINS", "1 in 1h"))
+        .await
+        .play(&WAYS, async |scene, way| {
+            let mut peer = scene.member(way).await;
+            for room in 0..100 {
+                let argument = format!(r#"{{"roomId":"{room}"}}"#);
+                let refusal = r#"{"status":1,"data":"join failed, too often"}"#;
+                peer.answered("join", &argument, refusal).await;
+            }
+            scene.takes_leave(peer, "41").await;
+        })
+        .await;
 }
 
 async fn quietly(

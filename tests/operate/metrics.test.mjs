@@ -130,11 +130,21 @@ test('every rule has data, and none fails', async () => {
   assert(rules.length > 15, `${rules.length} rules`)
   for (const { name, query, health, lastError, annotations } of rules) {
     assert.equal(health, 'ok', `${name}: ${lastError}`)
-    assert(annotations.summary && annotations.runbook, `${name} has no summary or no runbook`)
-    const [, asked] = /^(.+?) (?:==|[<>]) [\d.]+$/s.exec(query) ?? []
-    assert(asked, `${name} compares with nothing: ${query}`)
-    await eventually(`${name}: ${asked}`, () => prometheus.query(asked), ({ length }) => length > 0)
+    assert(annotations.summary && annotations.runbook_url, `${name} has no summary or no runbook`)
+    for (const condition of query.split(' unless ')) {
+      const [, asked] = /^(.+?) (?:==|[<>]) [\d.]+$/s.exec(condition) ?? []
+      assert(asked, `${name} compares with nothing: ${condition}`)
+      await eventually(`${name}: ${asked}`, () => prometheus.query(asked), ({ length }) => length > 0)
+    }
   }
+})
+
+test('every expression of the runbook is understood', async () => {
+  const operations = await readFile(new URL('../../docs/OPERATIONS.md', import.meta.url), 'utf8')
+  const prose = operations.replace(/```[^]*?```/g, '')
+  const expressions = [...prose.matchAll(/`([^`]+)`/g)].map(([, code]) => code).filter(code => /^[^/]*\b(?:always_online|process)_[a-z]/.test(code))
+  assert(expressions.length > 60, `${expressions.length} expressions`)
+  for (const expression of expressions) await prometheus.query(expression) // fails where Prometheus can't read it
 })
 
 test('what happens is seen', async () => {

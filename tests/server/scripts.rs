@@ -143,7 +143,7 @@ fn a_word_that_is_no_part_is_answered_with_those_that_are() {
     let output = Command::new("scripts/test").arg("nonsense").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let help = String::from_utf8(output.stderr).unwrap();
-    for word in ["rust", "clients", "proxy", "browser", "docs", "examples", "lint"] {
+    for word in ["rust", "clients", "proxy", "browser", "docs", "examples", "ship", "lint"] {
         assert!(help.contains(&format!("scripts/test {word} ")), "{word} in {help}");
     }
     assert!(help.ends_with("scripts/part.\n"), "{help}");

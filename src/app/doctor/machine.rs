@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{Finding, State};
+use crate::metrics::memory_limit;
 
 /// Open files below which a server of many connections should not run.
 const FILES: u64 = 65_536;
@@ -32,11 +33,9 @@ pub(super) fn files(hard: u64) -> Finding {
     Finding::new("open files", State::Warning, said)
 }
 
-/// The memory of the machine, or of its control group, beside the server's bound.
+/// The memory of the machine, or of the control groups that this runs in, beside the server's bound.
 pub(super) fn memory(bound: Option<usize>) -> Finding {
-    let machine = field(&read("/proc/meminfo"), "MemTotal:").map(|kib| kib * 1024);
-    let group = read("/sys/fs/cgroup/memory.max").trim().parse::<u64>().ok();
-    let all = machine.into_iter().chain(group).min();
+    let all = memory_limit().map(|bytes| bytes as u64);
     beside(bound.map(|bound| bound as u64), all)
 }
 
@@ -138,10 +137,4 @@ fn existing(folder: &Path) -> PathBuf {
 
 fn read(file: &str) -> String {
     fs::read_to_string(file).unwrap_or_default()
-}
-
-/// A number of a file of `/proc`.
-fn field(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
-    line.split_whitespace().next()?.parse().ok()
 }

@@ -2,7 +2,7 @@
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::kind::{Kind, Shape, words};
+use crate::config::kind::{Kind, SWITCH, Shape, words};
 use crate::config::setting::section;
 
 words! {
@@ -36,5 +36,8 @@ section! {
         filter: String = "info", FILTER, "AO_LOG";
         /// How a line looks.
         format: Format = "text", FORMAT, "AO_LOG__FORMAT";
+        /// Whether a line tells of each connection of a client that has ended. Many clients make
+        /// many lines.
+        connections: bool = "false", SWITCH, "AO_LOG__CONNECTIONS";
     }
 }

@@ -20,7 +20,7 @@ const CLIENTS: Kind<u32> = Kind {
 };
 
 section! {
-    /// How the server ends after SIGTERM, SIGINT or SIGHUP: clients are dropped bit by bit, so that
+    /// How the server ends after SIGTERM or SIGINT: clients are dropped bit by bit, so that
     /// they do not all come back at once.
     Shutdown("shutdown") {
         /// Time after which the process ends in any case (and half a second for the store).

@@ -1,5 +1,7 @@
 //! Who a client is: its token, how often it signs in, and whose session is the user's.
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
+
+use tokio::time::Instant;
 
 use super::{
     AlwaysOnline,
@@ -66,11 +68,15 @@ pub(super) struct Doorman<'a> {
     hub: &'a Hub,
     /// None: there are no JSON Web Tokens.
     verifier: Option<Arc<dyn Verifier>>,
+    /// Where they come from, if their failures count.
+    address: Option<IpAddr>,
 }
 
 impl<'a> Doorman<'a> {
-    pub fn of(dialect: &'a AlwaysOnline) -> Self {
-        Doorman { hub: &dialect.hub, verifier: dialect.options.verifier.get() }
+    /// For credentials that come from this address. None: it is not kept, or their failures do not
+    /// count.
+    pub fn of(dialect: &'a AlwaysOnline, address: Option<IpAddr>) -> Self {
+        Doorman { hub: &dialect.hub, verifier: dialect.options.verifier.get(), address }
     }
 
     /// Makes this connection, which `register` has registered, the user's session; an earlier one is
@@ -118,7 +124,7 @@ impl<'a> Doorman<'a> {
         let hub = self.hub;
         let checked = hub.force_user_auth().then(|| hub.revocations());
         let rights = match checked {
-            Some(_) => self.check(credentials).await?,
+            Some(_) => self.attempt(credentials).await?,
             None => None,
         };
         match hub.metrics.store.timed(Call::Admit, hub.limits.admit(&credentials.uid)).await {
@@ -164,6 +170,26 @@ impl<'a> Doorman<'a> {
     fn jwt<'c>(&'c self, credentials: &'c Credentials) -> Option<(&'c str, &'c dyn Verifier)> {
         let token = credentials.token.as_ref()?.reveal();
         self.verifier.as_deref().filter(|_| access::is_jwt(token)).map(|verifier| (token, verifier))
+    }
+
+    /// Checks the token, unless too many were wrong before; whether this one is counts as well.
+    async fn attempt(&self, credentials: &Credentials) -> Result<Option<Arc<Rights>>, AuthRefusal> {
+        let (attempts, uid) = (&self.hub.attempts, credentials.uid.as_str());
+        let Some(address) = self.address else { return self.check(credentials).await };
+        if attempts.may(address, Realm::User, uid, Instant::now()).is_err() {
+            self.hub.metrics.sign_in_refused("too many failures");
+            return Err(AuthRefusal::RateLimit);
+        }
+        let checked = self.check(credentials).await;
+        match &checked {
+            Ok(_) => attempts.succeeded(address, Realm::User, uid),
+            Err(AuthRefusal::Wrong) => {
+                attempts.failed(address, Realm::User, uid, Instant::now());
+            }
+            // Nobody tries tokens by old ones, and of a store that is out nothing is learnt.
+            Err(_) => {}
+        }
+        checked
     }
 
     /// Checks the token, of either kind.

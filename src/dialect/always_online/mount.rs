@@ -39,6 +39,10 @@ impl Dialect for Mounted {
         self.transport.wants(handshake)
     }
 
+    fn is_new(&self, handshake: &Request<()>) -> bool {
+        self.transport.is_new(handshake)
+    }
+
     fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>) {
         self.transport.websocket(handshake, stream, &connection);
     }

@@ -140,12 +140,6 @@ impl Member {
         self.others.iter().chain(&self.room)
     }
 
-    /// Whether it may join this room too, when `most` are allowed.
-    pub fn may_join(&self, room: &RoomId, most: usize) -> bool {
-        self.others.len() + usize::from(self.room.is_some()) < most
-            || self.rooms().any(|own| own.id == *room)
-    }
-
     /// It goes: how each room is left, in the order of joining.
     pub fn departures(&self, current: Departure) -> Vec<(RoomId, Departure)> {
         let others = self.others.iter().map(|room| (room.id.clone(), Departure::Gone));

@@ -26,13 +26,16 @@ use crate::domain::{
     clock::{NoRandomness, alphanumeric},
     ids::{ConnectionId, RoomId, SocketId},
     json,
+    life::{self, Life},
     subscriber::{Codec, Settled, Subscriber},
 };
 use crate::lock::lock;
 use crate::metrics::{self, Outcome};
+use crate::net::websocket::frame;
 use crate::reason::Reason;
 use crate::socketio::{Client, Connect, Event, Socket};
 use crate::throttle::throttled;
+use crate::trace::{Kind, Span};
 
 mod asked;
 mod asks;
@@ -54,6 +57,8 @@ pub struct Session {
     /// Where the client comes from, which may be a proxy; where somebody asks for it.
     address: Option<IpAddr>,
     state: Mutex<State>,
+    /// What the line about its end says, where there is to be one.
+    life: Option<Box<Life>>,
 }
 
 /// What the session's task does next.
@@ -62,8 +67,8 @@ enum Step {
     Done,
     /// It takes what waits.
     Next,
-    /// It tells the state what it asked for.
-    Answered(Answer),
+    /// It tells the state what it asked for, as a part of that.
+    Answered(Answer, Span),
 }
 
 impl Session {
@@ -88,6 +93,7 @@ impl Session {
             socket,
             address: request.address,
             state: Mutex::new(State::new(rules)),
+            life: Life::begin(&dialect.hub),
         });
         dialect.hub.opened();
         // It waits until the client has been told that it is connected.
@@ -225,7 +231,15 @@ impl Session {
     /// The one way out. Nothing is sent to a client that is gone, or refused.
     fn send(&self, frames: Bytes) {
         if self.socket.is_open() {
+            self.count(&frames);
             self.socket.send(frames);
+        }
+    }
+
+    /// Counts what is sent, for the line about its end.
+    fn count(&self, frames: &Bytes) {
+        if let Some(life) = &self.life {
+            life.went(frame::payloads(frames).count());
         }
     }
 
@@ -267,20 +281,22 @@ impl Session {
             let answer = match step {
                 Step::Done => return,
                 Step::Next => None,
-                Step::Answered(answer) => Some(answer),
+                Step::Answered(answer, span) => Some((answer, span)),
             };
             step = match AssertUnwindSafe(self.step(answer)).catch_unwind().await {
                 Ok(next) => next,
                 // A defect of ours ends this session, and nothing else.
                 Err(_) => {
                     throttled!(error, socket = %self.name.0, "a session failed; its connection is closed");
-                    Step::Answered(Answer::Failed)
+                    Step::Answered(Answer::Failed, Span::default())
                 }
             };
         }
     }
 
-    async fn step(self: &Arc<Self>, answer: Option<Answer>) -> Step {
+    async fn step(self: &Arc<Self>, answer: Option<(Answer, Span)>) -> Step {
+        let (answer, span) = answer.unzip();
+        let span = span.unwrap_or_default();
         let entered = match &answer {
             Some(Answer::Entered { room, .. }) => room.clone(),
             _ => None,
@@ -292,7 +308,7 @@ impl Session {
                 None => state.next(),
             };
             match effects {
-                Some(effects) => self.perform(effects, state),
+                Some(effects) => span.during(|| self.perform(effects, state)),
                 None => return Step::Done,
             }
         };
@@ -301,7 +317,12 @@ impl Session {
             self.tell(|state| state.removed(&room.id));
         }
         match asked {
-            Some(ask) => Step::Answered(self.ask(ask).await),
+            Some(ask) => {
+                // What follows from an answer is of the trace that it is of.
+                let span = ask.begins().map_or(span, |name| Span::begin(name, Kind::Server));
+                let answer = span.within(self.ask(ask)).await;
+                Step::Answered(answer, span)
+            }
             None => Step::Next,
         }
     }
@@ -315,6 +336,9 @@ impl Client for Session {
     }
 
     fn event(self: Arc<Self>, Event { json, ack, attachments }: Event<'_>) {
+        if let Some(life) = &self.life {
+            life.came();
+        }
         let Some(event) = json::Call::parse(json) else {
             return self.call(Call::Malformed, ack, json.len());
         };
@@ -330,7 +354,12 @@ impl Client for Session {
         }
     }
 
-    fn gone(self: Arc<Self>, _: Reason) {
+    fn gone(self: Arc<Self>, why: Reason) {
+        if let Some(life) = &self.life {
+            let (carriage, bytes) = (self.socket.carriage(), self.socket.bytes());
+            let why = self.socket.why().unwrap_or(why);
+            life.tell(life::End { carriage, address: self.address, why, bytes });
+        }
         // Who leaves and connects again on the same connection is heard once this session has left
         // its rooms: so others learn of both in the order of the wire.
         self.socket.hold_reading(true);

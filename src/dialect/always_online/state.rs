@@ -29,6 +29,7 @@ use crate::{
         access::Access,
         ids::{RoomId, Uid},
         presence::Departure,
+        quota::Used,
     },
     reason::Reason,
 };
@@ -42,9 +43,6 @@ mod rights;
 mod tests;
 
 pub(super) use effect::{Answer, Ask, Denied, Effect, Goodbye, Pending};
-
-/// Most rooms that one connection may be in.
-const MAX_ROOMS: usize = 1000;
 
 /// Whether the client is served still.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +83,8 @@ pub(super) struct State {
     checking: bool,
     /// Tokens of the user were revoked meanwhile.
     looks: bool,
+    /// How it has joined rooms, where that is bounded.
+    pub used: Used,
 }
 
 impl State {
@@ -97,6 +97,7 @@ impl State {
             mailbox: Mailbox::new(),
             checking: false,
             looks: false,
+            used: Used::default(),
         }
     }
 

@@ -93,6 +93,9 @@ failures! {
     JoinFailure {
         NoRoom = "join failed, require roomId",
         NotAllowed = "join failed, not allowed",
+        TooOften = "join failed, too often",
+        TooManyNew = "join failed, too many new rooms",
+        TooManyRooms = "join failed, in too many rooms",
         Server = "server error",
     }
 }

@@ -1,6 +1,7 @@
 //! One WebSocket: a small task that reads, pings and ends it. What goes out takes its
 //! [`Connection`].
 use std::{
+    net::IpAddr,
     panic::AssertUnwindSafe,
     pin::pin,
     sync::{
@@ -31,6 +32,7 @@ use crate::{
         broker::{Audience, Entry},
         error::StoreError,
         ids::{ConnectionId, RoomId},
+        life::{self, Life},
         message::{Kind, Message as Sent},
         presence::{Departure, Roster, Visitor},
         room::Room,
@@ -38,9 +40,10 @@ use crate::{
     },
     lock::lock,
     metrics::{self, Carriage, Event},
-    net::{Closing, Connection, Message, Over, WebSocket},
+    net::{Closing, Connection, Message, Over, WebSocket, websocket::frame},
     reason::{Label, Reason},
     throttle::throttled,
+    trace::{self, Span},
 };
 
 /// Messages that are read before a client's answer to a ping counts as missing.
@@ -96,11 +99,7 @@ enum Here {
         /// When the next text is due.
         next: Instant,
     },
-    Room {
-        room: Arc<Room>,
-        /// Whether a hook is asked about each message.
-        asked: bool,
-    },
+    Room(Arc<Room>),
 }
 
 /// One client, as its room sees it.
@@ -108,13 +107,21 @@ pub(super) struct Client {
     id: ConnectionId,
     gotapi: Arc<Gotapi>,
     connection: Arc<Connection>,
+    /// Where its client is, in questions: behind a believed proxy it is no end of the connection.
+    address: IpAddr,
     in_flight: InFlight,
     /// The store may have noted it.
     noted: AtomicBool,
+    /// What the line about its end says, where there is to be one.
+    life: Option<Box<Life>>,
 }
 
 impl Client {
-    pub(super) fn new(gotapi: &Arc<Gotapi>, connection: Arc<Connection>) -> Arc<Self> {
+    pub(super) fn new(
+        gotapi: &Arc<Gotapi>,
+        connection: Arc<Connection>,
+        address: IpAddr,
+    ) -> Arc<Self> {
         let id = gotapi.hub.new_connection();
         gotapi.hub.opened();
         gotapi.hub.metrics.connections.carried(Carriage::Gotapi).inc();
@@ -122,8 +129,10 @@ impl Client {
             id,
             gotapi: gotapi.clone(),
             connection,
+            address,
             in_flight: InFlight::default(),
             noted: AtomicBool::new(false),
+            life: Life::begin(&gotapi.hub),
         });
         lock(&gotapi.clients).insert(id, Arc::downgrade(&client));
         client
@@ -137,14 +146,16 @@ impl Client {
         self.connection.close(Closing::Graceful, why);
     }
 
-    /// As [`Client::send`], if a hook allows it. What the client sends behind it waits meanwhile,
-    /// so its order is kept. One that may not be sent is not acknowledged.
-    async fn send_if_allowed(self: &Arc<Self>, room: &Arc<Room>, body: Bytes) -> Result<(), Over> {
+    /// Sends a message into the room, if a hook allows it, where one is asked now: it may be another
+    /// one than for the message before. What the client sends behind it waits meanwhile, so its
+    /// order is kept. One that may not be sent is not acknowledged.
+    async fn send(self: &Arc<Self>, room: &Arc<Room>, body: Bytes) -> Result<(), Over> {
         let Some(sorted) = sort(&body) else { return Ok(()) };
-        let peer = self.connection.peer.ip();
-        let failure = match self.gotapi.may_send(self.id, peer, &room.id, body).await {
+        let span = Span::begin("msg", trace::Kind::Server);
+        let asking = self.gotapi.may_send(self.id, self.address, &room.id, body);
+        let failure = match span.within(asking).await {
             Verdict::Yes(body) => {
-                self.hand_over(room, sorted, body);
+                span.during(|| self.hand_over(room, sorted, body));
                 return Ok(());
             }
             Verdict::End(why) => return Err(Over::Because(why)),
@@ -157,13 +168,7 @@ impl Client {
         Ok(())
     }
 
-    /// Sends a message into the room. What became of it is told by [`Subscriber::settled`].
-    fn send(self: &Arc<Self>, room: &Arc<Room>, body: Bytes) {
-        if let Some(sorted) = sort(&body) {
-            self.hand_over(room, sorted, body);
-        }
-    }
-
+    /// What became of it is told by [`Subscriber::settled`].
     fn hand_over(self: &Arc<Self>, room: &Arc<Room>, (kind, uuid): Sorted, body: Bytes) {
         let bytes = body.len();
         let hold = || self.connection.hold_reading(true);
@@ -190,6 +195,26 @@ impl Client {
             }
         };
         self.gotapi.hub.enter(room, visitor, self.clone(), Box::new(answer)).await
+    }
+
+    /// Sends it messages or acknowledgements, and counts them for the line about its end.
+    fn send_counted(&self, frames: &Bytes) {
+        if let Some(life) = &self.life {
+            life.went(frame::payloads(frames).count());
+        }
+        self.connection.send(frames);
+    }
+
+    /// A line for its end, where there is to be one.
+    fn log_end(&self) {
+        if let Some(life) = &self.life {
+            life.tell(life::End {
+                carriage: Carriage::Gotapi,
+                address: Some(self.address),
+                why: self.connection.why().unwrap_or(Reason::ClosedByClient),
+                bytes: Some(self.connection.bytes()),
+            });
+        }
     }
 
     /// Takes it out of its room, if it is in one, and has the store forget it.
@@ -242,7 +267,7 @@ impl Subscriber for Client {
     }
 
     fn deliver(&self, packets: Bytes) {
-        self.connection.send(&packets);
+        self.send_counted(&packets);
     }
 
     /// A message that could not be stored is not acknowledged: the client sends it again.
@@ -271,7 +296,7 @@ impl Subscriber for Client {
         drop(sent);
         metrics.messages.handled(Event::Msg, metrics::Outcome::Done, done);
         if !acks.is_empty() {
-            self.connection.send(&acks.freeze());
+            self.send_counted(&acks.freeze());
         }
         self.in_flight.resume(|| self.connection.hold_reading(false));
     }
@@ -347,10 +372,11 @@ pub(super) async fn serve(
         Err(Over::Closed(code)) => client.connection.answer_close(code),
         Err(Over::Because(why)) => client.drop_because(why),
     }
+    client.log_end();
     drop(websocket);
     client
         .leave(match &reader.here {
-            Here::Room { room, .. } => Some(&room.id),
+            Here::Room(room) => Some(&room.id),
             Here::Lobby | Here::Timer { .. } => None,
         })
         .await;
@@ -366,7 +392,8 @@ impl Reader {
         {
             let is_refused =
                 matches!(over, Over::Because(Reason::RefusedByHook | Reason::DroppedByHook));
-            let refusal = if is_refused { FORBIDDEN } else { REFUSAL };
+            let (status, refusal) = if is_refused { (403, FORBIDDEN) } else { (503, REFUSAL) };
+            throttled!(info, status, address = %self.client.address, "a handshake was refused");
             self.client.connection.close_without_a_word();
             self.client.connection.send(&Bytes::from_static(refusal));
         }
@@ -374,8 +401,12 @@ impl Reader {
     }
 
     async fn join(&mut self, room: &RoomId, answer: Option<Bytes>) -> Result<(), Over> {
-        let (gotapi, peer) = (self.client.gotapi.clone(), self.client.connection.peer.ip());
-        match gotapi.may_enter(self.client.id, peer, room).await {
+        Span::begin("join", trace::Kind::Server).within(self.join_traced(room, answer)).await
+    }
+
+    async fn join_traced(&mut self, room: &RoomId, answer: Option<Bytes>) -> Result<(), Over> {
+        let (gotapi, address) = (self.client.gotapi.clone(), self.client.address);
+        match gotapi.may_enter(self.client.id, address, room).await {
             Verdict::Yes(_) => {}
             Verdict::No => return Err(Over::Because(Reason::RefusedByHook)),
             Verdict::End(why) => return Err(Over::Because(why)),
@@ -383,7 +414,7 @@ impl Reader {
         }
         let entered = self.client.enter(room, answer).await;
         let entered = entered.ok_or(Over::Because(Reason::StoreUnavailable))?;
-        self.here = Here::Room { room: entered, asked: gotapi.asks_about_messages(room) };
+        self.here = Here::Room(entered);
         // Nobody listened while the store was asked.
         self.heart = Heartbeat::begin(Instant::now());
         Ok(())
@@ -410,18 +441,20 @@ impl Reader {
     fn due(&self) -> Instant {
         match self.here {
             Here::Timer { next } => next.min(self.heart.due()),
-            Here::Lobby | Here::Room { .. } => self.heart.due(),
+            Here::Lobby | Here::Room(_) => self.heart.due(),
         }
     }
 
     async fn message(&mut self, message: Message) -> Result<(), Over> {
+        if let Some(life) = &self.client.life {
+            life.came();
+        }
         let (text, body) = match message {
             Message::Text(text) => (true, Bytes::from(text)),
             Message::Binary(body) => (false, body),
         };
         match &self.here {
-            Here::Room { room, asked: false } => self.client.send(room, body),
-            Here::Room { room, asked: true } => self.client.send_if_allowed(room, body).await?,
+            Here::Room(room) => self.client.send(room, body).await?,
             Here::Timer { .. } => {}
             Here::Lobby => {
                 let name = body.strip_prefix(JOIN).filter(|_| text);

@@ -38,11 +38,6 @@ impl Gotapi {
         self.gate.get().filter(|gate| gate.asks(question, Some(room)))
     }
 
-    /// Whether messages to this room are asked about.
-    pub(super) fn asks_about_messages(&self, room: &RoomId) -> bool {
-        self.asked(Question::Message, room).is_some()
-    }
-
     /// Whether a connection may enter the room.
     pub(super) async fn may_enter(
         &self,

@@ -1,4 +1,6 @@
 //! Why a request is refused, and what is answered.
+use std::time::Duration;
+
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::Value;
@@ -59,6 +61,9 @@ pub(super) enum Refusal {
     /// A hook says so.
     #[error("not allowed")]
     NotAllowed,
+    /// Nobody looks at the secret, for this time.
+    #[error("too many secrets were wrong")]
+    TooManyFailures(Duration),
     /// A hook gives no valid answer.
     #[error("the server that decides about it does not answer")]
     NoVerdict,
@@ -90,6 +95,7 @@ impl Refusal {
             Refusal::NoData => StatusCode::NOT_ACCEPTABLE,
             Refusal::Late => StatusCode::REQUEST_TIMEOUT,
             Refusal::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::TooManyFailures(_) => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Ending | Refusal::Unavailable | Refusal::NoVerdict => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -113,6 +119,10 @@ impl Refusal {
         };
         if let Some((name, value)) = told {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        if let Refusal::TooManyFailures(wait) = self {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
 use md5::{Digest, Md5};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{
     Gotapi, client,
@@ -22,15 +23,18 @@ use crate::{
         ids::{ConnectionId, RoomId},
         secret,
         subscriber::Outcome,
+        token::Realm,
     },
     hex,
-    net::upgrade,
+    net::{Connection, listener::refusal, upgrade},
 };
 
 /// Time that a body may take.
 const BODY: Duration = Duration::from_secs(30);
 /// Messages, the newest, among which one is looked for that is to be recalled.
 const RECALLABLE: usize = 200;
+/// Who lists rooms, where failures are counted: nobody, as no uid has this first character.
+const LISTING: &str = "\0gotapi";
 /// In questions, who has no connection that is in a room.
 const NOBODY: ConnectionId = ConnectionId(0);
 /// Longest time to live, seconds: a hundred years.
@@ -96,10 +100,19 @@ fn asks_for_websocket(headers: &HeaderMap) -> bool {
 pub(super) async fn answer(
     gotapi: &Arc<Gotapi>,
     request: Request<Incoming>,
-    peer: IpAddr,
+    connection: Arc<Connection>,
 ) -> Response<Body> {
     let options = request.method() == Method::OPTIONS;
-    let mut response = respond(gotapi, request, peer).await.unwrap_or_else(Refusal::response);
+    // A handshake needs a place instead, once it is known that nothing is wrong with it.
+    let is_handshake = request.method() == Method::GET
+        && asks_for_websocket(request.headers())
+        && !is_route(request.uri().path());
+    let asked = if is_handshake { Ok(()) } else { connection.ask(request.headers()) };
+    let answer = match asked {
+        Ok(()) => respond(gotapi, request, &connection).await,
+        Err(full) => Ok(refusal(full)),
+    };
+    let mut response = answer.unwrap_or_else(Refusal::response);
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -120,7 +133,11 @@ fn allow(headers: &mut HeaderMap) {
     }
 }
 
-async fn respond(gotapi: &Arc<Gotapi>, request: Request<Incoming>, peer: IpAddr) -> Answer {
+async fn respond(
+    gotapi: &Arc<Gotapi>,
+    request: Request<Incoming>,
+    connection: &Connection,
+) -> Answer {
     let path = path::decode(request.uri().path()).ok_or(NoRoom::Encoding)?;
     let route = Route::of(&path);
     if request.method() == Method::OPTIONS && route != Some(Route::Status) {
@@ -128,8 +145,13 @@ async fn respond(gotapi: &Arc<Gotapi>, request: Request<Incoming>, peer: IpAddr)
     }
     let Some(route) = route else {
         return match *request.method() {
-            Method::POST => post(gotapi, &path, request, peer).await,
-            Method::GET if asks_for_websocket(request.headers()) => websocket(gotapi, request),
+            Method::POST => {
+                let address = connection.client(request.headers());
+                post(gotapi, &path, request, address).await
+            }
+            Method::GET if asks_for_websocket(request.headers()) => {
+                websocket(gotapi, request, connection)
+            }
             Method::GET | Method::HEAD => Err(Refusal::NoUpgrade),
             _ => Err(Refusal::Method("GET, POST, OPTIONS")),
         };
@@ -142,40 +164,48 @@ async fn respond(gotapi: &Arc<Gotapi>, request: Request<Incoming>, peer: IpAddr)
         return Ok(text("status ok!".to_owned()));
     }
     let query = request.uri().query().unwrap_or_default().to_owned();
+    let address = connection.client(request.headers());
     let fields = Fields::read(&query, &body(gotapi, request).await?);
     match route {
         Route::History => history(gotapi, &fields).await,
         Route::Cancel => cancel(gotapi, &fields).await,
         Route::Ttl => ttl(gotapi, &fields).await,
-        Route::Groups | Route::Status => groups(gotapi, &fields).await,
+        Route::Groups | Route::Status => groups(gotapi, &fields, address).await,
     }
 }
 
 /// A handshake that was not the first request of its connection: proxies send such.
-fn websocket(gotapi: &Arc<Gotapi>, mut request: Request<Incoming>) -> Answer {
+fn websocket(
+    gotapi: &Arc<Gotapi>,
+    mut request: Request<Incoming>,
+    connection: &Connection,
+) -> Answer {
     let place = Place::read(request.uri().path())?;
     if !gotapi.hub.is_ready() {
         return Err(Refusal::Ending);
     }
     let (agreed, response) = upgrade::agree(&mut request)?;
-    let here = gotapi.clone();
+    if let Err(full) = connection.sit(request.headers()) {
+        return Ok(refusal(full));
+    }
+    let (here, address) = (gotapi.clone(), connection.client(request.headers()));
     gotapi.hub.tasks.spawn(async move {
         if let Some(stream) = agreed.stream().await {
-            here.serve(place, stream).await;
+            here.serve(place, address, stream).await;
         }
     });
     Ok(response)
 }
 
 /// A message to a room from outside: to everybody there, without an acknowledgement.
-async fn post(gotapi: &Gotapi, path: &str, request: Request<Incoming>, peer: IpAddr) -> Answer {
+async fn post(gotapi: &Gotapi, path: &str, request: Request<Incoming>, address: IpAddr) -> Answer {
     let room = path::room(path)?;
     let body = body(gotapi, request).await?;
     if body.is_empty() {
         return Err(Refusal::NoData);
     }
     if let Some((kind, uuid)) = client::sort(&body) {
-        let body = match gotapi.may_send(NOBODY, peer, &room, body).await {
+        let body = match gotapi.may_send(NOBODY, address, &room, body).await {
             Verdict::Yes(body) => body,
             Verdict::No | Verdict::End(_) => return Err(Refusal::NotAllowed),
             Verdict::Failed => return Err(Refusal::NoVerdict),
@@ -220,14 +250,20 @@ async fn ttl(gotapi: &Gotapi, fields: &Fields) -> Answer {
     Ok(message("set ttl succeed"))
 }
 
-async fn groups(gotapi: &Gotapi, fields: &Fields) -> Answer {
+async fn groups(gotapi: &Gotapi, fields: &Fields, address: IpAddr) -> Answer {
     let Some(presented) = fields.text("secret") else {
         return Ok(text("secret missing".to_owned()));
     };
-    let secret = &gotapi.options.secret;
+    let (secret, attempts) = (&gotapi.options.secret, &gotapi.hub.attempts);
+    attempts.may(address, Realm::Admin, LISTING, Instant::now()).map_err(|wait| {
+        gotapi.hub.metrics.sign_in_refused("too many failures");
+        Refusal::TooManyFailures(wait)
+    })?;
     if secret.is_empty() || !secret::equal(secret.expose().as_bytes(), presented.as_bytes()) {
+        attempts.failed(address, Realm::Admin, LISTING, Instant::now());
         return Ok(text("secret not match".to_owned()));
     }
+    attempts.succeeded(address, Realm::Admin, LISTING);
     let mut list = String::new();
     for room in gotapi.hub.occupied(path::SPACE).await? {
         path::show(room.name(), &mut list);

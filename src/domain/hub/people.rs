@@ -7,7 +7,7 @@ use super::{
         },
         error::StoreError,
         ids::{ConnectionId, RoomId, SocketId, Space, Uid},
-        presence::{Claim, Online, Present, Revocations},
+        presence::{Claim, Revocations},
     },
     Hub,
 };
@@ -43,26 +43,10 @@ impl Hub {
     pub async fn end_session(&self, uid: &Uid, connection: ConnectionId) -> Result<(), StoreError> {
         self.metrics.store.timed(Call::End, self.stores.presence.end(uid, connection)).await
     }
-
-    /// All sessions.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn online(&self) -> Result<Vec<Online>, StoreError> {
-        self.stores.presence.online().await
-    }
 }
 
 /// Look-ups for administrators.
 impl Hub {
-    /// Everybody in the room, on all nodes, in the order of their joining.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn members(&self, room: &RoomId) -> Result<Vec<Present>, StoreError> {
-        self.stores.presence.members(room).await
-    }
-
     /// The rooms of this space with anybody in them, on all nodes, sorted.
     ///
     /// # Errors

@@ -16,7 +16,8 @@ impl Hub {
     /// sessions were told.
     ///
     /// # Errors
-    /// Those of the store. Then it may have been done in part, and has to be tried again.
+    /// Those of the store. Where the outcome is unknown it may have been done in part, and has to be
+    /// tried again.
     pub async fn revoke(
         &self,
         uid: &Uid,
@@ -33,7 +34,8 @@ impl Hub {
         let revocation = Revocation { issued_before, jti };
         revocation::note(&*self.records, uid, revocation, now, until).await?;
         let what = if all { Expulsion::End } else { Expulsion::Ask };
-        self.stores.presence.expel(uid, what).await
+        let told = self.stores.presence.expel(uid, what).await;
+        told.map_err(StoreError::behind_a_change)
     }
 
     /// Ends the user's session, on whatever node it is, because its plain token was revoked, which has

@@ -16,6 +16,7 @@ use super::{
 use crate::domain::message::Kind;
 use crate::metrics::Call;
 use crate::throttle::throttled;
+use crate::trace::Span;
 
 /// Most messages in one batch, most bytes of them (one more message may exceed it), and most
 /// deliveries on this node.
@@ -32,6 +33,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 struct Sent {
     bytes: usize,
     teller: Teller,
+    span: Span,
 }
 
 enum Work {
@@ -78,9 +80,9 @@ fn next(room: &Arc<Room>, rooms: &Arc<Rooms>) -> Option<Work> {
     let most = (BATCH_DELIVERIES / room.local_members().max(1)).clamp(1, BATCH);
     let (mut entries, mut sent, mut total) = (Vec::new(), Vec::new(), 0);
     let mut job = Some(head);
-    while let Some(Job::Publish { entry, bytes, teller, .. }) = job.take() {
+    while let Some(Job::Publish { entry, bytes, teller, span, .. }) = job.take() {
         entries.push(entry);
-        sent.push(Sent { bytes, teller });
+        sent.push(Sent { bytes, teller, span });
         total += bytes;
         if entries.len() < most
             && total < BATCH_BYTES
@@ -97,13 +99,18 @@ async fn publish(
     room: &Arc<Room>,
     rooms: &Arc<Rooms>,
     entries: Vec<Entry>,
-    sent: Vec<Sent>,
+    mut sent: Vec<Sent>,
     arrived: Instant,
 ) {
     let metrics = &rooms.services.metrics;
     metrics.messages.batches.observe(entries.len());
     let entries: Arc<[Entry]> = entries.into();
+    // They end behind the answers. Without traces they take no memory.
+    let spans: Vec<Span> = sent.iter_mut().map(|sent| std::mem::take(&mut sent.span)).collect();
+    let storing = room.traced.begin("store", spans.iter());
+    storing.set("batch", entries.len());
     let stored = async {
+        let _storing = storing; // until the end of the last attempt
         match attempt(room, rooms, &entries).await {
             Ok(placed) => placed.into_iter().map(Outcome::from).collect(),
             Err(error) => retry(room, rooms, &entries, error, arrived).await,
@@ -114,6 +121,9 @@ async fn publish(
     let mut outcomes = stored.unwrap_or_default();
     outcomes.resize(entries.len(), Outcome::Unknown);
     count(rooms, &entries, &outcomes);
+    for (span, _) in spans.iter().zip(&outcomes).filter(|(_, outcome)| is_failure(outcome)) {
+        span.failed("not stored");
+    }
     if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Done(_))) {
         metrics.messages.delivery.took(arrived.elapsed());
     }
@@ -141,6 +151,14 @@ async fn publish(
         }
     }
     settled.iter().for_each(|(sender, messages)| sender.settled(messages));
+}
+
+/// Whether it is a trace's error. A message that was there before is none.
+fn is_failure(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Done(_) | Outcome::Duplicate | Outcome::Replayed { .. } => false,
+        Outcome::Reused | Outcome::Unavailable | Outcome::Full | Outcome::Unknown => true,
+    }
 }
 
 impl From<Placed> for Outcome {
@@ -320,7 +338,7 @@ async fn single(room: &Arc<Room>, rooms: &Arc<Rooms>, job: Job) {
     let (stores, store) = (&rooms.stores, &rooms.services.metrics.store);
     match job {
         Job::Publish { .. } => {} // taken as a batch
-        Job::Enter { visitor, subscriber, answer, done } => {
+        Job::Enter { visitor, subscriber, answer, done, span } => {
             let entered = async {
                 if room.local_members() == 0 {
                     store.timed(Call::Attach, stores.broker.attach(&room.id)).await?;
@@ -328,7 +346,7 @@ async fn single(room: &Arc<Room>, rooms: &Arc<Rooms>, job: Job) {
                 store.timed(Call::Enter, stores.presence.enter(&room.id, &visitor)).await
             };
             room.begin_join();
-            let entered = entered.await;
+            let entered = span.within(entered).await;
             let worked = entered.is_ok().then(|| room.clone());
             match &entered {
                 Ok(roster) => room.admit(visitor, subscriber, roster.n, || answer(&entered)),

@@ -20,6 +20,7 @@ use super::{
     Answer, Job, Room, Teller,
 };
 use crate::lock::lock;
+use crate::trace::{Kind, Span};
 
 /// What there is in rooms, together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -116,7 +117,9 @@ impl Rooms {
         subscriber: Arc<dyn Subscriber>,
         answer: Answer,
     ) -> Option<Arc<Room>> {
-        self.ask(room, |done| Job::Enter { visitor, subscriber, answer, done }).await.flatten()
+        let span = Span::part("enter", Kind::Internal);
+        let enter = |done| Job::Enter { visitor, subscriber, answer, done, span };
+        self.ask(room, enter).await.flatten()
     }
 
     pub(in super::super) async fn depart(
@@ -143,7 +146,8 @@ impl Rooms {
 
     pub(in super::super) fn announce(&self, room: &RoomId, entry: Entry) {
         let (arrived, teller) = (Instant::now(), Teller::Nobody);
-        self.submit(room, Job::Publish { entry, bytes: 0, arrived, teller });
+        let span = Span::default(); // nobody waits for it
+        self.submit(room, Job::Publish { entry, bytes: 0, arrived, teller, span });
     }
 
     pub(in super::super) async fn publish(
@@ -154,7 +158,8 @@ impl Rooms {
     ) -> Outcome {
         let (done, ended) = oneshot::channel();
         let (arrived, teller) = (Instant::now(), Teller::Caller(done));
-        let mut job = Job::Publish { entry, bytes, arrived, teller };
+        let span = Span::part("message", Kind::Internal);
+        let mut job = Job::Publish { entry, bytes, arrived, teller, span };
         loop {
             match self.room(room).add(job) {
                 Ok(()) => return ended.await.unwrap_or(Outcome::Unknown),
@@ -174,7 +179,8 @@ impl Rooms {
         let jobs = entries.into_iter().map(|(entry, bytes)| {
             let (done, ended) = oneshot::channel();
             ends.push(ended);
-            Job::Publish { entry, bytes, arrived, teller: Teller::Caller(done) }
+            let span = Span::part("message", Kind::Internal);
+            Job::Publish { entry, bytes, arrived, teller: Teller::Caller(done), span }
         });
         let mut jobs: Vec<Job> = jobs.collect();
         loop {

@@ -45,6 +45,7 @@ struct Shown {
 }
 
 impl Shown {
+    /// Whether this was right just now.
     fn knows(&self, who: &(Realm, Uid), digest: &[u8; 32]) -> bool {
         self.right
             .get(who)
@@ -73,8 +74,12 @@ impl Remembered {
         Arc::new(Remembered { tokens, shown: Mutex::default() })
     }
 
-    /// Changes a token: what was right before is not while it is changed, nor behind that.
+    /// Changes a token: what was right before is not while it is changed, nor behind that. Nothing
+    /// of that concerns users: their changes would have administrators forgotten.
     async fn change<T>(&self, realm: Realm, uid: &Uid, change: impl Future<Output = T>) -> T {
+        if realm == Realm::User {
+            return change.await;
+        }
         let who = (realm, uid.clone());
         lock(&self.shown).forget(&who);
         let changed = change.await;
@@ -111,6 +116,11 @@ impl Tokens for Remembered {
             let shown = lock(&self.shown);
             if shown.knows(&who, &digest) {
                 return Ok(true);
+            }
+            // A token is of one realm. Who shows one is first taken for an administrator who may
+            // change things, so that a reader would be asked for each time.
+            if realm == Realm::Admin && shown.knows(&(Realm::Reader, uid.clone()), &digest) {
+                return Ok(false);
             }
             shown.changes
         };
@@ -224,6 +234,41 @@ mod tests {
         );
         assert!(right.unwrap(), "it was, when it was looked for");
         assert!(!tokens.verify(Realm::Admin, &ops, &old).await.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_changed_of_users_has_no_administrator_forgotten() {
+        let (one, tokens, ops) = with("a");
+        assert!(tokens.verify(Realm::Admin, &ops, &token("a")).await.unwrap());
+        tokens.refresh(Realm::User, &ops, &token("a")).await.unwrap();
+        tokens.revoke(Realm::User, &ops).await.unwrap();
+        assert!(tokens.verify(Realm::Admin, &ops, &token("a")).await.unwrap());
+        assert_eq!((one.asked.load(Relaxed), lock(&tokens.shown).changes), (1, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_is_remembered_as_one_and_is_never_taken_for_more() {
+        let (one, tokens, eve) = with("a");
+        let role = async |text| {
+            for realm in [Realm::Admin, Realm::Reader] {
+                if tokens.verify(realm, &eve, &token(text)).await.unwrap() {
+                    return Some(realm);
+                }
+            }
+            None
+        };
+        // As a store that knows it for a reader.
+        assert!(tokens.verify(Realm::Reader, &eve, &token("a")).await.unwrap());
+        for _ in 0..3 {
+            assert_eq!(role("a").await, Some(Realm::Reader));
+        }
+        assert_eq!(one.asked.load(Relaxed), 1, "the store is not asked again");
+        assert_eq!(role("b").await, None);
+        assert_eq!(one.asked.load(Relaxed), 3, "another token is looked for");
+        tokens.revoke(Realm::Reader, &eve).await.unwrap();
+        assert_eq!(role("a").await, None);
+        tokio::time::advance(KNOWN).await;
+        assert_eq!(one.asked.load(Relaxed), 5);
     }
 
     #[tokio::test(start_paused = true)]

@@ -214,15 +214,23 @@ export const forceUserAuth = ({ api, changed }, on) => ask({
 export const drain = ({ api, changed }, node) => ask({
   title: 'Drain the node?',
   says: [h('p', {}, quoted(node.id), ` takes nobody new, and its ${some(node.connections, 'connection')} are sent away: the clients come back by themselves, to another node. Where there is no other one they can’t.`)],
-  fields: [
-    { name: 'what', label: 'What is done', type: 'select', value: 'drain', options: [['drain', 'send the clients away'], ['cancel', 'end a drain: let newcomers in again']] },
-    { name: 'over', label: 'Within seconds', type: 'number', value: '30', required: true },
-  ],
+  fields: [{ name: 'over', label: 'Within seconds', type: 'number', value: '30', required: true }],
   button: 'Drain', danger: true,
-  async act({ what, over }) {
-    const cancel = what === 'cancel'
-    const { connections } = await api.call('drain', cancel ? { cancel } : { over: wholeNumber(over, 'It') })
-    toast(...cancel ? [quoted(node.id), ' lets newcomers in again.'] : [`Sending ${some(connections, 'connection')} away from `, quoted(node.id), '.'])
+  async act({ over }) {
+    const { connections } = await api.call('drain', { over: wholeNumber(over, 'It') })
+    toast(`Sending ${some(connections, 'connection')} away from `, quoted(node.id), '.')
+    changed()
+  },
+})
+
+/** @param {Context} context; @param {any} node that answers, and drains */
+export const endDrain = ({ api, changed }, node) => ask({
+  title: 'End the drain?',
+  says: [h('p', {}, quoted(node.id), ' lets newcomers in again. Clients that are still there stay.')],
+  button: 'End the drain',
+  async act() {
+    await api.call('drain', { cancel: true })
+    toast(quoted(node.id), ' lets newcomers in again.')
     changed()
   },
 })

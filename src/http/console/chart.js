@@ -147,7 +147,8 @@ function path(points, x, y) {
   let d = '', before = -Infinity
   for (const { time, value } of points) {
     if (value === null) { before = -Infinity; continue }
-    d += `${time - before > GAP ? 'M' : 'L'}${x(time).toFixed(1)} ${y(value).toFixed(1)}`
+    // Where a line begins it is a point, which is seen also where nothing follows.
+    d += `${time - before > GAP ? 'M' : 'L'}${x(time).toFixed(1)} ${y(value).toFixed(1)}${time - before > GAP ? 'h0' : ''}`
     before = time
   }
   return d

@@ -48,12 +48,17 @@ export function overview(app, signal) {
 
   const nodes = table('Nodes', ['Node', ...['Connections', 'Users', 'Rooms', 'Messages/s', 'Deliveries/s', 'Memory', 'CPU', 'Up'].map(name => ({ name, class: 'number slim' })), ...api.may('drain') ? [{ name: 'Actions', class: 'act tight', hidden: true }] : []])
   const nodesCard = h('section', { class: 'card', 'aria-label': 'Nodes' }, h('h2', {}, 'Nodes'), nodes.element)
+  /** @param {any} node that answers: no other one can be asked from here */
+  const drainButton = node => node.draining
+    ? actions.button(api, 'drain', 'End drain…', () => actions.endDrain(context, node), { small: true, label: `End the drain of ${node.id}` })
+    : actions.button(api, 'drain', 'Drain…', () => actions.drain(context, node), { small: true, danger: true, label: `Drain ${node.id}` })
+
   /** @param {any} node */
   function nodeRow(node) {
     const cells = Array.from({ length: 8 }, () => h('span'))
     const swatch = h('i', { class: 'swatch', 'aria-hidden': 'true' })
     const made = nodes.row([swatch, name(node.id), node.this && h('span', { class: 'badge' }, 'answers'), node.draining && h('span', { class: 'badge' }, 'draining')],
-      ...cells, ...api.may('drain') ? [node.this && actions.button(api, 'drain', 'Drain…', () => actions.drain(context, node), { small: true, danger: true, label: `Drain ${node.id}` })] : [])
+      ...cells, ...api.may('drain') ? [node.this && drainButton(node)] : [])
     made.update = (/** @type {any} */ now) => {
       const figures = stat.samples.at(-1)?.nodes.get(now.id)
       if (!figures) return

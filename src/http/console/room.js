@@ -6,7 +6,9 @@ import { count, duration, moment, name, userLink } from './format.js'
 /** Milliseconds between two looks at the log, and at the members. */
 const LOG_EVERY = 1500
 const MEMBERS_EVERY = 3000
-/** Messages of a page, and the most that the page keeps when new ones come. */
+/** The same for the log of a room with more updates than are shown: each answer has all of them. */
+const LARGE_EVERY = 15_000
+/** Messages of a page, and the most messages and updates that the page keeps when new ones come. */
 const PAGE = 50
 const KEPT = 500
 /** Characters from which on a message may have to be scrolled, and so can have the focus. */
@@ -45,6 +47,8 @@ export function room(app, signal, room) {
   const nothing = h('div', { class: 'empty', hidden: true }, h('p', {}, 'No messages are stored here.'), h('p', {}, 'They appear as they arrive. Messages that are only delivered are not stored, and not shown.'))
   const olderButton = h('button', { type: 'button', hidden: true, onclick: () => older() }, 'Older messages')
   let end = 0, epoch = -1, messages = 0, most = KEPT
+  /** When the next look is due, if it is not the next turn. */
+  let due = 0
   /** @type {number | undefined} */
   let before
   let lastUpdates = ''
@@ -62,11 +66,14 @@ export function room(app, signal, room) {
     olderButton.hidden = before === undefined
     nothing.hidden = entries.childElementCount > 0
     if (page.updates) {
-      const text = JSON.stringify(page.updates)
-      if (text !== lastUpdates) fill(updates, page.updates.map((/** @type {any} */ update) => entry(update, 'update')).reverse())
+      const all = page.updates.length
+      const newest = page.updates.slice(-KEPT)
+      const text = JSON.stringify(newest)
+      if (text !== lastUpdates) fill(updates, newest.map((/** @type {any} */ update) => entry(update, 'update')).reverse())
       lastUpdates = text
-      updatesCard.hidden = page.updates.length === 0
-      say(updatesTitle, `Updates (${count(page.updates.length)})`)
+      updatesCard.hidden = all === 0
+      say(updatesTitle, all > KEPT ? `Updates (the newest ${count(KEPT)} of ${count(all)})` : `Updates (${count(all)})`)
+      due = all > KEPT ? performance.now() + LARGE_EVERY : 0
     }
   }
 
@@ -163,7 +170,7 @@ export function room(app, signal, room) {
   const changed = () => { guarded(lookAtMembers)(); lookAtLog(true) }
   const context = { api, changed }
 
-  repeat(LOG_EVERY, signal, () => lookAtLog())
+  repeat(LOG_EVERY, signal, async () => { if (performance.now() >= due) await lookAtLog() })
   repeat(MEMBERS_EVERY, signal, guarded(lookAtMembers))
   if (api.has('retention')) guarded(async () => say(facts.retention, retention(await api.call('retention', { roomId: room }, signal))))()
 

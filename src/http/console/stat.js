@@ -19,7 +19,7 @@ export const SPAN = 30 * 60_000
  * @property {number | null} outgoing bytes each second
  * @property {number | null} memory bytes
  * @property {number | null} cpu share of a processor
- * @property {number | null} latency milliseconds
+ * @property {number | null} latency milliseconds; of all together that of the slowest
  */
 
 /** @typedef {{time: number, total: Figures, nodes: Map<string, Figures>}} Sample */
@@ -77,13 +77,14 @@ export class Stat extends EventTarget {
     const all = [...nodes.values()]
     /** @param {keyof Figures} name */
     const of = name => all.map(figures => figures[name])
-    const told = largest(of('latency'))
-    this.latencyOf = told === null ? 'answers' : 'deliveries'
+    // Where nothing was delivered since the last answer there is no latency.
+    const tells = stat.nodes.some((/** @type {any} */ reading) => typeof reading.latencyCount === 'number')
+    this.latencyOf = tells ? 'deliveries' : 'answers'
     /** @type {Figures} */
     const total = {
       connections: stat.connections, users: stat.users, rooms: stat.rooms,
       messages: sum(of('messages')), deliveries: sum(of('deliveries')), incoming: sum(of('incoming')), outgoing: sum(of('outgoing')),
-      memory: sum(of('memory')) ?? stat.memory?.rss ?? null, cpu: sum(of('cpu')), latency: told ?? took,
+      memory: sum(of('memory')) ?? stat.memory?.rss ?? null, cpu: sum(of('cpu')), latency: tells ? largest(of('latency')) : took,
     }
     this.latest = stat
     this.samples.push({ time, total, nodes })
@@ -112,11 +113,9 @@ export class Stat extends EventTarget {
   }
 }
 
-/** Milliseconds from a message to its last delivery, where the server tells it. @param {any} before; @param {any} now */
+/** Milliseconds from a message to its last delivery: the mean between two readings, where anything was delivered. @param {any} before; @param {any} now */
 function latency(before, now) {
-  if (typeof now.latencyP99 === 'number') return now.latencyP99 * 1000
-  const messages = now.latencyCount - (before?.latencyCount ?? NaN)
+  const batches = now.latencyCount - (before?.latencyCount ?? NaN)
   const seconds = now.latencySum - (before?.latencySum ?? NaN)
-  if (messages > 0 && seconds >= 0) return seconds / messages * 1000
-  return typeof now.latencyCount === 'number' ? 0 : null
+  return batches > 0 && seconds >= 0 ? seconds / batches * 1000 : null
 }

@@ -136,7 +136,8 @@ impl Method for Replay {
         let ids: Vec<String> = request.ids.into_iter().map(|id| id.0).collect();
         let mut replayed = 0;
         for some in ids.chunks(SOME) {
-            replayed += api.context.hub.parking.replay(endpoint, some).await?;
+            let more = api.context.hub.parking.replay(endpoint, some).await;
+            replayed += more.map_err(|error| error.behind(replayed > 0))?;
         }
         Reply::of(&Replayed { replayed })
     }

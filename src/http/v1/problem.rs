@@ -1,7 +1,7 @@
 //! Errors of the API: problem details, RFC 9457.
 //!
 //! The kinds are one table, from which come the answers, the OpenAPI document and the reference.
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -23,7 +23,7 @@ macro_rules! kinds {
     ($($name:ident $status:literal $word:literal $title:literal $when:literal)+) => {
         /// What is wrong, in a word.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(super) enum Kind {
+        pub(in crate::http) enum Kind {
             $(#[doc = $when] $name,)+
         }
 
@@ -37,7 +37,7 @@ macro_rules! kinds {
             }
 
             /// The word at the end of `type`.
-            pub(super) fn word(self) -> &'static str {
+            pub(in crate::http) fn word(self) -> &'static str {
                 match self { $(Kind::$name => $word),+ }
             }
 
@@ -90,6 +90,8 @@ kinds! {
         "The `Idempotency-Key` was sent with another body in the last 24 hours."
     TooMany 429 "too-many-requests" "Too many requests are under way"
         "The server is working on as many requests as it takes at once. Wait for `Retry-After`."
+    TooManyFailures 429 "too-many-failures" "Too many credentials were wrong"
+        "Too many of this account, or from this address, were wrong (`AO_LIMITS__FAILED_SIGN_INS`). Wait for `Retry-After`."
     Failure 500 "server-error" "The server has failed"
         "A defect of the server. Its log says more."
     Unavailable 503 "store-unavailable" "The store is unavailable"
@@ -104,6 +106,7 @@ impl Kind {
         Kind::Unauthorized,
         Kind::NotAllowed,
         Kind::TooMany,
+        Kind::TooManyFailures,
         Kind::Failure,
         Kind::Unavailable,
         Kind::Unknown,
@@ -123,7 +126,7 @@ impl Kind {
 
     /// Whether something was tried, and this came of it: not that the request can't be one, nor that
     /// a store was out and nothing was done.
-    pub(super) fn is_of_the_attempt(self) -> bool {
+    pub(in crate::http) fn is_of_the_attempt(self) -> bool {
         let untried = [Kind::TooMany, Kind::Unavailable].contains(&self);
         !untried && !Self::OF_BODIES.contains(&self) && !Self::OF_KEYS.contains(&self)
     }
@@ -152,6 +155,8 @@ pub(super) struct Problem {
     errors: Vec<Issue>,
     /// A header that belongs to it.
     header: Option<(&'static str, &'static str)>,
+    /// Seconds after which the request may be sent again.
+    after: Option<u64>,
 }
 
 /// A problem as it is written: problem details of RFC 9457.
@@ -179,7 +184,7 @@ pub(super) struct Details<'a> {
 
 impl Problem {
     pub(super) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Problem { kind, detail: detail.into(), errors: Vec::new(), header: None }
+        Problem { kind, detail: detail.into(), errors: Vec::new(), header: None, after: None }
     }
 
     /// Values of the request are wrong.
@@ -194,6 +199,11 @@ impl Problem {
     /// Adds a header to the answer.
     pub(super) fn with(self, name: &'static str, value: &'static str) -> Self {
         Problem { header: Some((name, value)), ..self }
+    }
+
+    /// The request may be sent again after this time.
+    pub(super) fn after(self, wait: Duration) -> Self {
+        Problem { after: Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)), ..self }
     }
 
     /// As it is written in an answer to this path.
@@ -219,8 +229,8 @@ impl Problem {
         )
             .into_response();
         let headers = response.headers_mut();
-        if self.kind.is_passing() {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(SOON));
+        if let Some(seconds) = self.after.or(self.kind.is_passing().then_some(SOON)) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.kind == Kind::Unauthorized {
             for challenge in ["Basic realm=\"always-online\"", "Bearer realm=\"always-online\""] {
@@ -312,6 +322,10 @@ mod tests {
             assert_eq!(response.status(), status);
             assert_eq!(response.headers()[header::RETRY_AFTER], "1");
         }
+        let wait = Problem::new(Kind::TooManyFailures, "x").after(Duration::from_millis(1500));
+        let response = wait.response("/v1/x");
+        assert_eq!(response.status(), 429);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "2");
         let refused = Problem::new(Kind::Unauthorized, "who are you").response("/v1/x");
         assert_eq!(refused.headers().get_all(header::WWW_AUTHENTICATE).iter().count(), 2);
         assert!(!refused.headers().contains_key(header::RETRY_AFTER));

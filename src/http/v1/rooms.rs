@@ -14,6 +14,7 @@ use super::{
 };
 use crate::domain::{
     broker::{PageLimit, Trim},
+    error::StoreError,
     ids::RoomId,
 };
 
@@ -191,7 +192,8 @@ impl Method for Clear {
         let only = PageLimit { entries: 1, bytes: 0 };
         let before = hub.page(&request.room, u64::MAX, only).await?.base;
         hub.clear(&request.room).await?;
-        let start = hub.page(&request.room, u64::MAX, only).await?.base;
+        let after = hub.page(&request.room, u64::MAX, only).await;
+        let start = after.map_err(StoreError::behind_a_change)?.base;
         Reply::of(&Removed { removed: start.saturating_sub(before), start })
     }
 }

@@ -71,6 +71,15 @@ struct Node {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     deliveries: Option<u64>,
+    /// Batches of messages that were timed there, from the arrival of the oldest message to the last
+    /// delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    latency_count: Option<u64>,
+    /// How long that took for all of them together, seconds: two answers make a mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    latency_sum: Option<f64>,
     /// Bytes that came from connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -87,6 +96,10 @@ struct Node {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     cpu: Option<f64>,
+    /// Whether it sends its clients elsewhere: it drains, or ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    draining: Option<bool>,
 }
 
 impl From<cluster::Node> for Node {
@@ -104,10 +117,13 @@ impl From<cluster::Node> for Node {
             rooms: of(|figures| figures.rooms),
             messages: of(|figures| figures.messages),
             deliveries: of(|figures| figures.deliveries),
+            latency_count: of(|figures| figures.latency_count),
+            latency_sum: figures.as_ref().map(|figures| figures.latency_sum),
             bytes_in: of(|figures| figures.bytes_in),
             bytes_out: of(|figures| figures.bytes_out),
             memory: of(|figures| figures.memory),
             cpu: figures.as_ref().map(|figures| figures.cpu),
+            draining: figures.as_ref().map(|figures| figures.draining),
         }
     }
 }

@@ -104,7 +104,8 @@ impl Method for Revoke {
         let hub = &api.context.hub;
         let was_there = hub.tokens.revoke(Realm::User, &request.uid).await?;
         // Also where it was not: an earlier request may have come no further.
-        let sessions = hub.expel(&request.uid).await?;
+        let expelled = hub.expel(&request.uid).await;
+        let sessions = expelled.map_err(|error| error.behind(was_there))?;
         if !was_there && sessions == 0 {
             return Err(Problem::new(Kind::NoSuchUser, "the user has no token"));
         }

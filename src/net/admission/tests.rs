@@ -105,11 +105,33 @@ fn connections_of_a_believed_proxy_do_not_count_as_its_own() {
     let admission = admission(&[("CONNECTIONS_PER_ADDRESS", "1"), ("PROXIES", "10.0.0.1")]);
     let enter = || admission.enter(ip("10.0.0.1"), Instant::now()).unwrap();
     let _places = [enter(), enter(), enter()];
-    let seat = admission.enter_behind(ip("192.0.2.1")).unwrap();
-    assert_eq!(admission.enter_behind(ip("192.0.2.1")).err(), Some(Full::Address));
-    assert!(admission.enter_behind(ip("192.0.2.2")).is_ok());
+    let seat = admission.seat(ip("192.0.2.1")).unwrap();
+    assert_eq!(admission.seat(ip("192.0.2.1")).err(), Some(Full::Address));
+    assert!(admission.seat(ip("192.0.2.2")).is_ok());
     drop(seat);
     assert_eq!(admission.addresses(), 0);
+}
+
+#[test]
+fn who_begins_again_is_let_in_by_the_rate_and_the_memory() {
+    let admission = admission(&[("NEW_CONNECTIONS", "2 in 60s"), ("MEMORY", "1000")]);
+    let now = Instant::now();
+    let _place = admission.enter(ip("192.0.2.1"), now).unwrap();
+    assert_eq!(admission.enter_again(now), Ok(()));
+    assert_eq!(admission.enter_again(now), Err(Full::Rate));
+    admission.weigh(1000, 1000);
+    assert_eq!(admission.enter_again(now), Err(Full::Memory));
+    assert_eq!(admission.inside(), 1);
+}
+
+#[test]
+fn some_workers_are_never_busy_with_handshakes() {
+    let permits = |workers| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).build();
+        let _inside = runtime.as_ref().unwrap().enter();
+        admission(&[]).handshakes().available_permits()
+    };
+    assert_eq!([1, 2, 3, 4, 16].map(permits), [1, 1, 1, 2, 8]);
 }
 
 #[test]

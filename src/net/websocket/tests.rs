@@ -173,6 +173,53 @@ async fn a_client_that_does_not_close_is_waited_for_but_hardly_when_the_server_e
     }
 }
 
+/// It reads nothing, and is sent nothing more either.
+#[tokio::test(start_paused = true)]
+async fn who_is_behind_has_a_moment_to_catch_up_and_none_where_memory_is_scarce() {
+    for (scarce, seconds) in [(false, 4..6), (true, 0..1)] {
+        let (socket, _client) = opened(Vec::new()).await;
+        let (connection, bounds) =
+            (socket.connection().clone(), socket.connection().bounds.clone());
+        let queued = || bounds.metrics.connections.queued.get();
+        let piece = Bytes::from(vec![0; 256 << 10]);
+        while connection.backlog() <= bounds.backlog {
+            connection.send(&piece);
+        }
+        assert!(!connection.is_ended(), "it may be behind for a moment");
+        assert_eq!(queued(), i64::try_from(connection.backlog()).unwrap());
+        if scarce {
+            bounds.admission.weigh(1, 1);
+        }
+        let begin = tokio::time::Instant::now();
+        connection.ended().await;
+        let waited = begin.elapsed().as_secs();
+        assert!(seconds.contains(&waited), "{scarce}: {waited} s");
+        assert_eq!(connection.why(), Some(Reason::Slow));
+        drop((socket, connection));
+        bounds.writes.close();
+        bounds.writes.wait().await;
+        assert_eq!(queued(), 0, "nothing is left of it");
+    }
+}
+
+/// What a line about its end says of a connection.
+#[tokio::test]
+async fn bytes_are_counted_and_the_first_reason_is_the_one() {
+    let (mut socket, mut client) = opened(Vec::new()).await;
+    let connection = socket.connection().clone();
+    assert_eq!((connection.bytes(), connection.why()), ((0, 0), None));
+    connection.send(&Bytes::from_static(b"\x81\x02hi"));
+    let message = frame(0x81, b"hello");
+    tokio::io::AsyncWriteExt::write_all(&mut client, &message).await.unwrap();
+    assert_eq!(socket.next().await, Ok(Message::Text("hello".into())));
+    assert_eq!(connection.bytes(), (message.len() as u64, 4));
+    connection.close_if(|| false, None, Closing::Graceful, Reason::Kickout);
+    assert_eq!(connection.why(), None, "who may not close it has not closed it");
+    connection.close(Closing::Graceful, Reason::TooLarge);
+    connection.close(Closing::Abrupt, Reason::Drain);
+    assert_eq!(connection.why(), Some(Reason::TooLarge));
+}
+
 /// However much is there: the loop's end hands over to others, and asks to be called again.
 #[tokio::test]
 async fn frames_that_are_no_message_yet_are_read_in_many_turns() {

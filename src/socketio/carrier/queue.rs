@@ -15,6 +15,8 @@ use crate::{
     metrics::Metrics,
     net::{
         Connection,
+        admission::Admission,
+        connection::Begun,
         meter::Meter,
         send_queue::BURST,
         websocket::frame::{self, Opcode},
@@ -48,8 +50,12 @@ pub(in crate::socketio) struct Polling {
     pub pong: AtomicBool,
     /// The client can read bodies that are binary.
     pub takes_binary: bool,
+    /// Its place, until it is a WebSocket.
+    pub place: Begun,
     /// Where what the client may send is bounded.
     meter: Option<Mutex<Box<Meter>>>,
+    /// Where memory is scarce its client may be less far behind.
+    admission: Arc<Admission>,
 }
 
 /// What a polling client has yet to fetch.
@@ -108,7 +114,9 @@ fn weight(frames: &Bytes) -> usize {
 impl Polling {
     pub(in crate::socketio) fn new(
         takes_binary: bool,
+        place: Begun,
         meter: Option<Box<Meter>>,
+        admission: Arc<Admission>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         Arc::new(Polling {
@@ -132,7 +140,9 @@ impl Polling {
             admitted: AtomicBool::new(false),
             pong: AtomicBool::new(false),
             takes_binary,
+            place,
             meter: meter.map(Mutex::new),
+            admission,
         })
     }
 
@@ -149,7 +159,13 @@ impl Polling {
     /// Whether it has more to fetch than it may.
     pub(in crate::socketio) fn is_behind(&self, backlog: usize) -> bool {
         let queue = lock(&self.queue);
-        queue.weight > backlog + BURST + queue.allowance
+        queue.weight > self.most(backlog, &queue)
+    }
+
+    /// What there may be to fetch, even for a moment.
+    fn most(&self, backlog: usize, queue: &Queue) -> usize {
+        let burst = if self.admission.is_strained() { 0 } else { BURST };
+        backlog + burst + queue.allowance
     }
 
     /// Puts finished frames in the queue, if the sender may still send: it is asked when its turn
@@ -165,7 +181,7 @@ impl Polling {
             return true;
         }
         queue.push(frames);
-        let fits = queue.weight <= backlog + BURST + queue.allowance;
+        let fits = queue.weight <= self.most(backlog, &queue);
         drop(queue);
         self.filled.notify_waiters();
         fits

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::*;
 use crate::{
-    config::Config,
+    config::{Config, Flags},
     net::{
         Connection, Stream,
         admission::Admission,
@@ -110,6 +110,10 @@ impl Service for Site {
         self.0.wants(handshake)
     }
 
+    fn is_new(&self, handshake: &Request<()>) -> bool {
+        self.0.is_new(handshake)
+    }
+
     fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>) {
         self.0.websocket(handshake, stream, &connection);
     }
@@ -129,6 +133,8 @@ pub(super) struct Server {
     pub(super) gone: mpsc::UnboundedReceiver<(String, Reason)>,
     /// It is time to do what was to be done later.
     pub(super) later: Arc<Notify>,
+    /// Who is there.
+    pub(super) admission: Arc<Admission>,
 }
 
 pub(super) fn options() -> Options {
@@ -144,6 +150,11 @@ pub(super) fn options() -> Options {
 }
 
 pub(super) fn server(options: Options) -> Server {
+    limited(options, &[])
+}
+
+/// One with these settings of `[limits]`, by their names in the environment.
+pub(super) fn limited(options: Options, limits: &[(&str, &str)]) -> Server {
     let (sender, gone) = mpsc::unbounded_channel();
     let (metrics, tasks) = (Arc::<Metrics>::default(), TaskTracker::new());
     let later = Arc::<Notify>::default();
@@ -160,17 +171,21 @@ pub(super) fn server(options: Options) -> Server {
     let io = transport.io();
     let listener = Arc::new(Listener::bind(([127, 0, 0, 1], 0).into()).unwrap());
     let address = listener.address;
+    let environment =
+        limits.iter().map(|(name, value)| ((*name).to_owned().into(), (*value).to_owned().into()));
+    let config = Config::load(None, environment, &Flags::new()).unwrap();
+    let admission = Admission::new(&config.limits, metrics.clone());
     let bounds = Bounds {
         stall: Duration::from_secs(15),
         backlog: 1 << 20,
-        admission: Admission::new(&Config::defaults().unwrap().limits, metrics.clone()),
+        admission: admission.clone(),
         metrics,
         connections: tasks.clone(),
         writes: tasks,
         ending: Arc::new(CancellationToken::new()),
     };
     tokio::spawn(listener.serve(Site(transport), None, bounds, Duration::from_secs(60)));
-    Server { address, io, gone, later }
+    Server { address, io, gone, later, admission }
 }
 
 /// What came, or is sent: a packet of engine.io, or an attachment.

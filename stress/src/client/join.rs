@@ -6,7 +6,7 @@ use crate::message::number;
 use crate::polling::{self, Polling};
 use crate::{Ctx, Dialect, Way, sys};
 use anyhow::{Result, bail};
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -36,8 +36,14 @@ pub async fn join(ctx: &Arc<Ctx>, uid: &str, room: &str, how: Manner) -> Result<
     let token = ctx.token(uid).await.map_err(|e| fail("token", e))?;
     let stage = AtomicU8::new(0);
     let at = || STAGES[stage.load(Relaxed) as usize];
-    let newcomer =
-        Newcomer { ctx, addr: how.node.unwrap_or(ctx.addr), how, start: sys::now(), stage: &stage };
+    let newcomer = Newcomer {
+        ctx,
+        addr: how.node.unwrap_or(ctx.addr),
+        source: ctx.source(),
+        how,
+        start: sys::now(),
+        stage: &stage,
+    };
     match timeout(ctx.timeout, newcomer.steps(uid, &token, room)).await {
         Ok(Ok(conn)) => Ok(conn),
         Ok(Err(e)) => Err(fail(at(), e)),
@@ -49,6 +55,8 @@ pub async fn join(ctx: &Arc<Ctx>, uid: &str, room: &str, how: Manner) -> Result<
 struct Newcomer<'a> {
     ctx: &'a Arc<Ctx>,
     addr: SocketAddrV4,
+    /// Where all of its connections come from.
+    source: Option<Ipv4Addr>,
     how: Manner,
     start: u64,
     stage: &'a AtomicU8,
@@ -64,7 +72,11 @@ impl Newcomer<'_> {
     }
 
     async fn dial(&self) -> Result<TcpStream> {
-        Ok(sys::dial(self.addr, self.ctx.source(), self.how.rcvbuf).await?)
+        let stream = sys::dial(self.addr, self.source, self.how.rcvbuf).await?;
+        if self.how.abrupt {
+            sys::abrupt(&stream)?;
+        }
+        Ok(stream)
     }
 
     async fn steps(&self, uid: &str, token: &str, room: &str) -> Result<Conn> {
@@ -119,7 +131,7 @@ impl Newcomer<'_> {
                 self.at(Stage::Open);
                 let polling = Polling::open(stream, ctx, addr).await?;
                 let interval = polling.interval;
-                let poster = polling::Poster::new(ctx, addr, &polling.sid).await?;
+                let poster = polling::Poster::new(ctx, addr, self.source, &polling.sid).await?;
                 let tx = Tx(Arc::new(Mutex::new(Out::Polling(poster))));
                 tx.send("40").await?;
                 (In::Polling(polling), tx, interval)

@@ -9,9 +9,11 @@ use memchr::memmem;
 use std::io::Cursor;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 /// The key and answer of RFC 6455's own example: every connection uses it, so
 /// that the server's answer can be checked without a SHA-1.
@@ -40,8 +42,9 @@ pub async fn open(
         }
     };
     if !head.starts_with(b"HTTP/1.1 101 ") || memmem::find(&head[..end], ACCEPT).is_none() {
+        let said = refusal(&mut stream, head.split_off(end)).await;
         let line = head.split(|&c| c == b'\r').next().unwrap_or(b"");
-        bail!("refused: {}", String::from_utf8_lossy(line));
+        bail!("refused: {} {said}", String::from_utf8_lossy(line));
     }
     let rest = head.split_off(end);
     let (r, w) = stream.into_split();
@@ -49,6 +52,15 @@ pub async fn open(
     r.set_max_message_size(1 << 30);
     let tx = Tx(Arc::new(Mutex::new(Out::WebSocket(w))));
     Ok((Box::new(FragmentCollectorRead::new(r)), tx))
+}
+
+/// What a refusal says, of which this has come. Most servers end the connection behind it.
+async fn refusal(stream: &mut TcpStream, mut body: Vec<u8>) -> String {
+    let reading = async {
+        while body.len() < 200 && stream.read_buf(&mut body).await.is_ok_and(|read| read > 0) {}
+    };
+    let _ = timeout(Duration::from_secs(1), reading).await;
+    String::from_utf8_lossy(&body).trim().to_owned()
 }
 
 /// The next text of a WebSocket that gets no pings yet.

@@ -6,6 +6,7 @@ use std::{
     fs, io,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4},
     os::fd::OwnedFd,
+    time::Duration,
 };
 
 use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
@@ -29,6 +30,11 @@ pub async fn dial(
     let stream = sock.connect(to.into()).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// From now on the connection ends with a RST when it is closed, whatever is still in its buffers.
+pub fn abrupt(stream: &TcpStream) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO))?)
 }
 
 /// Drops a connection with a RST: connecting a TCP socket to "no address" dissolves its association

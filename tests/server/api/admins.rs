@@ -1,7 +1,10 @@
 //! Administrators who only read, and the log of what the others change.
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use support::{http, server::Setup};
+use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use support::{http, own_redis::OwnRedis, server::Setup, soon};
 
 use super::{Node, basic, done, everywhere, insert, problem, two, unique};
 
@@ -194,4 +197,45 @@ async fn the_routes_of_old_are_in_the_log_and_the_log_outlives_a_restart() {
     let rows = entries(&node).await;
     let methods: Vec<_> = rows.iter().map(|[method, _, room, _]| (&**method, &**room)).collect();
     assert_eq!(methods, [("config", "-"), ("clear", "a")]);
+}
+
+#[tokio::test]
+async fn how_the_routes_of_old_end_is_said_as_the_api_says_it() {
+    let node = Node::embedded(Setup::new().env("AO_ADMIN__AUTH_SWITCH", "false")).await;
+    let (uid, token) = node.admin();
+    let ask = async |path: &str, body: Value| {
+        let path = format!("/admin/system/{path}?uid={uid}&token={token}");
+        http::post(node.websocket(), &path, &body).await.json()["meta"]["status"].clone()
+    };
+    assert_eq!(ask("config", json!({ "forceUserAuth": false })).await, 2);
+    assert_eq!(ask("config", json!({ "forceUserAuth": "maybe" })).await, 4);
+    assert_eq!(ask("clear_room_msgs", json!({})).await, 4);
+    let refused = node.ask("config", &json!({ "forceUserAuth": false })).await;
+    assert_eq!(problem(&refused), (403, "not-configured".into()));
+    // What is no request was no attempt.
+    let entry = ["config", "-", "-", "not-configured"].map(str::to_owned);
+    assert_eq!(entries(&node).await, [entry.clone(), entry]);
+}
+
+#[tokio::test]
+async fn who_hangs_up_leaves_no_change_that_is_not_written_down() {
+    let redis = OwnRedis::durable().await;
+    let node = Node::embedded(Setup::new().env("AO_STORE__MESSAGES", redis.url())).await;
+    let (uid, token) = node.admin();
+    redis.pause();
+    let mut client = TcpStream::connect(node.websocket()).await.unwrap();
+    let target = format!("/admin/system/clear_room_msgs?uid={uid}&token={token}&roomId=a");
+    let request = format!("POST {target} HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+    // It has begun, and nobody can say when.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    drop(client);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    redis.resume();
+    soon("the entry", async {
+        while entries(&node).await != [["clear", "-", "a", "done"].map(str::to_owned)] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
 }

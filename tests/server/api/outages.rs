@@ -55,6 +55,44 @@ async fn a_full_disk_is_told_of() {
 }
 
 #[tokio::test]
+async fn what_was_done_in_part_is_not_told_to_be_undone_and_reading_changes_nothing() {
+    let mut redis = OwnRedis::durable().await;
+    let node = Node::embedded(hasty().env("AO_STORE__MESSAGES", redis.url())).await;
+    let (uid, room) = (unique("ann"), unique("room"));
+    node.done("token/create", json!({ "uid": uid })).await;
+    node.done("publish", json!({ "roomId": room, "message": insert("one") })).await;
+    let told = async |method: &str, body: Value| problem(&node.ask(method, &body).await);
+    redis.pause();
+    let history = told("history", json!({ "roomId": room })).await;
+    assert_eq!(history, (503, "store-unavailable".into()), "sent or not, nothing was changed");
+    redis.resume();
+    redis.kill_9().await;
+    // The tokens are elsewhere, and the sessions are not.
+    let revoke = told("token/revoke", json!({ "uid": uid })).await;
+    assert_eq!(revoke, (504, "outcome-unknown".into()), "the token is gone");
+    let again = told("token/revoke", json!({ "uid": uid })).await;
+    assert_eq!(again, (503, "store-unavailable".into()), "this time nothing was done");
+    for (method, body) in [
+        ("history", json!({ "roomId": room })),
+        ("members", json!({ "roomId": room })),
+        ("whereabouts", json!({ "uid": uid })),
+    ] {
+        assert_eq!(told(method, body).await, (503, "store-unavailable".into()), "{method}");
+    }
+    redis.restart().await;
+    let page = soon("the log", async {
+        loop {
+            let answer = node.ask("history", &json!({ "roomId": room })).await;
+            if answer.status == 200 {
+                return answer.json();
+            }
+            assert_eq!(problem(&answer), (503, "store-unavailable".into()));
+        }
+    });
+    assert_eq!(page.await["messages"][0]["data"]["text"], "one");
+}
+
+#[tokio::test]
 async fn a_redis_that_does_not_answer_is_told_of() {
     let redis = OwnRedis::durable().await;
     let node = Node::embedded(hasty().env("AO_STORE__MESSAGES", redis.url())).await;

@@ -40,6 +40,8 @@ async fn each_node_counts_what_it_does() {
         let grew = |name| figure(&after, name) - figure(&before, name);
         assert_eq!(grew("messages"), 5.0, "{store}");
         assert!(grew("deliveries") >= 10.0, "{store}: {after}");
+        assert!(grew("latencyCount") >= 5.0 && grew("latencySum") > 0.0, "{store}: {after}");
+        assert_eq!(after["draining"], false, "{store}");
         assert!(grew("bytesIn") > 0.0 && grew("bytesOut") > 0.0, "{store}: {after}");
         assert!(grew("at") >= 0.0 && grew("uptime") >= 0.0 && grew("cpu") >= 0.0, "{store}");
         assert!(figure(&after, "users") >= 2.0 && figure(&after, "rooms") >= 1.0, "{store}");

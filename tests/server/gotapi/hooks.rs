@@ -114,6 +114,63 @@ async fn without_a_valid_answer_nothing_is_let_in() {
     assert_eq!(posted.status, 503);
 }
 
+#[tokio::test]
+async fn behind_a_proxy_that_is_believed_the_client_is_named() {
+    let receiver = Receiver::start(|_| yes()).await;
+    let server = asking(&receiver, "gotapi:*").env("AO_LIMITS__PROXIES", "127.0.0.1");
+    let server = server.start().await;
+    let header = [("x-forwarded-for", "203.0.113.7")];
+    let mut ann = Client::of(Socket::upgrade(place(&server), "/open", &header).await.unwrap());
+    ann.send(&frame("1", "hello")).await;
+    assert_eq!(acknowledged(&ann.text().await), "1");
+    let posted = http::request(place(&server), "POST", "/open", &header, "by post").await;
+    assert_eq!(posted.status, 200);
+    let address = |json: Value| json["data"]["address"].clone();
+    let addresses: Vec<Value> =
+        receiver.requests().iter().map(|request| address(request.json())).collect();
+    assert_eq!(addresses, ["203.0.113.7"; 3], "of the join and of both messages");
+}
+
+#[tokio::test]
+async fn whether_a_message_is_asked_about_is_decided_when_it_comes() {
+    let receiver = Receiver::start(|_| no()).await;
+    let setup = setup();
+    let file = setup.scratch().join("always-online.toml");
+    std::fs::write(&file, "").unwrap();
+    let flag = ["--config".to_owned(), file.to_str().unwrap().to_owned()];
+    let server = setup.args(flag).start().await;
+    let (uid, token) = server.admin();
+    let credentials = format!("Bearer {uid}:{token}");
+    let reload = async |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let headers = [("content-type", "application/json"), ("authorization", &*credentials)];
+        let answer = http::request(server.api(), "POST", "/v1/reload", &headers, "{}").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    let mut ann = Client::join(place(&server), "/open").await;
+    let mut ben = Client::join(place(&server), "/open").await;
+    let hook = format!(
+        "[hook]\nurl = \"{}\"\nsecret = \"{SECRET}\"\nrooms = \"gotapi:*\"\n",
+        receiver.url()
+    );
+    for (text, uuid) in [("", "1"), (&*hook, "2"), ("", "3")] {
+        reload(text).await;
+        ann.send(&frame(uuid, uuid)).await;
+        if text.is_empty() {
+            assert_eq!(acknowledged(&ann.text().await), uuid);
+            assert_eq!(ben.text().await, frame(uuid, uuid));
+        } else {
+            soon("the question", async {
+                while receiver.requests().is_empty() {
+                    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                }
+            })
+            .await;
+        }
+    }
+    assert_eq!(receiver.requests().len(), 1, "of the message between the reloads");
+}
+
 /// Of two messages the one goes that says in its own fields whose it is.
 async fn what_says_whose_it_is_goes(server: &Server, other: &Server) {
     let mut ann = Client::join(place(server), "/erased").await;

@@ -1,10 +1,14 @@
 //! Administration of rooms: pushes of every content, logs read from every offset, and their end.
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{FORM, admin, administer, data, meta};
 use support::{
     http,
+    own_redis::OwnRedis,
     server::{Server, Setup},
+    soon,
     wire::{WEBSOCKET_4, bystanders::Bystanders, peer::Peer, unharmed},
 };
 
@@ -259,6 +263,56 @@ async fn rooms_that_nobody_knows_are_empty() {
         assert_eq!(data(&cleared), json!({}), "{room}");
     }
     unharmed(&server).await;
+}
+
+#[tokio::test]
+async fn lists_are_cut_and_say_so_and_counts_are_of_all() {
+    let server = Server::start().await;
+    let (mut ann, mut ben) = (server.client("ann").await, server.client("ben").await);
+    for i in 0..1100 {
+        let member = if i % 2 == 0 { &mut ann } else { &mut ben };
+        member.join(&format!("room {i:04}")).await;
+    }
+    let stat = data(&administer(&server, "GET", "/admin/monitor/stat", "", "").await);
+    let rooms = stat["online_rooms"].as_array().unwrap();
+    assert_eq!(
+        (rooms.len(), &rooms[0], &rooms[999]),
+        (1000, &json!("room 0000"), &json!("room 0999"))
+    );
+    assert_eq!((&stat["online_room_count"], &stat["truncated"]), (&json!(1100), &json!(true)));
+    let users = stat["online_users"].as_array().unwrap();
+    assert_eq!((users.len(), &stat["online_user_count"]), (2, &json!(2)));
+    assert_eq!(users[0]["uid"], "ann");
+    drop(ben);
+    let stat = soon("all that is left is listed", async {
+        loop {
+            let answer = administer(&server, "GET", "/admin/monitor/stat", "", "").await;
+            if data(&answer).get("truncated").is_none() && data(&answer)["online_room_count"] == 550
+            {
+                return data(&answer);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    assert_eq!(stat.await["online_rooms"].as_array().map(Vec::len), Some(550));
+    unharmed(&server).await;
+}
+
+#[tokio::test]
+async fn of_a_crowd_a_thousand_are_listed() {
+    let redis = OwnRedis::durable().await;
+    let server = Setup::new().env("AO_STORE__MESSAGES", redis.url()).start().await;
+    // As another node would have noted them.
+    let members = (1..=1100).flat_map(|i| [format!("celsewhere:{i}"), format!("{i} v \"{i:04}\"")]);
+    let words: Vec<String> =
+        ["HSET", "ao:members:crowd"].into_iter().map(str::to_owned).chain(members).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let _: u64 = redis.send(&words).await;
+    let path = "/admin/monitor/room_users";
+    let listed = data(&administer(&server, "GET", path, "&roomId=crowd", "").await);
+    let users = listed["users"].as_array().unwrap();
+    assert_eq!((users.len(), &users[999]["uid"]), (1000, &json!("1000")));
+    assert_eq!((&listed["truncated"], &listed["user_count"]), (&json!(true), &json!(1100)));
 }
 
 #[tokio::test]

@@ -37,7 +37,8 @@ async fn a_redis_that_forgets_is_bad_and_one_that_keeps_everything_is_good() {
     let redis = OwnRedis::durable().await;
     let ran = examine(&Setup::new().env("AO_STORE__MESSAGES", redis.url()), &[]).await;
     let said = ran.succeeds();
-    for good in ["it deletes nothing by itself", "appendonly is on", "its clock agrees"] {
+    // The accounts are in files here.
+    for good in ["it deletes nothing by itself", "appendonly is on", "its clock agrees", "disk: "] {
         assert!(said.contains(good), "{said}");
     }
 }
@@ -52,6 +53,7 @@ async fn servers_that_are_not_there_are_named_without_their_passwords() {
     assert_eq!(ran.code, 1, "{}", ran.stdout);
     assert!(ran.stdout.contains("bad      Redis: "), "{}", ran.stdout);
     assert!(ran.stdout.contains("bad      MongoDB: "), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("disk: "), "nothing is stored here: {}", ran.stdout);
     assert!(!ran.stdout.contains("geheim") && !ran.stderr.contains("geheim"), "{}", ran.stdout);
 }
 

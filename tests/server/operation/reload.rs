@@ -12,6 +12,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use futures_util::{SinkExt, StreamExt};
 use ring::{
     rand::SystemRandom,
     signature::{Ed25519KeyPair, KeyPair},
@@ -24,6 +25,7 @@ use support::{
     server::{Server, Setup},
     soon,
 };
+use tokio_tungstenite::tungstenite::Message;
 
 /// A server with a configuration file.
 struct Configured {
@@ -159,6 +161,23 @@ async fn hooks_are_asked_from_the_reload_on() {
     assert_eq!(anna.emit_with_ack("msg", &json!({ "1": 1 })).await["status"], 0);
 }
 
+#[tokio::test]
+async fn a_certificate_that_cannot_be_used_keeps_everything_as_it_was() {
+    let setup = Setup::new().env("AO_AUTH__IGNORE", "true").under_tls("websocket");
+    let certificate = setup.certificate("websocket");
+    let good = fs::read(&certificate).unwrap();
+    let it = Configured::with(setup, "[limits]\nconnections = 10\n").await;
+    let text = "[limits]\nconnections = 20\n";
+    fs::write(&certificate, "half of a cert").unwrap();
+    let answer = it.reload(text).await;
+    assert_eq!(answer.status, 409, "{}", answer.body);
+    assert!(answer.body.contains("holds no certificate"), "{}", answer.body);
+    fs::write(&certificate, good).unwrap();
+    let answer = it.reload(text).await;
+    assert_eq!(answer.json()["changed"], json!(["limits.connections"]), "{}", answer.body);
+    it.server.guest().await;
+}
+
 /// A key of a business server, and the set that has it.
 fn key_and_set() -> (Ed25519KeyPair, Value) {
     let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
@@ -218,6 +237,30 @@ async fn a_drained_server_sends_its_clients_away_and_goes_on() {
     assert_eq!(it.ask("drain", &json!({ "cancel": true })).await.status, 200);
     assert_eq!(http::get(it.server.websocket(), "/readyz").await.status, 200);
     soon("a newcomer", it.server.member("bert", "attic")).await;
+}
+
+/// What the metrics say.
+async fn draining(server: &Server) -> Option<String> {
+    let page = http::get(server.api(), "/metrics").await.body;
+    page.lines().find_map(|line| line.strip_prefix("always_online_draining ")).map(str::to_owned)
+}
+
+#[tokio::test]
+async fn who_was_about_to_come_in_is_sent_away_too() {
+    let it = Configured::start("").await;
+    assert_eq!(draining(&it.server).await.as_deref(), Some("0"));
+    let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket", it.server.websocket());
+    let (mut websocket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    let open = soon("an open packet", websocket.next()).await.unwrap().unwrap();
+    assert!(open.to_text().unwrap().starts_with("0{"), "{open}");
+    let answer = it.ask("drain", &json!({ "over": 0 })).await;
+    assert_eq!(answer.json(), json!({ "connections": 0 }), "it is nobody yet");
+    assert_eq!(draining(&it.server).await.as_deref(), Some("1"));
+    websocket.send(Message::text("40")).await.unwrap();
+    let gone = async { while let Some(Ok(_)) = websocket.next().await {} };
+    soon("the end of its connection", gone).await;
+    assert_eq!(it.ask("drain", &json!({ "cancel": true })).await.status, 200);
+    assert_eq!(draining(&it.server).await.as_deref(), Some("0"));
 }
 
 #[tokio::test]

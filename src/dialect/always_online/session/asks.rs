@@ -14,7 +14,7 @@ use crate::{
     domain::{
         ids::{RoomId, Uid},
         presence::{Departure, Visitor},
-        room::Room,
+        quota::Excess,
     },
     throttle::throttled,
 };
@@ -25,14 +25,19 @@ impl Session {
         match ask {
             Ask::SignIn { credentials, ack } => {
                 let register = || hub.register(self.id, self.clone());
-                let doorman = Doorman::of(&self.dialect);
+                let doorman = Doorman::of(&self.dialect, self.address);
                 let ask =
                     async |granted: &Granted| self.may_connect(&credentials.uid, granted).await;
                 let begun = Instant::now();
                 let user = doorman.sign_in(&credentials, self.id, &self.name, ask, register).await;
                 hub.metrics.sign_ins.seconds.took(begun.elapsed());
                 let user = match user {
-                    Ok((held, granted)) => Ok((credentials.uid, held, granted)),
+                    Ok((held, granted)) => {
+                        if let Some(life) = &self.life {
+                            life.signed_in(&credentials.uid);
+                        }
+                        Ok((credentials.uid, held, granted))
+                    }
                     Err(NotSignedIn::Refused(refusal)) => Err(refusal),
                     Err(NotSignedIn::Denied(by)) => {
                         return Answer::Denied { what: Denied::Connect, by, ack };
@@ -42,13 +47,12 @@ impl Session {
             }
             Ask::CheckAgain { credentials, ack } => self.check_again(&credentials, ack).await,
             Ask::MaySend(message) => self.may_send(message).await,
-            Ask::Enter { uid, request, ack } if self.is_asked_before(&request) => {
-                self.may_enter(uid, request, ack).await
-            }
-            Ask::Enter { uid, request, ack } | Ask::EnterAllowed { uid, request, ack } => {
-                let dummy = request.dummy;
-                Answer::Entered { room: self.enter(uid, request, ack).await, dummy }
-            }
+            Ask::Enter { uid, request, ack } => match self.is_within_quotas(&request.room) {
+                Err(why) => Answer::NotEntered { why, ack },
+                Ok(()) if self.is_asked_before(&request) => self.may_enter(uid, request, ack).await,
+                Ok(()) => self.enter(uid, request, ack).await,
+            },
+            Ask::EnterAllowed { uid, request, ack } => self.enter(uid, request, ack).await,
             Ask::ReadPage { .. } if !self.socket.is_open() => Answer::PageUnwanted,
             Ask::ReadPage { room, request, ack } => {
                 let begun = Instant::now();
@@ -68,13 +72,25 @@ impl Session {
         }
     }
 
+    /// Whether it may enter the room as far as limits are concerned.
+    fn is_within_quotas(&self, room: &RoomId) -> Result<(), JoinFailure> {
+        let mut state = self.state();
+        let rooms = state.rooms_beside(room);
+        let entered = self.dialect.hub.may_enter(room, rooms, &mut state.used);
+        entered.map_err(|excess| match excess {
+            Excess::Joins => JoinFailure::TooOften,
+            Excess::NewRooms => JoinFailure::TooManyNew,
+            Excess::Rooms => JoinFailure::TooManyRooms,
+        })
+    }
+
     /// Enters a room. Its client is answered while the room delivers nothing.
-    pub(super) async fn enter(
+    async fn enter(
         self: &Arc<Self>,
         uid: Uid,
         JoinRequest { room, dummy }: JoinRequest,
         ack: Option<i64>,
-    ) -> Option<Arc<Room>> {
+    ) -> Answer {
         let visitor =
             Visitor { connection: self.id, uid, hidden: dummy, wants_roster: true, guest: false };
         let session = self.clone();
@@ -84,7 +100,8 @@ impl Session {
                 Err(_) => wire::answer("join", ack, JoinFailure::Server.answer()),
             });
         });
-        self.dialect.hub.enter(&room, visitor, self.clone(), answer).await
+        let room = self.dialect.hub.enter(&room, visitor, self.clone(), answer).await;
+        Answer::Entered { room, dummy }
     }
 
     /// Sends a page, and returns when the client has it, nearly, or is gone.
@@ -95,6 +112,7 @@ impl Session {
                 None => std::future::pending().await,
             }
         };
+        self.count(&frames);
         tokio::select! {
             () = self.socket.send_large(frames) => Answer::PageSent,
             () = late => Answer::PageLate,

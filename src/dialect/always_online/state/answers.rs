@@ -57,6 +57,7 @@ impl State {
             Answer::Entered { room: None, .. } => {
                 effects.push(Effect::Count(Event::Join, Outcome::Failed))
             }
+            Answer::NotEntered { why, ack } => self.join_failed(why, ack, &mut effects),
             Answer::PageRead { page, request } => {
                 effects.push(Effect::Count(Event::Sync, Outcome::Done));
                 if let Phase::Member(member) = &self.phase

@@ -1,5 +1,5 @@
 //! What the session's task does about what waits, and about what the client asks for.
-use super::{Ask, Effect, Goodbye, MAX_ROOMS, State};
+use super::{Ask, Effect, Goodbye, State};
 use crate::{
     dialect::always_online::{
         authenticate::Checked,
@@ -8,7 +8,7 @@ use crate::{
         sync,
         wire::{self, AuthRefusal, Call, JoinFailure, SyncFailure, SyncRequest},
     },
-    domain::access::Action,
+    domain::{access::Action, ids::RoomId},
     metrics::{Event, Outcome},
     reason::Reason,
 };
@@ -102,12 +102,8 @@ impl State {
                 effects.push(Effect::Ask(Ask::Enter { uid, request, ack }));
             }
             (Call::Join(Some(request)), Phase::Member(member)) => {
-                if member.may_join(&request.room, MAX_ROOMS) {
-                    let uid = member.user.uid.clone();
-                    effects.push(Effect::Ask(Ask::Enter { uid, request, ack }));
-                } else {
-                    self.join_failed(JoinFailure::Server, ack, effects);
-                }
+                let uid = member.user.uid.clone();
+                effects.push(Effect::Ask(Ask::Enter { uid, request, ack }));
             }
             (Call::Sync(request), Phase::Authenticated(_)) => {
                 self.sync_nowhere(request, ack, effects);
@@ -129,6 +125,14 @@ impl State {
         }
     }
 
+    /// In how many rooms it is beside this one.
+    pub fn rooms_beside(&self, room: &RoomId) -> usize {
+        match &self.phase {
+            Phase::Member(member) => member.rooms().filter(|own| own.id != *room).count(),
+            Phase::Guest(_) | Phase::Authenticated(_) | Phase::Ended => 0,
+        }
+    }
+
     /// There is nothing to catch up with.
     fn sync_nowhere(&self, request: SyncRequest, ack: Option<i64>, effects: &mut Vec<Effect>) {
         effects.push(Effect::Count(Event::Sync, Outcome::Done));
@@ -142,7 +146,11 @@ impl State {
         effects: &mut Vec<Effect>,
     ) {
         let outcome = match failure {
-            JoinFailure::NoRoom | JoinFailure::NotAllowed => Outcome::Refused,
+            JoinFailure::NoRoom
+            | JoinFailure::NotAllowed
+            | JoinFailure::TooOften
+            | JoinFailure::TooManyNew
+            | JoinFailure::TooManyRooms => Outcome::Refused,
             JoinFailure::Server => Outcome::Failed,
         };
         effects.push(Effect::Count(Event::Join, outcome));

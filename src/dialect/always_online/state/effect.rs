@@ -9,7 +9,7 @@ use crate::{
         authenticate::{Checked, Granted},
         msg::Target,
         sync::Page,
-        wire::{AuthRefusal, Credentials, JoinRequest, MsgFailure, SyncRequest},
+        wire::{AuthRefusal, Credentials, JoinFailure, JoinRequest, MsgFailure, SyncRequest},
     },
     domain::{
         gate::{self, Changes, Refusal},
@@ -75,7 +75,7 @@ pub(in crate::dialect::always_online) enum Ask {
     CheckAgain { credentials: Credentials, ack: Option<i64> },
     /// Ask a hook whether this may be sent.
     MaySend(Pending),
-    /// Enter a room, unless a hook wants to be asked before. Who is there, or that it failed, is sent before anything that happens there.
+    /// Enter a room, within the limits, unless a hook wants to be asked before. Who is there, or that it failed, is sent before anything that happens there.
     Enter { uid: Uid, request: JoinRequest, ack: Option<i64> },
     /// As [`Ask::Enter`], and the hook was asked.
     EnterAllowed { uid: Uid, request: JoinRequest, ack: Option<i64> },
@@ -85,6 +85,20 @@ pub(in crate::dialect::always_online) enum Ask {
     SendPage(Page),
     /// Leave these rooms, in this order, and end the user's session.
     Depart { uid: Uid, rooms: Vec<(RoomId, Departure)>, goodbye: Option<Goodbye> },
+}
+
+impl Ask {
+    /// The event that this begins to answer, for traces. Nothing: it is a part of what is answered
+    /// already, or nobody waits for it.
+    pub fn begins(&self) -> Option<&'static str> {
+        match self {
+            Ask::SignIn { .. } | Ask::CheckAgain { .. } => Some("authenticate"),
+            Ask::MaySend(_) => Some("msg"),
+            Ask::Enter { .. } => Some("join"),
+            Ask::ReadPage { .. } => Some("sync"),
+            Ask::EnterAllowed { .. } | Ask::SendPage(_) | Ask::Depart { .. } => None,
+        }
+    }
 }
 
 /// The client said `leave`.
@@ -150,6 +164,11 @@ pub(in crate::dialect::always_online) enum Answer {
     Entered {
         room: Option<Arc<Room>>,
         dummy: bool,
+    },
+    /// It may not enter the room, as a limit says.
+    NotEntered {
+        why: JoinFailure,
+        ack: Option<i64>,
     },
     PageRead {
         page: Page,

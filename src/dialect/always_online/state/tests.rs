@@ -5,7 +5,7 @@ use crate::{
     dialect::always_online::{
         authenticate::{Checked, Granted},
         sync::Page,
-        wire::{AuthRefusal, JoinRequest, SyncRequest},
+        wire::{AuthRefusal, JoinFailure, JoinRequest, SyncRequest},
     },
     domain::{gate::Changes, room::Room},
 };
@@ -238,18 +238,24 @@ fn the_room_joined_last_is_the_current_one_and_each_is_left_once() {
 }
 
 #[test]
-fn a_connection_has_a_thousand_rooms_at_most() {
-    let mut session = Session::authenticated();
-    for i in 0..MAX_ROOMS {
-        session.sends("join", &format!(r#"{{"roomId":"r{i}"}}"#), None);
-        session.entered(&format!("r{i}"), false);
+fn a_join_beyond_a_limit_is_answered_and_changes_nothing() {
+    for (why, told) in [
+        (JoinFailure::TooOften, "join failed, too often"),
+        (JoinFailure::TooManyNew, "join failed, too many new rooms"),
+        (JoinFailure::TooManyRooms, "join failed, in too many rooms"),
+    ] {
+        let mut session = Session::authenticated();
+        session.sends("join", r#"{"roomId":"a"}"#, None);
+        session.entered("a", false);
+        let asked = session.sends("join", r#"{"roomId":"b"}"#, Some(1));
+        assert_eq!(asked, ["ask: enter b as ann ack 1"]);
+        let failed = format!(r#"{{"status":1,"data":"{told}"}}"#);
+        assert_eq!(
+            session.answered(Answer::NotEntered { why, ack: Some(1) }),
+            [format!(r#"42["join",{failed}] + 431[{failed}]"#)]
+        );
+        assert_eq!(session.sends("msg", "{}", None), [r#"msg {} of "ann" to a"#]);
     }
-    let failed = r#"{"status":1,"data":"server error"}"#;
-    assert_eq!(
-        session.sends("join", r#"{"roomId":"one more"}"#, Some(1)),
-        [format!(r#"42["join",{failed}] + 431[{failed}]"#)]
-    );
-    assert_eq!(session.sends("join", r#"{"roomId":"r5"}"#, None), ["ask: enter r5 as ann"]);
 }
 
 #[test]

@@ -1,0 +1,88 @@
+// Checks that the load generator does nearly by itself: a storm, a limit, a failing network, scarce memory.
+import { once } from 'node:events'
+import { access, emptied, generate, JWT, kib, metric, mib, seconds, server, spread } from './stage.mjs'
+
+/** How a crowd gathers before it is cut off. */
+const GATHERING = ['--conn-rate', '2000', '--conn-concurrency', '64', '--timeout', '60', '--sources', '16']
+
+/** All are cut off at once: by resets, and by the death of the server. */
+export async function storm(report, { sockets, quick }) {
+  for (const cut of ['reset', 'kill']) {
+    const one = await server()
+    const args = [...GATHERING, ...JWT, 'storm', '--n', sockets, '--cut', cut, ...access(one), ...(quick ? ['--patience', '20'] : [])].map(String)
+    if (cut === 'kill') {
+      args.push('--kill', String(one.process.pid))
+      // Whoever looks after the server starts it again at once.
+      once(one.process, 'exit').then(() => one.start()).catch(() => {}) // the generator hears of it
+    }
+    const { result, ...said } = await generate(one, args).report
+    const { newcomers } = result
+    report.tell('the cut', cut === 'reset' ? `${sockets} connections reset by their clients, away for ${result.down_s} s` : `server killed with ${sockets} connections, there again after ${result.down_s} s`)
+    report.must('newcomers are served within 1 s all the time', newcomers.failed === 0 && newcomers.answer_ms?.max < 1000, spread(newcomers.answer_ms))
+    report.must('no attempt to come back failed', result.attempts_failed === 0, JSON.stringify(result.failures))
+    report.must('all resumed', result.resumed === sockets && result.all_resumed, `${result.resumed} of ${sockets}`)
+    report.faultless('each got exactly what was published', said)
+    report.tell('until resumed, since all came back', spread(result.resumed_ms))
+    report.tell('until joined', spread(result.joined_ms))
+    report.tell('messages', `${result.delivered} delivered, ${result.replayed} of them from pages`)
+    await emptied(report, one)
+    await one.stop()
+  }
+}
+
+/** The limit of connections is reached, and freed. */
+export async function full(report, { sockets, quick }) {
+  const n = Math.min(sockets, 5000)
+  const over = quick ? Math.floor(n / 4) : Math.min(500, Math.floor(n / 2))
+  const one = await server({ AO_LIMITS__CONNECTIONS: String(n) })
+  const { result, ...said } = await generate(one, [...GATHERING, ...JWT, 'full', '--n', n, '--over', over].map(String)).report
+  report.must('those beyond the limit are refused, with the reason', result.refused_with_reason === over, `${result.refused_with_reason} of ${over}; ${spread(result.refusal_ms)}`)
+  report.must('they are let in when half of the others have left', result.let_in_again === over, `${result.let_in_again} of ${over}`)
+  report.faultless('nothing else', said)
+  const counted = await metric(one, 'always_online_refused_newcomers_total', 'reason="connections"')
+  report.must('the refusals are counted', counted === over, `always_online_refused_newcomers_total ${counted}`)
+  await emptied(report, one)
+  await one.stop()
+}
+
+/** The network fails for two seconds every fifteen. */
+export async function drops(report, { quick, seconds: given }) {
+  const duration = given ?? (quick ? 17 : 180)
+  const one = await server()
+  const size = quick ? ['--n', '40', '--room-size', '10', '--every', '5'] : ['--n', '200']
+  const { result, ...said } = await generate(one, [...JWT, 'drops', ...size, '--duration', String(duration)], duration + 60).report
+  report.tell('the network', `failed ${result.failures_of_the_network} times, ${result.connections_lost} connections lost, ${result.resumes} resumed`)
+  report.must('it failed at all', result.failures_of_the_network > 0)
+  report.must('all is delivered', result.expected > 0 && result.delivered === result.expected, `${result.delivered} of ${result.expected}, ${result.replayed} from pages`)
+  report.faultless('in order, and nothing twice', said)
+  report.must('p99 of the replay is below 1 s', result.replay_ms?.p99 < 1000, spread(result.replay_ms))
+  report.tell('until caught up, since the network was there again', spread(result.caught_up_since_the_network_ms))
+  await emptied(report, one)
+  await one.stop()
+}
+
+/** Members who never read fill the memory up to its limit, and newcomers come. */
+export async function memory(report, { quick, seconds: given }) {
+  const bound = quick ? 100 : 150
+  const duration = given ?? (quick ? 15 : 60)
+  const one = await server({ AO_LIMITS__MEMORY: `${bound} MiB` })
+  const size = quick ? ['--rooms', '100', '--rate', '250'] : ['--rooms', '200', '--rate', '300']
+  const { result, ...said } = await generate(one, [
+    ...JWT, '--server-pid', String(one.process.pid), 'strain', ...size, '--bytes', '65536', '--warmup', '0', '--duration', String(duration),
+  ], duration + 120).report
+  const { newcomers } = result
+  report.must('newcomers are refused, with the reason', newcomers.refused_with_reason > 0, `${newcomers.refused_with_reason} of ${newcomers.came}, from ${newcomers.first_refused_after_s} s to ${newcomers.last_refused_after_s} s; ${spread(result.refused_ms)}`)
+  report.must('the server lives', one.process.exitCode === null && one.process.signalCode === null)
+  const most = kib(one, 'VmHWM')
+  report.must(`the memory stays below ${bound} MiB and a tenth`, most <= bound * 1.1 * 1024, `${mib(most)} at most`)
+  const counted = await metric(one, 'always_online_refused_newcomers_total', 'reason="memory"')
+  report.must('the refusals are counted, and the alert has something to tell', counted >= newcomers.refused_with_reason, `always_online_refused_newcomers_total ${counted}`)
+  report.faultless('members who read get everything', said)
+  report.tell('deliveries to them', spread(result.members_who_read.latency_ms))
+  const dropped = await metric(one, 'always_online_drops_total', 'reason="slow"') + await metric(one, 'always_online_drops_total', 'reason="stalled"')
+  report.tell('members who never read', `${dropped} dropped, ${result.members_who_never_read.came_again} came again`)
+  const after = result.let_in_again_after_s
+  report.must('newcomers are let in again when the load has gone', after !== null, after === null ? 'never' : `after ${seconds(after * 1000)}`)
+  await emptied(report, one)
+  await one.stop()
+}
