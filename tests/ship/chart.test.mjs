@@ -59,17 +59,26 @@ async function template(values, chart = CHART) {
   return helm('template', 'chat', chart, '--namespace', 'rooms', '--values', file)
 }
 
-/** What the chart makes of these values. */
+const made = new Map()
+
+/** What the chart makes of these values. Whoever asks for the same again gets the same: to check it against the schemas takes seconds. */
 async function rendered(values = {}, chart = CHART) {
-  const { code, out, err } = await template(values, chart)
-  assert.equal(code, 0, err)
-  return yaml(out, KUBERNETES)
+  const key = JSON.stringify([values, chart])
+  if (!made.has(key)) {
+    const { code, out, err } = await template(values, chart)
+    assert.equal(code, 0, err)
+    made.set(key, await yaml(out, KUBERNETES))
+  }
+  return made.get(key)
 }
 
 const of = (manifests, kind, name) => manifests.find(one => one.kind === kind && (!name || one.metadata.name === name))
 const workload = manifests => of(manifests, 'Deployment') ?? of(manifests, 'StatefulSet')
 const pod = manifests => workload(manifests).spec.template
 const container = manifests => pod(manifests).spec.containers[0]
+const settings = manifests => of(manifests, 'Secret', 'chat-always-online-settings').stringData['always-online.toml']
+/** The secret with the environment, if there is one. */
+const variables = manifests => of(manifests, 'Secret', 'chat-always-online')
 
 test('Helm finds nothing wrong with it', async () => {
   for (const values of [{}, SERVERS, EVERYTHING]) {
@@ -129,8 +138,8 @@ for (const [name, values] of Object.entries({ 'one instance': {}, 'several insta
     }
     const volumes = [...pod(manifests).spec.volumes, ...(workload(manifests).spec.volumeClaimTemplates ?? []).map(claim => claim.metadata)]
     for (const mount of container(manifests).volumeMounts) assert(volumes.some(volume => volume.name === mount.name), mount.name)
-    const map = pod(manifests).spec.volumes.find(volume => volume.configMap).configMap.name
-    assert(of(manifests, 'ConfigMap', map))
+    const { secret: { secretName } } = pod(manifests).spec.volumes.find(volume => volume.name === 'settings')
+    assert(of(manifests, 'Secret', secretName))
     for (const { secretRef } of container(manifests).envFrom ?? []) assert(of(manifests, 'Secret', secretRef.name))
     if (workload(manifests).kind === 'StatefulSet') assert(of(manifests, 'Service', workload(manifests).spec.serviceName))
   })
@@ -138,13 +147,12 @@ for (const [name, values] of Object.entries({ 'one instance': {}, 'several insta
   test(`the server takes the settings: ${name}`, async () => {
     const manifests = await rendered(values)
     const file = join(folder, 'always-online.toml')
-    const data = of(manifests, 'ConfigMap').data
-    await writeFile(file, data['always-online.toml'])
+    await writeFile(file, settings(manifests))
     // As in the pod: the image's environment, and the secrets.
-    const env = { AO_STORE__PATH: '/data', AO_API__LISTEN: '0.0.0.0:4000', ...of(manifests, 'Secret')?.stringData }
+    const env = { AO_STORE__PATH: '/data', AO_API__LISTEN: '0.0.0.0:4000', ...variables(manifests)?.stringData }
     const args = ['--config', file]
     const checked = await attempt(binary(), [...args, 'check-config'], { env })
-    assert.equal(checked.code, 0, `${checked.err}\n${data['always-online.toml']}`)
+    assert.equal(checked.code, 0, `${checked.err}\n${settings(manifests)}`)
     const printed = await run(binary(), [...args, 'print-config'], { env })
     const listens = Object.fromEntries([...printed.matchAll(/^\[(\w+)\]\n(?:(?!\[).*\n)*?listen = "[^"]*:(\d+)"/gm)].map(found => found.slice(1)))
     const open = Object.fromEntries(container(manifests).ports.map(port => [port.name, String(port.containerPort)]))
@@ -201,20 +209,32 @@ test('without credentials an instance waits until nobody sends newcomers, and ha
     const manifests = await rendered({ ...values, shutdownSeconds: 30 })
     const { seconds } = container(manifests).lifecycle.preStop.sleep
     assert(pod(manifests).spec.terminationGracePeriodSeconds >= seconds + 30 + 1)
-    assert.match(of(manifests, 'ConfigMap').data['always-online.toml'], /deadline = "30s"/)
+    assert.match(settings(manifests), /deadline = "30s"/)
   }
 })
 
-test('nobody from outside reaches the API, administration or metrics', async () => {
+test('nobody from outside reaches the API, administration, metrics or gotapi-ws', async () => {
   const manifests = await rendered(EVERYTHING)
   const outside = manifests.filter(({ kind, spec }) => kind === 'Service' && spec.type === 'LoadBalancer')
-  assert.deepEqual(outside.flatMap(({ spec }) => spec.ports.map(port => port.targetPort)).sort(), ['gotapi', 'websocket'])
+  assert.deepEqual(outside.flatMap(({ spec }) => spec.ports.map(port => port.targetPort)), ['websocket'])
+  assert.deepEqual(of(manifests, 'Service', 'chat-always-online-gotapi').spec.ports.map(port => port.targetPort), ['gotapi'])
   const paths = of(manifests, 'Ingress').spec.rules.flatMap(({ http }) => http.paths.map(({ path }) => path))
   assert.deepEqual(paths, ['/socket.io/'])
   const { ingress } = of(manifests, 'NetworkPolicy').spec
   const open = ingress.filter(rule => !rule.from).flatMap(rule => rule.ports.map(({ port }) => port))
-  assert.deepEqual(open.sort(), ['gotapi', 'websocket'])
-  assert(!ingress.some(rule => rule.ports.some(({ port }) => port === 'admin')), 'admin is for those who are named')
+  assert.deepEqual(open, ['websocket'])
+  const reachable = manifests => of(manifests, 'NetworkPolicy').spec.ingress.flatMap(rule => rule.ports.map(({ port }) => port)).sort()
+  assert.deepEqual(reachable(manifests), ['api', 'metrics', 'websocket'], 'the others are for those who are named')
+  const named = { ...EVERYTHING, networkPolicy: { enabled: true, admin: [{ podSelector: {} }], gotapi: [{ podSelector: {} }] } }
+  assert.deepEqual(reachable(await rendered(named)), ['admin', 'gotapi', 'websocket'])
+  assert.deepEqual(reachable(await rendered({ ...named, gotapi: { enabled: false } })), ['admin', 'websocket'])
+})
+
+test('a client keeps its address on its way in', async () => {
+  for (const [type, policy] of [['ClusterIP', undefined], ['NodePort', 'Local'], ['LoadBalancer', 'Local']]) {
+    const { spec } = of(await rendered({ websocket: { type } }), 'Service', 'chat-always-online')
+    assert.deepEqual([spec.type, spec.externalTrafficPolicy], [type, policy])
+  }
 })
 
 test('secrets are in a secret, and nowhere else', async () => {
@@ -222,8 +242,12 @@ test('secrets are in a secret, and nowhere else', async () => {
   const manifests = await yaml(out)
   const holding = manifests.filter(one => JSON.stringify(one).includes('very-secret')).map(one => one.kind)
   assert.deepEqual(holding, ['Secret'])
+  // Those in the settings are of endpoints of webhooks.
+  const others = (await rendered(EVERYTHING)).filter(({ kind }) => kind !== 'Secret')
+  assert(settings(await rendered(EVERYTHING)).includes(secret(8)))
+  for (const one of others) assert(!JSON.stringify(one).includes('whsec_'), `${one.kind} ${one.metadata.name}`)
   const own = await rendered({ store: 'servers', secrets: { existingSecret: 'mine' } })
-  assert.equal(of(own, 'Secret'), undefined)
+  assert.equal(variables(own), undefined)
   assert.equal(container(own).envFrom[0].secretRef.name, 'mine')
 })
 

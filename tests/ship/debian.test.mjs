@@ -111,6 +111,19 @@ test('it is not started again and again with a wrong setting', async () => {
   await eventually('the server is ready', healthy)
 })
 
+test('it is started again for as long as its store is away, and is up when that is back', async () => {
+  const right = await machine.run('cat', SETTINGS)
+  await put(SETTINGS, right.replace('[store]\n', '[store]\nmessages = "redis://127.0.0.1:6379"\n'))
+  await machine.try('systemctl', 'restart', UNIT)
+  const before = Number(await show('NRestarts'))
+  // More than systemd allows by itself, which is five times in ten seconds.
+  await eventually('it was started again and again', async () => Number(await show('NRestarts')) >= before + 6)
+  await eventually('it ended as its store was away', async () => await show('ExecMainStatus') === '4')
+  assert.equal(await show('StartLimitIntervalUSec'), '0')
+  await put(SETTINGS, `${right}\n`)
+  await eventually('the server is ready', healthy)
+})
+
 test('an update restarts it, and leaves the settings and their mode as they are', async () => {
   const [before, settings] = [await show('MainPID'), await machine.run('cat', SETTINGS)]
   await machine.run('chmod', '600', SETTINGS)
@@ -120,6 +133,17 @@ test('an update restarts it, and leaves the settings and their mode as they are'
   assert.notEqual(await show('MainPID'), before)
   assert.equal(await machine.run('cat', SETTINGS), settings)
   assert.equal(await state(SETTINGS), 'always-online:always-online 600')
+})
+
+test('settings that were restored can be read by the service', async () => {
+  const settings = await machine.run('cat', SETTINGS)
+  await machine.run('rm', SETTINGS)
+  await machine.run('dpkg', '--force-confmiss', '--install', '/root/always-online.deb')
+  assert.equal(await state(SETTINGS), 'root:always-online 640')
+  await eventually('the server is ready', healthy)
+  await put(SETTINGS, `${settings}\n`)
+  await machine.run('systemctl', 'restart', UNIT)
+  await eventually('the server is ready', healthy)
 })
 
 test('it stops in order', async () => {

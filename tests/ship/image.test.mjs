@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, normalize } from 'node:path'
 import { after, before, test } from 'node:test'
 import { attempt, binary, ROOT, run, yaml } from './binary.mjs'
-import { eventually } from './machine.mjs'
+import { child, eventually } from './machine.mjs'
 
 /** What gcr.io/distroless/cc-debian12 has of what a program may be linked to: libc6 and libgcc-s1. */
 const LIBRARIES = /^(ld-linux-[\w-]+\.so\.\d|lib(c|m|dl|rt|pthread|resolv)\.so\.\d|libgcc_s\.so\.1)$/
@@ -34,7 +34,7 @@ const only = (stage, word) => {
 }
 const environment = stage => Object.fromEntries(all(stage, 'ENV').flatMap(rest => rest.split(/\s+/)).map(pair => /^(.+?)=(.*)$/.exec(pair).slice(1)))
 
-let build, image, root, server
+let build, image, root, server, gone
 
 before(async () => {
   [build, image] = await stages()
@@ -42,14 +42,16 @@ before(async () => {
   await chmod(root, 0o755)
 })
 after(async () => {
-  // The end of unshare would not be that of the server, which has changed its user since.
-  const pid = server && await child()
-  if (pid) process.kill(Number(pid), 'SIGKILL')
+  const first = server && await child(server.pid)
+  if (first) {
+    process.kill(Number(first), 'SIGKILL')
+    await gone
+  }
   await rm(root, { recursive: true, force: true })
 })
 
-/** The server's own process, below unshare. */
-const child = async () => (await readFile(`/proc/${server.pid}/task/${server.pid}/children`, 'utf8').catch(() => '')).trim()
+/** The server's own process, below unshare and the shell. */
+const own = async () => child(await child(server.pid))
 /** A command, in the files of the image. */
 const inside = command => ['chroot', `--userspec=${NONROOT}:${NONROOT}`, root, ...command]
 
@@ -105,15 +107,17 @@ test('it runs as its user, and its health check answers', async () => {
   const entry = JSON.parse(only(image, 'ENTRYPOINT'))
   const health = JSON.parse(/ CMD (\[.+\])$/.exec(only(image, 'HEALTHCHECK'))[1])
   assert.deepEqual(only(image, 'VOLUME'), env.AO_STORE__PATH)
-  // A network of its own: the addresses are those of the image.
-  const script = 'ip link set lo up && exec "$@"'
-  server = spawn('unshare', ['--net', '--fork', 'sh', '-c', script, 'sh', ...inside(entry)], {
+  // A network of its own: the addresses are those of the image. And processes of their own, of which the shell is the first: when that one ends, so do all. It
+  // ends with us, however we end, which the server itself would not, as it changes its user.
+  const script = 'ip link set lo up && "$@"; exit $?'
+  const apart = ['unshare', '--net', '--pid', '--fork', '--kill-child', 'sh', '-c', script, 'sh']
+  server = spawn('setpriv', ['--pdeathsig', 'KILL', ...apart, ...inside(entry)], {
     env: { PATH: process.env.PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'],
   })
   let said = ''
   for (const stream of [server.stdout, server.stderr]) stream.setEncoding('utf8').on('data', text => { said += text })
-  const gone = once(server, 'exit')
-  const ask = async command => attempt('nsenter', ['--target', await child(), '--net', '--', ...command], { env: { PATH: process.env.PATH, ...env } })
+  gone = once(server, 'exit')
+  const ask = async command => attempt('nsenter', ['--target', await own(), '--net', '--', ...command], { env: { PATH: process.env.PATH, ...env } })
   await eventually(`the health check answers: ${said}`, async () => {
     assert.equal(server.exitCode, null, said)
     return (await ask(inside(health))).code === 0
@@ -132,7 +136,7 @@ test('it runs as its user, and its health check answers', async () => {
   const command = written.replaceAll('$$', '$')
   assert.equal(kind, 'CMD-SHELL')
   assert.equal((await ask(['sh', '-c', command])).code, 0)
-  process.kill(Number(await child()), 'SIGTERM')
+  process.kill(Number(await own()), 'SIGTERM')
   assert.deepEqual(await gone, [0, null], said)
   assert.notEqual((await attempt('unshare', ['--net', 'sh', '-c', `ip link set lo up; ${command}`])).code, 0, 'nobody is there, and it is healthy')
 })

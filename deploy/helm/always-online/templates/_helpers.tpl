@@ -200,7 +200,7 @@ spec:
         {{- with .Values.extraVolumeMounts }}{{ toYaml . | nindent 8 }}{{ end }}
   volumes:
     - name: settings
-      configMap: { name: {{ include "always-online.fullname" . }} }
+      secret: { secretName: {{ include "always-online.fullname" . }}-settings, defaultMode: 0440 }
     {{- if include "always-online.drains" . }}
     - name: drain
       secret: { secretName: {{ .Values.drain.credentialSecret }}, defaultMode: 0440 }
