@@ -269,6 +269,7 @@ macro_rules! outbox_contract {
                 a_trimming_is_told
                 a_batch_never_changes
                 a_room_is_taken_by_one_until_its_lease_is_over
+                what_became_of_a_batch_may_be_said_twice
                 rooms_are_sent_beside_each_other
                 endpoints_have_queues_of_their_own
                 what_waits_outlives_a_restart

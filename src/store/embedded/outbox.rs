@@ -74,7 +74,7 @@ impl Outbox for Embedded {
                 let look = move |db: &Connection| take::next(db, id);
                 let next = self.readers.quick.read(look).await?;
                 live.looked(next, now_ms);
-                next
+                live.first() // it may be sooner by what was written meanwhile
             }
         };
         let left = |due: u64| Duration::from_millis(due.saturating_sub(now_ms));
@@ -90,8 +90,8 @@ impl Outbox for Embedded {
             rng: self.rng.clone(),
         };
         let taken = self.writer.run(move |db| taking.apply(db)).await;
-        let (batches, next) = taken.inspect_err(|_| live.doubt())?;
-        Ok(Taken { batches, next: next.map(left) })
+        let batches = taken.inspect_err(|_| live.doubt())?;
+        Ok(Taken { batches, next: live.first().map(left) })
     }
 
     async fn settle(
@@ -106,6 +106,7 @@ impl Outbox for Embedded {
             endpoint: endpoint.clone(),
             room: batch.room.clone(),
             id: batch.id.clone(),
+            attempts: batch.attempts,
             how,
             now_ms: self.clock.unix_ms(),
         };

@@ -109,6 +109,34 @@ pub(crate) async fn a_room_is_taken_by_one_until_its_lease_is_over(home: &impl O
     assert_eq!(story.heard().await, [] as [&str; 0]);
 }
 
+/// No answer came the first time, and whoever sends says it again.
+pub(crate) async fn what_became_of_a_batch_may_be_said_twice(home: &impl OutboxHome) {
+    let story = Story::begin(home, messages()).await;
+    let twice = async |batch: &Batch, how: Settlement| {
+        for _ in 0..2 {
+            story.settle(batch, how.clone()).await;
+        }
+    };
+    let again = |counted| Settlement::Again { after: Duration::ZERO, counted };
+    story.say(&["a"]).await;
+    twice(&story.take().await, again(true)).await;
+    twice(&story.take().await, again(false)).await;
+    let failed = story.take().await;
+    assert_eq!(failed.attempts, 1);
+    twice(&failed, Settlement::Parked { why: "400".into() }).await;
+    let parked = story.parts.parking.parked("main", None, 9).await.unwrap().batches;
+    assert_eq!((parked.len(), parked[0].attempts, story.standing().await.parked), (1, 2, 1));
+    twice(&story.take().await, Settlement::Delivered).await; // the gap
+    let ids = [failed.id.to_string()];
+    assert_eq!(story.parts.parking.replay("main", &ids).await.unwrap(), 1);
+    twice(&story.take().await, again(true)).await;
+    let replayed = story.take().await;
+    assert_eq!((&replayed.id, replayed.attempts), (&failed.id, 1));
+    twice(&replayed, Settlement::Delivered).await;
+    assert_eq!(story.look().await.batches, []);
+    assert_eq!(story.bytes().await, 0);
+}
+
 pub(crate) async fn rooms_are_sent_beside_each_other(home: &impl OutboxHome) {
     let story = Story::begin(home, messages()).await;
     let others: Vec<RoomId> = (0..4).map(|_| room("other")).collect();

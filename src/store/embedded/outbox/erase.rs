@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     super::Embedded,
-    queues::{Events, Tally, cost, find, forget_batch, miss, one, read_gap},
+    queues::{Events, Tally, cost, find, forget_batch, miss, one, read_gap, text},
     told::own_room,
     write::Event,
 };
@@ -83,7 +83,7 @@ impl OutboxErasure for Embedded {
 
 fn rooms(db: &Connection) -> rusqlite::Result<Vec<RoomId>> {
     let mut select = db.prepare_cached(ROOMS)?;
-    let names = select.query_map([], |row| row.get::<_, String>(0))?;
+    let names = select.query_map([], |row| Ok(row.get::<_, String>(0).unwrap_or_default()))?;
     let names = names.collect::<rusqlite::Result<Vec<_>>>()?;
     // One that is no name was written by somebody else.
     Ok(names.iter().filter_map(|name| RoomId::stored(name).ok()).collect())
@@ -161,12 +161,12 @@ impl Erasing {
     /// In one of them, if it is still there; whether it has changed.
     fn batch(&self, db: &Connection, serial: i64) -> rusqlite::Result<bool> {
         let found = one(db, BATCH, [serial], |row| {
-            let (endpoint, id) = (row.get::<_, i64>(3)?, row.get::<_, String>(4)?);
-            let body = row.get_ref(6)?.as_bytes()?;
+            let (endpoint, id) = (row.get::<_, i64>(3).unwrap_or_default(), text(row, 4)?);
+            let body = row.get_ref(6)?.as_bytes().unwrap_or_default();
             let erased = match erased_body(body, &self.uid) {
                 Ok(None) => return Ok(None),
                 Ok(Some(without)) => Ok(without),
-                Err(error) => Err((error, read_gap(row)?, row.get::<_, bool>(5)?)),
+                Err(error) => Err((error, read_gap(row), row.get::<_, bool>(5)?)),
             };
             Ok(Some((endpoint, id, body.len() as u64, erased)))
         })?;

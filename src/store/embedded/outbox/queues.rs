@@ -176,9 +176,10 @@ impl Tally {
             self.gaps,
             column(self.dropped)
         ])?;
-        db.prepare_cached("SELECT bytes FROM hook_endpoints WHERE id = ?1")?
-            .query_row([endpoint], |row| row.get::<_, i64>(0))
-            .map(i64::unsigned_abs)
+        let bytes = "SELECT bytes FROM hook_endpoints WHERE id = ?1";
+        let bytes = one(db, bytes, [endpoint], |row| row.get::<_, i64>(0))?;
+        // What is damaged may be of no endpoint.
+        Ok(bytes.unwrap_or_default().unsigned_abs())
     }
 }
 
@@ -226,7 +227,7 @@ pub(super) fn miss(
         db,
         "SELECT gap_from, gap_to, gap_epoch FROM hook_queues WHERE id = ?1",
         [queue],
-        read_gap,
+        |row| Ok(read_gap(row)),
     )?;
     // The queue is not there any more, or it is, and has none.
     let Some(known) = known else { return Ok(()) };
@@ -243,14 +244,13 @@ pub(super) fn miss(
     Ok(())
 }
 
-/// The gap in a row of its first and last number and its epoch, and that.
-pub(super) fn read_gap(row: &Row<'_>) -> rusqlite::Result<Option<(Gap, String)>> {
-    let (Some(from), Some(to)) = (row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?)
-    else {
-        return Ok(None);
-    };
-    let epoch = row.get::<_, Option<String>>(2)?.unwrap_or_default();
-    Ok(Some((Gap { from: from.unsigned_abs(), to: to.unsigned_abs() }, epoch)))
+/// The gap in a row of its first and last number and its epoch, and that. Of what is damaged there,
+/// what is left; nothing, where no number is.
+pub(super) fn read_gap(row: &Row<'_>) -> Option<(Gap, String)> {
+    let number = |at| row.get::<_, i64>(at).ok().map(i64::unsigned_abs);
+    let (from, to) = (number(0), number(1));
+    let (from, to) = (from.or(to)?, to.or(from)?);
+    Some((Gap { from, to }, text(row, 2).unwrap_or_default()))
 }
 
 /// A gap is about to be told.
@@ -278,7 +278,7 @@ const FROZEN: &str = "SELECT first, last, epoch, head, coalesce(upto, 0) FROM ho
 
 pub(super) fn in_queue(db: &Connection, queue: i64) -> rusqlite::Result<Option<InQueue>> {
     one(db, FROZEN, [queue], |row| {
-        Ok(InQueue { gap: read_gap(row)?, head: row.get(3)?, upto: row.get(4)? })
+        Ok(InQueue { gap: read_gap(row), head: text(row, 3)?, upto: row.get(4)? })
     })
 }
 

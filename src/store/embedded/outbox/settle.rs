@@ -22,6 +22,8 @@ pub(super) struct Settling {
     pub(super) endpoint: Endpoint,
     pub(super) room: RoomId,
     pub(super) id: Arc<str>,
+    /// How often it had failed when it was taken.
+    pub(super) attempts: u32,
     pub(super) how: Settlement,
     pub(super) now_ms: u64,
 }
@@ -55,12 +57,15 @@ impl Settling {
             }
             Settlement::Again { after, counted } => {
                 let due = now_ms.saturating_add(millis(*after));
-                db.prepare_cached(
-                    "UPDATE hook_queues SET attempts = attempts + ?2, due = ?3, held = NULL
-                        WHERE id = ?1",
-                )?
-                .execute(params![queue, counted, column(due)])?;
-                live.awaits(due);
+                // Said twice, it changes nothing.
+                let mut update = db.prepare_cached(
+                    "UPDATE hook_queues SET attempts = ?2, due = ?3, held = NULL
+                     WHERE id = ?1 AND held = 1 AND attempts = ?4",
+                )?;
+                let given = params![queue, self.failed(*counted), column(due), self.attempts];
+                if update.execute(given)? > 0 {
+                    live.awaits(due);
+                }
                 return Ok(());
             }
             Settlement::Parked { why } => {
@@ -111,10 +116,12 @@ impl Settling {
             }
             Settlement::Again { after, counted } => {
                 let mut update = db.prepare_cached(
-                    "UPDATE hook_batches SET attempts = attempts + ?2 WHERE id = ?1
-                        AND parked IS NULL",
+                    "UPDATE hook_batches SET attempts = ?2
+                     WHERE id = ?1 AND parked IS NULL AND attempts = ?3
+                         AND EXISTS (SELECT 1 FROM hook_queues q WHERE q.room = hook_batches.room
+                             AND q.endpoint = hook_batches.endpoint AND q.held = 1)",
                 )?;
-                if update.execute(params![id, counted])? == 0 {
+                if update.execute(params![id, self.failed(*counted), self.attempts])? == 0 {
                     return Ok(());
                 }
                 return self.due(db, live, now_ms.saturating_add(millis(*after)));
@@ -123,7 +130,8 @@ impl Settling {
                 let update =
                     "UPDATE hook_batches SET parked = ?2, why = ?3, attempts = attempts + 1
                      WHERE id = ?1 AND parked IS NULL RETURNING first, last, epoch";
-                let gap = one(db, update, params![id, column(*now_ms), why], read_gap)?;
+                let given = params![id, column(*now_ms), why];
+                let gap = one(db, update, given, |row| Ok(read_gap(row)))?;
                 let Some(Some((gap, epoch))) = gap else { return Ok(()) };
                 let (queue, _) = find_or_make(db, live.id, room.as_str(), *now_ms)?;
                 miss(db, queue, room, gap, &epoch, &mut tally)?;
@@ -133,6 +141,11 @@ impl Settling {
         }
         tally.write(db, live.id)?;
         Ok(())
+    }
+
+    /// How often it has failed with this attempt.
+    fn failed(&self, counted: bool) -> u32 {
+        self.attempts.saturating_add(counted.into())
     }
 
     /// A gap has come.

@@ -31,7 +31,7 @@ use crate::domain::{
     outbox::{GAPS, Gap, everywhere},
 };
 
-/// Rows that are looked at in one step.
+/// Rows that are looked at in one step, at most.
 const STEP: i64 = 100;
 /// Steps of one transaction, at most.
 const STEPS: i64 = 10;
@@ -67,6 +67,11 @@ impl Budget {
         self.rows.load(Relaxed) > 0
     }
 
+    /// Rows that are worth looking at: no more than may be dropped.
+    fn rows_at_once(&self) -> i64 {
+        self.rows.load(Relaxed).clamp(1, STEP)
+    }
+
     /// Something was dropped; so much waited before.
     fn dropped(&self, before: i64, tally: &Tally) {
         let bytes = before.saturating_sub(tally.by()).max(0);
@@ -75,6 +80,11 @@ impl Budget {
 
     fn has_gaps(&self) -> bool {
         self.gaps.load(Relaxed) > 0
+    }
+
+    /// Gaps that are worth looking at.
+    fn gaps_at_once(&self) -> i64 {
+        self.gaps.load(Relaxed).clamp(1, STEP)
     }
 
     fn folded(&self) {
@@ -119,16 +129,16 @@ struct Oldest {
     is_frozen: bool,
 }
 
-fn oldest(db: &Connection, endpoint: i64) -> rusqlite::Result<Vec<Oldest>> {
+fn oldest(db: &Connection, endpoint: i64, most: i64) -> rusqlite::Result<Vec<Oldest>> {
     db.prepare_cached(OLDEST)?
-        .query_map([endpoint, STEP], |row| {
+        .query_map([endpoint, most], |row| {
             Ok(Oldest {
                 pos: row.get(0)?,
                 queue: row.get(1)?,
                 count: count(row, 2),
                 epoch: text(row, 3)?,
                 bytes: cost(row.get::<_, i64>(4)?.unsigned_abs()),
-                room: row.get(5)?,
+                room: row.get(5).unwrap_or_default(),
                 is_frozen: row.get::<_, Option<bool>>(6)?.unwrap_or_default(),
             })
         })?
@@ -175,7 +185,7 @@ fn drop_events(
     tally: &mut Tally,
     budget: &Budget,
 ) -> rusqlite::Result<bool> {
-    let (some, mut thawed) = (oldest(db, endpoint)?, Vec::new());
+    let (some, mut thawed) = (oldest(db, endpoint, budget.rows_at_once())?, Vec::new());
     let is_any = !some.is_empty();
     for one in some {
         if !goes_on(tally) {
@@ -245,7 +255,7 @@ fn drop_oldest_to_send(
 ) -> rusqlite::Result<bool> {
     let read = |row: &Row<'_>| {
         let size = row.get::<_, i64>(4)?.unsigned_abs();
-        Ok((read_gap(row)?, row.get::<_, i64>(3)?, cost(size), row.get::<_, String>(5)?))
+        Ok((read_gap(row), row.get::<_, i64>(3)?, cost(size), text(row, 5)?))
     };
     let Some((gap, serial, size, room)) = one(db, OLDEST_TO_SEND, [endpoint], read)? else {
         return Ok(false);
@@ -274,7 +284,7 @@ fn drop_frozen_gap(
     tally: &mut Tally,
     budget: &Budget,
 ) -> rusqlite::Result<bool> {
-    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, String>(1)?));
+    let read = |row: &Row<'_>| Ok((row.get(0)?, text(row, 1)?));
     let Some((queue, room)) = one(db, FROZEN_GAP, [endpoint], read)? else { return Ok(false) };
     let before = tally.by();
     let dropped = drop_frozen(db, queue, RoomId::stored(&room).ok().as_ref(), tally)?;
@@ -325,13 +335,13 @@ pub(super) fn fold(
     }
     let everywhere = everywhere();
     while budget.has_gaps() && gaps(tally) > goal(most) {
-        let oldest = oldest_gaps(db, endpoint, everywhere.as_str())?;
+        let oldest = oldest_gaps(db, endpoint, everywhere.as_str(), budget.gaps_at_once())?;
         if oldest.is_empty() {
             break;
         }
         let (queue, is_new) = find_or_make(db, endpoint, everywhere.as_str(), now_ms)?;
         made |= is_new;
-        for (gap, epoch, id, room, is_all) in oldest {
+        for OldGap { gap, id, room, is_all } in oldest {
             if !budget.has_gaps() || gaps(tally) <= goal(most) {
                 break;
             }
@@ -346,22 +356,56 @@ pub(super) fn fold(
             // One that is no room's was written by somebody else.
             if let Ok(room) = RoomId::stored(&room) {
                 told(&room, tally);
-                miss(db, queue, &everywhere, gap, &epoch, tally)?;
+                if let Some((gap, epoch)) = gap {
+                    miss(db, queue, &everywhere, gap, &epoch, tally)?;
+                }
             }
         }
     }
     Ok(made)
 }
 
-type OldGap = (Gap, String, i64, String, bool);
+/// One of the oldest gaps.
+struct OldGap {
+    /// Nothing: it can't be read.
+    gap: Option<(Gap, String)>,
+    id: i64,
+    room: String,
+    /// Whether its queue has nothing else.
+    is_all: bool,
+}
 
-fn oldest_gaps(db: &Connection, endpoint: i64, all: &str) -> rusqlite::Result<Vec<OldGap>> {
-    let mut select = db.prepare_cached(OLDEST_GAPS)?;
-    let mut rows = select.query(params![endpoint, all, STEP])?;
-    let mut oldest = Vec::new();
-    while let Some(row) = rows.next()? {
-        let Some((gap, epoch)) = read_gap(row)? else { continue };
-        oldest.push((gap, epoch, row.get(3)?, row.get(4)?, row.get(5)?));
+fn oldest_gaps(
+    db: &Connection,
+    endpoint: i64,
+    all: &str,
+    most: i64,
+) -> rusqlite::Result<Vec<OldGap>> {
+    db.prepare_cached(OLDEST_GAPS)?
+        .query_map(params![endpoint, all, most], |row| {
+            let (id, is_all) = (row.get(3)?, row.get(5)?);
+            Ok(OldGap { gap: read_gap(row), id, room: text(row, 4)?, is_all })
+        })?
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_looked_at_than_may_be_dropped() {
+        let (budget, tally) = (Budget::new(), Tally::default());
+        assert_eq!((budget.rows_at_once(), budget.gaps_at_once()), (STEP, STEP));
+        while budget.has_rows() {
+            budget.dropped(0, &tally);
+        }
+        while budget.has_gaps() {
+            budget.folded();
+        }
+        // A further change of the transaction may drop what it adds.
+        budget.add(2);
+        assert!(budget.has_rows() && budget.has_gaps());
+        assert_eq!((budget.rows_at_once(), budget.gaps_at_once()), (2, 2));
     }
-    Ok(oldest)
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{
     super::column,
     Hooks,
-    queues::{Events, Tally, cost, in_queue, last, one, pos, read_gap, told},
+    queues::{Events, Tally, cost, in_queue, last, one, pos, read_gap, text, told},
 };
 use crate::domain::{
     clock::{Rng, alphanumeric},
@@ -53,7 +53,9 @@ impl Due {
         let since = row.get::<_, Option<i64>>(6)?.unwrap_or_default().unsigned_abs();
         let attempts = row.get::<_, Option<u32>>(7)?.unwrap_or_default();
         let frozen = row.get::<_, Option<String>>(5)?.map(|id| (id, since, attempts));
-        Ok(Due { gap: read_gap(row)?, id: row.get(3)?, room: row.get(4)?, frozen })
+        // What is no text is no room's name either.
+        let room = row.get(4).unwrap_or_default();
+        Ok(Due { gap: read_gap(row), id: row.get(3)?, room, frozen })
     }
 }
 
@@ -70,10 +72,10 @@ pub(super) struct Taking {
 }
 
 impl Taking {
-    /// Returns when another queue has its turn, too.
-    pub(super) fn apply(&self, db: &Connection) -> rusqlite::Result<(Vec<Batch>, Option<u64>)> {
+    /// When another queue has its turn is known to [`Live`](super::write::Live) then.
+    pub(super) fn apply(&self, db: &Connection) -> rusqlite::Result<Vec<Batch>> {
         let Taking { endpoint, now_ms, until, .. } = self;
-        let Some(live) = self.hooks.live(&endpoint.name) else { return Ok((Vec::new(), None)) };
+        let Some(live) = self.hooks.live(&endpoint.name) else { return Ok(Vec::new()) };
         let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
         let due: Vec<Due> = db
             .prepare_cached(DUE)?
@@ -96,9 +98,8 @@ impl Taking {
         if !tally.is_empty() {
             tally.write(db, live.id)?;
         }
-        let next = next(db, live.id)?;
-        live.set_due(next, *now_ms);
-        Ok((batches, next))
+        live.set_due(next(db, live.id)?, *now_ms);
+        Ok(batches)
     }
 }
 
@@ -140,9 +141,10 @@ impl Queue<'_> {
     /// The first one that was put aside and is to be sent again.
     fn again(&self) -> rusqlite::Result<Option<Batch>> {
         one(self.db, AGAIN, params![self.room.as_str(), self.endpoint], |row| {
-            let (body, since) = (row.get::<_, Vec<u8>>(1)?, row.get::<_, i64>(3)?);
-            let id = row.get::<_, String>(0)?.into();
-            Ok(self.made(id, body.into(), since.unsigned_abs(), row.get(2)?))
+            // One that is damaged is sent as it is: so it is refused, and keeps no other waiting.
+            let body = Bytes::copy_from_slice(row.get_ref(1)?.as_bytes().unwrap_or_default());
+            let since = row.get::<_, i64>(3).unwrap_or_default().unsigned_abs();
+            Ok(self.made(text(row, 0)?.into(), body, since, row.get(2).unwrap_or_default()))
         })
     }
 

@@ -214,6 +214,43 @@ async fn what_could_not_be_written_costs_no_number_twice() {
 }
 
 #[tokio::test]
+async fn what_is_said_again_too_late_frees_no_queue() {
+    let home = DataFolder::new();
+    let endpoint = endpoint(&["message.*"], "*");
+    let (store, room) = (open(&home, &endpoint), room("lesson"));
+    say(&store, &room, &["a"]).await;
+    let again = Settlement::Again { after: Duration::ZERO, counted: true };
+    for was_parked in [false, true] {
+        let first = take(&store, &endpoint).await.remove(0);
+        store.settle(&endpoint, &first, again.clone()).await.unwrap();
+        let second = take(&store, &endpoint).await.remove(0);
+        assert_eq!((&second.id, second.attempts), (&first.id, 1));
+        store.settle(&endpoint, &first, again.clone()).await.unwrap();
+        assert_eq!(take(&store, &endpoint).await, [], "it is being sent: {was_parked}");
+        if !was_parked {
+            let parked = Settlement::Parked { why: "400".into() };
+            store.settle(&endpoint, &second, parked).await.unwrap();
+            assert_eq!(store.replay("main", &[second.id.to_string()]).await.unwrap(), 1);
+        }
+    }
+}
+
+/// Beside a look at the table that began before.
+#[tokio::test]
+async fn a_turn_that_is_written_during_a_look_is_known() {
+    let home = DataFolder::new();
+    let endpoint = endpoint(&["message.*"], "*");
+    let store = open(&home, &endpoint);
+    let hooks = store.hooks.clone().unwrap();
+    let live = hooks.live("main").unwrap();
+    live.looked(None, 1);
+    assert_eq!(live.first(), None);
+    live.awaits(5);
+    live.looked(Some(1000), 1);
+    assert_eq!((live.first(), live.due(1)), (Some(5), Some(5)));
+}
+
+#[tokio::test]
 async fn a_frozen_batch_is_not_copied() {
     let home = DataFolder::new();
     let endpoint = endpoint(&["message.*"], "*");

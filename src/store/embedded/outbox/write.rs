@@ -120,6 +120,12 @@ impl Live {
         (is_fresh || due <= now_ms).then_some(due)
     }
 
+    /// When the first turn is, as far as is known; nothing: nothing waits.
+    pub(super) fn first(&self) -> Option<u64> {
+        let due = self.due.load(Relaxed);
+        (due != u64::MAX).then_some(due)
+    }
+
     /// The table was looked at: the first turn is then, or earlier, as far as this process knows.
     pub(super) fn looked(&self, due: Option<u64>, now_ms: u64) {
         self.awaits(due.unwrap_or(u64::MAX));

@@ -2,9 +2,14 @@
 -- how many ms and how many attempts there were with this one, or '' if it does not count; or why
 local endpoint, room, id, pending, how = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9]), ARGV[10]
 local at, ids, frozen, due = queue('batch', endpoint, id), queue('batches', endpoint, room), key('hooks:frozen', endpoint), key('hooks:due', endpoint)
-if not call('ZSCORE', frozen, id) then return 0 end -- another node has settled it
+local held = key('hooks:held', endpoint)
+if not call('ZSCORE', frozen, id) then
+  -- Another node has settled it, or it was given up. Nobody sends a room's events that has no turn.
+  if not call('ZSCORE', due, room) then call('HDEL', held, room) end
+  return 0
+end
 insist()
-call('HDEL', key('hooks:held', endpoint), room)
+call('HDEL', held, room)
 if how == 'a' then
   if ARGV[12] ~= '' then call('HSET', at, 'attempts', ARGV[12]) end
   call('ZADD', due, digits(NOW + tonumber(ARGV[11])), room)

@@ -37,8 +37,9 @@ for _, room in ipairs(tonumber(most) > 0 and call('ZRANGEBYSCORE', due, '-inf', 
     answer[#answer + 1] = { room, '', gap, unpack(items) }
   end
   if id or gap ~= '' or #items > 0 then
-    call('ZADD', due, digits(NOW + lease), room)
-    call('HSET', held, room, NODE)
+    local till = digits(NOW + lease)
+    call('ZADD', due, till, room)
+    call('HSET', held, room, NODE .. '\n' .. till)
   else
     call('ZREM', due, room)
     call('HDEL', held, room)

@@ -1,4 +1,6 @@
 -- Members of a room. room, behind this place ('': from the beginning), at most
+-- The list is made anew each minute, also while it is asked for: whether a node of a build that knows of none has changed the members can't be seen by a
+-- number, as members have several places each.
 -- Returns how many there are in all, and for each place: its number, v(isible), h(eld) or d (hidden), the uid as JSON, and its connections.
 local room, after, most = ARGV[6], ARGV[7], tonumber(ARGV[8])
 local members, seats = key('members', room), key('seats', room)

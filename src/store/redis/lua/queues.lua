@@ -4,8 +4,8 @@
 -- `ao:hooks:gap:E` hash of `epoch from to` by room, `ao:hooks:gaps:E` zset of these rooms by `to`, `ao:hooks:gap_bytes:E` what they take;
 -- `ao:hooks:batches:E:{room}` list of ids of frozen batches, `ao:hooks:batch:E:{id}` hash of one; `ao:hooks:frozen:E` and `ao:hooks:parked:E` zsets of
 -- ids: by time of those that are to be sent, by a serial number of those that were put aside; `ao:hooks:aside:E:{room}` set of the room's that are, or
--- were, put aside, and `ao:hooks:asides:E` set of the rooms that have such; `ao:hooks:held:E` hash of the node that sends a room's events just now, by
--- room (`held.lua`); `ao:hooks:bytes:E` and `ao:hooks:dropped:E` numbers.
+-- were, put aside, and `ao:hooks:asides:E` set of the rooms that have such; `ao:hooks:held:E` hash of `node\nms` by room: who sends its
+-- events just now, and when the lease of that is over (`held.lua`); `ao:hooks:bytes:E` and `ao:hooks:dropped:E` numbers.
 local OVERHEAD = 100
 -- Gaps take at most this part of what may wait.
 local GAPS = 8
@@ -86,7 +86,10 @@ local function fold(endpoint, pending)
     local of, first, last = string.match(call('HGET', key('hooks:gap', endpoint), room) or '', '^(%d+) (%d+) (%d+)$')
     if of then epoch, from, to = of, math.min(from or math.huge, tonumber(first)), math.max(to or 0, tonumber(last)) end
     bytes = close_gap(endpoint, room) or bytes
-    if call('EXISTS', queue('batches', endpoint, room), queue('events', endpoint, room)) == 0 then call('ZREM', key('hooks:due', endpoint), room) end
+    if call('EXISTS', queue('batches', endpoint, room), queue('events', endpoint, room)) == 0 then
+      call('ZREM', key('hooks:due', endpoint), room)
+      call('HDEL', key('hooks:held', endpoint), room)
+    end
   end
   if epoch then miss(endpoint, EVERYWHERE, epoch, from, to) end
 end

@@ -221,28 +221,6 @@ async fn a_room_is_erased_from_however_much_is_to_be_told_of_it() {
     assert_eq!(store.standing(&endpoint).await.unwrap().bytes, 0);
 }
 
-/// No answer came the first time, and the dispatcher says it again.
-#[tokio::test]
-async fn what_became_of_a_batch_may_be_said_twice() {
-    let keys = Keys::new();
-    let (store, endpoint) = told(keys.options(), &["message.*"]).await;
-    say(&store, &room("class"), "ann", "hi").await;
-    let batch = take(&store, &endpoint).await.remove(0);
-    for _ in 0..2 {
-        let again = Settlement::Again { after: Duration::ZERO, counted: true };
-        settle(&store, &endpoint, &batch, again).await;
-    }
-    let batch = take(&store, &endpoint).await.remove(0);
-    assert_eq!(batch.attempts, 1);
-    for _ in 0..2 {
-        let parked = Settlement::Parked { why: "400".into() };
-        settle(&store, &endpoint, &batch, parked).await;
-    }
-    let parked = store.parked("main", None, 9).await.unwrap().batches;
-    assert_eq!((parked.len(), parked[0].attempts), (1, 2));
-    assert_eq!(store.standing(&endpoint).await.unwrap().parked, 1);
-}
-
 /// All that webhooks have in Redis.
 fn dumped(keys: &Keys) -> Vec<(String, Vec<u8>)> {
     let mut redis = keys.connection();

@@ -1,5 +1,6 @@
 //! What happens where something can't be read, can't be written, or is far too much.
 use super::*;
+use crate::domain::{ids::Uid, outbox::OutboxErasure};
 
 fn rows(home: &DataFolder) -> i64 {
     let count = "SELECT count(*) FROM hook_events";
@@ -55,6 +56,62 @@ async fn an_event_of_which_everything_is_damaged_is_dropped_too() {
     assert_eq!(rows(&home), 0);
     say(&store, &room, &["next"]).await;
     assert_eq!(drain(&home, &store, &endpoint).await, [["next"]]);
+}
+
+#[tokio::test]
+async fn batches_of_which_everything_is_damaged_keep_nobody_waiting() {
+    let home = DataFolder::new();
+    let endpoint = endpoint(&["message.*"], "*");
+    let (store, bad, good) = (open(&home, &endpoint), room("bad"), room("good"));
+    let mut ids = Vec::new();
+    for text in ["aside", "again"] {
+        say(&store, &bad, &[text]).await;
+        let batch = take(&store, &endpoint).await.remove(0);
+        let parked = Settlement::Parked { why: "400".into() };
+        store.settle(&endpoint, &batch, parked).await.unwrap();
+        ids.push(batch.id.to_string());
+    }
+    assert_eq!(store.replay("main", &ids[1..]).await.unwrap(), 1);
+    say(&store, &good, &["good"]).await;
+    let spoil = "UPDATE hook_batches SET id = CAST(serial AS BLOB), first = 'x', epoch = x'ff',
+            since = 'x', attempts = 'x', body = 7;
+        UPDATE hook_batches SET endpoint = 'x' WHERE parked IS NOT NULL";
+    file(&home).execute_batch(spoil).unwrap();
+    let mut rooms: Vec<_> =
+        take(&store, &endpoint).await.into_iter().map(|batch| batch.room).collect();
+    rooms.sort_by_key(|room| *room == good);
+    assert_eq!(rooms, [bad.clone(), good.clone()], "what is damaged is sent as it is");
+    let ann = Uid::text("ann").unwrap();
+    assert_eq!(store.rooms_told().await.unwrap().len(), 2);
+    assert_eq!(store.erase_told(&bad, &ann).await.unwrap(), 2);
+    assert_eq!(store.erase_told(&bad, &ann).await.unwrap(), 0, "both are gone");
+    home.watch.advance(LEASE);
+    let mut told = drain(&home, &store, &endpoint).await;
+    told.sort();
+    assert_eq!(told, [[""], ["good"]], "a gap is told of them");
+}
+
+/// The oldest ones of all.
+#[tokio::test]
+async fn gaps_that_cant_be_read_keep_no_others_from_becoming_one() {
+    let home = DataFolder::new();
+    let endpoint = Endpoint { pending: 4000, ..endpoint(&["message.*"], "*") };
+    let (store, lesson) = (open(&home, &endpoint), room("lesson"));
+    say(&store, &lesson, &["first"]).await;
+    let gaps = "WITH RECURSIVE more (i) AS
+            (SELECT 1 UNION ALL SELECT i + 1 FROM more WHERE i < 200)
+        INSERT INTO hook_queues (endpoint, room, due, gap_from, gap_to, gap_epoch)
+            SELECT q.endpoint, 'of ' || i, q.due, i, i, '1' FROM hook_queues q, more;
+        UPDATE hook_queues SET gap_from = 'x', gap_to = gap_to + 0.5, gap_epoch = x'ff'
+            WHERE gap_to BETWEEN 1 AND 150;
+        UPDATE hook_endpoints SET gaps = (SELECT sum(octet_length(room) + 100) FROM hook_queues
+            WHERE gap_to IS NOT NULL);
+        UPDATE hook_endpoints SET bytes = bytes + gaps;";
+    file(&home).execute_batch(gaps).unwrap();
+    say(&store, &lesson, &["second"]).await;
+    let left = "SELECT count(*) FROM hook_queues WHERE room LIKE 'of %'";
+    let left: i64 = file(&home).query_row(left, [], |row| row.get(0)).unwrap();
+    assert!(left < 10, "{left} gaps are left");
 }
 
 /// As after a start with a smaller bound.
