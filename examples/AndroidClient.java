@@ -157,7 +157,7 @@ public class AndroidClient {
     private void authenticated(JSONObject answer) {
         String reason = answer.optString("data");
         if (answer.optInt("status") == 0) socket.emit("join", json("roomId", room));
-        else if (reason.equals("server error")) screen.state("server error, trying again"); // the server drops us in a moment, and we come back
+        else if (reason.equals("server error") || reason.equals("reach rate limit")) screen.state(reason + ", trying again"); // the server drops us in a moment, and we come back; if it refuses us, `disconnected` says so
         else end(reason); // with a wrong token: ask your business server for a new one
     }
 

@@ -33,6 +33,7 @@ ANSWER_PATIENCE = 30  # seconds; the server itself waits for its store for 10 s 
 CONNECT_PATIENCE = 20
 SHORTEST_PAUSE, LONGEST_PAUSE = 1, 30  # seconds before it comes back
 RETRYABLE = ("store unavailable", "outcome unknown")
+PASSING = ("server error", "reach rate limit")  # of sign-ins: worth another try after a pause
 END_OF_LOG = 2**53 - 1
 
 
@@ -86,7 +87,7 @@ class Bot:
 
         # Coming back is done in `run`, where the pause begins anew only after a visit that lasted.
         client = socketio.AsyncClient(reconnection=False, handle_sigint=False)
-        client.on("authenticate", lambda answer: answer["status"] and end((Lost if answer["data"] == "server error" else Refused)(answer["data"])))
+        client.on("authenticate", lambda answer: answer["status"] and end((Lost if answer["data"] in PASSING else Refused)(answer["data"])))
         client.on("kickout", lambda _: end(Refused("signed in elsewhere")))  # coming back would throw the other one out
         client.on("disconnect", disconnected)
         client.on("msg", lambda message: self.news.set())

@@ -101,7 +101,7 @@ class Room {
 
   authenticated(answer) {
     if (answer.status === 0) this.socket.emit('join', { roomId: this.room })
-    else if (answer.data === 'server error') this.onState('server error, trying again') // the server drops us in a moment, and we come back
+    else if (['server error', 'reach rate limit'].includes(answer.data)) this.onState(`${answer.data}, trying again`) // the server drops us in a moment, and we come back; if it refuses us, 'disconnect' says so
     else this.end(answer.data)
   }
 

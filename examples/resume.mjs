@@ -68,7 +68,7 @@ socket.on('connect', () => socket.emit('authenticate', { uid, token }))
 
 socket.on('authenticate', answer => {
   if (answer.status === 0) socket.emit('join', { roomId: room })
-  else if (answer.data === 'server error') console.error('server error, trying again') // the server drops us in a moment, and we come back
+  else if (['server error', 'reach rate limit'].includes(answer.data)) console.error(`${answer.data}, trying again`) // the server drops us in a moment, and we come back; if it refuses us, 'disconnect' says so
   else end(1, `refused: ${answer.data}`) // with a wrong token: ask your business server for a new one
 })
 

@@ -115,6 +115,9 @@ reasons! {
     /// It sent a frame, a message or attachments beyond the bound.
     TooLarge: Dropped, "too large",
         "a frame, a message, or attachments beyond the [limits](#limits)";
+    /// Too many sign-ins from its address failed, so that its own was not looked at.
+    TooManyFailures: Dropped, "too many failures",
+        "too many sign-ins of its user, or from its address, failed: its own was not looked at";
     /// It closed the engine.io session.
     ClosedByClient: Own, "closed by the client", "the client closed its session";
 }

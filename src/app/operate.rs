@@ -104,7 +104,8 @@ pub(super) struct Operator {
     pub(super) running: tokio::sync::Mutex<Config>,
     /// Ends the watch over the keys that hold now.
     pub(super) watching: Mutex<CancellationToken>,
-    /// Ends a drain.
+    /// Ends a drain. It is locked over all that begins or ends one: of two who ask for both at once
+    /// one comes first, and whether newcomers are let in agrees with whether clients are sent away.
     pub(super) draining: Mutex<CancellationToken>,
 }
 
@@ -237,9 +238,11 @@ impl Operations for Operator {
 
     fn drain(&self, over: Duration) -> usize {
         let clients = self.hub.open_connections();
-        self.set_draining(true);
         let stop = self.working.child_token();
-        std::mem::replace(&mut *lock(&self.draining), stop.clone()).cancel();
+        let mut draining = lock(&self.draining);
+        self.set_draining(true);
+        std::mem::replace(&mut *draining, stop.clone()).cancel();
+        drop(draining);
         tracing::info!(clients, ?over, "draining: newcomers are sent elsewhere, clients sent away");
         let dialects = self.dialects.clone();
         let batches = u32::try_from(clients).unwrap_or(u32::MAX);
@@ -255,7 +258,8 @@ impl Operations for Operator {
     }
 
     fn resume(&self) {
-        lock(&self.draining).cancel();
+        let draining = lock(&self.draining);
+        draining.cancel();
         if self.listening.is_cancelled() {
             return; // it ends
         }
@@ -264,6 +268,7 @@ impl Operations for Operator {
             self.set_draining(true); // it began to end meanwhile
             return;
         }
+        drop(draining);
         tracing::info!("newcomers are let in again");
     }
 }

@@ -79,10 +79,14 @@ impl Record {
         }
     }
 
-    /// One more.
+    /// One more. Those that were under way when the wait began are of the same moment, and make it
+    /// no longer.
     fn fail(before: Option<Record>, rate: Rate, now: Instant) -> Record {
         let before = before.filter(|record| !record.is_over(rate, now));
         let mut record = before.unwrap_or(Record { failures: 0, since: now, until: None });
+        if record.until.is_some_and(|until| until > now) {
+            return record;
+        }
         record.failures = record.failures.saturating_add(1);
         if let Some(beyond) = record.failures.checked_sub(rate.count) {
             let pause = FIRST.saturating_mul(1 << beyond.min(DOUBLINGS));
@@ -196,6 +200,19 @@ mod tests {
         now += LONGEST + Duration::from_secs(1);
         fail(now);
         assert_eq!(may(now), Ok(()), "it begins anew");
+    }
+
+    #[test]
+    fn failures_that_were_under_way_together_make_the_wait_no_longer() {
+        let (attempts, home, mut now) = (attempts(3, 0), ip("192.0.2.1"), Instant::now());
+        for seconds in [1, 2] {
+            for _ in 0..20 {
+                attempts.failed(home, Realm::User, "anna", now);
+            }
+            let wait = Duration::from_secs(seconds);
+            assert_eq!(attempts.may(home, Realm::User, "anna", now), Err(wait));
+            now += wait;
+        }
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct History {
     /// Inserts, and behind the last of them the updates; unreadable ones are counted but have no
     /// body.
     pub entries: Vec<Stored>,
+    /// How many of them are inserts.
+    pub inserts: usize,
     /// The offset of the first entry, and how many are here.
     pub offset: u64,
     /// Whether there may be more.
@@ -69,7 +71,7 @@ impl Budget {
                 // The next page begins where those of others do, and so is kept for all of them.
                 entries.truncate(PAGE.entries - (from % PAGE.entries as u64) as usize);
             }
-            let inserts = entries.len() as u64;
+            let inserts = entries.len();
             if !full {
                 match broker.updates(room, most).await? {
                     Updates::All(updates) if entries.is_empty() => entries = updates,
@@ -91,7 +93,8 @@ impl Budget {
             return Ok(History {
                 offset: from.saturating_add(entries.len() as u64),
                 next: full,
-                log: if inserts > 0 { from.saturating_add(inserts) } else { from.min(end) },
+                log: if inserts > 0 { from.saturating_add(inserts as u64) } else { from.min(end) },
+                inserts,
                 start,
                 epoch,
                 due_ms,

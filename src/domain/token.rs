@@ -49,6 +49,11 @@ pub trait Tokens: Send + Sync {
     async fn revoke(&self, realm: Realm, uid: &Uid) -> Result<bool, StoreError>;
     /// Whether this is the uid's token; compared in constant time. An unknown uid is simply false.
     async fn verify(&self, realm: Realm, uid: &Uid, token: &Secret) -> Result<bool, StoreError>;
+    /// Whether this was an administrator's token a while ago, as far as that is remembered. The
+    /// store is not asked, so nothing is granted by that.
+    fn was_right(&self, _uid: &Uid, _token: &Secret) -> bool {
+        false
+    }
     /// All accounts, by uid.
     async fn list(&self, realm: Realm) -> Result<Vec<Account>, StoreError>;
     /// Whether the store answers, and can be read: that is what signing in needs.

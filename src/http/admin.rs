@@ -266,9 +266,12 @@ async fn read_room_msgs(context: &Context, params: &Params) -> Result<Response, 
     let (hub, compat) = (&context.hub, context.compat);
     let page = hub.history(hub.begin_page().await?, &room, from, 2).await?;
     let work = tokio::task::spawn_blocking(move || {
-        let mut messages: Vec<Listed<'_>> =
-            page.entries.iter().filter_map(|e| Listed::read(e, compat)).collect();
-        let cut = Cut::to(LISTED, &mut messages);
+        let (inserts, updates) = page.entries.split_at(page.inserts);
+        let readable = |stored| Listed::read(stored, compat);
+        let mut messages: Vec<Listed<'_>> = inserts.iter().filter_map(readable).collect();
+        let inserts = messages.len();
+        messages.extend(updates.iter().filter_map(readable));
+        let cut = Cut::to(LISTED, inserts, &mut messages);
         let (offset, next, share) = (page.offset, u8::from(page.next), page.building.done());
         let keep = |body| match share {
             Some(share) => share.keep(body),
@@ -321,11 +324,14 @@ struct Cut {
 }
 
 impl Cut {
-    /// Leaves so many entries at most.
-    fn to<T>(most: usize, list: &mut Vec<T>) -> Option<Self> {
+    /// Leaves so many entries at most: of the updates, which are behind so many inserts, the oldest
+    /// go.
+    fn to<T>(most: usize, inserts: usize, list: &mut Vec<T>) -> Option<Self> {
         let msg_count = list.len();
-        list.truncate(most);
-        (msg_count > most).then_some(Cut { truncated: true, msg_count })
+        let over = msg_count.saturating_sub(most);
+        let first = inserts.min(most); // a page has fewer inserts
+        list.drain(first..first + over);
+        (over > 0).then_some(Cut { truncated: true, msg_count })
     }
 }
 
@@ -389,9 +395,12 @@ mod tests {
     #[test]
     fn a_list_that_is_too_long_is_cut_and_says_so() {
         let mut list: Vec<u32> = (0..7).collect();
-        assert_eq!(Cut::to(7, &mut list), None);
-        assert_eq!(Cut::to(3, &mut list), Some(Cut { truncated: true, msg_count: 7 }));
-        assert_eq!(list, [0, 1, 2]);
+        assert_eq!(Cut::to(7, 2, &mut list), None);
+        assert_eq!(Cut::to(4, 2, &mut list), Some(Cut { truncated: true, msg_count: 7 }));
+        assert_eq!(list, [0, 1, 5, 6], "the inserts and the newest updates");
+        assert_eq!(Cut::to(2, 3, &mut list), Some(Cut { truncated: true, msg_count: 4 }));
+        assert_eq!(Cut::to(0, 0, &mut Vec::<u32>::new()), None);
+        assert_eq!(list, [0, 1]);
         let page = |cut| Documented { msgs: &[], offset: 0, next: 0, cut };
         let written = |cut| serde_json::to_value(page(cut)).unwrap();
         assert_eq!(written(None), json!({ "msgs": [], "offset": 0, "next": 0 }));

@@ -36,7 +36,7 @@ pub(super) const KEPT: usize = 10_000;
 /// How many entries a node writes between two looks for those that are too many.
 const EVERY: u64 = 500;
 /// Fields of a request that are told of beside user and room.
-const ASKED: [&str; 14] = [
+const ASKED: [&str; 15] = [
     "before",
     "cancel",
     "endpoint",
@@ -47,6 +47,7 @@ const ASKED: [&str; 14] = [
     "keep",
     "node",
     "olderThan",
+    "node",
     "over",
     "reconnect",
     "roomIds",

@@ -2,7 +2,8 @@
 //! to newcomers, and why, carries those it has.
 //!
 //! A connection that is let in has a [`Place`], and gives it back when it ends, whichever way: so
-//! what is counted here is what is there. Whoever is refused gets an HTTP answer that says so
+//! what is counted here is what is there. A session that polls shares the place of the connection
+//! that it began on, or has one of its own, and so counts when that has gone. Whoever is refused gets an HTTP answer that says so
 //! ([`Full::status`]), as far as there are not too many of them at once.
 //!
 //! Behind a proxy all connections come from its address. Where the proxy is one of those that are
@@ -70,13 +71,13 @@ pub struct Admission {
     refusing: Arc<Semaphore>,
     /// How often requests came from each household of late, where that is bounded.
     requests: Mutex<Cache<IpAddr, Pace>>,
-    /// Permits to work on the costly part of a TLS handshake.
-    handshakes: Arc<Semaphore>,
+    /// Permits to work on the costly parts of TLS handshakes: of clients, and of everybody else.
+    handshakes: [Arc<Semaphore>; 2],
 }
 
-/// TLS handshakes that are worked on at a time. Each keeps one worker of the runtime busy as long as a
-/// thousand messages would, so with half of the workers the others serve those who are there, however
-/// many newcomers there are.
+/// TLS handshakes of clients that are worked on at a time. Each keeps one worker of the runtime busy
+/// as long as a thousand messages would, so with half of the workers the others serve those who are
+/// there, however many newcomers there are.
 fn handshakes() -> usize {
     let workers = tokio::runtime::Handle::try_current().map(|it| it.metrics().num_workers());
     (workers.unwrap_or(1) / 2).max(1)
@@ -130,7 +131,7 @@ impl Admission {
             strained: AtomicBool::new(false),
             refusing: Arc::new(Semaphore::new(ANSWERED)),
             requests: Mutex::new(Cache::new(ASKING)),
-            handshakes: Arc::new(Semaphore::new(handshakes())),
+            handshakes: [handshakes(), 1].map(|permits| Arc::new(Semaphore::new(permits))),
         })
     }
 
@@ -166,12 +167,7 @@ impl Admission {
         if self.is_strained() {
             return Err(Full::Memory);
         }
-        // Counted first: of two who come for the last place one gets it.
-        let inside = self.inside.fetch_add(1, Relaxed);
-        let place = Place { admission: self.clone(), seat: OnceLock::new() };
-        if connections.is_some_and(|most| inside >= most) {
-            return Err(Full::Connections);
-        }
+        let place = self.place(connections)?;
         if let Some(most) = per_address.filter(|_| !believed) {
             place.take(self.sit(household(peer), most)?);
         }
@@ -179,25 +175,42 @@ impl Admission {
         if self.admit(now) { Ok(place) } else { Err(Full::Rate) }
     }
 
+    /// One of all places, of which there are this many.
+    fn place(self: &Arc<Self>, connections: Option<usize>) -> Result<Place, Full> {
+        // Counted first: of two who come for the last place one gets it.
+        let inside = self.inside.fetch_add(1, Relaxed);
+        let place = Place { admission: self.clone(), seat: OnceLock::new() };
+        if connections.is_some_and(|most| inside >= most) {
+            Err(Full::Connections)
+        } else {
+            Ok(place)
+        }
+    }
+
     /// Whether one more newcomer is within the rate.
     fn admit(&self, now: Instant) -> bool {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner).admit(now)
     }
 
-    /// Somebody who is there already, on a connection, begins one more session on it.
+    /// Somebody who is there already, on a connection, begins one more session on it: within the
+    /// place that there is, or with one of its own, if that one is `taken`.
     ///
     /// # Errors
     /// Why that is not let in; it is counted.
-    pub(super) fn enter_again(&self, now: Instant) -> Result<(), Full> {
-        let full = if self.is_strained() {
-            Full::Memory
-        } else if self.admit(now) {
-            return Ok(());
-        } else {
-            Full::Rate
+    pub(super) fn enter_again(
+        self: &Arc<Self>,
+        taken: bool,
+        now: Instant,
+    ) -> Result<Option<Place>, Full> {
+        let find = || {
+            if self.is_strained() {
+                return Err(Full::Memory);
+            }
+            let connections = self.rules().connections;
+            let place = taken.then(|| self.place(connections)).transpose()?;
+            if self.admit(now) { Ok(place) } else { Err(Full::Rate) }
         };
-        self.tell(full, None);
-        Err(full)
+        find().inspect_err(|full| self.tell(*full, None))
     }
 
     /// A place among those of this address. `None`: there is no bound.
@@ -222,13 +235,26 @@ impl Admission {
         Ok(Arc::new(Seat { admission: self.clone(), address }))
     }
 
-    /// Somebody asks something by HTTP from this address.
+    /// Somebody asks something by HTTP: this peer, or whom that names where it is a proxy that is
+    /// believed. Of one that names nobody nothing is counted: all of its clients would be one.
     ///
     /// # Errors
     /// Too many have asked from there of late; that is counted.
-    pub fn ask(&self, client: IpAddr, now: Instant) -> Result<(), Full> {
+    pub(super) fn ask(&self, peer: IpAddr, headers: &HeaderMap, now: Instant) -> Result<(), Full> {
         let fresh = self.rules().requests.clone();
         let Some(fresh) = fresh else { return Ok(()) };
+        let client = match self.forwarded(peer, headers) {
+            Some(client) => client,
+            None if self.believes(peer) => {
+                throttled!(
+                    warn,
+                    proxy = %peer,
+                    "a proxy that is believed sends no X-Forwarded-For: its requests are not counted"
+                );
+                return Ok(());
+            }
+            None => peer,
+        };
         let (mut requests, household) =
             (self.requests.lock().unwrap_or_else(PoisonError::into_inner), household(client));
         let mut pace = requests.get(&household).cloned().unwrap_or(fresh);
@@ -253,9 +279,12 @@ impl Admission {
         self.metrics.slowed();
     }
 
-    /// Permits to work on the costly part of a TLS handshake, with bytes that have come.
-    pub(super) fn handshakes(&self) -> Arc<Semaphore> {
-        self.handshakes.clone()
+    /// Permits to work on the costly parts of TLS handshakes, with bytes that have come. There is
+    /// one apart for those who are no clients: administrators, and who watches over the server, do
+    /// not wait behind newcomers.
+    pub(super) fn handshakes(&self, of_clients: bool) -> Arc<Semaphore> {
+        let [clients, others] = &self.handshakes;
+        Arc::clone(if of_clients { clients } else { others })
     }
 
     fn tell(&self, full: Full, address: Option<IpAddr>) {
@@ -297,7 +326,7 @@ impl Admission {
         self.strained.load(Relaxed)
     }
 
-    /// Connections that are there.
+    /// Connections that are there, and sessions whose connection is not, or is another one's.
     pub fn inside(&self) -> usize {
         self.inside.load(SeqCst)
     }
@@ -359,7 +388,8 @@ fn address(word: &str) -> Option<IpAddr> {
     plain.or_else(with_port).or_else(bracketed).map(|address: IpAddr| address.to_canonical())
 }
 
-/// A connection's place. It is given back when this is dropped.
+/// A place. It is given back when this is dropped: a connection, and the session that began on it,
+/// may share one.
 pub(super) struct Place {
     admission: Arc<Admission>,
     seat: OnceLock<Arc<Seat>>,

@@ -35,6 +35,7 @@ pub fn code(reason: Reason) -> Option<u16> {
         Reason::LostSession
         | Reason::MissedMessages
         | Reason::StoreUnavailable
+        | Reason::TooManyFailures
         | Reason::Disconnected
         | Reason::Removed => Some(1013),
         Reason::Slow | Reason::Stalled => None,

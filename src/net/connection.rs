@@ -100,9 +100,11 @@ pub struct Connection {
     pub(super) reader: AtomicWaker,
     /// Given back at the end. None: it is only there to be told that it is not let in, or needs
     /// none.
-    place: Option<Place>,
-    /// A session has this place.
-    begun: AtomicBool,
+    place: Option<Arc<Place>>,
+    /// A session has begun here: each further one is a newcomer, also when that has ended.
+    used: AtomicBool,
+    /// A session that is there has this place.
+    shared: AtomicBool,
 }
 
 /// What a session has that began on a connection, and may outlive that. It is given back when this is
@@ -110,6 +112,8 @@ pub struct Connection {
 pub struct Begun {
     /// Whose place it has, where it has that.
     on: Weak<Connection>,
+    /// That place, or one of its own: it counts when its connection has gone, too.
+    place: Option<Arc<Place>>,
     /// Its place among those of its client's address, where that is bounded.
     seat: Option<Arc<Seat>>,
 }
@@ -117,7 +121,7 @@ pub struct Begun {
 impl Drop for Begun {
     fn drop(&mut self) {
         if let Some(connection) = self.on.upgrade() {
-            connection.begun.store(false, SeqCst);
+            connection.shared.store(false, SeqCst);
         }
     }
 }
@@ -145,8 +149,9 @@ impl Connection {
             allowance: AtomicUsize::new(0),
             drained: Notify::new(),
             reader: AtomicWaker::new(),
-            place,
-            begun: AtomicBool::new(false),
+            place: place.map(Arc::new),
+            used: AtomicBool::new(false),
+            shared: AtomicBool::new(false),
         })
     }
 
@@ -162,31 +167,29 @@ impl Connection {
     /// # Errors
     /// Too many requests have come from its address.
     pub fn ask(&self, headers: &HeaderMap) -> Result<(), Full> {
-        self.bounds.admission.ask(self.client(headers), Instant::now())
+        self.bounds.admission.ask(self.peer.ip().to_canonical(), headers, Instant::now())
     }
 
-    /// A session begins with a request on this connection. One has the connection's own place, and
-    /// each further one is let in as a connection would be: else a single connection could begin
-    /// any number. All have a seat among those of their client's address as long as they last: else
-    /// connections that follow each other could. The first one's is that of the connection, unless
-    /// that is a believed proxy's.
+    /// A session begins with a request on this connection. One at a time shares the connection's
+    /// own place, the others have their own, and each but the first ever is let in as a connection
+    /// would be: else a single connection could begin any number, at once or one after the other.
+    /// All have a place, and a seat among those of their client's address, as long as they last:
+    /// else connections that follow each other could. The seat of the one that shares the place is
+    /// that of the connection, unless that is a believed proxy's.
     ///
     /// # Errors
     /// Why it is not let in.
     pub fn begin(self: &Arc<Self>, headers: &HeaderMap) -> Result<Begun, Full> {
-        let first = !self.begun.swap(true, SeqCst);
-        match self.seat(first, headers) {
-            Ok(seat) => {
-                let on = if first { Arc::downgrade(self) } else { Weak::new() };
-                Ok(Begun { on, seat })
-            }
-            Err(full) => {
-                if first {
-                    self.begun.store(false, SeqCst);
-                }
-                Err(full)
-            }
+        let shares = !self.shared.swap(true, SeqCst);
+        let on = if shares { Arc::downgrade(self) } else { Weak::new() };
+        // Dropped because of an error, it shares nothing any more.
+        let mut begun = Begun { on, place: self.place.clone().filter(|_| shares), seat: None };
+        if self.used.swap(true, SeqCst) {
+            let own = self.bounds.admission.enter_again(!shares, Instant::now())?;
+            begun.place = begun.place.take().or(own.map(Arc::new));
         }
+        begun.seat = self.seat(shares, headers)?;
+        Ok(begun)
     }
 
     /// A session goes on here, as a WebSocket: its seat is this connection's, where that has none
@@ -197,15 +200,12 @@ impl Connection {
         }
     }
 
-    fn seat(&self, first: bool, headers: &HeaderMap) -> Result<Option<Arc<Seat>>, Full> {
+    fn seat(&self, shares: bool, headers: &HeaderMap) -> Result<Option<Arc<Seat>>, Full> {
         let (admission, peer) = (&self.bounds.admission, self.peer.ip().to_canonical());
-        if !first {
-            admission.enter_again(Instant::now())?;
-        }
         match admission.forwarded(peer, headers) {
             Some(client) => admission.seat(client),
-            None if first || admission.believes(peer) => {
-                Ok(self.place.as_ref().and_then(Place::seat))
+            None if shares || admission.believes(peer) => {
+                Ok(self.place.as_ref().and_then(|place| place.seat()))
             }
             None => admission.seat(peer),
         }
@@ -220,8 +220,8 @@ impl Connection {
         let Some(place) = &self.place else { return Ok(()) };
         let admission = &self.bounds.admission;
         // The one before has to go on by another connection, which needs a place.
-        if self.begun.swap(true, SeqCst) {
-            admission.enter_again(Instant::now())?;
+        if self.used.swap(true, SeqCst) {
+            admission.enter_again(false, Instant::now())?;
         }
         if let Some(client) = admission.forwarded(self.peer.ip().to_canonical(), headers)
             && let Some(seat) = admission.seat(client)?

@@ -14,6 +14,7 @@ use hyper::{Request, Response, body::Incoming, server::conn::http1, service::ser
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpSocket},
+    sync::Semaphore,
     time::Instant,
 };
 
@@ -96,8 +97,8 @@ impl Listener {
     }
 
     /// Serves until it is dropped; connections that are open then go on. `header_timeout` bounds
-    /// the reading of a request's head, from the connection's beginning (that of TLS, with
-    /// `tls`) or the previous answer's end.
+    /// the reading of a request's head, from the connection's beginning or the previous answer's
+    /// end, and before that, with `tls`, what a client takes for its part of that.
     pub async fn serve<S: Service>(
         self: Arc<Self>,
         service: S,
@@ -105,6 +106,7 @@ impl Listener {
         bounds: Bounds,
         header_timeout: Duration,
     ) {
+        let turns = bounds.admission.handshakes(service.is_for_clients());
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(header_timeout);
         loop {
@@ -137,16 +139,24 @@ impl Listener {
             let Ok(session) = tls.as_ref().map(|tls| tls.session()).transpose() else { continue };
             let socket = Socket::new(socket, session);
             let connection = Connection::new(socket, peer, bounds.clone(), place);
-            let (http, service) = (http.clone(), service.clone());
+            let (http, service, turns) = (http.clone(), service.clone(), turns.clone());
             match refused {
                 None => {
-                    bounds.connections.spawn(serve(connection, service, http, header_timeout));
+                    bounds.connections.spawn(async move {
+                        let stream = Stream::new(connection.clone());
+                        if let Some(stream) = begin(stream, &turns, header_timeout).await {
+                            serve(connection, stream, service, http, header_timeout).await;
+                        }
+                    });
                 }
                 Some((full, permit)) => {
                     bounds.connections.spawn(async move {
-                        let answer = refuse(connection.clone(), full, service, http);
-                        if tokio::time::timeout(REFUSAL, answer).await.is_err() {
-                            connection.cut("refused, and asks nothing");
+                        let stream = Stream::new(connection.clone());
+                        if let Some(stream) = begin(stream, &turns, REFUSAL).await {
+                            let answer = refuse(connection.clone(), stream, full, service, http);
+                            if tokio::time::timeout(REFUSAL, answer).await.is_err() {
+                                connection.cut("refused, and asks nothing");
+                            }
                         }
                         drop(permit);
                     });
@@ -169,9 +179,22 @@ fn is_its_own(error: &io::Error) -> bool {
     )
 }
 
+/// A stream whose TLS handshake, if there is one, is past what is costly of it. `None`: it does not
+/// come to that in time.
+async fn begin(mut stream: Stream, turns: &Semaphore, patience: Duration) -> Option<Stream> {
+    match stream.shake_hands(turns, patience).await {
+        Ok(()) => Some(stream),
+        Err(error) => {
+            tracing::debug!(peer = %stream.connection().peer, %error, "no TLS handshake");
+            None
+        }
+    }
+}
+
 /// Serves one connection to its end, or until it is a WebSocket.
 async fn serve<S: Service>(
     connection: Arc<Connection>,
+    stream: Stream,
     service: S,
     http: http1::Builder,
     header_timeout: Duration,
@@ -182,7 +205,6 @@ async fn serve<S: Service>(
         Ok(()) => true,
         Err(full) => refused.set(full).is_err(),
     };
-    let stream = Stream::new(connection.clone());
     let wanted = |handshake: &Request<()>| {
         service.wants(handshake) && (!service.is_new(handshake) || lets_in(handshake.headers()))
     };
@@ -219,11 +241,11 @@ async fn serve<S: Service>(
 /// Tells one that is not let in why.
 async fn refuse<S: Service>(
     connection: Arc<Connection>,
+    stream: Stream,
     full: Full,
     service: S,
     http: http1::Builder,
 ) {
-    let stream = TokioIo::new(Stream::new(connection.clone()));
     let answer = service_fn(|request: Request<Incoming>| {
         let (service, connection) = (service.clone(), connection.clone());
         async move {
@@ -233,7 +255,7 @@ async fn refuse<S: Service>(
             Ok(refusal(full))
         }
     });
-    if let Err(error) = http.serve_connection(stream, answer).await {
+    if let Err(error) = http.serve_connection(TokioIo::new(stream), answer).await {
         tracing::debug!(peer = %connection.peer, %error, "a refused connection ended");
     }
 }

@@ -30,6 +30,11 @@ impl Meter {
         messages.max(self.bytes.charge(u32::try_from(bytes).unwrap_or(u32::MAX), now))
     }
 
+    /// What is owed of all that has come. `Some`: until then no more of it is to be read.
+    pub fn owed(&mut self, now: Instant) -> Option<Instant> {
+        self.messages.charge(0, now).max(self.bytes.charge(0, now))
+    }
+
     /// As [`Meter::charge`]. True: it has to pause.
     pub(super) fn count(&mut self, bytes: usize, now: Instant) -> bool {
         let until = self.charge(bytes, now);
@@ -61,6 +66,8 @@ mod tests {
         assert_eq!(meter.charge(10, begin), None);
         assert_eq!(meter.charge(10, begin), None);
         assert_eq!(meter.charge(10, begin), Some(begin + second / 2), "the third");
+        assert_eq!(meter.owed(begin), Some(begin + second / 2), "asking costs nothing");
+        assert_eq!(meter.owed(begin + second / 2), None);
         let later = begin + 10 * second;
         assert_eq!(meter.charge(1000, later), None);
         assert_eq!(

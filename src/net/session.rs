@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustls::{
-    HandshakeKind,
+    HandshakeKind, ProtocolVersion,
     server::{ServerConnectionData, UnbufferedServerConnection},
     unbuffered::{
         ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
@@ -213,6 +213,20 @@ impl Session {
             }
             Some(HandshakeKind::Full | HandshakeKind::Resumed) => false,
         }
+    }
+
+    /// Whether the client's part of the key exchange is to come behind that answer, and ours with
+    /// it, as under TLS 1.2.
+    pub(super) fn is_exchanging_keys(&self) -> bool {
+        self.rustls.protocol_version() == Some(ProtocolVersion::TLSv1_2)
+            && self.rustls.handshake_kind() == Some(HandshakeKind::Full)
+            && self.is_handshaking()
+    }
+
+    /// Reads once, and goes on with the handshake. What comes behind that is kept.
+    pub(super) fn shake_hands(&mut self, tcp: &TcpStream) -> io::Result<()> {
+        let mut nobody = Reader { into: &mut [], read: 0 };
+        INPUT.with_borrow_mut(|input| self.read(tcp, input, &mut nobody))
     }
 
     /// Takes what it can of `bytes`, a record at most. `WouldBlock`: nothing.

@@ -32,9 +32,19 @@ impl Socket {
         self.tls().is_some_and(|tls| tls.is_handshaking())
     }
 
-    /// Whether the costly part of that is to come.
+    /// Whether the first costly part of that is to come.
     pub fn is_unanswered(&self) -> bool {
         self.tls().is_some_and(|tls| tls.is_unanswered())
+    }
+
+    /// Whether the second one is, which only TLS 1.2 has.
+    pub fn is_exchanging_keys(&self) -> bool {
+        self.tls().is_some_and(|tls| tls.is_exchanging_keys())
+    }
+
+    /// Goes on with a TLS handshake by what is there. `WouldBlock`: nothing is.
+    pub fn shake_hands(&self) -> io::Result<()> {
+        self.tls().map_or(Ok(()), |mut tls| tls.shake_hands(&self.tcp))
     }
 
     /// Reads what is there. `WouldBlock`: nothing is; 0: the end.

@@ -1,26 +1,33 @@
 //! What HTTP reads from and writes to: a [`Connection`] with the manners of a stream.
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep},
+    sync::Semaphore,
+    time::{Instant, Sleep, timeout},
 };
-use tokio_util::sync::PollSemaphore;
 
-use super::connection::{Connection, dead};
+use super::{
+    connection::{Connection, dead},
+    socket::Socket,
+};
 use crate::metrics::Handshake;
 use crate::reason::Reason;
 
 #[cfg(test)]
 mod tests;
+
+/// How long a part of a TLS handshake may wait for its turn. Who has waited longer is let go before
+/// the work on it is begun: its client would hardly wait for the end.
+const TURN: Duration = Duration::from_secs(10);
 
 /// The one reader and writer of a connection.
 pub struct Stream {
@@ -29,8 +36,6 @@ pub struct Stream {
     unread: Bytes,
     /// What accepts the handshake that it began with, until that is sent.
     answer: Option<Bytes>,
-    /// How it gets its turns among TLS handshakes, until the costly part of its own is done.
-    turn: Option<Box<PollSemaphore>>,
     /// Runs while HTTP has something to write and the kernel takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
     /// When the TLS handshake began that has not ended yet.
@@ -40,9 +45,51 @@ pub struct Stream {
 impl Stream {
     pub(super) fn new(connection: Arc<Connection>) -> Self {
         let shaking = connection.socket.is_handshaking().then(Instant::now);
-        let turn =
-            shaking.map(|_| Box::new(PollSemaphore::new(connection.bounds.admission.handshakes())));
-        Stream { connection, unread: Bytes::new(), answer: None, turn, stall: None, shaking }
+        Stream { connection, unread: Bytes::new(), answer: None, stall: None, shaking }
+    }
+
+    /// Does the costly parts of a TLS handshake, before anything is read: some of the workers alone
+    /// work on them, so each waits for one of the `turns`. A turn is asked for when bytes are
+    /// there, and over once they are dealt with: a client that sends nothing has none. What follows
+    /// needs none, or of many who begin at once nobody would come to an end in time: each would
+    /// wait behind all who have just begun. Without TLS there is nothing to do.
+    ///
+    /// # Errors
+    /// The connection broke, or its client took more than `patience` for one of the parts, not
+    /// counting what it had to wait for its turns, or no turn came.
+    pub(super) async fn shake_hands(
+        &mut self,
+        turns: &Semaphore,
+        patience: Duration,
+    ) -> io::Result<()> {
+        let socket = &self.connection.socket;
+        Self::work(socket, Socket::is_unanswered, turns, patience).await?;
+        Self::work(socket, Socket::is_exchanging_keys, turns, patience).await?;
+        self.count_handshake();
+        Ok(())
+    }
+
+    /// Works on a handshake as long as this part of it is to come.
+    async fn work(
+        socket: &Socket,
+        is_to_come: fn(&Socket) -> bool,
+        turns: &Semaphore,
+        patience: Duration,
+    ) -> io::Result<()> {
+        let (mut patience, mut turn) = (patience, TURN);
+        while is_to_come(socket) && !socket.has_more() {
+            let asked = Instant::now();
+            timeout(patience, poll_fn(|cx| socket.poll_readable(cx))).await??;
+            let came = Instant::now();
+            let _turn = timeout(turn, turns.acquire()).await?.map_err(io::Error::other)?;
+            patience = patience.saturating_sub(came.saturating_duration_since(asked));
+            turn = turn.saturating_sub(came.elapsed());
+            match socket.shake_hands() {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Puts back what was read too far.
@@ -93,6 +140,15 @@ impl Stream {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let received = self.connection.socket.receive(into);
+        self.count_handshake();
+        if let Ok(bytes) = received {
+            self.connection.has_read(bytes);
+        }
+        received
+    }
+
+    /// Counts a TLS handshake once that is done.
+    fn count_handshake(&mut self) {
         if let Some(begun) = self.shaking
             && !self.connection.socket.is_handshaking()
         {
@@ -100,24 +156,6 @@ impl Stream {
             connections.shook_hands(Handshake::Done);
             connections.handshake_seconds.took(begun.elapsed());
             self.shaking = None;
-        }
-        if self.turn.is_some() && !self.connection.socket.is_unanswered() {
-            self.turn = None;
-        }
-        if let Ok(bytes) = received {
-            self.connection.has_read(bytes);
-        }
-        received
-    }
-
-    /// Ready when what has come may be read: the costly part of TLS handshakes is worked on by some
-    /// of the workers alone. A turn is asked for when bytes are there, and over once they are dealt
-    /// with: a client that sends nothing has none. What follows needs none, or of many who begin at
-    /// once nobody would come to an end in time: each would wait behind all who have just begun.
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<OwnedSemaphorePermit>> {
-        match &mut self.turn {
-            Some(turn) => turn.poll_acquire(cx),
-            None => Poll::Ready(None),
         }
     }
 
@@ -168,7 +206,6 @@ impl AsyncRead for Stream {
                     ready!(self.connection.socket.poll_readable(cx))?;
                 }
             }
-            let _turn = ready!(self.poll_turn(cx));
             match self.take(into.initialize_unfilled()) {
                 Ok(n) => {
                     into.advance(n);

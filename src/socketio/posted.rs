@@ -49,6 +49,7 @@ impl From<Reason> for Stop {
 }
 
 const MALFORMED: Stop = Stop::Over(StatusCode::BAD_REQUEST, Reason::Malformed);
+const FLOOD: Stop = Stop::Over(StatusCode::TOO_MANY_REQUESTS, Reason::Flood);
 const TOO_MUCH: Stop = Stop::Over(StatusCode::PAYLOAD_TOO_LARGE, Reason::TooLarge);
 
 /// A POST that is being handled.
@@ -180,6 +181,11 @@ impl Post {
         {
             self.beat().await?;
         }
+        let is_message =
+            |p: &_| matches!(p, payload::Packet::Message(_) | payload::Packet::Binary(_));
+        if decoded.packets.iter().any(is_message) {
+            self.settle().await?;
+        }
         for packet in decoded.packets {
             self.packet(packet).await?;
             if self.polling.is_behind(self.io.options.backlog) {
@@ -240,10 +246,27 @@ impl Post {
 
     /// A packet of so many bytes has come. A client that sends faster than it may waits for the
     /// answer to its POST, but not so long that it would count as gone. What it has not waited for
-    /// it owes, and its next POST waits for that.
+    /// it owes, and the next POST with messages has to [`settle`](Self::settle) that.
     async fn pause(&mut self, bytes: usize) {
-        let Some(until) = self.polling.charge(bytes) else { return };
-        let pause = until.saturating_duration_since(Instant::now()).min(self.patience);
+        if let Some(until) = self.polling.charge(bytes) {
+            self.rest(until.saturating_duration_since(Instant::now()).min(self.patience)).await;
+        }
+    }
+
+    /// Waits for what its client owes of earlier POSTs. It ends the session where that would take
+    /// longer than a POST may wait: else a client that sends one large POST after the other would
+    /// be bounded by nothing.
+    async fn settle(&mut self) -> Result<(), Stop> {
+        let Some(until) = self.polling.owed() else { return Ok(()) };
+        let pause = until.saturating_duration_since(Instant::now());
+        if pause > self.patience {
+            return Err(FLOOD);
+        }
+        self.rest(pause).await;
+        Ok(())
+    }
+
+    async fn rest(&mut self, pause: Duration) {
         if !pause.is_zero() {
             self.patience -= pause;
             self.io.metrics.slowed();

@@ -331,7 +331,7 @@ async fn who_posts_too_fast_is_paused_but_not_until_it_counts_as_gone() {
         ping_timeout: Duration::from_millis(2_000),
         ..options()
     };
-    let server = limited(beating, &[("AO_LIMITS__MESSAGES", "1 in 1h")]);
+    let mut server = limited(beating, &[("AO_LIMITS__MESSAGES", "1 in 1h")]);
     let mut peer = Peer::connect(&server, (Version::V4, By::Text)).await;
     let begin = Instant::now();
     peer.send(&[1, 2, 3].map(|n| text(format!(r#"42["message",{n}]"#)))).await;
@@ -339,7 +339,27 @@ async fn who_posts_too_fast_is_paused_but_not_until_it_counts_as_gone() {
     for n in 1..=3 {
         peer.expect(&format!(r#"42["message-back",{n}]"#)).await;
     }
-    peer.is_well().await;
+    peer.pinged().await;
+    assert_eq!(http(server.address, "POST", &peer.target(), b"3").await.0, 200, "it lives");
+    // It would have to wait for hours.
+    let more = http(server.address, "POST", &peer.target(), br#"42["message",4]"#).await;
+    assert_eq!(more.0, 429);
+    assert_eq!(server.gone.recv().await.unwrap().0, "/");
+}
+
+#[tokio::test]
+async fn a_post_waits_for_what_the_one_before_owes() {
+    let beating = Options { ping_timeout: Duration::from_millis(2_000), ..options() };
+    let server = limited(beating, &[("AO_LIMITS__MESSAGES", "1 in 500ms")]);
+    let mut peer = Peer::connect(&server, (Version::V4, By::Text)).await;
+    let begin = Instant::now();
+    // Each is due half a second behind the one before, and a POST waits for a second at most.
+    peer.send(&[1, 2, 3].map(|n| text(format!(r#"42["message",{n}]"#)))).await;
+    peer.say(r#"42["message",4]"#).await;
+    assert!(begin.elapsed() >= Duration::from_millis(1_800), "{:?}", begin.elapsed());
+    for n in 1..=4 {
+        peer.expect(&format!(r#"42["message-back",{n}]"#)).await;
+    }
 }
 
 /// Clients are cut off at any byte of what they say, with as many there as there may be.

@@ -265,33 +265,3 @@ impl Injector for Outgoing<'_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_a_part_of_nothing_chosen_is_not_chosen_by_itself() {
-        let nothing = Span(Some(NOT_CHOSEN.clone()));
-        assert!(nothing.chosen().is_none() && nothing.child("part").is_none());
-        let mut headers = HeaderMap::new();
-        nothing.inject(&mut headers);
-        assert!(headers.is_empty());
-        nothing.during(|| {
-            assert!(Context::map_current(|current| current.has_active_span()));
-            assert!(Span::begin("part", Kind::Internal).chosen().is_none());
-        });
-        assert!(!Context::map_current(|current| current.has_active_span()));
-    }
-
-    #[test]
-    fn an_empty_header_is_not_sent() {
-        let mut headers = HeaderMap::new();
-        let mut outgoing = Outgoing(&mut headers);
-        outgoing.set("tracestate", String::new());
-        outgoing.set("traceparent", "00-1-1-01".to_owned());
-        outgoing.set("traceparent\n", "no header".to_owned());
-        assert_eq!(headers.len(), 1);
-        assert_eq!(Incoming(&headers).get("traceparent"), Some("00-1-1-01"));
-    }
-}

@@ -1,6 +1,6 @@
 // Checks that the load generator does nearly by itself: a storm, a limit, a failing network, scarce memory.
 import { once } from 'node:events'
-import { access, emptied, generate, JWT, kib, metric, mib, seconds, server, spread } from './stage.mjs'
+import { access, emptied, generate, JWT, kib, logged, metric, mib, seconds, server, spread } from './stage.mjs'
 
 /** How a crowd gathers before it is cut off. */
 const GATHERING = ['--conn-rate', '2000', '--conn-concurrency', '64', '--timeout', '60', '--sources', '16']
@@ -9,16 +9,18 @@ const GATHERING = ['--conn-rate', '2000', '--conn-concurrency', '64', '--timeout
 export async function storm(report, { sockets, quick }) {
   for (const cut of ['reset', 'kill']) {
     const one = await server()
+    let running = true
     const args = [...GATHERING, ...JWT, 'storm', '--n', sockets, '--cut', cut, ...access(one), ...(quick ? ['--patience', '20'] : [])].map(String)
     if (cut === 'kill') {
       args.push('--kill', String(one.process.pid))
-      // Whoever looks after the server starts it again at once.
-      once(one.process, 'exit').then(() => one.start()).catch(() => {}) // the generator hears of it
+      // Whoever looks after the server starts it again at once. If that fails, the generator hears of it.
+      once(one.process, 'exit').then(() => running && one.start()).catch(() => {})
     }
-    const { result, ...said } = await generate(one, args).report
+    const { result, ...said } = await generate(one, args).report.finally(() => { running = false })
     const { newcomers } = result
     report.tell('the cut', cut === 'reset' ? `${sockets} connections reset by their clients, away for ${result.down_s} s` : `server killed with ${sockets} connections, there again after ${result.down_s} s`)
-    report.must('newcomers are served within 1 s all the time', newcomers.failed === 0 && newcomers.answer_ms?.max < 1000, spread(newcomers.answer_ms))
+    report.within('newcomers are served within 1 s all the time', newcomers.answer_ms?.max < 1000, `${spread(newcomers.answer_ms)}${newcomers.longest_after_s ? `, ${newcomers.longest_after_s} s after the first` : ''}`)
+    report.must('each newcomer is served', newcomers.failed === 0 && newcomers.answer_ms?.n > 0, `${newcomers.answer_ms?.n ?? 0} newcomers`)
     report.must('no attempt to come back failed', result.attempts_failed === 0, JSON.stringify(result.failures))
     report.must('all resumed', result.resumed === sockets && result.all_resumed, `${result.resumed} of ${sockets}`)
     report.faultless('each got exactly what was published', said)
@@ -26,6 +28,7 @@ export async function storm(report, { sockets, quick }) {
     report.tell('until joined', spread(result.joined_ms))
     report.tell('messages', `${result.delivered} delivered, ${result.replayed} of them from pages`)
     await emptied(report, one)
+    logged(report, one)
     await one.stop()
   }
 }
@@ -42,6 +45,7 @@ export async function full(report, { sockets, quick }) {
   const counted = await metric(one, 'always_online_refused_newcomers_total', 'reason="connections"')
   report.must('the refusals are counted', counted === over, `always_online_refused_newcomers_total ${counted}`)
   await emptied(report, one)
+  logged(report, one)
   await one.stop()
 }
 
@@ -55,9 +59,10 @@ export async function drops(report, { quick, seconds: given }) {
   report.must('it failed at all', result.failures_of_the_network > 0)
   report.must('all is delivered', result.expected > 0 && result.delivered === result.expected, `${result.delivered} of ${result.expected}, ${result.replayed} from pages`)
   report.faultless('in order, and nothing twice', said)
-  report.must('p99 of the replay is below 1 s', result.replay_ms?.p99 < 1000, spread(result.replay_ms))
+  report.within('p99 of the replay is below 1 s', result.replay_ms?.p99 < 1000, spread(result.replay_ms))
   report.tell('until caught up, since the network was there again', spread(result.caught_up_since_the_network_ms))
   await emptied(report, one)
+  logged(report, one)
   await one.stop()
 }
 
@@ -84,5 +89,6 @@ export async function memory(report, { quick, seconds: given }) {
   const after = result.let_in_again_after_s
   report.must('newcomers are let in again when the load has gone', after !== null, after === null ? 'never' : `after ${seconds(after * 1000)}`)
   await emptied(report, one)
+  logged(report, one)
   await one.stop()
 }

@@ -57,22 +57,26 @@ const options = {
   minutes: number('minutes'),
 }
 
+let ending = false
 for (const signal of ['SIGINT', 'SIGTERM']) {
-  process.once(signal, () => {
-    endAll()
+  process.once(signal, async () => {
+    ending = true
+    await endAll()
     process.exit(130)
   })
 }
 
 let missed = 0
 for (const name of names) {
-  const report = new Report(name, CHECKS[name].about)
+  const report = new Report(name, CHECKS[name].about, values.quick)
   try {
     await CHECKS[name].run(report, options)
   } catch (error) {
     report.must('it came to its end', false, error.stack ?? String(error))
   }
-  endAll()
+  await endAll()
+  // Whoever ends all exits, too: no other check begins.
+  if (ending) await new Promise(() => {})
   missed += report.missed
   if (values.json) appendFileSync(values.json, `${JSON.stringify(report)}\n`)
 }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { generate, spread } from './stage.mjs'
+import { generate, spread, thenEnd } from './stage.mjs'
 
 const CLUSTER = fileURLToPath(new URL('../../scripts/cluster', import.meta.url))
 
@@ -20,7 +20,7 @@ export async function polling(report, { quick, seconds: given }) {
         AO_BIN: process.env.STRESS_SERVER, AO_AUTH__IGNORE: 'true', AO_AUTH__RATE_LIMIT: 'off',
       }
       const cluster = action => promisify(execFile)(CLUSTER, [action], { env, maxBuffer: 1 << 24 })
-      try {
+      await thenEnd(() => cluster('stop'), async () => {
         const url = /^websocket (http:\S+)/m.exec((await cluster('start')).stdout)?.[1]
         await through(report, proxy, url, duration)
         for (const node of ['one', 'two']) {
@@ -29,9 +29,7 @@ export async function polling(report, { quick, seconds: given }) {
           const trouble = log.split('\n').filter(line => /\b(WARN|ERROR)\b/.test(line) && !line.includes('there is no administrator'))
           report.must(`${proxy}: node ${node} logs no trouble`, trouble.length === 0, trouble.slice(0, 3).join('; '))
         }
-      } finally {
-        await cluster('stop')
-      }
+      })
     }
   } finally {
     await rm(folder, { recursive: true, force: true })

@@ -4,7 +4,7 @@ import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { JWT, emptied, generate, kib, median, metric, mib, server } from './stage.mjs'
+import { JWT, emptied, generate, kib, median, metric, mib, server, trouble } from './stage.mjs'
 
 const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 'soak').toString('base64')}`
 /** Milliseconds between two looks at the memory. */
@@ -66,8 +66,8 @@ export async function soak(report, { quick, minutes: given }) {
     const drift = (late / early - 1) * 100
     report.must(`the memory grows by ${DRIFT} % at most`, drift <= DRIFT, `${mib(early)} to ${mib(late)}: ${drift.toFixed(1)} %`)
     report.tell('memory at every tenth of the time', Array.from({ length: 11 }, (_, i) => mib(memory[Math.min(memory.length - 1, Math.floor(memory.length * i / 10))][1])).join(', '))
-    const trouble = one.stderr.split('\n').filter(line => /\b(WARN|ERROR)\b/.test(line))
-    report.must('nothing is logged as a warning or an error', trouble.length === 0, trouble.length === 0 ? '' : `${trouble.length} lines:\n${[...new Set(trouble)].slice(0, 20).join('\n')}`)
+    const lines = trouble(one)
+    report.must('nothing is logged as a warning or an error', lines.length === 0, lines.length === 0 ? '' : `${lines.length} lines:\n${lines.slice(0, 20).join('\n')}`)
     await emptied(report, one, 60)
     await one.stop()
   } finally {

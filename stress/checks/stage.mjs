@@ -15,9 +15,10 @@ export const JWT = ['--jwt', `hs256:${SECRET}`]
 
 const started = new Set()
 const servers = new Set()
+const cleanups = new Set()
 
-/** Ends what checks have started and not ended, as they failed. */
-export function endAll() {
+/** Ends what checks have started and not ended, as they failed or were interrupted. */
+export async function endAll() {
   for (const child of started) if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
   started.clear()
   for (const one of servers) {
@@ -25,15 +26,31 @@ export function endAll() {
     rmSync(one.folder, { recursive: true, force: true })
   }
   servers.clear()
+  const ends = [...cleanups]
+  cleanups.clear()
+  await Promise.allSettled(ends.map(end => end()))
+}
+
+/** Runs `run`, and then `end`, also where it fails or is interrupted. */
+export async function thenEnd(end, run) {
+  cleanups.add(end)
+  try {
+    return await run()
+  } finally {
+    if (cleanups.delete(end)) await end()
+  }
 }
 
 /** What a check found. */
 export class Report {
   figures = []
   missed = 0
+  #quick
 
-  constructor(name, about) {
+  /** `quick`: a run that only shows that it works, on a machine that may be busy. */
+  constructor(name, about, quick) {
     Object.assign(this, { name, about })
+    this.#quick = quick
     console.log(`\n${name}: ${about}`)
   }
 
@@ -42,6 +59,12 @@ export class Report {
     this.figures.push({ what, figure, holds: Boolean(holds) })
     if (!holds) this.missed++
     console.log(`  ${holds ? 'ok    ' : 'MISSED'} ${what}${figure === '' ? '' : `: ${figure}`}`)
+  }
+
+  /** How long something took, and whether that is as it must be; a quick run only tells it. */
+  within(what, holds, figure) {
+    if (this.#quick) this.tell(what, figure)
+    else this.must(what, holds, figure)
   }
 
   /** A figure. */
@@ -149,6 +172,16 @@ export async function emptied(report, server, patience = 15) {
   }
   const empty = await eventually(isEmpty, patience)
   report.must('all counters are zero when everybody has gone', empty, empty ? `after ${seconds(Date.now() - begin)}` : left.map(([name, n]) => `${name} ${n}`).join(', '))
+}
+
+/** What the server's log has as warnings and errors. */
+export function trouble({ stderr }) {
+  return stderr.split('\n').filter(line => /\b(WARN|ERROR)\b/.test(line))
+}
+
+/** Tells of some of them. */
+export function logged(report, server) {
+  for (const line of trouble(server).slice(0, 5)) report.tell('log', line)
 }
 
 /** A line of /proc/PID/status, in KiB. */

@@ -1,7 +1,7 @@
 //! Messages by the HTTP API, so that each room's numbers are those of its log.
 
 use crate::Ctx;
-use crate::http::Http;
+use crate::http::{FRESH, Http};
 use crate::message::{Envelope, Mark, Shape, Template};
 use crate::sys::{self, now};
 use anyhow::{Result, bail};
@@ -28,6 +28,8 @@ pub struct Publisher {
     addr: SocketAddrV4,
     head: String,
     http: Http,
+    /// When the connection was used last.
+    used: u64,
     template: Template,
     rooms: Vec<String>,
     /// By room: messages that were acknowledged.
@@ -45,20 +47,25 @@ impl Publisher {
                 access.credential
             ),
             http: Http::new(sys::dial(addr, None, None).await?),
+            used: now(),
             template: template(ctx, bytes),
             rooms: (0..rooms).map(|room| ctx.room(room)).collect(),
             sent: vec![0; rooms],
         })
     }
 
-    /// Connects again, to a server that was started again.
+    /// Connects again, to a server that was started again or has closed what was idle.
     pub async fn reopen(&mut self) -> Result<()> {
+        self.used = now();
         self.http = Http::new(sys::dial(self.addr, None, None).await?);
         Ok(())
     }
 
     /// Publishes one message in each of these rooms, none of which may be named twice.
     pub async fn publish(&mut self, rooms: impl IntoIterator<Item = usize>) -> Result<()> {
+        if now() - self.used > FRESH {
+            self.reopen().await?;
+        }
         let rooms: Vec<usize> = rooms.into_iter().collect();
         for some in rooms.chunks(BATCH) {
             let mut body = String::from(r#"{"commands":["#);
@@ -88,6 +95,7 @@ impl Publisher {
             for &room in some {
                 self.sent[room] += 1;
             }
+            self.used = now();
         }
         Ok(())
     }

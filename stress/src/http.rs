@@ -1,5 +1,6 @@
 //! HTTP/1.1 as far as measuring needs it: a connection that asks, and a listener that is asked.
 
+use crate::sys::SEC;
 use anyhow::{Context, Result, bail};
 use memchr::memmem;
 use std::net::SocketAddrV4;
@@ -80,6 +81,10 @@ fn unchunked(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>> {
         }
     }
 }
+
+/// How long a connection may have been idle, for another request on it: servers close those that
+/// nobody uses for some seconds, and browsers open others then.
+pub const FRESH: u64 = 4 * SEC;
 
 /// A kept-alive connection with one request at a time.
 pub struct Http(Incoming);

@@ -1,9 +1,9 @@
 //! engine.io 4 by polling: a connection for polls, and one for what is posted, both kept alive.
 
 use crate::Ctx;
-use crate::http::Http;
+use crate::http::{FRESH, Http};
 use crate::message::number;
-use crate::sys::{self, SEC, now};
+use crate::sys::{self, now};
 use anyhow::{Context, Result, bail};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -94,10 +94,6 @@ impl Polling {
         }
     }
 }
-
-/// How long a connection may have been idle, for another request on it: servers close those that
-/// nobody uses for some seconds, and browsers open others then.
-const FRESH: u64 = 4 * SEC;
 
 /// What goes out.
 pub struct Poster {

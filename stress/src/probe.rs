@@ -1,6 +1,6 @@
 //! Somebody new who comes again and again, to see how long a server takes to serve newcomers.
 
-use crate::report::Lat;
+use crate::report::{Lat, round};
 use crate::sys::{self, now};
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
@@ -26,6 +26,8 @@ pub struct Prober {
 pub struct Probes {
     connected: Lat,
     answered: Lat,
+    /// How long the longest took, and when it began, in nanoseconds since the first.
+    longest: (u64, u64),
     pub failed: u64,
     error: Option<String>,
 }
@@ -35,13 +37,14 @@ impl Prober {
         let over = Arc::new(AtomicBool::new(false));
         let until = over.clone();
         let thread = thread::spawn(move || {
-            let mut probes = Probes::default();
+            let (mut probes, start) = (Probes::default(), now());
             while !until.load(Relaxed) {
                 let begin = now();
                 if let Err(error) = probe(to, begin, &mut probes) {
                     probes.failed += 1;
                     probes.error.get_or_insert_with(|| format!("{error:#}"));
                 }
+                probes.longest = probes.longest.max((now() - begin, begin - start));
                 thread::sleep(EVERY.saturating_sub(Duration::from_nanos(now() - begin)));
             }
             probes
@@ -77,6 +80,7 @@ impl Probes {
     pub fn json(&self) -> Value {
         json!({
             "connect_ms": self.connected.ms(), "answer_ms": self.answered.ms(),
+            "longest_after_s": round(self.longest.1 as f64 / 1e9),
             "failed": self.failed, "first_error": self.error,
         })
     }

@@ -180,12 +180,12 @@ describe('the views', () => {
     assert.equal(await console.button('Drain node two').count(), 0, 'a node drains itself alone')
     await console.confirm(console.button('Drain node one'), ['node one', '3 connections'], 'Drain')
     await console.says('Sending 3 connections away')
-    assert.deepEqual(drained, [{ over: 30 }])
+    assert.deepEqual(drained, [{ over: 30, node: 'node one' }])
     draining = true
     await console.row('node one').filter({ hasText: 'draining' }).waitFor()
     await console.confirm(console.button('End the drain of node one'), ['node one', 'newcomers'], 'End the drain')
     await console.says('lets newcomers in again')
-    assert.deepEqual(drained.at(-1), { cancel: true })
+    assert.deepEqual(drained.at(-1), { cancel: true, node: 'node one' })
     await console.confirm(console.button('Reload the settings'), ['nothing is changed'], 'Reload')
     await console.says('Nothing has changed.')
     assert.deepEqual(await console.findings(), [])
@@ -362,6 +362,24 @@ describe('the views', () => {
     await console.says('Sending 1 batch again')
     await page.getByText('Nothing was put aside.').waitFor()
     assert.deepEqual(asked.find(([path]) => path.endsWith('replay')), ['/v1/hooks/replay', { endpoint: 'main', ids: ['msg_1'] }])
+  })
+
+  test('an empty page of webhooks is not all of them', async () => {
+    const console = await signedIn()
+    const { page } = console
+    const batch = { id: 'msg_1', roomId: 'hall', parkedAt: '2025-01-02T03:04:05Z', attempts: 10, why: 'status 500', body: {} }
+    const pages = { first: { batches: [], next: 'second' }, second: { batches: [batch], next: 'third' }, third: { batches: [] } }
+    await page.route('**/v1/hooks/failed', route => route.fulfill({ json: pages[route.request().postDataJSON().cursor ?? 'first'] }))
+    await console.go('Webhooks')
+    await page.getByText('Nothing on this page.').waitFor()
+    await console.button('Next').click()
+    await console.row('status 500').waitFor()
+    await console.button('Next').click()
+    await page.getByText('Nothing on this page.').waitFor()
+    assert.equal(await page.getByText('Nothing was put aside.').isVisible(), false)
+    assert.equal(await console.button('Next').isDisabled(), true)
+    await console.button('Previous').click()
+    await console.row('status 500').waitFor()
   })
 
   test('a server that does not answer is said, and what is shown stays', async () => {

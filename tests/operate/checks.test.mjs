@@ -13,7 +13,7 @@ const GENERATOR = process.env.STRESS_GENERATOR ?? join(dirname(SERVER), 'stress'
 
 async function check(name) {
   const env = { ...process.env, STRESS_SERVER: SERVER, STRESS_GENERATOR: GENERATOR }
-  const { stdout } = await promisify(execFile)(OPERATE, ['--quick', name], { env, maxBuffer: 1 << 24, timeout: 90_000 })
+  const { stdout } = await promisify(execFile)(OPERATE, ['--quick', name], { env, maxBuffer: 1 << 24, timeout: 180_000 })
     .catch(error => { throw new Error(`${error.stdout}\n${error.stderr}`) })
   assert.match(stdout, /all as it must be/)
 }

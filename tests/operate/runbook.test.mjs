@@ -26,6 +26,21 @@ test('each alert leads to its entry, and each entry is of an alert', async () =>
   }
 })
 
+test('an entry that begins with an expression has that of its rule, with its bound or without', async () => {
+  const plain = expression => expression.replace(/\s+/g, ' ').trim()
+  const rules = new Map((await text('deploy/prometheus/alerts.yml')).split(/^ +- alert: /m).slice(1).map(rule => {
+    // On the line, or folded below it.
+    const [, expression] = /^ +expr: (?:>-\n)?([^]*?)\n +(?:for|labels):/m.exec(rule)
+    return [/^\w+/.exec(rule)[0], plain(expression)]
+  }))
+  const quoting = [...operations.matchAll(/^### (AlwaysOnline\w+)\n\n`([^`]+)`/gm)]
+  assert(quoting.length > 10, `${quoting.length} expressions`)
+  for (const [, alert, quoted] of quoting) {
+    const rule = rules.get(alert)
+    assert([rule, rule.replace(/ [<>]=? [\d.]+$/, '')].includes(plain(quoted)), `${alert}: ${quoted} instead of ${rule}`)
+  }
+})
+
 test('each metric that it names is in the reference', async () => {
   const declared = [...(await text('docs/METRICS.md')).matchAll(/^\| `(\w+)` \| (\w+) \|/gm)]
   const known = new Set(declared.flatMap(([, name, type]) =>

@@ -9,8 +9,8 @@ use crate::config::size::ByteSize;
 section! {
     /// What the server takes on. Who exceeds a limit is refused, and told why; nobody else notices.
     Limits("limits") {
-        /// Connections at a time, of all listeners. auto: 95 of 100 files that the process may
-        /// have open.
+        /// Connections at a time, of all listeners, and sessions that poll whose connection is
+        /// gone. auto: 95 of 100 files that the process may have open.
         connections: Most = "auto", MOST_OR_AUTO, "AO_LIMITS__CONNECTIONS";
         /// Connections at a time from one address, and sessions that poll whose connection is gone;
         /// of IPv6, from one /64.
@@ -18,6 +18,8 @@ section! {
         /// How many new connections are let in.
         new_connections: RateLimit = "off", RATE, "AO_LIMITS__NEW_CONNECTIONS";
         /// Messages that one client may send. Who sends more is read later, and loses nothing.
+        /// Who polls, and posts on while it owes more than half of `websocket.ping_timeout`, is
+        /// dropped.
         messages: RateLimit = "off", RATE, "AO_LIMITS__MESSAGES";
         /// Bytes of messages that one client may send, such as 1000000 in 1s; likewise.
         bytes: RateLimit = "off", RATE, "AO_LIMITS__BYTES";
@@ -31,7 +33,8 @@ section! {
         rooms_per_connection: Most = "1000", MOST, "AO_LIMITS__ROOMS_PER_CONNECTION";
         /// Sign-ins of one account from one address that may fail; then they are refused for a
         /// second, after the next failure for two, and so on up to five minutes. Of administrators
-        /// too. Set `proxies` where there are some, or all clients have one address.
+        /// too. Their clients come back by themselves. Connections that began before it was set do
+        /// not count. Set `proxies` where there are some, or all clients have one address.
         failed_sign_ins: RateLimit = "off", RATE, "AO_LIMITS__FAILED_SIGN_INS";
         /// The same of all accounts together: many who share an address may be kept out by one of
         /// them.

@@ -29,7 +29,7 @@ section! {
         ping_interval: Duration = "25s", DURATION, "AO_WEBSOCKET__PING_INTERVAL";
         /// Time a client has for the answer to a ping before it counts as gone.
         ping_timeout: Duration = "20s", DURATION, "AO_WEBSOCKET__PING_TIMEOUT";
-        /// Time a client has for TLS and the head of its request.
+        /// Time a client has for TLS, and again for the head of its request.
         header_timeout: Duration = "10s", DURATION, "AO_WEBSOCKET__HEADER_TIMEOUT";
         /// Time without any progress in writing to a client after which it is dropped.
         write_stall: Duration = "15s", DURATION, "AO_WEBSOCKET__WRITE_STALL";

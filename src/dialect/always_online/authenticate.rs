@@ -178,7 +178,7 @@ impl<'a> Doorman<'a> {
         let Some(address) = self.address else { return self.check(credentials).await };
         if attempts.may(address, Realm::User, uid, Instant::now()).is_err() {
             self.hub.metrics.sign_in_refused("too many failures");
-            return Err(AuthRefusal::RateLimit);
+            return Err(AuthRefusal::TooManyFailures);
         }
         let checked = self.check(credentials).await;
         match &checked {

@@ -219,7 +219,7 @@ impl Session {
             Effect::Drop(why) => {
                 self.socket.drop(why);
             }
-            Effect::DropLater => self.drop_later(),
+            Effect::DropLater(why) => self.drop_later(why),
             Effect::Start => {
                 hub.tasks.spawn(self.clone().run());
             }
@@ -244,7 +244,7 @@ impl Session {
     }
 
     /// Drops the client after 1 to 5 s, as many would come back at once and all the time.
-    fn drop_later(self: &Arc<Self>) {
+    fn drop_later(self: &Arc<Self>, why: Reason) {
         let (session, hub) = (Arc::downgrade(self), &self.dialect.hub);
         let mut random = [0; 1];
         let _ = hub.rng.fill(&mut random); // without randomness: all after the same time
@@ -252,7 +252,7 @@ impl Session {
         hub.tasks.spawn(async move {
             tokio::time::sleep(pause).await;
             if let Some(session) = session.upgrade() {
-                session.drop_client(Reason::StoreUnavailable);
+                session.drop_client(why);
             }
         });
     }

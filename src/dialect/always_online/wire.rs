@@ -84,6 +84,8 @@ failures! {
         NotAllowed = "not allowed",
         Timeout = "authentication timeout",
         RateLimit = "reach rate limit",
+        // The same words: old clients know no others.
+        TooManyFailures = "reach rate limit",
         Server = "server error",
     }
 }

@@ -3,8 +3,10 @@
 //! A business server shows the same credentials with each request, and to ask the store for them
 //! each time takes longer than many a request does. So a token that was right is right for
 //! [`KNOWN`]: whoever changes it by this server changes that at once, and what the command line or
-//! another node changes is known here that much later. Nothing is remembered of users, who show a
-//! token once for a connection, and nothing of what was wrong.
+//! another node changes is known here that much later. That it was right is remembered
+//! for five minutes more: then the store is asked, and nobody waits for the failures of others.
+//! Nothing is remembered of users, who show a token once for a connection, and nothing of what was
+//! wrong.
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -27,6 +29,8 @@ use crate::{
 
 /// How long a token that was right is right.
 pub const KNOWN: Duration = Duration::from_secs(1);
+/// How long, behind that, it is remembered: as long as anybody may have to wait.
+const FAMILIAR: Duration = Duration::from_secs(300);
 /// Administrators who are remembered at a time. There are few; more than these are asked for.
 const MOST: usize = 64;
 
@@ -50,6 +54,13 @@ impl Shown {
         self.right
             .get(who)
             .is_some_and(|(known, until)| Instant::now() < *until && equal(known, digest))
+    }
+
+    /// Whether this was right a while ago, and nobody has found since that it is not.
+    fn knew(&self, who: &(Realm, Uid), digest: &[u8; 32]) -> bool {
+        self.right.get(who).is_some_and(|(known, until)| {
+            Instant::now() < *until + FAMILIAR && equal(known, digest)
+        })
     }
 
     fn remember(&mut self, who: (Realm, Uid), digest: [u8; 32]) {
@@ -128,8 +139,17 @@ impl Tokens for Remembered {
         let mut shown = lock(&self.shown);
         if right && shown.changes == changes {
             shown.remember(who, digest);
+        } else if !right && shown.knew(&who, &digest) {
+            shown.right.remove(&who);
         }
         Ok(right)
+    }
+
+    fn was_right(&self, uid: &Uid, token: &Secret) -> bool {
+        let (shown, digest) = (lock(&self.shown), Sha256::digest(token.reveal()).into());
+        [Realm::Admin, Realm::Reader]
+            .into_iter()
+            .any(|realm| shown.knew(&(realm, uid.clone()), &digest))
     }
 
     async fn list(&self, realm: Realm) -> Result<Vec<Account>, StoreError> {
@@ -244,6 +264,29 @@ mod tests {
         tokens.revoke(Realm::User, &ops).await.unwrap();
         assert!(tokens.verify(Realm::Admin, &ops, &token("a")).await.unwrap());
         assert_eq!((one.asked.load(Relaxed), lock(&tokens.shown).changes), (1, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_a_token_was_right_is_remembered_longer_and_until_it_is_not() {
+        let (one, tokens, ops) = with("a");
+        let right = async |text| tokens.verify(Realm::Admin, &ops, &token(text)).await.unwrap();
+        let was_right = |text| tokens.was_right(&ops, &token(text));
+        assert!(!was_right("a"), "nobody has shown it yet");
+        assert!(right("a").await && !right("b").await);
+        assert!(was_right("a") && !was_right("b"));
+        tokio::time::advance(KNOWN + FAMILIAR / 2).await;
+        assert!(was_right("a"));
+        tokio::time::advance(FAMILIAR).await;
+        assert!(!was_right("a"));
+        // The command line changes it, and that is found out when it is shown.
+        assert!(right("a").await);
+        tokio::time::advance(KNOWN).await;
+        *lock(&one.token) = "c".into();
+        assert!(was_right("a") && !right("a").await && !was_right("a"));
+        // Or it is changed here.
+        assert!(right("c").await && was_right("c"));
+        tokens.refresh(Realm::Admin, &ops, &token("d")).await.unwrap();
+        assert!(!was_right("c"));
     }
 
     #[tokio::test(start_paused = true)]

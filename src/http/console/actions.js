@@ -210,14 +210,14 @@ export const forceUserAuth = ({ api, changed }, on) => ask({
   },
 })
 
-/** @param {Context} context; @param {any} node that answers: no other one can be asked from here */
+/** @param {Context} context; @param {any} node that answers: no other one can be asked from here. Where another one answers by now, as behind a balancer, nothing is done */
 export const drain = ({ api, changed }, node) => ask({
   title: 'Drain the node?',
   says: [h('p', {}, quoted(node.id), ` takes nobody new, and its ${some(node.connections, 'connection')} are sent away: the clients come back by themselves, to another node. Where there is no other one they can’t.`)],
   fields: [{ name: 'over', label: 'Within seconds', type: 'number', value: '30', required: true }],
   button: 'Drain', danger: true,
   async act({ over }) {
-    const { connections } = await api.call('drain', { over: wholeNumber(over, 'It') })
+    const { connections } = await api.call('drain', { over: wholeNumber(over, 'It'), node: node.id })
     toast(`Sending ${some(connections, 'connection')} away from `, quoted(node.id), '.')
     changed()
   },
@@ -229,7 +229,7 @@ export const endDrain = ({ api, changed }, node) => ask({
   says: [h('p', {}, quoted(node.id), ' lets newcomers in again. Clients that are still there stay.')],
   button: 'End the drain',
   async act() {
-    await api.call('drain', { cancel: true })
+    await api.call('drain', { cancel: true, node: node.id })
     toast(quoted(node.id), ' lets newcomers in again.')
     changed()
   },

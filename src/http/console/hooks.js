@@ -13,6 +13,7 @@ export function hooks(app, signal) {
   const { api } = app
   const { element, body, row } = table('Webhooks that were put aside', [{ name: 'Put aside', class: 'when' }, 'Room or user', { name: 'Attempts', class: 'number slim' }, 'Why', { name: 'Batch', class: 'wide' }, { name: 'Actions', class: 'act roomy', hidden: true }])
   const nothing = h('div', { class: 'empty', hidden: true }, h('p', {}, 'Nothing was put aside.'), h('p', {}, 'Batches that an endpoint did not take for three days are listed here, and can be sent again.'))
+  const blank = h('div', { class: 'empty', hidden: true }, h('p', {}, 'Nothing on this page.'))
   let endpoint = 'main'
   /** @type {(string | undefined)[]} */
   let cursors = [undefined]
@@ -40,7 +41,10 @@ export function hooks(app, signal) {
       next = page.next
       keep(body, shown, ({ id }) => id, make)
       element.hidden = shown.length === 0
-      nothing.hidden = shown.length > 0
+      // A page may be empty, and others not.
+      const isAll = next === undefined && cursors.length === 1
+      nothing.hidden = shown.length > 0 || !isAll
+      blank.hidden = shown.length > 0 || isAll
       back.disabled = cursors.length === 1
       on.disabled = next === undefined
       pager.hidden = back.disabled && on.disabled
@@ -52,5 +56,5 @@ export function hooks(app, signal) {
   }
   const context = { api, changed: look }
   repeat(EVERY, signal, look)
-  return { title: 'Webhooks', actions: [all], content: [form, h('div', { class: 'card' }, element, nothing), pager] }
+  return { title: 'Webhooks', actions: [all], content: [form, h('div', { class: 'card' }, element, nothing, blank), pager] }
 }

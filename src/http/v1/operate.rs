@@ -9,7 +9,7 @@ use super::{
     Api,
     method::{Call, Method, Reply},
     problem::{Kind, Problem},
-    request::request,
+    request::{Text, request},
 };
 
 /// Seconds over which clients are sent away where nothing else is said.
@@ -59,6 +59,8 @@ request! {
         over: Option<u64> = "over";
         /// Whether newcomers are let in again instead. Clients that are still here stay.
         cancel: Option<bool> = "cancel";
+        /// The node that is meant, as `stat` names it. Where another one is asked, as behind a balancer, nothing is done.
+        node: Option<Text> = "node";
     }
 }
 
@@ -78,11 +80,15 @@ impl Method for Drain {
     const ABOUT: &'static str = "The node that is asked is not ready any more (`/readyz`), takes no newcomers, and drops its clients a few at a time: they come back by themselves, to another node. \
         The answer does not wait for that. The process goes on, until it is ended, or the drain is cancelled.";
     const EXAMPLE: &'static str = r#"{"over":60}"#;
+    const PROBLEMS: &'static [Kind] = &[Kind::OtherNode];
     type Request = DrainRequest;
     type Answer = Drained;
 
     async fn run(api: &Api, request: DrainRequest, _: Call<'_>) -> Result<Reply<Drained>, Problem> {
         let operations = &api.context.operations;
+        if let Some(Text(meant)) = &request.node {
+            is_here(api, meant).await?;
+        }
         if request.cancel == Some(true) {
             operations.resume();
             let connections = api.context.hub.open_connections() as u64;
@@ -91,5 +97,18 @@ impl Method for Drain {
         let over = request.over.unwrap_or(OVER).min(LONGEST);
         let connections = operations.drain(Duration::from_secs(over)) as u64;
         Reply::of(&Drained { connections })
+    }
+}
+
+/// Nothing, where this node has this id.
+async fn is_here(api: &Api, id: &str) -> Result<(), Problem> {
+    let nodes = api.context.hub.nodes().await?;
+    match nodes.into_iter().find(|node| node.this) {
+        Some(here) if here.id == id => Ok(()),
+        here => {
+            let here = here.map_or_else(|| "another one".to_owned(), |node| node.id);
+            let detail = format!("the node that was asked is {here}, and nothing was done");
+            Err(Problem::new(Kind::OtherNode, detail))
+        }
     }
 }

@@ -80,6 +80,8 @@ kinds! {
         "The room's updates have reached their bound (`AO_STORE__UPDATES`, `AO_STORE__UPDATE_BYTES`)."
     BadConfiguration 409 "configuration-invalid" "The configuration is not valid"
         "The configuration that was read again has a fault, which `detail` names. Nothing was changed."
+    OtherNode 409 "other-node" "Another node was asked"
+        "The request names a node, and came to another one. Nothing was done."
     KeyInUse 409 "key-in-use" "A request with this key is not answered yet"
         "The first request with this `Idempotency-Key` is not answered yet. Wait for `Retry-After`."
     TooLarge 413 "too-large" "The body or the message is too large"
@@ -127,7 +129,7 @@ impl Kind {
     /// Whether something was tried, and this came of it: not that the request can't be one, nor that
     /// a store was out and nothing was done.
     pub(in crate::http) fn is_of_the_attempt(self) -> bool {
-        let untried = [Kind::TooMany, Kind::Unavailable].contains(&self);
+        let untried = [Kind::TooMany, Kind::Unavailable, Kind::OtherNode].contains(&self);
         !untried && !Self::OF_BODIES.contains(&self) && !Self::OF_KEYS.contains(&self)
     }
 

@@ -117,10 +117,25 @@ fn who_begins_again_is_let_in_by_the_rate_and_the_memory() {
     let admission = admission(&[("NEW_CONNECTIONS", "2 in 60s"), ("MEMORY", "1000")]);
     let now = Instant::now();
     let _place = admission.enter(ip("192.0.2.1"), now).unwrap();
-    assert_eq!(admission.enter_again(now), Ok(()));
-    assert_eq!(admission.enter_again(now), Err(Full::Rate));
+    assert!(admission.enter_again(false, now).is_ok_and(|own| own.is_none()));
+    assert_eq!(admission.enter_again(false, now).err(), Some(Full::Rate));
     admission.weigh(1000, 1000);
-    assert_eq!(admission.enter_again(now), Err(Full::Memory));
+    assert_eq!(admission.enter_again(false, now).err(), Some(Full::Memory));
+    assert_eq!(admission.inside(), 1);
+}
+
+#[test]
+fn who_begins_again_beside_another_one_has_a_place_of_its_own() {
+    let admission = admission(&[("CONNECTIONS", "2"), ("NEW_CONNECTIONS", "3 in 60s")]);
+    let now = Instant::now();
+    let _place = admission.enter(ip("192.0.2.1"), now).unwrap();
+    let own = admission.enter_again(true, now).unwrap();
+    assert!(own.is_some());
+    assert_eq!(admission.enter_again(true, now).err(), Some(Full::Connections));
+    assert_eq!(admission.inside(), 2);
+    drop(own);
+    assert!(admission.enter_again(true, now).is_ok(), "who was refused took nothing of the rate");
+    assert_eq!(admission.enter_again(true, now).err(), Some(Full::Rate));
     assert_eq!(admission.inside(), 1);
 }
 
@@ -129,9 +144,10 @@ fn some_workers_are_never_busy_with_handshakes() {
     let permits = |workers| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).build();
         let _inside = runtime.as_ref().unwrap().enter();
-        admission(&[]).handshakes().available_permits()
+        let admission = admission(&[]);
+        [true, false].map(|clients| admission.handshakes(clients).available_permits())
     };
-    assert_eq!([1, 2, 3, 4, 16].map(permits), [1, 1, 1, 2, 8]);
+    assert_eq!([1, 2, 3, 4, 16].map(permits), [1, 1, 1, 2, 8].map(|clients| [clients, 1]));
 }
 
 #[test]
@@ -165,10 +181,27 @@ fn limits_that_change_hold_for_newcomers() {
 fn requests_are_counted_by_household() {
     let admission = admission(&[("REQUESTS_PER_ADDRESS", "2 in 10s")]);
     let now = Instant::now();
-    let ask = |address: &str| admission.ask(ip(address), now);
+    let ask = |address: &str| admission.ask(ip(address), &HeaderMap::new(), now);
     assert_eq!(
         ["192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2"].map(ask),
         [Ok(()), Ok(()), Err(Full::Requests), Ok(())]
     );
     assert_eq!(household(ip("2001:db8::1:2:3:4")), ip("2001:db8::"));
+}
+
+#[test]
+fn clients_of_a_believed_proxy_that_names_nobody_are_not_one() {
+    let admission = admission(&[("REQUESTS_PER_ADDRESS", "1 in 10s"), ("PROXIES", "10.0.0.1")]);
+    let now = Instant::now();
+    let ask = |from: &str, named: Option<&'static str>| {
+        let named = named.map(|named| (FORWARDED_FOR, HeaderValue::from_static(named)));
+        admission.ask(ip(from), &named.into_iter().collect(), now)
+    };
+    for _ in 0..3 {
+        assert_eq!(ask("10.0.0.1", None), Ok(()));
+    }
+    assert_eq!(ask("10.0.0.1", Some("192.0.2.1")), Ok(()));
+    assert_eq!(ask("10.0.0.1", Some("192.0.2.1")), Err(Full::Requests));
+    assert_eq!(ask("192.0.2.2", None), Ok(()));
+    assert_eq!(ask("192.0.2.2", None), Err(Full::Requests));
 }

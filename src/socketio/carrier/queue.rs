@@ -151,6 +151,11 @@ impl Polling {
         self.meter.as_ref().and_then(|meter| lock(meter).charge(bytes, Instant::now()))
     }
 
+    /// `Some`: its client owes until then for what has come already.
+    pub(in crate::socketio) fn owed(&self) -> Option<Instant> {
+        self.meter.as_ref().and_then(|meter| lock(meter).owed(Instant::now()))
+    }
+
     /// What it has yet to fetch, bytes.
     pub(super) fn unfetched(&self) -> usize {
         lock(&self.queue).weight

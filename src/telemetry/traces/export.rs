@@ -255,19 +255,3 @@ fn headers(config: &Otel) -> HeaderMap {
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));
     headers
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn traces_go_below_the_path_of_the_endpoint() {
-        for (endpoint, url) in [
-            ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
-            ("http://127.0.0.1:4318/", "http://127.0.0.1:4318/v1/traces"),
-            ("https://otlp.example/otlp/?key=1", "https://otlp.example/otlp/v1/traces?key=1"),
-        ] {
-            assert_eq!(traces(&endpoint.parse().unwrap()).to_string(), url);
-        }
-    }
-}

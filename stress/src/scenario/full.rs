@@ -3,13 +3,14 @@
 use super::{Crowd, Failures, gather, gather_all, quiet};
 use crate::client::{self, Conn, Manner};
 use crate::report::{Lat, Meter};
-use crate::sys::now;
+use crate::sys::{self, now};
 use crate::{Ctx, Outcome};
 use anyhow::{Result, bail};
 use clap::Args;
 use parking_lot::Mutex;
 use serde_json::json;
 use std::collections::HashMap;
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -86,6 +87,19 @@ async fn leave(conns: Vec<Conn>) -> u64 {
     unanswered.load(Relaxed)
 }
 
+/// Waits until the server has closed its ends of these connections, ten seconds at most.
+async fn closed(ctx: &Ctx, ends: &[SocketAddrV4]) {
+    let begin = now();
+    loop {
+        let peers = sys::peers(ctx.addr);
+        let open = |end| peers.get(end).is_some_and(|peer| peer.open);
+        if !ends.iter().any(open) || now() - begin > sys::secs(10.0) {
+            return;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
 pub async fn run(ctx: Arc<Ctx>, a: Full) -> Result<Outcome> {
     if a.room_size == 0 || a.over > a.n / 2 {
         bail!("half of those who are there must make room for those who come again");
@@ -102,9 +116,9 @@ pub async fn run(ctx: Arc<Ctx>, a: Full) -> Result<Outcome> {
 
     let mut there = std::mem::take(&mut *there.lock());
     let leaving = there.split_off(a.n / 2);
+    let ends: Vec<SocketAddrV4> = leaving.iter().map(|conn| conn.local).collect();
     let mut unanswered = leave(leaving).await;
-    // Those who went without a word are seen when their connections' ends are read.
-    sleep(Duration::from_millis(500)).await;
+    closed(&ctx, &ends).await;
     let second = come(&ctx, &a).await;
     let again = second.let_in.len();
     let (refused_again, otherwise_again) = (second.refused, second.otherwise.total());

@@ -34,6 +34,10 @@ pub struct Strain {
     /// Newcomers a second. Each is in a room of its own for two seconds.
     #[arg(long, default_value_t = 20.0)]
     newcomers: f64,
+    /// Seconds that a member who never reads stays, at least; and at most, twice as long. By
+    /// loopback the kernel takes some 2.5 MB for each before the server has to keep anything.
+    #[arg(long, default_value_t = 15.0)]
+    stay: f64,
     /// Bytes of the receive buffer of those who never read.
     #[arg(long, default_value_t = 4096)]
     rcvbuf: u32,
@@ -52,8 +56,6 @@ pub struct Strain {
 
 /// How long a newcomer stays.
 const VISIT: Duration = Duration::from_secs(2);
-/// How long a member who never reads stays, at least; and at most, twice as long.
-const STAY: Duration = Duration::from_secs(10);
 /// How often such a member looks whether all is over, and tries again when it was refused.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -114,6 +116,7 @@ struct SlowMembers {
     ctx: Arc<Ctx>,
     how: Manner,
     per_room: usize,
+    stay: f64,
     came: AtomicU64,
     refused: AtomicU64,
     over: AtomicBool,
@@ -126,7 +129,7 @@ impl SlowMembers {
         let mut rng = Rng(no as u64);
         let mut conn = Some(conn);
         loop {
-            let end = now() + sys::secs(STAY.as_secs_f64() * (1.0 + rng.unit()));
+            let end = now() + sys::secs(self.stay * (1.0 + rng.unit()));
             while now() < end && !self.over.load(Relaxed) {
                 sleep(LOOK).await;
             }
@@ -169,6 +172,7 @@ pub async fn run(ctx: Arc<Ctx>, a: Strain) -> Result<Outcome> {
         ctx: ctx.clone(),
         how,
         per_room: a.slow,
+        stay: a.stay,
         came: AtomicU64::new(0),
         refused: AtomicU64::new(0),
         over: AtomicBool::new(false),
@@ -207,7 +211,7 @@ pub async fn run(ctx: Arc<Ctx>, a: Strain) -> Result<Outcome> {
     ]);
     Ok(Outcome {
         config: json!({
-            "rooms": a.rooms, "members": a.members, "slow": a.slow, "newcomers": a.newcomers,
+            "rooms": a.rooms, "members": a.members, "slow": a.slow, "stay_s": a.stay, "newcomers": a.newcomers,
             "bytes": hall.template.payload_bytes, "rate": a.talk.rate, "store": a.talk.store,
             "duration_s": a.talk.duration,
         }),

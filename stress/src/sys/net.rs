@@ -74,8 +74,9 @@ pub fn peers(server: SocketAddrV4) -> HashMap<SocketAddrV4, Peer> {
             if local.port() == server.port() && remote.port() != 0 {
                 let queued =
                     f.get(4).and_then(|q| u64::from_str_radix(q.split(':').next()?, 16).ok());
-                // Established, and some process still holds it (its inode).
-                let open = f[3] == "01" && f.get(9) != Some(&"0");
+                // Established, or closed by the client alone, and some process still holds it (its
+                // inode).
+                let open = matches!(f[3], "01" | "08") && f.get(9) != Some(&"0");
                 all.insert(remote, Peer { open, unsent: queued.unwrap_or(0) });
             }
         }

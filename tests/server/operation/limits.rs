@@ -286,6 +286,47 @@ async fn one_connection_begins_no_more_sessions_than_the_rate_lets_in() {
 }
 
 #[tokio::test]
+async fn sessions_one_after_the_other_are_within_the_rate_too() {
+    let server = Setup::new().env("AO_LIMITS__NEW_CONNECTIONS", "20 in 1h").start().await;
+    let mut kept = Kept::to(server.websocket()).await;
+    let mut begun = 0;
+    let last = loop {
+        let answer = kept.ask("GET", BEGIN, "", "").await;
+        if answer.status != 200 {
+            break answer;
+        }
+        let session = format!("{BEGIN}&sid={}", sid(&answer));
+        assert_eq!(kept.ask("POST", &session, "", "1").await.status, 200);
+        begun += 1;
+        assert!(begun <= 20, "more than may come");
+    };
+    is_told(&last, 503, "too many new connections at once");
+    assert!(begun >= 10, "{begun}");
+}
+
+#[tokio::test]
+async fn sessions_that_poll_have_places_though_their_connections_have_gone() {
+    let server = Setup::new().env("AO_LIMITS__CONNECTIONS", "5").start().await;
+    let mut begun = 0;
+    let last = loop {
+        let answer = http::get(server.websocket(), BEGIN).await;
+        if answer.status != 200 {
+            break answer;
+        }
+        begun += 1;
+        assert!(begun <= 5, "more than may be there");
+    };
+    is_told(&last, 503, "this server has as many connections as it may have");
+    // On one connection that stays, too.
+    let server = Setup::new().env("AO_LIMITS__CONNECTIONS", "5").start().await;
+    let (mut kept, _) = Kept::with_a_session(&server).await;
+    while kept.ask("GET", BEGIN, "", "").await.status == 200 {
+        begun += 1;
+        assert!(begun <= 10, "more than may be there");
+    }
+}
+
+#[tokio::test]
 async fn a_websocket_of_gotapi_on_a_connection_of_a_proxy_has_the_place_of_its_client() {
     let server = Setup::new()
         .env("AO_GOTAPI__LISTEN", "127.0.0.1:0")

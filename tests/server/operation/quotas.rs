@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 use support::{
-    client::Client,
+    client::{Client, Packet},
     http::{self, Answer},
     server::{Server, Setup},
     soon,
@@ -129,6 +129,35 @@ async fn after_wrong_tokens_sign_ins_of_that_user_wait_and_those_of_others_do_no
 }
 
 #[tokio::test]
+async fn who_waits_for_the_failures_of_others_is_dropped_and_comes_back() {
+    let server =
+        Setup::new().env("AO_LIMITS__FAILED_SIGN_INS_PER_ADDRESS", "2 in 1h").start().await;
+    let token = server.token("anna").await;
+    let mut tries = 0;
+    // Each failure makes the wait longer, until anna comes within one.
+    let rest = loop {
+        tries += 1;
+        assert!(tries < MANY, "nobody has to wait");
+        sign_in(&server, "ben", "wrong").await;
+        let mut anna = server.guest().await;
+        anna.emit("authenticate", &json!({ "uid": "anna", "token": token }));
+        let answer = anna.until("authenticate").await;
+        if answer == refused("reach rate limit") {
+            break anna.rest().await;
+        }
+    };
+    let is_refused = rest.contains(&Packet::Disconnect);
+    assert!(!is_refused, "a DISCONNECT would keep it away for good: {rest:?}");
+    assert_eq!(counted(&server, "always_online_drops_total", "too many failures").await, 1);
+    soon("a sign-in", async {
+        while sign_in(&server, "anna", &token).await["status"] != 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn credentials_with_connect_count_as_those_of_authenticate() {
     let server = Setup::new().env("AO_LIMITS__FAILED_SIGN_INS", "2 in 1h").start().await;
     let mut failed = 0;
@@ -178,6 +207,34 @@ async fn who_tries_tokens_of_administrators_waits_longer_and_longer() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_administrator_who_was_right_does_not_wait_for_a_stale_credential() {
+    let server = Setup::new().env("AO_LIMITS__FAILED_SIGN_INS", "2 in 1h").start().await;
+    let (uid, token) = server.admin();
+    assert_eq!(stat(&server, &uid, &token).await.status, 200);
+    let mut failed = 0;
+    while stat(&server, &uid, "stale").await.status != 429 {
+        failed += 1;
+        assert!(failed < MANY, "nobody has to wait");
+    }
+    assert_eq!(stat(&server, &uid, &token).await.status, 200);
+}
+
+#[tokio::test]
+async fn who_asks_where_no_secret_is_set_keeps_out_nobody() {
+    let server = Setup::new()
+        .env("AO_GOTAPI__LISTEN", "127.0.0.1:0")
+        .env("AO_LIMITS__FAILED_SIGN_INS_PER_ADDRESS", "2 in 1h")
+        .start()
+        .await;
+    for _ in 0..MANY {
+        let answer = http::get(server.address("gotapi"), "/__/groups?secret=sesame").await;
+        assert_eq!((answer.status, &*answer.body), (200, "secret not match"));
+    }
+    let token = server.token("anna").await;
+    assert_eq!(sign_in(&server, "anna", &token).await["status"], 0);
 }
 
 #[tokio::test]

@@ -239,6 +239,21 @@ async fn a_drained_server_sends_its_clients_away_and_goes_on() {
     soon("a newcomer", it.server.member("bert", "attic")).await;
 }
 
+#[tokio::test]
+async fn a_drain_that_comes_to_another_node_than_it_names_does_nothing() {
+    let it = Configured::start("").await;
+    for meant in [json!({ "node": "another" }), json!({ "node": "another", "cancel": true })] {
+        let answer = it.ask("drain", &meant).await;
+        assert_eq!(answer.status, 409, "{}", answer.body);
+        assert!(answer.json()["type"].as_str().unwrap().ends_with("#other-node"));
+        assert!(answer.json()["detail"].as_str().unwrap().contains("embedded"), "{}", answer.body);
+        assert_eq!(draining(&it.server).await.as_deref(), Some("0"));
+    }
+    let answer = it.ask("drain", &json!({ "node": "embedded", "over": 0 })).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(draining(&it.server).await.as_deref(), Some("1"));
+}
+
 /// What the metrics say.
 async fn draining(server: &Server) -> Option<String> {
     let page = http::get(server.api(), "/metrics").await.body;

@@ -17,7 +17,7 @@ use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
     rustls::{
-        ClientConfig, RootCertStore,
+        ALL_VERSIONS, ClientConfig, RootCertStore, SupportedProtocolVersion,
         crypto::ring,
         pki_types::{CertificateDer, ServerName, pem::PemObject},
     },
@@ -51,10 +51,19 @@ pub async fn connect(
     address: SocketAddr,
     certificate: &Path,
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_by(address, certificate, ALL_VERSIONS).await
+}
+
+/// As [`connect`], by one of these versions of TLS.
+pub async fn connect_by(
+    address: SocketAddr,
+    certificate: &Path,
+    versions: &[&'static SupportedProtocolVersion],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();

@@ -150,7 +150,7 @@ impl State {
             Ok(granted) => self.renew(granted, effects),
             // What its session rests on is as good as before.
             Err(AuthRefusal::Expired) => {}
-            Err(AuthRefusal::Server) if checked.by_jwt => {}
+            Err(AuthRefusal::Server | AuthRefusal::TooManyFailures) if checked.by_jwt => {}
             Err(refusal) => {
                 self.turn_away(refusal, effects);
                 self.mailbox.put_end_first();
@@ -158,15 +158,20 @@ impl State {
         }
     }
 
-    /// Refuses, but for a fault of ours: a client that is refused stays away for good, and a store
-    /// that is out comes back.
+    /// Refuses, but for what passes without the client: one that is refused stays away for good, a
+    /// store that is out comes back, and who waits for the failures of others may be right.
     pub(super) fn turn_away(&mut self, refusal: AuthRefusal, effects: &mut Vec<Effect>) {
         let why = match refusal {
             AuthRefusal::Wrong | AuthRefusal::Expired => Reason::WrongCredentials,
             AuthRefusal::NotAllowed => Reason::RefusedByHook,
             AuthRefusal::Timeout => Reason::AuthenticationTimeout,
             AuthRefusal::RateLimit => Reason::RateLimit,
-            AuthRefusal::Server => return effects.push(Effect::DropLater),
+            AuthRefusal::TooManyFailures => {
+                return effects.push(Effect::DropLater(Reason::TooManyFailures));
+            }
+            AuthRefusal::Server => {
+                return effects.push(Effect::DropLater(Reason::StoreUnavailable));
+            }
         };
         self.close(Effect::Refuse(why), effects);
     }
@@ -181,7 +186,8 @@ impl AuthRefusal {
             | AuthRefusal::Expired
             | AuthRefusal::NotAllowed
             | AuthRefusal::Timeout
-            | AuthRefusal::RateLimit => Outcome::Refused,
+            | AuthRefusal::RateLimit
+            | AuthRefusal::TooManyFailures => Outcome::Refused,
         }
     }
 }

@@ -60,7 +60,7 @@ pub(in crate::dialect::always_online) enum Effect {
     /// *Drop*: the connection closes; the client comes back.
     Drop(Reason),
     /// Drop it after some seconds, as many would come back at once and all the time.
-    DropLater,
+    DropLater(Reason),
     /// Ask for something that takes time. The last of its list.
     Ask(Ask),
     /// Start the session's task.

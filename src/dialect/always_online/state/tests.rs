@@ -139,11 +139,12 @@ fn who_signs_in_is_answered_and_has_to_join_in_time() {
 }
 
 #[test]
-fn who_is_refused_stays_away_and_a_fault_of_ours_brings_it_back() {
+fn who_is_refused_stays_away_and_what_is_no_fault_of_its_own_brings_it_back() {
     for (refusal, data, end) in [
         (AuthRefusal::Wrong, "auth failed, uid or token is wrong", "refuse: wrong credentials"),
         (AuthRefusal::RateLimit, "reach rate limit", "refuse: rate limit"),
-        (AuthRefusal::Server, "server error", "drop later"),
+        (AuthRefusal::TooManyFailures, "reach rate limit", "drop later: too many failures"),
+        (AuthRefusal::Server, "server error", "drop later: store unavailable"),
     ] {
         let answer = format!(r#"42["authenticate",{{"status":1,"data":"{data}"}}]"#);
         let mut session = Session::guest();

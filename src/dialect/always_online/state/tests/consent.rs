@@ -77,7 +77,10 @@ fn who_is_not_let_in_is_told_and_stays_away_and_a_failure_is_tried_again() {
         (refused(), vec![told(with_error), "refuse: hook".into()]),
         (ended(false), vec![told(plain), "refuse: hook".into()]),
         (ended(true), vec![told(plain), "drop: hook".into()]),
-        (gate::Answer::Failed, vec![told(server), "unregister".into(), "drop later".into()]),
+        (
+            gate::Answer::Failed,
+            vec![told(server), "unregister".into(), "drop later: store unavailable".into()],
+        ),
     ] {
         let mut session = asked();
         assert_eq!(session.denied(Denied::Connect, by.clone(), Some(1)), expected, "{by:?}");

@@ -123,7 +123,12 @@ fn a_renewal_replaces_what_there_was_and_an_older_token_changes_nothing() {
 #[test]
 fn a_renewal_that_fails_for_no_fault_of_the_user_leaves_the_session_as_it_was() {
     let server = r#"42["authenticate",{"status":1,"data":"server error"}]"#;
-    for (refusal, answer) in [(AuthRefusal::Server, server), (AuthRefusal::Expired, EXPIRED)] {
+    let wait = r#"42["authenticate",{"status":1,"data":"reach rate limit"}]"#;
+    for (refusal, answer) in [
+        (AuthRefusal::Server, server),
+        (AuthRefusal::TooManyFailures, wait),
+        (AuthRefusal::Expired, EXPIRED),
+    ] {
         let mut session = member(None);
         assert_eq!(renews(&mut session, Err(refusal)), [answer]);
         assert_eq!(session.sends("msg", "{}", None), [r#"msg {} of "ann" to c"#]);

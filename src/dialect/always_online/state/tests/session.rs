@@ -99,7 +99,7 @@ pub(super) fn words(effect: &Effect) -> String {
         Effect::Unregister => "unregister".to_owned(),
         Effect::Refuse(why) => format!("refuse: {}", why.label()),
         Effect::Drop(why) => format!("drop: {}", why.label()),
-        Effect::DropLater => "drop later".to_owned(),
+        Effect::DropLater(why) => format!("drop later: {}", why.label()),
         Effect::Start => "start".to_owned(),
         Effect::Ask(ask) => format!("ask: {}", words_of_ask(ask)),
     }
