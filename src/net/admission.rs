@@ -14,7 +14,7 @@ use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard,
         atomic::{
-            AtomicBool, AtomicUsize,
+            AtomicBool, AtomicU32, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
         },
     },
@@ -53,6 +53,8 @@ const ASKING: usize = 1 << 16;
 const LOOK: Duration = Duration::from_millis(250);
 /// Newcomers are let in again when the memory is below so many hundredths of its bound.
 const RELIEF: usize = 95;
+/// Of hundred bytes of the memory's bound: from each of these on, a client may be half as far behind.
+const SCARCE: [usize; 5] = [80, 85, 90, 95, 100];
 /// Of hundred files that the process may have open, so many may be connections.
 const FILES: usize = 95;
 /// Who has passed a request on, and for whom.
@@ -68,6 +70,9 @@ pub struct Admission {
     pace: Mutex<Pace>,
     /// The memory is at its bound.
     strained: AtomicBool,
+    /// How often what a client may be behind is halved: the more, the nearer the memory is to its
+    /// bound.
+    scarcity: AtomicU32,
     refusing: Arc<Semaphore>,
     /// How often requests came from each household of late, where that is bounded.
     requests: Mutex<Cache<IpAddr, Pace>>,
@@ -129,6 +134,7 @@ impl Admission {
             addresses: Mutex::default(),
             pace: Mutex::new(Pace::of(limits.new_connections)),
             strained: AtomicBool::new(false),
+            scarcity: AtomicU32::new(0),
             refusing: Arc::new(Semaphore::new(ANSWERED)),
             requests: Mutex::new(Cache::new(ASKING)),
             handshakes: [handshakes(), 1].map(|permits| Arc::new(Semaphore::new(permits))),
@@ -326,6 +332,16 @@ impl Admission {
         self.strained.load(Relaxed)
     }
 
+    /// What a client may be behind, of a backlog and a burst beyond that. Members who read nothing
+    /// take most of what a server has: so the nearer the memory is to its bound, the sooner they are
+    /// dropped, and there is no burst.
+    pub fn borne(&self, backlog: usize, burst: usize) -> usize {
+        match self.scarcity.load(Relaxed) {
+            0 => backlog.saturating_add(burst),
+            halvings => backlog >> halvings,
+        }
+    }
+
     /// Connections that are there, and sessions whose connection is not, or is another one's.
     pub fn inside(&self) -> usize {
         self.inside.load(SeqCst)
@@ -353,6 +369,7 @@ impl Admission {
             let most = self.rules().memory;
             let Some(most) = most else {
                 self.strained.store(false, Relaxed);
+                self.scarcity.store(0, Relaxed);
                 continue;
             };
             self.weigh(memory::resident(), most);
@@ -365,6 +382,9 @@ impl Admission {
         let bound = if was { most / 100 * RELIEF } else { most };
         let is = used >= bound;
         self.strained.store(is, Relaxed);
+        let parts = used.saturating_mul(100) / most.max(1);
+        let halvings = SCARCE.iter().filter(|from| parts >= **from).count();
+        self.scarcity.store(u32::try_from(halvings).unwrap_or(0), Relaxed);
         if is != was {
             tracing::warn!(
                 used,

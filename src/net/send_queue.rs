@@ -46,13 +46,17 @@ impl Connection {
     /// Bytes that the client may be behind, even for a moment. Where memory is scarce there is no
     /// such moment.
     fn most(&self) -> usize {
-        let burst = if self.bounds.admission.is_strained() { 0 } else { BURST };
-        self.calm().saturating_add(burst)
+        self.borne(BURST)
     }
 
     /// Bytes that the client may be behind for as long as it goes on reading.
     fn calm(&self) -> usize {
-        self.bounds.backlog.saturating_add(self.allowance.load(SeqCst))
+        self.borne(0)
+    }
+
+    fn borne(&self, burst: usize) -> usize {
+        let borne = self.bounds.admission.borne(self.bounds.backlog, burst);
+        borne.saturating_add(self.allowance.load(SeqCst))
     }
 
     /// False: the client is too far behind.

@@ -45,6 +45,8 @@ export async function soak(report, { quick, minutes: given }) {
     AO_WEBHOOK__URL: `${url}/webhook`, AO_WEBHOOK__SECRET: WEBHOOK_SECRET,
   }, { args: ['--config', file] })
   try {
+    // Caches and pools have their bounds: what grows behind that is a leak.
+    await fill(one, quick ? 3 : 45)
     const begin = Date.now()
     const until = begin + minutes * 60_000
     const cpu = await metric(one, 'process_cpu_seconds_total')
@@ -98,10 +100,16 @@ async function reload(one, file, until) {
   return times
 }
 
+/** Runs a scenario of the generator by that name, for so many seconds at most. */
+const runner = (one, limit) => (name, args) => generate(one, [...JWT, '--run-id', name, ...args].map(String), limit).report
+
+/** People who come and go as fast as they can, for so many seconds. */
+const fill = (one, duration) =>
+  runner(one, duration + 300)('fill', ['churn', '--duration', duration, '--concurrency', 20, '--rooms', 10, '--store', 0])
+
 /** People who come and go, speak, poll and read, for so many seconds. */
 async function load(one, duration) {
-  const limit = duration + 300
-  const run = (name, args) => generate(one, [...JWT, '--run-id', name, ...args].map(String), limit).report
+  const run = runner(one, duration + 300)
   const talk = ['--store', 0, '--warmup', 0, '--duration', duration]
   // Each stays for a second: some 20 come each second.
   const churn = run('churn', ['churn', '--duration', duration, '--concurrency', 20, '--linger', 1, '--rooms', 10, '--store', 0])

@@ -24,7 +24,7 @@ pub struct Following {
 /// What followers saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Messages that came again, other than in a page and live of the same return.
+    /// Messages that came again, other than in a page and live, once each, of the same connection.
     pub duplicate: u64,
     /// Messages that were jumped over.
     pub missing: u64,
@@ -72,12 +72,16 @@ pub struct Follower {
     all: Arc<Following>,
     no: usize,
     room: u16,
+    /// The first message that this connection did not find here.
+    begin: u32,
+    /// The last one that came live on it.
+    live: Option<u32>,
 }
 
 impl Follower {
     /// The one of this number, who is in this room.
     pub fn new(all: &Arc<Following>, no: usize, room: usize) -> Self {
-        Follower { all: all.clone(), no, room: room as u16 }
+        Follower { all: all.clone(), no, room: room as u16, begin: 0, live: None }
     }
 
     fn next(&self) -> u32 {
@@ -120,22 +124,20 @@ impl Follower {
         }
     }
 
-    /// What came live before the last page was there: `begin` is where the resuming began.
-    fn queued(&self, begin: u32, waiting: &[u32]) {
-        let mut last = None;
-        for &seq in waiting {
-            if seq < begin || last.is_some_and(|last| seq <= last) {
-                self.tell(|tally| tally.duplicate += 1);
-            } else if seq >= self.next() {
-                self.take(seq);
-            }
-            last = Some(seq);
+    /// A message has come live. A page of this connection may have had it.
+    fn hear(&mut self, seq: u32) {
+        if self.live.is_some_and(|last| seq <= last) || seq < self.begin {
+            return self.tell(|tally| tally.duplicate += 1);
+        }
+        self.live = Some(seq);
+        if seq >= self.next() {
+            self.take(seq);
         }
     }
 
     /// Catches up, on a connection that has joined.
-    pub async fn resume(&self, conn: &mut Conn) -> Result<()> {
-        let begin = self.next();
+    pub async fn resume(&mut self, conn: &mut Conn) -> Result<()> {
+        (self.begin, self.live) = (self.next(), None);
         let mut waiting = Vec::new();
         loop {
             let offset = self.next();
@@ -166,18 +168,18 @@ impl Follower {
                 break;
             }
         }
-        self.queued(begin, &waiting);
+        waiting.into_iter().for_each(|seq| self.hear(seq));
         Ok(())
     }
 
     /// Reads to the end of the connection.
-    pub async fn listen(&self, conn: &mut Conn) {
+    pub async fn listen(&mut self, conn: &mut Conn) {
         while let Ok(packet) = conn.rx.next().await {
             if !packet.starts_with(MSG) {
                 continue;
             }
             match self.read(&packet) {
-                Some((seq, _)) => self.take(seq),
+                Some((seq, _)) => self.hear(seq),
                 None => self.tell(|tally| tally.damaged += 1),
             }
         }
@@ -207,24 +209,30 @@ mod tests {
     }
 
     #[test]
-    fn what_a_page_and_the_queue_have_both_is_taken_once() {
-        let (all, follower, mut template) = follower();
+    fn what_a_page_had_may_come_live_once_more() {
+        let (all, mut follower, mut template) = follower();
         follower.page(&text(&mut template, &[0, 1, 2, 3]));
-        follower.queued(0, &[2, 3, 4]);
-        follower.take(5);
+        for seq in [2, 3, 4, 5] {
+            follower.hear(seq);
+        }
         assert_eq!(all.tally(), Tally { replayed: 4, ..Tally::default() });
         assert_eq!(all.delivered(|_| 8), (6, 2));
+        follower.hear(5);
+        assert_eq!(all.tally().duplicate, 1);
     }
 
     #[test]
-    fn what_is_missing_or_comes_again_is_counted() {
-        let (all, follower, mut template) = follower();
+    fn what_is_missing_or_of_an_earlier_connection_is_counted() {
+        let (all, mut follower, mut template) = follower();
         follower.page(&text(&mut template, &[0, 2]));
         assert_eq!(all.tally().missing, 1);
-        // From before the resuming, and twice in the queue.
-        follower.queued(3, &[2, 3, 3]);
-        follower.take(3);
-        assert_eq!(all.tally().duplicate, 3);
+        // It comes back, and is told of what it had.
+        (follower.begin, follower.live) = (3, None);
+        follower.hear(2);
+        follower.hear(3);
+        assert_eq!(all.tally().duplicate, 1);
+        follower.page(&text(&mut template, &[3]));
+        assert_eq!(all.tally().duplicate, 2);
         // Of another room.
         let stranger = Follower::new(&all, 0, 4);
         stranger.page(&text(&mut template, &[4]));

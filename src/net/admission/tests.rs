@@ -166,6 +166,19 @@ fn newcomers_wait_until_the_memory_is_well_below_its_bound() {
 }
 
 #[test]
+fn the_nearer_the_memory_is_to_its_bound_the_less_a_client_may_be_behind() {
+    let admission = admission(&[("MEMORY", "1000")]);
+    let borne = |used| {
+        admission.weigh(used, 1000);
+        admission.borne(1024, 4096)
+    };
+    assert_eq!(
+        [0, 799, 800, 850, 900, 950, 1000, 4000, 799].map(borne),
+        [5120, 5120, 512, 256, 128, 64, 32, 32, 5120]
+    );
+}
+
+#[test]
 fn limits_that_change_hold_for_newcomers() {
     let admission = admission(&[("CONNECTIONS", "1")]);
     let enter = |from: &Arc<Admission>| from.enter(ip("192.0.2.1"), Instant::now());

@@ -169,8 +169,7 @@ impl Polling {
 
     /// What there may be to fetch, even for a moment.
     fn most(&self, backlog: usize, queue: &Queue) -> usize {
-        let burst = if self.admission.is_strained() { 0 } else { BURST };
-        backlog + burst + queue.allowance
+        self.admission.borne(backlog, BURST) + queue.allowance
     }
 
     /// Puts finished frames in the queue, if the sender may still send: it is asked when its turn

@@ -75,7 +75,7 @@ impl Clients {
 
     /// One client: it comes back until all is over.
     async fn client(self: Arc<Self>, no: usize, mut conn: Conn) {
-        let follower = Follower::new(&self.following, no, no / self.room_size);
+        let mut follower = Follower::new(&self.following, no, no / self.room_size);
         let (uid, room) = (self.ctx.uid("c", no), self.ctx.room(no / self.room_size));
         let mut first = true;
         loop {

@@ -96,7 +96,7 @@ struct Sea {
 impl Sea {
     /// One client, from its first connection on.
     async fn client(self: Arc<Self>, no: usize, mut conn: Conn) {
-        let follower = Follower::new(&self.following, no, no / self.room_size);
+        let mut follower = Follower::new(&self.following, no, no / self.room_size);
         let mut tide = self.tide.subscribe();
         if follower.resume(&mut conn).await.is_ok() {
             self.settled.fetch_add(1, Relaxed);
@@ -110,13 +110,13 @@ impl Sea {
         self.astray.fetch_add(u64::from(*tide.borrow() == Tide::In), Relaxed);
         until(&mut tide, |tide| matches!(tide, Tide::Back(_))).await;
         let Tide::Back(since) = *tide.borrow() else { return };
-        let mut conn = self.come_back(no, &follower, since).await;
+        let mut conn = self.come_back(no, &mut follower, since).await;
         follower.listen(&mut conn).await;
         self.astray.fetch_add(1, Relaxed);
     }
 
     /// Tries until it is back and has caught up.
-    async fn come_back(&self, no: usize, follower: &Follower, since: u64) -> Conn {
+    async fn come_back(&self, no: usize, follower: &mut Follower, since: u64) -> Conn {
         let (uid, room) = (self.ctx.uid("c", no), self.ctx.room(no / self.room_size));
         let how = Manner { abrupt: true, ..Manner::default() };
         loop {
