@@ -62,6 +62,10 @@ pub struct Session {
 }
 
 /// What the session's task does next.
+#[cfg_attr(
+    feature = "otel",
+    expect(clippy::large_enum_variant, reason = "one of each session's task, and not kept")
+)]
 enum Step {
     /// It ends.
     Done,
