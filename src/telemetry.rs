@@ -103,8 +103,8 @@ fn replace<S>(handle: &reload::Handle<EnvFilter, S>, filter: EnvFilter) {
     cap(); // which that has lifted
 }
 
-/// At `trace`, a library may log what clients send, tokens too. Those that do use the crate `log`; we
-/// do not.
+/// At `trace`, a library may log what clients send, tokens too. Those that do use the crate `log`;
+/// we do not.
 fn cap() {
     log::set_max_level(log::max_level().min(log::LevelFilter::Debug));
 }

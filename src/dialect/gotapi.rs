@@ -85,8 +85,8 @@ impl Gotapi {
         Uid::text(&format!("gotapi {} {}", self.node, connection.0))
     }
 
-    /// Serves a WebSocket of the client with this address until it is gone. Its handshake is accepted once the client is where it
-    /// wants to be: who has connected misses nothing.
+    /// Serves a WebSocket of the client with this address until it is gone. Its handshake is
+    /// accepted once the client is where it wants to be: who has connected misses nothing.
     async fn serve(self: Arc<Self>, place: Place, address: IpAddr, mut stream: Stream) {
         let answer = stream.take_answer();
         let websocket = WebSocket::new(stream, self.options.max_message);

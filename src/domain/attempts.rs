@@ -96,6 +96,11 @@ impl Record {
     }
 }
 
+/// Whole seconds after which such a wait is over: what `Retry-After` says.
+pub fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
 impl Attempts {
     /// Bears this many failures from now on. What was counted is forgotten, unless that is what was
     /// borne before.
@@ -145,8 +150,8 @@ impl Attempts {
         }
     }
 
-    /// They were right: the account has failed no more. Its address has, as there others may be, and
-    /// who tries tokens may have one of its own.
+    /// They were right: the account has failed no more. Its address has, as there others may be,
+    /// and who tries tokens may have one of its own.
     pub fn succeeded(&self, address: IpAddr, realm: Realm, account: &str) {
         if let Some(records) = &mut lock(&self.kept).records {
             let [_, account] = self.keys(address, realm, account);

@@ -36,7 +36,8 @@ pub struct Figures {
     pub messages: u64,
     /// Messages, and news of rooms, that were handed to connections.
     pub deliveries: u64,
-    /// Batches of messages that were timed, from the arrival of the oldest to the last delivery here.
+    /// Batches of messages that were timed, from the arrival of the oldest to the last delivery
+    /// here.
     pub latency_count: u64,
     /// How long that took for all of them together, seconds.
     pub latency_sum: f64,

@@ -218,13 +218,13 @@ pub struct Standing {
     /// When the oldest thing that waits happened, in milliseconds since 1970. Parked batches do not
     /// wait.
     pub oldest_ms: Option<u64>,
-    /// Events and batches that were given up since the endpoint is known, because too much waited or
-    /// they could not be read. It never goes back.
+    /// Events and batches that were given up since the endpoint is known, because too much waited
+    /// or they could not be read. It never goes back.
     pub dropped: u64,
 }
 
-/// What is to be told, as those who tell it see it. Endpoints are those of the [`Interest`] that the
-/// store was opened with.
+/// What is to be told, as those who tell it see it. Endpoints are those of the [`Interest`] that
+/// the store was opened with.
 ///
 /// ```no_run
 /// # use always_online::domain::{error::StoreError, outbox::{Endpoint, Outbox, Settlement}};
@@ -277,15 +277,16 @@ pub trait OutboxErasure: Send + Sync {
     async fn index_parked(&self) -> Result<(), StoreError>;
 
     /// The rooms of which anything is still to be told to any endpoint that ever was configured,
-    /// whether or not they have messages. All at once: each takes [`OVERHEAD`] bytes at least of what
-    /// may wait for an endpoint, or did, as one that is not configured any more keeps what it had.
+    /// whether or not they have messages. All at once: each takes [`OVERHEAD`] bytes at least of
+    /// what may wait for an endpoint, or did, as one that is not configured any more keeps what it
+    /// had.
     async fn rooms_told(&self) -> Result<Vec<RoomId>, StoreError>;
 
-    /// Takes the user's messages out of what is still to be told of this room, for all endpoints that
-    /// ever were configured: events, frozen batches and parked ones. These keep their ids: whoever
-    /// has one already does not take it twice. What can't be read is dropped, as nobody knows whose
-    /// messages it has, and its room is told of a gap, unless it was when the batch was put aside.
-    /// Returns how many events and batches have changed.
+    /// Takes the user's messages out of what is still to be told of this room, for all endpoints
+    /// that ever were configured: events, frozen batches and parked ones. These keep their ids:
+    /// whoever has one already does not take it twice. What can't be read is dropped, as nobody
+    /// knows whose messages it has, and its room is told of a gap, unless it was when the batch was
+    /// put aside. Returns how many events and batches have changed.
     async fn erase_told(&self, room: &RoomId, uid: &Uid) -> Result<u64, StoreError>;
 
     /// Tells [`Kind::Erased`] of the user.

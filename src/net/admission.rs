@@ -3,8 +3,9 @@
 //!
 //! A connection that is let in has a [`Place`], and gives it back when it ends, whichever way: so
 //! what is counted here is what is there. A session that polls shares the place of the connection
-//! that it began on, or has one of its own, and so counts when that has gone. Whoever is refused gets an HTTP answer that says so
-//! ([`Full::status`]), as far as there are not too many of them at once.
+//! that it began on, or has one of its own, and so counts when that has gone. Whoever is refused
+//! gets an HTTP answer that says so ([`Full::status`]), as far as there are not too many of them at
+//! once.
 //!
 //! Behind a proxy all connections come from its address. Where the proxy is one of those that are
 //! believed (`limits.proxies`), its `X-Forwarded-For` says who is behind it.
@@ -12,7 +13,7 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
         atomic::{
             AtomicBool, AtomicU32, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
@@ -29,7 +30,10 @@ use tokio::{
 };
 
 pub use self::full::Full;
-pub(super) use self::pace::Pace;
+pub(super) use self::{
+    pace::Pace,
+    place::{Place, Seat},
+};
 use super::meter::Meter;
 use crate::{
     config::{Limits, Networks},
@@ -42,6 +46,7 @@ use crate::{
 mod full;
 mod memory;
 mod pace;
+mod place;
 #[cfg(test)]
 mod tests;
 
@@ -53,7 +58,8 @@ const ASKING: usize = 1 << 16;
 const LOOK: Duration = Duration::from_millis(250);
 /// Newcomers are let in again when the memory is below so many hundredths of its bound.
 const RELIEF: usize = 95;
-/// Of hundred bytes of the memory's bound: from each of these on, a client may be half as far behind.
+/// Of hundred bytes of the memory's bound: from each of these on, a client may be half as far
+/// behind.
 const SCARCE: [usize; 5] = [80, 85, 90, 95, 100];
 /// Of hundred files that the process may have open, so many may be connections.
 const FILES: usize = 95;
@@ -80,9 +86,9 @@ pub struct Admission {
     handshakes: [Arc<Semaphore>; 2],
 }
 
-/// TLS handshakes of clients that are worked on at a time. Each keeps one worker of the runtime busy
-/// as long as a thousand messages would, so with half of the workers the others serve those who are
-/// there, however many newcomers there are.
+/// TLS handshakes of clients that are worked on at a time. Each keeps one worker of the runtime
+/// busy as long as a thousand messages would, so with half of the workers the others serve those
+/// who are there, however many newcomers there are.
 fn handshakes() -> usize {
     let workers = tokio::runtime::Handle::try_current().map(|it| it.metrics().num_workers());
     (workers.unwrap_or(1) / 2).max(1)
@@ -185,7 +191,7 @@ impl Admission {
     fn place(self: &Arc<Self>, connections: Option<usize>) -> Result<Place, Full> {
         // Counted first: of two who come for the last place one gets it.
         let inside = self.inside.fetch_add(1, Relaxed);
-        let place = Place { admission: self.clone(), seat: OnceLock::new() };
+        let place = Place::among(self);
         if connections.is_some_and(|most| inside >= most) {
             Err(Full::Connections)
         } else {
@@ -238,7 +244,7 @@ impl Admission {
             return Err(Full::Address);
         }
         *count += 1;
-        Ok(Arc::new(Seat { admission: self.clone(), address }))
+        Ok(Seat::of(self, address))
     }
 
     /// Somebody asks something by HTTP: this peer, or whom that names where it is a proxy that is
@@ -333,8 +339,8 @@ impl Admission {
     }
 
     /// What a client may be behind, of a backlog and a burst beyond that. Members who read nothing
-    /// take most of what a server has: so the nearer the memory is to its bound, the sooner they are
-    /// dropped, and there is no burst.
+    /// take most of what a server has: so the nearer the memory is to its bound, the sooner they
+    /// are dropped, and there is no burst.
     pub fn borne(&self, backlog: usize, burst: usize) -> usize {
         match self.scarcity.load(Relaxed) {
             0 => backlog.saturating_add(burst),
@@ -406,48 +412,4 @@ fn address(word: &str) -> Option<IpAddr> {
     let bracketed = || word.strip_prefix('[')?.split_once(']')?.0.parse().ok();
     let with_port = || word.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
     plain.or_else(with_port).or_else(bracketed).map(|address: IpAddr| address.to_canonical())
-}
-
-/// A place. It is given back when this is dropped: a connection, and the session that began on it,
-/// may share one.
-pub(super) struct Place {
-    admission: Arc<Admission>,
-    seat: OnceLock<Arc<Seat>>,
-}
-
-impl Place {
-    /// It is one among those of an address, too, if it is none yet.
-    pub(super) fn take(&self, seat: Arc<Seat>) {
-        let _ = self.seat.set(seat); // one is enough
-    }
-
-    /// Its place among those of an address.
-    pub(super) fn seat(&self) -> Option<Arc<Seat>> {
-        self.seat.get().cloned()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.admission.inside.fetch_sub(1, SeqCst);
-    }
-}
-
-/// A place among those of one address. It is given back when this is dropped: a connection, and the
-/// session that began on it, may share one.
-pub(super) struct Seat {
-    admission: Arc<Admission>,
-    address: IpAddr,
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut addresses = self.admission.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = addresses.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                addresses.remove(&self.address);
-            }
-        }
-    }
 }

@@ -1,9 +1,9 @@
 //! Copies the receipts of publications, and the erasings that are not done.
 //!
 //! Whoever asks again with the same key after a move gets the same answer, and nothing is published
-//! twice. A receipt that the target has already stays as it is. One whose time is over is none: it is
-//! not copied, it stands in no other's way, and nobody misses it. An erasing that is under way in the
-//! source is begun anew in the target: what it has not come to yet was copied.
+//! twice. A receipt that the target has already stays as it is. One whose time is over is none: it
+//! is not copied, it stands in no other's way, and nobody misses it. An erasing that is under way
+//! in the source is begun anew in the target: what it has not come to yet was copied.
 use super::{Both, KeptReceipt, Ledger, Progress};
 use crate::domain::{erase::Erased, error::StoreError};
 

@@ -33,7 +33,8 @@ pub(super) fn files(hard: u64) -> Finding {
     Finding::new("open files", State::Warning, said)
 }
 
-/// The memory of the machine, or of the control groups that this runs in, beside the server's bound.
+/// The memory of the machine, or of the control groups that this runs in, beside the server's
+/// bound.
 pub(super) fn memory(bound: Option<usize>) -> Finding {
     let all = memory_limit().map(|bytes| bytes as u64);
     beside(bound.map(|bound| bound as u64), all)

@@ -24,7 +24,8 @@ section! {
         /// Bytes of messages that one client may send, such as 1000000 in 1s; likewise.
         bytes: RateLimit = "off", RATE, "AO_LIMITS__BYTES";
         /// How often one connection may join a room, also one that it is in already. Beyond that
-        /// joins are refused: `join failed, too often`. Of gotapi-ws each connection joins one room.
+        /// joins are refused: `join failed, too often`. Of gotapi-ws each connection joins one
+        /// room.
         joins: RateLimit = "off", RATE, "AO_LIMITS__JOINS";
         /// How often one connection may join a room that has no member on this instance: `join
         /// failed, too many new rooms`.

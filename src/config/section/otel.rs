@@ -86,17 +86,21 @@ const HEADERS: Kind<Headers> = Kind {
 };
 
 section! {
-    /// Traces for a collector of OpenTelemetry. Only a server that was built with the cargo feature `otel` has them; any other refuses an endpoint.
+    /// Traces for a collector of OpenTelemetry. Only a server that was built with the cargo feature
+    /// `otel` has them; any other refuses an endpoint.
     Otel("otel") {
-        /// A collector that takes OTLP by HTTP, such as http://127.0.0.1:4318; /v1/traces is added to its path. Empty: nothing is traced.
+        /// A collector that takes OTLP by HTTP, such as http://127.0.0.1:4318; /v1/traces is added
+        /// to its path. Empty: nothing is traced.
         endpoint: Option<HttpUrl> = "", HTTP_URL, "AO_OTEL__ENDPOINT";
-        /// Which part of all traces is recorded. Requests of the HTTP API that come with a traceparent are recorded if that says so.
+        /// Which part of all traces is recorded. Requests of the HTTP API that come with a
+        /// traceparent are recorded if that says so.
         sample: f64 = "0.01", RATIO, "AO_OTEL__SAMPLE";
         /// What the service is called in traces.
         service: String = "always-online", NAME, "AO_OTEL__SERVICE";
         /// Headers of the requests to the collector, such as authorization=Bearer KEY.
         headers: Headers = "", HEADERS, "AO_OTEL__HEADERS";
-        /// PEM file with the authorities that the collector's certificate may be of. Empty: those that browsers trust.
+        /// PEM file with the authorities that the collector's certificate may be of. Empty: those
+        /// that browsers trust.
         ca: Option<PathBuf> = "", OPTIONAL_PATH, "AO_OTEL__CA";
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{path::NoRoom, routes::json};
 use crate::{
-    domain::{error::StoreError, ids::BadName},
+    domain::{attempts::whole_seconds, error::StoreError, ids::BadName},
     net::upgrade::{self, Flaw},
     throttle::throttled,
 };
@@ -121,8 +121,8 @@ impl Refusal {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         if let Refusal::TooManyFailures(wait) = self {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            let seconds = HeaderValue::from(whole_seconds(wait));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
         response
     }

@@ -36,14 +36,15 @@ pub struct ParkedPage {
 }
 
 impl ParkedPage {
-    /// The number behind which a page begins; `after` is what the page before said, if there was one.
+    /// The number behind which a page begins; `after` is what the page before said, if there was
+    /// one.
     pub fn begin(after: Option<&str>) -> u64 {
         after.and_then(|after| after.parse().ok()).unwrap_or_default()
     }
 
-    /// A page of so many batches, from what is listed behind its beginning: each with its number, or
-    /// nothing where it can't be read. That one is left out, so that it hides no other; one more than
-    /// `limit` shows that there is another page.
+    /// A page of so many batches, from what is listed behind its beginning: each with its number,
+    /// or nothing where it can't be read. That one is left out, so that it hides no other; one more
+    /// than `limit` shows that there is another page.
     ///
     /// # Errors
     /// The first one of the list.

@@ -59,7 +59,8 @@ request! {
         over: Option<u64> = "over";
         /// Whether newcomers are let in again instead. Clients that are still here stay.
         cancel: Option<bool> = "cancel";
-        /// The node that is meant, as `stat` names it. Where another one is asked, as behind a balancer, nothing is done.
+        /// The node that is meant, as `stat` names it. Where another one is asked, as behind a
+        /// balancer, nothing is done.
         node: Option<Text> = "node";
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    domain::{clock::NoRandomness, error::StoreError},
+    domain::{attempts::whole_seconds, clock::NoRandomness, error::StoreError},
     throttle::throttled,
 };
 
@@ -205,7 +205,7 @@ impl Problem {
 
     /// The request may be sent again after this time.
     pub(super) fn after(self, wait: Duration) -> Self {
-        Problem { after: Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0)), ..self }
+        Problem { after: Some(whole_seconds(wait)), ..self }
     }
 
     /// As it is written in an answer to this path.

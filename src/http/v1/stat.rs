@@ -71,8 +71,8 @@ struct Node {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     deliveries: Option<u64>,
-    /// Batches of messages that were timed there, from the arrival of the oldest message to the last
-    /// delivery.
+    /// Batches of messages that were timed there, from the arrival of the oldest message to the
+    /// last delivery.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     latency_count: Option<u64>,

@@ -1,5 +1,5 @@
-//! The lists of what is run: each macro makes one test of each function of its suites, for the backend
-//! that names it.
+//! The lists of what is run: each macro makes one test of each function of its suites, for the
+//! backend that names it.
 
 /// Makes a module `$backend` of tests that call the functions of `$suite` with `$home`.
 macro_rules! suite {

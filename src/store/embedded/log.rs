@@ -1,5 +1,5 @@
-//! The log in SQL: what is appended and forgotten, and how far a room has come. How it is read is in
-//! [`read`].
+//! The log in SQL: what is appended and forgotten, and how far a room has come. How it is read is
+//! in [`read`].
 pub(super) mod read;
 
 use std::sync::{

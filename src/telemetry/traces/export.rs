@@ -2,9 +2,9 @@
 //! client that hooks and webhooks have, too.
 //!
 //! **Nobody waits for it.** A span that ends goes into a bounded queue, or, where that is full, is
-//! lost and counted. One task sends what waits, in batches. A batch that the collector does not take
-//! is lost as well: it is not worth more than those that come behind it. That it is not there is
-//! logged once, and once that it is back.
+//! lost and counted. One task sends what waits, in batches. A batch that the collector does not
+//! take is lost as well: it is not worth more than those that come behind it. That it is not there
+//! is logged once, and once that it is back.
 use std::{
     sync::{
         Arc,

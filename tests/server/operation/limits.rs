@@ -32,7 +32,8 @@ impl Kept {
         Kept(TcpStream::connect(address).await.unwrap())
     }
 
-    /// One whose first request, which begins a session, is answered by 200; with the session's name.
+    /// One whose first request, which begins a session, is answered by 200; with the session's
+    /// name.
     async fn with_a_session(server: &Server) -> (Kept, String) {
         let begun = async {
             loop {
@@ -268,20 +269,27 @@ async fn an_address_has_no_more_sessions_than_it_may_have_connections() {
     assert_eq!(kept.ask("GET", BEGIN, "", "").await.status, 200);
 }
 
+/// Begins sessions until one is refused, which is the one behind the last of `most` at the latest;
+/// with how many began before.
+async fn until_refused(most: usize, mut begin: impl AsyncFnMut() -> Answer) -> (usize, Answer) {
+    for begun in 0..=most {
+        let answer = begin().await;
+        if answer.status != 200 {
+            return (begun, answer);
+        }
+    }
+    panic!("more than {most} may come");
+}
+
+const TOO_FAST: &str = "too many new connections at once";
+const FULL: &str = "this server has as many connections as it may have";
+
 #[tokio::test]
 async fn one_connection_begins_no_more_sessions_than_the_rate_lets_in() {
     let server = Setup::new().env("AO_LIMITS__NEW_CONNECTIONS", "20 in 1h").start().await;
     let mut kept = Kept::to(server.websocket()).await;
-    let mut begun = 0;
-    let last = loop {
-        let answer = kept.ask("GET", BEGIN, "", "").await;
-        if answer.status != 200 {
-            break answer;
-        }
-        begun += 1;
-        assert!(begun <= 20, "more than may come");
-    };
-    is_told(&last, 503, "too many new connections at once");
+    let (begun, last) = until_refused(20, async || kept.ask("GET", BEGIN, "", "").await).await;
+    is_told(&last, 503, TOO_FAST);
     assert!(begun >= 10, "{begun}");
 }
 
@@ -289,41 +297,32 @@ async fn one_connection_begins_no_more_sessions_than_the_rate_lets_in() {
 async fn sessions_one_after_the_other_are_within_the_rate_too() {
     let server = Setup::new().env("AO_LIMITS__NEW_CONNECTIONS", "20 in 1h").start().await;
     let mut kept = Kept::to(server.websocket()).await;
-    let mut begun = 0;
-    let last = loop {
+    let begin_and_end = async || {
         let answer = kept.ask("GET", BEGIN, "", "").await;
-        if answer.status != 200 {
-            break answer;
+        if answer.status == 200 {
+            let session = format!("{BEGIN}&sid={}", sid(&answer));
+            assert_eq!(kept.ask("POST", &session, "", "1").await.status, 200);
         }
-        let session = format!("{BEGIN}&sid={}", sid(&answer));
-        assert_eq!(kept.ask("POST", &session, "", "1").await.status, 200);
-        begun += 1;
-        assert!(begun <= 20, "more than may come");
+        answer
     };
-    is_told(&last, 503, "too many new connections at once");
+    let (begun, last) = until_refused(20, begin_and_end).await;
+    is_told(&last, 503, TOO_FAST);
     assert!(begun >= 10, "{begun}");
 }
 
 #[tokio::test]
 async fn sessions_that_poll_have_places_though_their_connections_have_gone() {
-    let server = Setup::new().env("AO_LIMITS__CONNECTIONS", "5").start().await;
-    let mut begun = 0;
-    let last = loop {
-        let answer = http::get(server.websocket(), BEGIN).await;
-        if answer.status != 200 {
-            break answer;
-        }
-        begun += 1;
-        assert!(begun <= 5, "more than may be there");
-    };
-    is_told(&last, 503, "this server has as many connections as it may have");
+    let setup = || Setup::new().env("AO_LIMITS__CONNECTIONS", "5");
+    let server = setup().start().await;
+    let (begun, last) = until_refused(5, async || http::get(server.websocket(), BEGIN).await).await;
+    is_told(&last, 503, FULL);
+    assert!(begun >= 3, "{begun}");
     // On one connection that stays, too.
-    let server = Setup::new().env("AO_LIMITS__CONNECTIONS", "5").start().await;
+    let server = setup().start().await;
     let (mut kept, _) = Kept::with_a_session(&server).await;
-    while kept.ask("GET", BEGIN, "", "").await.status == 200 {
-        begun += 1;
-        assert!(begun <= 10, "more than may be there");
-    }
+    let (begun, last) = until_refused(4, async || kept.ask("GET", BEGIN, "", "").await).await;
+    is_told(&last, 503, FULL);
+    assert!(begun >= 3, "{begun}");
 }
 
 #[tokio::test]

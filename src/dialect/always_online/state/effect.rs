@@ -75,7 +75,8 @@ pub(in crate::dialect::always_online) enum Ask {
     CheckAgain { credentials: Credentials, ack: Option<i64> },
     /// Ask a hook whether this may be sent.
     MaySend(Pending),
-    /// Enter a room, within the limits, unless a hook wants to be asked before. Who is there, or that it failed, is sent before anything that happens there.
+    /// Enter a room, within the limits, unless a hook wants to be asked before. Who is there, or
+    /// that it failed, is sent before anything that happens there.
     Enter { uid: Uid, request: JoinRequest, ack: Option<i64> },
     /// As [`Ask::Enter`], and the hook was asked.
     EnterAllowed { uid: Uid, request: JoinRequest, ack: Option<i64> },

@@ -1,13 +1,13 @@
 //! What is dropped where too much waits for an endpoint.
 //!
-//! Parked batches go first, then events in the order of their happening. Rooms are told of what they
-//! miss, by a gap for each. Gaps themselves take room on disk, and rooms may be many: beyond a part
-//! of what may wait, the oldest gaps become one that is of all rooms, before anything else is
+//! Parked batches go first, then events in the order of their happening. Rooms are told of what
+//! they miss, by a gap for each. Gaps themselves take room on disk, and rooms may be many: beyond a
+//! part of what may wait, the oldest gaps become one that is of all rooms, before anything else is
 //! dropped.
 //!
 //! A little more is dropped than has to be, so that not every event does it; and not much more, as
-//! all rooms wait for the writer meanwhile. Where a lot is too much, as after a start with a smaller
-//! bound, each transaction drops its part ([`Budget`]), and the next one goes on.
+//! all rooms wait for the writer meanwhile. Where a lot is too much, as after a start with a
+//! smaller bound, each transaction drops its part ([`Budget`]), and the next one goes on.
 use std::{
     sync::{
         Arc,
@@ -147,8 +147,8 @@ fn oldest(db: &Connection, endpoint: i64, most: i64) -> rusqlite::Result<Vec<Old
 
 /// Drops what is oldest until less waits than may: gaps beyond their part, parked batches, events,
 /// those of frozen batches too, then batches that are to be sent again, and those of gaps alone; or
-/// until the budget is used up. `total` is what waits. True: the queue of all rooms was made, and is
-/// due.
+/// until the budget is used up. `total` is what waits. True: the queue of all rooms was made, and
+/// is due.
 pub(super) fn shed(
     db: &Connection,
     endpoint: i64,

@@ -205,8 +205,8 @@ impl Queue<'_> {
         Ok(Some(self.made(id.into(), body, self.now_ms, 0)))
     }
 
-    /// As many of its first events as a batch may have, all of one epoch. A gap stands for those that
-    /// can't be read.
+    /// As many of its first events as a batch may have, all of one epoch. A gap stands for those
+    /// that can't be read.
     fn waiting(
         &self,
         endpoint: &Endpoint,
