@@ -37,6 +37,7 @@ fn publications(count: usize) -> Vec<Publication> {
         .map(|i| Publication {
             n: i as u64 + 1,
             audience: Audience::ExceptConnection(ConnectionId(1)),
+            index: Some(i as u64),
             event: Event::Message { kind: Kind::Insert, body: Bytes::from(message(i)) },
         })
         .collect()

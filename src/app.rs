@@ -17,6 +17,7 @@ use crate::{
     dialect::{Dialect, Pace},
     domain::{
         broker::Broker,
+        calls::{Calls, NoCalls},
         clock::{Clock, NoRandomness, Rng, SystemClock, SystemRng},
         erase,
         error::StoreError,
@@ -28,7 +29,7 @@ use crate::{
         supervise::Supervisor,
         token::remembered::Remembered,
     },
-    hooks::{gate, webhooks},
+    hooks::{calls, gate, webhooks},
     jwt,
     metrics::Metrics,
     net::{
@@ -121,6 +122,14 @@ pub enum StartError {
     /// Traces are asked for that there can't be.
     #[error(transparent)]
     Traces(#[from] TracesError),
+    /// A dialect does not want to run.
+    #[error("{dialect} does not start: {why}")]
+    Dialect {
+        /// Its name.
+        dialect: &'static str,
+        /// What it says.
+        why: String,
+    },
     /// The client script can't be read.
     #[error("{}: {why}: mend AO_WEBSOCKET__CLIENT_SCRIPT", .file.display())]
     ClientScript {
@@ -172,6 +181,20 @@ fn open_gate(config: &Config, services: &Services) -> Result<Option<Arc<dyn Gate
     Ok(Some(Arc::new(gate::Hooks::new(options, parts)?)))
 }
 
+/// Who is called by the hooks of chat-service; nobody where none is configured.
+fn calls(config: &Config, services: &Services) -> Result<Arc<dyn Calls>, ClientError> {
+    let Some(options) = calls::Options::of(&config.chat_service) else {
+        return Ok(Arc::new(NoCalls));
+    };
+    let parts = calls::Parts {
+        tasks: services.tasks.clone(),
+        clock: services.clock.clone(),
+        rng: services.rng.clone(),
+        metrics: services.metrics.clone(),
+    };
+    Ok(Arc::new(calls::HookCalls::new(options, parts)?))
+}
+
 fn check_script(config: &Config) -> Result<(), StartError> {
     let Some(file) = &config.websocket.client_script else { return Ok(()) };
     std::fs::read(file)
@@ -188,6 +211,17 @@ async fn count_nodes(hub: Arc<Hub>) {
         }
         tokio::time::sleep(FIGURES).await;
     }
+}
+
+/// How a server has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// In order.
+    InTime,
+    /// The deadline came first.
+    Late,
+    /// Something that was to be done at the end failed.
+    Failed,
 }
 
 /// A running server.
@@ -259,10 +293,15 @@ impl App {
             },
         };
         lives.gate.set(open_gate(config, &services)?);
+        let caller = calls(config, &services)?;
         let hub = Hub::new(stores.ordered, services, !config.auth.ignore);
         operate::set(&hub, config);
         webhooks::start(&config.webhook, &config.webhooks, &stores.outbox, &hub, &working)?;
-        let dialects = dialects::start(config, &hub, &lives, |site| listeners.has(site), &working);
+        let listens = |site| listeners.has(site);
+        let dialects::Started { dialects, methods } =
+            dialects::start(config, &hub, &lives, caller, listens, &working).map_err(|why| {
+                StartError::Dialect { dialect: "chat-service", why: why.to_string() }
+            })?;
 
         let writes = TaskTracker::new();
         let admission = Admission::new(&config.limits, metrics.clone());
@@ -289,6 +328,7 @@ impl App {
         let operator = Arc::new(Operator {
             hub: hub.clone(),
             dialects: dialects.clone(),
+            methods,
             lives,
             admission,
             certificates: listeners.certificates(),
@@ -338,9 +378,22 @@ impl App {
         &*self.operator
     }
 
-    /// Ends in order: no new connections, clients dropped in batches, what they sent stored. False:
-    /// the deadline came first.
-    pub async fn drain(self) -> bool {
+    /// Tells dialects that the listeners are open. Before that none but those that need no more has
+    /// let clients in. To be called once, behind [`App::start`].
+    ///
+    /// # Errors
+    /// One of them does not want to run: the server is to be ended by [`App::drain`].
+    pub async fn open(&self) -> Result<(), StartError> {
+        for dialect in &self.dialects {
+            let opened = dialect.opened().await;
+            opened.map_err(|why| StartError::Dialect { dialect: dialect.name(), why })?;
+        }
+        Ok(())
+    }
+
+    /// Ends in order: no new connections, clients dropped in batches, what they sent stored, and
+    /// dialects told that nobody is there.
+    pub async fn drain(self) -> Ended {
         let deadline = Instant::now() + self.shutdown.deadline;
         // In this order: whoever ends a drain in this moment finds that it ends.
         self.listening.cancel();
@@ -366,6 +419,8 @@ impl App {
                 "the deadline came before the end"
             );
         }
+        let last = deadline.max(Instant::now() + LAST_CHANCE);
+        let ended_well = tokio::time::timeout_at(last, self.close_dialects(in_time)).await;
         self.working.cancel();
         self.tasks.close();
         // What was acknowledged is stored already; the rest gets a last chance, and no more.
@@ -378,8 +433,25 @@ impl App {
         };
         let traces = self.traces.clone().end(last);
         let (closed, ()) = tokio::join!(tokio::time::timeout_at(last, close), traces);
-        in_time & closed.is_ok()
+        match (ended_well, in_time & closed.is_ok()) {
+            (Ok(true), true) => Ended::InTime,
+            (Ok(true), false) => Ended::Late,
+            (Ok(false) | Err(_), _) => Ended::Failed,
+        }
     }
+
+    /// Tells dialects that nobody is there. False: something failed, which is in the log.
+    async fn close_dialects(&self, in_time: bool) -> bool {
+        let mut ended_well = true;
+        for dialect in &self.dialects {
+            if let Err(why) = dialect.closed(in_time).await {
+                tracing::error!(dialect = dialect.name(), why, "a dialect did not end well");
+                ended_well = false;
+            }
+        }
+        ended_well
+    }
+
     async fn drain_dialects(&self, pace: Pace) {
         join_all(self.dialects.iter().map(|dialect| dialect.drain(pace))).await;
     }

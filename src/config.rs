@@ -54,9 +54,9 @@ pub use reference::reference;
 pub use role::Role;
 pub use secret::SecretText;
 pub use section::{
-    Admin, Api, Auth, Compat, Demo, Durability, Format, Gotapi, Hook, HookEvents, Jwt, Limits, Log,
-    Message, Metrics, OnFailure, Open, Otel, Retention, RetentionRule, RoomAccess, Rooms, Runtime,
-    Shutdown, Store, Webhook, Websocket,
+    Admin, Api, Auth, ChatService, Compat, Demo, Durability, Format, Gotapi, Hook, HookEvents, Jwt,
+    Limits, Log, Message, Metrics, OnFailure, Open, Otel, Retention, RetentionRule, RoomAccess,
+    Rooms, Runtime, Shutdown, Store, Webhook, Websocket,
 };
 pub use setting::{Setting, find, settings};
 pub use signing::SigningSecret;
@@ -84,6 +84,8 @@ pub struct Config {
     pub demo: Demo,
     /// Where clients of gotapi-ws connect.
     pub gotapi: Gotapi,
+    /// Clients of npm's chat-service.
+    pub chat_service: ChatService,
     /// Metrics for Prometheus.
     pub metrics: Metrics,
     /// Where messages and tokens are kept.
@@ -156,6 +158,7 @@ impl Config {
             self.api.values(),
             self.demo.values(),
             self.gotapi.values(),
+            self.chat_service.values(),
             self.metrics.values(),
             self.store.values(),
             self.retention.values(),
@@ -194,6 +197,7 @@ impl Config {
         let api = Api::read(layers);
         let demo = Demo::read(layers);
         let gotapi = Gotapi::read(layers);
+        let chat_service = ChatService::read(layers);
         let metrics = Metrics::read(layers);
         let store = Store::read(layers);
         let retention = Retention::read(layers);
@@ -216,6 +220,7 @@ impl Config {
             api: api?,
             demo: demo?,
             gotapi: gotapi?,
+            chat_service: chat_service?,
             metrics: metrics?,
             store: store?,
             retention: retention?,
@@ -255,6 +260,7 @@ impl Config {
         self.check_jwt(layers);
         self.check_hook(layers);
         self.webhook.check(layers, "webhook");
+        self.chat_service.check(layers);
         let (websocket, api, gotapi) = (&self.websocket, &self.api, &self.gotapi);
         TlsFiles::check(
             layers,

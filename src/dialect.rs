@@ -15,6 +15,7 @@ use crate::{
 };
 
 pub mod always_online;
+pub mod chat_service;
 pub mod gotapi;
 
 /// One way of talking to clients, on the listener of its [`Site`].
@@ -72,6 +73,12 @@ pub trait Dialect: Send + Sync + 'static {
         true
     }
 
+    /// Whether it looks at all headers of a handshake. Else that has `Origin`, `User-Agent` and
+    /// `X-Forwarded-For` only.
+    fn reads_headers(&self) -> bool {
+        false
+    }
+
     /// Serves a WebSocket whose handshake it wanted, in a task of its own. Its
     /// handshake is accepted when a [`crate::net::WebSocket`] is made of the stream.
     fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>);
@@ -83,6 +90,23 @@ pub trait Dialect: Send + Sync + 'static {
     /// start. It ends once all have been told. It is called again, without a pause, until no
     /// connection is left: who finished a handshake meanwhile is closed then.
     async fn drain(&self, pace: Pace);
+
+    /// The listeners are open, and clients may be there already. Called once.
+    ///
+    /// # Errors
+    /// Why the server is not to run.
+    async fn opened(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// The server ends, and nobody is connected any more, or the time for that is over (`in_time` is
+    /// false). Called once; the stores are still there.
+    ///
+    /// # Errors
+    /// What did not end as it should have.
+    async fn closed(&self, _in_time: bool) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// The answer of a dialect, on its way; or the request, if it is not the dialect's.

@@ -29,7 +29,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     config::{Compat, Open},
-    domain::{hub::Hub, operations::Operations, retention::Rules},
+    domain::{hub::Hub, methods::Methods, operations::Operations, retention::Rules},
     live::Live,
 };
 
@@ -62,6 +62,8 @@ pub struct Context {
     pub retention: Arc<Rules>,
     /// What administrators have changed.
     pub audit: Arc<Audit>,
+    /// What dialects add to the API.
+    pub methods: Vec<Arc<dyn Methods>>,
 }
 
 /// A router that knows what to say about what it does not know: JSON, with the right status. What

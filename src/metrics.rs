@@ -6,6 +6,7 @@
 //! They are made to cost nothing: whoever counts adds to an atomic number, once for a batch or a
 //! burst where that is possible. No connection has one of its own.
 mod api;
+mod chat_service;
 mod connections;
 mod family;
 mod hooks;
@@ -24,6 +25,7 @@ pub mod words;
 
 pub use self::{
     api::Api,
+    chat_service::ChatService,
     connections::{Connections, LIMITS},
     family::Family,
     hooks::Hooks,
@@ -33,7 +35,7 @@ pub use self::{
     store::Store,
     value::{Counter, Figure, Gauge, Latency, Sizes, Striped},
     webhooks::Webhooks,
-    words::{Beat, Cache, Call, Carriage, Event, Handshake, Outcome, SignIn},
+    words::{Beat, Cache, Call, Carriage, ChatEvent, Event, Handshake, Outcome, SignIn},
 };
 use self::{text::Group, words::STORAGES};
 use crate::reason::{Label, Reason};
@@ -60,6 +62,8 @@ pub struct Metrics {
     pub hooks: Hooks,
     /// Webhooks.
     pub webhooks: Webhooks,
+    /// The dialect chat-service.
+    pub chat_service: ChatService,
     /// The node.
     pub node: Node,
     /// What the operating system says.
@@ -67,7 +71,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    fn groups(&self) -> [&dyn Group; 9] {
+    fn groups(&self) -> [&dyn Group; 10] {
         [
             &self.connections,
             &self.messages,
@@ -76,6 +80,7 @@ impl Metrics {
             &self.api,
             &self.hooks,
             &self.webhooks,
+            &self.chat_service,
             &self.node,
             &self.system,
         ]

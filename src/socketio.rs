@@ -115,7 +115,7 @@ pub(crate) struct SocketIo {
     metrics: Arc<Metrics>,
     tasks: TaskTracker,
     is_ready: Box<dyn Fn() -> bool + Send + Sync>,
-    namespaces: HashMap<&'static str, Arc<dyn Namespace>>,
+    namespaces: HashMap<Box<str>, Arc<dyn Namespace>>,
     engine: engine::Engine,
     /// Sessions that began by polling.
     polled: Mutex<HashMap<Sid, Weak<Carrier>>>,
@@ -123,7 +123,7 @@ pub(crate) struct SocketIo {
 }
 
 impl SocketIo {
-    fn new(parts: Parts, namespaces: HashMap<&'static str, Arc<dyn Namespace>>) -> Arc<Self> {
+    fn new(parts: Parts, namespaces: HashMap<Box<str>, Arc<dyn Namespace>>) -> Arc<Self> {
         let Parts { options, metrics, tasks, is_ready } = parts;
         Arc::new(SocketIo {
             engine: engine::build(&options),
@@ -148,7 +148,12 @@ impl SocketIo {
 
     /// Whether what a client said with its first request is to be kept.
     fn keeps_handshakes(&self) -> bool {
-        self.namespaces.values().any(|namespace| namespace.reads_handshake())
+        self.keeps_headers() || self.namespaces.values().any(|space| space.reads_handshake())
+    }
+
+    /// Whether all headers of it are to be kept.
+    fn keeps_headers(&self) -> bool {
+        self.namespaces.values().any(|space| space.reads_headers())
     }
 
     /// A session that began by polling.

@@ -122,7 +122,7 @@ pub trait Indexes: Send + Sync {
 /// All messages of a store: what readers are shown of them.
 #[async_trait]
 pub trait Archive: Indexes {
-    /// The rooms with anything stored.
+    /// The rooms with anything stored; and lives that had anything, as their messages count on.
     async fn rooms(&self) -> Result<Rooms, StoreError>;
     /// How much is stored of each of these; nothing of one that is unknown.
     async fn extents(&self, rooms: &[RoomId]) -> Result<Vec<Extent>, StoreError>;

@@ -6,27 +6,89 @@ use tokio_util::sync::CancellationToken;
 use super::operate::Lives;
 use crate::{
     config::{Config, RoomAccess, Site},
-    dialect::{Dialect, always_online, gotapi},
-    domain::{access::Access, hub::Hub},
+    dialect::{Dialect, always_online, chat_service, gotapi},
+    domain::{
+        access::Access,
+        calls::Calls,
+        clock::{NoRandomness, alphanumeric},
+        hub::Hub,
+        message::form::Forms,
+        methods::Methods,
+    },
 };
 
-/// Starts the dialects whose listener there is. Their tasks end with `stop`.
+/// Characters of the name of an instance that has none of its own.
+const INSTANCE: usize = 20;
+
+/// How messages are written that are not as those of shared rooms. Stores know it whether or not the
+/// dialect is served: its messages may be there.
+pub(super) const FORMS: Forms = Forms::new(&[chat_service::FORM]);
+
+/// The dialects that were started, and what they add to the HTTP API.
+#[derive(Default)]
+pub(super) struct Started {
+    pub(super) dialects: Vec<Arc<dyn Dialect>>,
+    pub(super) methods: Vec<Arc<dyn Methods>>,
+}
+
+/// Starts the dialects whose listener there is. Their tasks end with `stop`. `caller`: whom the hooks
+/// of chat-service call.
+///
+/// # Errors
+/// There is no randomness.
 pub(super) fn start(
     config: &Config,
     hub: &Arc<Hub>,
     lives: &Lives,
+    caller: Arc<dyn Calls>,
     listens: impl Fn(Site) -> bool,
     stop: &CancellationToken,
-) -> Vec<Arc<dyn Dialect>> {
-    let mut dialects: Vec<Arc<dyn Dialect>> = Vec::new();
+) -> Result<Started, NoRandomness> {
+    let mut started = Started::default();
     if listens(Site::Websocket) {
+        let mut neighbours = Vec::new();
+        if config.chat_service.enabled {
+            let options = chat_service_options(config, hub)?;
+            let verifier = lives.verifier.clone();
+            let mounted = chat_service::start(hub.clone(), options, caller, verifier, stop);
+            neighbours.push(mounted.namespace);
+            started.methods.push(mounted.methods);
+            started.dialects.push(mounted.dialect);
+        }
         let options = always_online_options(config, lives);
-        dialects.push(always_online::start(hub.clone(), options, stop));
+        started.dialects.push(always_online::start(hub.clone(), options, neighbours, stop));
     }
     if listens(Site::Gotapi) {
-        dialects.push(gotapi::start(hub.clone(), gotapi_options(config), lives.gate.clone()));
+        let options = gotapi_options(config);
+        started.dialects.push(gotapi::start(hub.clone(), options, lives.gate.clone()));
     }
-    dialects
+    Ok(started)
+}
+
+fn chat_service_options(config: &Config, hub: &Hub) -> Result<chat_service::Options, NoRandomness> {
+    let of = &config.chat_service;
+    let instance = match &*of.instance_uid {
+        "" => alphanumeric(&*hub.rng, INSTANCE)?,
+        name => name.to_owned(),
+    };
+    Ok(chat_service::Options {
+        namespace: of.namespace.clone(),
+        access_lists_updates: of.enable_access_lists_updates,
+        direct_messages: of.enable_direct_messages,
+        rooms_management: of.enable_rooms_management,
+        userlist_updates: of.enable_userlist_updates,
+        raw_errors: of.use_raw_error_objects,
+        history_max_get_messages: of.history_max_get_messages,
+        history_max_size: of.history_max_size,
+        direct_list_size_limit: of.direct_list_size_limit,
+        room_list_size_limit: of.room_list_size_limit,
+        close_timeout: of.close_timeout,
+        heartbeat_rate: of.heartbeat_rate,
+        heartbeat_timeout: of.heartbeat_timeout,
+        bus_ack_timeout: of.bus_ack_timeout,
+        lock_ttl: of.lock_ttl,
+        instance,
+    })
 }
 
 fn gotapi_options(config: &Config) -> gotapi::Options {

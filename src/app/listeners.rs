@@ -204,6 +204,7 @@ impl Pages {
             max_message: config.message.max_size.bytes(),
             retention: operator.lives.rules.clone(),
             audit: Arc::default(),
+            methods: operator.methods.clone(),
         });
         Pages {
             // One, whose bounds hold for all listeners together.
@@ -282,6 +283,10 @@ impl Service for Served {
 
     fn is_new(&self, handshake: &Request<()>) -> bool {
         self.dialect(handshake).is_none_or(|dialect| dialect.is_new(handshake))
+    }
+
+    fn reads_headers(&self) -> bool {
+        self.dialects.iter().any(|dialect| dialect.reads_headers())
     }
 
     fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>) {

@@ -18,6 +18,7 @@ use crate::{
         attempts::Tolerance,
         gate::{Gate, LiveGate},
         hub::Hub,
+        methods::Methods,
         operations::{Operations, Reloaded},
         quota::Quotas,
         retention::Rules,
@@ -92,6 +93,8 @@ pub(super) fn set(hub: &Hub, config: &Config) {
 pub(super) struct Operator {
     pub(super) hub: Arc<Hub>,
     pub(super) dialects: Vec<Arc<dyn Dialect>>,
+    /// What dialects add to the HTTP API.
+    pub(super) methods: Vec<Arc<dyn Methods>>,
     pub(super) lives: Lives,
     pub(super) admission: Arc<Admission>,
     pub(super) certificates: Vec<Arc<Tls>>,

@@ -1,7 +1,7 @@
 //! Which stores the configuration names.
 use std::{sync::Arc, time::Duration};
 
-use super::{StartError, tokens};
+use super::{StartError, dialects::FORMS, tokens};
 use crate::{
     config::{Backend, Config, Durability, RetentionRule, SecretUrl},
     domain::{
@@ -12,6 +12,7 @@ use crate::{
         error::StoreError,
         ids::{RoomId, Uid},
         limit::Limits,
+        nodes::Nodes,
         outbox::{Interest, Outbox, Parking},
         presence::{Expelled, Presence},
         receipt::Receipts,
@@ -107,6 +108,7 @@ impl Stores {
             + Erasure
             + Presence
             + Cluster
+            + Nodes
             + Records
             + Receipts
             + Limits
@@ -125,6 +127,7 @@ impl Stores {
                 erasure: store.clone(),
                 presence: store.clone(),
                 cluster: store.clone(),
+                nodes: store.clone(),
             },
             records: store.clone(),
             receipts: store.clone(),
@@ -183,6 +186,7 @@ fn open_embedded(
         updates: updates(config),
         hooks: interest(config),
         retention,
+        forms: FORMS,
         clock,
         rng,
     })?)
@@ -352,6 +356,7 @@ fn redis_options(
         updates: updates(config),
         hooks: interest(config),
         retention,
+        forms: FORMS,
         rng,
         supervisor: supervisor.clone(),
     }

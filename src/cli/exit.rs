@@ -30,6 +30,6 @@ pub(super) fn code(error: &anyhow::Error) -> u8 {
             | StartError::Calls(_)
             | StartError::Traces(_),
         ) => WRONG_CONFIGURATION,
-        Some(StartError::Admin(_)) | None => FAILED,
+        Some(StartError::Admin(_) | StartError::Dialect { .. }) | None => FAILED,
     }
 }

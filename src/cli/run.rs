@@ -5,7 +5,7 @@ use anyhow::Context;
 
 use super::exit;
 use crate::{
-    app::{Address, App, Source},
+    app::{Address, App, Ended, Source},
     config::{Config, Role, Site},
     lifecycle::{Asked, Signals},
     telemetry::Log,
@@ -53,9 +53,38 @@ async fn serve(config: Config, role: Role, source: Source) -> anyhow::Result<u8>
     let mut signals = Signals::install().context("signals can't be handled")?;
     let app = App::start(&config, role, source).await?;
     announce(&app);
-    let signal = loop {
+    // Whoever asks for the end meanwhile need not wait for this.
+    let opened = tokio::select! {
+        opened = app.open() => opened.map(|()| None),
+        signal = wait(&app, &mut signals) => Ok(Some(signal)),
+    };
+    let signal = match opened {
+        Ok(Some(signal)) => signal,
+        Ok(None) => wait(&app, &mut signals).await,
+        Err(error) => {
+            tokio::select! {
+                _ = app.drain() => {} // it failed already
+                () = signals.second() => {}
+            }
+            return Err(error.into());
+        }
+    };
+    tracing::info!(signal, "asked to end");
+    tokio::select! {
+        ended = app.drain() => Ok(match ended {
+            Ended::InTime => 0,
+            Ended::Late => exit::DEADLINE,
+            Ended::Failed => exit::FAILED,
+        }),
+        () = signals.second() => Ok(exit::INTERRUPTED),
+    }
+}
+
+/// Does what signals ask for, until one of them asks for the end.
+async fn wait(app: &App, signals: &mut Signals) -> &'static str {
+    loop {
         match signals.first().await {
-            Asked::End(signal) => break signal,
+            Asked::End(signal) => return signal,
             Asked::Reload => {
                 if let Err(why) = app.operations().reload().await {
                     tracing::error!(
@@ -65,11 +94,6 @@ async fn serve(config: Config, role: Role, source: Source) -> anyhow::Result<u8>
                 }
             }
         }
-    };
-    tracing::info!(signal, "asked to end");
-    tokio::select! {
-        in_time = app.drain() => Ok(if in_time { 0 } else { exit::DEADLINE }),
-        () = signals.second() => Ok(exit::INTERRUPTED),
     }
 }
 

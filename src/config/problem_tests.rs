@@ -154,6 +154,24 @@ fn a_store_call_has_to_end_before_a_client_counts_as_gone() {
 }
 
 #[test]
+fn hooks_of_chat_service_need_somebody_who_is_called_and_a_signature() {
+    let told = problems("[chat_service]\nhooks = 'onJoin'", &[], &[]);
+    assert_eq!(
+        told,
+        [
+            "ao.toml:2:9: chat_service.hooks needs chat_service.hook_secret, which calls are signed with: whsec_ and the base64 of 24 to 64 bytes",
+            "ao.toml:2:9: chat_service.hooks needs chat_service.hook_url, where they are called"
+        ]
+    );
+    let url = [("AO_CHAT_SERVICE__HOOK_URL", "http://127.0.0.1:1/")];
+    let told = problems("[chat_service]\nhooks = 'onJoin'", &url, &[]);
+    assert!(told.len() == 1 && told[0].contains("needs chat_service.hook_secret"), "{told:?}");
+    let told = problems("[chat_service]\nhooks = 'onJoined'", &[], &[]);
+    assert!(told.len() == 1 && told[0].contains("\"onJoined\" is no hook"), "{told:?}");
+    assert!(config("", &url, &[]).is_ok(), "nobody is called");
+}
+
+#[test]
 fn a_lease_that_any_delay_would_end_is_refused() {
     let expected = "expected a duration of 1s or more";
     assert_eq!(

@@ -3,6 +3,7 @@
 mod admin;
 mod api;
 mod auth;
+mod chat_service;
 pub(super) mod compat;
 mod demo;
 mod gotapi;
@@ -24,6 +25,7 @@ mod websocket;
 pub use admin::Admin;
 pub use api::{Api, Open};
 pub use auth::Auth;
+pub use chat_service::ChatService;
 pub use compat::Compat;
 pub use demo::Demo;
 pub use gotapi::Gotapi;

@@ -41,6 +41,27 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("gotapi.tls_key", "tls/gotapi-key.pem", "tls/gotapi-key.pem"),
     ("gotapi.secret", WHSEC, "***"),
     ("gotapi.max_message", "64KiB", "64 KiB"),
+    ("chat_service.enabled", "true", "true"),
+    ("chat_service.namespace", "/rooms", "/rooms"),
+    ("chat_service.enable_access_lists_updates", "true", "true"),
+    ("chat_service.enable_direct_messages", "true", "true"),
+    ("chat_service.enable_rooms_management", "true", "true"),
+    ("chat_service.enable_userlist_updates", "true", "true"),
+    ("chat_service.use_raw_error_objects", "true", "true"),
+    ("chat_service.history_max_get_messages", "0", "0"),
+    ("chat_service.history_max_size", "5", "5"),
+    ("chat_service.direct_list_size_limit", "6", "6"),
+    ("chat_service.room_list_size_limit", "7", "7"),
+    ("chat_service.close_timeout", "14s", "14s"),
+    ("chat_service.heartbeat_rate", "9s", "9s"),
+    ("chat_service.heartbeat_timeout", "29s", "29s"),
+    ("chat_service.bus_ack_timeout", "4s", "4s"),
+    ("chat_service.lock_ttl", "8s", "8s"),
+    ("chat_service.instance_uid", "one", "one"),
+    ("chat_service.hook_url", "https://shop.example/cs", "https://shop.example/cs"),
+    ("chat_service.hook_secret", WHSEC, "***"),
+    ("chat_service.hook_timeout", "1500ms", "1500ms"),
+    ("chat_service.hooks", "onJoin, roomMessageAfter", "onJoin,roomMessageAfter"),
     ("metrics.listen", "127.0.0.1:9100", "127.0.0.1:9100"),
     ("store.path", "elsewhere with \"quotes\"", "elsewhere with \"quotes\""),
     ("store.messages", "redis://127.0.0.1:6379/3", "redis://127.0.0.1:6379/3"),
@@ -229,6 +250,9 @@ fn every_setting_is_reached_by_file_environment_and_flag() {
             "jwt.previous_secret" => other == "jwt.secret",
             "hook.url" => other == "hook.secret",
             "webhook.url" => other == "webhook.secret",
+            "chat_service.hooks" => {
+                ["chat_service.hook_url", "chat_service.hook_secret"].contains(&other)
+            }
             "rooms.access" => ["hook.url", "hook.secret"].contains(&other),
             key => other != key && other.split("tls_").next() == key.split("tls_").next(),
         };
@@ -317,6 +341,7 @@ fn parts(config: &Config) -> impl PartialEq + std::fmt::Debug {
         api,
         demo,
         gotapi,
+        chat_service,
         metrics,
         store,
         auth,
@@ -328,7 +353,7 @@ fn parts(config: &Config) -> impl PartialEq + std::fmt::Debug {
         ..
     } = config.clone();
     (
-        (compat, websocket, admin, api, demo, gotapi, metrics),
+        (compat, websocket, admin, api, demo, gotapi, chat_service, metrics),
         (store, auth, hook, message, log, shutdown, runtime),
     )
 }

@@ -101,8 +101,14 @@ pub struct AlwaysOnline {
 }
 
 impl AlwaysOnline {
-    /// Builds the dialect and its HTTP side, and starts its deadlines, which end with `stop`.
-    fn start(hub: Arc<Hub>, options: Options, stop: &CancellationToken) -> (Arc<Self>, Transport) {
+    /// Builds the dialect and its HTTP side, which serves `neighbours` too, and starts its
+    /// deadlines, which end with `stop`.
+    fn start(
+        hub: Arc<Hub>,
+        options: Options,
+        neighbours: Vec<(Box<str>, Arc<dyn Namespace>)>,
+        stop: &CancellationToken,
+    ) -> (Arc<Self>, Transport) {
         let dialect = Arc::new(AlwaysOnline {
             unauthenticated: Deadlines::new(options.auth_timeout),
             roomless: Deadlines::new(options.join_timeout),
@@ -128,11 +134,14 @@ impl AlwaysOnline {
         let here = dialect.clone();
         supervisor.keep("token expiries", stop, move || here.clone().remind());
         let root: Arc<dyn Namespace> = Arc::new(Root(dialect.clone()));
-        let transport = Transport::new(dialect.parts(), [("/", root)]);
+        let namespaces = neighbours.into_iter().chain([("/".into(), root)]);
+        let transport = Transport::new(dialect.parts(), namespaces);
         (dialect, transport)
     }
 
-    /// Tells sessions that their time is over. Never ends.
+    /// Tells sessions that their time is over. Old clients are in this namespace whether they want
+    /// to or not: of those that are in another one too nothing is expected here for as long as they
+    /// are there. Never ends.
     async fn end_late(
         self: Arc<Self>,
         deadlines: Arc<Deadlines<ConnectionId>>,
@@ -141,8 +150,10 @@ impl AlwaysOnline {
         loop {
             let connection = deadlines.next().await;
             let session = lock(&self.sessions).get(&connection).and_then(Weak::upgrade);
-            if let Some(session) = session {
-                late(&session);
+            match session {
+                Some(session) if session.is_elsewhere_too() => deadlines.push(connection),
+                Some(session) => late(&session),
+                None => {}
             }
         }
     }

@@ -68,6 +68,11 @@ impl Entry {
         matches!(self, Entry::Message { message, .. } if message.kind.is_stored())
     }
 
+    /// Whether it is an insert: only these have an index ([`Position::index`]).
+    pub fn is_insert(&self) -> bool {
+        matches!(self, Entry::Message { message, .. } if message.kind == Kind::Insert)
+    }
+
     /// Whether it passes entries that wait for a store that is out ([`Message::may_pass`]). What is
     /// to be done once does not: its receipt has to be kept.
     pub fn may_pass(&self) -> bool {
@@ -138,13 +143,17 @@ pub struct Publication {
     pub n: u64,
     /// Who is told.
     pub audience: Audience,
+    /// Of an insert that is stored: its index ([`Position::index`]), the same on every node.
+    /// Nothing of all else, and of an insert that a node of an earlier version published.
+    pub index: Option<u64>,
     /// What they are told.
     pub event: Event,
 }
 
 impl Publication {
-    /// What members are told of an entry that has this place in the order.
-    pub fn of(n: u64, entry: &Entry) -> Self {
+    /// What members are told of an entry that has this place in the order. `index` is that of an
+    /// insert, where it is known.
+    pub fn of(n: u64, index: Option<u64>, entry: &Entry) -> Self {
         let (audience, event) = match entry {
             Entry::Message { audience, message, .. } => (
                 audience.clone(),
@@ -155,7 +164,19 @@ impl Publication {
             }
             Entry::System { content } => (Audience::All, Event::System(content.clone())),
         };
-        Publication { n, audience, event }
+        Publication { n, audience, index: index.filter(|_| entry.is_insert()), event }
+    }
+
+    /// What members are told of entries that were published one behind the other: the first has the
+    /// place `n`, and the first insert among them, if its index is known, this one.
+    pub fn of_batch(n: u64, index: Option<u64>, entries: &[Entry]) -> Vec<Self> {
+        let mut next = index;
+        let of = |(n, entry): (u64, &Entry)| {
+            let index = next.filter(|_| entry.is_insert());
+            next = index.map_or(next, |index| Some(index + 1));
+            Publication::of(n, index, entry)
+        };
+        (n..).zip(entries).map(of).collect()
     }
 
     /// What members are told of something that no entry caused. Nobody is told of its own comings
@@ -173,7 +194,7 @@ impl Publication {
             | Event::Trimmed { .. }
             | Event::Recalled { .. } => Audience::All,
         };
-        Publication { n, audience, event }
+        Publication { n, audience, index: None, event }
     }
 
     /// Whether a connection of this user is told.
@@ -450,7 +471,8 @@ pub trait Upkeep: Send + Sync {
 
     /// All of the room's log, with its updates and its keys and what comes meanwhile, is forgotten
     /// after this time; what comes later lives on. Replaces what was said before, and survives a
-    /// restart and a clearing. Nobody is told, but [`RoomSink::invalidate`] is called.
+    /// restart and a clearing. Nobody is told, but [`RoomSink::invalidate`] is called. A room of
+    /// [`Space::Lives`](super::ids::Space::Lives) is forgotten wholly then, with its indexes.
     async fn expire(&self, room: &RoomId, after: Duration) -> Result<(), StoreError>;
 
     /// Takes away the oldest of the room's log. Offsets and indexes of the others stay as they are,

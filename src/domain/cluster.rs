@@ -1,8 +1,13 @@
 //! The nodes that behave as one server.
 use async_trait::async_trait;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
-use super::error::StoreError;
+use super::{
+    error::StoreError,
+    ids::{RoomId, SocketId, Uid},
+};
 
 /// One of them, as administrators see it.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +58,19 @@ pub struct Figures {
     pub draining: bool,
 }
 
+/// A connection that is gone with its node, which had a public name and never claimed its user
+/// ([`Visitor::socket`](super::presence::Visitor::socket)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Its user.
+    pub uid: Uid,
+    /// Its public name.
+    pub socket: SocketId,
+    /// The rooms that it was in, and how many connections of its user are left in each, as of when
+    /// it was taken out.
+    pub rooms: Vec<(RoomId, u64)>,
+}
+
 /// What a store tells its node of the cluster, and asks it. Nothing here may block.
 pub trait NodeSink: Send + Sync {
     /// Whether users must present a valid token, from now on; none: as this node is configured.
@@ -66,6 +84,16 @@ pub trait NodeSink: Send + Sync {
     /// There are jobs that are not done ([`Erasure::open_jobs`](super::erase::Erasure::open_jobs)),
     /// which may have been given elsewhere. May be said again and again.
     fn jobs_are_open(&self) {}
+    /// A node asks, maybe this one ([`Nodes::ask`](super::nodes::Nodes::ask)). The answer comes by
+    /// what is returned; nothing comes where there is none.
+    fn asked(&self, _: Bytes) -> oneshot::Receiver<Bytes> {
+        oneshot::channel().1
+    }
+    /// A node tells all nodes ([`Nodes::tell_all`](super::nodes::Nodes::tell_all)).
+    fn told(&self, _: Bytes) {}
+    /// Connections of a dead node were taken out, and their rooms were told. One node is told so of
+    /// each, or none, where that dies as well.
+    fn lost(&self, _: Vec<Lost>) {}
 }
 
 /// What concerns all nodes.

@@ -31,7 +31,8 @@ pub struct Whereabouts {
     pub node: String,
     /// Its name on that node.
     pub connection: ConnectionId,
-    /// Its public name; nothing where it has none, as it has not signed in.
+    /// Its public name: that of its session, or, where it never claims one and is in a room, the
+    /// one that it entered with ([`Visitor::socket`](super::presence::Visitor)).
     pub socket: Option<SocketId>,
     /// The rooms that it is in, sorted.
     pub rooms: Vec<RoomId>,
@@ -133,7 +134,7 @@ pub trait Directory: Send + Sync {
     /// How many users and rooms there are. It costs far less than to list them.
     async fn counts(&self) -> Result<Counts, StoreError>;
 
-    /// Ends the user's connections, on all nodes
+    /// Ends the user's connections, on all nodes, whether or not they have claimed
     /// ([`SessionSink::disconnect`](super::presence::SessionSink::disconnect)). Returns how many
     /// there were. Who signs in just now may not be among them.
     async fn disconnect(&self, uid: &Uid, ending: Ending) -> Result<u64, StoreError>;

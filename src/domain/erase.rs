@@ -6,7 +6,8 @@
 //! which changes nothing that was done before.
 //!
 //! A message is a user's where it says so itself: the uid that dialects complete messages with
-//! ([`is_of`]). What says nothing of its sender, as most of gotapi-ws' messages, is not found.
+//! ([`Forms::is_of`](super::message::form::Forms::is_of)). What says nothing of its sender, as most
+//! of gotapi-ws' messages, is not found.
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -18,7 +19,6 @@ use super::{
     error::StoreError,
     hub::Hub,
     ids::{RoomId, Uid},
-    json::{self, Object},
     outbox::OutboxErasure,
     retention::Walk,
 };
@@ -107,18 +107,6 @@ pub trait Erasure: OutboxErasure {
     async fn open_jobs(&self) -> Result<Vec<Job>, StoreError>;
 }
 
-/// Whether a message says that this user sent it.
-pub fn is_of(body: &[u8], uid: &Uid) -> bool {
-    let Ok(text) = std::str::from_utf8(body) else { return false };
-    // Most messages are of others, and are not read for it.
-    if !text.contains(uid.as_str()) && !text.contains('\\') {
-        return false;
-    }
-    let Some(object) = Object::parse(text) else { return false };
-    let named = ["2", "uid"].into_iter().filter_map(|key| object.get(key));
-    named.filter_map(json::uid).any(|sender| sender == *uid)
-}
-
 /// How often it is looked for jobs of which nobody told: those of nodes that are dead. A node comes
 /// a random part of it later.
 const LOOK: Duration = Duration::from_secs(30);
@@ -192,7 +180,7 @@ pub async fn perform(
     walk: &dyn Walk,
     mut job: Job,
 ) -> Result<Job, StoreError> {
-    let Ok(uid) = Uid::text(&job.uid) else {
+    let Ok(uid) = Uid::stored(&job.uid) else {
         job.state = State::Done; // somebody else wrote it
         erasure.keep_job(&job).await?;
         return Ok(job);
@@ -425,20 +413,6 @@ mod tests {
             () = keep_looking(&ledger, &ledger, &given, &SystemRng) => panic!("it ends"),
             () = story => {}
         }
-    }
-
-    #[test]
-    fn a_message_is_whose_uid_it_says() {
-        let is = |body: &str| is_of(body.as_bytes(), &Uid::text("ann").unwrap());
-        assert!(is(r#"{"text":"hi","2":"ann","s":1}"#));
-        assert!(is(r#"{"uid":"ann","2":"ann"}"#));
-        assert!(is(r#"{"2":"\u0061nn"}"#));
-        assert!(!is(r#"{"text":"ann","2":"bob"}"#));
-        assert!(!is(r#"{"to":{"2":"ann"},"2":"bob"}"#));
-        assert!(!is(r#""ann""#) && !is("no json, ann") && !is(""));
-        let number = Uid::text("7").unwrap();
-        assert!(is_of(br#"{"2":7}"#, &number) && is_of(br#"{"2":"7"}"#, &number));
-        assert!(!is_of(br#"{"2":70}"#, &number));
     }
 
     #[test]

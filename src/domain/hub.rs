@@ -22,6 +22,7 @@ use super::{
     error::StoreError,
     history::{self, Building, History},
     ids::{ConnectionId, RoomId, Uid},
+    nodes::Listeners,
     presence::{Departure, Visitor},
     quota::{Excess, Quotas, Used},
     retention::Walk,
@@ -35,9 +36,14 @@ use crate::{
     metrics::{self, Call},
 };
 
+mod nodes;
 mod people;
 mod revoke;
 mod sink;
+
+/// What is sent into a room that has ended comes no later than this: clients and nodes give up long
+/// before.
+pub const LATE: Duration = Duration::from_secs(600);
 
 /// The core of one node. Of [`Services`] it has all.
 pub struct Hub {
@@ -53,8 +59,11 @@ pub struct Hub {
     force_user_auth: AtomicBool,
     open: AtomicUsize,
     ready: AtomicBool,
+    starting: AtomicBool,
     /// Jobs may have been given.
     pub(super) given: Notify,
+    /// What dialects do about what other nodes ask.
+    listeners: Listeners,
     /// What one connection may do.
     pub quotas: Arc<Live<Quotas>>,
     /// Sign-ins that failed.
@@ -84,6 +93,7 @@ impl Hub {
     /// present a valid token, as configured.
     pub fn new(stores: Stores, services: Services, force_user_auth: bool) -> Arc<Self> {
         let (stores, services) = (Arc::new(stores), Arc::new(services));
+        let listeners = Listeners::new(services.tasks.clone(), services.metrics.clone());
         let hub = Arc::new(Hub {
             rooms: Rooms::new(stores.clone(), services.clone()),
             stores,
@@ -95,7 +105,9 @@ impl Hub {
             force_user_auth: AtomicBool::new(force_user_auth),
             open: AtomicUsize::new(0),
             ready: AtomicBool::new(false),
+            starting: AtomicBool::new(false),
             given: Notify::new(),
+            listeners,
             quotas: Live::new(Quotas::default()),
             attempts: Attempts::default(),
             logs_connections: AtomicBool::new(false),
@@ -131,9 +143,19 @@ impl Hub {
             .inspect_err(|excess| self.metrics.join_refused(*excess))
     }
 
-    /// Takes the connection out of the room, behind all that was sent there before.
-    pub async fn depart(&self, room: &RoomId, connection: ConnectionId, departure: Departure) {
-        self.rooms.depart(room, connection, departure).await;
+    /// Takes the connection out of the room, behind all that was sent there before. Returns how many
+    /// connections of its uid are left there: see
+    /// [`Presence::depart`](super::presence::Presence::depart).
+    ///
+    /// # Errors
+    /// Those of the store, which are in the log. Nothing more is delivered to it nonetheless.
+    pub async fn depart(
+        &self,
+        room: &RoomId,
+        connection: ConnectionId,
+        departure: Departure,
+    ) -> Result<u64, StoreError> {
+        self.rooms.depart(room, connection, departure).await
     }
 
     /// Gives up the place held for `uid`, unless another connection than `by` has its session by
@@ -254,6 +276,19 @@ impl Hub {
         self.rooms.expire(room, after).await
     }
 
+    /// Ends a room of [`Space::Lives`](super::ids::Space::Lives), whose name never comes again.
+    /// What was said there is gone when this returns; after [`LATE`] the stores know nothing of it
+    /// any more, nor of what came late, as from a node that had not heard of the end. Take out who
+    /// is in it first ([`Hub::remove`]). May be called again.
+    ///
+    /// # Errors
+    /// Those of the store: what is left then may be forgotten or not.
+    pub async fn forget(&self, room: &RoomId) -> Result<(), StoreError> {
+        // In this order: should this node die between the two, all of it goes a while later.
+        self.rooms.expire(room, LATE).await?;
+        self.rooms.clear(room).await
+    }
+
     /// All rooms with messages, for what is done to them one after the other.
     pub fn walk(&self) -> &dyn Walk {
         &*self.stores.walk
@@ -292,7 +327,7 @@ impl Hub {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: self.begun.elapsed().as_secs_f64(),
             users: u64::try_from(metrics.node.users.get()).unwrap_or_default(),
-            rooms: self.local_rooms() as u64,
+            rooms: self.rooms.counted() as u64,
             messages: metrics.messages_total(),
             deliveries: metrics.deliveries_total(),
             latency_count,
@@ -360,7 +395,9 @@ impl Hub {
     }
 
     /// The connection is about to enter a room without a session. Until [`Hub::unregister`] it can
-    /// be sent back when the store has lost it. It is ended with [`Hub::end_session`] like others.
+    /// be sent back when the store has lost it, and, unless it enters as a
+    /// [guest](Visitor::guest), found by its uid: for who ends it, or revokes its credentials. It is
+    /// ended with [`Hub::end_session`] like others.
     pub fn register_guest(&self, connection: ConnectionId, subscriber: Arc<dyn Subscriber>) {
         let before = self.connections().insert(connection, Registered { subscriber, guest: true });
         if before.is_some_and(|before| !before.guest) {
@@ -384,6 +421,16 @@ impl Hub {
     /// It should, or should not, from now on.
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// Whether somebody is not done with starting: clients are let in, and have to wait.
+    pub fn is_starting(&self) -> bool {
+        self.starting.load(Ordering::Relaxed)
+    }
+
+    /// Somebody begins to start, or is done with it.
+    pub fn set_starting(&self, starting: bool) {
+        self.starting.store(starting, Ordering::Relaxed);
     }
 
     /// A connection, authenticated or not, was opened.

@@ -21,6 +21,12 @@ pub const MAX_SPACED_NAME: usize = 1024;
 /// characters.
 const MARK: char = '\u{1}';
 
+/// Behind the space's word in the text of a room that is a life ([`Space::Lives`]).
+const LIFE: char = '\u{2}';
+
+/// Behind the space's word in the text of a room that is an inbox ([`Space::Inboxes`]).
+const INBOX: char = '\u{3}';
+
 /// Why a text can't be the name of a user or room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadName {
@@ -56,6 +62,17 @@ impl Uid {
     pub fn text(text: &str) -> Result<Self, BadName> {
         check(text)?;
         Ok(Uid { text: text.into(), number: false })
+    }
+
+    /// A uid that whoever made it has checked: a store has it, or a dialect whose names have rules of
+    /// their own. It may have the control characters from U+0080 on.
+    pub fn stored(text: &str) -> Result<Self, BadName> {
+        match text {
+            "" => Err(BadName::Empty),
+            long if long.len() > MAX_NAME => Err(BadName::TooLong(MAX_NAME)),
+            text if text.chars().any(|c| c.is_ascii_control()) => Err(BadName::ControlCharacter),
+            text => Ok(Uid { text: text.into(), number: false }),
+        }
     }
 
     /// A uid that its client wrote as a JSON number; `canonical` is its text as JavaScript prints
@@ -130,7 +147,19 @@ pub enum Space {
     Shared,
     /// The rooms of the dialect with this name: a word without control characters.
     Dialect(&'static str),
-    /// Inboxes of users, by uid.
+    /// Rooms of that dialect that have a beginning and an end: a name is given once, and never
+    /// comes again. So the index of such a room's log begins with 0, whatever rooms were deleted
+    /// before, and goes on through clearing, trimming and the expiry of rooms that nobody uses,
+    /// until the room is forgotten ([`Hub::forget`](super::hub::Hub::forget)).
+    ///
+    /// A name is what people call the room, a colon, and the life, which is another one whenever a
+    /// room is called so again: `plans:x7`.
+    Lives(&'static str),
+    /// Rooms by which a dialect reaches all connections of one user, by uid: what is said there is
+    /// the user's alone, and nothing is stored. They are no rooms to anybody else: webhooks are not
+    /// told of them, and nobody lists or counts them.
+    Inboxes(&'static str),
+    /// Users themselves, by uid: what is told of one, whatever the rooms.
     User,
 }
 
@@ -139,12 +168,14 @@ impl Space {
     /// [`RoomId::as_str`].
     pub const BEFORE_SHARED: &'static str = "\u{1f}";
 
-    /// As it stands in a room's text.
-    fn word(self) -> &'static str {
+    /// As it stands in a room's text, and the mark behind it.
+    fn word(self) -> (&'static str, Option<char>) {
         match self {
-            Space::Shared => "",
-            Space::Dialect(name) => name,
-            Space::User => "@",
+            Space::Shared => ("", None),
+            Space::Dialect(name) => (name, None),
+            Space::Lives(name) => (name, Some(LIFE)),
+            Space::Inboxes(name) => (name, Some(INBOX)),
+            Space::User => ("@", None),
         }
     }
 }
@@ -171,7 +202,9 @@ impl RoomId {
     pub fn within(space: Space, name: &str) -> Result<Self, BadName> {
         match space {
             Space::Shared => Self::new(name),
-            Space::Dialect(_) | Space::User => Self::spaced(space.word(), name),
+            Space::Dialect(_) | Space::Lives(_) | Space::Inboxes(_) | Space::User => {
+                Self::spaced(space.word(), name)
+            }
         }
     }
 
@@ -180,18 +213,19 @@ impl RoomId {
     /// # Errors
     /// It is no room's.
     pub fn stored(text: &str) -> Result<Self, BadName> {
-        match text.strip_prefix(MARK).and_then(|rest| rest.split_once(MARK)) {
-            Some(("", _)) => Err(BadName::ControlCharacter),
-            Some((word, name)) => Self::spaced(word, name),
+        match split(text) {
+            Some((("", _), _)) => Err(BadName::ControlCharacter),
+            Some((space, name)) => Self::spaced(space, name),
             None => Self::new(text),
         }
     }
 
-    fn spaced(word: &str, name: &str) -> Result<Self, BadName> {
+    fn spaced((word, mark): (&str, Option<char>), name: &str) -> Result<Self, BadName> {
+        let mark = mark.map(String::from).unwrap_or_default();
         match name {
             "" => Err(BadName::Empty),
             long if long.len() > MAX_SPACED_NAME => Err(BadName::TooLong(MAX_SPACED_NAME)),
-            name => Ok(RoomId(format!("{MARK}{word}{MARK}{name}").into())),
+            name => Ok(RoomId(format!("{MARK}{word}{mark}{MARK}{name}").into())),
         }
     }
 
@@ -200,9 +234,33 @@ impl RoomId {
         self.parts().1
     }
 
+    /// What people call the room: the name, of a room of [`Space::Lives`] without its life.
+    pub fn called(&self) -> &str {
+        self.with_life().map_or_else(|| self.name(), |(called, _)| called)
+    }
+
+    /// Which of those that are called so it is, if it is a room of [`Space::Lives`].
+    pub fn life(&self) -> Option<&str> {
+        self.with_life().map(|(_, life)| life)
+    }
+
+    fn with_life(&self) -> Option<(&str, &str)> {
+        self.name().rsplit_once(':').filter(|_| self.is_life())
+    }
+
     /// Whether the name is one of this space.
     pub fn is_in(&self, space: Space) -> bool {
-        self.parts().0 == space.word()
+        split(&self.0).map_or(("", None), |(space, _)| space) == space.word()
+    }
+
+    /// Whether it is a room of [`Space::Lives`].
+    pub fn is_life(&self) -> bool {
+        split(&self.0).is_some_and(|((_, mark), _)| mark == Some(LIFE))
+    }
+
+    /// Whether it is a room of [`Space::Inboxes`].
+    pub fn is_inbox(&self) -> bool {
+        split(&self.0).is_some_and(|((_, mark), _)| mark == Some(INBOX))
     }
 
     /// Whether it is a room of [`Space::Shared`].
@@ -239,8 +297,16 @@ impl RoomId {
     }
 
     fn parts(&self) -> (&str, &str) {
-        self.0.strip_prefix(MARK).and_then(|rest| rest.split_once(MARK)).unwrap_or(("", &self.0))
+        split(&self.0).map_or(("", &self.0), |((word, _), name)| (word, name))
     }
+}
+
+/// The space's word, the mark behind it, and the name; nothing for the text of a shared room.
+fn split(text: &str) -> Option<((&str, Option<char>), &str)> {
+    let (word, name) = text.strip_prefix(MARK)?.split_once(MARK)?;
+    let mark = word.chars().next_back().filter(|last| matches!(*last, LIFE | INBOX));
+    let word = mark.and_then(|mark| word.strip_suffix(mark)).unwrap_or(word);
+    Some(((word, mark), name))
 }
 
 impl Borrow<str> for RoomId {
@@ -291,10 +357,14 @@ mod tests {
 
     #[test]
     fn rooms_of_other_spaces_have_names_that_no_client_can_write() {
-        let talk = Space::Dialect("talk");
+        let (talk, lives) = (Space::Dialect("talk"), Space::Lives("talk"));
+        let inboxes = Space::Inboxes("talk");
         for name in ["class", "\u{1}", "\u{1}@\u{1}ann", "a\0\n", &"x".repeat(1024)] {
-            for (space, other) in [(talk, Space::User), (Space::User, talk)] {
+            for (space, other) in
+                [(talk, Space::User), (Space::User, talk), (lives, talk), (inboxes, lives)]
+            {
                 let room = RoomId::within(space, name).unwrap();
+                assert_eq!((room.is_life(), room.is_inbox()), (space == lives, space == inboxes));
                 assert_eq!((room.name(), room.is_in(space)), (name, true));
                 assert!(!room.is_shared() && !room.is_in(Space::Shared) && !room.is_in(other));
                 assert_eq!(
@@ -312,6 +382,7 @@ mod tests {
         assert_eq!(RoomId::within(Space::Shared, "a\n"), Err(BadName::ControlCharacter));
         let qualified = |space, name| RoomId::within(space, name).unwrap().qualified().into_owned();
         assert_eq!(qualified(talk, "/r/a\n"), "talk:/r/a\n");
+        assert_eq!(qualified(lives, "r:1"), "talk:r:1");
         assert_eq!(qualified(Space::Shared, "class"), "class");
         let shown = |space, name| RoomId::within(space, name).unwrap().shown().into_owned();
         assert_eq!(shown(talk, "/r/a\n\u{1b}é"), r"talk:/r/a\n\u{1b}é", "no line of its own");
@@ -320,8 +391,32 @@ mod tests {
         assert_eq!((shared.as_str(), shared.name(), shared.is_shared()), ("class", "class", true));
         assert!(shared.is_in(Space::Shared) && !shared.is_in(talk));
         assert_eq!(RoomId::stored("class"), Ok(shared));
-        for bad in ["", "\u{1}", "\u{1}\u{1}a", "\u{1}talk\u{1}", "\u{1}talk", "a\n"] {
+        for (space, text) in [(lives, "\u{1}talk\u{2}\u{1}r"), (inboxes, "\u{1}talk\u{3}\u{1}r")] {
+            let room = RoomId::within(space, "r").unwrap();
+            assert_eq!((room.dialect(), room.as_str()), (Some("talk"), text));
+        }
+        for name in ["\u{2}\u{1}r", "\u{3}\u{1}r"].map(|name| RoomId::within(talk, name).unwrap()) {
+            assert!(!name.is_life() && !name.is_inbox());
+        }
+        for bad in
+            ["", "\u{1}", "\u{1}\u{1}a", "\u{1}talk\u{1}", "\u{1}talk", "a\n", "\u{1}\u{2}\u{1}a"]
+        {
             assert!(RoomId::stored(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_life_is_called_as_those_before_it() {
+        let room = |space, name| RoomId::within(space, name).unwrap();
+        let lives = Space::Lives("talk");
+        for (room, called, life) in [
+            (room(lives, "plans:x7"), "plans", Some("x7")),
+            (room(lives, "a:b:c"), "a:b", Some("c")),
+            (room(lives, "plans"), "plans", None),
+            (room(Space::Dialect("talk"), "plans:x7"), "plans:x7", None),
+            (room(Space::Shared, "plans:x7"), "plans:x7", None),
+        ] {
+            assert_eq!((room.called(), room.life()), (called, life), "{room}");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub mod fields;
+pub mod form;
 
 /// What becomes of a message besides being broadcast.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,9 +29,7 @@ mod erase;
 mod interest;
 mod parking;
 
-pub use batch::{
-    Frozen, Gap, Happening, Place, assembled, event, instead, message, sender, timestamp,
-};
+pub use batch::{Frozen, Gap, Happening, Place, assembled, event, message, timestamp};
 pub use erase::{Unreadable, erased_body, erased_events};
 pub use interest::{Endpoint, Interest, Kinds, Pattern};
 pub use parking::{ParkedBatch, ParkedPage, Parking};

@@ -30,6 +30,14 @@ pub struct Visitor {
     pub wants_roster: bool,
     /// Its uid is nobody's. It is counted in its room, and among no users.
     pub guest: bool,
+    /// The public name of a connection that has a uid of its own right and never claims it. It is
+    /// told by [`Directory::whereabouts`] for as long as the connection is in any room. Nothing: it
+    /// stays as it was told before.
+    pub socket: Option<SocketId>,
+    /// For a connection that signs in by entering, and never claims: what [`Presence::revocations`]
+    /// said before its credentials were checked. The answer says whether one came since
+    /// ([`Roster::check_again`]).
+    pub checked: Option<Revocations>,
 }
 
 /// The answer to a join.
@@ -42,6 +50,12 @@ pub struct Roster {
     /// publications up to it are contained in `others`, and nothing up to it concerns the
     /// visitor.
     pub n: u64,
+    /// Connections of the visitor's uid in the room now, on all nodes: hidden ones and this one
+    /// too, held places not. Of a guest it is this one alone.
+    pub connections: u64,
+    /// Credentials of the user were revoked since [`Visitor::checked`]: those of the visitor have
+    /// to be checked once more. Once is enough, as it is told of all that are revoked later.
+    pub check_again: bool,
 }
 
 /// How far the order of revocations had come that a store knows of. Credentials that are checked
@@ -59,7 +73,7 @@ pub enum Claim {
     CheckAgain(Revocations),
 }
 
-/// What became of the session of a user whose credentials were revoked.
+/// What became of the connections of a user whose credentials were revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expelled {
     /// There was none.
@@ -69,26 +83,26 @@ pub enum Expelled {
         /// The data folder.
         path: PathBuf,
     },
-    /// The server of this name has refused so many connections.
+    /// The server of this name, or several, have refused so many connections.
     Ended {
-        /// Its name, to be shown.
+        /// The name, to be shown; of several all, with commas between.
         server: String,
-        /// Connections of the user that it ended.
+        /// Connections of the user that were ended.
         connections: u64,
     },
-    /// The server of this name has not said so yet.
+    /// The server of this name, or several, have not said so yet.
     Unconfirmed {
-        /// Its name, to be shown; with what has to be done about it, where that is known.
+        /// The name, to be shown, as above; with what has to be done about it, where that is known.
         server: String,
     },
 }
 
-/// What is to become of the session of a user of whom tokens were revoked.
+/// What is to become of the connections of a user of whom tokens were revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expulsion {
-    /// It ends: [`SessionSink::revoke`].
+    /// They end: [`SessionSink::revoke`].
     End,
-    /// It looks whether it rests on one of them: [`SessionSink::recheck`].
+    /// Each looks whether it rests on one of them: [`SessionSink::recheck`].
     Ask,
 }
 
@@ -169,8 +183,9 @@ pub trait Presence: Directory {
     fn revocations(&self) -> Revocations;
 
     /// Credentials of the user were revoked, which has been written down: claims that were checked
-    /// before fail, and the user's session is told, on whatever node it is. Returns how many were
-    /// told, when they have been.
+    /// before fail, visitors that were have to be checked again ([`Visitor::checked`]), and all
+    /// connections of the user are told, on whatever nodes they are, whether or not they have
+    /// claimed. Returns how many were told, when they have been.
     async fn expel(&self, uid: &Uid, expulsion: Expulsion) -> Result<u64, StoreError>;
 
     /// Ends the session, if it is still that of `connection`. Its rooms are left with
@@ -185,12 +200,14 @@ pub trait Presence: Directory {
     async fn enter(&self, room: &RoomId, visitor: &Visitor) -> Result<Roster, StoreError>;
 
     /// Takes the connection out of the room. Delivers unless it was hidden or not there (any more).
+    /// Returns how many connections of its uid are left there, on all nodes, hidden ones too and
+    /// held places not; 0 where it was not there.
     async fn depart(
         &self,
         room: &RoomId,
         connection: ConnectionId,
         departure: Departure,
-    ) -> Result<(), StoreError>;
+    ) -> Result<u64, StoreError>;
 
     /// Gives up the place held for `uid`, if there is one: delivers `Gone`. Not if another
     /// connection than `by` has the session by now: then it is that one's place.

@@ -68,14 +68,20 @@ impl Rules {
         self.0.set(rules.into_iter().collect());
     }
 
-    /// The rule for a room; none: all of it is kept. Rooms that no client can name are never
-    /// matched: they are not chat rooms, and a rule for `*` would surprise whoever relies on them.
+    /// The rule for a room; none: all of it is kept. `*` is for shared rooms: a rule would surprise
+    /// whoever relies on others. Of those a rule is for a room of
+    /// [`Space::Lives`](super::ids::Space::Lives) that names it with its dialect, `talk:*`
+    /// ([`wildcard::names`]), and for none else.
     pub fn of(&self, room: &RoomId) -> Option<Rule> {
         let rules = self.0.get();
-        if rules.is_empty() || !room.is_shared() {
+        if rules.is_empty() || !(room.is_shared() || room.is_life()) {
             return None;
         }
-        let found = rules.iter().find(|(pattern, _)| wildcard::matches(pattern, room.as_str()));
+        let is_for = |pattern: &str| match room.is_life() {
+            true => wildcard::names(pattern, room),
+            false => wildcard::matches(pattern, room.as_str()),
+        };
+        let found = rules.iter().find(|(pattern, _)| is_for(pattern));
         found.map(|(_, rule)| *rule).filter(|rule| !rule.is_off())
     }
 }
@@ -193,6 +199,18 @@ mod tests {
         rules.replace([("doc:*".to_owned(), Rule { count: Some(1), ..Rule::default() })]);
         assert_eq!(rules.of(&room("doc:a")).unwrap().count, Some(1));
         assert_eq!(rules.of(&room("chat:a")), None, "replaced");
+        let rule = |count| Rule { count: Some(count), ..Rule::default() };
+        rules.replace([("*".to_owned(), rule(1)), ("talk:p*".to_owned(), rule(2))]);
+        let within = |space, name| rules.of(&RoomId::within(space, name).unwrap());
+        assert_eq!(within(Space::Lives("talk"), "plans:x7"), Some(rule(2)));
+        for (space, name) in [
+            (Space::Lives("talk"), "other:x7"),
+            (Space::Lives("walk"), "plans:x7"),
+            (Space::Dialect("talk"), "plans"),
+            (Space::Inboxes("talk"), "pat"),
+        ] {
+            assert_eq!(within(space, name), None, "{name}: a star is for shared rooms");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{
     cluster::Cluster,
     erase::Erasure,
     limit::Limits,
+    nodes::Nodes,
     outbox::Parking,
     presence::Presence,
     receipt::Receipts,
@@ -34,6 +35,8 @@ pub struct Stores {
     pub presence: Arc<dyn Presence>,
     /// All nodes.
     pub cluster: Arc<dyn Cluster>,
+    /// Questions from node to node.
+    pub nodes: Arc<dyn Nodes>,
 }
 
 /// What has no order: everybody uses it.

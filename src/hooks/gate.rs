@@ -35,6 +35,7 @@ use crate::{
         gate::{Answer, Caller, Changes, Gate, Question},
         ids::RoomId,
         outbox::Pattern,
+        wildcard,
     },
     metrics::{self, Metrics},
     net::client::{Bounds, CallError, Client, ClientError},
@@ -370,11 +371,7 @@ fn is_meant(patterns: &[Pattern], room: &RoomId) -> bool {
     if room.is_shared() {
         return patterns.iter().any(|pattern| pattern.matches(room.name()));
     }
-    let Some(dialect) = room.dialect() else { return false };
-    let name = room.qualified();
-    let names_it =
-        |text: &str| text.strip_prefix(dialect).is_some_and(|rest| rest.starts_with(':'));
-    patterns.iter().any(|pattern| names_it(pattern.as_str()) && pattern.matches(&name))
+    patterns.iter().any(|pattern| wildcard::names(pattern.as_str(), room))
 }
 
 #[async_trait]

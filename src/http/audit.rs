@@ -24,6 +24,7 @@ use crate::{
         hub::Hub,
         ids::Uid,
         json,
+        methods::Audited,
         records::{Collection, Expect, MAX_PAGE, Put, Records},
     },
     throttle::throttled,
@@ -103,6 +104,21 @@ impl Act {
         }
     }
 
+    /// What was asked of a method of a dialect, as that tells it.
+    pub(super) fn told(admin: &Uid, method: &str, told: Audited) -> Self {
+        let value = |json: &str| serde_json::from_str(json).ok().map(short);
+        let asked = told.asked.iter();
+        let asked = asked.filter_map(|(name, json)| Some(((*name).to_owned(), value(json)?)));
+        Act {
+            admin: admin.as_str().to_owned(),
+            method: method.to_owned(),
+            uid: told.user.map(cut),
+            room: told.room.map(cut),
+            asked: asked.collect(),
+            ..Act::default()
+        }
+    }
+
     /// How it ended: with this answer, or with the word of a problem.
     pub(super) fn ended(self, with: Result<&[u8], &str>) -> Self {
         match with {
@@ -128,11 +144,7 @@ fn some(object: &json::Object<'_>, names: &[&str]) -> Map<String, Value> {
 /// A value, as far as it is told of.
 fn short(value: Value) -> Value {
     match value {
-        Value::String(text) if text.chars().count() > SHORT => {
-            let mut text: String = text.chars().take(SHORT).collect();
-            text.push('…');
-            Value::String(text)
-        }
+        Value::String(text) => Value::String(cut(text)),
         Value::Array(values) => {
             let more = values.len().saturating_sub(FEW);
             let mut values: Vec<Value> = values.into_iter().take(FEW).map(short).collect();
@@ -144,6 +156,14 @@ fn short(value: Value) -> Value {
         // Nothing that is told of is an object.
         Value::Object(_) => Value::Null,
         value => value,
+    }
+}
+
+/// A text, as far as it is told of.
+fn cut(text: String) -> String {
+    match text.char_indices().nth(SHORT) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 

@@ -6,7 +6,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use tokio::time::Instant;
 
-use super::{answer::Status, local::Client, params::Query};
+use super::{
+    answer::Status,
+    local::Client,
+    params::{self, Query},
+};
 use crate::domain::{error::StoreError, hub::Hub, ids::Uid, secret::Secret, token::Realm};
 
 /// Credentials that came with a request.
@@ -98,6 +102,19 @@ pub(super) async fn named(hub: &Hub, parts: &Parts) -> Result<Named, NotNamed> {
     let pair = value.to_str().ok().and_then(|value| basic(value).or_else(|| bearer(value)));
     let (uid, token) = pair.ok_or(NotNamed::Wrong)?;
     verified(hub, parts, &uid, token).await
+}
+
+/// As [`named`]; where there is no `Authorization`, the administrator whose `uid` and `token` the
+/// query has.
+pub(super) async fn named_or_in_query(hub: &Hub, parts: &Parts) -> Result<Named, NotNamed> {
+    if parts.headers.contains_key(header::AUTHORIZATION) {
+        return named(hub, parts).await;
+    }
+    let mut query = params::query(&parts.uri);
+    match (query.remove("uid"), query.remove("token")) {
+        (Some(uid), Some(token)) => verified(hub, parts, &uid, token).await,
+        (_, _) => Err(NotNamed::Wrong),
+    }
 }
 
 /// The administrator with this uid, if this is its token. Whether it is counts for the next ones

@@ -15,7 +15,7 @@ use super::error;
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The page's files: name, type, text.
-static FILES: [(&str, &str, &str); 19] = [
+static FILES: [(&str, &str, &str); 22] = [
     ("", "text/html; charset=utf-8", include_str!("console/index.html")),
     ("console.css", "text/css; charset=utf-8", include_str!("console/console.css")),
     ("icon.svg", "image/svg+xml", include_str!("console/icon.svg")),
@@ -23,6 +23,9 @@ static FILES: [(&str, &str, &str); 19] = [
     ("actions.js", SCRIPT, include_str!("console/actions.js")),
     ("api.js", SCRIPT, include_str!("console/api.js")),
     ("audit.js", SCRIPT, include_str!("console/audit.js")),
+    ("chat-actions.js", SCRIPT, include_str!("console/chat-actions.js")),
+    ("chat.js", SCRIPT, include_str!("console/chat.js")),
+    ("chats.js", SCRIPT, include_str!("console/chats.js")),
     ("chart.js", SCRIPT, include_str!("console/chart.js")),
     ("dialog.js", SCRIPT, include_str!("console/dialog.js")),
     ("dom.js", SCRIPT, include_str!("console/dom.js")),

@@ -30,6 +30,8 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 enum NotReady {
     /// It ends.
     Draining,
+    /// Clients that come have to wait, as something has to be done first.
+    Starting,
     /// A task that must live has panicked, and has not started again yet.
     Failing,
     /// A store does not answer.
@@ -45,6 +47,7 @@ impl Label for NotReady {
     fn label(self) -> &'static str {
         match self {
             NotReady::Draining => "draining",
+            NotReady::Starting => "starting",
             NotReady::Failing => "failing",
             NotReady::StoreUnavailable => "store unavailable",
             NotReady::StoreNotWritable => "store not writable",
@@ -80,6 +83,9 @@ impl Readiness {
     async fn now(&self) -> Result<(), NotReady> {
         if !self.hub.is_ready() {
             return Err(NotReady::Draining);
+        }
+        if self.hub.is_starting() {
+            return Err(NotReady::Starting);
         }
         if self.hub.supervisor.down().is_some() {
             return Err(NotReady::Failing); // logged already

@@ -7,6 +7,7 @@ mod admins;
 mod answer;
 mod answers;
 mod batch;
+mod dialect;
 mod docs;
 mod erase;
 mod history;
@@ -29,7 +30,11 @@ mod whereabouts;
 
 pub(super) use self::problem::Kind;
 
-use std::{net::IpAddr, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    net::IpAddr,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+};
 
 use axum::{
     Router,
@@ -50,6 +55,7 @@ use tokio::{
 };
 
 use self::{
+    dialect::{Added, Dialects},
     key::{Key, Running},
     method::{Call, Done, Entry, Ran},
     problem::Problem,
@@ -81,13 +87,25 @@ struct Api {
     places: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
     running: Arc<Running>,
+    dialects: Dialects,
+    /// The OpenAPI document, and the page, once somebody has asked for them.
+    document: OnceLock<String>,
+    page: OnceLock<String>,
 }
 
 /// The routes.
 pub fn routes(context: Arc<Context>) -> Router {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let bodies = Arc::new(Semaphore::new(BODIES / UNIT));
-    let api = Arc::new(Api { context, places, bodies, running: Arc::default() });
+    let api = Arc::new(Api {
+        places,
+        bodies,
+        running: Arc::default(),
+        dialects: Dialects::new(&context.methods),
+        document: OnceLock::new(),
+        page: OnceLock::new(),
+        context,
+    });
     Router::new()
         .route("/v1", any(serve))
         .route("/v1/", any(serve))
@@ -100,6 +118,8 @@ pub fn routes(context: Arc<Context>) -> Router {
 enum Route<'a> {
     /// A method that takes a body.
     Method(&'static Entry),
+    /// A method of a dialect.
+    Dialect(&'a Arc<Added>),
     Stat,
     /// The job of this name.
     Job(&'a str),
@@ -109,7 +129,7 @@ enum Route<'a> {
 }
 
 impl<'a> Route<'a> {
-    fn of(path: &'a str) -> Self {
+    fn of(dialects: &'a Dialects, path: &'a str) -> Self {
         let path = path.strip_prefix(PREFIX);
         if let Some(id) = path.and_then(|path| path.strip_prefix("jobs/")) {
             return Route::Job(id);
@@ -118,7 +138,11 @@ impl<'a> Route<'a> {
             Some("stat") => Route::Stat,
             Some("openapi.json") => Route::OpenApi,
             Some("docs") => Route::Docs,
-            Some(name) => method::find(name).map_or(Route::Unknown, Route::Method),
+            Some(name) => match (method::find(name), dialects.find(name)) {
+                (Some(entry), _) => Route::Method(entry),
+                (None, Some(added)) => Route::Dialect(added),
+                (None, None) => Route::Unknown,
+            },
             None => Route::Unknown,
         }
     }
@@ -127,6 +151,7 @@ impl<'a> Route<'a> {
     fn label(self) -> &'static str {
         match self {
             Route::Method(entry) => entry.name,
+            Route::Dialect(added) => added.name,
             Route::Stat => "stat",
             Route::Job(_) => "jobs",
             Route::OpenApi => "openapi.json",
@@ -138,7 +163,7 @@ impl<'a> Route<'a> {
     /// The HTTP methods that it takes.
     fn allow(self) -> &'static str {
         match self {
-            Route::Method(_) => "POST",
+            Route::Method(_) | Route::Dialect(_) => "POST",
             Route::Stat | Route::Job(_) | Route::OpenApi | Route::Docs | Route::Unknown => {
                 "GET, HEAD"
             }
@@ -153,13 +178,13 @@ impl<'a> Route<'a> {
 async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
     let begun = Instant::now();
     let path = request.uri().path().to_owned();
-    let route = Route::of(&path);
+    let route = Route::of(&api.dialects, &path);
     let metrics = api.context.hub.metrics.clone();
     let address = request.extensions().get::<Client>().map(|Client(address)| *address);
     let span = Span::request(route.label(), request.headers());
     // What the route takes: what a client sends is not repeated.
     span.set("http.request.method", if route.takes(&Verb::POST) { "POST" } else { "GET" });
-    let response = match span.within(answer(api, route, request)).await {
+    let response = match span.within(answer(&api, route, request)).await {
         Ok(response) => response,
         Err(problem) => {
             log(route, &problem, address);
@@ -188,7 +213,7 @@ fn log(route: Route<'_>, problem: &Problem, address: Option<IpAddr>) {
     );
 }
 
-async fn answer(api: Arc<Api>, route: Route<'_>, request: Request) -> Result<Response, Problem> {
+async fn answer(api: &Arc<Api>, route: Route<'_>, request: Request) -> Result<Response, Problem> {
     if let Route::Unknown = route {
         return Err(Problem::new(Kind::NoSuchMethod, "the path is that of no method"));
     }
@@ -200,26 +225,33 @@ async fn answer(api: Arc<Api>, route: Route<'_>, request: Request) -> Result<Res
     }
     let (parts, body) = request.into_parts();
     match route {
-        Route::OpenApi => Ok(([(header::CONTENT_TYPE, JSON)], openapi::text()).into_response()),
-        Route::Docs => Ok(docs::page()),
+        Route::OpenApi => {
+            let document = api.document.get_or_init(|| openapi::text(&api.dialects));
+            Ok(([(header::CONTENT_TYPE, JSON)], document.clone()).into_response())
+        }
+        Route::Docs => {
+            Ok(docs::response(api.page.get_or_init(|| docs::page(&api.dialects)).clone()))
+        }
         Route::Stat => {
             api.admin(&parts).await?;
-            Ok(success(200, Done { body: stat::read(&api).await?, replayed: false }))
+            Ok(success(200, Done { body: stat::read(api).await?, replayed: false }))
         }
         Route::Job(id) => {
             api.admin(&parts).await?;
-            Ok(success(200, Done { body: erase::job(&api, id).await?, replayed: false }))
+            Ok(success(200, Done { body: erase::job(api, id).await?, replayed: false }))
         }
+        Route::Dialect(added) => dialect::answer(api, added, parts, body).await,
         Route::Method(entry) => {
             let admin = api.admin(&parts).await?;
-            entry.allow(&admin)?;
+            method::allow(entry.effect, &admin)?;
             let place = api.place(&parts.headers)?;
             let key = match entry.is_keyed() {
                 true => Key::of(&parts.headers, &admin.uid, entry.name)?,
                 false => None,
             };
             let body = api.body(&parts, body).await?;
-            let ran = run(api, entry, Asked { admin, key, body, _place: place }).await?;
+            let asked = Asked { admin, key, body, _place: place };
+            let ran = run(api.clone(), entry, asked).await?;
             Ok(success(entry.status, ran))
         }
         Route::Unknown => Err(problem::failure()), // answered above
@@ -278,21 +310,26 @@ fn parse(body: &[u8]) -> Result<&RawValue, Problem> {
     serde_json::from_str(text).map_err(|error| malformed(format!("the body is no JSON: {error}")))
 }
 
+/// Why a request is no administrator's, as a problem.
+fn unnamed(why: NotNamed) -> Problem {
+    match why {
+        NotNamed::Wrong => Problem::new(
+            Kind::Unauthorized,
+            "send an administrator's uid and token: Authorization: Basic, or Bearer uid:token",
+        ),
+        NotNamed::Wait(wait) => Problem::new(
+            Kind::TooManyFailures,
+            "the credentials were not looked at, as too many before them were wrong",
+        )
+        .after(wait),
+        NotNamed::Store(error) => error.into(),
+    }
+}
+
 impl Api {
     /// Who asks.
     async fn admin(&self, parts: &Parts) -> Result<Named, Problem> {
-        caller::named(&self.context.hub, parts).await.map_err(|why| match why {
-            NotNamed::Wrong => Problem::new(
-                Kind::Unauthorized,
-                "send an administrator's uid and token: Authorization: Basic, or Bearer uid:token",
-            ),
-            NotNamed::Wait(wait) => Problem::new(
-                Kind::TooManyFailures,
-                "the credentials were not looked at, as too many before them were wrong",
-            )
-            .after(wait),
-            NotNamed::Store(error) => error.into(),
-        })
+        caller::named(&self.context.hub, parts).await.map_err(unnamed)
     }
 
     /// The most bytes of a body.

@@ -61,6 +61,10 @@ group! {
         dead_nodes: Counter = Counter::default(),
             "always_online_dead_nodes",
             "Nodes that were found dead, and whose clients this node told rooms of.";
+        unanswered: Counter = Counter::default(),
+            "always_online_unanswered_nodes",
+            "Questions and words of nodes that this one did nothing about: they were too many at \
+             once.";
         restarts: Family<Counter, 1> = Family::open(
             ["task"], Counter::default, "a task that must live, such as `pulse` or `certificates`"
         ),

@@ -159,6 +159,18 @@ words! {
 }
 
 words! {
+    /// Something in chat-service that is not as it should be.
+    ChatEvent {
+        /// A store did not take what changes who is where.
+        StoreConsistencyFailure = "storeConsistencyFailure";
+        /// A socket is not where the store has it.
+        TransportConsistencyFailure = "transportConsistencyFailure";
+        /// A join or a departure took longer than it may.
+        LockTimeExceeded = "lockTimeExceeded";
+    }
+}
+
+words! {
     /// By what a user signed in.
     SignIn {
         /// A JSON Web Token.

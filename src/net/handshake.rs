@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, Uri, header};
+use http::{
+    HeaderValue, Request, Uri,
+    header::{self, HeaderName},
+};
 use tokio::io::AsyncReadExt;
 
 use super::{admission::FORWARDED_FOR, stream::Stream, upgrade::Offer};
@@ -12,6 +15,8 @@ use super::{admission::FORWARDED_FOR, stream::Stream, upgrade::Offer};
 /// Longest head that is looked at here, and most headers.
 const MAX_HEAD: usize = 16 << 10;
 const MAX_HEADERS: usize = 64;
+/// Headers that are of use later.
+const OF_USE: [HeaderName; 3] = [FORWARDED_FOR, header::ORIGIN, header::USER_AGENT];
 
 /// What a connection began with.
 pub(super) enum First {
@@ -26,10 +31,12 @@ pub(super) enum First {
     Nothing,
 }
 
-/// Reads the head of the first request, for as long as it may be a WebSocket handshake.
+/// Reads the head of the first request, for as long as it may be a WebSocket handshake. `all`: a
+/// handshake keeps all of its headers.
 pub(super) async fn first(
     mut stream: Stream,
     patience: Duration,
+    all: bool,
     wanted: impl Fn(&Request<()>) -> bool,
 ) -> First {
     let mut head = BytesMut::with_capacity(1024);
@@ -53,7 +60,7 @@ pub(super) async fn first(
             if line == Line::Partial {
                 line = mend(&mut head);
             }
-            match if line == Line::Partial { Head::Partial } else { handshake(&head) } {
+            match if line == Line::Partial { Head::Partial } else { handshake(&head, all) } {
                 Head::Partial => {}
                 Head::Other => return Some(None),
                 Head::Handshake { request, answer, length } => {
@@ -129,8 +136,8 @@ fn is_news(head: &[u8], before: usize) -> bool {
 enum Head {
     Partial,
     Other,
-    /// The request with the headers that are of use later, and no more; its answer; the length of
-    /// the head.
+    /// The request with the headers that are of use later, and no more unless all are; its answer;
+    /// the length of the head.
     Handshake {
         request: Box<Request<()>>,
         answer: String,
@@ -139,7 +146,7 @@ enum Head {
 }
 
 /// RFC 6455, 4.2.1.
-fn handshake(head: &[u8]) -> Head {
+fn handshake(head: &[u8], all: bool) -> Head {
     let seen = head.len().min(BEGINNING.len());
     if head[..seen] != BEGINNING[..seen] {
         return Head::Other;
@@ -166,15 +173,14 @@ fn handshake(head: &[u8]) -> Head {
     };
     let mut request = Box::new(Request::new(()));
     *request.uri_mut() = uri;
-    for header in parsed.headers.iter().filter(|h| h.name.eq_ignore_ascii_case("x-forwarded-for")) {
-        let Ok(of_use) = HeaderValue::from_bytes(header.value) else { return Head::Other };
-        request.headers_mut().append(FORWARDED_FOR, of_use);
-    }
-    for name in [header::ORIGIN, header::USER_AGENT] {
-        if let Some(of_use) = value(name.as_str()) {
-            let Ok(of_use) = HeaderValue::from_bytes(of_use) else { return Head::Other };
-            request.headers_mut().insert(name, of_use);
-        }
+    let is_of_use =
+        |name: &str| OF_USE.iter().any(|known| name.eq_ignore_ascii_case(known.as_str()));
+    for header in parsed.headers.iter().filter(|header| all || is_of_use(header.name)) {
+        let name = HeaderName::from_bytes(header.name.as_bytes());
+        let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(header.value)) else {
+            return Head::Other;
+        };
+        request.headers_mut().append(name, value);
     }
     Head::Handshake { request, answer: answer(&offer), length }
 }
@@ -201,7 +207,7 @@ mod tests {
     #[test]
     fn a_handshake_is_known_once_its_head_is_whole() {
         let Head::Handshake { request, answer, length } =
-            handshake(format!("{GOOD}\u{81}").as_bytes())
+            handshake(format!("{GOOD}\u{81}").as_bytes(), false)
         else {
             panic!("a handshake")
         };
@@ -216,8 +222,20 @@ mod tests {
             (1, &HeaderValue::from_static("http://a"))
         );
         for end in 0..GOOD.len() {
-            assert!(matches!(handshake(&GOOD.as_bytes()[..end]), Head::Partial), "{end}");
+            assert!(matches!(handshake(&GOOD.as_bytes()[..end], true), Head::Partial), "{end}");
         }
+    }
+
+    #[test]
+    fn all_headers_are_kept_where_somebody_reads_them() {
+        let twice = GOOD.replace("Cookie", "X-More: 1\r\nx-more: 2\r\nCookie");
+        let Head::Handshake { request, .. } = handshake(twice.as_bytes(), true) else {
+            panic!("a handshake")
+        };
+        let headers = request.headers();
+        assert_eq!(headers.len(), 9);
+        assert!(headers["cookie"] == "secret" && headers["host"] == "x");
+        assert!(headers.get_all("x-more").iter().eq(["1", "2"]));
     }
 
     #[test]
@@ -228,7 +246,7 @@ mod tests {
         assert_eq!(parsed.len(), BEGINNING.len() + head.lines().count());
         // And what was not parsed would have been a part of one.
         for end in (1..head.len()).filter(|end| !parsed.contains(end)) {
-            assert!(matches!(handshake(&head.as_bytes()[..end]), Head::Partial), "{end}");
+            assert!(matches!(handshake(&head.as_bytes()[..end], false), Head::Partial), "{end}");
         }
     }
 
@@ -246,7 +264,7 @@ mod tests {
             GOOD.replace("secret", &"x".repeat(MAX_HEAD)).trim_end().to_owned(),
         ] {
             assert!(
-                matches!(handshake(other.as_bytes()), Head::Other),
+                matches!(handshake(other.as_bytes(), true), Head::Other),
                 "{}",
                 &other[..other.len().min(80)]
             );
@@ -256,11 +274,14 @@ mod tests {
     #[test]
     fn the_answer_names_the_first_subprotocol_that_was_offered() {
         let offering = GOOD.replace("Cookie: secret", "Sec-WebSocket-Protocol: chat, superchat");
-        let Head::Handshake { answer, .. } = handshake(offering.as_bytes()) else {
+        let Head::Handshake { answer, .. } = handshake(offering.as_bytes(), false) else {
             panic!("a handshake")
         };
         assert!(answer.ends_with("xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n"), "{answer}");
-        assert!(matches!(handshake(offering.replace("chat,", "a b,").as_bytes()), Head::Other));
+        assert!(matches!(
+            handshake(offering.replace("chat,", "a b,").as_bytes(), false),
+            Head::Other
+        ));
     }
 
     #[test]

@@ -55,6 +55,12 @@ pub trait Service: Clone + Send + Sync + 'static {
     /// not go on with one that has its own.
     fn is_new(&self, handshake: &Request<()>) -> bool;
 
+    /// Whether all headers of a WebSocket handshake are looked at. Else it has only those that say
+    /// where it comes from, and what the client is.
+    fn reads_headers(&self) -> bool {
+        false
+    }
+
     /// Takes a WebSocket over. Its handshake is accepted when a [`super::WebSocket`] is made of it.
     fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>);
 
@@ -208,13 +214,14 @@ async fn serve<S: Service>(
     let wanted = |handshake: &Request<()>| {
         service.wants(handshake) && (!service.is_new(handshake) || lets_in(handshake.headers()))
     };
-    let (stream, mended) = match first(stream, header_timeout, wanted).await {
-        First::WebSocket(handshake, stream) => {
-            return service.websocket(*handshake, stream, connection.clone());
-        }
-        First::Http { stream, mended } => (stream, mended),
-        First::Nothing => return,
-    };
+    let (stream, mended) =
+        match first(stream, header_timeout, service.reads_headers(), wanted).await {
+            First::WebSocket(handshake, stream) => {
+                return service.websocket(*handshake, stream, connection.clone());
+            }
+            First::Http { stream, mended } => (stream, mended),
+            First::Nothing => return,
+        };
     let refused = refused.get().copied();
     let answer = service_fn(|request| {
         let (service, connection) = (service.clone(), connection.clone());

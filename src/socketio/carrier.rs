@@ -11,8 +11,8 @@ pub(super) use queue::{Polling, packets};
 
 use std::{
     sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, Ordering::SeqCst},
+        Arc, Mutex, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -45,6 +45,11 @@ pub(super) struct Carrier {
     polling: Mutex<Option<Arc<Polling>>>,
     /// The session has ended.
     over: AtomicBool,
+    /// How many clients of namespaces it has, those that wait included.
+    clients: AtomicUsize,
+    /// How many sockets want nothing to be read from the client. Changed under the lock of
+    /// `polling`.
+    holds: AtomicUsize,
 }
 
 impl Carrier {
@@ -61,6 +66,8 @@ impl Carrier {
             websocket: OnceLock::from(connection.clone()),
             polling: Mutex::default(),
             over: AtomicBool::new(false),
+            clients: AtomicUsize::new(0),
+            holds: AtomicUsize::new(0),
         };
         carrier.gauge(true).inc();
         Arc::new(carrier)
@@ -79,6 +86,8 @@ impl Carrier {
             websocket: OnceLock::new(),
             polling: Mutex::new(Some(polling)),
             over: AtomicBool::new(false),
+            clients: AtomicUsize::new(0),
+            holds: AtomicUsize::new(0),
         };
         carrier.gauge(false).inc();
         Arc::new(carrier)
@@ -246,9 +255,19 @@ impl Carrier {
         self.engine_ended(why);
     }
 
-    /// Stops, or resumes, reading from the client.
-    pub(super) fn hold_reading(&self, hold: bool) {
+    /// Stops, or resumes, reading from the client, as far as one socket is concerned: `holds` is
+    /// what that wants, and others may want it too.
+    pub(super) fn hold_reading(&self, holds: &AtomicBool, hold: bool) {
         let slot = lock(&self.polling);
+        if holds.swap(hold, SeqCst) == hold {
+            return;
+        }
+        let others = if hold {
+            self.holds.fetch_add(1, SeqCst)
+        } else {
+            self.holds.fetch_sub(1, SeqCst) - 1
+        };
+        let hold = hold || others > 0;
         if let Some(connection) = self.websocket.get() {
             connection.hold_reading(hold);
         }
@@ -258,10 +277,46 @@ impl Carrier {
         }
     }
 
+    /// Whether nothing is read from the client.
+    #[cfg(test)]
+    pub(super) fn is_held(&self) -> bool {
+        match self.websocket.get() {
+            Some(connection) => connection.is_held(),
+            None => self.polls().is_some_and(|polling| polling.is_held()),
+        }
+    }
+
     /// Whoever waits for the client should look again.
     pub(super) fn wake(&self) {
         if let Some(polling) = &*lock(&self.polling) {
             polling.taken.notify_waiters();
+        }
+    }
+
+    /// There is one client of a namespace more.
+    pub(super) fn has_come(&self) {
+        self.clients.fetch_add(1, SeqCst);
+    }
+
+    /// There is one less.
+    pub(super) fn has_gone(&self) {
+        self.clients.fetch_sub(1, SeqCst);
+    }
+
+    /// How many clients of namespaces it has.
+    pub(super) fn clients(&self) -> usize {
+        self.clients.load(SeqCst)
+    }
+
+    /// A client was taken out of its namespace: its dispatcher is to look, which may be at rest.
+    pub(super) fn look_at_clients(self: &Arc<Self>) {
+        match self.polls() {
+            Some(polling) => self.close_unless_connected(&polling, self.io.options.connect_timeout),
+            None => {
+                if let Some(connection) = self.websocket.get() {
+                    connection.wake_reader();
+                }
+            }
         }
     }
 
@@ -335,7 +390,7 @@ impl Carrier {
         });
     }
 
-    /// A client that polls and is in no namespace has this long to come back.
+    /// A client that polls, if it is in no namespace, has this long to come back.
     pub(super) fn close_unless_connected(
         self: &Arc<Self>,
         polling: &Arc<Polling>,
@@ -343,19 +398,24 @@ impl Carrier {
     ) {
         let (carrier, polling) = (Arc::downgrade(self), Arc::downgrade(polling));
         self.io.tasks.spawn(async move {
-            sleep(after).await;
-            let (Some(carrier), Some(polling)) = (carrier.upgrade(), polling.upgrade()) else {
+            if !is_absent_for(&polling, Duration::ZERO).await {
                 return;
-            };
-            let absent = match &mut *polling.dispatcher.lock().await {
-                Some(dispatcher) => dispatcher.is_absent_for(after),
-                None => false,
-            };
-            if absent {
+            }
+            sleep(after).await;
+            if is_absent_for(&polling, after).await
+                && let Some(carrier) = carrier.upgrade()
+            {
                 carrier.drop_session(Reason::NotConnected);
             }
         });
     }
+}
+
+/// Whether a client that polls has been in no namespace for this long.
+async fn is_absent_for(polling: &Weak<Polling>, time: Duration) -> bool {
+    let Some(polling) = polling.upgrade() else { return false };
+    let mut dispatcher = polling.dispatcher.lock().await;
+    dispatcher.as_mut().is_some_and(|dispatcher| dispatcher.is_absent_for(time))
 }
 
 /// How a WebSocket is closed for this reason.

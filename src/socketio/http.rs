@@ -1,7 +1,7 @@
 //! The HTTP side of `/socket.io/`: origins, requests as old clients send them, and who gets what.
 //! What polling clients post is handled in [`super::posted`], what they fetch in
 //! [`super::polling`].
-use std::{collections::HashMap, convert::Infallible, net::IpAddr, sync::Arc};
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -40,7 +40,7 @@ const KEPT: [HeaderName; 4] = [
     header::CONTENT_LENGTH,
     header::ACCESS_CONTROL_REQUEST_HEADERS,
 ];
-/// Headers that a namespace may read.
+/// Headers that namespaces may read which do not ask for all of them.
 const READ: [HeaderName; 2] = [header::ORIGIN, header::USER_AGENT];
 
 /// The client script that old pages load from here; its source map is at the same with `.map`.
@@ -54,13 +54,14 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// The layer with these namespaces, by their names; the root is `/`.
+    /// The layer with these namespaces, by their names; the root is `/`. Of two with one name the
+    /// last is served.
     pub fn new(
         parts: Parts,
-        namespaces: impl IntoIterator<Item = (&'static str, Arc<dyn Namespace>)>,
+        namespaces: impl IntoIterator<Item = (Box<str>, Arc<dyn Namespace>)>,
     ) -> Self {
         let origins = parts.options.origins.clone();
-        let io = SocketIo::new(parts, namespaces.into_iter().collect::<HashMap<_, _>>());
+        let io = SocketIo::new(parts, namespaces.into_iter().collect());
         let allowed = AllowOrigin::predicate(move |origin, _| permits(&origins.get(), origin));
         let cors = CorsLayer::new()
             .allow_origin(allowed)
@@ -245,6 +246,11 @@ impl Transport {
         Query::read(handshake.uri()).sid.is_none()
     }
 
+    /// Whether a namespace looks at all headers of handshakes.
+    pub fn reads_headers(&self) -> bool {
+        self.io.keeps_headers()
+    }
+
     /// Takes a WebSocket over whose handshake it wanted.
     pub fn websocket(&self, handshake: Request<()>, stream: Stream, connection: &Arc<Connection>) {
         let query = Query::read(handshake.uri());
@@ -267,7 +273,9 @@ impl Transport {
     fn handshake(&self, uri: &Uri, headers: &HeaderMap, client: IpAddr) -> Option<Box<Handshake>> {
         self.io.keeps_handshakes().then(|| {
             let query = uri.query().unwrap_or_default().into();
-            Box::new(Handshake { query, headers: copied(headers, &READ), client })
+            let all = self.io.keeps_headers();
+            let headers = copied(headers, |name| all || READ.contains(name));
+            Box::new(Handshake { query, headers, client })
         })
     }
 }
@@ -278,14 +286,15 @@ fn is_spoken(query: &Query) -> bool {
 }
 
 /// Some of a request's headers, deeply copied, so that hyper's read buffer is freed (measured: 9 KB
-/// a connection).
-fn copied(headers: &HeaderMap, some: &[HeaderName]) -> HeaderMap {
+/// a connection). They are not printed: cookies may be among them.
+fn copied(headers: &HeaderMap, is_kept: impl Fn(&HeaderName) -> bool) -> HeaderMap {
     let mut copies = HeaderMap::with_capacity(1);
-    for (name, value) in headers {
-        if some.contains(name)
-            && let Ok(value) = HeaderValue::from_bytes(value.as_bytes())
+    for (name, value) in headers.iter().filter(|(name, _)| is_kept(name)) {
+        if let Ok(name) = HeaderName::from_bytes(name.as_str().as_bytes())
+            && let Ok(mut value) = HeaderValue::from_bytes(value.as_bytes())
         {
-            copies.append(name.clone(), value);
+            value.set_sensitive(true);
+            copies.append(name, value);
         }
     }
     copies
@@ -294,7 +303,7 @@ fn copied(headers: &HeaderMap, some: &[HeaderName]) -> HeaderMap {
 /// The request as the engine should keep it: few headers, and of the query what it reads.
 fn compact<B>(request: Request<B>) -> Request<B> {
     let (mut parts, body) = request.into_parts();
-    parts.headers = copied(&parts.headers, &KEPT);
+    parts.headers = copied(&parts.headers, |name| KEPT.contains(name));
     if let Ok(uri) = Uri::try_from(query::for_engine(&parts.uri)) {
         parts.uri = uri;
     }

@@ -49,16 +49,32 @@ pub trait Namespace: Send + Sync + 'static {
     fn reads_handshake(&self) -> bool {
         false
     }
+
+    /// Whether it looks at all headers of the handshake. Where one does, each connection keeps all
+    /// of them, as many as a request may have, and every namespace sees them.
+    fn reads_headers(&self) -> bool {
+        false
+    }
 }
 
 /// What comes in from one client of a namespace, in the order of the wire. None of these may block.
 pub trait Client: Send + Sync {
-    /// The client has been told that it is connected. Called once, before any event.
+    /// Whether its CONNECT is answered later, by [`Socket::admit`] or [`Socket::reject`]. Asked
+    /// once, when [`Namespace::connect`] has returned. Until it is answered the client is told
+    /// nothing, its events go nowhere, and it counts as connected for the time that a connection
+    /// may be in no namespace: whoever has it wait has to set a bound to that.
+    fn waits(&self) -> bool {
+        false
+    }
+    /// The client has been told that it is connected. Called once, before any event; not called of
+    /// one that [`Client::waits`]: whoever admits it knows.
     fn connected(self: Arc<Self>) {}
     /// The client sent an event.
     fn event(self: Arc<Self>, event: Event<'_>);
-    /// The client has left the namespace, or its connection is gone. Called once; nothing comes
-    /// behind it, and nothing can be sent any more.
+    /// The client has left the namespace or was taken out of it, or its connection is gone. Called
+    /// once, also of one that still waits; nothing comes behind it, and nothing can be sent any
+    /// more. `why` is what [`Socket::dismiss`] was given, where that was called, and
+    /// [`Reason::RefusedByHook`] behind [`Socket::reject`].
     fn gone(self: Arc<Self>, why: Reason);
 }
 
@@ -68,7 +84,8 @@ pub struct Connect<'a> {
     /// The query that was said with the namespace's name; else that of the handshake's request, as
     /// it came, without the `?`, if it is kept ([`Namespace::reads_handshake`]).
     pub query: &'a str,
-    /// The handshake's headers that have a meaning here, if kept: `Origin`, `User-Agent`.
+    /// The handshake's headers, if kept: `Origin` and `User-Agent`, or all of them
+    /// ([`Namespace::reads_headers`]).
     pub headers: Option<&'a HeaderMap>,
     /// Whose address the handshake came from, if kept: the other end of its TCP connection, or whom
     /// that named, where it is a proxy that is believed.

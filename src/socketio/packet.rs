@@ -8,8 +8,11 @@ use tokio::time::Instant;
 use super::Version;
 use crate::net::websocket::frame;
 
-/// Most bytes of a namespace's name. It is said again in the answer to who asks for it.
+/// Most bytes of a namespace's name, without its query. It is said again in the answer to who asks
+/// for it.
 const MOST_NAMESPACE: usize = 256;
+/// Most bytes of that query, which a dialect may keep: a URL, which may say the same, has no more.
+const MOST_QUERY: usize = 16 << 10;
 /// Most attachments of one packet.
 const MOST_ATTACHMENTS: usize = 1_000;
 /// Time that the attachments of a packet may take.
@@ -66,10 +69,10 @@ impl<'a> Packet<'a> {
         let (mut namespace, mut query) = (ROOT, "");
         if rest.starts_with('/') {
             (namespace, rest) = rest.split_once(',').unwrap_or((rest, ""));
-            if namespace.len() > MOST_NAMESPACE {
+            (namespace, query) = namespace.split_once('?').unwrap_or((namespace, ""));
+            if namespace.len() > MOST_NAMESPACE || query.len() > MOST_QUERY {
                 return None;
             }
-            (namespace, query) = namespace.split_once('?').unwrap_or((namespace, ""));
         }
         let (id, data) = digits(rest);
         let ack = if data.starts_with(['[', '{']) { id.parse().ok() } else { None };
@@ -170,7 +173,7 @@ pub(super) fn event(namespace: &str, elements: &[&str]) -> Bytes {
 }
 
 /// An acknowledgement; `arguments` are JSON.
-pub(super) fn ack(namespace: &str, id: i64, arguments: &[&str]) -> Bytes {
+pub(crate) fn ack(namespace: &str, id: i64, arguments: &[&str]) -> Bytes {
     with_data(begin("3", namespace) + &id.to_string(), arguments)
 }
 
@@ -257,12 +260,43 @@ mod tests {
     }
 
     #[test]
-    fn names_of_namespaces_are_bounded() {
+    fn a_query_is_no_part_of_a_namespaces_name() {
+        for (text, namespace, query, data) in [
+            ("0/chat?user=u1,", "/chat", "user=u1", ""),
+            ("0/chat?user=u1", "/chat", "user=u1", ""),
+            ("0/chat?a=b?c=%2C&d,{}", "/chat", "a=b?c=%2C&d", "{}"),
+            ("0/chat?,", "/chat", "", ""),
+            ("0/?a=b,", "/", "a=b", ""),
+            (r#"2/chat?a=b,["x"]"#, "/chat", "a=b", r#"["x"]"#),
+        ] {
+            let packet = Packet::parse(text).unwrap();
+            assert_eq!((packet.namespace, packet.query, packet.data), (namespace, query, data));
+        }
+    }
+
+    #[test]
+    fn who_may_not_connect_is_told_so_in_its_version() {
+        for (version, namespace, said) in [
+            (Version::V3, "/", r#"44"no entry""#),
+            (Version::V3, "/chat", r#"44/chat,"no entry""#),
+            (Version::V4, "/", r#"44{"message":"no entry"}"#),
+            (Version::V4, "/chat", r#"44/chat,{"message":"no entry"}"#),
+        ] {
+            assert_eq!(connect_error(version, namespace, "no entry"), text_frame(said));
+        }
+    }
+
+    #[test]
+    fn names_of_namespaces_and_their_queries_are_bounded() {
         let name = format!("/{}", "x".repeat(MOST_NAMESPACE - 1));
+        let query = "x".repeat(MOST_QUERY);
         for (text, named) in [
             (format!("0{name},"), true),
+            (format!("0{name}?{query},"), true),
             (format!("1{name}"), true),
             (format!("0{name}x,"), false),
+            (format!("0{name}x?y,"), false),
+            (format!("0{name}?{query}x,"), false),
             (format!("2{name}x,[]"), false),
         ] {
             assert_eq!(

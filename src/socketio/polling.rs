@@ -81,10 +81,12 @@ impl SocketIo {
         let carrier = Carrier::polling(self, query.version(), polling.clone());
         carrier.name(sid);
         let mut dispatcher = Dispatcher::new(carrier.clone(), handshake);
+        let mut slot = polling.dispatcher.lock().await;
         if carrier.version == Version::V3 {
             let _ = dispatcher.connect("/", "", "");
         }
-        *polling.dispatcher.lock().await = Some(dispatcher);
+        *slot = Some(dispatcher);
+        drop(slot);
         lock(&self.polled).insert(sid, Arc::downgrade(&carrier));
         session.is(&carrier);
         Response::from_parts(parts, Body::from(body))

@@ -1,10 +1,11 @@
-//! The layer whole, with two namespaces that only these tests register: what the protocols say, as
+//! The layer whole, with namespaces that only these tests register: what the protocols say, as
 //! their official suites check it. <https://github.com/socketio/engine.io-protocol>,
 //! <https://github.com/socketio/socket.io-protocol>
 #![allow(
     clippy::disallowed_methods,
     reason = "a test has no task tracker: what it spawns ends with it"
 )]
+mod namespaces;
 mod stage;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};

@@ -126,9 +126,9 @@ impl Client {
         let mut timer = None;
         while over.is_ok() {
             self.set(&mut timer);
-            let heart = &self.heart;
+            let (heart, dispatcher) = (&self.heart, &self.dispatcher);
             let late = poll_fn(|cx| match &mut timer {
-                _ if heart.is_late() => Poll::Ready(()),
+                _ if heart.is_late() || dispatcher.is_stale() => Poll::Ready(()),
                 Some(timer) => timer.as_mut().poll(cx),
                 None => Poll::Pending,
             });
@@ -162,7 +162,7 @@ impl Client {
     }
 
     /// Sets the timer for what has to come by then. Most clients have none most of the time.
-    fn set(&self, timer: &mut Option<Pin<Box<Sleep>>>) {
+    fn set(&mut self, timer: &mut Option<Pin<Box<Sleep>>>) {
         match (self.dispatcher.due(), &mut *timer) {
             (None, _) => *timer = None,
             (Some((due, _)), None) => *timer = Some(Box::pin(sleep_until(due))),

@@ -31,6 +31,8 @@ pub(crate) mod erase;
 pub(crate) mod keys;
 pub(crate) mod kickout;
 pub(crate) mod limits;
+pub(crate) mod lives;
+pub(crate) mod nodes;
 pub(crate) mod order;
 pub(crate) mod outbox;
 pub(crate) mod positions;
@@ -49,8 +51,8 @@ pub(crate) mod upkeep;
 pub(crate) mod witness;
 
 pub(crate) use suites::{
-    broker_contract, limits_contract, outbox_bounds_contract, outbox_contract, presence_contract,
-    records_contract, suite, tokens_contract, upkeep_contract,
+    broker_contract, limits_contract, nodes_contract, outbox_bounds_contract, outbox_contract,
+    presence_contract, records_contract, suite, tokens_contract, upkeep_contract,
 };
 
 /// The bound on a room's updates that each home sets. Bytes are counted as a store keeps them, with
@@ -102,6 +104,11 @@ pub(crate) trait OutboxHome {
 pub(crate) trait BoundsHome: OutboxHome {
     /// Makes unreadable what the batch with this id says.
     fn spoil(&self, id: &str) -> impl Future<Output = ()> + Send;
+}
+
+/// Where the nodes of one test are: two, where the store has many, else one.
+pub(crate) trait NodesHome {
+    fn open(&self) -> impl Future<Output = Vec<nodes::Parts>> + Send;
 }
 
 /// Where one test's accounts are.

@@ -83,6 +83,7 @@ use crate::domain::{
     clock::{Clock, Rng},
     error::{DISPLACED, StoreError},
     ids::RoomId,
+    message::form::Forms,
     outbox::Interest,
     retention::Rules,
 };
@@ -118,6 +119,8 @@ pub struct Options {
     pub hooks: Option<Interest>,
     /// What of which rooms is kept.
     pub retention: Arc<Rules>,
+    /// How messages are written, as far as a dialect has its own way.
+    pub forms: Forms,
     /// Tells the time that messages, accounts and expiry are dated by.
     pub clock: Arc<dyn Clock>,
     /// Random numbers, for the epochs of logs.
@@ -147,6 +150,7 @@ pub struct Embedded {
     deadline: Duration,
     updates: UpdateLimit,
     retention: Arc<Rules>,
+    forms: Forms,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     first_start: bool,
@@ -168,7 +172,8 @@ impl Embedded {
         revocations::clear(&db).map_err(|e| OpenError::from_sqlite(&file, &e))?;
         let now_ms = options.clock.unix_ms();
         let failed = |e: rusqlite::Error| OpenError::from_sqlite(&file, &e);
-        let hooks = options.hooks.map(|interest| Hooks::open(&db, interest, now_ms));
+        let open = |interest| Hooks::open(&db, interest, options.forms, now_ms);
+        let hooks = options.hooks.map(open);
         let hooks = hooks.transpose().map_err(failed)?;
         if let Some(hooks) = &hooks {
             outbox::here(&db, hooks, now_ms).map_err(failed)?;
@@ -207,6 +212,7 @@ impl Embedded {
             deadline: options.deadline,
             updates: options.updates,
             retention: options.retention,
+            forms: options.forms,
             clock: options.clock,
             rng: options.rng,
             first_start,

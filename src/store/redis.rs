@@ -23,7 +23,8 @@
 //!   here
 //! - `ao:log:{room}` hash: `due`, where the counters may go before
 //! - `ao:floor`: where a log begins that has no counters (yet, or any more): behind all indexes of
-//!   those whose counters went
+//!   those whose counters went; a life (`Space::Lives`) begins with 0, and its counters stay until
+//!   it is forgotten
 //! - `ao:keys:{room}` zset: the keys of the newest inserts that have one, by their index; it goes
 //!   with the log
 //! - `ao:expiring` zset: rooms by the time when their log is forgotten, or when some of what was
@@ -37,8 +38,9 @@
 //! - `ao:seats:{room}`, `ao:occupied` zsets: fields of `ao:members:{room}`, one of each place, by
 //!   its number; the rooms of `ao:rooms`, sorted. Made when a page is asked for, kept up for a
 //!   minute, the rooms for one after they were asked for last, then gone
-//! - `ao:sessions` hash, `ao:at:{node}:{connection}` set, `ao:holds:{uid}` set: session of a uid;
-//!   rooms of a connection; rooms held for a uid
+//! - `ao:sessions` hash, `ao:at:{node}:{connection}` set, `ao:socket:{node}:{connection}`,
+//!   `ao:holds:{uid}` set: session of a uid; rooms of a connection; the public name of one that
+//!   never claims a session, until it ends; rooms held for a uid
 //! - `ao:nodes` zset, `ao:stats` and `ao:figures` hashes, `ao:dead` set, `ao:conns:{node}`,
 //!   `ao:evicted:{node}`, `ao:expelled:{node}`, `ao:ending:{node}`, `ao:recheck:{node}`,
 //!   `ao:batches:{node}` sets: leases, and what a node leaves behind
@@ -81,6 +83,7 @@ mod follow;
 mod heal;
 mod lease;
 mod limits;
+mod nodes;
 mod outbox;
 mod places;
 mod presence;
@@ -122,6 +125,7 @@ use self::{
     client::{Arguments, Client, Failure, Live},
     debts::Debts,
     follow::Rooms,
+    nodes::Questions,
     outbox::Hooks,
     script::{PLAIN, Script, TELLING},
     subscriber::Subscriptions,
@@ -134,6 +138,7 @@ use crate::domain::{
     directory::Ending,
     error::StoreError,
     ids::{ConnectionId, RoomId},
+    message::form::Forms,
     outbox::Interest,
     presence::SessionSink,
     retention::Rules,
@@ -170,6 +175,8 @@ pub struct Options {
     pub hooks: Option<Interest>,
     /// What of which rooms is kept.
     pub retention: Arc<Rules>,
+    /// How messages are written, as far as a dialect has its own way.
+    pub forms: Forms,
     /// Random numbers, for the node's name.
     pub rng: Arc<dyn Rng>,
     /// Every task is spawned on its tracker.
@@ -240,6 +247,8 @@ pub struct Redis {
     revocations: AtomicU64,
     /// Connections that sign in just now.
     claiming: Mutex<HashSet<ConnectionId>>,
+    /// What this node has asked others.
+    questions: Questions,
     /// This node was taken for dead: the sooner it says so the better.
     beat_now: Notify,
     /// Connections that this node had when it was taken for dead, until they have ended.
@@ -256,7 +265,7 @@ impl Redis {
     /// Connects, looks whether this Redis will do, and makes this node one of its nodes.
     pub async fn open(mut options: Options) -> Result<Arc<Self>, OpenError> {
         let (address, channels) = address(&options.url, &options.shown, &options.prefix)?;
-        let hooks = options.hooks.take().map(Hooks::new);
+        let hooks = options.hooks.take().map(|interest| Hooks::new(interest, options.forms));
         let sources = if hooks.is_some() { TELLING } else { PLAIN };
         let client = Client::open(address, &options.shown, sources).await?;
         let node =
@@ -275,6 +284,7 @@ impl Redis {
             user_auth: Mutex::default(),
             reaping: Arc::default(),
             claiming: Mutex::default(),
+            questions: Questions::default(),
             beat_now: Notify::new(),
             lost: Mutex::default(),
             debts: Debts::default(),

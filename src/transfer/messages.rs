@@ -24,7 +24,7 @@ const ROOMS: usize = 1000;
 /// What was copied, counted on both sides behind it.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Rooms with anything stored.
+    /// Rooms with anything stored, and lives that had anything.
     pub rooms: Both,
     /// Entries of their logs.
     pub inserts: Both,

@@ -1,5 +1,5 @@
 //! Load generator and measuring tool for servers that speak the always-online
-//! event protocol over socket.io, or gotapi-ws. See README.md.
+//! event protocol over socket.io, gotapi-ws, or chat-service. See README.md.
 
 #![allow(clippy::disallowed_methods)] // it measures real time; its tasks end with the process
 
@@ -64,6 +64,8 @@ enum Scenario {
     Full(scenario::full::Full),
     /// The network fails again and again for some seconds while somebody sends.
     Drops(scenario::drops::Drops),
+    /// Commands of chat-service that are answered, one after the other at each of many clients.
+    Command(scenario::command::Command),
     /// Members who never read, until the server has no memory to spare, and newcomers meanwhile.
     Strain(scenario::strain::Strain),
 }
@@ -205,10 +207,16 @@ fn run(Cli { opt, scenario }: Cli) -> Result<()> {
         None => Some(sys::pin(None)?),
     };
     sys::now(); // starts the clock
-    if opt.dialect == Dialect::Gotapi
-        && !(matches!(scenario, Scenario::Fanout(_)) && opt.way == Way::Websocket)
-    {
-        bail!("--dialect gotapi is for fanout, by WebSocket");
+    let spoken = match opt.dialect {
+        Dialect::AlwaysOnline => !matches!(scenario, Scenario::Command(_)),
+        Dialect::Gotapi => matches!(scenario, Scenario::Fanout(_)) && opt.way == Way::Websocket,
+        Dialect::ChatService => matches!(
+            scenario,
+            Scenario::Fanout(_) | Scenario::Connect(_) | Scenario::Idle(_) | Scenario::Command(_)
+        ),
+    };
+    if !spoken {
+        bail!("--dialect {} does not do this: see --help", opt.dialect.name());
     }
     let ctx = Ctx::new(opt)?;
     for pid in &ctx.opt.server_pid {
@@ -239,6 +247,7 @@ fn run(Cli { opt, scenario }: Cli) -> Result<()> {
             Scenario::Storm(a) => ("storm", scenario::storm::run(c, a).await?),
             Scenario::Full(a) => ("full", scenario::full::run(c, a).await?),
             Scenario::Drops(a) => ("drops", scenario::drops::run(c, a).await?),
+            Scenario::Command(a) => ("command", scenario::command::run(c, a).await?),
             Scenario::Strain(a) => ("strain", scenario::strain::run(c, a).await?),
         })
     };

@@ -15,13 +15,20 @@ pub struct Options {
     /// other.
     #[arg(long, global = true, value_enum, default_value_t = Spread::Member)]
     pub spread: Spread,
-    /// What is spoken to it: the always-online events, or gotapi-ws (fanout only).
+    /// What is spoken to it: the always-online events, gotapi-ws (fanout only), or chat-service
+    /// (fanout, connect, idle and command).
     #[arg(long, global = true, value_enum, default_value_t = Dialect::AlwaysOnline)]
     pub dialect: Dialect,
     #[arg(long, global = true, default_value = "/socket.io/")]
     pub path: String,
     /// engine.io protocol: 3 (socket.io 2.x) or 4.
-    #[arg(long, global = true, default_value_t = 4, value_parser = value_parser!(u8).range(3..=4))]
+    #[arg(
+        long,
+        global = true,
+        default_value_t = 4,
+        overrides_with = "eio",
+        value_parser = value_parser!(u8).range(3..=4)
+    )]
     pub eio: u8,
     /// How a client connects: as a WebSocket from the beginning, by polling and then upgraded as
     /// browsers do, or by polling for good. The last two speak engine.io 4.
@@ -95,6 +102,7 @@ pub enum Spread {
 pub enum Dialect {
     AlwaysOnline,
     Gotapi,
+    ChatService,
 }
 
 impl Dialect {
@@ -102,6 +110,7 @@ impl Dialect {
         match self {
             Dialect::AlwaysOnline => "always-online",
             Dialect::Gotapi => "gotapi",
+            Dialect::ChatService => "chat-service",
         }
     }
 }

@@ -30,6 +30,10 @@ impl Lat {
         let _ = self.0.add(&other.0);
     }
 
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
     pub fn max_ms(&self) -> f64 {
         ms(self.0.max())
     }

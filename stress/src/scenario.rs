@@ -1,4 +1,5 @@
 pub mod churn;
+pub mod command;
 pub mod connect;
 pub mod drops;
 pub mod fanout;

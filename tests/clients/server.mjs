@@ -16,6 +16,9 @@ const READY_MS = 30_000
 const END_MS = 30_000
 const started = new Set()
 
+/** Servers that are there, or are being started. */
+export const servers = () => [...started]
+
 // A failed run shows what its servers said; an aborted one leaves none behind.
 process.on('exit', code => {
   for (const server of started) {
@@ -69,7 +72,7 @@ export class Server {
   nodeForCall() { return this }
 
   /** Whether create_token works without credentials. */
-  get open() { return this.env.AO_COMPAT !== 'deployed' && !this.env.AO_STORE__TOKENS }
+  get open() { return this.env.AO_COMPAT !== 'deployed' && !this.env.AO_STORE__TOKENS && !this.env.AO_STORE__MESSAGES }
 
   async start() {
     const at = listener => this.urls[listener] ? new URL(this.urls[listener]).host : '127.0.0.1:0'

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { part } from './blocks.mjs'
 import { leaveBehind } from './original.mjs'
+import { leaveChatServiceBehind } from './original-chat-service.mjs'
 import { follow, ROOT } from './reader.mjs'
 
 const text = name => readFile(join(ROOT, name), 'utf8')
@@ -16,9 +17,13 @@ test('docs/api.md', async () => follow(await text('docs/api.md')))
 
 test('docs/gotapi.md', async () => follow(await text('docs/gotapi.md')))
 
+test('docs/chat-service.md', async () => follow(await text('docs/chat-service.md')))
+
 test('docs/hooks.md', async () => follow(await text('docs/hooks.md'), { allowed: ['json'] }))
 
 test('docs/migration.md', async () => follow(await text('docs/migration.md'), { prepare: leaveBehind }))
+
+test('docs/migration-chat-service.md', async () => follow(await text('docs/migration-chat-service.md'), { prepare: leaveChatServiceBehind }))
 
 test('docs/from-socket-io.md', async () => follow(await text('docs/from-socket-io.md')))
 

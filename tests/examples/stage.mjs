@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { startCluster } from '../clients/cluster.mjs'
@@ -67,7 +67,7 @@ export function atEnd(t, what) {
 export function folderFor(t, file, links = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'always-online-example-'))
   atEnd(t, () => rmSync(folder, { recursive: true, force: true }))
-  copyFileSync(join(ROOT, 'examples', file), join(folder, file))
+  copyFileSync(join(ROOT, 'examples', file), join(folder, basename(file)))
   for (const [name, target] of Object.entries(links)) symlinkSync(target, join(folder, name))
   return folder
 }

@@ -1,6 +1,7 @@
 //! The HTTP API v1: what a business server asks, on one node and on several, and above all what it
 //! does wrong.
 mod admins;
+mod dialect;
 mod frame;
 mod history;
 mod keys;

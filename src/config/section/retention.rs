@@ -76,7 +76,7 @@ fn print(RetentionRule { rooms, age, count }: &RetentionRule) -> String {
 section! {
     /// How long messages are kept.
     Retention("retention") {
-        /// What of which rooms is kept: AGE of inserts since they were stored and of updates since their last writing, COUNT of inserts. The first rule whose ROOMS match a room counts; in these * stands for any text. What is due is shown to nobody and deleted soon after.
+        /// What of which rooms is kept: AGE of inserts since they were stored and of updates since their last writing, COUNT of inserts. The first rule whose ROOMS match a room counts; in these * stands for any text. Rooms of chat-service are matched as chat-service:NAME alone. What is due is shown to nobody and deleted soon after.
         rules: Vec<RetentionRule> = "", RULES, "AO_RETENTION__RULES";
         /// Time between two walks through the rooms that delete what is due.
         interval: Duration = "60s", DURATION, "AO_RETENTION__INTERVAL";

@@ -81,7 +81,7 @@ section! {
         previous_secret: Option<SigningSecret> = "", SIGNING_SECRET, "AO_WEBHOOK__PREVIOUS_SECRET";
         /// What is told.
         events: Words = "*", KINDS, "AO_WEBHOOK__EVENTS";
-        /// In which rooms. Events of users are in none, and are not concerned.
+        /// In which rooms, by the names that clients know; rooms of a dialect also by its word and a colon before the name (chat-service:*). Events of users are in none, and are not concerned.
         rooms: Words = "*", ROOM_PATTERNS, "AO_WEBHOOK__ROOMS";
         /// Time one request may take.
         timeout: Duration = "15s", DURATION, "AO_WEBHOOK__TIMEOUT";

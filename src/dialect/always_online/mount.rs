@@ -12,6 +12,7 @@ use crate::{
     domain::hub::Hub,
     net::{Connection, Stream},
     reason::Reason,
+    socketio::Namespace,
 };
 
 struct Mounted {
@@ -19,9 +20,15 @@ struct Mounted {
     transport: Transport,
 }
 
-/// Starts the dialect. Its deadlines end with `stop`.
-pub fn start(hub: Arc<Hub>, options: Options, stop: &CancellationToken) -> Arc<dyn Dialect> {
-    let (dialect, transport) = AlwaysOnline::start(hub, options, stop);
+/// Starts the dialect. Its deadlines end with `stop`. `neighbours` are namespaces of others, by
+/// their names, that are served on its transport too.
+pub fn start(
+    hub: Arc<Hub>,
+    options: Options,
+    neighbours: Vec<(Box<str>, Arc<dyn Namespace>)>,
+    stop: &CancellationToken,
+) -> Arc<dyn Dialect> {
+    let (dialect, transport) = AlwaysOnline::start(hub, options, neighbours, stop);
     Arc::new(Mounted { dialect, transport })
 }
 
@@ -41,6 +48,10 @@ impl Dialect for Mounted {
 
     fn is_new(&self, handshake: &Request<()>) -> bool {
         self.transport.is_new(handshake)
+    }
+
+    fn reads_headers(&self) -> bool {
+        self.transport.reads_headers()
     }
 
     fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>) {

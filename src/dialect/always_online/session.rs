@@ -118,6 +118,11 @@ impl Session {
         2 * self.dialect.options.max_payload()
     }
 
+    /// Whether its connection has a client of another namespace.
+    pub(super) fn is_elsewhere_too(&self) -> bool {
+        self.socket.is_open() && !self.socket.is_alone()
+    }
+
     /// The client did not authenticate in time.
     pub(super) fn late_to_authenticate(self: &Arc<Self>) {
         self.tell(State::late_to_authenticate);

@@ -151,8 +151,15 @@ impl Client {
         // Before the store knows of it: what a store knows and its node does not is ended.
         self.gotapi.hub.register_guest(self.id, self.clone());
         self.noted.store(true, Ordering::Relaxed);
-        let visitor =
-            Visitor { connection: self.id, uid, hidden: true, wants_roster: false, guest: true };
+        let visitor = Visitor {
+            connection: self.id,
+            uid,
+            hidden: true,
+            wants_roster: false,
+            guest: true,
+            socket: None,
+            checked: None,
+        };
         let here = self.clone();
         let answer = move |entered: &Result<Roster, StoreError>| {
             match (entered, answer) {
@@ -189,7 +196,7 @@ impl Client {
     async fn leave(&self, room: Option<&RoomId>) {
         let hub = &self.gotapi.hub;
         if let Some(room) = room {
-            hub.depart(room, self.id, Departure::Gone).await;
+            let _ = hub.depart(room, self.id, Departure::Gone).await; // a failure is in the log
         }
         if self.noted.load(Ordering::Relaxed)
             && let Ok(uid) = self.gotapi.uid(self.id)

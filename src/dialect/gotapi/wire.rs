@@ -97,7 +97,7 @@ mod tests {
     };
 
     fn publication(event: Event) -> Publication {
-        Publication { n: 1, audience: Audience::All, event }
+        Publication { n: 1, audience: Audience::All, index: None, event }
     }
 
     fn message(body: &'static [u8]) -> Publication {

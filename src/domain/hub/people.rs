@@ -140,7 +140,8 @@ impl Hub {
         self.rooms.remove(room, uid).await
     }
 
-    /// Ends the user's sessions, on all nodes at once. Returns how many there were.
+    /// Ends the user's connections, on all nodes at once, whether or not they have claimed. Returns
+    /// how many there were.
     ///
     /// # Errors
     /// Those of the store.

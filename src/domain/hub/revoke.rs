@@ -12,7 +12,7 @@ impl Hub {
     /// Revokes tokens of a user: those that were issued before this second and the one of this
     /// name, or all that were issued until now where neither is given. It is durable: who signs in
     /// by one of them from now on is refused. Sessions that rest on one of them are ended at once,
-    /// on every node; where neither is given, the user's session is, whatever it rests on. Returns
+    /// on every node; where neither is given, all of the user's are, whatever they rest on. Returns
     /// how many sessions were told.
     ///
     /// # Errors
@@ -38,7 +38,7 @@ impl Hub {
         told.map_err(StoreError::behind_a_change)
     }
 
-    /// Ends the user's session, on whatever node it is, because its plain token was revoked, which
+    /// Ends the user's sessions, on whatever nodes they are, as the plain token was revoked, which
     /// has been done: a sign-in that was checked before is checked again. Returns how many sessions
     /// were told.
     ///

@@ -1,10 +1,13 @@
 //! What the stores tell a node, handed on to its rooms and connections.
 use std::sync::{Arc, Weak, atomic::Ordering};
 
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
 use super::{
     super::{
         broker::{Publication, RoomSink},
-        cluster::{Figures, NodeSink},
+        cluster::{Figures, Lost, NodeSink},
         directory::Ending,
         ids::{ConnectionId, RoomId},
         presence::SessionSink,
@@ -119,6 +122,25 @@ impl NodeSink for WeakHub {
     fn jobs_are_open(&self) {
         if let Some(hub) = self.0.upgrade() {
             hub.given.notify_one();
+        }
+    }
+
+    fn asked(&self, question: Bytes) -> oneshot::Receiver<Bytes> {
+        match self.0.upgrade() {
+            Some(hub) => hub.listeners.asked(&question),
+            None => oneshot::channel().1,
+        }
+    }
+
+    fn told(&self, word: Bytes) {
+        if let Some(hub) = self.0.upgrade() {
+            hub.listeners.told(&word);
+        }
+    }
+
+    fn lost(&self, lost: Vec<Lost>) {
+        if let Some(hub) = self.0.upgrade() {
+            hub.listeners.lost(&lost.into());
         }
     }
 }

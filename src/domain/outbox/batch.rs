@@ -2,12 +2,11 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use super::{Kind, everywhere};
 use crate::domain::{
     ids::{RoomId, Space},
-    json::Object,
+    message::form::Told,
 };
 
 /// Something that happened, as the outbox keeps it.
@@ -93,10 +92,11 @@ impl Frozen<'_> {
         } else if *self.room == everywhere() {
             head += "null";
         } else {
-            head += &quote(self.room.name());
-            if let Some(space) = self.room.dialect() {
-                head += ",\"space\":";
-                head += &quote(space);
+            head += &quote(self.room.called());
+            for (field, value) in [("space", self.room.dialect()), ("life", self.room.life())] {
+                if let Some(value) = value {
+                    head += &format!(",\"{field}\":{}", quote(value));
+                }
             }
         }
         head += ",\"epoch\":";
@@ -142,14 +142,19 @@ fn begin(out: &mut String, kind: &str, at: &str, n: u64) {
     let _ = write!(out, "{n}"); // writing into a String can't fail
 }
 
-/// Writes an event about a message: with its sender, its index or id, and the message.
-pub fn message(out: &mut String, kind: Kind, at: &str, n: u64, place: Place<'_>, body: &[u8]) {
+/// Writes an event about a message: with its sender, its index or id, and the message, as `told`
+/// has it of the body.
+pub fn message(
+    out: &mut String,
+    kind: Kind,
+    at: &str,
+    n: u64,
+    place: Place<'_>,
+    (body, told): (&[u8], &Told<'_>),
+) {
     begin(out, kind.name(), at, n);
     *out += ",\"uid\":";
-    // Mostly it is an object, and is read once.
-    let text = std::str::from_utf8(body).ok();
-    let object = text.and_then(Object::parse);
-    *out += object.as_ref().and_then(uid_of).map_or("null", RawValue::get);
+    *out += told.sender.as_deref().unwrap_or("null");
     match place {
         Place::Index(index) => {
             let _ = write!(out, ",\"index\":{index}"); // writing into a String can't fail
@@ -161,13 +166,10 @@ pub fn message(out: &mut String, kind: Kind, at: &str, n: u64, place: Place<'_>,
         Place::None => {}
     }
     *out += ",\"message\":";
-    match (object, text) {
-        (Some(_), Some(json)) => *out += json,
-        _ => match instead(body) {
-            Some(text) => *out += &text,
-            None => *out += text.unwrap_or("null"),
-        },
-    }
+    *out += match &told.instead {
+        Some(text) => text,
+        None => std::str::from_utf8(body).unwrap_or("null"),
+    };
     out.push('}');
 }
 
@@ -180,23 +182,6 @@ pub enum Place<'a> {
     Id(&'a str),
     /// Nowhere.
     None,
-}
-
-/// What stands for a message that is no JSON: that would spoil the batch that it is in.
-pub fn instead(body: &[u8]) -> Option<String> {
-    let json = serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok();
-    let text = || serde_json::Value::from(String::from_utf8_lossy(body)).to_string();
-    (!json || std::str::from_utf8(body).is_err()).then(text)
-}
-
-/// Who sent a message, as it says itself: JSON. Dialects put it there, whatever the client wrote.
-pub fn sender(body: &[u8]) -> Option<String> {
-    let object = Object::parse(std::str::from_utf8(body).ok()?)?;
-    uid_of(&object).map(|uid| uid.get().to_owned())
-}
-
-fn uid_of<'a>(message: &Object<'a>) -> Option<&'a RawValue> {
-    message.get("uid").or_else(|| message.get("2"))
 }
 
 /// A time in milliseconds since 1970 as RFC 3339 has it, UTC: `2026-01-31T12:00:00.000Z`.
@@ -219,6 +204,7 @@ pub fn timestamp(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::message::form::Forms;
 
     fn event(n: u64, kind: Kind, fields: &str) -> Happening {
         Happening { n, at_ms: 1_700_000_000_000, kind: kind.name().into(), fields: fields.into() }
@@ -261,6 +247,8 @@ mod tests {
         assert!(said(&user).contains(r#""roomId":null,"uid":"ann","epoch":"1","events":[]"#));
         let talk = RoomId::within(Space::Dialect("talk"), "x").unwrap();
         assert!(said(&talk).contains(r#""roomId":"x","space":"talk","epoch""#));
+        let life = RoomId::within(Space::Lives("talk"), "x:y7").unwrap();
+        assert!(said(&life).contains(r#""roomId":"x","space":"talk","life":"y7","epoch""#));
     }
 
     #[test]
@@ -273,18 +261,11 @@ mod tests {
     }
 
     #[test]
-    fn a_message_says_who_sent_it() {
-        assert_eq!(sender(br#"{"2":"x","uid":"ann"}"#).as_deref(), Some("\"ann\""));
-        assert_eq!(sender(br#"{"2":17,"s":0}"#).as_deref(), Some("17"));
-        assert_eq!(sender(b"[1]"), None);
-        assert_eq!(sender(b"\xff"), None);
-    }
-
-    #[test]
     fn a_message_that_is_no_json_is_told_as_text() {
         let fields = |place, body| {
-            let mut told = String::new();
-            message(&mut told, Kind::Inserted, "T", 4, place, body);
+            let (mut told, class) = (String::new(), RoomId::new("class").unwrap());
+            let read = Forms::default().read(&class, body);
+            message(&mut told, Kind::Inserted, "T", 4, place, (body, &read));
             let head = r#"{"type":"message.inserted","timestamp":"T","n":4,"#;
             told.strip_prefix(head).unwrap().strip_suffix('}').unwrap().to_owned()
         };

@@ -90,6 +90,12 @@ impl Pattern {
     pub fn matches(&self, name: &str) -> bool {
         wildcard::matches(&self.0, name)
     }
+
+    /// Whether it is for this room: by what people call it, and of a dialect's room with the
+    /// dialect's word too ([`wildcard::names`]).
+    pub fn is_for(&self, room: &RoomId) -> bool {
+        self.matches(room.called()) || wildcard::names(&self.0, room)
+    }
 }
 
 /// A place that is told.
@@ -121,7 +127,8 @@ impl Endpoint {
     }
 
     fn is_of(&self, room: &RoomId) -> bool {
-        !room.is_in(Space::User) && self.rooms.iter().any(|pattern| pattern.matches(room.name()))
+        let is_one = !room.is_inbox() && !room.is_in(Space::User);
+        is_one && self.rooms.iter().any(|pattern| pattern.is_for(room))
     }
 }
 
@@ -208,6 +215,18 @@ mod tests {
         let interest = Interest { endpoints: vec![chats], ..Interest::default() };
         assert!(interest.watches(&room("chat:1")) && !interest.watches(&room("doc:1")));
         assert!(interest.watches_users() && !Interest::default().watches_users());
+        let within = |space, name| RoomId::within(space, name).unwrap();
+        let all = endpoint(&["*"], &["*"]);
+        let life = within(Space::Lives("talk"), "plans:x7");
+        let inbox = within(Space::Inboxes("talk"), "ann");
+        assert!(all.wants(Kind::Inserted, &life) && !all.wants(Kind::Joined, &inbox));
+        assert!(!all.wants(Kind::Inserted, &inbox) && all.wants(Kind::Online, &inbox));
+        for (pattern, expected) in
+            [("plans", true), ("talk:*", true), ("plans:x7", false), ("tal*:plans", false)]
+        {
+            assert_eq!(endpoint(&["*"], &[pattern]).wants(Kind::Left, &life), expected);
+        }
+        assert!(!endpoint(&["*"], &["talk:*"]).wants(Kind::Inserted, &inbox));
         let messages = endpoint(&["message.updated"], &["chat:*"]);
         let interest = Interest { endpoints: vec![messages], ..Interest::default() };
         assert!(interest.hears(&room("chat:1")) && !interest.hears(&room("doc:1")));

@@ -328,7 +328,8 @@ fn pass(room: &Arc<Room>, rooms: &Rooms) {
 
 /// To this node's members only, and without a place in the order.
 fn deliver_now<'a>(room: &Arc<Room>, entries: impl Iterator<Item = &'a Entry>) {
-    let publications: Vec<Publication> = entries.map(|entry| Publication::of(0, entry)).collect();
+    let publications: Vec<Publication> =
+        entries.map(|entry| Publication::of(0, None, entry)).collect();
     if !publications.is_empty() {
         room.deliver(&publications);
     }
@@ -372,10 +373,11 @@ async fn single(room: &Arc<Room>, rooms: &Arc<Rooms>, job: Job) {
         Job::Depart { connection, departure, done } => {
             room.silence(connection);
             let depart = stores.presence.depart(&room.id, connection, departure);
-            if let Err(error) = store.timed(Call::Depart, depart).await {
+            let departed = store.timed(Call::Depart, depart).await;
+            if let Err(error) = &departed {
                 throttled!(warn, room = %room.id.shown(), %error, "a departure could not be announced");
             }
-            let _ = done.send(());
+            let _ = done.send(departed);
         }
         Job::Release { uid, by } => {
             if let Err(error) = stores.presence.release(&room.id, &uid, by).await {

@@ -1,7 +1,10 @@
 //! The rooms of this node, and the ways into them.
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,7 +25,8 @@ use super::{
 use crate::lock::lock;
 use crate::trace::{Kind, Span};
 
-/// What there is in rooms, together.
+/// What there is in rooms, together. Inboxes are no rooms, and have no members, but what waits in
+/// them waits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in super::super) struct Stock {
     pub(in super::super) rooms: usize,
@@ -38,13 +42,21 @@ pub(in super::super) struct Rooms {
     pub(super) stores: Arc<Stores>,
     pub(super) services: Arc<Services>,
     live: Mutex<HashMap<RoomId, Arc<Room>>>,
+    /// How many of them are inboxes, which count as rooms for nobody else.
+    inboxes: AtomicUsize,
     /// This.
     me: Weak<Rooms>,
 }
 
 impl Rooms {
     pub(in super::super) fn new(stores: Arc<Stores>, services: Arc<Services>) -> Arc<Self> {
-        Arc::new_cyclic(|me| Rooms { stores, services, live: Mutex::default(), me: me.clone() })
+        Arc::new_cyclic(|me| Rooms {
+            stores,
+            services,
+            live: Mutex::default(),
+            inboxes: AtomicUsize::new(0),
+            me: me.clone(),
+        })
     }
 
     fn live(&self) -> MutexGuard<'_, HashMap<RoomId, Arc<Room>>> {
@@ -61,15 +73,25 @@ impl Rooms {
         self.live().len()
     }
 
+    /// How many there are but for [inboxes](super::super::ids::Space::Inboxes).
+    pub(in super::super) fn counted(&self) -> usize {
+        let live = self.live();
+        live.len().saturating_sub(self.inboxes.load(Ordering::Relaxed))
+    }
+
     /// What there is in them.
     pub(in super::super) fn stock(&self) -> Stock {
         // Of the lock no more than that: rooms are looked for in it all the time.
         let rooms: Vec<Arc<Room>> = self.live().values().cloned().collect();
         rooms.iter().fold(Stock::default(), |stock, room| {
             let (jobs, bytes) = room.waiting();
+            let (one, members) = match room.id.is_inbox() {
+                true => (0, 0),
+                false => (1, room.local_members()),
+            };
             Stock {
-                rooms: stock.rooms + 1,
-                members: stock.members + room.local_members(),
+                rooms: stock.rooms + one,
+                members: stock.members + members,
                 jobs: stock.jobs + jobs,
                 bytes: stock.bytes + bytes,
             }
@@ -78,7 +100,10 @@ impl Rooms {
 
     /// The room of this id, made if need be.
     fn room(&self, id: &RoomId) -> Arc<Room> {
-        let new = || Room::new(id.clone(), self.me.clone(), self.services.metrics.clone());
+        let new = || {
+            self.inboxes.fetch_add(id.is_inbox().into(), Ordering::Relaxed);
+            Room::new(id.clone(), self.me.clone(), self.services.metrics.clone())
+        };
         self.live().entry(id.clone()).or_insert_with(new).clone()
     }
 
@@ -86,7 +111,9 @@ impl Rooms {
     /// attaches, can be made only after.
     pub(super) fn retire(&self, room: &Room) {
         self.stores.broker.detach(&room.id);
-        self.live().remove(&room.id);
+        if self.live().remove(&room.id).is_some() {
+            self.inboxes.fetch_sub(room.id.is_inbox().into(), Ordering::Relaxed);
+        }
     }
 
     /// Adds a job to the room of this id, made if need be.
@@ -127,8 +154,9 @@ impl Rooms {
         room: &RoomId,
         connection: ConnectionId,
         departure: Departure,
-    ) {
-        self.ask(room, |done| Job::Depart { connection, departure, done }).await;
+    ) -> Result<u64, StoreError> {
+        let depart = |done| Job::Depart { connection, departure, done };
+        self.ask(room, depart).await.unwrap_or_else(ending)
     }
 
     pub(in super::super) fn release(&self, room: &RoomId, uid: &Uid, by: ConnectionId) {

@@ -60,6 +60,8 @@ fn visitor(connection: u64, name: &str) -> Visitor {
         hidden: false,
         wants_roster: true,
         guest: false,
+        socket: None,
+        checked: None,
     }
 }
 

@@ -19,8 +19,9 @@ export function button(api, method, text, act, { danger, small, label } = {}) {
 }
 
 /** @param {string} text; @param {string} what */
-function wholeNumber(text, what) {
+export function wholeNumber(text, what) {
   if (!/^\d+$/.test(text.trim())) throw new Error(`${what} has to be a whole number.`)
+  if (!Number.isSafeInteger(Number(text))) throw new Error(`${what} is too large.`)
   return Number(text)
 }
 

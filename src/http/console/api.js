@@ -12,19 +12,22 @@ export class Problem extends Error {
    * @param {number} status of HTTP; 0: there was no answer
    * @param {string} word that names its kind
    * @param {string} detail for people
+   * @param {string} [code] of an error of chat-service
    */
-  constructor(status, word, detail) {
+  constructor(status, word, detail, code) {
     super(detail)
     this.status = status
     this.word = word
+    this.code = code
   }
 }
 
 /** @param {Response} answer */
 async function problemOf(answer) {
-  const { type = '', title = answer.statusText, detail = '' } = await answer.json().catch(() => ({}))
-  const text = detail && detail !== title ? `${title}: ${detail}` : title
-  return new Problem(answer.status, String(type).split('#').at(-1) ?? '', text || `status ${answer.status}`)
+  const { type = '', title = answer.statusText, detail = '', code } = await answer.json().catch(() => ({}))
+  // What chat-service refuses says itself what it is.
+  const text = code ? detail.replace(/^ChatServiceError: /, '') : detail && detail !== title ? `${title}: ${detail}` : title
+  return new Problem(answer.status, String(type).split('#').at(-1) ?? '', text || `status ${answer.status}`, code)
 }
 
 /** @param {string} text */

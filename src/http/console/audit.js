@@ -1,6 +1,6 @@
 // What administrators have changed.
 import { h, keep, repeat, table } from './dom.js'
-import { moment, name, roomLink, userLink } from './format.js'
+import { chatLink, moment, name, roomLink, userLink } from './format.js'
 
 /** Milliseconds between two looks at the first page. */
 const EVERY = 4000
@@ -13,9 +13,12 @@ function details({ asked, given }) {
   return told.map(([key, value]) => h('span', { class: 'pair' }, key, ' ', name(typeof value === 'string' ? value : JSON.stringify(value))))
 }
 
+/** A method, which may be broken behind its dialect. @param {string} text */
+const method = text => h('code', {}, text.split('/').flatMap((part, at) => at === 0 ? [part] : ['/', h('wbr'), part]))
+
 /** @param {import('./main.js').App} app; @param {AbortSignal} signal */
 export function audit(app, signal) {
-  const { element, body, row } = table('What administrators have changed', [{ name: 'When', class: 'when' }, { name: 'Who', class: 'short' }, { name: 'What', class: 'short' }, { name: 'On', class: 'wide' }, 'Details', { name: 'Outcome', class: 'short' }])
+  const { element, body, row } = table('What administrators have changed', [{ name: 'When', class: 'when' }, { name: 'Who', class: 'short' }, { name: 'What', class: 'method' }, 'On', 'Details', { name: 'Outcome', class: 'short' }])
   const nothing = h('div', { class: 'empty', hidden: true }, h('p', {}, 'Nothing was changed yet.'), h('p', {}, 'Every change by an administrator is listed here: who, what, when. Published messages are not.'))
   /** @type {(string | undefined)[]} */
   const cursors = [undefined]
@@ -24,8 +27,8 @@ export function audit(app, signal) {
   const back = h('button', { type: 'button', onclick: () => { cursors.pop(); look() } }, 'Newer')
   const on = h('button', { type: 'button', onclick: () => { cursors.push(next); look() } }, 'Older')
   const pager = h('nav', { class: 'pager', 'aria-label': 'Pages' }, back, on)
-  const make = (/** @type {any} */ entry) => row(moment(entry.at), name(entry.admin), h('code', {}, entry.method),
-    [entry.uid !== undefined && userLink(entry.uid), ' ', entry.roomId !== undefined && roomLink(entry.roomId)], h('span', { class: 'several' }, details(entry)),
+  const make = (/** @type {any} */ entry) => row(moment(entry.at), name(entry.admin), method(entry.method),
+    [entry.uid !== undefined && userLink(entry.uid), ' ', entry.roomId !== undefined && (entry.method.startsWith('chat-service/') ? chatLink : roomLink)(entry.roomId)], h('span', { class: 'several' }, details(entry)),
     h('span', { class: entry.outcome === 'done' ? 'badge good' : 'badge bad' }, entry.outcome))
 
   async function look() {

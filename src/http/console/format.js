@@ -73,5 +73,8 @@ export const roomLink = id => h('a', { href: `#/room/${encodeURIComponent(id)}`,
 /** @param {string | number} uid */
 export const userLink = uid => h('a', { href: `#/user/${encodeURIComponent(uid)}`, class: 'to' }, name(uid))
 
+/** @param {string} room of chat-service */
+export const chatLink = room => h('a', { href: `#/chat/${encodeURIComponent(room)}`, class: 'to' }, name(room))
+
 /** A name within a sentence. @param {string | number} text */
 export const quoted = text => h('strong', {}, name(text, 'whole'))

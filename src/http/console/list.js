@@ -14,13 +14,14 @@ const TYPING = 200
  * @param {import('./main.js').App} options.app
  * @param {AbortSignal} options.signal
  * @param {string} options.label of the search
+ * @param {number} [options.longest] characters of a name
  * @param {HTMLTableElement} options.table
  * @param {(request: {prefix?: string, cursor?: string, limit: number}, signal: AbortSignal) => Promise<{items: T[], next?: string}>} options.load
  * @param {(items: T[]) => void} options.show
  * @param {(prefix: string) => any} options.empty what is said where nothing is found
  * @param {(prefix: string) => string} options.open where a whole name leads
  */
-export function list({ app, signal, label, table, load, show, empty, open }) {
+export function list({ app, signal, label, longest = 256, table, load, show, empty, open }) {
   let prefix = ''
   /** Where the pages before this one, and this one, begin. @type {(string | undefined)[]} */
   let cursors = [undefined]
@@ -31,7 +32,7 @@ export function list({ app, signal, label, table, load, show, empty, open }) {
   let typing
 
   const search = h('input', {
-    type: 'search', id: 'search', autocomplete: 'off', spellcheck: 'false', maxlength: 256, placeholder: 'Search…',
+    type: 'search', id: 'search', autocomplete: 'off', spellcheck: 'false', maxlength: longest, placeholder: 'Search…',
     oninput() {
       clearTimeout(typing)
       typing = setTimeout(() => { prefix = search.value; cursors = [undefined]; look() }, TYPING)

@@ -2,6 +2,8 @@
 // linked to, gone back to, and opened in another tab.
 import { Api, Problem } from './api.js'
 import { audit } from './audit.js'
+import { chat } from './chat.js'
+import { chats } from './chats.js'
 import { closeAll, toast } from './dialog.js'
 import { fill, h, icon, say } from './dom.js'
 import { visible } from './format.js'
@@ -27,16 +29,17 @@ import { users } from './users.js'
  * @typedef {{title: any, back?: [string, string], actions?: any[], content: any[]}} View
  */
 
-/** @type {Record<string, {text: string, view: (app: App, signal: AbortSignal) => View}>} */
+/** `needs`: a method without which there is no such section. @type {Record<string, {text: string, needs?: string, view: (app: App, signal: AbortSignal) => View}>} */
 const SECTIONS = {
   overview: { text: 'Overview', view: overview },
   rooms: { text: 'Rooms', view: rooms },
   users: { text: 'Users', view: users },
+  chats: { text: 'Chat rooms', needs: 'chat-service/listRooms', view: chats },
   hooks: { text: 'Webhooks', view: hooks },
   audit: { text: 'Audit log', view: audit },
 }
 /** Views of one thing, and the section that they are in. @type {Record<string, {section: string, view: (app: App, signal: AbortSignal, name: string) => View}>} */
-const ONES = { room: { section: 'rooms', view: room }, user: { section: 'users', view: user } }
+const ONES = { room: { section: 'rooms', view: room }, user: { section: 'users', view: user }, chat: { section: 'chats', view: chat } }
 
 const bar = /** @type {HTMLElement} */ (document.getElementById('bar'))
 const main = /** @type {HTMLElement} */ (document.getElementById('main'))
@@ -113,7 +116,8 @@ function start(api) {
       notice.classList.remove('shown')
     },
   }
-  const links = Object.entries(SECTIONS).map(([key, { text }]) => h('a', { href: `#/${key}`, 'data-section': key }, icon(key), h('span', {}, text)))
+  const isThere = (/** @type {string} */ section) => SECTIONS[section].needs === undefined || api.has(SECTIONS[section].needs)
+  const links = Object.entries(SECTIONS).filter(([key]) => isThere(key)).map(([key, { text }]) => h('a', { href: `#/${key}`, 'data-section': key }, icon(key), h('span', {}, text)))
   fill(bar,
     h('div', { class: 'brand' }, h('img', { src: './icon.svg', alt: '', width: 28, height: 28 }), h('div', {}, h('strong', {}, 'always-online'), state)),
     h('div', { class: 'account' }, h('div', {}, h('bdi', {}, visible(api.uid)), h('span', { class: 'soft small' }, api.role === 'admin' ? 'may change' : 'may look')),
@@ -130,11 +134,12 @@ function start(api) {
     const signal = AbortSignal.any([shown.signal, over.signal])
     const [, kind = '', encoded = ''] = location.hash.split('/')
     const one = ONES[kind]
-    const section = one ? one.section : kind in SECTIONS ? kind : 'overview'
+    const wanted = one ? one.section : kind in SECTIONS ? kind : 'overview'
+    const section = isThere(wanted) ? wanted : 'overview'
     let of = ''
     try { of = decodeURIComponent(encoded) } catch { /* no name of anything */ }
     app.worked()
-    const view = one && of ? one.view(app, signal, of) : SECTIONS[section].view(app, signal)
+    const view = one && of && section === wanted ? one.view(app, signal, of) : SECTIONS[section].view(app, signal)
     for (const link of links) {
       if (link.dataset.section === section) link.setAttribute('aria-current', 'page')
       else link.removeAttribute('aria-current')

@@ -1,13 +1,12 @@
 //! `GET /v1/docs`: the reference as one page, made of the OpenAPI document. It loads nothing, and needs
 //! no script.
-use std::sync::LazyLock;
-
 use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
 
 use super::{
+    dialect::Dialects,
     openapi,
     problem::Kind,
     reference::{self, Row, Section},
@@ -19,20 +18,20 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src dat
 /// The page without what is made of the document.
 const FRAME: &str = include_str!("docs.html");
 
-/// The page.
-pub(super) fn page() -> Response {
-    static PAGE: LazyLock<String> = LazyLock::new(render);
+/// The page, as it is answered.
+pub(super) fn response(page: String) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CACHE_CONTROL, "no-cache"),
     ];
-    (headers, PAGE.as_str()).into_response()
+    (headers, page).into_response()
 }
 
-fn render() -> String {
-    let document = serde_json::from_str(openapi::text()).unwrap_or_default();
+/// The page, with the methods of these dialects.
+pub(super) fn page(dialects: &Dialects) -> String {
+    let document = serde_json::from_str(&openapi::text(dialects)).unwrap_or_default();
     let sections = reference::sections(&document);
     let links: String = sections.iter().map(link).collect();
     let methods: String = sections.iter().map(method).collect();
@@ -126,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_page_has_every_method_and_every_problem_and_loads_nothing() {
-        let page = render();
+        let page = page(&Dialects::default());
         for entry in super::super::method::all() {
             assert!(page.contains(&format!("<article id=\"{}\"", entry.name)), "{}", entry.name);
         }
@@ -167,7 +166,7 @@ mod tests {
         }
 
         fn reference() -> String {
-            let document = serde_json::from_str(openapi::text()).unwrap();
+            let document = serde_json::from_str(&openapi::text(&Dialects::default())).unwrap();
             let mut text = String::new();
             for section in reference::sections(&document) {
                 let Section { verb, path, summary, about, .. } = &section;

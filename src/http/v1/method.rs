@@ -17,6 +17,7 @@ use super::{
     problem::{self, Kind, Problem},
     request::{Field, Issues, Place},
 };
+pub(super) use crate::domain::methods::Effect;
 use crate::http::{audit::Act, caller::Named};
 
 /// A method.
@@ -64,18 +65,6 @@ pub(super) enum Keyed {
     Stored,
     /// It is kept with the answer when the method is done.
     Kept,
-}
-
-/// What a method does to others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Effect {
-    /// Nothing: it is for readers, too.
-    Reads,
-    /// It sends messages, or is made of methods that have effects of their own. Not audited: see
-    /// [`crate::http::audit`].
-    Publishes,
-    /// It changes something that is theirs, and is audited.
-    Changes,
 }
 
 /// What a method knows of a request beside its body.
@@ -190,15 +179,6 @@ impl Entry {
         }
     }
 
-    /// Looks whether an administrator may use it.
-    pub(super) fn allow(&self, admin: &Named) -> Result<(), Problem> {
-        if self.effect == Effect::Reads || admin.may_change() {
-            return Ok(());
-        }
-        let detail = "your role is reader, which sees everything and changes nothing";
-        Err(Problem::new(Kind::ReadOnly, detail))
-    }
-
     /// Whether an `Idempotency-Key` has a meaning to it.
     pub(super) fn is_keyed(&self) -> bool {
         self.keyed != Keyed::No
@@ -218,10 +198,19 @@ impl Entry {
 }
 
 /// A word with a capital letter.
-fn capital(word: &str) -> String {
+pub(super) fn capital(word: &str) -> String {
     let mut letters = word.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(letters.by_ref()).collect()
+}
+
+/// Looks whether an administrator may use a method of this effect.
+pub(super) fn allow(effect: Effect, admin: &Named) -> Result<(), Problem> {
+    if effect == Effect::Reads || admin.may_change() {
+        return Ok(());
+    }
+    let detail = "your role is reader, which sees everything and changes nothing";
+    Err(Problem::new(Kind::ReadOnly, detail))
 }
 
 /// The method as an entry of the table.

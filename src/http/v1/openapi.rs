@@ -1,5 +1,5 @@
 //! The OpenAPI document, made of the table of methods.
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::collections::BTreeSet;
 
 use utoipa::openapi::{
     Components, Content, HttpMethod, Info, License, OpenApi, Paths, Ref, RefOr, Required, Response,
@@ -13,6 +13,7 @@ use utoipa::openapi::{
 };
 
 use super::{
+    dialect::{Dialects, Told},
     erase::{self, Progress},
     key,
     method::{self, Effect, Entry, Schemas},
@@ -20,10 +21,11 @@ use super::{
     stat::Stat,
 };
 
-/// The document as JSON.
-pub(super) fn text() -> &'static str {
-    static TEXT: LazyLock<String> = LazyLock::new(|| document().to_json().unwrap_or_default());
-    &TEXT
+mod added;
+
+/// The document as JSON, with the methods of these dialects.
+pub(super) fn text(dialects: &Dialects) -> String {
+    document(dialects).to_json().unwrap_or_default()
 }
 
 /// What stands above all methods.
@@ -32,7 +34,7 @@ const ABOUT: &str = "For business servers: messages, rooms, users and tokens. Ev
     `reader` may use the methods that only read; the others answer them 403 `read-only`.";
 
 /// The document.
-pub(super) fn document() -> OpenApi {
+fn document(dialects: &Dialects) -> OpenApi {
     let mut schemas = Schemas::new();
     let mut paths = Paths::new();
     for entry in method::all() {
@@ -41,6 +43,12 @@ pub(super) fn document() -> OpenApi {
     }
     paths.add_path_operation(path("stat"), vec![HttpMethod::Get], stat(&mut schemas));
     paths.add_path_operation(path("jobs/{id}"), vec![HttpMethod::Get], job(&mut schemas));
+    for added in dialects.all() {
+        paths.add_path_operation(path(added.name), vec![HttpMethod::Post], added::operation(added));
+    }
+    if !dialects.all().is_empty() {
+        method::schemas::<Told<'_>>(&mut schemas);
+    }
     let problem = method::schemas::<Details<'_>>(&mut schemas);
     debug_assert_eq!(problem, "Problem");
     let mut info = Info::new("always-online HTTP API", env!("CARGO_PKG_VERSION"));
@@ -226,7 +234,7 @@ mod tests {
 
     #[test]
     fn every_method_is_described_with_every_answer() {
-        let document: Value = serde_json::from_str(text()).unwrap();
+        let document: Value = serde_json::from_str(&text(&Dialects::default())).unwrap();
         assert_eq!(document["openapi"], "3.1.0");
         for entry in method::all() {
             let operation = &document["paths"][path(entry.name)]["post"];
@@ -254,7 +262,7 @@ mod tests {
                 _ => {}
             }
         }
-        let document: Value = serde_json::from_str(text()).unwrap();
+        let document: Value = serde_json::from_str(&text(&Dialects::default())).unwrap();
         look(&document, &document);
     }
 }

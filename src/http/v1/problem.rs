@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Seconds after which a request may be sent again.
-const SOON: u64 = 1;
+pub(super) const SOON: u64 = 1;
 
 /// Declares the kinds: name, status, word, title, and when it is answered.
 macro_rules! kinds {

@@ -1,4 +1,5 @@
-//! A server with two namespaces that echo, and a client of every kind.
+//! A server with namespaces that echo, two of which have their clients wait, and a client of every
+//! kind.
 mod requests;
 
 pub(super) use requests::{begun, http, websocket};
@@ -8,7 +9,7 @@ use std::{collections::VecDeque, net::SocketAddr};
 use axum::body::Body;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::{SinkExt, StreamExt};
-use hyper::{Request, Response, body::Incoming};
+use hyper::{HeaderMap, Request, Response, body::Incoming};
 use tokio::{
     net::TcpStream,
     sync::{Notify, mpsc},
@@ -30,12 +31,14 @@ use crate::{
 };
 
 /// Says back what it is told: events as `message-back`, and with an acknowledgement where one is
-/// asked for. To `close` it answers by DISCONNECT, to `close-later` once the test says so. Who
-/// brings `auth` is told it.
+/// asked for. To `close` it answers by DISCONNECT, to `close-later` once the test says so, and
+/// `dismiss` is DISCONNECT of the namespace alone. Who brings `auth` is told it.
 #[derive(Clone)]
 struct Echo {
     gone: mpsc::UnboundedSender<(String, Reason)>,
     later: Arc<Notify>,
+    /// Its clients wait until the test, which is told of each, lets them in.
+    asking: Option<mpsc::UnboundedSender<Asking>>,
 }
 
 struct Guest {
@@ -43,12 +46,23 @@ struct Guest {
     echo: Echo,
 }
 
+/// A client that waits, and what it said.
+pub(super) struct Asking {
+    pub(super) socket: Socket,
+    pub(super) query: String,
+    pub(super) headers: HeaderMap,
+}
+
 impl Namespace for Echo {
     fn connect(&self, socket: Socket, request: &Connect<'_>) -> Result<Arc<dyn Client>, Refusal> {
         if request.query.contains("banned") {
             return Err(Refusal::new("you are \"banned\""));
         }
-        if let Some(auth) = request.auth {
+        if let Some(asking) = &self.asking {
+            let (query, headers) = (request.query.to_owned(), request.headers.cloned());
+            let headers = headers.unwrap_or_default();
+            let _ = asking.send(Asking { socket: socket.clone(), query, headers });
+        } else if let Some(auth) = request.auth {
             socket.emit("auth", &[auth]);
         }
         Ok(Arc::new(Guest { socket, echo: self.clone() }))
@@ -57,9 +71,17 @@ impl Namespace for Echo {
     fn reads_handshake(&self) -> bool {
         true
     }
+
+    fn reads_headers(&self) -> bool {
+        self.asking.is_some()
+    }
 }
 
 impl Client for Guest {
+    fn waits(&self) -> bool {
+        self.echo.asking.is_some()
+    }
+
     fn event(self: Arc<Self>, event: Event<'_>) {
         let Some(elements) = event.elements() else {
             self.socket.drop(Reason::Malformed);
@@ -72,6 +94,10 @@ impl Client for Guest {
         };
         if *name == r#""close""# {
             self.socket.refuse(Reason::Leave);
+            return;
+        }
+        if *name == r#""dismiss""# {
+            self.socket.dismiss(Reason::TurnedAway);
             return;
         }
         if *name == r#""close-later""# {
@@ -114,6 +140,10 @@ impl Service for Site {
         self.0.is_new(handshake)
     }
 
+    fn reads_headers(&self) -> bool {
+        self.0.reads_headers()
+    }
+
     fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>) {
         self.0.websocket(handshake, stream, &connection);
     }
@@ -131,6 +161,8 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) io: Arc<SocketIo>,
     pub(super) gone: mpsc::UnboundedReceiver<(String, Reason)>,
+    /// Who waits to be let in, in the namespaces `/waiting` and `/second`.
+    pub(super) asking: mpsc::UnboundedReceiver<Asking>,
     /// It is time to do what was to be done later.
     pub(super) later: Arc<Notify>,
     /// Who is there.
@@ -158,15 +190,19 @@ pub(super) fn limited(options: Options, limits: &[(&str, &str)]) -> Server {
     let (sender, gone) = mpsc::unbounded_channel();
     let (metrics, tasks) = (Arc::<Metrics>::default(), TaskTracker::new());
     let later = Arc::<Notify>::default();
-    let echo = Echo { gone: sender, later: later.clone() };
+    let echo = Echo { gone: sender, later: later.clone(), asking: None };
+    let (asks, asking) = mpsc::unbounded_channel();
+    let waiting = Echo { asking: Some(asks), ..echo.clone() };
     let parts = Parts {
         options,
         metrics: metrics.clone(),
         tasks: tasks.clone(),
         is_ready: Box::new(|| true),
     };
-    let namespaces: [(&str, Arc<dyn Namespace>); 2] =
-        [("/", Arc::new(echo.clone())), ("/custom", Arc::new(echo))];
+    let namespaces =
+        [("/", &echo), ("/custom", &echo), ("/waiting", &waiting), ("/second", &waiting)];
+    let namespaces =
+        namespaces.map(|(name, echo)| (name.into(), Arc::new(echo.clone()) as Arc<dyn Namespace>));
     let transport = Transport::new(parts, namespaces);
     let io = transport.io();
     let listener = Arc::new(Listener::bind(([127, 0, 0, 1], 0).into()).unwrap());
@@ -185,7 +221,7 @@ pub(super) fn limited(options: Options, limits: &[(&str, &str)]) -> Server {
         ending: Arc::new(CancellationToken::new()),
     };
     tokio::spawn(listener.serve(Site(transport), None, bounds, Duration::from_secs(60)));
-    Server { address, io, gone, later, admission }
+    Server { address, io, gone, asking, later, admission }
 }
 
 /// What came, or is sent: a packet of engine.io, or an attachment.

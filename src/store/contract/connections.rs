@@ -107,3 +107,56 @@ pub(crate) async fn a_held_place_is_given_up_beside_another_connection(home: &im
         (vec!["gone ann (1)".into()], vec!["ann".into()])
     );
 }
+
+pub(crate) async fn who_comes_and_goes_learns_how_many_of_its_user_are_there(
+    home: &impl PresenceHome,
+) {
+    let story = Story::begin(home).await;
+    let enter = async |visitor| story.enter(visitor).await.connections;
+    assert_eq!(enter(visitor(1, "ann")).await, 1);
+    assert_eq!(enter(visitor(2, "ben")).await, 1, "others do not count");
+    assert_eq!(enter(hidden(3, "ann")).await, 2, "the hidden count");
+    assert_eq!(enter(visitor(4, "ann")).await, 3);
+    assert_eq!(enter(visitor(4, "ann")).await, 3, "nor does coming again");
+    assert_eq!(enter(visitor(3, "ann")).await, 3, "nor showing up");
+    assert_eq!(enter(hidden(4, "ann")).await, 3, "nor hiding");
+    let depart = async |connection| {
+        story.presence.depart(&story.room, ConnectionId(connection), Left).await.unwrap()
+    };
+    assert_eq!(depart(1).await, 2);
+    assert_eq!(depart(1).await, 0, "it was not there any more");
+    assert_eq!(depart(4).await, 1, "who was hidden learns it too");
+    assert_eq!(enter(hidden(5, "ann")).await, 2);
+    assert_eq!(depart(3).await, 1);
+    assert_eq!(depart(5).await, 0, "it was the last one");
+    assert_eq!(depart(2).await, 0);
+    assert_eq!(depart(9).await, 0, "it never was there");
+}
+
+pub(crate) async fn who_was_removed_counts_no_more(home: &impl PresenceHome) {
+    let story = Story::begin(home).await;
+    for visitor in [visitor(1, "ann"), hidden(2, "ann"), visitor(3, "ann")] {
+        story.enter(visitor).await;
+    }
+    assert_eq!(story.presence.remove(&story.room, &uid("ann")).await.unwrap(), 3);
+    for connection in [1, 2] {
+        let departed = story.presence.depart(&story.room, ConnectionId(connection), Gone).await;
+        assert_eq!(departed, Ok(0));
+    }
+    assert_eq!(story.enter(visitor(3, "ann")).await.connections, 1);
+}
+
+pub(crate) async fn held_places_and_guests_are_no_connections_of_a_user(home: &impl PresenceHome) {
+    let story = Story::begin(home).await;
+    witness::claim(&story.presence, "ann", 1).await;
+    story.enter(visitor(1, "ann")).await;
+    witness::claim(&story.presence, "ann", 2).await;
+    assert_eq!(story.enter(hidden(3, "ann")).await.connections, 1, "one place is held");
+    assert_eq!(story.enter(visitor(1, "ann")).await.connections, 1, "it was kicked out");
+    assert_eq!(story.enter(visitor(2, "ann")).await.connections, 2, "it has taken the place");
+    let departed = story.presence.depart(&story.room, ConnectionId(3), Gone).await;
+    assert_eq!(departed, Ok(1));
+    let guest = Visitor { guest: true, ..hidden(4, "guest") };
+    assert_eq!(story.enter(guest).await.connections, 1);
+    assert_eq!(story.presence.depart(&story.room, ConnectionId(4), Gone).await, Ok(0));
+}

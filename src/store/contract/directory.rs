@@ -7,9 +7,9 @@ use super::{
     witness::{self, hidden, room, socket, uid, visitor},
 };
 use crate::domain::{
-    directory::{Counts, Members, Names},
-    ids::{ConnectionId, RoomId, Space},
-    presence::{Departure::Gone, Visitor},
+    directory::{Counts, Ending, Members, Names, Whereabouts},
+    ids::{ConnectionId, RoomId, SocketId, Space},
+    presence::{Departure::Gone, Expulsion, Visitor},
 };
 
 impl Story {
@@ -67,12 +67,59 @@ pub(crate) async fn a_users_connections_are_found_with_their_rooms(home: &impl P
     assert_eq!(story.presence.whereabouts(&uid("nobody")).await.unwrap(), []);
 }
 
+pub(crate) async fn who_never_claims_is_found_by_the_name_that_it_entered_with(
+    home: &impl PresenceHome,
+) {
+    let story = Story::begin(home).await;
+    let other = room("corridor");
+    story.broker.attach(&other).await.unwrap();
+    let named =
+        |connection| Visitor { socket: Some(socket(connection)), ..visitor(connection, "ann") };
+    let found = async || -> Vec<(u64, bool, usize)> {
+        let found = story.presence.whereabouts(&uid("ann")).await.unwrap();
+        let shown = |w: &Whereabouts| {
+            assert!(w.socket.is_none() || w.socket == Some(socket(w.connection.0)), "{w:?}");
+            (w.connection.0, w.socket.is_some(), w.rooms.len())
+        };
+        found.iter().map(shown).collect()
+    };
+    story.enter(Visitor { hidden: true, ..named(1) }).await;
+    story.enter(visitor(2, "ann")).await;
+    assert_eq!(found().await, [(1, true, 1), (2, false, 1)]);
+    // Who names itself nothing keeps its name.
+    story.enter(visitor(1, "ann")).await;
+    story.presence.enter(&other, &visitor(1, "ann")).await.unwrap();
+    story.presence.enter(&other, &named(2)).await.unwrap();
+    assert_eq!(found().await, [(1, true, 2), (2, true, 2)]);
+    story.presence.depart(&story.room, ConnectionId(1), Gone).await.unwrap();
+    story.presence.remove(&story.room, &uid("ann")).await.unwrap();
+    assert_eq!(found().await, [(1, true, 1), (2, true, 1)]);
+    // A session is found by what it has claimed.
+    witness::claim(&story.presence, "ann", 3).await;
+    story.enter(Visitor { socket: Some(SocketId("another".into())), ..visitor(3, "ann") }).await;
+    assert_eq!(found().await, [(1, true, 1), (2, true, 1), (3, true, 1)]);
+    // With its last room it has lost its name, and with its end all.
+    story.presence.depart(&other, ConnectionId(1), Gone).await.unwrap();
+    story.presence.remove(&other, &uid("ann")).await.unwrap();
+    assert_eq!(found().await, [(1, false, 0), (2, false, 0), (3, true, 1)]);
+    for connection in [1, 2] {
+        story.presence.end(&uid("ann"), ConnectionId(connection)).await.unwrap();
+    }
+    story.enter(visitor(1, "ann")).await;
+    assert_eq!(found().await, [(1, false, 1), (3, true, 1)], "nothing is left of what has ended");
+}
+
 pub(crate) async fn guests_are_members_and_no_users(home: &impl PresenceHome) {
     let story = Story::begin(home).await;
     for connection in [1, 2] {
-        let guest = Visitor { guest: true, ..hidden(connection, &format!("guest {connection}")) };
-        story.enter(guest).await;
+        let name = format!("guest {connection}");
+        let socket = Some(socket(connection));
+        story.enter(Visitor { guest: true, socket, ..hidden(connection, &name) }).await;
     }
+    let guest = uid("guest 1");
+    assert_eq!(story.presence.whereabouts(&guest).await.unwrap(), []);
+    assert_eq!(story.presence.disconnect(&guest, Ending::Drop).await.unwrap(), 0);
+    assert_eq!(story.presence.expel(&guest, Expulsion::End).await.unwrap(), 0);
     assert_eq!(story.page(None, 9).await.0, ["guest 1 (hidden)", "guest 2 (hidden)"]);
     story.presence.depart(&story.room, ConnectionId(1), Gone).await.unwrap();
     let (left, _, total) = story.page(None, 9).await;

@@ -5,7 +5,7 @@ use super::{UpkeepHome, witness::*};
 use crate::domain::{
     broker::{Broker, Page, PageLimit, Updates},
     erase::{Erased, Job, State, perform},
-    ids::RoomId,
+    ids::{RoomId, Space},
 };
 
 const PAGE: PageLimit = PageLimit { entries: 200, bytes: 4 << 20 };
@@ -95,6 +95,26 @@ pub(crate) async fn erasing_reaches_every_copy(home: &impl UpkeepHome) {
     assert!(!home.contains(MARK).await, "nothing is left of it");
     assert_eq!(shown(&broker, &one).await.iter().filter(|text| *text == "stays").count(), 30);
     assert_eq!(shown(&broker, &other).await.len(), 91);
+}
+
+pub(crate) async fn whose_a_message_is_says_the_form_of_its_room(home: &impl UpkeepHome) {
+    let (broker, _, erasure, walk) = home.erasing().await;
+    let life = RoomId::within(Space::Lives("talk"), room("chat").name()).unwrap();
+    let class = room("chat");
+    for room in [&life, &class] {
+        let bodies = [r#"["ann","hi"]"#, r#"{"2":"ann"}"#, r#"["ben","ann"]"#, r#"["ann","x"]"#];
+        publish(&broker, room, bodies.map(insert)).await;
+    }
+    let job = Job::new("forms".into(), &uid("ann"), None, 1);
+    let done = perform(&*erasure, &*walk, job).await.unwrap();
+    assert_eq!(done.erased.inserts, 3);
+    let left = async |room: &RoomId| {
+        let page = broker.page(room, 0, PAGE).await.unwrap();
+        assert_eq!(page.log_length, 4, "what is erased has its place");
+        page.entries.iter().map(|entry| entry.body.is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(left(&life).await, [false, true, true, false]);
+    assert_eq!(left(&class).await, [true, false, true, true]);
 }
 
 pub(crate) async fn erasing_in_named_rooms_leaves_the_others(home: &impl UpkeepHome) {

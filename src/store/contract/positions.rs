@@ -1,6 +1,9 @@
 //! Where a publication says that an entry is.
 use super::{BrokerHome, witness::*};
-use crate::domain::broker::{PageLimit, Position, Updates};
+use crate::domain::{
+    broker::{Entry, PageLimit, Position, Updates},
+    ids::ConnectionId,
+};
 
 const NOTHING: PageLimit = PageLimit { entries: 1, bytes: 1 };
 
@@ -23,6 +26,35 @@ pub(crate) async fn an_entry_is_placed_where_it_is_told(home: &impl BrokerHome) 
         [Some(0), None, None, Some(1), None, None, Some(2)],
         "of inserts alone"
     );
+}
+
+pub(crate) async fn members_are_told_the_index_of_an_insert_and_of_nothing_else(
+    home: &impl BrokerHome,
+) {
+    let (broker, room) = (home.open().await, room("lesson"));
+    let witness = Witness::of(&broker);
+    broker.attach(&room).await.unwrap();
+    let told = || witness.take(&room).iter().map(|p| p.index).collect::<Vec<_>>();
+    let by = ConnectionId(7001);
+    let others = [
+        Entry::Synced { by, uid: uid("ann") },
+        Entry::System { content: "1".into() },
+        ignore("a"),
+        update("x", "b"),
+    ];
+    let placed = publish(&broker, &room, others.clone()).await;
+    assert_eq!((told(), indexes(&placed)), (vec![None; 4], vec![None; 4]));
+    let mixed = [insert("c"), others[0].clone(), insert("d"), others[3].clone(), keyed("k", "e")];
+    let placed = publish(&broker, &room, mixed).await;
+    assert_eq!(told(), [Some(0), None, Some(1), None, Some(2)]);
+    assert_eq!(indexes(&placed), [Some(0), None, Some(1), None, Some(2)]);
+    // What is left out has none, and takes none.
+    let batch = [keyed("k", "e"), insert("f"), keyed("k", "e"), keyed("l", "g")];
+    broker.publish(&room, batch.into()).await.unwrap();
+    assert_eq!(told(), [Some(3), Some(4)]);
+    broker.clear(&room).await.unwrap();
+    let placed = publish(&broker, &room, [ignore("h"), insert("i")]).await;
+    assert_eq!((told(), indexes(&placed)), (vec![None, None, Some(5)], vec![None, Some(5)]));
 }
 
 pub(crate) async fn an_entry_is_placed_when_it_is_stored(home: &impl BrokerHome) {

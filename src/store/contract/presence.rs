@@ -172,7 +172,10 @@ pub(crate) async fn presence_and_messages_share_one_order(home: &impl PresenceHo
     assert_eq!(ben, spy + 1);
     publish(&story.broker, &story.room, [insert("hi")]).await;
     story.presence.depart(&story.room, ConnectionId(1), Left).await.unwrap();
-    let heard = story.witness.heard(&story.room);
+    let told = story.witness.take(&story.room);
+    let indexes: Vec<Option<u64>> = told.iter().map(|publication| publication.index).collect();
+    assert_eq!(indexes, [None, Some(0), None, None, Some(1), None], "of inserts alone");
+    let heard = as_heard(&told);
     let later = ["joined ben", "insert hi", "left ann"]
         .into_iter()
         .zip(ben..)

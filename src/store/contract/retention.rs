@@ -4,19 +4,22 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use super::{UpkeepHome, witness::*};
 use crate::domain::{
     broker::{Broker, PageLimit, Trim, Upkeep},
-    ids::RoomId,
+    ids::{RoomId, Space},
     retention::{Rule, Rules, Walk},
 };
 
 const PAGE: PageLimit = PageLimit { entries: 200, bytes: 4 << 20 };
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Of rooms named `day…` an hour is kept, of `few…` three inserts, of others all.
+/// Of rooms named `day…` an hour is kept, of `few…` three inserts, of others all; the same of lives
+/// of `talk`.
 fn rules() -> Rules {
-    Rules::new([
-        ("day*".to_owned(), Rule { age: Some(HOUR), count: None }),
-        ("few*".to_owned(), Rule { age: None, count: Some(3) }),
-    ])
+    let rules = [
+        ("day*", Rule { age: Some(HOUR), count: None }),
+        ("few*", Rule { age: None, count: Some(3) }),
+    ];
+    let within = rules.map(|(pattern, rule)| (format!("talk:{pattern}"), rule));
+    Rules::new(rules.map(|(pattern, rule)| (pattern.to_owned(), rule)).into_iter().chain(within))
 }
 
 async fn opened(home: &impl UpkeepHome) -> (Arc<dyn Broker>, Arc<dyn Upkeep>, Arc<dyn Walk>) {
@@ -95,6 +98,34 @@ pub(crate) async fn of_too_many_the_oldest_are_hidden(home: &impl UpkeepHome) {
         broker.edition(&room).await.unwrap(),
         broker.page(&room, 0, PAGE).await.unwrap().edition
     );
+}
+
+pub(crate) async fn a_rule_is_for_lives_that_it_names_with_their_dialect(home: &impl UpkeepHome) {
+    let (broker, upkeep, walk) = opened(home).await;
+    let within = |space, name| RoomId::within(space, room(name).name()).unwrap();
+    let (day, few) = (within(Space::Lives("talk"), "day"), within(Space::Lives("talk"), "few"));
+    let others = [
+        within(Space::Lives("walk"), "day"),
+        within(Space::Lives("walk"), "few"),
+        within(Space::Dialect("talk"), "day"),
+        within(Space::Dialect("talk"), "few"),
+    ];
+    for room in others.iter().chain([&day, &few]) {
+        insert_all(&broker, room, &["a", "b", "c", "d"]).await;
+    }
+    home.pass(HOUR * 2).await;
+    insert_all(&broker, &day, &["e"]).await;
+    for (room, start, texts) in [(&day, 4, &["e"][..]), (&few, 1, &["b", "c", "d"])] {
+        assert_eq!(shown(&broker, room, 0).await.1, texts);
+        let page = broker.page(room, 0, PAGE).await.unwrap();
+        assert_eq!(page.base, start, "ids go on");
+        assert_eq!(walk.due(vec![room.clone()]).await.unwrap(), std::slice::from_ref(room));
+    }
+    assert_eq!(upkeep.trim(&few, Trim::Keep(3)).await.unwrap().removed, 1);
+    for room in others {
+        assert_eq!(log(&broker, &room).await.len(), 4, "{room:?}");
+        assert_eq!(walk.due(vec![room]).await.unwrap(), []);
+    }
 }
 
 pub(crate) async fn many_old_updates_are_found(home: &impl UpkeepHome) {

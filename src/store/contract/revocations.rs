@@ -2,11 +2,11 @@
 use super::{
     PresenceHome,
     presence::Story,
-    witness::{claim, socket, uid},
+    witness::{claim, hidden, room, socket, uid, visitor},
 };
 use crate::domain::{
     ids::ConnectionId,
-    presence::{Claim, Expelled, Expulsion},
+    presence::{Claim, Departure::Gone, Expelled, Expulsion, Visitor},
 };
 
 pub(crate) async fn the_session_of_a_revoked_user_is_refused(home: &impl PresenceHome) {
@@ -70,4 +70,60 @@ pub(crate) async fn a_session_is_told_of_a_revocation_by_whoever_runs_beside_it(
             story.presence.claim(&uid(name), ConnectionId(2), &socket(2), Some(before)).await;
         assert!(matches!(claimed, Ok(Claim::CheckAgain(_))), "{name}: {claimed:?}");
     }
+}
+
+/// Connections that never claim: `ann` as 1 and, in another room and hidden, as 2.
+pub(crate) async fn all_connections_of_a_revoked_user_are_told(home: &impl PresenceHome) {
+    let story = Story::begin(home).await;
+    let other = room("corridor");
+    story.broker.attach(&other).await.unwrap();
+    story.enter(visitor(1, "ann")).await;
+    story.presence.enter(&other, &hidden(2, "ann")).await.unwrap();
+    claim(&story.presence, "ann", 3).await;
+    story.enter(visitor(4, "ben")).await;
+    let all = [1, 2, 3].map(ConnectionId);
+    // Each once: a second way on which it may be heard is there for who is deaf.
+    let told = |mut connections: Vec<ConnectionId>| {
+        connections.sort_unstable();
+        connections.dedup();
+        connections
+    };
+    let expelled = home.revoke(&uid("ann")).await;
+    assert!(matches!(expelled, Expelled::Ended { connections: 3, .. }), "{expelled:?}");
+    assert_eq!(told(story.witness.expelled()), all);
+    assert_eq!(story.presence.expel(&uid("ann"), Expulsion::Ask).await.unwrap(), 3);
+    assert_eq!(told(story.witness.asked()), all);
+    assert_eq!(story.presence.expel(&uid("ann"), Expulsion::End).await.unwrap(), 3);
+    assert_eq!(told(story.witness.expelled()), all);
+    // Who has left its rooms is there until it ends.
+    story.presence.depart(&story.room, ConnectionId(1), Gone).await.unwrap();
+    assert_eq!(story.presence.expel(&uid("ann"), Expulsion::End).await.unwrap(), 3);
+    for connection in all {
+        story.presence.end(&uid("ann"), connection).await.unwrap();
+    }
+    assert_eq!(home.revoke(&uid("ann")).await, Expelled::Nobody);
+}
+
+pub(crate) async fn a_visitor_whose_check_may_have_missed_a_revocation_is_checked_again(
+    home: &impl PresenceHome,
+) {
+    let story = Story::begin(home).await;
+    let before = story.presence.revocations();
+    let enters = async |connection, name: &str, checked| {
+        let visitor = Visitor { checked, ..visitor(connection, name) };
+        story.enter(visitor).await.check_again
+    };
+    assert!(!enters(1, "ann", Some(before)).await, "nothing was revoked");
+    story.presence.expel(&uid("ann"), Expulsion::End).await.unwrap();
+    let (ann, nobody) = (uid("ann"), socket(9));
+    let claim = story.presence.claim(&ann, ConnectionId(9), &nobody, Some(before)).await;
+    let Ok(Claim::CheckAgain(now)) = claim else { panic!("{claim:?}") };
+    assert!(enters(2, "ann", Some(before)).await);
+    assert!(enters(2, "ann", Some(before)).await, "also if it comes again");
+    assert!(!enters(3, "ben", Some(before)).await, "it does not concern others");
+    assert!(!enters(4, "ann", None).await, "nobody asks");
+    assert!(!enters(5, "ann", Some(now)).await, "what was checked behind it counts");
+    // It is in, and told of what comes later.
+    assert!(story.presence.expel(&uid("ann"), Expulsion::Ask).await.unwrap() >= 3);
+    assert!(story.witness.asked().contains(&ConnectionId(2)));
 }

@@ -5,12 +5,13 @@ use crate::domain::ids::{RoomId, Space};
 const DIALECT: Space = Space::Dialect("talk");
 
 /// A shared room, and the rooms of its name in the other spaces.
-fn alike(name: &str) -> [RoomId; 4] {
+fn alike(name: &str) -> [RoomId; 6] {
     let shared = room(name);
     let within = |space| RoomId::within(space, shared.as_str()).unwrap();
-    let others = [DIALECT, Space::Dialect("tal"), Space::User].map(within);
-    let [a, b, c] = others;
-    [shared, a, b, c]
+    let others =
+        [DIALECT, Space::Dialect("tal"), Space::Lives("talk"), Space::Inboxes("talk"), Space::User];
+    let [a, b, c, d, e] = others.map(within);
+    [shared, a, b, c, d, e]
 }
 
 pub(crate) async fn rooms_of_different_spaces_never_meet(home: &impl BrokerHome) {
@@ -29,7 +30,7 @@ pub(crate) async fn rooms_of_different_spaces_never_meet(home: &impl BrokerHome)
         assert_eq!(log(&broker, room).await, [i.to_string()]);
     }
     broker.clear(&rooms[1]).await.unwrap();
-    for (room, left) in rooms.iter().zip([1, 0, 1, 1]) {
+    for (room, left) in rooms.iter().zip([1, 0, 1, 1, 1, 1]) {
         assert_eq!(log(&broker, room).await.len(), left, "{room:?}");
         assert_eq!(updates(&broker, room).await.len(), left, "{room:?}");
     }

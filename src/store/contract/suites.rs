@@ -67,6 +67,7 @@ macro_rules! broker_contract {
             use super::*;
             $crate::store::contract::suite!($backend, $home, $crate::store::contract::positions:
                 an_entry_is_placed_where_it_is_told
+                members_are_told_the_index_of_an_insert_and_of_nothing_else
                 an_entry_is_placed_when_it_is_stored
                 an_index_is_an_offset_from_the_logs_beginning
                 no_index_is_used_again
@@ -136,6 +137,7 @@ macro_rules! upkeep_contract {
                 of_too_many_the_oldest_are_hidden
                 many_old_updates_are_found
                 a_room_without_a_rule_keeps_all
+                a_rule_is_for_lives_that_it_names_with_their_dialect
                 a_walk_finds_every_room_with_messages
                 one_node_is_chosen
             );
@@ -147,6 +149,17 @@ macro_rules! upkeep_contract {
                 erasing_reaches_every_copy
                 erasing_in_named_rooms_leaves_the_others
                 erasing_in_the_middle_of_a_batch_leaves_its_neighbours
+                whose_a_message_is_says_the_form_of_its_room
+            );
+        }
+        mod lives_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::lives:
+                a_life_begins_with_index_0_and_counts_through_all_but_its_end
+                a_room_that_keeps_nothing_counts_on
+                the_newest_and_any_window_are_read_by_index
+                a_life_is_forgotten_with_what_came_late
+                forgetting_outlives_a_restart
             );
         }
         mod trim_contract {
@@ -164,6 +177,7 @@ macro_rules! upkeep_contract {
                 keys_and_recalls_of_what_is_gone_are_gone
                 a_long_log_is_hidden_at_once
                 a_room_that_is_not_there_is_trimmed_in_vain
+                members_are_told_the_index_behind_a_trimming
             );
         }
     };
@@ -197,6 +211,9 @@ macro_rules! presence_contract {
                 the_hidden_connections_of_a_user_are_not_counted
                 a_held_place_counts_as_a_connection
                 a_held_place_is_given_up_beside_another_connection
+                who_comes_and_goes_learns_how_many_of_its_user_are_there
+                who_was_removed_counts_no_more
+                held_places_and_guests_are_no_connections_of_a_user
             );
         }
         mod remove_contract {
@@ -214,6 +231,7 @@ macro_rules! presence_contract {
             use super::*;
             $crate::store::contract::suite!($backend, $home, $crate::store::contract::directory:
                 a_users_connections_are_found_with_their_rooms
+                who_never_claims_is_found_by_the_name_that_it_entered_with
                 guests_are_members_and_no_users
                 members_come_in_pages_in_the_order_of_their_joining
                 ten_thousand_members_are_read_while_people_come_and_go
@@ -251,6 +269,8 @@ macro_rules! presence_contract {
                 the_session_of_a_revoked_user_is_refused
                 a_session_is_told_of_a_revocation_by_whoever_runs_beside_it
                 a_claim_whose_check_may_have_missed_a_revocation_fails
+                all_connections_of_a_revoked_user_are_told
+                a_visitor_whose_check_may_have_missed_a_revocation_is_checked_again
             );
         }
     };
@@ -264,6 +284,9 @@ macro_rules! outbox_contract {
             $crate::store::contract::suite!($backend, $home, $crate::store::contract::outbox::messages:
                 messages_are_told_in_their_order
                 a_batch_names_its_room_and_is_bounded
+                a_life_is_told_as_people_call_it
+                a_dialects_rooms_are_asked_for_by_its_word
+                an_inbox_is_told_to_nobody
                 what_nobody_asked_for_is_not_written
                 a_clearing_is_told
                 a_trimming_is_told
@@ -322,6 +345,24 @@ macro_rules! outbox_bounds_contract {
     };
 }
 pub(crate) use outbox_bounds_contract;
+
+macro_rules! nodes_contract {
+    ($backend:ident, $home:expr) => {
+        mod nodes_contract {
+            use super::*;
+            $crate::store::contract::suite!($backend, $home, $crate::store::contract::nodes:
+                each_node_is_asked_by_its_name
+                a_node_that_is_not_there_is_gone
+                a_dialect_that_a_node_does_not_have_is_gone
+                who_does_not_answer_in_time_is_late
+                a_question_and_its_answer_may_be_any_bytes
+                all_nodes_are_told_once
+                of_many_questions_at_once_each_has_its_answer
+            );
+        }
+    };
+}
+pub(crate) use nodes_contract;
 
 macro_rules! tokens_contract {
     ($backend:ident, $home:expr) => {

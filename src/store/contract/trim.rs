@@ -269,3 +269,16 @@ pub(crate) async fn a_room_that_is_not_there_is_trimmed_in_vain(home: &impl Upke
     let trimmed = upkeep.trim(&room, Trim::Keep(0)).await.unwrap();
     assert_eq!((trimmed.removed, trimmed.start), (0, 1));
 }
+
+pub(crate) async fn members_are_told_the_index_behind_a_trimming(home: &impl UpkeepHome) {
+    let stage = Stage::new(home).await;
+    stage.insert(["a", "b", "c"]).await;
+    stage.trim(Trim::Keep(1)).await;
+    stage.insert(["d"]).await;
+    stage.trim(Trim::Keep(0)).await;
+    stage.insert(["e", "f"]).await;
+    let told = stage.witness.take(&stage.room);
+    let indexes: Vec<Option<u64>> = told.iter().map(|publication| publication.index).collect();
+    let expected = [Some(0), Some(1), Some(2), None, Some(3), None, Some(4), Some(5)];
+    assert_eq!(indexes, expected);
+}

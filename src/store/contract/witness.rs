@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::domain::{
     broker::{
@@ -16,6 +16,7 @@ use crate::domain::{
     directory::Ending,
     ids::{ConnectionId, RoomId, SocketId, Uid},
     message::{Kind, Message},
+    nodes::Listeners,
     presence::{Claim, Presence, SessionSink, Visitor},
     receipt::Receipt,
     secret::Secret,
@@ -40,6 +41,8 @@ pub(crate) struct Witness {
     pub(crate) then: Mutex<Option<Then>>,
     sent_back: Mutex<Vec<ConnectionId>>,
     disconnected: Mutex<Vec<(ConnectionId, Ending)>>,
+    /// Who answers other nodes.
+    pub(crate) listeners: Listeners,
 }
 
 impl RoomSink for Witness {
@@ -96,6 +99,14 @@ impl NodeSink for Witness {
     fn open_connections(&self) -> u64 {
         7
     }
+
+    fn asked(&self, question: Bytes) -> oneshot::Receiver<Bytes> {
+        self.listeners.asked(&question)
+    }
+
+    fn told(&self, word: Bytes) {
+        self.listeners.told(&word);
+    }
 }
 
 impl Witness {
@@ -108,7 +119,7 @@ impl Witness {
 
     /// What was told of the room since it was last asked: n and event, like `3 joined ann`.
     pub(crate) fn heard(&self, room: &RoomId) -> Vec<String> {
-        self.take(room).iter().map(|p| format!("{} {}", p.n, story(&p.event))).collect()
+        as_heard(&self.take(room))
     }
 
     /// The same without n.
@@ -191,6 +202,11 @@ impl Witness {
     }
 }
 
+/// Publications as [`Witness::heard`] tells them.
+pub(crate) fn as_heard(told: &[Publication]) -> Vec<String> {
+    told.iter().map(|p| format!("{} {}", p.n, story(&p.event))).collect()
+}
+
 fn story(event: &Event) -> String {
     match event {
         Event::Message { kind: Kind::Insert, body } => format!("insert {}", text(body)),
@@ -265,6 +281,8 @@ pub(crate) fn visitor(connection: u64, name: &str) -> Visitor {
         hidden: false,
         wants_roster: true,
         guest: false,
+        socket: None,
+        checked: None,
     }
 }
 

@@ -113,7 +113,7 @@ impl Broker for Embedded {
             let epoch = Some(counters.epoch_at(at_ms));
             let at = |n| Placed::At(Position { n, index: None, at_ms, epoch });
             let placed = (first..).take(entries.len()).map(at).collect();
-            (Delivery::entries(&self.slot, turn, entries), placed)
+            (Delivery::entries(&self.slot, turn, entries, None), placed)
         };
         drop(delivery);
         Ok(placed)

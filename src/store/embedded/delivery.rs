@@ -58,15 +58,22 @@ pub(super) struct Delivery {
 }
 
 enum What {
-    Entries(Arc<[Entry]>),
+    /// With the index of the first insert among them, if there is one.
+    Entries(Arc<[Entry]>, Option<u64>),
     One(Event),
 }
 
 impl Delivery {
-    /// Of entries whose last one has the n that the turn's counters say.
-    pub(super) fn entries(slot: &SinkSlot, turn: Turn, entries: Arc<[Entry]>) -> Self {
+    /// Of entries whose last one has the n that the turn's counters say. `index` is that of the first
+    /// insert among them.
+    pub(super) fn entries(
+        slot: &SinkSlot,
+        turn: Turn,
+        entries: Arc<[Entry]>,
+        index: Option<u64>,
+    ) -> Self {
         let first = turn.counters().n + 1 - entries.len() as u64;
-        Delivery { slot: slot.clone(), turn, first, what: What::Entries(entries) }
+        Delivery { slot: slot.clone(), turn, first, what: What::Entries(entries, index) }
     }
 
     /// Of one event, which has the n that the turn's counters say.
@@ -78,15 +85,13 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if matches!(&self.what, What::Entries(entries) if entries.is_empty()) {
+        if matches!(&self.what, What::Entries(entries, _) if entries.is_empty()) {
             return; // all of it was left out
         }
         let Some(Open { sink, runtime }) = self.slot.opened() else { return };
         let _runtime = runtime.as_ref().map(Handle::enter);
         let publications = match &self.what {
-            What::Entries(entries) => {
-                (self.first..).zip(entries.iter()).map(|(n, e)| Publication::of(n, e)).collect()
-            }
+            What::Entries(entries, index) => Publication::of_batch(self.first, *index, entries),
             What::One(event) => vec![Publication::told(self.first, event.clone())],
         };
         sink.deliver(self.turn.room(), publications);

@@ -14,9 +14,10 @@ use super::{
     writer::unavailable,
 };
 use crate::domain::{
-    erase::{Erased, Erasure, Job, State, is_of},
+    erase::{Erased, Erasure, Job, State},
     error::StoreError,
     ids::{RoomId, Uid},
+    message::form::Forms,
 };
 
 /// What servers do in the background (`domain/erase.rs`): a JSON object each. `unix` is when it was
@@ -49,8 +50,21 @@ struct Found {
     next: Option<i64>,
 }
 
+/// Whose messages are looked for, and how one is known.
+#[derive(Clone)]
+struct Whose {
+    uid: Uid,
+    forms: Forms,
+}
+
+impl Whose {
+    fn is(&self, room: &RoomId, body: &[u8]) -> bool {
+        self.forms.is_of(room, body, &self.uid)
+    }
+}
+
 /// In the log, behind this row.
-fn in_log(db: &Connection, room: &RoomId, uid: &Uid, after: i64) -> rusqlite::Result<Found> {
+fn in_log(db: &Connection, room: &RoomId, whose: &Whose, after: i64) -> rusqlite::Result<Found> {
     let counters = log::counters(db, room)?;
     let mut found = Found { epoch: counters.epoch, ..Found::default() };
     let Some(row) = counters.row else { return Ok(found) };
@@ -65,7 +79,7 @@ fn in_log(db: &Connection, room: &RoomId, uid: &Uid, after: i64) -> rusqlite::Re
         let count = row.get::<_, i64>(1)?.unsigned_abs();
         let bodies = chunk::read(count, row.get_ref(2)?, row.get_ref(3)?).enumerate();
         let of_user = |(at, body): (usize, Option<bytes::Bytes>)| {
-            body.is_some_and(|body| is_of(&body, uid)).then_some(at)
+            body.is_some_and(|body| whose.is(room, &body)).then_some(at)
         };
         let places: Vec<usize> = bodies.filter_map(of_user).collect();
         if !places.is_empty() {
@@ -77,7 +91,12 @@ fn in_log(db: &Connection, room: &RoomId, uid: &Uid, after: i64) -> rusqlite::Re
 }
 
 /// Among the updates, behind this number.
-fn in_updates(db: &Connection, room: &RoomId, uid: &Uid, after: i64) -> rusqlite::Result<Found> {
+fn in_updates(
+    db: &Connection,
+    room: &RoomId,
+    whose: &Whose,
+    after: i64,
+) -> rusqlite::Result<Found> {
     let counters = log::counters(db, room)?;
     let mut found = Found { epoch: counters.epoch, ..Found::default() };
     let Some(row) = counters.row else { return Ok(found) };
@@ -88,7 +107,7 @@ fn in_updates(db: &Connection, room: &RoomId, uid: &Uid, after: i64) -> rusqlite
     let (mut rows, mut seen, mut last) = (select.query(params![row, after, UPDATES])?, 0, after);
     while let Some(row) = rows.next()? {
         (seen, last) = (seen + 1, row.get(0)?);
-        if chunk::text(row.get_ref(1)?).is_some_and(|body| is_of(&body, uid)) {
+        if chunk::text(row.get_ref(1)?).is_some_and(|body| whose.is(room, &body)) {
             found.updates.push(last);
         }
     }
@@ -128,8 +147,9 @@ impl Erasure for Embedded {
         for look in [in_log, in_updates] {
             let mut after = i64::MIN;
             loop {
-                let (name, uid) = (room.clone(), uid.clone());
-                let find = move |db: &Connection| look(db, &name, &uid, after);
+                let name = room.clone();
+                let whose = Whose { uid: uid.clone(), forms: self.forms };
+                let find = move |db: &Connection| look(db, &name, &whose, after);
                 let found = self.readers.pages.read(find).await?;
                 let next = found.next;
                 if !found.is_empty() {

@@ -69,19 +69,17 @@ impl Expiry {
 
     /// Deletes the room, unless somebody is there. Who comes meanwhile waits for the turn, and
     /// finds a new room. Where a time is set at which the log is to be forgotten, the row stays
-    /// without a log until then: that holds for what comes meanwhile, too.
+    /// without a log until then: that holds for what comes meanwhile, too. That of a life stays until
+    /// it is forgotten, as its indexes go on.
     fn delete(&self, db: &Connection, row: i64, room: &RoomId) -> rusqlite::Result<()> {
         let Some(turn) = self.rooms.turn_if_unused(room) else { return Ok(()) };
         db.execute_batch("BEGIN IMMEDIATE")?;
         let mut counters = log::counters(db, room)?;
-        if counters.expires.is_some() && !counters.has_expired(self.clock.unix_ms()) {
+        let is_over = counters.has_expired(self.clock.unix_ms());
+        if !is_over && (counters.expires.is_some() || room.is_life()) {
             log::forget(db, &mut counters, self.clock.unix())?;
         } else {
-            log::delete(db, row)?;
-            db.execute("DELETE FROM rooms WHERE id = ?1", [row])?;
-            // Should the room come again, it begins behind what it had.
-            let next = column(counters.base + counters.inserts);
-            db.execute("UPDATE floor SET base = max(base, ?1)", [next])?;
+            log::delete_room(db, room, row, &counters)?;
         }
         db.execute_batch("COMMIT")?;
         drop(turn);

@@ -188,7 +188,11 @@ impl Change for Append {
             let at = self.entries.iter().zip(&placed);
             at.filter(|(_, p)| matches!(p, Placed::At(_))).map(|(e, _)| e.clone()).collect()
         };
-        (Delivery::entries(&self.slot, self.turn, told), placed)
+        let index = placed.iter().find_map(|placed| match placed {
+            Placed::At(position) => position.index,
+            Placed::Full | Placed::Duplicate | Placed::Replayed { .. } | Placed::Reused => None,
+        });
+        (Delivery::entries(&self.slot, self.turn, told, index), placed)
     }
 }
 
@@ -288,6 +292,23 @@ pub(super) fn lapse(
     Ok(over)
 }
 
+/// Deletes a room with all that was stored there. Should it come again, it begins behind what it
+/// had; a life does not.
+pub(super) fn delete_room(
+    db: &Connection,
+    room: &RoomId,
+    row: i64,
+    counters: &Counters,
+) -> rusqlite::Result<()> {
+    delete(db, row)?;
+    db.prepare_cached("DELETE FROM rooms WHERE id = ?1")?.execute([row])?;
+    if !room.is_life() {
+        let next = column(counters.base + counters.inserts);
+        db.prepare_cached("UPDATE floor SET base = max(base, ?1)")?.execute([next])?;
+    }
+    Ok(())
+}
+
 /// Notes that a room's log was forgotten, of which nobody is told.
 pub(super) fn forgotten(turn: &mut Turn, slot: &SinkSlot) {
     *turn.keys_mut() = Some(Keys::default());
@@ -313,8 +334,8 @@ pub(super) const COUNTERS: &str = "SELECT r.id,
          r.base, r.expires, r.start, r.epoch
      FROM rooms r WHERE r.name = ?1";
 
-/// Where the log of a room that is not there begins.
-const FLOOR: &str = "SELECT base FROM floor";
+/// Where the log of a room that is not there begins, unless it is a life.
+pub(super) const FLOOR: &str = "SELECT base FROM floor";
 
 pub(super) fn counters(db: &Connection, room: &RoomId) -> rusqlite::Result<Counters> {
     let found = db.prepare_cached(COUNTERS)?.query_row([room.as_str()], |row| {
@@ -331,6 +352,9 @@ pub(super) fn counters(db: &Connection, room: &RoomId) -> rusqlite::Result<Count
     });
     if let Some(found) = found.optional()? {
         return Ok(found);
+    }
+    if room.is_life() {
+        return Ok(Counters::default());
     }
     let base = db.prepare_cached(FLOOR)?.query_row([], |row| row.get::<_, i64>(0))?;
     Ok(Counters { base: base.unsigned_abs(), ..Counters::default() })

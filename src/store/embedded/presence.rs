@@ -96,6 +96,11 @@ impl Presence for Embedded {
         let others =
             if visitor.wants_roster { people.others(room, &visitor.uid) } else { Vec::new() };
         let is_there = people.is_there(room, visitor.connection);
+        let connections = match visitor.guest {
+            true => 1,
+            false => people.count(room, &visitor.uid),
+        };
+        let check_again = people.was_revoked_since(&visitor.uid, visitor.checked);
         drop(people);
         if visitor.hidden || !is_there {
             self.tell_absence(room, &visitor.uid, Absence::Gone);
@@ -104,7 +109,7 @@ impl Presence for Embedded {
         if let Some(event) = event {
             self.announce(turn, event);
         }
-        Ok(Roster { others, n })
+        Ok(Roster { others, n, connections, check_again })
     }
 
     async fn depart(
@@ -112,13 +117,14 @@ impl Presence for Embedded {
         room: &RoomId,
         connection: ConnectionId,
         departure: Departure,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         if !lock(&self.people).is_there(room, connection) {
-            return Ok(());
+            return Ok(0);
         }
         let turn = self.departing(room).await?;
-        let gone = lock(&self.people).depart(room, connection);
-        if let Some((uid, connections)) = gone {
+        let departed = lock(&self.people).depart(room, connection);
+        let Some(departed) = departed else { return Ok(0) };
+        if let Some((uid, connections)) = departed.left {
             if connections == 0 {
                 self.tell_absence(room, &uid, departure.into());
             }
@@ -128,7 +134,7 @@ impl Presence for Embedded {
             };
             self.announce(turn, event);
         }
-        Ok(())
+        Ok(departed.connections)
     }
 
     async fn release(&self, room: &RoomId, uid: &Uid, by: ConnectionId) -> Result<(), StoreError> {

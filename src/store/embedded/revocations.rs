@@ -100,7 +100,7 @@ impl Embedded {
 }
 
 impl Embedded {
-    /// Tells the user's session of a revocation, which gets its place among those of other
+    /// Tells the user's connections of a revocation, which gets its place among those of other
     /// processes.
     pub(super) async fn tell_expelled(
         &self,
@@ -122,15 +122,15 @@ impl Embedded {
         let number = tokio::task::spawn_blocking(number).await.map_err(|e| e.to_string());
         let number = number.and_then(|number| number).map_err(StoreError::Unavailable)?;
         let at = Revocations(number.unsigned_abs());
-        // The lock is free before the connection is told.
-        let connection = lock(&self.people).revoke(uid, at);
-        if let Some(connection) = connection {
+        // The lock is free before anybody is told.
+        let connections = lock(&self.people).revoke(uid, at);
+        for connection in &connections {
             self.slot.tell(|sink| match expulsion {
-                Expulsion::End => sink.revoke(connection),
-                Expulsion::Ask => sink.recheck(connection),
+                Expulsion::End => sink.revoke(*connection),
+                Expulsion::Ask => sink.recheck(*connection),
             });
         }
-        Ok(u64::from(connection.is_some()))
+        Ok(connections.len() as u64)
     }
 }
 
@@ -186,17 +186,16 @@ impl Looker {
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
         for (serial, uid) in revoked {
-            let mut ended = 0;
-            // The lock is free before the connection is ended.
-            let connection = Uid::text(&uid).ok().and_then(|uid| {
-                lock(&self.people).revoke(&uid, Revocations(serial.unsigned_abs()))
-            });
-            if let Some(connection) = connection {
-                self.slot.tell(|sink| sink.revoke(connection));
-                ended = 1;
+            // The lock is free before the connections are ended.
+            let connections = Uid::text(&uid).map_or_else(
+                |_| Vec::new(),
+                |uid| lock(&self.people).revoke(&uid, Revocations(serial.unsigned_abs())),
+            );
+            for connection in &connections {
+                self.slot.tell(|sink| sink.revoke(*connection));
             }
             db.prepare_cached("UPDATE revocations SET ended = ?2 WHERE serial = ?1")?
-                .execute([serial, ended])?;
+                .execute(params![serial, column(connections.len() as u64)])?;
         }
         // The command line gives them as well.
         if erase::any_open(db)? {

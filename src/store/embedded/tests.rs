@@ -17,6 +17,7 @@ use crate::{
         clock::{Clock, SystemRng},
         ids::Uid,
         limit::Limits,
+        message::form::tests::LISTS,
         outbox::Interest,
         presence::{Expelled, Presence},
         receipt::Receipts,
@@ -25,10 +26,10 @@ use crate::{
         token::{Realm, Tokens},
     },
     store::contract::{
-        BoundsHome, BrokerHome, Erasing, LimitsHome, OutboxHome, PresenceHome, RecordsHome,
-        TokensHome, UPDATES, UpkeepHome, broker_contract, limits_contract, outbox,
-        outbox_bounds_contract, outbox_contract, presence_contract, records_contract,
-        tokens_contract, upkeep_contract,
+        BoundsHome, BrokerHome, Erasing, LimitsHome, NodesHome, OutboxHome, PresenceHome,
+        RecordsHome, TokensHome, UPDATES, UpkeepHome, broker_contract, limits_contract, nodes,
+        nodes_contract, outbox, outbox_bounds_contract, outbox_contract, presence_contract,
+        records_contract, tokens_contract, upkeep_contract,
     },
 };
 
@@ -43,6 +44,7 @@ mod places;
 mod receipts;
 mod records;
 mod revoking;
+mod sign_in;
 mod upkeep;
 mod volume;
 mod writing;
@@ -104,6 +106,7 @@ impl DataFolder {
             updates: UPDATES,
             hooks: None,
             retention: Arc::default(),
+            forms: LISTS,
             clock: self.watch.clone(),
             rng: Arc::new(SystemRng),
         }
@@ -230,6 +233,13 @@ impl RecordsHome for DataFolder {
     }
 }
 
+impl NodesHome for DataFolder {
+    async fn open(&self) -> Vec<nodes::Parts> {
+        let store = DataFolder::open(self);
+        vec![nodes::Parts { broker: store.broker(), cluster: store.clone(), nodes: store }]
+    }
+}
+
 impl LimitsHome for DataFolder {
     async fn open(&self, rate_limit: Option<(u32, Duration)>) -> Arc<dyn Limits> {
         tokio::time::pause();
@@ -249,6 +259,7 @@ outbox_bounds_contract!(embedded, DataFolder::new());
 tokens_contract!(embedded, DataFolder::new());
 records_contract!(embedded, DataFolder::new());
 limits_contract!(embedded, DataFolder::new());
+nodes_contract!(embedded, DataFolder::new());
 
 /// The same through the command line's door.
 mod command_line {

@@ -261,12 +261,17 @@ impl Lapses {
         }
     }
 
-    /// Forgets a room's log, unless it is being written to: whoever does that has seen the time.
+    /// Forgets a room's log, and a life wholly, unless it is being written to: whoever does that has
+    /// seen the time.
     fn forget(&self, db: &Connection, room: &RoomId, now_ms: u64) -> rusqlite::Result<()> {
         let Some(mut turn) = self.rooms.turn_if_free(room, db)? else { return Ok(()) };
         let mut counters = turn.counters();
         db.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let lapsed = log::lapse(db, &mut counters, now_ms)?;
+        if let (true, true, Some(row)) = (lapsed, room.is_life(), counters.row) {
+            log::delete_room(db, room, row, &counters)?;
+            counters = Counters { n: counters.n, ..Counters::default() };
+        }
         db.prepare_cached("COMMIT")?.execute([])?;
         turn.set(counters);
         if lapsed {

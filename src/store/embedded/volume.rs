@@ -88,19 +88,21 @@ fn same_everywhere(entry: Stored) -> Stored {
     Stored { body: entry.body.as_ref().and_then(readable), n: None, ..entry }
 }
 
-fn rooms(db: &Connection) -> rusqlite::Result<Rooms> {
+fn rooms(db: &Connection, now_ms: u64) -> rusqlite::Result<Rooms> {
     let mut select = db.prepare_cached(
-        "SELECT name FROM rooms r WHERE EXISTS (SELECT 1 FROM log WHERE pos BETWEEN r.id << 32 AND r.id << 32 | 0xffffffff)
+        "SELECT name, base + start > 0 AND coalesce(expires > ?1, 1), EXISTS (SELECT 1 FROM log WHERE pos BETWEEN r.id << 32 AND r.id << 32 | 0xffffffff)
              OR EXISTS (SELECT 1 FROM updates WHERE room = r.id)
-         ORDER BY name",
+         FROM rooms r ORDER BY name",
     )?;
     let mut found = Rooms::default();
-    let mut rows = select.query([])?;
+    let mut rows = select.query([column(now_ms)])?;
     while let Some(row) = rows.next()? {
-        let name: String = row.get(0)?;
+        let (name, had_any, has_any): (String, bool, bool) =
+            (row.get(0)?, row.get(1)?, row.get(2)?);
         match RoomId::stored(&name) {
-            Ok(room) => found.rooms.push(room),
-            Err(why) => found.skipped.push(format!("room {name:?}: {why}")),
+            Ok(room) if has_any || (had_any && room.is_life()) => found.rooms.push(room),
+            Err(why) if has_any => found.skipped.push(format!("room {name:?}: {why}")),
+            Ok(_) | Err(_) => {} // it has nothing
         }
     }
     Ok(found)
@@ -248,7 +250,8 @@ fn put_updates(
 #[async_trait]
 impl Archive for Volume {
     async fn rooms(&self) -> Result<Rooms, StoreError> {
-        self.run(rooms).await
+        let now_ms = self.clock.unix_ms();
+        self.run(move |db| rooms(db, now_ms)).await
     }
 
     async fn extents(&self, rooms: &[RoomId]) -> Result<Vec<Extent>, StoreError> {

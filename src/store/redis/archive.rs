@@ -192,6 +192,7 @@ impl Archive for RedisArchive {
                 break;
             }
         }
+        rooms.extend(self.counted().await?);
         for room in skipped.iter().filter_map(|(room, ..)| room.as_ref()) {
             rooms.remove(room);
         }

@@ -15,7 +15,6 @@ use super::{
     entry::{Entry as StoredEntry, in_order},
     follow::{Followed, Step},
     lock, receipts,
-    rest::is_insert,
     script::Script,
     wire::{Batch, Told},
 };
@@ -121,14 +120,14 @@ impl Broker for Redis {
         let mut number = || answer::number(answer.next());
         let (n, next, seconds, micros) = (number()?, number()?, number()?, number()?);
         let named_by = answer::text(answer.next())?;
-        let inserts = rest.entries.iter().filter(|entry| is_insert(entry)).count() as u64;
+        let inserts = rest.entries.iter().filter(|entry| entry.is_insert()).count() as u64;
         let first = Position {
             n,
             index: Some(next.saturating_sub(inserts)),
             at_ms: seconds * 1000 + micros / 1000,
             epoch: receipts::named_by(&mut named_by.split(' ')),
         };
-        this.settle(room, Batch::told(&rest.entries, order, n), deadline).await;
+        this.settle(room, Batch::told(&rest.entries, order, &first), deadline).await;
         if self.rooms.get(room.as_str()).is_none() {
             // The server's own word into a room that nobody here is in: there is nobody whose going
             // would make this node forget it.

@@ -90,7 +90,7 @@ impl Directory for Redis {
             let (uid, known) = (answer::text(Some(uid))?, answer::text(answer.next())?);
             let socket = Some(answer::text(answer.next())?).filter(|socket| !socket.is_empty());
             let socket = socket.map(|socket| SocketId(socket.into()));
-            let uid = if known == "j" { wire::uid(&uid) } else { Uid::text(&uid).ok() };
+            let uid = if known == "j" { wire::uid(&uid) } else { Uid::stored(&uid).ok() };
             let nodes = answer::list(answer.next().unwrap_or_default())?.into_iter();
             let mut nodes =
                 nodes.map(|node| answer::text(Some(node))).collect::<Result<Vec<_>, _>>()?;

@@ -8,13 +8,14 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use redis::Value;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Redis, answer, debts::Debt, lock, script::Script, switch::Switch};
 use crate::domain::{
-    cluster::{Cluster, Node},
+    cluster::{Cluster, Lost, Node},
     error::StoreError,
-    ids::{ConnectionId, Uid},
+    ids::{ConnectionId, RoomId, SocketId, Uid},
 };
 use crate::metrics::Beat;
 use crate::throttle::throttled;
@@ -33,6 +34,26 @@ enum Reply {
         late: bool,
     },
     TakenForDead,
+}
+
+/// Reads what reap.lua answers: how many sessions are left, and who was taken out.
+fn reaped(value: Value) -> Result<(u64, Vec<Lost>), StoreError> {
+    let mut words = answer::list(value)?.into_iter();
+    let left = answer::number(words.next())?;
+    let mut lost = Vec::new();
+    while let Some(socket) = words.next() {
+        let socket = SocketId(answer::text(Some(socket))?.into());
+        let uid = Uid::stored(&answer::text(words.next())?);
+        let mut rooms = Vec::new();
+        for _ in 0..answer::number(words.next())? {
+            let room = RoomId::stored(&answer::text(words.next())?);
+            let left = answer::number(words.next())?;
+            // A name that is none here is one of a later version.
+            rooms.extend(room.map(|room| (room, left)));
+        }
+        lost.extend(uid.map(|uid| Lost { uid, socket, rooms }));
+    }
+    Ok((left, lost))
 }
 
 impl Redis {
@@ -156,9 +177,15 @@ impl Redis {
                     a.text(dead).number(REAPED_AT_ONCE).number(self.room_expiry())
                 })
                 .await;
-            match answer.map_err(StoreError::from).and_then(|left| answer::number(Some(left))) {
-                Ok(0) => break,
-                Ok(_) => {}
+            match answer.map_err(StoreError::from).and_then(reaped) {
+                Ok((left, lost)) => {
+                    if !lost.is_empty() {
+                        self.sink().lost(lost);
+                    }
+                    if left == 0 {
+                        break;
+                    }
+                }
                 Err(error) => {
                     throttled!(warn, node = dead, %error, "a dead node could not be taken out yet");
                     return;
@@ -218,7 +245,8 @@ impl Redis {
             else {
                 continue;
             };
-            let (Ok(connection), Ok(uid)) = (connection.parse().map(ConnectionId), Uid::text(uid))
+            let (Ok(connection), Ok(uid)) =
+                (connection.parse().map(ConnectionId), Uid::stored(uid))
             else {
                 continue;
             };

@@ -6,7 +6,7 @@ mod erase;
 mod freeze;
 mod parking;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,8 +22,8 @@ use crate::{
         broker::Entry,
         error::StoreError,
         ids::RoomId,
-        message,
-        outbox::{self, Batch, Endpoint, Interest, Kind, Outbox, Settlement, Standing, Taken},
+        message::{self, form::Forms},
+        outbox::{Batch, Endpoint, Interest, Kind, Outbox, Settlement, Standing, Taken},
     },
     throttle::throttled,
 };
@@ -31,13 +31,15 @@ use crate::{
 /// What scripts are told of webhooks.
 pub(super) struct Hooks {
     interest: Interest,
+    /// How messages are written.
+    forms: Forms,
     /// The last argument of scripts.
     pub(super) spec: Bytes,
     written: watch::Sender<u64>,
 }
 
 impl Hooks {
-    pub(super) fn new(interest: Interest) -> Self {
+    pub(super) fn new(interest: Interest, forms: Forms) -> Self {
         let endpoints: Vec<_> = interest
             .endpoints
             .iter()
@@ -46,8 +48,8 @@ impl Hooks {
                     endpoint.kinds.iter().map(|kind| (kind.name().to_owned(), true.into())).collect();
                 let rooms: Vec<_> =
                     endpoint.rooms.iter().map(|room| lua_pattern(room.as_str())).collect();
-                let pending = pending(endpoint);
-                json!({ "name": &*endpoint.name, "pending": pending, "kinds": kinds, "rooms": rooms })
+                let (name, pending, within) = (&*endpoint.name, pending(endpoint), within(endpoint));
+                json!({ "name": name, "pending": pending, "kinds": kinds, "rooms": rooms, "within": within })
             })
             .collect();
         let delay = millis(interest.leave_delay);
@@ -57,7 +59,7 @@ impl Hooks {
         let kinds = Kind::ALL.into_iter().filter(is_asked);
         let kinds = kinds.fold(String::from(" "), |kinds, kind| kinds + kind.name() + " ");
         let spec = format!("{kinds}\n{spec}").into();
-        Hooks { interest, spec, written: watch::Sender::new(0) }
+        Hooks { interest, forms, spec, written: watch::Sender::new(0) }
     }
 
     /// Something may have been written.
@@ -100,17 +102,27 @@ impl Hooks {
                 message::Kind::Update { id } => Some(&**id),
                 message::Kind::Ignore => continue,
             };
-            let uid = outbox::sender(&message.body);
-            let text =
-                uid.as_deref().map(|json| serde_json::from_str(json).unwrap_or(json.to_owned()));
-            let fields = format!("\"uid\":{}", uid.as_deref().unwrap_or("null"));
+            let said = self.forms.read(room, &message.body);
+            let uid = said.sender.as_deref();
+            let text = uid.map(|json| serde_json::from_str(json).unwrap_or(json.to_owned()));
+            let fields = format!("\"uid\":{}", uid.unwrap_or("null"));
             let id = id.map(|id| format!(",\"id\":{}", serde_json::Value::from(id)));
             told.push(Bytes::from(text.unwrap_or_default()));
             told.push(Bytes::from(fields + &id.unwrap_or_default()));
-            told.push(outbox::instead(&message.body).map(Bytes::from).unwrap_or_default());
+            told.push(said.instead.map(Bytes::from).unwrap_or_default());
         }
         told
     }
+}
+
+/// Of the patterns that begin with a dialect's word and a colon what stands behind it, by the word.
+fn within(endpoint: &Endpoint) -> BTreeMap<&str, Vec<String>> {
+    let mut within = BTreeMap::<_, Vec<_>>::new();
+    let patterns = endpoint.rooms.iter().filter_map(|room| room.as_str().split_once(':'));
+    for (word, rest) in patterns.filter(|(word, _)| !word.contains('*')) {
+        within.entry(word).or_default().push(lua_pattern(rest));
+    }
+    within
 }
 
 /// A pattern as Lua has it.

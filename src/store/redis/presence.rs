@@ -1,5 +1,5 @@
 //! Sessions and rosters, one script each.
-use std::{sync::atomic::Ordering::SeqCst, time::Duration};
+use std::{borrow::Cow, sync::atomic::Ordering::SeqCst, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -38,7 +38,7 @@ impl Presence for Redis {
     ) -> Result<Claim, StoreError> {
         let deadline = self.deadline();
         lock(&self.claiming).insert(connection);
-        let checked = checked.map(|at| at.0.to_string()).unwrap_or_default();
+        let checked = written(checked);
         let claim = |a: Arguments| {
             a.text(uid.as_str())
                 .text(&uid.json())
@@ -90,7 +90,7 @@ impl Presence for Redis {
     }
 
     async fn enter(&self, room: &RoomId, visitor: &Visitor) -> Result<Roster, StoreError> {
-        let (this, deadline, Visitor { connection, uid, hidden, wants_roster, guest }) =
+        let (this, deadline, Visitor { connection, uid, hidden, wants_roster, .. }) =
             (self.this()?, self.deadline(), visitor);
         // It comes again: whatever was to be undone for it is not.
         self.debts.forgive(room, *connection);
@@ -102,9 +102,10 @@ impl Presence for Redis {
                 "this node was taken for dead by the others".into(),
             ));
         }
+        let guest = standing(visitor);
         let answer = self.call_as(&node, Script::Enter, deadline, |a| {
             let a = a.text(room.as_str()).number(connection.0).text(uid.as_str()).text(&uid.json());
-            a.number(u64::from(*hidden)).number(u64::from(*wants_roster)).number(u64::from(*guest))
+            a.number(u64::from(*hidden)).number(u64::from(*wants_roster)).text(&guest)
         });
         let mut answer = answer::list(answer.await?)?.into_iter();
         let (epoch, n, told) = (
@@ -113,12 +114,14 @@ impl Presence for Redis {
             answer::text(answer.next())?,
         );
         let members = answer::list(answer.next().unwrap_or_default())?;
+        let seen = answer::number(answer.next())?;
         let connections = answer::number(answer.next())?;
+        let check_again = answer.next().is_some();
         if !told.is_empty() {
             let uid = uid.clone();
             let event = match told.as_str() {
-                "j" => Some(Event::Joined { uid, connections }),
-                "d" => Some(Event::Gone { uid, connections }),
+                "j" => Some(Event::Joined { uid, connections: seen }),
+                "d" => Some(Event::Gone { uid, connections: seen }),
                 _ => None,
             };
             this.settle(room, Told::one(epoch, n, event), deadline).await;
@@ -126,7 +129,8 @@ impl Presence for Redis {
             // What precedes the newcomer's place is not told to it.
             this.catch_up(room, &followed, n, deadline).await;
         }
-        Ok(Roster { others: places::others(places::read(members), uid), n })
+        let others = places::others(places::read(members), uid);
+        Ok(Roster { others, n, connections, check_again })
     }
 
     async fn depart(
@@ -134,7 +138,7 @@ impl Presence for Redis {
         room: &RoomId,
         connection: ConnectionId,
         departure: Departure,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let deadline = self.deadline();
         let how = match departure {
             Departure::Left => "l",
@@ -142,6 +146,7 @@ impl Presence for Redis {
         };
         let answer = self.owe(Debt::Depart(room.clone(), connection, how), deadline).await?;
         let mut answer = answer::list(answer)?.into_iter();
+        let left = answer::number(answer.next())?;
         let event = |answer: &mut _| {
             let (uid, connections) = whom(answer)?;
             Some(match departure {
@@ -149,7 +154,8 @@ impl Presence for Redis {
                 Departure::Gone => Event::Gone { uid, connections },
             })
         };
-        self.this()?.settle_one(room, &mut answer, event, deadline).await
+        self.this()?.settle_one(room, &mut answer, event, deadline).await?;
+        Ok(left)
     }
 
     async fn release(&self, room: &RoomId, uid: &Uid, by: ConnectionId) -> Result<(), StoreError> {
@@ -222,6 +228,24 @@ impl Redis {
         command.arg(format!("{}{key}", self.options.prefix));
         let live = self.client.live()?;
         answer::list(self.client.ask(&live, &command, self.deadline()).await?)
+    }
+}
+
+/// The last revocation before a check, as scripts are given it.
+fn written(checked: Option<Revocations>) -> String {
+    checked.map(|at| at.0.to_string()).unwrap_or_default()
+}
+
+/// Whether a visitor is a guest, and what it says of itself besides, if it does: nobody pays for
+/// what most have not.
+fn standing(visitor: &Visitor) -> Cow<'static, str> {
+    match visitor {
+        Visitor { guest: true, .. } => "1".into(),
+        Visitor { socket: None, checked: None, .. } => "0".into(),
+        Visitor { socket, checked, .. } => {
+            let socket = socket.as_ref().map_or("", |socket| &socket.0);
+            format!("0\n{}\n{socket}", written(*checked)).into()
+        }
     }
 }
 

@@ -21,6 +21,12 @@ impl Redis {
         any
     }
 
+    /// Whether copies are kept of what is replaced or ignored in this room. What is a user's alone
+    /// is not to be found anywhere, nor is what was said in a life that has ended.
+    fn keeps_copies(&self, room: &RoomId) -> bool {
+        self.options.backups && !room.is_inbox() && !room.is_life()
+    }
+
     /// What webhooks are told of these entries, behind the entries themselves.
     fn told_of(&self, room: &RoomId, entries: &[Entry]) -> Vec<Bytes> {
         self.hooks.as_ref().map_or_else(Vec::new, |hooks| {
@@ -72,7 +78,7 @@ impl Redis {
                 .text(room.as_str())
                 .number(number)
                 .text(&batch.meta)
-                .number(u64::from(self.options.backups))
+                .number(u64::from(self.keeps_copies(room)))
                 .number(self.room_expiry())
                 .number(self.options.updates.entries)
                 .number(self.options.updates.bytes)

@@ -3,7 +3,6 @@ use std::{collections::HashSet, sync::Arc};
 
 use crate::domain::{
     broker::{Entry, Placed, Position},
-    message::Kind,
     receipt::Kept,
 };
 
@@ -100,7 +99,7 @@ impl Rest {
         }
         let (mut n, mut index) = (first.n, first.index.unwrap_or_default());
         for (at, entry) in self.entries.iter().enumerate() {
-            let is_insert = is_insert(entry);
+            let is_insert = entry.is_insert();
             let position = Position { n, index: is_insert.then_some(index), ..first };
             for (place, answer) in self.answers(entry, position) {
                 placed[place] = answer;
@@ -123,10 +122,6 @@ impl Rest {
             .map(|(place, twin)| (place, kept.answer(twin)))
             .collect()
     }
-}
-
-pub(super) fn is_insert(entry: &Entry) -> bool {
-    matches!(entry, Entry::Message { message, .. } if message.kind == Kind::Insert)
 }
 
 #[cfg(test)]

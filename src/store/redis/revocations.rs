@@ -1,11 +1,12 @@
 //! Credentials that were revoked, and what else a node has to know within a second.
 //!
-//! A revocation is published to the node of the user's session, and kept in a set until that node
-//! has refused the connection: the connection that listens may be deaf without knowing. So each
-//! node also looks, twice a second, by its connection for commands. A mark for the uid, kept for a
-//! while, tells claims whose check may have been before the revocation.
+//! A revocation is published to the nodes of the user's connections, and kept in a set of each until
+//! that node has told the connection: the connection that listens may be deaf without knowing. So
+//! each node also looks, twice a second, by its connection for commands. A mark for the uid, kept
+//! for a while, tells those whose check may have been before the revocation, when they claim or
+//! enter.
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     sync::{Arc, atomic::Ordering::SeqCst},
     time::Duration,
 };
@@ -29,7 +30,7 @@ use crate::domain::{
 
 /// Between two looks: with what a look takes, all is known within a second.
 const LOOK: Duration = Duration::from_millis(450);
-/// How long the command line waits until a node has said that it refused a session.
+/// How long it is waited until nodes have said that they told connections.
 const CONFIRMATION: Duration = Duration::from_secs(5);
 /// Between two questions whether it has.
 const QUESTION: Duration = Duration::from_millis(20);
@@ -120,7 +121,7 @@ impl Redis {
         let _ = self.client.send(&live, &confirm, self.deadline()).await;
     }
 
-    /// Tells the user's session of a revocation, on whatever node it is.
+    /// Tells the user's connections of a revocation, on whatever nodes they are.
     pub(super) async fn tell_expelled(
         &self,
         uid: &Uid,
@@ -131,27 +132,28 @@ impl Redis {
             Expulsion::Ask => "recheck",
         };
         let with = |a: Arguments| a.text(uid.as_str()).number(kept(&self.options)).text(word);
-        let mut session =
-            answer::list(self.call(Script::Expel, self.deadline(), with).await?)?.into_iter();
-        let Some(node) = session.next() else { return Ok(0) };
-        let (node, connection) = (answer::text(Some(node))?, answer::number(session.next())?);
-        let set = match expulsion {
-            Expulsion::End => expelled(&self.options.prefix, &node),
-            Expulsion::Ask => asked(&self.options.prefix, &node),
-        };
+        let told = places(self.call(Script::Expel, self.deadline(), with).await?)?;
         let until = Instant::now() + CONFIRMATION;
-        loop {
-            let live = self.client.live().map_err(|why| StoreError::from(why).behind_a_change())?;
-            if is_out(&self.client, &live, &set, connection, until).await {
-                return Ok(1);
+        for (node, connection) in &told {
+            let set = match expulsion {
+                Expulsion::End => expelled(&self.options.prefix, node),
+                Expulsion::Ask => asked(&self.options.prefix, node),
+            };
+            loop {
+                let live = self.client.live();
+                let live = live.map_err(|why| StoreError::from(why).behind_a_change())?;
+                if is_out(&self.client, &live, &set, *connection, until).await {
+                    break;
+                }
+                if Instant::now() + QUESTION > until {
+                    let why = "a node has not confirmed that it ended a session; it ends it as \
+                               soon as it learns of it";
+                    return Err(StoreError::OutcomeUnknown(why.to_owned()));
+                }
+                sleep(QUESTION).await;
             }
-            if Instant::now() + QUESTION > until {
-                let why = "a node has not confirmed that it ended a session; it ends it as soon as \
-                           it learns of it";
-                return Err(StoreError::OutcomeUnknown(why.to_owned()));
-            }
-            sleep(QUESTION).await;
         }
+        Ok(told.len() as u64)
     }
 }
 
@@ -169,16 +171,25 @@ fn expelled(prefix: &str, node: &str) -> String {
     format!("{prefix}ao:expelled:{node}")
 }
 
+/// Connections, each with its node before it.
+fn places(answer: Value) -> Result<Vec<(String, u64)>, StoreError> {
+    let (mut answer, mut places) = (answer::list(answer)?.into_iter(), Vec::new());
+    while let Some(node) = answer.next() {
+        places.push((answer::text(Some(node))?, answer::number(answer.next())?));
+    }
+    Ok(places)
+}
+
 fn connections(answer: Option<Value>) -> Result<HashSet<ConnectionId>, StoreError> {
     let numbers = answer::list(answer.unwrap_or_default())?;
     numbers.into_iter().map(|number| answer::number(Some(number)).map(ConnectionId)).collect()
 }
 
-/// Refuses the session of a user whose credentials were revoked, on whatever node it is, without
-/// being a node.
+/// Refuses the connections of a user whose credentials were revoked, on whatever nodes they are,
+/// without being a node.
 ///
 /// # Errors
-/// Redis does not answer: whether the user has a session, and who would sign in just now, is not
+/// Redis does not answer: whether the user is connected, and who would sign in just now, is not
 /// known then.
 pub async fn revoke(options: Options, uid: &Uid) -> Result<Expelled, StoreError> {
     let unavailable = |error: OpenError| StoreError::Unavailable(error.to_string());
@@ -190,19 +201,25 @@ pub async fn revoke(options: Options, uid: &Uid) -> Result<Expelled, StoreError>
         .text(uid.as_str())
         .number(kept(&options))
         .text("expel");
-    let mut session =
-        answer::list(client.run(&live, Script::Expel, &arguments, deadline).await?)?.into_iter();
-    let Some(node) = session.next() else { return Ok(Expelled::Nobody) };
-    let (node, connection) = (answer::text(Some(node))?, answer::number(session.next())?);
-    let set = expelled(&options.prefix, &node);
+    let told = places(client.run(&live, Script::Expel, &arguments, deadline).await?)?;
     let until = Instant::now() + CONFIRMATION;
-    while !is_out(&client, &live, &set, connection, until).await {
-        if Instant::now() + QUESTION > until {
-            return Ok(Expelled::Unconfirmed { server: node });
+    let (mut ended, mut late) = (BTreeSet::new(), BTreeSet::new());
+    for (node, connection) in &told {
+        let set = expelled(&options.prefix, node);
+        let mut is_ended = is_out(&client, &live, &set, *connection, until).await;
+        while !is_ended && Instant::now() + QUESTION <= until {
+            sleep(QUESTION).await;
+            is_ended = is_out(&client, &live, &set, *connection, until).await;
         }
-        sleep(QUESTION).await;
+        let nodes = if is_ended { &mut ended } else { &mut late };
+        nodes.insert(node.as_str());
     }
-    Ok(Expelled::Ended { server: node, connections: 1 })
+    let listed = |nodes: BTreeSet<&str>| nodes.into_iter().collect::<Vec<_>>().join(", ");
+    Ok(match (told.len() as u64, late.is_empty()) {
+        (0, _) => Expelled::Nobody,
+        (connections, true) => Expelled::Ended { server: listed(ended), connections },
+        (_, false) => Expelled::Unconfirmed { server: listed(late) },
+    })
 }
 
 /// Whether its node has taken it out of the set.

@@ -13,6 +13,7 @@ use crate::{
         cluster::Cluster,
         ids::Uid,
         limit::Limits,
+        message::form::tests::LISTS,
         outbox::Interest,
         presence::{Expelled, Presence},
         receipt::Receipts,
@@ -21,9 +22,10 @@ use crate::{
         supervise::Supervisor,
     },
     store::contract::{
-        BoundsHome, BrokerHome, Erasing, LimitsHome, OutboxHome, PresenceHome, RecordsHome,
-        UPDATES, UpkeepHome, broker_contract, limits_contract, outbox, outbox_bounds_contract,
-        outbox_contract, presence_contract, records_contract, upkeep_contract,
+        BoundsHome, BrokerHome, Erasing, LimitsHome, NodesHome, OutboxHome, PresenceHome,
+        RecordsHome, UPDATES, UpkeepHome, broker_contract, limits_contract, nodes_contract, outbox,
+        outbox_bounds_contract, outbox_contract, presence_contract, records_contract,
+        upkeep_contract,
     },
 };
 
@@ -32,6 +34,7 @@ mod cluster;
 mod defects;
 mod hooks;
 mod lost;
+mod nodes;
 mod people;
 mod positions;
 mod receipts;
@@ -67,6 +70,7 @@ impl Keys {
             updates: UPDATES,
             hooks: None,
             retention: Arc::default(),
+            forms: LISTS,
             rng: Arc::new(SystemRng),
             supervisor: Supervisor::default(),
         }
@@ -142,6 +146,7 @@ end
 for _, log in ipairs({ 'insert', 'update' }) do
   for _, key in ipairs(redis.call('KEYS', prefix .. 'msg_*_' .. log)) do
     local function older(entry)
+      entry = string.gsub(entry, '"ms":(%d+)', function(ms) return string.format('"ms":%d', ms - time) end)
       return (string.gsub(entry, '"ts":(%d+)', function(ts) return string.format('"ts":%d', ts - math.floor(time / 1000)) end))
     end
     if log == 'insert' then
@@ -314,6 +319,7 @@ records_contract!(redis, Keys::new());
 outbox_contract!(redis, Keys::new());
 outbox_bounds_contract!(redis, Keys::new());
 limits_contract!(redis, Keys::new());
+nodes_contract!(redis, Keys::new());
 
 async fn refused(options: Options) -> OpenError {
     Redis::open(options).await.err().unwrap()

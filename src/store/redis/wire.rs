@@ -1,12 +1,14 @@
 //! Publications as they travel between nodes, and as the replay list keeps them.
 //!
 //! ```text
-//! EPOCH BASE FIRST COUNT NODE FROM\n  written by the script
-//! KCONNECTION,IDBYTES,BYTES,MORE;…\n  one per publication: a letter, who caused it (`-`: nobody), lengths, more
-//! ID BODY ID BODY …                   without anything between them
+//! EPOCH BASE FIRST COUNT NODE FROM INDEX\n  written by the script
+//! KCONNECTION,IDBYTES,BYTES,MORE;…\n        one per publication: a letter, who caused it (`-`: nobody), lengths, more
+//! ID BODY ID BODY …                         without anything between them
 //! ```
 //!
-//! The letter `q` has a place in the order and nothing to tell. The id of an insert is its key.
+//! The letter `q` has a place in the order and nothing to tell. The id of an insert is its key. INDEX
+//! is that of the first insert among them; the others follow. It is missing where there is no
+//! insert, and in what builds wrote that knew of none: then nothing is known of it.
 //!
 //! Nodes of the builds before and after this one may be on the same Redis. So who reads ignores
 //! words at the end of a line that it does not know, and what is missing there has the meaning that
@@ -80,6 +82,8 @@ pub(super) struct Header<'a> {
     first: u64,
     count: u64,
     node: &'a str,
+    /// That of the first insert.
+    index: Option<u64>,
     /// Where the second line begins.
     end: usize,
 }
@@ -94,7 +98,9 @@ impl<'a> Header<'a> {
         // Behind the node, where a build that does not know of it stops reading; one that did not
         // write it may be on the same Redis.
         let from = words.next().map_or(Some(0), |from| from.parse().ok())?;
-        Some(Header { epoch: Epoch { name, base, from }, first, count, node, end: line + 1 })
+        let index = words.next().and_then(|index| index.parse().ok());
+        let epoch = Epoch { name, base, from };
+        Some(Header { epoch, first, count, node, index, end: line + 1 })
     }
 
     /// The last place.
@@ -118,7 +124,7 @@ impl Told {
     /// From the channel or the replay list. Nothing, where it can't be read: somebody else wrote
     /// it.
     pub(super) fn decode(text: Bytes, this_node: &str) -> Option<Self> {
-        let Header { epoch, first, count, node, end } = Header::decode(&text)?;
+        let Header { epoch, first, count, node, index: mut next, end } = Header::decode(&text)?;
         let ours = node == this_node;
         let meta_end = end + text[end..].iter().position(|b| *b == b'\n')?;
         let meta = std::str::from_utf8(&text[end..meta_end]).ok()?;
@@ -160,7 +166,9 @@ impl Told {
                         Audience::All => audience(words, origin, ours),
                         of_the_event => of_the_event,
                     };
-                    publications.push(Publication { audience, ..told });
+                    let index = next.filter(|_| kind == b'i');
+                    next = index.map_or(next, |index| Some(index.saturating_add(1)));
+                    publications.push(Publication { audience, index, ..told });
                 }
             }
         }
@@ -228,7 +236,7 @@ fn event<'a>(
 /// A uid from its JSON.
 pub(super) fn uid(json: &str) -> Option<Uid> {
     if json.starts_with('"') {
-        Uid::text(&serde_json::from_str::<String>(json).ok()?).ok()
+        Uid::stored(&serde_json::from_str::<String>(json).ok()?).ok()
     } else {
         Uid::number(json).ok()
     }

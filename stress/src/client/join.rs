@@ -94,6 +94,11 @@ impl Newcomer<'_> {
                 self.enter(&mut rx, uid, token, room, &mut times).await?;
                 rx
             }
+            Dialect::ChatService => {
+                let mut rx = self.connect(stream, &mut times).await?;
+                self.chat(&mut rx, uid, token, room, &mut times).await?;
+                rx
+            }
         };
         times.joined = self.since();
         Ok(Conn { tx: rx.tx.clone(), rx, local, socket, times })
@@ -122,7 +127,7 @@ impl Newcomer<'_> {
                     bail!("not an engine.io open packet: {}", show(&open));
                 }
                 let interval = number(&open, "\"pingInterval\":");
-                if eio == 4 {
+                if eio == 4 && self.is_at_root() {
                     tx.send("40").await?;
                 }
                 (In::WebSocket(ws), tx, interval)
@@ -133,15 +138,19 @@ impl Newcomer<'_> {
                 let interval = polling.interval;
                 let poster = polling::Poster::new(ctx, addr, self.source, &polling.sid).await?;
                 let tx = Tx(Arc::new(Mutex::new(Out::Polling(poster))));
-                tx.send("40").await?;
+                if self.is_at_root() {
+                    tx.send("40").await?;
+                }
                 (In::Polling(polling), tx, interval)
             }
         };
         let mut rx = Rx { source, tx, engine: Some(eio), ctx: ctx.clone() };
-        let connected = rx.next().await?;
-        // In EIO 4 the answer names the session; a bare 40 is EIO 3.
-        if !connected.starts_with(if eio == 4 { b"40{" } else { b"40" }) {
-            bail!("not connected, or not EIO {eio}: {}", show(&connected));
+        if self.is_at_root() {
+            let connected = rx.next().await?;
+            // In EIO 4 the answer names the session; a bare 40 is EIO 3.
+            if !connected.starts_with(if eio == 4 { b"40{" } else { b"40" }) {
+                bail!("not connected, or not EIO {eio}: {}", show(&connected));
+            }
         }
         if ctx.opt.way == Way::Upgrade {
             self.upgrade(&mut rx).await?;
@@ -156,6 +165,12 @@ impl Newcomer<'_> {
     fn target(&self, sid: &str) -> String {
         let opt = &self.ctx.opt;
         format!("{}?EIO={}&transport=websocket{sid}", opt.path, opt.eio)
+    }
+
+    /// CONNECT to the root, which is all that most clients do. Of chat-service only those of engine.io
+    /// 3 are there, and without being asked.
+    fn is_at_root(&self) -> bool {
+        self.ctx.opt.dialect != Dialect::ChatService || self.ctx.opt.eio == 3
     }
 
     /// From polling to a WebSocket.
@@ -200,6 +215,44 @@ impl Newcomer<'_> {
                 }
             }
         });
+    }
+
+    /// chat-service: connects to its namespace and joins a room, which is made where it is not there.
+    async fn chat(
+        &self,
+        rx: &mut Rx,
+        uid: &str,
+        token: &str,
+        room: &str,
+        times: &mut Times,
+    ) -> Result<()> {
+        self.at(Stage::Authenticate);
+        let connect = match self.ctx.opt.eio {
+            4 => format!(r#"40/chat-service,{{"user":"{uid}","token":{token}}}"#),
+            _ => format!("40/chat-service?user={uid}&token={},", token.trim_matches('"')),
+        };
+        rx.tx.send(connect).await?;
+        let login = rx.wait(br#"42/chat-service,["login"#).await?;
+        if !login.starts_with(br#"42/chat-service,["loginConfirmed""#) {
+            bail!("refused: {}", show(&login));
+        }
+        times.authenticated = self.since();
+        self.at(Stage::Join);
+        let join = format!(r#"42/chat-service,1["roomJoin","{room}"]"#);
+        rx.tx.send(join.clone()).await?;
+        let answer = rx.wait(b"43/chat-service,1[").await?;
+        if answer.starts_with(b"43/chat-service,1[null,") {
+            return Ok(());
+        }
+        // Another member may make it at the same time.
+        rx.tx.send(format!(r#"42/chat-service,2["roomCreate","{room}",false]"#)).await?;
+        rx.wait(b"43/chat-service,2[").await?;
+        rx.tx.send(join).await?;
+        let answer = rx.wait(b"43/chat-service,1[").await?;
+        if !answer.starts_with(b"43/chat-service,1[null,") {
+            bail!("refused: {}", show(&answer));
+        }
+        Ok(())
     }
 
     /// always-online: signs in and joins.

@@ -19,6 +19,9 @@ pub enum Envelope {
     Acknowledged { store: u8 },
     /// `{"type":2,"uuid":ID,"body":{"data":DATA,…}}` of gotapi-ws, stored and acknowledged.
     Gotapi,
+    /// `42/chat-service,7["roomMessage",ROOM,{"textMessage":TEXT}]` of chat-service, stored and
+    /// acknowledged. Its data is a text.
+    ChatService,
     /// Nothing: who publishes by HTTP puts the data into a request.
     Data,
 }
@@ -29,6 +32,7 @@ impl Envelope {
         match self {
             Envelope::Plain { .. } | Envelope::Acknowledged { .. } | Envelope::Data => MSG,
             Envelope::Gotapi => br#"{"type":2,"#,
+            Envelope::ChatService => br#"42/chat-service,["roomMessage","#,
         }
     }
 
@@ -38,6 +42,7 @@ impl Envelope {
             Envelope::Plain { .. } | Envelope::Data => None,
             Envelope::Acknowledged { .. } => Some(b"437["),
             Envelope::Gotapi => Some(br#"{"uuid":"#),
+            Envelope::ChatService => Some(b"43/chat-service,7[null,"),
         }
     }
 
@@ -52,7 +57,17 @@ impl Envelope {
                 r#"{"type":2,"uuid":"000000@@-0000-4000-8000-############","body":{"data":"#,
                 r#","hash":"","sent":false}}"#.to_owned(),
             ),
+            Envelope::ChatService => (r#",{"textMessage":"#, "}]".to_owned()),
             Envelope::Data => ("", String::new()),
+        }
+    }
+
+    /// What stands before a mark, between it and the fill, and behind that.
+    fn data(self, shape: Shape) -> [&'static [u8]; 3] {
+        match (self, shape) {
+            (Envelope::ChatService, Shape::Text | Shape::Points) => [b"\"~LG", b"", b"\""],
+            (_, Shape::Text) => [HEAD, b"\",\"p\":\"", b"\"}"],
+            (_, Shape::Points) => [HEAD, b"\",\"p\":[", b"]}"],
         }
     }
 }
@@ -104,6 +119,8 @@ impl Shape {
 /// receiver can tell every byte of them.
 #[derive(Clone)]
 pub struct Template {
+    /// What stands before all of it, where the room is named in each message.
+    head: Vec<u8>,
     buf: Vec<u8>,
     scratch: Vec<u8>,
     mark_at: usize,
@@ -111,6 +128,8 @@ pub struct Template {
     id_at: Option<usize>,
     phase_at: Option<usize>,
     fill_len: usize,
+    /// Bytes of the data behind the fill.
+    tail: usize,
     pool: Arc<[u8]>,
     /// A piece may begin at any multiple of this.
     unit: usize,
@@ -120,32 +139,28 @@ pub struct Template {
 
 const POOL: usize = 1 << 20;
 const HEAD: &[u8] = br#"{"m":"~LG"#;
-const FILL: &[u8] = br#"","p":"#;
 
 impl Template {
     pub fn new(bytes: usize, shape: Shape, envelope: Envelope, seed: u64) -> Self {
-        let fixed = HEAD.len() + DIGITS + 1 + FILL.len() + 3; // the quotes or brackets, and }
+        let [head, between, tail] = envelope.data(shape);
+        let fixed = head.len() + DIGITS + 1 + between.len() + tail.len();
         let (pool, unit, fill_len) = shape.pool(bytes.saturating_sub(fixed), seed);
-        let quotes = match shape {
-            Shape::Text => b"\"\"",
-            Shape::Points => b"[]",
-        };
         let (before, behind) = envelope.around();
         let mut buf = before.as_bytes().to_vec();
         let data_at = buf.len();
-        buf.extend_from_slice(HEAD);
+        buf.extend_from_slice(head);
         let mark_at = buf.len();
         buf.resize(mark_at + DIGITS, b'0');
         buf.push(b'~');
-        buf.extend_from_slice(FILL);
-        buf.push(quotes[0]);
+        buf.extend_from_slice(between);
         let fill_at = buf.len();
         buf.resize(fill_at + fill_len, b' ');
-        buf.push(quotes[1]);
-        buf.push(b'}');
+        buf.extend_from_slice(tail);
         let payload_bytes = buf.len() - data_at;
         buf.extend_from_slice(behind.as_bytes());
         Self {
+            head: Vec::new(),
+            tail: tail.len(),
             mark_at,
             fill_at,
             id_at: memmem::find(&buf, ID.as_bytes()),
@@ -159,6 +174,14 @@ impl Template {
         }
     }
 
+    /// For messages of chat-service to this room.
+    pub fn addressed(mut self, envelope: Envelope, room: &str) -> Self {
+        if envelope == Envelope::ChatService {
+            self.head = format!(r#"42/chat-service,7["roomMessage","{room}""#).into_bytes();
+        }
+        self
+    }
+
     fn fill(&self, mark: &Mark) -> &[u8] {
         let n = Rng((mark.sender as u64) << 32 | mark.seq as u64).next() as usize;
         let at = n % (POOL / self.unit) * self.unit;
@@ -169,14 +192,16 @@ impl Template {
     pub fn stamp(&mut self, mark: Mark, id: u64) -> &mut [u8] {
         let mut packet = std::mem::take(&mut self.scratch);
         packet.clear();
+        packet.extend_from_slice(&self.head);
         packet.extend_from_slice(&self.buf);
-        mark.write(&mut packet[self.mark_at..self.mark_at + DIGITS]);
-        packet[self.fill_at..self.fill_at + self.fill_len].copy_from_slice(self.fill(&mark));
+        let text = &mut packet[self.head.len()..];
+        mark.write(&mut text[self.mark_at..self.mark_at + DIGITS]);
+        text[self.fill_at..self.fill_at + self.fill_len].copy_from_slice(self.fill(&mark));
         if let Some(at) = self.id_at {
-            hex(&mut packet[at..at + ID.len()], id);
+            hex(&mut text[at..at + ID.len()], id);
         }
         if let Some(at) = self.phase_at {
-            hex(&mut packet[at..at + PHASE.len()], mark.phase.into());
+            hex(&mut text[at..at + PHASE.len()], mark.phase.into());
         }
         self.scratch = packet;
         &mut self.scratch
@@ -186,7 +211,7 @@ impl Template {
     /// the mark itself) is undamaged.
     pub fn check<'a>(&self, mark: &Mark, rest: &'a [u8]) -> Option<&'a [u8]> {
         let before = self.mark_at + DIGITS + 1..self.fill_at;
-        let after = self.fill_at + self.fill_len..self.fill_at + self.fill_len + 2;
+        let after = self.fill_at + self.fill_len..self.fill_at + self.fill_len + self.tail;
         rest.strip_prefix(&self.buf[before])?
             .strip_prefix(self.fill(mark))?
             .strip_prefix(&self.buf[after])
@@ -264,6 +289,17 @@ mod tests {
             assert_eq!(json["body"]["data"].to_string().len(), gotapi.payload_bytes);
             json["uuid"].as_str().unwrap().to_owned()
         };
+        let envelope = Envelope::ChatService;
+        let chat = Template::new(99, Shape::Text, envelope, 1);
+        let text = chat.clone().addressed(envelope, "r1").stamp(mark(1), 0).to_vec();
+        let json = json(text.strip_prefix(b"42/chat-service,7").unwrap());
+        assert_eq!((&json[0], &json[1]), (&"roomMessage".into(), &"r1".into()));
+        assert_eq!(json[2]["textMessage"].to_string().len(), chat.payload_bytes);
+        let at = text.iter().position(|byte| *byte == b'{').unwrap();
+        let told = [envelope.arrives_as(), br#""r1","#, &text[at..]].concat();
+        let (found, rest) = find(&told).unwrap();
+        assert_eq!((found, chat.check(&found, rest)), (mark(1), Some(&b"}]"[..])));
+
         assert_eq!(uuid(1), "00000001-0000-4000-8000-000000000abc");
         assert_eq!(uuid(0x2f), "0000002f-0000-4000-8000-000000000abc");
     }

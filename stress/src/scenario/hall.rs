@@ -64,7 +64,10 @@ impl Talk {
             Dialect::AlwaysOnline if self.acknowledged => Ok(Envelope::Acknowledged { store }),
             Dialect::AlwaysOnline => Ok(Envelope::Plain { store }),
             Dialect::Gotapi if store == 0 => Ok(Envelope::Gotapi),
-            Dialect::Gotapi => bail!("gotapi-ws stores messages: --store 0"),
+            Dialect::ChatService if store == 0 => Ok(Envelope::ChatService),
+            Dialect::Gotapi | Dialect::ChatService => {
+                bail!("{} stores messages: --store 0", dialect.name())
+            }
         }
     }
 }
@@ -81,6 +84,8 @@ pub struct Hall {
     window: Option<usize>,
     envelope: Envelope,
     pub template: Template,
+    /// Of the rooms.
+    names: Vec<String>,
     txs: Mutex<Vec<Option<Tx>>>,
     tally: Mutex<Tally>,
     /// When the first member of the first room was told that another is gone.
@@ -124,6 +129,7 @@ impl Hall {
             window,
             envelope,
             template,
+            names: (0..rooms).map(|i| ctx.room(i)).collect(),
             txs: Mutex::new(vec![None; rooms * senders]),
             tally: Mutex::default(),
             departures: Mutex::default(),
@@ -319,7 +325,8 @@ impl Hall {
         let talk = &self.talk;
         let tx = self.txs.lock()[s].clone().context("a sender never joined")?;
         let (room, sender) = ((s / self.senders) as u16, (s % self.senders) as u16);
-        let mut template = self.template.clone();
+        let mut template =
+            self.template.clone().addressed(self.envelope, &self.names[room as usize]);
         let timer = Timer::new()?;
         let id = |seq: u32| {
             let n = if talk.store == 1 { seq % talk.update_keys.max(1) } else { seq };

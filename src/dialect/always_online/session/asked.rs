@@ -7,7 +7,7 @@ use std::{
 use super::Session;
 use crate::{
     dialect::always_online::{
-        authenticate::{Doorman, Granted},
+        authenticate::{Authentication, Granted},
         msg::{self, Target},
         state::{Answer, Denied, Pending},
         wire::{Credentials, JoinRequest},
@@ -51,7 +51,7 @@ impl Session {
     /// Checks the user's credentials once more, which a hook is asked about as the first time.
     pub(super) async fn check_again(&self, credentials: &Credentials, ack: Option<i64>) -> Answer {
         // Whoever has a session tries no tokens: with a wrong one it ends.
-        let mut checked = Doorman::of(&self.dialect, None).check_again(credentials).await;
+        let mut checked = Authentication::of(&self.dialect, None).check_again(credentials).await;
         if let Ok(granted) = &mut checked.granted {
             match self.may_connect(&credentials.uid, granted).await {
                 gate::Answer::Allowed(changes) => granted.by_hook = changes,

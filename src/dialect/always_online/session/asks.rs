@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::Session;
 use crate::{
     dialect::always_online::{
-        authenticate::{Doorman, Granted, NotSignedIn},
+        authenticate::{Authentication, Granted, NotSignedIn},
         state::{Answer, Ask, Denied},
         sync::Page,
         wire::{self, JoinFailure, JoinRequest},
@@ -25,11 +25,12 @@ impl Session {
         match ask {
             Ask::SignIn { credentials, ack } => {
                 let register = || hub.register(self.id, self.clone());
-                let doorman = Doorman::of(&self.dialect, self.address);
+                let authentication = Authentication::of(&self.dialect, self.address);
                 let ask =
                     async |granted: &Granted| self.may_connect(&credentials.uid, granted).await;
                 let begun = Instant::now();
-                let user = doorman.sign_in(&credentials, self.id, &self.name, ask, register).await;
+                let user =
+                    authentication.sign_in(&credentials, self.id, &self.name, ask, register).await;
                 hub.metrics.sign_ins.seconds.took(begun.elapsed());
                 let user = match user {
                     Ok((held, granted)) => {
@@ -91,8 +92,15 @@ impl Session {
         JoinRequest { room, dummy }: JoinRequest,
         ack: Option<i64>,
     ) -> Answer {
-        let visitor =
-            Visitor { connection: self.id, uid, hidden: dummy, wants_roster: true, guest: false };
+        let visitor = Visitor {
+            connection: self.id,
+            uid,
+            hidden: dummy,
+            wants_roster: true,
+            guest: false,
+            socket: None,
+            checked: None,
+        };
         let session = self.clone();
         let answer = Box::new(move |roster: &Result<_, _>| {
             session.send(match roster {
@@ -122,7 +130,7 @@ impl Session {
     async fn depart(&self, uid: &Uid, rooms: Vec<(RoomId, Departure)>) {
         let hub = &self.dialect.hub;
         for (room, departure) in rooms {
-            hub.depart(&room, self.id, departure).await;
+            let _ = hub.depart(&room, self.id, departure).await; // a failure is in the log
         }
         if let Err(error) = hub.end_session(uid, self.id).await {
             throttled!(warn, %error, "a session could not be ended");

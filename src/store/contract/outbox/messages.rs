@@ -1,6 +1,6 @@
 //! What is told of messages, in which order, and to whom it is given.
 use super::*;
-use crate::domain::broker::Trim;
+use crate::domain::{broker::Trim, ids::Space};
 
 pub(crate) async fn messages_are_told_in_their_order(home: &impl OutboxHome) {
     let story = Story::begin(home, messages()).await;
@@ -33,6 +33,80 @@ pub(crate) async fn a_batch_names_its_room_and_is_bounded(home: &impl OutboxHome
     assert_eq!(events(&batch).len(), 3, "as many as are set");
     story.settle(&batch, Settlement::Delivered).await;
     assert_eq!(lines(&story.take().await), ["message.inserted 3 4"]);
+}
+
+/// A room of this space, called like no other.
+fn within(space: Space, name: &str) -> RoomId {
+    RoomId::within(space, &room(name).name().replace(' ', "-")).unwrap()
+}
+
+pub(crate) async fn a_life_is_told_as_people_call_it(home: &impl OutboxHome) {
+    let kinds = ["message.*", "member.*", "room.*"];
+    let mut story = Story::begin(home, endpoint(&kinds, "plans")).await;
+    for life in ["one", "two"] {
+        story.room = RoomId::within(Space::Lives("talk"), &format!("plans:{life}")).unwrap();
+        story.say(&[r#"["ann","hi"]"#, r#"{"2":"ben"}"#]).await;
+        publish(&story.parts.broker, &story.room, [ignore(r#"["ann","not stored"]"#)]).await;
+        story.enter(visitor(1, "ann")).await;
+        let batch = story.take().await;
+        let data = &parsed(&batch)["data"];
+        assert_eq!(
+            (&data["roomId"], &data["space"], &data["life"]),
+            (&Value::from("plans"), &Value::from("talk"), &Value::from(life))
+        );
+        story.settle(&batch, Settlement::Delivered).await;
+        let told = lines(&batch).into_iter().chain(story.heard().await);
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [
+                r#"message.inserted ann 0 {"said":"hi"}"#,
+                r#"message.inserted 1 {"2":"ben"}"#,
+                "room.occupied",
+                "member.joined ann",
+            ],
+            "as the form of these rooms has it"
+        );
+    }
+}
+
+pub(crate) async fn a_dialects_rooms_are_asked_for_by_its_word(home: &impl OutboxHome) {
+    let patterns = ["talk:*", "wal*:*", "w-lk:/*"].map(|text| Pattern::parse(text).unwrap());
+    let asked = Endpoint { rooms: patterns.to_vec(), ..messages() };
+    let story = Story::begin_with(home, vec![asked]).await;
+    let other = within(Space::Dialect("w-lk"), "other");
+    let path = RoomId::within(Space::Dialect("w-lk"), &format!("/{}", other.name())).unwrap();
+    let untold = [
+        RoomId::new(&format!("talk{}", other.name())).unwrap(),
+        within(Space::Lives("walk"), "a:1"),
+        other,
+    ];
+    let shared = RoomId::new(&format!("talk:{}", path.name())).unwrap();
+    let told =
+        [within(Space::Lives("talk"), "a:1"), within(Space::Dialect("talk"), "b"), path, shared];
+    for room in untold.iter().chain(&told) {
+        publish(&story.parts.broker, room, [insert("a")]).await;
+    }
+    let mut rooms: Vec<_> = story.look().await.batches.into_iter().map(|b| b.room).collect();
+    let mut told = told.to_vec();
+    rooms.sort();
+    told.sort();
+    assert_eq!(rooms, told);
+}
+
+pub(crate) async fn an_inbox_is_told_to_nobody(home: &impl OutboxHome) {
+    let mut story = Story::begin(home, endpoint(&["*"], "*")).await;
+    story.room = within(Space::Inboxes("talk"), "ann");
+    story.enter(visitor(1, "ann")).await;
+    story.say(&["a"]).await;
+    publish(&story.parts.broker, &story.room, [update("x", "b"), ignore("c")]).await;
+    story.parts.broker.clear(&story.room).await.unwrap();
+    story.leave(1).await;
+    story.pass(DELAY).await;
+    let told = story.told_with_data().await;
+    let of_rooms = told.iter().filter(|(data, _)| !data["roomId"].is_null());
+    assert_eq!(of_rooms.count(), 0, "{told:?}");
+    assert_eq!(told[0].1["type"], "user.online", "the user is told of all the same");
+    assert_eq!(story.bytes().await, 0);
 }
 
 pub(crate) async fn what_nobody_asked_for_is_not_written(home: &impl OutboxHome) {

@@ -19,7 +19,10 @@ use crate::{
     domain::{
         broker::{Entry, Placed},
         ids::RoomId,
-        message,
+        message::{
+            self,
+            form::{self, Forms},
+        },
         outbox::{self, Endpoint, Interest, Kind, Place},
     },
     throttle::throttled,
@@ -45,12 +48,12 @@ pub(in super::super) struct Event {
 /// Something to be told, as it is written.
 enum Told<'a> {
     Event(&'a Event),
-    Message { kind: Kind, place: Place<'a>, body: &'a [u8] },
+    Message { kind: Kind, place: Place<'a>, body: &'a [u8], told: form::Told<'a> },
 }
 
 impl<'a> Told<'a> {
-    /// What is told of an entry that was published.
-    fn of((entry, placed): (&'a Entry, &'a Placed)) -> Option<Self> {
+    /// What is told of an entry that was published in this room.
+    fn of(forms: Forms, room: &RoomId, (entry, placed): (&'a Entry, &'a Placed)) -> Option<Self> {
         let (Entry::Message { message, .. }, Placed::At(position)) = (entry, placed) else {
             return None;
         };
@@ -61,14 +64,17 @@ impl<'a> Told<'a> {
             message::Kind::Update { id } => (Kind::Updated, Place::Id(id)),
             message::Kind::Ignore => return None,
         };
-        Some(Told::Message { kind, place, body: &message.body })
+        let body = &message.body;
+        Some(Told::Message { kind, place, body, told: forms.read(room, body) })
     }
 
     /// Bytes that it takes, about.
     fn size(&self) -> usize {
         160 + match self {
             Told::Event(event) => event.fields.len(),
-            Told::Message { body, .. } => body.len(),
+            Told::Message { body, told, .. } => {
+                told.instead.as_ref().map_or(body.len(), String::len)
+            }
         }
     }
 
@@ -82,7 +88,9 @@ impl<'a> Told<'a> {
     fn write(&self, out: &mut String, at: &str, n: u64) {
         match self {
             Told::Event(Event { kind, fields }) => outbox::event(out, kind.name(), at, n, fields),
-            Told::Message { kind, place, body } => outbox::message(out, *kind, at, n, *place, body),
+            Told::Message { kind, place, body, told } => {
+                outbox::message(out, *kind, at, n, *place, (body, told));
+            }
         }
     }
 }
@@ -145,6 +153,8 @@ impl Live {
 /// The writing end of the outbox.
 pub(in super::super) struct Hooks {
     pub(in super::super) interest: Interest,
+    /// How messages are written.
+    forms: Forms,
     /// The endpoints, in their order.
     live: Vec<Live>,
     /// One start of the server.
@@ -161,6 +171,7 @@ impl Hooks {
     pub(in super::super) fn open(
         db: &Connection,
         interest: Interest,
+        forms: Forms,
         now_ms: u64,
     ) -> rusqlite::Result<Arc<Self>> {
         let mut live = Vec::new();
@@ -180,6 +191,7 @@ impl Hooks {
         }
         Ok(Arc::new(Hooks {
             interest,
+            forms,
             live,
             epoch: now_ms.to_string(),
             written: watch::Sender::new(0),
@@ -237,7 +249,8 @@ impl Hooks {
         entries: &[Entry],
         placed: &[Placed],
     ) -> rusqlite::Result<bool> {
-        let told: Vec<Told<'_>> = entries.iter().zip(placed).filter_map(Told::of).collect();
+        let told = |both| Told::of(self.forms, room, both);
+        let told: Vec<Told<'_>> = entries.iter().zip(placed).filter_map(told).collect();
         self.write(db, room, at_ms, &told)
     }
 

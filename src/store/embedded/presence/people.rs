@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     super::rooms::Live,
-    roster::{Left, Removed, Roster},
+    roster::{Departed, Left, Removed, Roster},
 };
 use crate::domain::{
     broker::Event,
@@ -29,6 +29,8 @@ pub(in super::super) struct People {
     counts: Counts,
     /// The rooms each connection is in.
     whereabouts: HashMap<ConnectionId, BTreeSet<RoomId>>,
+    /// The public names of connections that were told when they entered a room, until they end.
+    sockets: HashMap<ConnectionId, SocketId>,
     /// The rooms held for each uid.
     holds: HashMap<Uid, BTreeSet<RoomId>>,
     /// Connections whose session was taken over and that have not ended yet. What they had on its
@@ -51,7 +53,7 @@ const NODE: &str = super::super::cluster::NODE;
 #[derive(Default)]
 struct User {
     session: Option<Session>,
-    /// The session's, and those without one; no evicted ones.
+    /// The session's, and those that never claim one; no evicted ones.
     connections: Vec<ConnectionId>,
 }
 
@@ -94,9 +96,7 @@ impl People {
         socket: &SocketId,
         checked: Option<Revocations>,
     ) -> Claimed {
-        if checked.is_some_and(|checked| {
-            self.revoked.get(uid).is_some_and(|(revoked, _)| *revoked > checked)
-        }) {
+        if self.was_revoked_since(uid, checked) {
             let claim = Claim::CheckAgain(self.revocations);
             return Claimed { claim, evicted: None, turn: None };
         }
@@ -139,12 +139,18 @@ impl People {
         self.revocations
     }
 
-    /// Notes a revocation; returns the connection that has the uid's session.
-    pub(in super::super) fn revoke(&mut self, uid: &Uid, at: Revocations) -> Option<ConnectionId> {
+    /// Whether credentials of the user were revoked since they were checked, if they were.
+    pub(super) fn was_revoked_since(&self, uid: &Uid, checked: Option<Revocations>) -> bool {
+        let revoked = self.revoked.get(uid).map(|(revoked, _)| *revoked);
+        checked.is_some_and(|checked| revoked.is_some_and(|revoked| revoked > checked))
+    }
+
+    /// Notes a revocation; returns the connections of the uid.
+    pub(in super::super) fn revoke(&mut self, uid: &Uid, at: Revocations) -> Vec<ConnectionId> {
         self.revoked.retain(|_, (_, seen)| seen.elapsed() < REVOCATION);
         self.revoked.insert(uid.clone(), (at, Instant::now()));
         self.revocations = self.revocations.max(at);
-        Some(self.users.get(uid)?.session.as_ref()?.connection)
+        self.connections(uid)
     }
 
     /// Holds the places of a connection, but for those where it is hidden.
@@ -167,6 +173,7 @@ impl People {
 
     pub(super) fn end(&mut self, uid: &Uid, connection: ConnectionId) -> Option<Turn> {
         self.evicted.remove(&connection);
+        self.sockets.remove(&connection);
         if let Some(user) = self.users.get_mut(uid)
             && user.has_session(connection)
         {
@@ -188,7 +195,12 @@ impl People {
         }
         let turn = match visitor.guest {
             true => None,
-            false => self.appear(&visitor.uid, visitor.connection),
+            false => {
+                if let Some(socket) = &visitor.socket {
+                    self.sockets.insert(visitor.connection, socket.clone());
+                }
+                self.appear(&visitor.uid, visitor.connection)
+            }
         };
         self.whereabouts.entry(visitor.connection).or_default().insert(room.clone());
         let occupied = self.rooms.entry(room.clone()).or_insert_with(|| {
@@ -218,8 +230,8 @@ impl People {
         self.rooms.get(room).is_some_and(|occupied| occupied.roster.has(uid))
     }
 
-    /// Returns whom the others will miss.
-    pub(super) fn depart(&mut self, room: &RoomId, connection: ConnectionId) -> Option<Left> {
+    /// Takes the connection out of the room; nothing, if it was not there.
+    pub(super) fn depart(&mut self, room: &RoomId, connection: ConnectionId) -> Option<Departed> {
         forget(&mut self.whereabouts, &connection, room);
         let gone = self.rooms.get_mut(room)?.roster.depart(connection);
         self.vacate(room);
@@ -256,6 +268,11 @@ impl People {
             self.rooms.remove(room);
             self.counts.rooms -= u64::from(room.is_shared());
         }
+    }
+
+    /// The user's connections in the room, hidden ones too.
+    pub(super) fn count(&self, room: &RoomId, uid: &Uid) -> u64 {
+        self.rooms.get(room).map_or(0, |occupied| occupied.roster.count(uid))
     }
 
     pub(super) fn others(&self, room: &RoomId, uid: &Uid) -> Vec<Uid> {
@@ -310,15 +327,15 @@ impl People {
 
     pub(super) fn whereabouts(&self, uid: &Uid) -> Vec<Whereabouts> {
         let Some(user) = self.users.get(uid) else { return Vec::new() };
-        let whereabouts = |connection: ConnectionId| Whereabouts {
-            node: NODE.into(),
-            connection,
-            socket: user
-                .session
-                .as_ref()
-                .filter(|session| session.connection == connection)
-                .map(|session| session.socket.clone()),
-            rooms: self.rooms_of(connection).cloned().collect(),
+        let name = |connection: ConnectionId, rooms: &[RoomId]| {
+            let session = user.session.as_ref().filter(|session| session.connection == connection);
+            let visitor = || self.sockets.get(&connection).filter(|_| !rooms.is_empty());
+            session.map(|session| &session.socket).or_else(visitor).cloned()
+        };
+        let whereabouts = |connection: ConnectionId| {
+            let rooms: Vec<RoomId> = self.rooms_of(connection).cloned().collect();
+            let socket = name(connection, &rooms);
+            Whereabouts { node: NODE.into(), connection, socket, rooms }
         };
         let mut all: Vec<_> = user.connections.iter().copied().map(whereabouts).collect();
         all.sort_unstable_by_key(|one| one.connection);
@@ -359,6 +376,7 @@ impl People {
             rooms,
             counts,
             whereabouts,
+            sockets,
             holds,
             evicted,
             revoked: _,
@@ -368,6 +386,7 @@ impl People {
             && rooms.is_empty()
             && *counts == Counts::default()
             && whereabouts.is_empty()
+            && sockets.is_empty()
             && holds.is_empty()
             && evicted.is_empty()
     }

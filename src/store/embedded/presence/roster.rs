@@ -49,6 +49,14 @@ pub(super) struct Removed {
 /// Who is gone, and how many of its connections are left that the others see.
 pub(super) type Left = (Uid, u64);
 
+/// A connection was taken out.
+pub(super) struct Departed {
+    /// Whom the others will miss; nobody, if it was hidden.
+    pub(super) left: Option<Left>,
+    /// Connections of its user that are left, hidden ones too.
+    pub(super) connections: u64,
+}
+
 /// The places of a room. Entering and leaving cost the logarithm of their number.
 #[derive(Default)]
 pub(super) struct Roster {
@@ -72,7 +80,7 @@ impl Roster {
             return None;
         }
         // Whoever becomes visible joins now, as the others see it.
-        let left = self.depart(visitor.connection);
+        let left = self.depart(visitor.connection).and_then(|departed| departed.left);
         if visitor.hidden {
             self.join(visitor);
             return left.map(|(uid, connections)| Event::Gone { uid, connections });
@@ -108,14 +116,22 @@ impl Roster {
         place.seen()
     }
 
-    /// Frees the connection's place; returns whom the others will miss.
-    pub(super) fn depart(&mut self, connection: ConnectionId) -> Option<Left> {
+    /// Frees the connection's place; nothing, if it had none.
+    pub(super) fn depart(&mut self, connection: ConnectionId) -> Option<Departed> {
         let at = self.connections.remove(&connection)?;
         let place = self.places.get_mut(&at)?;
         place.connections.retain(|other| *other != connection);
-        let left = (!place.hidden).then(|| (place.uid.clone(), place.seen()));
+        let uid = place.uid.clone();
+        let left = (!place.hidden).then(|| (uid.clone(), place.seen()));
         self.vacate(at);
-        left
+        Some(Departed { left, connections: self.count(&uid) })
+    }
+
+    /// The user's connections here, hidden ones too.
+    pub(super) fn count(&self, uid: &Uid) -> u64 {
+        let places = [self.seen.get(uid), self.hidden.get(uid)].into_iter().flatten();
+        let places = places.filter_map(|at| self.places.get(at));
+        places.map(|place| place.connections.len() as u64).sum()
     }
 
     /// Holds the connection's place for its uid; false if it has none that the others see.

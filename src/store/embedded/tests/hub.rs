@@ -8,9 +8,9 @@ use tokio_util::task::TaskTracker;
 use super::*;
 use crate::{
     domain::{
-        broker::{Audience, Entry, Event, Position, Publication},
-        hub::Hub,
-        ids::{ConnectionId, RoomId, Space},
+        broker::{Audience, Entry, Event, PageLimit, Position, Publication},
+        hub::{Hub, LATE},
+        ids::{ConnectionId, RoomId, Space, Uid},
         message::{Kind, Message},
         presence::Departure::Left,
         room::Room,
@@ -73,7 +73,9 @@ impl Subscriber for Ear {
             .for_each(|message| self.hear(Told::Ended(message.ack, unnamed(&message.outcome))));
     }
     fn evict(self: Arc<Self>) {}
-    fn revoke(self: Arc<Self>) {}
+    fn revoke(self: Arc<Self>) {
+        self.hear(Told::Refused(Reason::Revoked));
+    }
     fn removed(self: Arc<Self>, room: &RoomId) {
         self.hear(Told::Removed(room.clone()));
     }
@@ -120,7 +122,8 @@ pub(super) fn hub_on(home: &DataFolder, store: Arc<Embedded>, broker: Arc<dyn Br
         walk: store.clone(),
         erasure: store.clone(),
         presence: store.clone(),
-        cluster: store,
+        cluster: store.clone(),
+        nodes: store,
     };
     Hub::new(stores, services, false)
 }
@@ -226,7 +229,7 @@ async fn what_no_member_sent_reaches_all_and_its_caller_learns_where_it_is() {
     );
     assert_eq!(hub.publish(&room, posted("a", "2"), 1).await, Outcome::Duplicate);
     ann.hears("1").await;
-    hub.depart(&room, ConnectionId(1), Left).await;
+    assert_eq!(hub.depart(&room, ConnectionId(1), Left).await, Ok(0));
     hub.close().await;
     assert_eq!(hub.publish(&room, insert("3"), 1).await, Outcome::Unavailable);
 }
@@ -262,4 +265,53 @@ async fn rooms_are_listed_by_their_space() {
     assert_eq!(hub.occupied(Space::Shared).await.unwrap(), [shared]);
     assert_eq!(hub.occupied(talk).await.unwrap(), [other]);
     assert_eq!(hub.occupied(Space::User).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn inboxes_are_not_counted_as_rooms() {
+    let home = DataFolder::new();
+    let (hub, class) = (hub(&home), room("class"));
+    let inbox = RoomId::within(Space::Inboxes("talk"), "ann").unwrap();
+    let _ann = Guest::enters(&hub, &inbox, 1, "ann").await;
+    let counted = || {
+        hub.take_stock();
+        (hub.figures().rooms, hub.metrics.node.rooms.get(), hub.metrics.node.members.get())
+    };
+    assert_eq!((counted(), hub.local_rooms()), ((0, 0, 0), 1));
+    let _ben = Guest::enters(&hub, &class, 2, "ben").await;
+    assert_eq!((counted(), hub.local_rooms()), ((1, 1, 1), 2));
+    hub.depart(&inbox, ConnectionId(1), Left).await.unwrap();
+    let gone = async {
+        while hub.local_rooms() > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), gone).await.expect("the inbox is not kept");
+    assert_eq!(counted(), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_room_that_has_ended_is_forgotten_and_its_successor_begins_anew() {
+    let home = DataFolder::new();
+    let hub = hub(&home);
+    let life = |name| RoomId::within(Space::Lives("talk"), name).unwrap();
+    let (first, second) = (life("r:1"), life("r:2"));
+    let mut ann = Guest::enters(&hub, &first, 1, "ann").await;
+    hub.publish(&first, posted("k", "1"), 1).await;
+    ann.hears("1").await;
+    hub.remove(&first, &Uid::text("ann").unwrap()).await.unwrap();
+    assert_eq!(ann.next().await, Told::Removed(first.clone()));
+    hub.forget(&first).await.unwrap();
+    let limit = PageLimit { entries: 9, bytes: 999 };
+    assert_eq!(hub.page(&first, 0, limit).await.unwrap().log_length, 0);
+    let said = hub.publish(&second, posted("k", "2"), 1).await;
+    assert_eq!(unnamed(&said), at(1, 0));
+    home.watch.advance(LATE);
+    let gone = async {
+        while hub.page(&first, 0, limit).await.unwrap().base > 0 {
+            hub.check().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), gone).await.expect("it is forgotten");
+    assert_eq!(hub.page(&second, 0, limit).await.unwrap().log_length, 1);
 }

@@ -59,7 +59,7 @@ impl Broker for Troubled {
             None => {}
         }
         self.batches.lock().unwrap().push(entries.iter().map(body).collect());
-        let told = (1..).zip(entries.iter()).map(|(n, entry)| Publication::of(n, entry));
+        let told = (1..).zip(entries.iter()).map(|(n, entry)| Publication::of(n, None, entry));
         self.sink.get().unwrap().deliver(room, told.collect());
         let at = |n| Placed::At(Position { n, index: None, at_ms: 0, epoch: None });
         Ok((1..).take(entries.len()).map(at).collect())

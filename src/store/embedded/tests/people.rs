@@ -7,7 +7,7 @@ use crate::{
     domain::{
         directory::Ending,
         ids::{ConnectionId, RoomId, Space},
-        presence::Claim,
+        presence::{Claim, Departure},
     },
     reason::Reason,
     store::contract::witness::{room, socket, uid},
@@ -52,6 +52,29 @@ async fn sessions_are_dropped_or_refused_with_a_reason_of_their_own() {
         assert_eq!(ann.next().await, told);
     }
     assert_eq!(hub.disconnect(&uid("ben"), Ending::Drop).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn connections_that_never_claim_are_told_by_their_uid_as_sessions_are() {
+    let (home, room) = (DataFolder::new(), room("chat"));
+    let hub = hub(&home);
+    let mut guests = Vec::new();
+    for connection in [1, 2] {
+        let ann = Guest::enters(&hub, &room, connection, "ann").await;
+        hub.register_guest(ConnectionId(connection), ann.ear());
+        guests.push(ann);
+    }
+    let mut ben = Guest::enters(&hub, &room, 3, "ben").await;
+    assert_eq!(hub.expel(&uid("ann")).await.unwrap(), 2);
+    assert_eq!(hub.disconnect(&uid("ann"), Ending::Drop).await.unwrap(), 2);
+    for ann in &mut guests {
+        ann.hears(r#"Joined { uid: "ben", connections: 1 }"#).await;
+        assert_eq!(ann.next().await, Told::Refused(Reason::Revoked));
+        assert_eq!(ann.next().await, Told::Dropped(Reason::Disconnected));
+    }
+    assert_eq!(hub.depart(&room, ConnectionId(1), Departure::Left).await, Ok(1));
+    assert_eq!(hub.depart(&room, ConnectionId(1), Departure::Left).await, Ok(0));
+    ben.hears(r#"Left { uid: "ann", connections: 1 }"#).await;
 }
 
 #[tokio::test]

@@ -2,10 +2,11 @@
 use super::*;
 use crate::{
     domain::{
-        broker::UpdateLimit,
+        broker::{Trim, UpdateLimit},
         clock::SystemClock,
         erase::Erasure,
-        ids::ConnectionId,
+        hub::LATE,
+        ids::{ConnectionId, RoomId, Space},
         presence::Departure::{Gone, Left},
         token::Realm,
     },
@@ -366,4 +367,73 @@ async fn scrubbing_does_not_keep_others_from_writing() {
     reader.execute_batch("ROLLBACK").unwrap();
     let _ = scrubbing.await.unwrap(); // on a slow machine it may have given up
     store.scrub().await.unwrap();
+}
+
+/// How many rooms have a row.
+async fn rooms(store: &Embedded) -> i64 {
+    let count = |db: &rusqlite::Connection| {
+        db.query_row("SELECT count(*) FROM rooms", [], |row| row.get(0))
+    };
+    store.readers.pages.read(count).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_life_counts_on_though_nobody_uses_it_and_leaves_nothing_when_it_is_forgotten() {
+    let home = DataFolder::new();
+    let store =
+        Embedded::open(Options { room_expiry: Some(Duration::from_secs(100)), ..home.options() })
+            .unwrap();
+    let life = |name| RoomId::within(Space::Lives("talk"), name).unwrap();
+    let (broker, other, one, two) = (store.broker(), room("other"), life("one"), life("two"));
+    for room in [&other, &one] {
+        publish(&broker, room, [insert("a"), insert("b"), update("x", "c")]).await;
+    }
+    home.watch.advance(Duration::from_secs(200));
+    for _ in 0..6 {
+        broker.check().await.unwrap();
+    }
+    assert_eq!((rows(&store).await, rooms(&store).await), (0, 1), "that of the life");
+    for (room, index) in [(&one, 2), (&two, 0), (&other, 2)] {
+        let placed = publish(&broker, room, [insert("d")]).await;
+        assert_eq!(placed[0].index, Some(index), "{room:?}");
+    }
+    for life in [&one, &two] {
+        store.expire(life, LATE).await.unwrap();
+        broker.clear(life).await.unwrap();
+    }
+    home.watch.advance(LATE);
+    for _ in 0..12 {
+        broker.check().await.unwrap();
+    }
+    assert_eq!((rows(&store).await, rooms(&store).await), (0, 0));
+}
+
+#[tokio::test]
+async fn of_a_room_that_keeps_nothing_no_message_stays_in_the_files() {
+    const MARK: &str = "quid-sit-futurum-cras";
+    let (home, room) = (DataFolder::new(), room("chat"));
+    let store = home.open();
+    let broker = store.broker();
+    publish(&broker, &room, [insert("a"), insert(MARK), insert("b"), insert("c")]).await;
+    store.trim(&room, Trim::Keep(2)).await.unwrap();
+    for text in [MARK.to_owned(), MARK.repeat(1000)] {
+        publish(&broker, &room, [insert(&text)]).await;
+        store.trim(&room, Trim::Keep(0)).await.unwrap();
+    }
+    // The rows go behind the answer.
+    let gone = async {
+        while rows(&store).await > 0 {
+            broker.check().await.unwrap();
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), gone).await.expect("the rows are deleted");
+    store.scrub().await.unwrap();
+    assert!(!home.contains(MARK).await);
+    drop(broker);
+    store.close().await;
+    drop(store);
+    let store = home.open();
+    let placed = publish(&store.broker(), &room, [insert("d")]).await;
+    assert_eq!(placed[0].index, Some(6));
+    assert_eq!(log(&store.broker(), &room).await, ["d"]);
 }

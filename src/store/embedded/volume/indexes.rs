@@ -46,6 +46,26 @@ fn begin(db: &Connection, room: &RoomId, bounds: Bounds, now_ms: u64) -> rusqlit
     Ok(true)
 }
 
+/// Where rooms that are new begin: behind all that have nothing stored any more. Lives begin with 0,
+/// and go on where they are.
+fn floor(db: &Connection) -> rusqlite::Result<i64> {
+    let mut floor: i64 = db.query_row(log::FLOOR, [], |row| row.get(0))?;
+    // An empty log ends where it begins.
+    let mut select = db.prepare_cached(
+        "SELECT name, base + start FROM rooms r
+         WHERE NOT EXISTS (SELECT 1 FROM log WHERE pos BETWEEN r.id << 32 AND r.id << 32 | 0xffffffff)
+             AND NOT EXISTS (SELECT 1 FROM updates WHERE room = r.id)",
+    )?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let is_life = RoomId::stored(row.get_ref(0)?.as_str()?).is_ok_and(|room| room.is_life());
+        if !is_life {
+            floor = floor.max(row.get(1)?);
+        }
+    }
+    Ok(floor)
+}
+
 #[async_trait]
 impl Indexes for Volume {
     async fn bounds(&self, room: &RoomId) -> Result<Bounds, StoreError> {
@@ -70,16 +90,6 @@ impl Indexes for Volume {
     }
 
     async fn floor(&self) -> Result<u64, StoreError> {
-        // An empty log ends where it begins.
-        let floor = |db: &Connection| {
-            db.query_row(
-                "SELECT max((SELECT base FROM floor), coalesce((SELECT max(base + start) FROM rooms r
-                     WHERE NOT EXISTS (SELECT 1 FROM log WHERE pos BETWEEN r.id << 32 AND r.id << 32 | 0xffffffff)
-                         AND NOT EXISTS (SELECT 1 FROM updates WHERE room = r.id)), 0))",
-                [],
-                |row| row.get::<_, i64>(0),
-            )
-        };
         self.run(floor).await.map(i64::unsigned_abs)
     }
 

@@ -11,6 +11,26 @@ use crate::{
     transfer::{Bounds, Indexes},
 };
 
+impl RedisArchive {
+    /// The lives that had any message, whether or not any is left.
+    pub(super) async fn counted(&self) -> Result<Vec<RoomId>, StoreError> {
+        let (mut lives, mut cursor) = (Vec::new(), None);
+        loop {
+            let (keys, next) = self.scan("ao:seq:\u{1}", cursor.as_deref(), SCAN).await?;
+            let rooms = keys.iter().filter_map(|key| self.keys.behind("ao:seq:", key));
+            for room in rooms.filter_map(|text| RoomId::stored(text).ok()) {
+                if room.is_life() && self.bounds(&room).await?.start > 0 {
+                    lives.push(room);
+                }
+            }
+            cursor = next;
+            if cursor.is_none() {
+                return Ok(lives);
+            }
+        }
+    }
+}
+
 #[async_trait]
 impl Indexes for RedisArchive {
     async fn bounds(&self, room: &RoomId) -> Result<Bounds, StoreError> {

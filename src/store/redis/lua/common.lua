@@ -29,18 +29,21 @@ local function extent(field)
   return next, begins
 end
 
+-- Whether a room is a life (`Space::Lives`): its name never comes again. Its log begins with the index 0, and its counters stay until it is forgotten.
+local function is_life(room) return string.find(room, '^\1[^\1]*\2\1') ~= nil end
+
 -- Where a log begins whose counters are new or gone: behind all indexes that such a log had.
 local function floor() return tonumber(call('GET', P .. 'ao:floor') or 0) end
 
--- Before the counters of a log that ends there may go.
-local function raise_floor(next)
-  if next > floor() then call('SET', P .. 'ao:floor', string.format('%d', next)) end
+-- Before the counters of a room's log that ends there may go.
+local function raise_floor(room, next)
+  if not is_life(room) and next > floor() then call('SET', P .. 'ao:floor', string.format('%d', next)) end
 end
 
 -- The fields `next` and `due` of a log whose counters lack `next`: they are new, were gone, or were made anew by a node of a build that knows
 -- of none.
 local function renewed(room, due)
-  local at, lasting = floor(), redis.pcall('HGET', key('log', room), 'due')
+  local at, lasting = is_life(room) and 0 or floor(), redis.pcall('HGET', key('log', room), 'due')
   return at > 0 and string.format('%d %d', at, at) or '0', due or type(lasting) == 'string' and lasting
 end
 
@@ -86,15 +89,15 @@ local function seq(room)
 end
 
 -- Gives `count` publications their places in the order, and tells them: to the nodes that listen, and to those that will have to ask.
--- More fields of the counters may be set along the way; the value of the first of them ends with the place. Returns the place of the
--- first, as a number and as text.
+-- More fields of the counters may be set along the way; the value of the first of them ends with the place. `s.index` is where the first insert
+-- among them is in the log, as text; nothing, if there is none. Returns the place of the first, as a number and as text.
 local function emit(s, count, payload, field, value, ...)
   local first = s.n + 1
   s.n = s.n + count
   -- Numbers are written here: Redis would write them with a fraction in view, which takes it longer.
   local place = string.format('%d', first)
   local n = count == 1 and place or string.format('%d', s.n)
-  local text = s.begun .. ' ' .. place .. ' ' .. count .. ' ' .. NODE .. ' ' .. s.from .. '\n' .. payload
+  local text = s.begun .. ' ' .. place .. ' ' .. count .. ' ' .. NODE .. ' ' .. s.from .. (s.index and ' ' .. s.index or '') .. '\n' .. payload
   local replay = key('replay', s.room)
   local length = call('RPUSH', replay, text)
   s.bytes = (length == 1 and 0 or s.bytes) + #text
@@ -143,23 +146,24 @@ local function update_size(at, log)
 end
 
 -- What is kept of a room that nobody is in: its messages for `room_expiry` ms (0: for ever), its counters as long as those; where the log was
--- trimmed the counters also without messages, as offsets count on.
+-- trimmed the counters also without messages, as offsets count on. Those of a life stay where it had any message.
 local function unused(room, room_expiry)
-  local logs = log_keys(room)
+  local logs, at = log_keys(room), key('seq', room)
   local forgotten = call('EXISTS', logs[1], logs[2]) == 0
   if forgotten or room_expiry > 0 then
     -- The counters will go. Inserts that others wrote there are counted by nobody.
-    local next, begins = extent(call('HGET', key('seq', room), 'next'))
+    local next, begins = extent(call('HGET', at, 'next'))
     local length = redis.pcall('LLEN', logs[1])
-    raise_floor(math.max(next, type(length) == 'number' and begins + length or 0))
+    raise_floor(room, math.max(next, type(length) == 'number' and begins + length or 0))
   end
-  if forgotten and call('HEXISTS', key('seq', room), 'kept') == 0 then
-    call('PEXPIRE', key('seq', room), SEQ_MS)
+  local is_counted = is_life(room) and (extent(call('HGET', at, 'next'))) > 0
+  if forgotten and not is_counted and call('HEXISTS', at, 'kept') == 0 then
+    call('PEXPIRE', at, SEQ_MS)
   elseif room_expiry > 0 then
     for _, log in ipairs(logs) do call('PEXPIRE', log, room_expiry) end
-    call('PEXPIRE', key('seq', room), room_expiry)
+    if is_counted then call('PERSIST', at) else call('PEXPIRE', at, room_expiry) end
   else
-    call('PERSIST', key('seq', room))
+    call('PERSIST', at)
     for _, log in ipairs(logs) do call('PERSIST', log) end -- it may have been switched off
   end
 end

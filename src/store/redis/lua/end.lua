@@ -8,7 +8,7 @@ call('SREM', key('recheck', NODE), connection)
 call('SREM', key('conns', NODE), connection .. '\n' .. uid)
 -- Its rooms were left before; should one have been forgotten, it is not for ever.
 for _, room in ipairs(call('SMEMBERS', key('at', name))) do depart(room, name, 'd', connection, room_expiry) end
-call('UNLINK', key('at', name))
+call('UNLINK', key('at', name), key('socket', name))
 local session = call('HGET', P .. 'ao:sessions', uid)
 if session and string.match(session, '^([^\n]*)\n') == name then
   call('HDEL', P .. 'ao:sessions', uid)

@@ -1,6 +1,7 @@
 -- What is told to webhooks, written by the script that does what it tells of. The last argument says to whom: a line of the kinds of events that anybody is
 -- told of, each between blanks, and JSON: the delay of leavings in ms, and of each endpoint its name, the bytes that may wait for it, the kinds of events
--- and the names of rooms (patterns of Lua) that it is told of. The JSON is read when there is something of such a kind.
+-- and the names of rooms (patterns of Lua) that it is told of, `within` those of rooms of dialects, by the dialect. The JSON is read when there is
+-- something of such a kind.
 -- Who was told to be in a room is in the hash `ao:hooks:told:{room}`, by uid: a letter, `p` for whoever is there and that of the reason for whoever is
 -- marked as leaving, and the uid as JSON; the latter are in the zset `ao:hooks:leaving` as well, by their time. A user's own events are in a room of its own.
 local SPEC = ARGV[#ARGV]
@@ -19,19 +20,30 @@ end
 -- Whether any endpoint is told of this kind, of whatever room.
 local function is_known(kind) return string.find(KINDS, ' ' .. kind .. ' ', 1, true) end
 
-local function wants(endpoint, kind, room)
-  if not endpoint.kinds[kind] then return false end
-  if string.sub(kind, 1, 5) == 'user.' then return true end
-  if string.sub(room, 1, 3) == hook.of_user then return false end
-  local name = string.match(room, '^\1[^\1]*\1(.*)$') or room
-  for _, pattern in ipairs(endpoint.rooms) do
+-- Whether it is a user's inbox, of which nobody is told.
+local function is_inbox(room) return string.find(room, '^\1[^\1]*\3\1') ~= nil end
+
+local function any(patterns, name)
+  for _, pattern in ipairs(patterns) do
     if string.match(name, pattern) then return true end
   end
   return false
 end
 
+local function wants(endpoint, kind, room)
+  if not endpoint.kinds[kind] then return false end
+  if string.sub(kind, 1, 5) == 'user.' then return true end
+  if string.sub(room, 1, 3) == hook.of_user then return false end
+  local word, mark, name = string.match(room, '^\1([^\1-\3]*)([^\1]*)\1(.*)$')
+  if not word then return any(endpoint.rooms, room) end
+  -- What people call the room: without its life.
+  if mark == '\2' then name = string.match(name, '^(.*):[^:]*$') or name end
+  return any(endpoint.rooms, name) or any(endpoint.within[word] or {}, name)
+end
+
 -- Whether anybody is told of any of these.
 function hook.asked(room, ...)
+  if is_inbox(room) then return false end
   for _, kind in ipairs({ ... }) do
     if is_known(kind) then
       for _, endpoint in ipairs(asked_by().endpoints) do
@@ -97,7 +109,7 @@ end
 
 -- Something happened. The uid that it is about as text, or '', and its fields, JSON without the braces.
 function hook.tell(room, kind, uid, fields)
-  if not is_known(kind) then return end
+  if not is_known(kind) or is_inbox(room) then return end
   for _, endpoint in ipairs(asked_by().endpoints) do
     if wants(endpoint, kind, room) then
       local name, n = endpoint.name, number()

@@ -81,16 +81,21 @@ local function forget_log(s)
   s.begins = s.next
   if s.next > 0 then
     call('HSET', s.at, 'next', string.format('%d %d', s.next, s.begins))
-    raise_floor(s.next)
+    raise_floor(s.room, s.next)
   end
   call('UNLINK', unpack(log_keys(s.room)))
   call('HDEL', s.at, 'kept')
 end
 
--- Ends the room's log if its time is over. Nobody is told, but nodes know by this place in the order that what they have read is out of date.
+-- Ends the room's log if its time is over. Nobody is told, but nodes know by this place in the order that what they have read is out of date. A life
+-- is forgotten with it: its indexes need not go on.
 local function lapse(s)
   if s.due == 0 or NOW < s.due then return false end
   forget_log(s)
+  if is_life(s.room) then
+    s.next, s.begins = 0, 0
+    call('HSET', s.at, 'next', '0')
+  end
   emit(s, 1, 'q-,0,0,v\n', 'cleared', '')
   call('HDEL', s.at, 'due')
   call('HDEL', key('log', s.room), 'due')

@@ -18,7 +18,7 @@ if not named[5] then
     if type(redis.pcall('HSET', at, 'next', next, unpack(lasting and { 'due', lasting } or {}))) == 'number' then
       due = lasting
       if is_new and left > 0 then
-        raise_floor(s.next + length)
+        raise_floor(ARGV[6], s.next + length)
         call('PEXPIRE', at, left)
       end
     end

@@ -87,6 +87,9 @@ local function present(room, uid, name)
   return found
 end
 
+-- How many connections that is.
+local function count_of(found) return found.seen - (found.held and 1 or 0) + found.hidden end
+
 -- The list of a room's places in the order of joining has one field for each number. It is made when somebody asks for it, and lives for a minute;
 -- meanwhile it is kept up: a number is new, or is at another field from now on, or is gone.
 local function seat(room, field, number)
@@ -116,25 +119,26 @@ local function vacate(room, room_expiry)
   end
 end
 
--- Takes a connection out of a room, and tells it where the others saw it. Returns counters and place of what was told, and about whom.
+-- Takes a connection out of a room, and tells it where the others saw it. Returns counters and place of what was told, about whom, and how many of its
+-- connections the others still see; then, where it was there, its uid as text, and what that has of the room beside it, if that was looked up.
 local function depart(room, name, kind, connection, room_expiry)
   local members, field = key('members', room), 'c' .. name
   local mine = place(call('HGET', members, field))
   if not mine then return nil end
   call('HDEL', members, field)
-  local s, first, left
+  local uid, s, first, left = text_of(mine.uid), nil, nil, nil
   if mine.flag == 'v' then
-    left = present(room, text_of(mine.uid), name)
+    left = present(room, uid, name)
     s = seq(room)
     first = tell(s, kind, connection, mine.uid, left.seen)
-    if hook and left.seen == 0 then hook.leave(room, text_of(mine.uid), connection == '-' and 'x' or kind) end
+    if hook and left.seen == 0 then hook.leave(room, uid, connection == '-' and 'x' or kind) end
     reseat(room, field, left.seat and left.seat.field)
   elseif call('ZSCORE', key('seats', room), field) then
-    left = present(room, text_of(mine.uid), name)
+    left = present(room, uid, name)
     reseat(room, field, left.veil and left.veil.field)
   end
   vacate(room, room_expiry)
-  return s, first, mine.uid, left and left.seen
+  return s, first, mine.uid, left and left.seen, uid, left
 end
 
 -- Gives up the place held for a uid.

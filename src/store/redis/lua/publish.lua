@@ -166,7 +166,7 @@ if #inserts > 0 then
   local before = push(log, inserts) - #inserts
   if s.begins + before < s.next then s.begins = s.next - before end
   local index = s.begins + before
-  next = string.format('%d', index + #inserts)
+  s.index, next = string.format('%d', index), string.format('%d', index + #inserts)
   if keyed then
     for from = 1, #keyed, 1000 do
       local to = math.min(from + 999, #keyed)

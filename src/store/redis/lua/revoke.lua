@@ -1,15 +1,24 @@
--- Notes that a uid's credentials were revoked, and has its node refuse its session (`expel`), or look whether it rests on them (`recheck`).
+-- Notes that a uid's credentials were revoked, and has nodes refuse its connections (`expel`), or have them look whether they rest on these (`recheck`).
 -- uid, how long this is kept, in ms (more than a lease, and more than a check of credentials and a claim take together), which of the two words
--- Returns the node and the connection of the session, if there is one. The node takes it out of the set once it has refused it.
-local last, kept = P .. 'ao:revocations', ARGV[7]
+-- Returns node and number of each of its connections. A node takes it out of the set once it has told it.
+local uid, kept, word = ARGV[6], ARGV[7], ARGV[8]
+local last = P .. 'ao:revocations'
 local serial = string.format('%d', math.max(NOW, tonumber(call('GET', last) or 0) + 1))
 call('SET', last, serial)
-call('SET', key('revoked', ARGV[6]), serial, 'PX', kept)
-local session = call('HGET', P .. 'ao:sessions', ARGV[6])
-local node, number = string.match(session or '', '^(.-):(%d+)\n')
-if not node then return {} end
-local told = key(ARGV[8] == 'expel' and 'expelled' or 'recheck', node)
-call('SADD', told, number)
-call('PEXPIRE', told, kept)
-call('PUBLISH', C .. 'node:' .. node, ARGV[8] .. ' ' .. number)
-return { node, number }
+call('SET', key('revoked', uid), serial, 'PX', kept)
+local answer, own = {}, session_of(uid)
+local function warn(node, number)
+  local told = key(word == 'expel' and 'expelled' or 'recheck', node)
+  call('SADD', told, number)
+  call('PEXPIRE', told, kept)
+  call('PUBLISH', C .. 'node:' .. node, word .. ' ' .. number)
+  answer[#answer + 1] = node
+  answer[#answer + 1] = number
+end
+for _, connection in ipairs(connections_of(uid)) do
+  if connection.name ~= own then warn(connection.node, connection.number) end
+end
+-- The session may be one that a node of a build made which knows of no `ao:online`.
+local node, number = string.match(own or '', '^(.*):(%d+)$')
+if node then warn(node, number) end
+return answer

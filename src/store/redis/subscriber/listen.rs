@@ -11,7 +11,7 @@ use redis::{ErrorKind, Msg, RedisResult, ServerErrorKind, aio::PubSubStream};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::{
-    super::{Redis, heal::HEAL, switch::Switch, wire::Header},
+    super::{Redis, heal::HEAL, nodes::is_of_nodes, switch::Switch, wire::Header},
     AT_ONCE, LINGER, Listening, hand_over, subscribe,
 };
 use crate::{
@@ -96,12 +96,15 @@ impl Redis {
 
     async fn begin_listening(self: &Arc<Self>) -> RedisResult<Listening> {
         let (sink, stream) = self.client.driver().get_async_pubsub().await?.split();
-        let own = format!("{}node:{}", self.channels, self.node());
+        let node = self.node();
+        let own = format!("{}node:{node}", self.channels);
         let commands = {
             let mut way = self.subscriptions.0.lock().await;
             let rooms = self.rooms.all();
             self.listeners.fetch_add(1, SeqCst);
-            let mut channels = vec![vec![format!("{}all", self.channels), own.clone()]];
+            let [asked, told] = [self.asked_channel(&node), self.told_channel()];
+            let mut channels =
+                vec![vec![format!("{}all", self.channels), own.clone(), asked, told]];
             channels.extend(
                 rooms
                     .chunks(AT_ONCE.0)
@@ -203,6 +206,10 @@ impl Redis {
             if !known && followed.receive(Bytes::copy_from_slice(payload)) {
                 self.spawn(self.clone().drain(room, followed));
             }
+            return Heard::Other;
+        }
+        if is_of_nodes(name) {
+            self.hear_node(&Bytes::copy_from_slice(payload));
             return Heard::Other;
         }
         let text = std::str::from_utf8(payload).unwrap_or_default();

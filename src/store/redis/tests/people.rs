@@ -9,7 +9,7 @@ use crate::{
     domain::{
         directory::{Ending, Names},
         ids::{ConnectionId, RoomId},
-        presence::Departure,
+        presence::{Departure, Visitor},
     },
     store::contract::witness::*,
 };
@@ -143,6 +143,47 @@ async fn a_user_is_found_on_all_its_nodes_until_they_die() {
     .await;
     let users = two.store.presence().users_page(&all).await.unwrap();
     assert_eq!(users.iter().map(|u| u.uid.as_str()).collect::<Vec<_>>(), ["ann"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_and_goes_learns_how_many_of_its_user_are_there_on_all_nodes() {
+    let keys = Keys::new();
+    let (one, two, room) = two_nodes(&keys).await;
+    let (first, second) = (one.store.presence(), two.store.presence());
+    assert_eq!(first.enter(&room, &hidden(3, "ann")).await.unwrap().connections, 3);
+    assert_eq!(second.enter(&room, &visitor(3, "ann")).await.unwrap().connections, 4);
+    assert_eq!(second.depart(&room, ConnectionId(1), Departure::Left).await, Ok(3));
+    assert_eq!(second.depart(&room, ConnectionId(1), Departure::Left).await, Ok(0));
+    assert_eq!(first.depart(&room, ConnectionId(3), Departure::Gone).await, Ok(2));
+    two.die();
+    until("those of the dead node count no more", || {
+        let seats: Vec<String> =
+            keys.connection().hkeys(keys.key(&format!("ao:members:{room}"))).unwrap();
+        seats.len() == 2
+    })
+    .await;
+    assert_eq!(first.depart(&room, ConnectionId(1), Departure::Gone).await, Ok(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_never_claims_is_told_of_on_all_nodes_until_its_node_dies() {
+    let keys = Keys::new();
+    let (one, two, room) = two_nodes(&keys).await;
+    let named = Visitor { socket: Some(socket(7)), ..visitor(7, "zoe") };
+    two.store.presence().enter(&room, &named).await.unwrap();
+    two.store.presence().enter(&room, &visitor(7, "zoe")).await.unwrap();
+    for node in [&one, &two] {
+        let found = node.store.presence().whereabouts(&uid("zoe")).await.unwrap();
+        let shown: Vec<_> = found.iter().map(|w| (&*w.node, w.socket.clone())).collect();
+        assert_eq!(shown, [(&*two.store.node(), Some(socket(7)))]);
+    }
+    two.die();
+    until("nothing of the dead one is left", || {
+        !keys.all().iter().any(|key| key.contains(&*two.store.node()))
+    })
+    .await;
+    assert_eq!(one.store.presence().whereabouts(&uid("zoe")).await.unwrap(), []);
+    assert_eq!(members(&one, &room).await, [("ann".into(), 1), ("ben".into(), 1)]);
 }
 
 /// A node of a build that knows of no `ao:online` may end what another one began.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{
-        broker::{Audience, Entry, PageLimit, Placed, Position},
+        broker::{Audience, Entry, PageLimit, Placed, Position, Publication},
         ids::{ConnectionId, RoomId, Space},
         message::{Kind, Message},
         presence::Departure,
@@ -55,6 +55,40 @@ async fn a_position_has_the_place_the_index_and_the_time() {
     for at in placed {
         assert!(at.at_ms <= (seconds + 1) * 1000 && at.at_ms > (seconds - 600) * 1000);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_node_is_told_the_same_index_by_whatever_way_it_hears() {
+    let keys = Keys::new();
+    let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
+    one.attach(&room).await;
+    two.attach(&room).await;
+    for node in [&one, &two, &one] {
+        publish(&node.broker, &room, [ignore("-"), insert("a"), update("x", "b"), insert("c")])
+            .await;
+    }
+    one.broker.clear(&room).await.unwrap();
+    publish(&two.broker, &room, [insert("d")]).await;
+    let places = |told: &[Publication]| told.iter().map(|p| (p.n, p.index)).collect::<Vec<_>>();
+    let mut expected: Vec<(u64, Option<u64>)> = Vec::new();
+    for batch in 0..3 {
+        let indexes = [None, Some(2 * batch), None, Some(2 * batch + 1)];
+        expected.extend((4 * batch + 1..).zip(indexes));
+    }
+    expected.extend([(13, None), (14, Some(6))]);
+    for node in [&one, &two] {
+        let mut told = Vec::new();
+        until("all is told", || {
+            told.extend(node.witness.take(&room));
+            told.len() >= 14
+        })
+        .await;
+        assert_eq!(places(&told), expected);
+    }
+    // As a node is told that has missed all of it.
+    let kept = one.store.tail(&room, Some(0), one.store.deadline()).await.unwrap().kept;
+    let kept: Vec<_> = kept.into_iter().flat_map(|told| told.publications).collect();
+    assert_eq!(places(&kept), expected);
 }
 
 /// The original's entries know seconds; a room that it can't name knows more.

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     domain::{
         ids::ConnectionId,
-        presence::{Claim, Expelled},
+        presence::{Claim, Expelled, Expulsion, Visitor},
     },
     store::contract::witness::*,
 };
@@ -27,6 +27,56 @@ async fn a_revoked_user_is_expelled_wherever_it_is() {
         (one.witness.expelled(), two.witness.expelled()),
         (vec![ConnectionId(1)], vec![ConnectionId(1)])
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_never_claim_are_told_on_all_nodes() {
+    let keys = Keys::new();
+    let (one, two) = (Node::new(&keys).await, Node::new(&keys).await);
+    let elsewhere = Node::new(&keys).await;
+    let (class, hall) = (room("class"), room("hall"));
+    claim(&one.store.presence(), "ann", 1).await;
+    for (node, connection, room) in [(&one, 2, &class), (&two, 1, &class), (&two, 2, &hall)] {
+        node.attach(room).await;
+        node.store.presence().enter(room, &visitor(connection, "ann")).await.unwrap();
+    }
+    let each = |mut told: Vec<ConnectionId>| {
+        told.sort_unstable();
+        told.dedup();
+        told
+    };
+    let both = [1, 2].map(ConnectionId);
+    let presence = elsewhere.store.presence();
+    assert_eq!(presence.expel(&uid("ann"), Expulsion::Ask).await.unwrap(), 4);
+    assert_eq!((each(one.witness.asked()), each(two.witness.asked())), (both.into(), both.into()));
+    let mut nodes = [one.store.node().to_string(), two.store.node().to_string()];
+    nodes.sort();
+    let ended = Expelled::Ended { server: nodes.join(", "), connections: 4 };
+    assert_eq!(revoke(keys.options(), &uid("ann")).await.unwrap(), ended);
+    let expelled = (each(one.witness.expelled()), each(two.witness.expelled()));
+    assert_eq!(expelled, (both.into(), both.into()));
+    assert_eq!(elsewhere.witness.expelled(), []);
+    // Of those of a node that has died nobody says so.
+    two.die();
+    let unconfirmed = Expelled::Unconfirmed { server: two.store.node().to_string() };
+    assert_eq!(revoke(keys.options(), &uid("ann")).await.unwrap(), unconfirmed);
+}
+
+/// Its node has not heard of it when it enters.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_enters_behind_a_revocation_by_another_node_is_checked_again() {
+    let keys = Keys::new();
+    let (one, two, room) = (Node::new(&keys).await, Node::new(&keys).await, room("class"));
+    one.attach(&room).await;
+    let checked = Some(one.store.presence().revocations());
+    assert_eq!(two.store.presence().expel(&uid("ann"), Expulsion::End).await.unwrap(), 0);
+    for (name, check_again) in [("ann", true), ("ben", false)] {
+        let visitor = Visitor { checked, ..visitor(1, name) };
+        let roster = one.store.presence().enter(&room, &visitor).await.unwrap();
+        assert_eq!(roster.check_again, check_again, "{name}");
+    }
+    assert_eq!(two.store.presence().expel(&uid("ann"), Expulsion::End).await.unwrap(), 1);
+    assert_eq!(one.witness.expelled().first(), Some(&ConnectionId(1)), "it is told from then on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         broker::{PageLimit, Stored, UpdateLimit, Updates},
         error::StoreError,
-        ids::ConnectionId,
+        ids::{ConnectionId, RoomId, Space},
         presence::Departure,
     },
     store::contract::witness::*,
@@ -76,6 +76,18 @@ async fn backups_are_kept_where_they_are_asked_for() {
     );
     broker.clear(&room).await.unwrap();
     assert_eq!((lists(&mut redis, "update_backup"), lists(&mut redis, "ignore")), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn no_copy_is_kept_of_what_a_user_alone_is_told() {
+    let keys = Keys::new();
+    let broker = Redis::open(Options { backups: true, ..keys.options() }).await.unwrap().broker();
+    for space in [Space::Inboxes("talk"), Space::Lives("talk")] {
+        let room = RoomId::within(space, "ann").unwrap();
+        publish(&broker, &room, [ignore("for you alone")]).await;
+    }
+    let stored = keys.all().into_iter().filter(|key| key.starts_with("msg_"));
+    assert_eq!(stored.collect::<Vec<_>>(), [""; 0]);
 }
 
 #[tokio::test]

@@ -4,12 +4,17 @@ use std::time::Duration;
 use redis::Commands;
 
 use super::{
-    Keys,
+    Keys, Options,
     cluster::{Node, short, until},
     positions::lose_counters,
 };
 use crate::{
-    domain::{broker::Event, ids::RoomId},
+    domain::{
+        broker::{Event, Trim},
+        hub::LATE,
+        ids::{ConnectionId, RoomId, Space},
+        presence::Departure,
+    },
     store::contract::{UpkeepHome, witness::*},
 };
 
@@ -160,4 +165,85 @@ async fn a_room_that_can_not_be_forgotten_keeps_no_other() {
         !keys.connection().exists::<_, bool>(keys.key(&format!("msg_{good}_insert"))).unwrap()
     })
     .await;
+}
+
+/// The keys that are there until somebody deletes them.
+fn lasting(keys: &Keys) -> Vec<String> {
+    let mut redis = keys.connection();
+    let lasts = |key: &String| redis.ttl::<_, i64>(keys.key(key)).unwrap() == -1;
+    keys.all().into_iter().filter(lasts).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_life_that_was_forgotten_nothing_stays() {
+    let keys = Keys::new();
+    let (one, two) = (Node::new(&keys).await, Node::new(&keys).await);
+    let life = |name| RoomId::within(Space::Lives("talk"), name).unwrap();
+    let (talk, late, silent) = (life("talk"), life("late"), life("silent"));
+    two.attach(&late).await;
+    claim(&one.store.presence(), "ann", 1).await;
+    for room in [&talk, &late, &silent] {
+        one.store.presence().enter(room, &visitor(1, "ann")).await.unwrap();
+        if room != &silent {
+            publish(&one.broker, room, [keyed("k", "a"), update("x", "b")]).await;
+            one.store.upkeep().trim(room, Trim::Keep(0)).await.unwrap();
+        }
+        one.store.presence().depart(room, ConnectionId(1), Departure::Left).await.unwrap();
+    }
+    let seq = |room: &RoomId| format!("ao:seq:{room}");
+    let counted = lasting(&keys);
+    assert!(counted.contains(&seq(&talk)) && !counted.contains(&seq(&silent)), "{counted:?}");
+    for room in [&talk, &late, &silent] {
+        one.expire(room, LATE).await;
+        one.broker.clear(room).await.unwrap();
+    }
+    publish(&two.broker, &late, [keyed("l", "c"), update("y", "d")]).await;
+    keys.pass(LATE).await;
+    until("they are forgotten", || !keys.all().contains(&"ao:expiring".into())).await;
+    one.store.presence().end(&uid("ann"), ConnectionId(1)).await.unwrap();
+    one.broker.close().await;
+    two.broker.close().await;
+    assert_eq!(lasting(&keys), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_life_counts_on_though_rooms_that_nobody_uses_expire() {
+    let keys = Keys::new();
+    let node = Node::with(Options { room_expiry: Some(HOUR), ..keys.options() }).await;
+    let life = |name| RoomId::within(Space::Lives("talk"), name).unwrap();
+    let (talk, class) = (life("talk"), room("class"));
+    for room in [&talk, &class] {
+        publish(&node.broker, room, [insert("a"), insert("b"), insert("c")]).await;
+    }
+    let (list, seq) =
+        (keys.key(&format!("msg_{talk}_insert")), keys.key(&format!("ao:seq:{talk}")));
+    let left: (i64, i64) =
+        (keys.connection().ttl(&list).unwrap(), keys.connection().ttl(&seq).unwrap());
+    assert!(left.0 > 0 && left.1 == -1, "{left:?}");
+    let _: () = keys.connection().del(&list).unwrap();
+    assert_eq!(node.log(&talk).await.0, 0);
+    assert_eq!(node.index(&talk, insert("d")).await, Some(3));
+    // The floor is that of others: it is behind what the room had whose counters may go.
+    assert_eq!(node.index(&room("another"), insert("a")).await, Some(3));
+    assert_eq!(node.index(&life("another"), insert("a")).await, Some(0));
+}
+
+#[tokio::test]
+async fn of_a_room_that_keeps_nothing_no_message_stays() {
+    const MARK: &str = "quid-sit-futurum-cras";
+    let keys = Keys::new();
+    let (node, room) = (Node::new(&keys).await, room("class"));
+    for _ in 0..3 {
+        publish(&node.broker, &room, [insert(MARK), insert(MARK)]).await;
+        node.store.upkeep().trim(&room, Trim::Keep(0)).await.unwrap();
+    }
+    let mut redis = keys.connection();
+    assert!(!redis.exists::<_, bool>(keys.key(&format!("msg_{room}_insert"))).unwrap());
+    // What nodes may have missed is kept for a minute.
+    let replay = keys.key(&format!("ao:replay:{room}"));
+    let left: i64 = redis.ttl(&replay).unwrap();
+    assert!((0..=60).contains(&left), "{left}");
+    let _: () = redis.del(&replay).unwrap();
+    assert!(!keys.contains(MARK).await);
+    assert_eq!(node.index(&room, insert("a")).await, Some(6));
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::{super::receipts::Once, Epoch, Told};
 use crate::{
     domain::{
-        broker::{Audience, Entry, Publication},
+        broker::{Audience, Entry, Position, Publication},
         ids::ConnectionId,
         message::Kind,
     },
@@ -89,13 +89,14 @@ impl Batch {
         }
     }
 
-    /// What this node's members are told, once the script has given the places.
-    pub(in crate::store::redis) fn told(entries: &[Entry], epoch: Epoch, first: u64) -> Told {
+    /// What this node's members are told, once the script has given the places: that of the first
+    /// entry, and the index of the first insert.
+    pub(in crate::store::redis) fn told(entries: &[Entry], epoch: Epoch, first: &Position) -> Told {
         Told {
             epoch,
-            first,
+            first: first.n,
             count: entries.len() as u64,
-            publications: (first..).zip(entries).map(|(n, e)| Publication::of(n, e)).collect(),
+            publications: Publication::of_batch(first.n, first.index, entries),
             invalidates: false,
         }
     }

@@ -1,6 +1,9 @@
 //! What is written is read, by builds of all ages.
 use super::*;
-use crate::domain::{broker::Entry, message::Message};
+use crate::domain::{
+    broker::{Entry, Position},
+    message::Message,
+};
 
 fn message(kind: Kind, body: &'static str) -> Entry {
     Entry::Message {
@@ -18,8 +21,32 @@ fn message(kind: Kind, body: &'static str) -> Entry {
 
 fn sent(entries: &[Entry], node: &str) -> Bytes {
     let batch = Batch::encode(entries);
-    let header = format!("1700000000000000 4 5 {} {node} 3\n{}\n", entries.len(), batch.meta);
+    let header = format!("1700000000000000 4 5 {} {node} 3 40\n{}\n", entries.len(), batch.meta);
     Bytes::from([header.as_bytes(), &batch.parts.concat()].concat())
+}
+
+fn at(n: u64, index: Option<u64>) -> Position {
+    Position { n, index, at_ms: 0, epoch: None }
+}
+
+#[test]
+fn inserts_come_in_with_their_indexes_where_the_sender_has_told_one() {
+    let entries = [Kind::Ignore, Kind::Insert, Kind::Update { id: "x".into() }, Kind::Insert];
+    let entries = entries.map(|kind| message(kind, "1"));
+    let indexes = |text: Bytes| {
+        let told = Told::decode(text, "us").unwrap();
+        told.publications.iter().map(|publication| publication.index).collect::<Vec<_>>()
+    };
+    assert_eq!(indexes(sent(&entries, "them")), [None, Some(40), None, Some(41)]);
+    let told = |head: &str| {
+        let batch = Batch::encode(&entries);
+        let head = format!("{head}\n{}\n", batch.meta);
+        Bytes::from([head.as_bytes(), &batch.parts.concat()].concat())
+    };
+    for head in ["9 4 5 4 them", "9 4 5 4 them 3", "9 4 5 4 them 3 -", "9 4 5 4 us 3 x 40"] {
+        assert_eq!(indexes(told(head)), [None; 4], "{head}");
+    }
+    assert_eq!(indexes(told("9 4 5 4 us 3 0 later")), [None, Some(0), None, Some(1)]);
 }
 
 #[test]
@@ -45,11 +72,12 @@ fn what_is_sent_is_what_comes_in() {
     ];
     for (node, ours) in [("us", true), ("them", false)] {
         let told = Told::decode(sent(&entries, node), "us").unwrap();
-        let direct =
-            Batch::told(&entries, Epoch { name: 1_700_000_000_000_000, base: 4, from: 3 }, 5);
+        let epoch = Epoch { name: 1_700_000_000_000_000, base: 4, from: 3 };
+        let direct = Batch::told(&entries, epoch, &at(5, Some(40)));
         assert_eq!((told.epoch, told.first, told.last()), (direct.epoch, 5, 11));
         for (a, b) in told.publications.iter().zip(&direct.publications) {
             assert_eq!((a.n, format!("{:?}", a.event)), (b.n, format!("{:?}", b.event)));
+            assert_eq!(a.index, b.index);
             let heard = if ours { b.audience.clone() } else { Audience::All };
             assert_eq!(a.audience, heard, "connections of others are nobody here");
         }

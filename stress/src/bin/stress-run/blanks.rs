@@ -22,6 +22,9 @@ const P256: [u8; 26] = [
     0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 
+/// The URL of a Redis that is given for it, without a database: `STRESS_REDIS`.
+pub const REDIS: &str = "{redis}";
+
 /// What a run fills in.
 pub struct Blanks {
     /// The run's own; `{folder}`.
@@ -56,6 +59,7 @@ impl Blanks {
     pub fn fill(&self, text: &str) -> String {
         text.replace("{folder}", &self.folder.to_string_lossy())
             .replace("{port}", &self.port.to_string())
+            .replace(REDIS, &std::env::var("STRESS_REDIS").unwrap_or_default())
     }
 
     /// The embedded store.

@@ -107,6 +107,18 @@ fn main() -> Result<ExitCode> {
             !needed
         });
     }
+    if std::env::var_os("STRESS_REDIS").is_none() {
+        scenarios.retain(|scenario| {
+            let needed = scenario.sides.iter().any(plan::Side::needs_redis);
+            if needed {
+                eprintln!(
+                    "{}: skipped, it needs STRESS_REDIS, the URL of an empty one",
+                    scenario.name
+                );
+            }
+            !needed
+        });
+    }
     let runs = if cli.quick { 1 } else { cli.runs };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

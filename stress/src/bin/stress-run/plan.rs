@@ -1,6 +1,7 @@
 //! What is compared with what: the scenarios, their figures, what each must reach and where it is
 //! going.
 
+mod chat_service;
 mod connections;
 mod dialects;
 mod fanout;
@@ -12,13 +13,15 @@ mod versus;
 
 pub use versus::versus;
 
-use crate::figures::Figure;
+use crate::{blanks::REDIS, figures::Figure};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
     Ours,
     /// The same program, spoken to by its listener for gotapi-ws.
     Gotapi,
+    /// The original of chat-service, an npm package (`peers/chat-service`).
+    ChatServiceNode,
     /// The cheapest server conceivable (`floor.rs`).
     Floor,
     /// The same events on socket.io 4 (`peers/node`).
@@ -82,6 +85,11 @@ fn side(name: &'static str, server: Server, args: impl AsRef<str>) -> Side {
 }
 
 impl Side {
+    /// Whether a Redis has to be given for it.
+    pub fn needs_redis(&self) -> bool {
+        self.env.iter().any(|(_, value)| value.contains(REDIS))
+    }
+
     fn with(mut self, env: &[(&'static str, &str)]) -> Side {
         self.env.extend(env.iter().map(|(name, value)| (*name, (*value).to_owned())));
         self
@@ -116,6 +124,7 @@ pub fn all(quick: bool) -> Vec<Scenario> {
     let parts = [
         fanout::all,
         dialects::all,
+        chat_service::all,
         connections::all,
         history::all,
         hardship::all,

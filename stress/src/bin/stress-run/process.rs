@@ -79,6 +79,11 @@ impl Bench {
                 command.arg(self.home.join("peers/node/server.js")).env_remove("REDIS_URL");
                 command
             }
+            Server::ChatServiceNode => {
+                let mut command = self.command(&allowed, Path::new("node"));
+                command.arg(self.home.join("peers/chat-service/server.js")).env_remove("REDIS_URL");
+                command
+            }
             Server::Centrifugo => {
                 let program = self.centrifugo.as_deref().context("there is no centrifugo")?;
                 let config = self.home.join("peers/centrifugo.json");

@@ -1,6 +1,6 @@
 //! What belongs to a log beside its entries, and what is beside the logs: from one Redis into a folder,
 //! and from there into another.
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use redis::Commands;
 use tempfile::TempDir;
@@ -12,12 +12,13 @@ use crate::{
         broker::{Broker, Page, Placed, Trim, Upkeep},
         clock::{SystemClock, SystemRng},
         erase::{Erasure, Job, State},
-        ids::RoomId,
+        ids::{RoomId, Space},
+        message::form::Forms,
         records::{Collection, Expect, Put, Records},
     },
     store::{
-        contract::witness::*,
-        embedded::Volume,
+        contract::{UPDATES, witness::*},
+        embedded::{self, Embedded, Volume},
         redis::{Redis, RedisArchive, tests::Keys},
     },
     transfer::{Archive, Bounds, Cabinet, Indexes, Ledger, messages, receipts, records},
@@ -63,6 +64,23 @@ impl Way {
             Self::copy(&volume, &to).await;
         }
         node(&self.to).await
+    }
+}
+
+/// The store of a server in this folder.
+fn embedded(path: &Path) -> embedded::Options {
+    embedded::Options {
+        path: path.to_owned(),
+        durability: embedded::Durability::Process,
+        deadline: Duration::from_secs(30),
+        room_expiry: None,
+        rate_limit: None,
+        updates: UPDATES,
+        hooks: None,
+        retention: Arc::default(),
+        forms: Forms::default(),
+        clock: Arc::new(SystemClock),
+        rng: Arc::new(SystemRng),
     }
 }
 
@@ -146,6 +164,57 @@ async fn a_log_that_is_not_copied_yet_is_copied_with_what_it_shows() {
     assert_eq!(log(&broker, &over).await, [""; 0]);
     assert_eq!(updates(&broker, &over).await, [""; 0]);
     assert_eq!(publish(&broker, &over, [insert("3")]).await[0].index, Some(1));
+}
+
+/// As a chat has it whose rooms are made and deleted: begun in the files of one server, and gone on
+/// with on a Redis.
+#[tokio::test]
+async fn a_life_and_its_records_go_on_where_they_were() {
+    const ROOMS: Collection = Collection::new("talk-rooms", &[]);
+    const PARTS: Collection = Collection::new("talk-parts", &["of"]);
+    let (folder, to) = (tempfile::tempdir().unwrap(), Keys::new());
+    let (path, clock, rng) =
+        (folder.path().join("data"), Arc::new(SystemClock), Arc::new(SystemRng));
+    let plans = RoomId::within(Space::Lives("talk"), "plans:x7").unwrap();
+    let body = |text: &str| format!(r#"{{"life":"x7","text":"{text}"}}"#).into();
+    let one = Embedded::open(embedded(&path)).unwrap();
+    let broker: Arc<dyn Broker> = one.clone();
+    publish(&broker, &room("class"), ["1", "2"].map(insert)).await;
+    publish(&broker, &plans, (0..12).map(|at| insert(&at.to_string()))).await;
+    one.trim(&plans, Trim::Keep(5)).await.unwrap();
+    let mut version = 0;
+    for (expect, text) in [(Expect::New, "made"), (Expect::Any, "changed")] {
+        let put = one.put(&ROOMS, "plans", body(text), expect, None).await.unwrap();
+        let Put::Done { version: now } = put else { panic!("{put:?}") };
+        version = now;
+    }
+    let part = r#"{"of":"x7","names":["ann"]}"#.into();
+    one.put(&PARTS, "x7:1", part, Expect::New, None).await.unwrap();
+    broker.close().await;
+    drop((broker, one));
+
+    let (from, target) = (Volume::source(&path, clock, rng).unwrap(), archive(&to).await);
+    for _ in 0..2 {
+        Way::copy(&from, &target).await;
+    }
+    let other = node(&to).await;
+    let broker: Arc<dyn Broker> = other.clone();
+    let there = page(&other, &plans).await;
+    assert_eq!(
+        (there.base, bodies(&there.entries)),
+        (7, ["7", "8", "9", "10", "11"].map(String::from).into())
+    );
+    assert_eq!(publish(&broker, &plans, [insert("12")]).await[0].index, Some(12));
+    let again = RoomId::within(Space::Lives("talk"), "plans:y8").unwrap();
+    assert_eq!(publish(&broker, &again, [insert("0")]).await[0].index, Some(0), "made anew");
+    let found = other.get(&ROOMS, "plans").await.unwrap().unwrap();
+    assert_eq!((found.version, found.body), (version, body("changed")));
+    let put = other.put(&ROOMS, "plans", body("here"), Expect::Version(version), None).await;
+    assert!(
+        matches!(put.unwrap(), Put::Done { .. }),
+        "whoever has read it there may change it here"
+    );
+    assert_eq!(other.find(&PARTS, "of", "x7", None, 9).await.unwrap().records.len(), 1);
 }
 
 /// A server has served the target, and what is there now is another log for its readers.
@@ -242,4 +311,32 @@ async fn what_was_done_once_is_not_done_again() {
     assert!(left > 0 && left <= 24 * 3600 * 1000 + 1000, "{left}");
     let open = other.open_jobs().await.unwrap();
     assert_eq!(open, [Job { after: None, ..job }]);
+}
+
+#[tokio::test]
+async fn a_life_counts_on_though_nothing_of_it_is_stored() {
+    let way = Way::new();
+    let one = node(&way.from).await;
+    let broker: Arc<dyn Broker> = one.clone();
+    let life = |name| RoomId::within(Space::Lives("talk"), name).unwrap();
+    let (empty, some, ended, class) = (life("empty"), life("some"), life("ended"), room("class"));
+    for room in [&class, &empty, &some, &ended] {
+        publish(&broker, room, ["a", "b", "c"].map(insert)).await;
+    }
+    one.trim(&empty, Trim::Keep(0)).await.unwrap();
+    one.trim(&some, Trim::Keep(1)).await.unwrap();
+    one.expire(&ended, Duration::from_secs(3600)).await.unwrap();
+    for room in [&ended, &class] {
+        broker.clear(room).await.unwrap();
+    }
+    broker.close().await;
+
+    let other = way.go().await;
+    let broker: Arc<dyn Broker> = other.clone();
+    let fresh = life("fresh");
+    for (room, index) in [(&empty, 3), (&some, 3), (&ended, 3), (&fresh, 0), (&class, 3)] {
+        let placed = publish(&broker, room, [insert("d")]).await;
+        assert_eq!(placed[0].index, Some(index), "{room:?}");
+    }
+    assert!(archive(&way.to).await.bounds(&ended).await.unwrap().ends_ms.is_some());
 }

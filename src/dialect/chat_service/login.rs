@@ -1,0 +1,237 @@
+//! What a client says of itself when it connects.
+use std::net::IpAddr;
+
+use serde_json::{Map, Value as Json};
+
+use super::{
+    error::Error,
+    value::{quote, quoted},
+};
+use crate::{
+    domain::{json::Object, secret::Secret},
+    socketio::Connect,
+};
+
+/// Who a client says that it is, where no hook decides that.
+#[derive(Debug, Clone)]
+pub(super) struct Credentials {
+    pub user: String,
+    pub token: Secret,
+}
+
+impl Credentials {
+    /// From what a version 3 or 4 client gives with CONNECT, if that has any of it; else from the
+    /// query.
+    ///
+    /// # Errors
+    /// Something is missing.
+    pub fn read(query: &str, auth: Option<&str>) -> Result<Self, Error> {
+        let (user, token) = match auth.and_then(from_auth) {
+            Some(said) => said,
+            None => from_query(query),
+        };
+        match (user, token) {
+            (Some(user), Some(token)) => Ok(Credentials { user, token: Secret::presented(token) }),
+            (_, _) => Err(Error::NoLogin),
+        }
+    }
+}
+
+type Said = (Option<String>, Option<String>);
+
+/// `None`: it says nothing of it.
+fn from_auth(auth: &str) -> Option<Said> {
+    let object = Object::parse(auth)?;
+    if object.get("user").is_none() && object.get("token").is_none() {
+        return None;
+    }
+    let text = |key| object.get(key).and_then(|raw| serde_json::from_str(raw.get()).ok());
+    Some((text("user").filter(is_there), text("token").filter(is_there)))
+}
+
+fn from_query(query: &str) -> Said {
+    let pairs = pairs(query);
+    // Where something is said twice nobody knows which of it is meant.
+    let text = |key: &str| {
+        let mut values = pairs.iter().filter(|(k, _)| k == key).map(|(_, value)| value.clone());
+        values.next().filter(|_| values.next().is_none()).filter(is_there)
+    };
+    (text("user"), text("token"))
+}
+
+#[allow(clippy::ptr_arg, reason = "for `Option::filter`")]
+fn is_there(text: &String) -> bool {
+    !text.is_empty()
+}
+
+/// The pairs of a query. What is no query has none.
+fn pairs(query: &str) -> Vec<(String, String)> {
+    serde_urlencoded::from_str(query).unwrap_or_default()
+}
+
+/// What a client said when it connected, kept for as long as it is there: the server API may ask
+/// for it. It may have secrets in it: it can't be printed. All of it is in one piece of memory.
+#[derive(Clone, Default)]
+pub(super) struct Handshake {
+    /// The query, then what came with CONNECT, then of each header its name and its value, each on
+    /// a line.
+    said: Box<str>,
+    /// Where the query ends, and where what came with CONNECT does.
+    ends: [usize; 2],
+    address: Option<IpAddr>,
+}
+
+impl Handshake {
+    /// Of a client that connects.
+    pub fn of(request: &Connect<'_>) -> Self {
+        let mut said = request.query.to_owned();
+        let query_ends = said.len();
+        said.push_str(request.auth.filter(|auth| is_json(auth)).unwrap_or_default());
+        let auth_ends = said.len();
+        for (name, value) in request.headers.into_iter().flatten() {
+            // No value has a line break in it.
+            for line in [name.as_str(), &String::from_utf8_lossy(value.as_bytes())] {
+                said.push_str(line);
+                said.push('\n');
+            }
+        }
+        Handshake { said: said.into(), ends: [query_ends, auth_ends], address: request.address }
+    }
+
+    fn query(&self) -> &str {
+        &self.said[..self.ends[0]]
+    }
+
+    fn auth(&self) -> Option<&str> {
+        Some(&self.said[self.ends[0]..self.ends[1]]).filter(|auth| !auth.is_empty())
+    }
+
+    fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut lines = self.said[self.ends[1]..].split_terminator('\n');
+        std::iter::from_fn(move || Some((lines.next()?, lines.next()?)))
+    }
+
+    /// Who it says that it is.
+    ///
+    /// # Errors
+    /// Something is missing.
+    pub fn credentials(&self) -> Result<Credentials, Error> {
+        Credentials::read(self.query(), self.auth())
+    }
+
+    /// Where it comes from, if that is kept.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// JSON: `query`, `headers`, `auth` and `address`. What a query has several times is a list.
+    pub fn json(&self) -> String {
+        let address = self.address.map_or("null".to_owned(), |ip| quoted(&ip.to_string()));
+        format!(r#"{{{},"address":{address}}}"#, self.fields())
+    }
+
+    /// The same without the address.
+    pub fn data(&self) -> String {
+        format!("{{{}}}", self.fields())
+    }
+
+    fn fields(&self) -> String {
+        let headers: Map<String, Json> =
+            self.headers().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        format!(
+            r#""query":{},"headers":{},"auth":{}"#,
+            self.query_json(),
+            Json::Object(headers),
+            self.auth().unwrap_or("{}"),
+        )
+    }
+
+    /// The query as an object, JSON.
+    fn query_json(&self) -> String {
+        let mut keys: Vec<(String, Vec<String>)> = Vec::new();
+        for (key, value) in pairs(self.query()) {
+            match keys.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, values)) => values.push(value),
+                None => keys.push((key, vec![value])),
+            }
+        }
+        let mut json = String::from("{");
+        for (i, (key, values)) in keys.iter().enumerate() {
+            if i > 0 {
+                json.push(',');
+            }
+            quote(&mut json, key);
+            json.push(':');
+            match &values[..] {
+                [value] => quote(&mut json, value),
+                values => json.push_str(&Json::from(values).to_string()),
+            }
+        }
+        json.push('}');
+        json
+    }
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    #[test]
+    fn who_a_client_says_that_it_is() {
+        for (query, auth, said) in [
+            ("user=u1&token=t", None, Some(("u1", "t"))),
+            ("EIO=3&transport=polling&token=t&user=a+b%C3%BC", None, Some(("a bü", "t"))),
+            ("user=u1", None, None),
+            ("token=t", None, None),
+            ("user=&token=t", None, None),
+            ("user=a&user=b&token=t", None, None),
+            ("", None, None),
+            ("%", None, None),
+            ("", Some(r#"{"user":"u2","token":"s"}"#), Some(("u2", "s"))),
+            ("user=u1&token=t", Some(r#"{"user":"u2","token":"s"}"#), Some(("u2", "s"))),
+            // It wins as a whole: a name from here and a token from there is nobody's.
+            ("user=u1&token=t", Some(r#"{"user":"u2"}"#), None),
+            ("user=u1&token=t", Some(r#"{"user":1,"token":"s"}"#), None),
+            ("user=u1&token=t", Some(r#"{"other":1}"#), Some(("u1", "t"))),
+            ("user=u1&token=t", Some("[]"), Some(("u1", "t"))),
+            ("user=u1&token=t", Some("{"), Some(("u1", "t"))),
+        ] {
+            let read = Credentials::read(query, auth);
+            let shown = read.as_ref().map(|read| (read.user.as_str(), read.token.reveal()));
+            assert_eq!(shown, said.ok_or(&Error::NoLogin), "{query} {auth:?}");
+        }
+    }
+
+    #[test]
+    fn hooks_are_told_of_the_handshake() {
+        let mut headers = HeaderMap::new();
+        headers.insert("origin", "http://a".parse().unwrap());
+        headers.insert("empty", "".parse().unwrap());
+        headers.insert("user-agent", "ü".parse().unwrap());
+        let request = Connect {
+            query: "user=a%22&x=1&x=2&y",
+            headers: Some(&headers),
+            address: Some([127, 0, 0, 1].into()),
+            auth: Some(r#"{"b":1}"#),
+        };
+        assert_eq!(
+            Handshake::of(&request).json(),
+            concat!(
+                r#"{"query":{"user":"a\"","x":["1","2"],"y":""},"#,
+                r#""headers":{"empty":"","origin":"http://a","user-agent":"ü"},"#,
+                r#""auth":{"b":1},"address":"127.0.0.1"}"#
+            )
+        );
+        let broken = Connect { auth: Some("{"), ..Connect::default() };
+        assert_eq!(
+            Handshake::of(&broken).json(),
+            r#"{"query":{},"headers":{},"auth":{},"address":null}"#
+        );
+    }
+}
