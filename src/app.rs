@@ -73,7 +73,7 @@ const PULSE: Duration = Duration::from_millis(200);
 const DRAIN_STEP: Duration = Duration::from_millis(10);
 /// Between two looks at how many nodes there are.
 const FIGURES: Duration = Duration::from_secs(10);
-/// Time that the store has to close when the deadline has passed.
+/// Time that dialects and the store have to close when the deadline has passed.
 const LAST_CHANCE: Duration = Duration::from_millis(500);
 
 /// Why a server does not start.
@@ -195,6 +195,14 @@ fn calls(config: &Config, services: &Services) -> Result<Arc<dyn Calls>, ClientE
     Ok(Arc::new(calls::HookCalls::new(options, parts)?))
 }
 
+/// How long the last call of a business server may take, behind the deadline too: it tells of the
+/// end, late as it is.
+fn last_call(config: &Config) -> Duration {
+    let of = &config.chat_service;
+    let is_told = of.enabled && of.hooks.iter().any(|hook| hook == "onClose");
+    if is_told { of.hook_timeout } else { Duration::ZERO }
+}
+
 fn check_script(config: &Config) -> Result<(), StartError> {
     let Some(file) = &config.websocket.client_script else { return Ok(()) };
     std::fs::read(file)
@@ -241,6 +249,7 @@ pub struct App {
     writes: TaskTracker,
     traces: Traces,
     shutdown: Shutdown,
+    last_call: Duration,
 }
 
 impl App {
@@ -370,6 +379,7 @@ impl App {
             writes,
             traces,
             shutdown: config.shutdown.clone(),
+            last_call: last_call(config),
         })
     }
 
@@ -419,7 +429,7 @@ impl App {
                 "the deadline came before the end"
             );
         }
-        let last = deadline.max(Instant::now() + LAST_CHANCE);
+        let last = deadline.max(Instant::now() + LAST_CHANCE) + self.last_call;
         let ended_well = tokio::time::timeout_at(last, self.close_dialects(in_time)).await;
         self.working.cancel();
         self.tasks.close();

@@ -55,8 +55,8 @@ pub use role::Role;
 pub use secret::SecretText;
 pub use section::{
     Admin, Api, Auth, ChatService, Compat, Demo, Durability, Format, Gotapi, Hook, HookEvents, Jwt,
-    Limits, Log, Message, Metrics, OnFailure, Open, Otel, Retention, RetentionRule, RoomAccess,
-    Rooms, Runtime, Shutdown, Store, Webhook, Websocket,
+    LEAST_LEASE, Limits, Log, Message, Metrics, OnFailure, Open, Otel, Retention, RetentionRule,
+    RoomAccess, Rooms, Runtime, Shutdown, Store, Webhook, Websocket,
 };
 pub use setting::{Setting, find, settings};
 pub use signing::SigningSecret;

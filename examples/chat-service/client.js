@@ -21,9 +21,9 @@ let joined = false
 let waiting = [] // lines that are to be said once we are in the room
 const unanswered = new Set() // lines that were sent
 
-/** Sends a command. Its answer is the error, or null, and what it returns. */
+/** Sends a command. Its answer is the error, or null, and what it returns. With use_raw_error_objects an error has a code. */
 const ask = (command, ...args) => new Promise((resolve, reject) => {
-  socket.emit(command, ...args, (error, data) => error ? reject(new Error(error)) : resolve(data))
+  socket.emit(command, ...args, (error, data) => error ? reject(new Error(error.code || error)) : resolve(data))
 })
 
 // Each connection has to join again. Nothing may be sent before this: it would be ignored.
@@ -81,7 +81,7 @@ socket.on('roomUserLeft', (name, user) => console.error(`${user} is gone`))
 socket.on('roomAccessRemoved', name => console.error(`${name} is closed to ${userName}`))
 
 // Who is refused is disconnected by the server, and stays away. After a loss socket.io comes back by itself.
-socket.on('loginRejected', error => console.error(error))
+socket.on('loginRejected', error => console.error(error.code || error))
 socket.on('disconnect', reason => {
   joined = false
   for (const line of unanswered) console.error(`not known whether it was said: ${line}`)

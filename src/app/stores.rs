@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{StartError, dialects::FORMS, tokens};
 use crate::{
-    config::{Backend, Config, Durability, RetentionRule, SecretUrl},
+    config::{Backend, Config, Durability, LEAST_LEASE, RetentionRule, SecretUrl},
     domain::{
         broker::{Broker, UpdateLimit, Upkeep},
         clock::{Clock, Rng, SystemClock, SystemRng, alphanumeric},
@@ -31,6 +31,8 @@ use crate::{
 
 /// Between two looks whether a server has done a job.
 const QUESTION: Duration = Duration::from_millis(100);
+/// Between two signs of life of this node, at least: they should stay a trifle for Redis.
+const LEAST_BEAT: Duration = Duration::from_millis(100);
 
 /// Why a store can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -150,6 +152,20 @@ fn interest(config: &Config) -> Option<Interest> {
 fn rate_limit(config: &Config) -> Option<(u32, std::time::Duration)> {
     let rate = config.auth.rate_limit;
     (!rate.is_off()).then_some((rate.count, rate.window))
+}
+
+/// Time without a sign of life after which a node is dead. Where chat-service is enabled, that is
+/// what its own setting says, if it is shorter; but no lease is shorter than any may be.
+fn lease(config: &Config) -> Duration {
+    let (lease, chat) = (config.store.lease, &config.chat_service);
+    if chat.enabled { lease.min(chat.heartbeat_timeout.max(LEAST_LEASE)) } else { lease }
+}
+
+/// Time between two signs of life: a third of the lease, or less where chat-service is enabled and
+/// wants them more often.
+fn beat(config: &Config) -> Duration {
+    let (beat, chat) = (lease(config) / 3, &config.chat_service);
+    if chat.enabled { beat.min(chat.heartbeat_rate.max(LEAST_BEAT)) } else { beat }
 }
 
 fn updates(config: &Config) -> UpdateLimit {
@@ -349,7 +365,8 @@ fn redis_options(
         shown: url.to_string(),
         prefix: config.store.key_prefix.clone(),
         deadline: config.store.deadline,
-        lease: config.store.lease,
+        lease: lease(config),
+        beat: beat(config),
         backups: config.store.backups,
         room_expiry: config.store.room_expiry,
         rate_limit: rate_limit(config),
@@ -359,5 +376,35 @@ fn redis_options(
         forms: FORMS,
         rng,
         supervisor: supervisor.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Flags;
+
+    #[test]
+    fn the_shorter_time_decides_when_a_node_is_dead() {
+        let second = Duration::from_secs(1);
+        for (chat, store, timeout, rate, dead_after, between) in [
+            ("false", "9s", "2s", "500ms", 9 * second, 3 * second),
+            ("true", "9s", "30s", "10s", 9 * second, 3 * second),
+            ("true", "60s", "30s", "10s", 30 * second, 10 * second),
+            ("true", "9s", "6s", "10s", 6 * second, 2 * second),
+            ("true", "9s", "6s", "1s", 6 * second, second),
+            ("true", "9s", "5ms", "1ms", second, Duration::from_millis(100)),
+        ] {
+            let environment = [
+                ("AO_CHAT_SERVICE__ENABLED", chat),
+                ("AO_STORE__LEASE", store),
+                ("AO_CHAT_SERVICE__HEARTBEAT_TIMEOUT", timeout),
+                ("AO_CHAT_SERVICE__HEARTBEAT_RATE", rate),
+            ];
+            let environment = environment.map(|(name, value)| (name.into(), value.into()));
+            let config = Config::load(None, environment, &Flags::new()).unwrap();
+            let found = (lease(&config), beat(&config));
+            assert_eq!(found, (dead_after, between), "{chat} {store} {timeout} {rate}");
+        }
     }
 }

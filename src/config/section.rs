@@ -40,6 +40,6 @@ pub use retention::{Retention, RetentionRule};
 pub use rooms::{RoomAccess, Rooms};
 pub use runtime::Runtime;
 pub use shutdown::Shutdown;
-pub use store::{Durability, Store};
+pub use store::{Durability, LEAST_LEASE, Store};
 pub use webhook::Webhook;
 pub use websocket::Websocket;

@@ -22,6 +22,7 @@ mod cabinet;
 mod chat;
 mod command;
 mod direct;
+mod ending;
 mod entrance;
 mod error;
 mod handlers;

@@ -83,7 +83,7 @@ pub struct OnlineUser {
 /// How many there are, on all nodes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Users with a session.
+    /// Users with a session: those who claim one.
     pub users: u64,
     /// Shared rooms with anybody in them.
     pub rooms: u64,

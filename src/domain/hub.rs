@@ -154,7 +154,7 @@ impl Hub {
         room: &RoomId,
         connection: ConnectionId,
         departure: Departure,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         self.rooms.depart(room, connection, departure).await
     }
 
@@ -205,6 +205,19 @@ impl Hub {
     /// The server has ended.
     pub async fn begin_page(&self) -> Result<Building, StoreError> {
         self.pages.begin().await
+    }
+
+    /// As [`Hub::begin_page`], for a page of so many bytes, which will be there so many times at
+    /// once: see [`history::Budget::begin_large`].
+    ///
+    /// # Errors
+    /// The server has ended.
+    pub async fn begin_large_page(
+        &self,
+        bytes: usize,
+        times: usize,
+    ) -> Result<Building, StoreError> {
+        self.pages.begin_large(bytes, times).await
     }
 
     /// The page that begins at the log's offset `from`, with the updates behind the last one. Its

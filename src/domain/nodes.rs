@@ -64,6 +64,8 @@ pub const MAX_AT_ONCE: usize = 1024;
 const ANSWER: &str = "answer";
 /// The node has no listener of this name.
 const NOBODY: &str = "nobody";
+/// The node sees to too much already.
+const BUSY: &str = "busy";
 /// There is an answer, and it is too large.
 const TOO_LARGE: &str = "large";
 
@@ -76,6 +78,9 @@ pub enum NoAnswer {
     /// It did not answer in time. Whether it has done what it was asked is not known.
     #[error("the node did not answer in time")]
     Late,
+    /// It sees to too much already. It has done nothing.
+    #[error("the node is asked for too much at once")]
+    Busy,
     /// The store did not carry the question, or not the answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -166,24 +171,26 @@ impl Listeners {
             let _ = tell.send(frame(NOBODY, b"")); // somebody waits, or not any more
             return answer;
         };
-        if let Some(begun) = self.begin() {
-            self.tasks.spawn(async move {
-                let answer = frame(ANSWER, &listener.asked(question).await);
-                let fits = answer.len() <= MAX_FRAME;
-                let _ = tell.send(if fits { answer } else { frame(TOO_LARGE, b"") });
-                drop(begun);
-            });
-        }
+        let Some(begun) = self.begin() else {
+            let _ = tell.send(frame(BUSY, b"")); // as above
+            return answer;
+        };
+        self.tasks.spawn(async move {
+            let answer = frame(ANSWER, &listener.asked(question).await);
+            let fits = answer.len() <= MAX_FRAME;
+            let _ = tell.send(if fits { answer } else { frame(TOO_LARGE, b"") });
+            drop(begun);
+        });
         answer
     }
 
-    /// Connections are gone with their node.
+    /// Connections are gone with their node. That is told once, so it waits where questions don't.
     pub(crate) fn lost(&self, lost: &Arc<[Lost]>) {
         let all: Vec<_> = lock(&self.by_name).values().cloned().collect();
         for listener in all {
-            let Some(begun) = self.begin() else { return };
-            let lost = lost.clone();
+            let (free, lost) = (self.free.clone(), lost.clone());
             self.tasks.spawn(async move {
+                let begun = free.acquire_owned().await;
                 listener.lost(lost).await;
                 drop(begun);
             });
@@ -221,6 +228,7 @@ pub(crate) async fn ask(
     match unframe(&answer) {
         Some((ANSWER, answer)) => Ok(answer),
         Some((NOBODY, _)) => Err(NoAnswer::Gone),
+        Some((BUSY, _)) => Err(NoAnswer::Busy),
         Some((TOO_LARGE, _)) => Err(unknown("the answer of a node is too large")),
         Some(_) | None => Err(unknown("the answer of a node can't be read")),
     }
@@ -260,6 +268,8 @@ fn unframe(frame: &Bytes) -> Option<(&str, Bytes)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
     use tokio::sync::Notify;
 
     use super::*;
@@ -288,6 +298,7 @@ mod tests {
         may: Notify,
         words: Mutex<Vec<Bytes>>,
         heard: Notify,
+        lost: AtomicBool,
     }
 
     #[async_trait]
@@ -304,6 +315,10 @@ mod tests {
         async fn told(&self, word: Bytes) {
             self.words.lock().unwrap().push(word);
             self.heard.notify_one();
+        }
+
+        async fn lost(&self, _: Arc<[Lost]>) {
+            self.lost.store(true, Relaxed);
         }
     }
 
@@ -340,19 +355,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_asks_for_too_much_at_once_is_not_answered_and_that_is_counted() {
+    async fn who_asks_for_too_much_at_once_is_told_so_and_that_is_counted() {
         let (nodes, parrot) = alone();
         let question = frame("parrot", b"wait");
         let waiting: Vec<_> = (0..MAX_AT_ONCE).map(|_| nodes.0.asked(&question)).collect();
-        assert_eq!(ask(&nodes, "me", "parrot", b"x", SOON).await, Err(NoAnswer::Late));
+        assert_eq!(ask(&nodes, "me", "parrot", b"x", SOON).await, Err(NoAnswer::Busy));
         assert_eq!(ask(&nodes, "me", "cat", b"x", SOON).await, Err(NoAnswer::Gone));
+        nodes.0.lost(&Arc::from([]));
         tell(&nodes, "parrot", b"lost").await.unwrap();
         assert_eq!(nodes.0.metrics.node.unanswered.get(), 2);
         tokio::time::sleep(Duration::from_millis(1)).await; // until all of them wait
+        assert!(!parrot.lost.load(Relaxed));
         parrot.may.notify_waiters();
         for answer in waiting {
             assert_eq!(answer.await, Ok(frame(ANSWER, b"wait")));
         }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(parrot.lost.load(Relaxed), "it is told when there is room for it");
         assert_eq!(ask(&nodes, "me", "parrot", b"x", SOON).await, Ok(Bytes::from_static(b"x")));
         tell(&nodes, "cat", b"nobody hears it").await.unwrap();
         tell(&nodes, "parrot", b"heard").await.unwrap();

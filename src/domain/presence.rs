@@ -201,13 +201,13 @@ pub trait Presence: Directory {
 
     /// Takes the connection out of the room. Delivers unless it was hidden or not there (any more).
     /// Returns how many connections of its uid are left there, on all nodes, hidden ones too and
-    /// held places not; 0 where it was not there.
+    /// held places not; `None` where it was not there.
     async fn depart(
         &self,
         room: &RoomId,
         connection: ConnectionId,
         departure: Departure,
-    ) -> Result<u64, StoreError>;
+    ) -> Result<Option<u64>, StoreError>;
 
     /// Gives up the place held for `uid`, if there is one: delivers `Gone`. Not if another
     /// connection than `by` has the session by now: then it is that one's place.

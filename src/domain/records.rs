@@ -52,6 +52,7 @@ pub const PAGE_BYTES: usize = 4 << 20;
 pub struct Collection {
     name: &'static str,
     indexes: &'static [&'static str],
+    is_ours: bool,
 }
 
 impl Collection {
@@ -70,7 +71,21 @@ impl Collection {
             assert!(is_name(indexes[at]), "an index can't have this name");
             at += 1;
         }
-        Collection { name, indexes }
+        Collection { name, indexes, is_ours: false }
+    }
+
+    /// Of records that nobody writes but servers: a store that is one server's alone may keep what it
+    /// has read.
+    #[must_use]
+    pub const fn of_servers(mut self) -> Self {
+        self.is_ours = true;
+        self
+    }
+
+    /// Whether nobody writes such records but servers.
+    #[must_use]
+    pub const fn is_of_servers(&self) -> bool {
+        self.is_ours
     }
 
     /// Its name.

@@ -97,7 +97,7 @@ enum Job {
     Depart {
         connection: ConnectionId,
         departure: Departure,
-        done: oneshot::Sender<Result<u64, StoreError>>,
+        done: oneshot::Sender<Result<Option<u64>, StoreError>>,
     },
     Release {
         uid: Uid,

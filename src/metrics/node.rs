@@ -46,10 +46,13 @@ group! {
             "always_online_draining",
             "1 while the node sends its clients elsewhere as it was told to, and while it ends.";
         users: Gauge = Gauge::default(),
-            "always_online_users", "Users that are signed in on this node.";
+            "always_online_users",
+            "Users that are signed in on this node; none of chat-service, whose users may have many \
+             connections.";
         rooms: Gauge = Gauge::default(),
             "always_online_rooms",
-            "Rooms with members on this node, or with something to be done.";
+            "Rooms with members on this node, or with something to be done; no inboxes of \
+             chat-service.";
         members: Gauge = Gauge::default(),
             "always_online_members", "Memberships of connections of this node in rooms.";
         nodes: Gauge = Gauge::default(),

@@ -196,7 +196,17 @@ pub(super) fn binary(
 
 fn with_data(head: String, elements: &[&str]) -> Bytes {
     let mut frame = BytesMut::new();
-    frame::text(&mut frame, &[head.as_bytes(), b"[", elements.join(",").as_bytes(), b"]"]);
+    // They may be large: each is copied once.
+    let mut parts: Vec<&[u8]> = Vec::with_capacity(2 * elements.len() + 3);
+    parts.extend([head.as_bytes(), b"["]);
+    for (at, element) in elements.iter().enumerate() {
+        if at > 0 {
+            parts.push(b",");
+        }
+        parts.push(element.as_bytes());
+    }
+    parts.push(b"]");
+    frame::text(&mut frame, &parts);
     frame.freeze()
 }
 

@@ -91,6 +91,12 @@ impl Socket {
         }
     }
 
+    /// The name of the engine.io session that carries it, the same for all its namespaces: a secret,
+    /// as above.
+    pub fn session(&self) -> String {
+        self.0.carrier.sid()
+    }
+
     /// The version of engine.io that the client speaks: 3 or 4.
     pub fn version(&self) -> u8 {
         self.0.carrier.version.number()
@@ -132,8 +138,17 @@ impl Socket {
 
     /// As [`Socket::ack`], with attachments ([`Socket::emit_with`]).
     pub fn ack_with(&self, id: i64, arguments: &[&str], attachments: &[Bytes]) {
+        self.send(self.ack_frames(id, arguments, attachments));
+    }
+
+    /// The frames of an acknowledgement with attachments, if there are some, for
+    /// [`Socket::send`] or [`Socket::send_large`].
+    pub fn ack_frames(&self, id: i64, arguments: &[&str], attachments: &[Bytes]) -> Bytes {
+        if attachments.is_empty() {
+            return packet::ack(self.namespace(), id, arguments);
+        }
         let version = self.0.carrier.version;
-        self.send(packet::binary(version, self.namespace(), Some(id), arguments, attachments));
+        packet::binary(version, self.namespace(), Some(id), arguments, attachments)
     }
 
     /// As [`Socket::send`], for more than a client may be behind. Returns when the client has taken

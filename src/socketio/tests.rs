@@ -350,11 +350,12 @@ async fn who_posts_too_fast_is_paused_but_not_until_it_counts_as_gone() {
 
 #[tokio::test]
 async fn a_post_waits_for_what_the_one_before_owes() {
-    let beating = Options { ping_timeout: Duration::from_millis(2_000), ..options() };
+    let beating = Options { ping_timeout: Duration::from_millis(2_500), ..options() };
     let server = limited(beating, &[("AO_LIMITS__MESSAGES", "1 in 500ms")]);
-    let mut peer = Peer::connect(&server, (Version::V4, By::Text)).await;
     let begin = Instant::now();
-    // Each is due half a second behind the one before, and a POST waits for a second at most.
+    let mut peer = Peer::connect(&server, (Version::V4, By::Text)).await;
+    // Each is due half a second behind the one before, CONNECT too, and a POST waits for 1.25 s at
+    // most: so the first one owes something, and the second one is not refused for it.
     peer.send(&[1, 2, 3].map(|n| text(format!(r#"42["message",{n}]"#)))).await;
     peer.say(r#"42["message",4]"#).await;
     assert!(begin.elapsed() >= Duration::from_millis(1_800), "{:?}", begin.elapsed());

@@ -139,6 +139,8 @@ pub struct Embedded {
     windows: Option<Windows>,
     slot: SinkSlot,
     readers: Readers,
+    /// Records that were read lately.
+    records: Arc<records::kept::Kept>,
     writer: Writer,
     revocations: Watch,
     /// When the first log is to be forgotten, in milliseconds since 1970, or earlier.
@@ -204,6 +206,7 @@ impl Embedded {
             litter,
             trimmed,
             readers: Readers::new(&file, options.deadline),
+            records: Arc::default(),
             revocations: Watch::new(file.clone(), options.deadline / 2),
             opened: Identity::named(&file),
             file,

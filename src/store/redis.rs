@@ -161,6 +161,8 @@ pub struct Options {
     pub deadline: Duration,
     /// A node without a sign of life for so long is dead.
     pub lease: Duration,
+    /// Time between two signs of life; a third of the lease at most.
+    pub beat: Duration,
     /// Whether what the original kept of replaced and ignored messages is kept here too.
     pub backups: bool,
     /// Rooms that nobody is in and that nothing was stored in for so long are deleted; none: they

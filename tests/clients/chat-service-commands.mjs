@@ -111,6 +111,21 @@ function argumentsOf(scene, error, { binary = true } = {}) {
       assert.equal(await party.does('hasUser', { userName: name }), false)
     }
   })
+
+  scene('names that are too long for a list', async party => {
+    const a = await party.user('ann')
+    const room = await party.room({ owner: a.user })
+    const [longest, longer] = [1024, 1025].map(length => 'x'.repeat(length))
+    for (const [command, ...on] of [['roomAddToList', room, 'whitelist'], ['directAddToList', 'whitelist']]) {
+      is(await a.ask(command, ...on, [longest]), [null, null], command)
+      is(await a.ask(command, ...on, ['y', longer]), error('invalidName', longer), command)
+    }
+    is(await a.ask('roomGetAccessList', room, 'whitelist'), [null, [longest]], 'what is refused is not added in part')
+    is(await a.ask('directGetAccessList', 'whitelist'), [null, [longest]], 'what is refused is not added in part')
+    await party.fails('addRoom', { roomName: party.fresh('room'), state: { blacklist: [longer] } }, 'invalidName', longer)
+    await party.fails('addUser', { userName: party.fresh('user'), state: { blacklist: [longer] } }, 'invalidName', longer)
+    await party.fails('changeRoomOwner', { roomName: room, owner: longer }, 'invalidName', longer)
+  })
 }
 
 /** What depends on the store as well. */

@@ -1,7 +1,7 @@
 // How clients come to chat-service and go: frames, credentials, refusals, settings; and all generations of clients with all carriers in one room.
 import assert from 'node:assert/strict'
 import { after, before, describe, it } from 'node:test'
-import { Business } from './chat-service/business.mjs'
+import { Business, hang } from './chat-service/business.mjs'
 import { event } from './chat-service/client.mjs'
 import { COMMANDS, no, noRaw, ok, text } from './chat-service/contract.mjs'
 import { Frames } from './chat-service/frames.mjs'
@@ -120,6 +120,29 @@ for (const site of SITES.filter(({ clustered }) => !clustered)) {
       await a.sees(`43${NS},4[null,null]`)
     })
 
+    scene('who comes and goes all the time is asked about once at a time', async ({ server, business }) => {
+      let now = 0, most = 0
+      let answer
+      const gate = new Promise(resolve => { answer = resolve })
+      business.on('onConnect', async ({ handshake }) => {
+        most = Math.max(most, ++now)
+        await gate
+        now--
+        return { userName: handshake.query.user }
+      })
+      const a = await frames(server, 3)
+      a.send(`40${NS}?user=u1,`)
+      await business.called('onConnect')
+      for (let i = 0; i < 20; i++) a.send(`41${NS},`, `40${NS}?user=u2,`)
+      await a.pong()
+      answer()
+      let frame
+      do frame = await a.next()
+      while (!frame.includes('loginConfirmed'))
+      assert.match(frame, /"u2"/)
+      assert.equal(most, 1)
+    })
+
     scene('a DISCONNECT of the namespace leaves the connection, and one may come again', async ({ server }) => {
       const a = await frames(server, 3)
       await a.enter(`40${NS}?user=u1,`, 'u1')
@@ -188,6 +211,25 @@ for (const site of SITES.filter(({ clustered }) => !clustered)) {
     })
   })
 
+  describe('limits of a connection', () => {
+    it('in how many rooms it is, and how often it comes into new ones, or makes some', async t => {
+      const more = { AO_LIMITS__ROOMS_PER_CONNECTION: '2', AO_LIMITS__NEW_ROOMS: '4 in 1h' }
+      const { party } = await open(site, WIRES.at(-1), t, { title: 'limits', hooks: ['onConnect'], values: { ...ALL_ON, ENABLE_USERLIST_UPDATES: false }, more })
+      const a = await party.user('ann')
+      const [one, two, three] = [await party.room(), await party.room(), await party.room()]
+      await a.calls('roomJoin', [one], ok(1))
+      await a.calls('roomJoin', [two], ok(1))
+      await a.calls('roomJoin', [three], no('notAllowed'))
+      await a.calls('roomJoin', [two], ok(1))
+      await a.calls('roomLeave', [one], ok(0))
+      await a.calls('roomJoin', [three], ok(1))
+      await a.calls('roomCreate', ['made', false], ok())
+      await a.calls('roomCreate', ['more', false], no('notAllowed'))
+      const b = await party.user('bob')
+      await b.calls('roomCreate', ['more', false], ok())
+    })
+  })
+
   describe('an orderly end', () => {
     for (const way of WIRES) it(`closes the transport, so that clients come back: ${way.name}`, async t => {
       const { business, server, party } = await open(site, way, t, { title: 'an orderly end', hooks: ['onConnect', 'onLeave', 'onDisconnect', 'onClose'] })
@@ -201,11 +243,24 @@ for (const site of SITES.filter(({ clustered }) => !clustered)) {
       assert.equal(business.calls.at(-1).body.error, null)
       for (const hook of ['onLeave', 'onDisconnect']) assert.equal(business.asked(hook).length, 1, hook)
     })
+
+    it('onClose is told that clients were not gone in time', async t => {
+      const hooks = ['onConnect', 'onLeave', 'onClose']
+      const { business, server, party } = await open(site, WIRES.at(-1), t, {
+        title: 'a late end', hooks, values: { ...ALL_ON, HOOK_TIMEOUT: '2s' }, more: { AO_SHUTDOWN__DEADLINE: '1s' },
+      })
+      const a = await party.user('ann')
+      for (let i = 0; i < 6; i++) await party.enter(await party.room(), a)
+      business.on('onLeave', hang)
+      await server.end()
+      const [{ body }] = business.asked('onClose')
+      assert.match(body.error, /not gone in time/)
+    })
   })
 }
 
 /** A site, a business server and people of one test's own, which end with it. */
-async function open(site, way, t, { title, hooks, values = {} }) {
+async function open(site, way, t, { title, hooks, values = {}, more = {} }) {
   const business = await Business.open()
   let server, party
   t.after(async () => {
@@ -216,7 +271,7 @@ async function open(site, way, t, { title, hooks, values = {} }) {
       business.close()
     }
   })
-  server = await site.start({ title, env: settings({ ...values, ...business.settings(hooks) }) })
+  server = await site.start({ title, env: { ...settings({ ...values, ...business.settings(hooks) }), ...more } })
   party = new Party(server, business, way)
   return { business, server, party }
 }

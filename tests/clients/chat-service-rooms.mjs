@@ -439,6 +439,32 @@ for (const site of [...SITES, ...ON_REDIS]) describe(site.name, () => {
   describe('by default', () => {
     const { scene } = stand(site, { title: 'defaults' })
 
+    scene('a history of any size is answered, and its asker stays', async party => {
+      const [room, a] = await gather(party, ['ann'])
+      const bytes = 400_000, count = 30, letters = 'abcdefghijklmnopqrstuvwxyzäöüß'
+      const texts = [...letters].map(letter => letter.repeat(bytes / Buffer.byteLength(letter)))
+      for (const [at, text] of texts.entries()) await a.calls('roomMessage', [room, { textMessage: text }], ok(at + 1), said(room, a, at + 1, text))
+      const told = ([error, messages]) => [error, messages?.map(({ id, textMessage }) => [id, textMessage === texts[id - 1]])]
+      const whole = [null, texts.map((_, at) => [count - at, true])]
+      for (let round = 0; round < 2; round++) {
+        assert.deepEqual(told(await a.ask('roomRecentHistory', room)), whole)
+        assert.deepEqual(told(await a.ask('roomHistoryGet', room, 0, 100)), whole)
+      }
+      const rounds = await Promise.all([1, 2, 3, 4].map(() => a.ask('roomHistoryGet', room, 0, 20)))
+      for (const answer of rounds) assert.deepEqual(told(answer), [null, whole[1].slice(10)])
+      assert.deepEqual(await a.ask('roomLeave', room), [null, 0])
+    })
+
+    scene('a message has a size, and a larger one is nobody\'s', async party => {
+      const [room, a] = await gather(party, ['ann'])
+      const most = 500 * 1024, text = 'x'.repeat(most - '{"textMessage":""}'.length)
+      await a.calls('roomMessage', [room, { textMessage: `${text}x` }], no('messageTooLarge', most))
+      await a.calls('roomMessage', [room, { textMessage: text }], ok(1), said(room, a, 1, text))
+      const body = { command: 'roomMessage', args: [room, { textMessage: `${text}x` }], bypassPermissions: true }
+      await party.fails('execUserCommand', body, 'messageTooLarge', most)
+      await party.quiet()
+    })
+
     scene('nobody makes rooms, writes to another or is told who comes', async party => {
       const [room, a, b] = await gather(party, ['ann', 'bob'])
       await a.calls('roomCreate', [party.fresh('room'), false], no('notAllowed'))

@@ -442,10 +442,48 @@ function locks(scene) {
   })
 }
 
+/** Whoever loses access while onJoin is asked does not get in by the answer, also where he has it again by then. */
+function bans(scene) {
+  const pending = async (party, business, b, room) => {
+    let answer
+    const gate = new Promise(resolve => { answer = resolve })
+    business.on('onJoin', async ({ id }) => {
+      if (id === b.id) await gate
+      return {}
+    })
+    b.emit('roomJoin', [room])
+    await business.called('onJoin', { fits: ({ id }) => id === b.id })
+    return answer
+  }
+  const rows = {
+    'is banned, and then is not': b => [['roomAddToList', 'blacklist', [b.user]], ['roomRemoveFromList', 'blacklist', [b.user]]],
+    'is not whitelisted, and then is': b => [['roomSetWhitelistMode', true], ['roomAddToList', 'whitelist', [b.user]]],
+  }
+  for (const [what, changes] of Object.entries(rows)) {
+    scene(`who ${what} while onJoin is asked stays out, and may come again`, async (party, { business }) => {
+      const a = await party.user('ann'), b = await party.user('bob')
+      const room = await party.room({ owner: a.user })
+      await party.enter(room, a)
+      const answer = await pending(party, business, b, room)
+      for (const [command, ...args] of changes(b)) await a.calls(command, [room, ...args], ok())
+      await b.sees(event('roomAccessRemoved', room))
+      answer()
+      await b.sees({ ack: 'roomJoin', args: no('notAllowed') })
+      await a.calls('roomGetAccessList', [room, 'userlist'], ok([a.user]))
+      await a.calls('roomMessage', [room, { textMessage: 'x' }], ok(1), event('roomMessage', room, { textMessage: 'x', author: a.user, timestamp: '{ts}', id: 1 }))
+      await b.calls('roomMessage', [room, { textMessage: 'x' }], no('notJoined', room))
+      await b.calls('roomLeave', [room], ok(0))
+      await party.quiet()
+      await b.calls('roomJoin', [room], ok(1))
+      await b.calls('roomLeave', [room], ok(0))
+    })
+  }
+}
+
 /** A server that is started by hand, to be seen before it is ready. */
-async function starting(business, hooks) {
+async function starting(business, hooks, more = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'always-online-clients-'))
-  const server = new Server('a start', settings(business.settings(hooks)), folder)
+  const server = new Server('a start', { ...settings(business.settings(hooks)), ...more }, folder)
   const start = server.start()
   start.catch(() => {})
   const end = async () => {
@@ -467,6 +505,7 @@ for (const site of [...SITES, ...ON_REDIS]) describe(site.name, () => {
   describe('checkers', () => checkers(on('checkers', ['roomMessagesChecker', 'directMessagesChecker'])))
   describe('before and after', () => around(on('before and after', EVERY)))
 
+  describe('bans', () => bans(on('bans', ['onJoin'], { HOOK_TIMEOUT: '30s' })))
   describe('locks', () => locks(on('locks', ['onJoin', 'lockTimeExceeded'], { LOCK_TTL: '1s', HOOK_TIMEOUT: '30s' })))
 
   describe('told as objects', () => {
@@ -524,6 +563,29 @@ describe('start and end', () => {
       try {
         await assert.rejects(start, /exit code 1/)
       } finally {
+        await end()
+      }
+    })
+
+    it(`onStart ${what} while a client waits: it is not waited for`, async () => {
+      const business = await Business.open({ verify })
+      let go
+      const gate = new Promise(resolve => { go = resolve })
+      business.on('onStart', async () => { await gate; return answer })
+      // Far longer than the test waits for the end.
+      const { server, start, end } = await starting(business, ['onConnect', 'onStart'], { AO_SHUTDOWN__DEADLINE: '10m' })
+      let client
+      try {
+        await business.called('onStart')
+        await eventually('both listeners are open', () => server.urls, urls => urls.websocket && urls.api)
+        client = new ChatClient(wire(4, 'websocket only'), server, 'early', { query: { user: 'ann' } })
+        await eventually('its engine is open', () => client.socket.io.engine, engine => engine?.readyState === 'open' && engine.id)
+        go()
+        await assert.rejects(start, /exit code 1/)
+        assert.deepEqual(business.asked('onConnect'), [])
+      } finally {
+        go()
+        client?.close()
         await end()
       }
     })

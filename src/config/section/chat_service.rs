@@ -167,9 +167,11 @@ section! {
         room_list_size_limit: u64 = "10000", NUMBER, "AO_CHAT_SERVICE__ROOM_LIST_SIZE_LIMIT";
         /// Time that clients have to go when the server ends, before the hook onClose is called.
         close_timeout: Duration = "15s", DURATION, "AO_CHAT_SERVICE__CLOSE_TIMEOUT";
-        /// Time between two signs of life of an instance.
+        /// Time between two signs of life of an instance, on Redis, if it is less than a third of the
+        /// time after which it is taken for dead.
         heartbeat_rate: Duration = "10s", DURATION, "AO_CHAT_SERVICE__HEARTBEAT_RATE";
-        /// Time without one after which the others take an instance for dead, and its sockets for gone.
+        /// Time without one after which the others take an instance for dead, and its sockets for
+        /// gone, on Redis. They do so earlier if store.lease is shorter.
         heartbeat_timeout: Duration = "30s", DURATION, "AO_CHAT_SERVICE__HEARTBEAT_TIMEOUT";
         /// Time that another instance may take to answer.
         bus_ack_timeout: Duration = "5s", DURATION, "AO_CHAT_SERVICE__BUS_ACK_TIMEOUT";

@@ -38,7 +38,7 @@ const PREFIX: Kind<String> = Kind {
 };
 
 /// The shortest lease: with less, a moment's delay on the way to Redis would count as a death.
-const LEAST_LEASE: Duration = Duration::from_secs(1);
+pub const LEAST_LEASE: Duration = Duration::from_secs(1);
 
 /// A lease.
 const LEASE: Kind<Duration> = Kind {
@@ -96,7 +96,8 @@ section! {
         /// original does.
         backups: bool = "false", SWITCH, "AO_STORE__BACKUPS";
         /// Time after which an instance without a sign of life is dead for the others. It gives one
-        /// every third of this time.
+        /// every third of this time. With chat-service, its heartbeat_timeout counts if it is
+        /// shorter.
         lease: Duration = "9s", LEASE, "AO_STORE__LEASE";
         /// Time after which an unused room is deleted with its messages.
         room_expiry: Option<Duration> = "off", DURATION_OR_OFF, "AO_STORE__ROOM_EXPIRY";

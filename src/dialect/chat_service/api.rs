@@ -306,14 +306,14 @@ fn bad(position: usize, value: String) -> Error {
 }
 
 fn typed(values: Values, raw: &RawValue) -> Option<Value> {
-    let value = Value::read(raw, &[])?.with_buffers();
+    let value = Value::read_own(raw, &[])?.with_buffers();
     let fits = match (values, &value) {
         (Values::Text | Values::TextOrNull, Value::Text(_)) => true,
         (Values::TextOrNull | Values::NumberOrNull | Values::Nothing, Value::Null) => true,
         (Values::Flag, Value::Bool(_)) => true,
         (Values::Number { least, most }, Value::Number(number)) => number
-            .parse::<u64>()
-            .is_ok_and(|number| number >= least && most.is_none_or(|most| number <= most)),
+            .whole()
+            .is_some_and(|number| number >= least && most.is_none_or(|most| number <= most)),
         (Values::NumberOrNull, Value::Number(_)) => true,
         (Values::List, Value::List(_)) | (Values::Object, Value::Object(_)) => true,
         (

@@ -6,7 +6,7 @@ use super::{
     command::{Command, Type},
     error::Error,
     message::{Content, Rule},
-    value::{self, Value},
+    value::{self, Unread},
 };
 
 /// A call, as far as arguments say it.
@@ -35,7 +35,7 @@ pub(super) enum Call {
     RoomMessage { room: String, message: Content },
     RoomNotificationsInfo { room: String },
     RoomUserSeen { room: String, user: String },
-    SystemMessage { data: Value },
+    SystemMessage { data: Unread },
 }
 
 /// An argument of its type.
@@ -45,7 +45,7 @@ enum Argument {
     Names(Vec<String>),
     Message(Content),
     Number(u64),
-    Any(Value),
+    Any(Unread),
 }
 
 /// What a client, or the server API, gave.
@@ -57,12 +57,12 @@ pub(super) struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// Checks the number of arguments and then, one by one, their types. Returns the call, and what
-    /// was given beyond its arguments, for hooks.
+    /// Checks the number of arguments and then, one by one, their types. What was given beyond them
+    /// is for hooks, and can be read.
     ///
     /// # Errors
     /// What is wrong with the first that is wrong.
-    pub fn read(&self, command: Command, rule: Rule) -> Result<(Call, Vec<Value>), Error> {
+    pub fn read(&self, command: Command, rule: Rule) -> Result<Call, Error> {
         let (own, rest) = command.divide(&self.arguments)?;
         let mut arguments = Vec::with_capacity(own.len());
         for (position, (raw, kind)) in own.iter().zip(command.types()).enumerate() {
@@ -72,14 +72,28 @@ impl Given<'_> {
             })?;
             arguments.push(argument);
         }
-        let read = |(at, raw): (usize, &&RawValue)| {
-            Value::read(raw, self.attachments).ok_or_else(|| Error::BadArgument {
-                position: own.len() + at,
-                value: value::shown(raw, self.attachments),
-            })
-        };
-        let rest = rest.iter().enumerate().map(read).collect::<Result<_, _>>()?;
-        Ok((Taken(arguments.into_iter()).call(command), rest))
+        if let Some(at) = rest.iter().position(|raw| !value::is_readable(raw)) {
+            let value = value::shown(rest[at], self.attachments);
+            return Err(Error::BadArgument { position: own.len() + at, value });
+        }
+        Ok(Taken(arguments.into_iter()).call(command))
+    }
+
+    /// Looks whether the message of a command, if it has one, has `most` bytes at most: its JSON,
+    /// and all attachments.
+    ///
+    /// # Errors
+    /// It is larger; or there are too few arguments.
+    pub fn fit(&self, command: Command, most: usize) -> Result<(), Error> {
+        let (own, _) = command.divide(&self.arguments)?;
+        let is_message = |kind: &Type| *kind == Type::Message;
+        let message = command.types().iter().position(is_message).and_then(|at| own.get(at));
+        let Some(message) = message else { return Ok(()) };
+        let files: usize = self.attachments.iter().map(Bytes::len).sum();
+        if message.get().len().saturating_add(files) > most {
+            return Err(Error::MessageTooLarge { most });
+        }
+        Ok(())
     }
 
     fn argument(&self, raw: &RawValue, kind: Type, rule: Rule) -> Option<Argument> {
@@ -91,7 +105,7 @@ impl Given<'_> {
             Type::Names => Argument::Names(serde_json::from_str(json).ok()?),
             Type::Message => Argument::Message(Content::read(raw, self.attachments, rule)?),
             Type::Number(least) => Argument::Number(number(json, least)?),
-            Type::Any => Argument::Any(Value::read(raw, self.attachments)?),
+            Type::Any => Argument::Any(Unread::new(raw, self.attachments)?),
         })
     }
 }
@@ -141,10 +155,10 @@ impl Taken {
         }
     }
 
-    fn any(&mut self) -> Value {
+    fn any(&mut self) -> Unread {
         match self.0.next() {
             Some(Argument::Any(value)) => value,
-            _ => Value::Null,
+            _ => Unread::default(),
         }
     }
 
@@ -207,7 +221,7 @@ mod tests {
 
     static FILE: [Bytes; 1] = [Bytes::from_static(b"a")];
 
-    fn read(command: Command, json: &str, rule: Rule) -> Result<(Call, Vec<Value>), Error> {
+    fn read(command: Command, json: &str, rule: Rule) -> Result<Call, Error> {
         let arguments: Vec<&RawValue> = serde_json::from_str(json).unwrap();
         Given { arguments, attachments: &FILE }.read(command, rule)
     }
@@ -302,16 +316,30 @@ mod tests {
     }
 
     #[test]
-    fn a_call_has_its_arguments_and_the_rest() {
+    fn a_call_has_its_arguments_whatever_comes_behind_them() {
         let json = r#"["r","blacklist",["b","a","b"],"more",{"x":1}]"#;
-        let (call, rest) = read(Command::RoomAddToList, json, Rule::Strict).unwrap();
+        let call = read(Command::RoomAddToList, json, Rule::Strict).unwrap();
         let text = |text: &str| text.to_owned();
         let names = vec![text("b"), text("a"), text("b")];
         assert_eq!(call, Call::RoomAddToList { room: text("r"), list: text("blacklist"), names });
-        assert_eq!(Value::List(rest).json(), r#"["more",{"x":1}]"#);
         let json = r#"["r",3.9,1e30]"#;
-        let (call, _) = read(Command::RoomHistoryGet, json, Rule::Strict).unwrap();
+        let call = read(Command::RoomHistoryGet, json, Rule::Strict).unwrap();
         assert_eq!(call, Call::RoomHistoryGet { room: text("r"), id: 3, limit: u64::MAX });
+    }
+
+    #[test]
+    fn a_message_has_so_many_bytes_with_its_attachments() {
+        let json = r#"["r",{"textMessage":"é"},"whatever stands behind it"]"#;
+        let arguments: Vec<&RawValue> = serde_json::from_str(json).unwrap();
+        let given = Given { arguments, attachments: &FILE };
+        let bytes = r#"{"textMessage":"é"}"#.len() + 1;
+        assert_eq!(given.fit(Command::RoomMessage, bytes), Ok(()));
+        let error = given.fit(Command::DirectMessage, bytes - 1);
+        assert_eq!(error, Err(Error::MessageTooLarge { most: bytes - 1 }));
+        assert_eq!(given.fit(Command::SystemMessage, 0), Ok(()), "it has no message");
+        let none = Given { arguments: Vec::new(), attachments: &[] };
+        let count = Error::WrongArgumentsCount { expected: 2, got: 0 };
+        assert_eq!(none.fit(Command::RoomMessage, 0), Err(count));
     }
 
     #[test]

@@ -7,30 +7,32 @@
 use std::{fmt::Display, sync::Arc};
 
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
     direct::UserList,
     error::Error,
-    list::{List, Parts, Writes},
-    record::{PARTS, Part, ROOMS, RoomParts, RoomRecord, SEEN, Seen, USERS, UserRecord, within},
-    rights::RoomList,
+    list::{List, Names, Parts, Tags, Writes},
+    record::{PARTS, Part, RoomRecord, SEEN, Seen, USERS, UserRecord, within},
 };
 use crate::{
     domain::{
         clock::{NoRandomness, Rng, alphanumeric},
         error::StoreError,
-        records::{Collection, Expect, Put, Record, Records},
+        records::{Collection, Expect, Put, Records},
     },
     throttle::throttled,
 };
+
+mod rooms;
 
 /// How often a change is decided anew while others come in between. Of so many who change the same
 /// at the same time one is done each time, so that nobody should need nearly as many.
 const TRIES: usize = 100;
 /// Characters of a life.
 const LIFE: usize = 10;
-/// Records that are deleted at a time.
-const SWEEP: usize = 500;
+/// Parts of a list that are read at once.
+const AT_ONCE: usize = 16;
 
 /// Records of this protocol.
 pub(super) struct Cabinet {
@@ -98,6 +100,25 @@ impl Head for UserRecord {
 /// A head's lists have changed while they were read.
 struct Moved;
 
+/// The version of a head of which a part was not there. It was written after the part, which is
+/// deleted only when there is another head.
+#[derive(Default)]
+struct Gaps(Option<u64>);
+
+impl Gaps {
+    /// A part was not there that this version of a head names.
+    ///
+    /// # Errors
+    /// The same was met before: the part is lost.
+    fn met(&mut self, name: &str, version: u64) -> Result<(), Error> {
+        if self.0.replace(version) == Some(version) {
+            throttled!(error, name, "a part of a list is lost");
+            return Err(Error::Internal("a part of a list is lost".to_owned()));
+        }
+        Ok(())
+    }
+}
+
 impl Cabinet {
     /// A name for something that is new, never the same for two.
     ///
@@ -107,16 +128,14 @@ impl Cabinet {
         Ok(alphanumeric(&*self.rng, LIFE)?)
     }
 
-    /// As many tags as a change may need: one for each part of each list of a room.
+    /// Tags for a change.
     ///
     /// # Errors
     /// There is no randomness.
-    pub fn tags(&self) -> Result<Vec<u64>, Error> {
-        let mut bytes = vec![0; 8 * super::list::PARTS * RoomList::ALL.len()];
+    pub fn tags(&self) -> Result<Tags, Error> {
+        let mut bytes = [0; 8];
         self.rng.fill(&mut bytes)?;
-        let (tags, _) = bytes.as_chunks::<8>();
-        // A number of JavaScript holds them.
-        Ok(tags.iter().map(|tag| u64::from_le_bytes(*tag) >> 11).collect())
+        Ok(Tags::new(u64::from_le_bytes(bytes)))
     }
 
     async fn read<T: Head>(
@@ -142,33 +161,41 @@ impl Cabinet {
             Some(names) => list.parts_of(names.iter().map(String::as_str)),
             None => list.all_parts(),
         };
-        let mut parts = Parts::new();
+        let mut reading = Vec::with_capacity(wanted.len());
         for (number, tag) in wanted {
-            let id = within(life, tag);
-            let Some(found) = self.records.get(&PARTS, &id).await? else { return Ok(Err(Moved)) };
-            let part: Part = serde_json::from_slice(&found.body)
-                .map_err(|error| unreadable(&PARTS, &id, &error))?;
-            parts.insert(number, part.names);
+            reading.push(self.part(number, within(life, tag)));
         }
-        Ok(Ok(parts))
+        let parts: Vec<_> = stream::iter(reading).buffered(AT_ONCE).try_collect().await?;
+        Ok(parts.into_iter().collect::<Option<Parts>>().ok_or(Moved))
     }
 
-    /// Writes parts of lists. A tag is random: nobody else writes the same.
+    /// The part of this number, which is kept by this id. `None`: it is gone.
+    async fn part(&self, number: usize, id: String) -> Result<Option<(usize, Names)>, Error> {
+        let Some(found) = self.records.get(&PARTS, &id).await? else { return Ok(None) };
+        let part: Part =
+            serde_json::from_slice(&found.body).map_err(|error| unreadable(&PARTS, &id, &error))?;
+        Ok(Some((number, part.names)))
+    }
+
+    /// Writes parts of lists, all or none. A tag is random: nobody else writes the same.
     async fn write(&self, life: &str, writes: &Writes) -> Result<(), Error> {
-        for (tag, names) in &writes.put {
+        for (done, (tag, names)) in writes.put.iter().enumerate() {
             let part = Part { of: life.to_owned(), names: names.clone() };
             let id = within(life, tag);
-            match self.records.put(&PARTS, &id, part.body(), Expect::New, None).await? {
-                Put::Done { .. } => {}
-                Put::Conflict { .. } => return Err(Error::Timeout),
-                Put::Invalid(bad) => return Err(Error::Internal(bad.to_string())),
-            }
+            let why = match self.records.put(&PARTS, &id, part.body(), Expect::New, None).await {
+                Ok(Put::Done { .. }) => continue,
+                Ok(Put::Conflict { .. }) => Error::Timeout,
+                Ok(Put::Invalid(bad)) => Error::Internal(bad.to_string()),
+                Err(error) => error.into(),
+            };
+            self.discard(life, writes.tags()[..done].to_vec()).await;
+            return Err(why);
         }
         Ok(())
     }
 
     /// Deletes parts that nobody names any more. What remains where that fails is read by nobody.
-    async fn discard(&self, life: &str, tags: impl IntoIterator<Item = u64>) {
+    async fn discard(&self, life: &str, tags: Vec<u64>) {
         for tag in tags {
             if let Err(error) = self.records.delete(&PARTS, &within(life, tag), None).await {
                 throttled!(warn, %error, "a part of a list could not be deleted");
@@ -194,155 +221,14 @@ impl Cabinet {
                 Ok(true)
             }
             Put::Conflict { .. } => {
-                self.discard(head.life(), writes.put.into_iter().map(|(tag, _)| tag)).await;
+                self.discard(head.life(), writes.tags()).await;
                 Ok(false)
             }
             Put::Invalid(bad) => {
-                self.discard(head.life(), writes.put.into_iter().map(|(tag, _)| tag)).await;
+                self.discard(head.life(), writes.tags()).await;
                 Err(Error::Internal(bad.to_string()))
             }
         }
-    }
-}
-
-/// Rooms.
-impl Cabinet {
-    /// A room, with the parts of its lists in which these names would be.
-    ///
-    /// # Errors
-    /// There is none, or the store does not answer.
-    pub async fn room(
-        &self,
-        name: &str,
-        of: &[String],
-    ) -> Result<(Read<RoomRecord>, RoomParts), Error> {
-        for _ in 0..TRIES {
-            if let Some(found) = self.room_once(name, Some(of)).await? {
-                return Ok(found);
-            }
-        }
-        Err(crowded())
-    }
-
-    /// The names on a list of a room.
-    ///
-    /// # Errors
-    /// There is no such room, or the store does not answer.
-    pub async fn room_list(&self, name: &str, list: RoomList) -> Result<Vec<String>, Error> {
-        for _ in 0..TRIES {
-            if let Some((read, parts)) = self.room_once(name, None).await? {
-                let names = read.record.list(list).names(parts.of(list));
-                return Ok(names.into_iter().collect());
-            }
-        }
-        Err(crowded())
-    }
-
-    async fn room_once(
-        &self,
-        name: &str,
-        of: Option<&[String]>,
-    ) -> Result<Option<(Read<RoomRecord>, RoomParts)>, Error> {
-        let read: Read<RoomRecord> =
-            self.read(&ROOMS, name).await?.ok_or_else(|| Error::NoRoom(name.to_owned()))?;
-        let mut parts = RoomParts::default();
-        for list in RoomList::ALL {
-            match self.parts(&read.record.life, read.record.list(list), of).await? {
-                Ok(found) => *parts.of_mut(list) = found,
-                Err(Moved) => return Ok(None),
-            }
-        }
-        Ok(Some((read, parts)))
-    }
-
-    /// Makes a room.
-    ///
-    /// # Errors
-    /// There is one of this name, or the store does not answer.
-    pub async fn create(&self, name: &str, room: &RoomRecord, writes: Writes) -> Result<(), Error> {
-        self.write(&room.life, &writes).await?;
-        let put = self.records.put(&ROOMS, name, room.body(), Expect::New, None).await?;
-        if let Put::Done { .. } = put {
-            return Ok(());
-        }
-        self.discard(&room.life, writes.put.into_iter().map(|(tag, _)| tag)).await;
-        match put {
-            Put::Invalid(bad) => Err(Error::Internal(bad.to_string())),
-            Put::Conflict { .. } | Put::Done { .. } => Err(Error::RoomExists(name.to_owned())),
-        }
-    }
-
-    /// Changes a room as `decide` says, which may be asked several times. It gets the parts of the
-    /// lists in which the names `of` would be. Returns the room as it is now.
-    ///
-    /// # Errors
-    /// What `decide` says; there is no such room, or the store does not answer.
-    pub async fn change_room(
-        &self,
-        name: &str,
-        of: &[String],
-        decide: impl Fn(&mut RoomRecord, &RoomParts, &[u64]) -> Result<Writes, Error>,
-    ) -> Result<(RoomRecord, RoomParts), Error> {
-        for _ in 0..TRIES {
-            let (read, parts) = self.room(name, of).await?;
-            let (mut room, version) = (read.record, read.version);
-            let tags = self.tags()?;
-            let writes = decide(&mut room, &parts, &tags)?;
-            room.revision += 1;
-            if self.replace(&ROOMS, name, &room, version, writes).await? {
-                return Ok((room, parts));
-            }
-        }
-        Err(crowded())
-    }
-
-    /// Takes a room away that was read, if it is still that. Its parts, and who was seen there, go
-    /// too.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn delete_room(&self, name: &str, room: &Read<RoomRecord>) -> Result<bool, Error> {
-        Ok(self.records.delete(&ROOMS, name, Some(room.version)).await?)
-    }
-
-    /// Rooms by name, in the order of their bytes, behind `after`; `limit` at most. With the name
-    /// behind which there may be more.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn rooms(
-        &self,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<(Vec<(String, RoomRecord)>, Option<String>), Error> {
-        let page = self.records.list(&ROOMS, after, limit).await?;
-        let read = |record: Record| match serde_json::from_slice(&record.body) {
-            Ok(room) => Ok((record.id, room)),
-            Err(error) => Err(unreadable(&ROOMS, &record.id, &error)),
-        };
-        Ok((page.records.into_iter().map(read).collect::<Result<_, _>>()?, page.next))
-    }
-
-    /// Deletes what belongs to a life that has ended. May be done again.
-    ///
-    /// # Errors
-    /// The store does not answer; what remains is read by nobody.
-    pub async fn sweep(&self, life: &str) -> Result<(), StoreError> {
-        for collection in [&PARTS, &SEEN] {
-            let mut after: Option<String> = None;
-            loop {
-                let found =
-                    self.records.find(collection, "of", life, after.as_deref(), SWEEP).await?;
-                for record in &found.records {
-                    self.records.delete(collection, &record.id, None).await?;
-                }
-                after = found.next;
-                if after.is_none() {
-                    break;
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -357,9 +243,15 @@ impl Cabinet {
         name: &str,
         of: &[String],
     ) -> Result<(Read<UserRecord>, Parts, Parts), Error> {
+        let mut gaps = Gaps::default();
         for _ in 0..TRIES {
-            if let Some(found) = self.user_once(name, Some(of)).await? {
-                return Ok(found);
+            let read = self.head_of_user(name).await?;
+            let life = &read.record.life;
+            let white = self.parts(life, &read.record.whitelist, Some(of)).await?;
+            let black = self.parts(life, &read.record.blacklist, Some(of)).await?;
+            match (white, black) {
+                (Ok(white), Ok(black)) => return Ok((read, white, black)),
+                (Err(Moved), _) | (_, Err(Moved)) => gaps.met(name, read.version)?,
             }
         }
         Err(crowded())
@@ -370,33 +262,20 @@ impl Cabinet {
     /// # Errors
     /// There is no such user, or the store does not answer.
     pub async fn user_list(&self, name: &str, list: UserList) -> Result<Vec<String>, Error> {
+        let mut gaps = Gaps::default();
         for _ in 0..TRIES {
-            if let Some((read, white, black)) = self.user_once(name, None).await? {
-                let parts = match list {
-                    UserList::White => white,
-                    UserList::Black => black,
-                };
-                return Ok(read.record.list(list).names(&parts).into_iter().collect());
+            let read = self.head_of_user(name).await?;
+            let list = read.record.list(list);
+            match self.parts(&read.record.life, list, None).await? {
+                Ok(parts) => return Ok(list.names(&parts).into_iter().collect()),
+                Err(Moved) => gaps.met(name, read.version)?,
             }
         }
         Err(crowded())
     }
 
-    async fn user_once(
-        &self,
-        name: &str,
-        of: Option<&[String]>,
-    ) -> Result<Option<(Read<UserRecord>, Parts, Parts)>, Error> {
-        let read: Read<UserRecord> =
-            self.read(&USERS, name).await?.ok_or_else(|| Error::NoUser(name.to_owned()))?;
-        let life = &read.record.life;
-        let Ok(white) = self.parts(life, &read.record.whitelist, of).await? else {
-            return Ok(None);
-        };
-        let Ok(black) = self.parts(life, &read.record.blacklist, of).await? else {
-            return Ok(None);
-        };
-        Ok(Some((read, white, black)))
+    async fn head_of_user(&self, name: &str) -> Result<Read<UserRecord>, Error> {
+        self.read(&USERS, name).await?.ok_or_else(|| Error::NoUser(name.to_owned()))
     }
 
     /// Makes a user; false: there is one of this name, as most who sign in are.
@@ -416,8 +295,7 @@ impl Cabinet {
         match self.records.put(&USERS, name, user.body(), Expect::New, None).await? {
             Put::Done { .. } => Ok(true),
             Put::Conflict { .. } => {
-                let tags: Vec<u64> = writes.put.iter().map(|(tag, _)| *tag).collect();
-                self.discard(&user.life, tags).await;
+                self.discard(&user.life, writes.tags()).await;
                 Ok(false)
             }
             Put::Invalid(bad) => Err(Error::Internal(bad.to_string())),
@@ -433,7 +311,8 @@ impl Cabinet {
         Ok(self.records.delete(&USERS, name, Some(user.version)).await?)
     }
 
-    /// Changes a user as `decide` says, which may be asked several times.
+    /// Changes a user as `decide` says, which may be asked several times. Nothing is written where
+    /// nothing is changed.
     ///
     /// # Errors
     /// What `decide` says; there is no such user, or the store does not answer.
@@ -441,13 +320,15 @@ impl Cabinet {
         &self,
         name: &str,
         of: &[String],
-        decide: impl Fn(&mut UserRecord, [&Parts; 2], &[u64]) -> Result<Writes, Error>,
+        decide: impl Fn(&mut UserRecord, [&Parts; 2], &mut Tags) -> Result<Writes, Error>,
     ) -> Result<(), Error> {
         for _ in 0..TRIES {
             let (read, white, black) = self.user(name, of).await?;
             let (mut user, version) = (read.record, read.version);
-            let tags = self.tags()?;
-            let writes = decide(&mut user, [&white, &black], &tags)?;
+            let writes = decide(&mut user, [&white, &black], &mut self.tags()?)?;
+            if !writes.changed {
+                return Ok(());
+            }
             if self.replace(&USERS, name, &user, version, writes).await? {
                 return Ok(());
             }
@@ -477,3 +358,6 @@ impl Cabinet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! The dialect on this node: what its sockets and the server API share.
 use std::{
+    borrow::Cow,
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex, Weak},
     time::Duration,
 };
@@ -10,6 +12,7 @@ use tokio::sync::watch;
 
 use super::{
     cabinet::Cabinet,
+    ending::Ended,
     entrance::Entrance,
     error::Error,
     list::Writes,
@@ -28,6 +31,7 @@ use crate::{
         broker::{Audience, Entry},
         calls::Calls,
         directory::Whereabouts,
+        history::Share,
         hub::Hub,
         ids::{ConnectionId, RoomId, Uid},
         message::{Kind, Message},
@@ -52,6 +56,8 @@ pub struct Options {
     pub userlist_updates: bool,
     /// Whether clients get errors as objects.
     pub raw_errors: bool,
+    /// Bytes of one message, as JSON, with its attachments.
+    pub max_message: usize,
     /// Messages that a client can read at once.
     pub history_max_get_messages: u64,
     /// Messages that a new room keeps.
@@ -85,6 +91,11 @@ pub(super) struct Chat {
     pub turns: Turns<Key>,
     /// Of these turns those that other nodes have.
     pub loans: Loans,
+    /// Asking hooks about who comes, by the connection: who comes and goes all the time on one of
+    /// them keeps nobody from being asked about others.
+    pub asking: Turns<String>,
+    /// Rooms that have ended here.
+    pub ended: Ended,
     /// The nodes, as far as turns are concerned.
     pub nodes: loans::Known,
     /// Who is let in by a token.
@@ -115,6 +126,17 @@ pub(super) trait Seat: Send + Sync {
     fn is_in(&self, room: &RoomId) -> bool;
     /// The room of this name that it is in.
     fn room(&self, name: &str) -> Option<RoomId>;
+    /// Whether it may enter a room, as far as it is concerned how often it does and how many it is
+    /// in.
+    ///
+    /// # Errors
+    /// It may not.
+    fn may_enter(&self, room: &RoomId) -> Result<(), Error>;
+    /// Whether it may make a room, which counts as entering a new one.
+    ///
+    /// # Errors
+    /// It may not.
+    fn may_make(&self, room: &RoomId) -> Result<(), Error>;
     /// It is about to enter a room, of which this is known.
     fn enter(&self, room: &RoomId, known: Known);
     /// It has entered a room.
@@ -164,11 +186,31 @@ impl<'a> By<'a> {
     }
 }
 
+/// A large answer's share of what pages may take together, until whoever asked has the answer.
+#[derive(Clone, Default)]
+pub(super) struct Held(pub Option<Arc<Share>>);
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Held" } else { "Nothing" })
+    }
+}
+
+// It is no part of what is said.
+impl PartialEq for Held {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Held {}
+
 /// What a command is answered: JSON, and what stands for placeholders in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
     pub json: String,
     pub files: Vec<Bytes>,
+    pub held: Held,
 }
 
 impl Answer {
@@ -179,19 +221,33 @@ impl Answer {
 
     /// This JSON.
     pub fn json(json: impl Into<String>) -> Self {
-        Answer { json: json.into(), files: Vec::new() }
+        Answer::with(json.into(), Vec::new())
     }
 
     /// This value.
     pub fn value(value: &Value) -> Self {
         let mut files = Vec::new();
         let json = value.packed(&mut files);
-        Answer { json, files }
+        Answer::with(json, files)
     }
 
-    /// As hooks are told of it.
+    /// This JSON, with what stands for placeholders in it.
+    pub fn with(json: String, files: Vec<Bytes>) -> Self {
+        Answer { json, files, held: Held::default() }
+    }
+
+    /// The value.
     pub fn read(&self) -> Option<Value> {
-        Value::read(serde_json::from_str(&self.json).ok()?, &self.files)
+        Value::read_own(serde_json::from_str(&self.json).ok()?, &self.files)
+    }
+
+    /// As hooks and the server API are told of it, JSON: with its bytes in it. `None`: it can't be
+    /// read.
+    pub fn shown(&self) -> Option<Cow<'_, str>> {
+        if self.files.is_empty() {
+            return Some(Cow::Borrowed(&self.json));
+        }
+        self.read().map(|value| Cow::Owned(value.json()))
     }
 
     /// These texts.

@@ -23,6 +23,10 @@ pub(super) enum Error {
     NoCommand(String),
     /// With the list's name.
     ListLimitExceeded(String),
+    /// With the bytes that one may have. The original has no such bound.
+    MessageTooLarge {
+        most: usize,
+    },
     NoList(String),
     NoLogin,
     NoRoom(String),
@@ -50,12 +54,13 @@ pub(super) enum Error {
 }
 
 /// The codes that have a text of their own. `%s`, `%d` and `%j` stand for the arguments.
-const TEXTS: [(&str, &str); 19] = [
+const TEXTS: [(&str, &str); 20] = [
     ("badArgument", "Bad argument at position %d, value %j"),
     ("internalError", "%s"),
     ("invalidName", "String %s contains invalid characters"),
     ("invalidSocket", "Socket %s is not connected"),
     ("listLimitExceeded", "Exceeded %s size limit"),
+    ("messageTooLarge", "Message is larger than %s bytes"),
     ("noCommand", "No such command %s"),
     ("noList", "No such list %s"),
     ("noLogin", "No login provided"),
@@ -97,6 +102,9 @@ impl Error {
             Error::InvalidSocket(id) => known("invalidSocket", &[id]),
             Error::NoCommand(name) => known("noCommand", &[name]),
             Error::ListLimitExceeded(list) => known("listLimitExceeded", &[list]),
+            Error::MessageTooLarge { most } => {
+                (Cow::Borrowed("messageTooLarge"), vec![most.to_string()])
+            }
             Error::NoList(list) => known("noList", &[list]),
             Error::NoLogin => known("noLogin", &[]),
             Error::NoRoom(room) => known("noRoom", &[room]),
@@ -159,6 +167,7 @@ impl Error {
             Error::BadArgument { .. }
             | Error::InvalidName(_)
             | Error::InvalidSocket(_)
+            | Error::MessageTooLarge { .. }
             | Error::NoCommand(_)
             | Error::NoList(_)
             | Error::NoSocket(_)
@@ -254,6 +263,13 @@ mod tests {
                 "listLimitExceeded",
                 r#"["blacklist"]"#,
                 409,
+            ),
+            (
+                Error::MessageTooLarge { most: 512_000 },
+                "Message is larger than 512000 bytes",
+                "messageTooLarge",
+                "[512000]",
+                400,
             ),
             (Error::NoList(name("x")), "No such list x", "noList", r#"["x"]"#, 400),
             (Error::NoLogin, "No login provided", "noLogin", "[]", 403),

@@ -10,12 +10,12 @@ use super::{
     direct::{self, UserList},
     error::Error,
     history::{self, Wanted},
-    list::{List, Parts, Writes},
+    list::{List, Parts, Tags, Writes},
     message::{self, Content},
     names,
     notice::Notice,
     record::{self, RoomParts, RoomRecord},
-    rights::{self, Actor, Cause, RoomList, fits},
+    rights::{self, Actor, Cause, Concerned, RoomList, Standing, fits},
     value::Value,
 };
 use crate::domain::{
@@ -41,13 +41,32 @@ enum Change {
 }
 
 impl Change {
-    fn apply(self, list: &mut List, names: &[String], parts: &Parts, tags: &[u64]) -> Writes {
-        let mut tags = tags.iter().copied();
-        let tag = || tags.next().unwrap_or_default();
+    /// Why somebody may lose access, where this list is changed so.
+    fn cause(self, list: RoomList) -> Cause {
         match self {
+            Change::Add => Cause::Added(list),
+            Change::Remove => Cause::Removed(list),
+        }
+    }
+
+    /// Changes the list of this name.
+    ///
+    /// # Errors
+    /// A part of it would be larger than a record can be.
+    fn apply(
+        self,
+        name: &str,
+        list: &mut List,
+        names: &[String],
+        parts: &Parts,
+        tags: &mut Tags,
+    ) -> Result<Writes, Error> {
+        let tag = || tags.next();
+        let writes = match self {
             Change::Add => list.add(names, parts, tag),
             Change::Remove => list.remove(names, parts, tag),
-        }
+        };
+        if writes.fit() { Ok(writes) } else { Err(Error::ListLimitExceeded(name.to_owned())) }
     }
 }
 
@@ -79,9 +98,9 @@ impl Chat {
                 Ok(Answer::json(user.record.whitelist_only.to_string()))
             }
             Call::DirectSetWhitelistMode { on } => {
-                let set = |user: &mut record::UserRecord, _: [&Parts; 2], _: &[u64]| {
-                    user.whitelist_only = on;
-                    Ok(Writes::default())
+                let set = |user: &mut record::UserRecord, _: [&Parts; 2], _: &mut Tags| {
+                    let before = std::mem::replace(&mut user.whitelist_only, on);
+                    Ok(Writes::head(before != on))
                 };
                 self.cabinet.change_user(by.someone()?.as_str(), &[], set).await?;
                 Ok(Answer::null())
@@ -97,9 +116,12 @@ impl Chat {
             Call::RoomCreate { room, whitelist_only } => {
                 rights::may_create(&room, self.options.rooms_management, by.bypass)?;
                 let life = self.cabinet.life()?;
-                names::room(&room, &life)?;
+                let id = names::room(&room, &life)?;
+                if let Some(seat) = by.seat.filter(|_| !by.local) {
+                    seat.may_make(&id)?;
+                }
                 let record = self.new_room(life, by.name(), whitelist_only);
-                self.cabinet.create(&room, &record, Writes::default()).await?;
+                self.create(&room, &record, &Writes::default()).await?;
                 Ok(Answer::null())
             }
             Call::RoomDelete { room } => self.delete(by, &room).await,
@@ -130,8 +152,15 @@ impl Chat {
                 let window = history::window(&self.hub, &found.id, size).await?;
                 Ok(Answer::json(window.info(size, self.options.history_max_get_messages)))
             }
-            Call::RoomJoin { room } => Ok(Answer::json(self.join(by, &room).await?.to_string())),
-            Call::RoomLeave { room } => Ok(Answer::json(self.leave(by, &room).await?.to_string())),
+            // Other nodes may be asked for the turn, by the name.
+            Call::RoomJoin { room } => {
+                names::may_be_room(&room)?;
+                Ok(Answer::json(self.join(by, &room).await?.to_string()))
+            }
+            Call::RoomLeave { room } => {
+                names::may_be_room(&room)?;
+                Ok(Answer::json(self.leave(by, &room).await?.to_string()))
+            }
             Call::RoomMessage { room, message } => self.say(by, &room, message, sent).await,
             Call::RoomNotificationsInfo { room } => {
                 let found = self.readable(by, &room).await?;
@@ -167,6 +196,7 @@ impl Chat {
             history_max_size: self.options.history_max_size,
             enable_access_lists_updates: self.options.access_lists_updates,
             enable_userlist_updates: self.options.userlist_updates,
+            ending: false,
         }
     }
 
@@ -191,8 +221,7 @@ impl Chat {
 
     async fn messages(&self, found: &Found, wanted: Wanted) -> Result<Answer, Error> {
         let size = found.record.history_max_size;
-        let (json, files) = history::read(&self.hub, &found.id, size, wanted).await?;
-        Ok(Answer { json, files })
+        Ok(history::read(&self.hub, &found.id, size, wanted).await?)
     }
 
     async fn list(&self, by: By<'_>, room: &str, list: &str) -> Result<Answer, Error> {
@@ -228,8 +257,11 @@ impl Chat {
     ) -> Result<Answer, Error> {
         let user = by.someone()?.as_str();
         let list = UserList::to_change(list, user, names)?;
+        if change == Change::Add {
+            rights::are_listable(names)?;
+        }
         let limit = self.options.direct_list_size_limit;
-        let decide = |user: &mut record::UserRecord, parts: [&Parts; 2], tags: &[u64]| {
+        let decide = |user: &mut record::UserRecord, parts: [&Parts; 2], tags: &mut Tags| {
             let [white, black] = parts;
             let parts = match list {
                 UserList::White => white,
@@ -239,7 +271,7 @@ impl Chat {
             if change == Change::Add {
                 fits(list.name(), of.len(), names.len(), limit)?;
             }
-            Ok(change.apply(of, names, parts, tags))
+            change.apply(list.name(), of, names, parts, tags)
         };
         self.cabinet.change_user(user, names, decide).await?;
         Ok(Answer::null())
@@ -253,87 +285,70 @@ impl Chat {
         names: Vec<String>,
         change: Change,
     ) -> Result<Answer, Error> {
-        let mut of = names.clone();
-        of.extend(by.name().map(str::to_owned));
         let limit = self.options.room_list_size_limit;
         // All of it is decided by what is written over: two who change one list both count.
-        let decide = |record: &mut RoomRecord, parts: &RoomParts, tags: &[u64]| {
-            let standing = by.name().map(|user| record.standing(user, parts));
-            let actor =
-                Actor { standing: standing.unwrap_or_default(), joined: false, bypass: by.bypass };
+        let needs = |record: &RoomRecord, standing: Standing| {
+            let actor = Actor { standing, joined: false, bypass: by.bypass };
             let list = actor.may_change(list, record.concerns_owner(&names))?;
-            let size = record.list(list).len();
             if change == Change::Add {
-                fits(list.name(), size, names.len(), limit)?;
+                rights::are_listable(&names)?;
+                fits(list.name(), record.list(list).len(), names.len(), limit)?;
             }
-            Ok(change.apply(record.list_mut(list), &names, parts.of(list), tags))
+            let mut needs = vec![list];
+            if change.cause(list).concerns(record.whitelist_only) == Concerned::Named {
+                needs.push(RoomList::Admins); // they are spared
+            }
+            Ok(needs)
         };
-        let (record, parts) = self.cabinet.change_room(room, &of, decide).await?;
+        let decide = |record: &mut RoomRecord, parts: &RoomParts, tags: &mut Tags| {
+            let list = RoomList::find(list)?;
+            change.apply(list.name(), record.list_mut(list), &names, parts.of(list), tags)
+        };
+        let changed = self.cabinet.change_room(room, by.name(), &names, needs, decide).await;
+        let (record, parts) = changed?;
         let list = RoomList::find(list)?;
-        let id = names::room(room, &record.life)?;
-        if record.enable_access_lists_updates {
+        let told = {
             let (list, names) = (list.name(), &names[..]);
             let notice = match change {
                 Change::Add => Notice::RoomAccessListAdded { room, list, names },
                 Change::Remove => Notice::RoomAccessListRemoved { room, list, names },
             };
-            self.tell_room(&id, &notice).await?;
-        }
-        let cause = match change {
-            Change::Add => Cause::Added(list),
-            Change::Remove => Cause::Removed(list),
+            self.tell_change(room, &record, &notice).await
         };
-        self.expel(room, &record, cause, &names, &parts).await?;
-        Ok(Answer::null())
+        // Who may not be there goes, whether that could be told or not.
+        self.expel(room, &record, change.cause(list), &names, &parts).await?;
+        told.map(|()| Answer::null())
+    }
+
+    /// Tells a room of a change of its lists or mode, if it is told of such.
+    async fn tell_change(
+        &self,
+        room: &str,
+        record: &RoomRecord,
+        notice: &Notice<'_>,
+    ) -> Result<(), Error> {
+        if !record.enable_access_lists_updates {
+            return Ok(());
+        }
+        self.tell_room(&names::room(room, &record.life)?, notice).await
     }
 
     async fn set_mode(&self, by: By<'_>, room: &str, on: bool) -> Result<Answer, Error> {
-        let of: Vec<String> = by.name().map(str::to_owned).into_iter().collect();
-        let decide = |record: &mut RoomRecord, parts: &RoomParts, _: &[u64]| {
-            let standing = by.name().map(|user| record.standing(user, parts));
-            let standing = standing.unwrap_or_default();
+        let needs = |_: &RoomRecord, standing: Standing| {
             Actor { standing, joined: false, bypass: by.bypass }.may_change_mode()?;
-            record.whitelist_only = on;
-            Ok(Writes::default())
+            Ok(Vec::new())
         };
-        let (record, parts) = self.cabinet.change_room(room, &of, decide).await?;
-        if record.enable_access_lists_updates {
-            let id = names::room(room, &record.life)?;
-            self.tell_room(&id, &Notice::RoomModeChanged { room, whitelist_only: on }).await?;
-        }
+        let decide = |record: &mut RoomRecord, _: &RoomParts, _: &mut Tags| {
+            let before = std::mem::replace(&mut record.whitelist_only, on);
+            Ok(Writes::head(before != on))
+        };
+        let changed = self.cabinet.change_room(room, by.name(), &[], needs, decide).await;
+        let (record, parts) = changed?;
+        let notice = Notice::RoomModeChanged { room, whitelist_only: on };
+        let told = self.tell_change(room, &record, &notice).await;
+        // Who may not be there goes, whether that could be told or not.
         self.expel(room, &record, Cause::Mode(on), &[], &parts).await?;
-        Ok(Answer::null())
-    }
-
-    async fn delete(&self, by: By<'_>, room: &str) -> Result<Answer, Error> {
-        let of: Vec<String> = by.name().map(str::to_owned).into_iter().collect();
-        loop {
-            let (read, parts) = self.cabinet.room(room, &of).await?;
-            let standing = by.name().map(|user| read.record.standing(user, &parts));
-            let standing = standing.unwrap_or_default();
-            let actor = Actor { standing, joined: false, bypass: by.bypass };
-            actor.may_delete(self.options.rooms_management)?;
-            // Somebody may change it at the same moment: then it is read again.
-            if self.cabinet.delete_room(room, &read).await? {
-                self.end(room, &read.record).await?;
-                return Ok(Answer::null());
-            }
-        }
-    }
-
-    /// A room's record is gone: so is everybody, and what was said.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn end(&self, room: &str, record: &RoomRecord) -> Result<(), Error> {
-        let none = RoomParts::default();
-        self.expel(room, record, Cause::Deleted, &[], &none).await?;
-        let id = names::room(room, &record.life)?;
-        self.hub.forget(&id).await?;
-        if let Err(error) = self.cabinet.sweep(&record.life).await {
-            throttled!(warn, %error, "what is left of a room could not be deleted");
-        }
-        Ok(())
+        told.map(|()| Answer::null())
     }
 
     /// The room that a message goes to, and how many it keeps. A socket that is in it knows that
@@ -342,6 +357,9 @@ impl Chat {
         if let Some(id) = by.seat.and_then(|seat| seat.room(room))
             && let Some(known) = self.rooms.get(&id)
         {
+            if known.ending {
+                return Err(Error::NoRoom(room.to_owned()));
+            }
             return Ok((id, known.history_max_size));
         }
         let found = self.find(by, room).await?;
@@ -391,7 +409,7 @@ impl Chat {
         self.tell_user(to, &Notice::DirectMessage { message: &message }, None).await?;
         if let Some(sender) = by.name() {
             let echo = Notice::DirectMessageEcho { to, message: &message };
-            self.tell_user(sender, &echo, by.seat).await?;
+            self.echo(sender, &echo, by.seat).await;
         }
         let answer = Answer::value(&message);
         *sent = Some(message);
@@ -416,6 +434,6 @@ pub(super) fn message_of(from: Option<ConnectionId>, message: &Value) -> (Entry,
 /// A message with its id, as the hook after it gets it.
 fn numbered(message: Value, id: u64) -> Option<Value> {
     let Value::Object(mut fields) = message else { return None };
-    fields.push(("id".to_owned(), Value::Number(id.to_string())));
+    fields.push(("id".to_owned(), Value::number(id)));
     Some(Value::Object(fields))
 }

@@ -4,15 +4,19 @@
 //! no hole, and each message that is accepted has one, whether or not it is kept. What is kept is
 //! decided by the room's size: it is a window at the end of the log. The log may have more for a
 //! moment, as trimming is done for many messages at once; nobody is shown that.
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::json;
 
-use super::message::{Logged, listed};
+use super::{
+    chat::{Answer, Held},
+    message::{Logged, listed},
+};
 use crate::domain::{
     broker::{Page, PageLimit},
     error::StoreError,
+    history::Building,
     hub::Hub,
     ids::RoomId,
 };
@@ -21,6 +25,14 @@ use crate::domain::{
 const SLACK: u64 = 64;
 /// Bytes of messages that are read from the store at once; one message may be larger.
 const PIECE: usize = 256 << 10;
+/// Bytes of messages that are answered without a share of the budget: less than a client may leave
+/// unread.
+const SMALL: usize = 4 << 20;
+/// How often a large answer is there at once: as it was read and as a list, then as a list and as
+/// frames.
+const TIMES: usize = 2;
+/// Ids that are looked through at once where all messages were erased.
+const ERASED: u64 = 1000;
 
 /// The id of the message with this index.
 pub(super) fn id(index: u64) -> u64 {
@@ -116,7 +128,8 @@ pub(super) async fn window(hub: &Hub, room: &RoomId, size: u64) -> Result<Window
     Ok(Window::new(one.base, one.log_length, size))
 }
 
-/// Messages, the newest first, JSON, and what stands for placeholders in it.
+/// Messages, the newest first. What is read takes memory until whoever asked has it: more than
+/// [`SMALL`] bytes wait for a share of what pages may take together, which comes with the answer.
 ///
 /// # Errors
 /// Those of the store.
@@ -125,59 +138,137 @@ pub(super) async fn read(
     room: &RoomId,
     size: u64,
     wanted: Wanted,
-) -> Result<(String, Vec<Bytes>), StoreError> {
-    let _building = hub.begin_page().await?; // few are read and put together at a time
+) -> Result<Answer, StoreError> {
+    let building = hub.begin_page().await?; // few are read and put together at a time
     let window = window(hub, room, size).await?;
-    let ids = match wanted {
-        Wanted::Behind { id, limit } => window.behind(id, limit),
-        Wanted::Newest { limit } => window.newest(limit),
-    };
-    let Some(ids) = ids else { return Ok(listed(&[])) };
-    let bodies = bodies(hub, room, ids).await?;
-    // What was recalled or erased has its id, and is not shown.
-    let messages: Vec<_> = bodies
-        .iter()
-        .rev()
-        .filter_map(|(id, body)| Logged::read(body).map(|logged| (*id, logged)))
-        .collect();
-    Ok(listed(&messages))
+    let reading = Reading { hub, room, window, wanted };
+    let mut gathered = Gathered::new(SMALL);
+    reading.each(|id, body| gathered.take(id, body)).await?;
+    if gathered.bytes <= SMALL {
+        return Ok(gathered.answer(building));
+    }
+    // Nothing is kept while it waits, nor while it is found out for how much.
+    drop(gathered);
+    let mut bytes = 0;
+    reading
+        .each(|_, body| {
+            bytes += body.len();
+            true
+        })
+        .await?;
+    drop(building);
+    let building = hub.begin_large_page(bytes, TIMES).await?;
+    // What is in the log does not change: at most there is less of it by now.
+    let mut gathered = Gathered::new(bytes);
+    reading.each(|id, body| gathered.take(id, body)).await?;
+    Ok(gathered.answer(building))
 }
 
-/// The bodies of the messages with these ids that are there, the oldest first.
-async fn bodies(
-    hub: &Hub,
-    room: &RoomId,
-    ids: RangeInclusive<u64>,
-) -> Result<Vec<(u64, Bytes)>, StoreError> {
-    let (mut next, last) = (*ids.start(), *ids.end());
-    let mut bodies = Vec::new();
-    let mut origin = 0;
-    while next <= last {
-        let wanted = usize::try_from(last - next + 1).unwrap_or(usize::MAX);
-        let limit = PageLimit { entries: wanted, bytes: PIECE };
-        let from = (next - 1).saturating_sub(origin);
-        let page = hub.page(room, from, limit).await?;
-        if page.origin() != origin {
-            if origin != 0 {
-                break; // cleared meanwhile
-            }
-            origin = page.origin();
-            continue;
-        }
-        let first = first_id(&page, from);
-        let read = page.entries.len() as u64;
-        if read == 0 {
-            break; // trimmed meanwhile
-        }
-        let shown = page
-            .entries
-            .into_iter()
-            .zip(first..)
-            .filter(|(entry, id)| !entry.recalled && (next..=last).contains(id));
-        bodies.extend(shown.filter_map(|(entry, id)| Some((id, entry.body?))));
-        next = first.saturating_add(read);
+/// Messages that were read, the oldest first.
+struct Gathered {
+    bodies: Vec<(u64, Bytes)>,
+    bytes: usize,
+    most: usize,
+}
+
+impl Gathered {
+    fn new(most: usize) -> Self {
+        Gathered { bodies: Vec::new(), bytes: 0, most }
     }
-    Ok(bodies)
+
+    /// Takes one more. False: there are more bytes than there may be.
+    fn take(&mut self, id: u64, body: Bytes) -> bool {
+        self.bytes += body.len();
+        self.bodies.push((id, body));
+        self.bytes <= self.most
+    }
+
+    fn answer(self, building: Building) -> Answer {
+        let messages: Vec<_> = self
+            .bodies
+            .iter()
+            .rev()
+            .filter_map(|(id, body)| Logged::read(body).map(|logged| (*id, logged)))
+            .collect();
+        let (json, files) = listed(&messages);
+        Answer { held: Held(building.done().map(Arc::new)), ..Answer::with(json, files) }
+    }
+}
+
+/// What is read of a room's log.
+struct Reading<'a> {
+    hub: &'a Hub,
+    room: &'a RoomId,
+    window: Window,
+    wanted: Wanted,
+}
+
+impl Reading<'_> {
+    /// Gives the messages that are wanted, and there, to `take`, the oldest first, until it says
+    /// that it is enough.
+    async fn each(&self, mut take: impl FnMut(u64, Bytes) -> bool) -> Result<(), StoreError> {
+        let (mut found, mut end) = (0, 0);
+        let (mut ids, limit) = match self.wanted {
+            Wanted::Behind { id, limit } => (self.window.behind(id, limit), limit),
+            Wanted::Newest { limit } => (self.window.newest(limit), limit),
+        };
+        while found == 0
+            && let Some(range) = ids
+        {
+            end = end.max(*range.end());
+            self.stretch(range, |id, body| {
+                found += 1;
+                take(id, body) && found < limit
+            })
+            .await?;
+            // What was erased has its id, and is not shown. Whoever reads on until an answer has no
+            // message is not to end there.
+            ids = match self.wanted {
+                Wanted::Behind { .. } => self.window.behind(end, limit.max(ERASED)),
+                Wanted::Newest { .. } => None,
+            };
+        }
+        Ok(())
+    }
+
+    /// Gives the messages with these ids that are there to `take`.
+    async fn stretch(
+        &self,
+        ids: RangeInclusive<u64>,
+        mut take: impl FnMut(u64, Bytes) -> bool,
+    ) -> Result<(), StoreError> {
+        let (mut next, last) = (*ids.start(), *ids.end());
+        let mut origin = 0;
+        while next <= last {
+            let wanted = usize::try_from(last - next + 1).unwrap_or(usize::MAX);
+            let limit = PageLimit { entries: wanted, bytes: PIECE };
+            let from = (next - 1).saturating_sub(origin);
+            let page = self.hub.page(self.room, from, limit).await?;
+            if page.origin() != origin {
+                if origin != 0 {
+                    break; // cleared meanwhile
+                }
+                origin = page.origin();
+                continue;
+            }
+            let first = first_id(&page, from);
+            let read = page.entries.len() as u64;
+            if read == 0 {
+                break; // trimmed meanwhile
+            }
+            for (entry, id) in page.entries.into_iter().zip(first..) {
+                if !entry.recalled
+                    && (next..=last).contains(&id)
+                    && let Some(body) = entry.body
+                    && !take(id, body)
+                {
+                    return Ok(());
+                }
+            }
+            next = first.saturating_add(read);
+        }
+        Ok(())
+    }
 }
 
 /// Id of the first entry of a page that was read from this offset on.
@@ -281,6 +372,21 @@ mod tests {
             info,
             json!({"historySize":5,"historyMaxSize":5,"historyMaxGetMessages":3,"lastMessageId":8})
         );
+    }
+
+    #[test]
+    fn what_is_gathered_is_bounded_and_answered_with_the_newest_first() {
+        let body = |text: &'static str| Bytes::from_static(text.as_bytes());
+        let mut gathered = Gathered::new(24);
+        assert!(gathered.take(3, body(r#"{"a":1}"#)));
+        assert!(gathered.take(5, body("no message")));
+        assert!(gathered.take(6, body(r#"{"b":2}"#)), "24 bytes are not more");
+        let answer = gathered.answer(Building::default());
+        assert_eq!(answer, Answer::json(r#"[{"b":2,"id":6},{"a":1,"id":3}]"#));
+        assert!(answer.held.0.is_none());
+        let mut gathered = Gathered::new(24);
+        assert!(!gathered.take(1, body(r#"{"textMessage":"large"}  "#)));
+        assert_eq!(Gathered::new(0).answer(Building::default()), Answer::json("[]"));
     }
 
     #[test]

@@ -55,10 +55,9 @@ impl Body {
         self.json(key, &value.json())
     }
 
-    /// With a field that is a list of values.
+    /// With a field that is a list of values, JSON.
     #[must_use]
-    pub fn values(self, key: &str, values: &[Value]) -> Self {
-        let values: Vec<String> = values.iter().map(Value::json).collect();
+    pub fn list(self, key: &str, values: &[String]) -> Self {
         self.json(key, &format!("[{}]", values.join(",")))
     }
 
@@ -79,8 +78,10 @@ pub(super) struct Asked<'a> {
     pub bypass: bool,
     /// It came by the server API.
     pub local: bool,
-    pub args: &'a [Value],
-    pub rest: &'a [Value],
+    /// JSON, with bytes in it.
+    pub args: &'a [String],
+    /// The same of what was given beyond them.
+    pub rest: &'a [String],
     /// An object.
     pub data: &'a Value,
 }
@@ -94,8 +95,8 @@ impl Asked<'_> {
             .maybe("id", self.id)
             .json("bypassPermissions", flag(self.bypass))
             .json("isLocalCall", flag(self.local))
-            .values("args", self.args)
-            .values("restArgs", self.rest)
+            .list("args", self.args)
+            .list("restArgs", self.rest)
             .value("data", self.data)
     }
 
@@ -104,11 +105,11 @@ impl Asked<'_> {
         self.body(&format!("{}Before", self.command.name()), instance).end()
     }
 
-    /// The body of the hook after it.
-    pub fn after(&self, instance: &str, outcome: &Result<Vec<Value>, Error>) -> String {
+    /// The body of the hook after it. `outcome`: its result, JSON, or why it is not done.
+    pub fn after(&self, instance: &str, outcome: &Result<String, Error>) -> String {
         let body = self.body(&format!("{}After", self.command.name()), instance);
         match outcome {
-            Ok(results) => body.values("results", results).json("error", "null"),
+            Ok(result) => body.json("results", &format!("[{result}]")).json("error", "null"),
             Err(error) => body.json("results", "null").json("error", &error.described()),
         }
         .end()
@@ -174,7 +175,7 @@ impl<'a> Answer<'a> {
 
     fn object(&self, key: &str) -> Result<Option<Value>, Malformed> {
         let Some(raw) = self.field(key) else { return Ok(None) };
-        match Value::read(raw, &[]) {
+        match Value::read_own(raw, &[]) {
             Some(Value::Object(fields)) => Ok(Some(Value::Object(fields).with_buffers())),
             _ => Err(Malformed),
         }
@@ -183,7 +184,7 @@ impl<'a> Answer<'a> {
 
 /// A list of values, with bytes as the server API writes them.
 fn values(raw: &RawValue) -> Result<Vec<Value>, Malformed> {
-    match Value::read(raw, &[]) {
+    match Value::read_own(raw, &[]) {
         Some(Value::List(values)) => Ok(values.into_iter().map(Value::with_buffers).collect()),
         _ => Err(Malformed),
     }
@@ -286,7 +287,7 @@ pub(super) fn fits(command: Command, args: &[Value]) -> Result<super::arguments:
     let raw: Vec<Box<RawValue>> = texts.iter().map(raw).collect::<Result<_, _>>()?;
     let arguments = raw.iter().map(|raw| &**raw).collect();
     let given = Given { arguments, attachments: &files };
-    given.read(command, super::message::Rule::Free).map(|(call, _)| call).map_err(|_| Malformed)
+    given.read(command, super::message::Rule::Free).map_err(|_| Malformed)
 }
 
 #[cfg(test)]
@@ -303,7 +304,8 @@ mod tests {
 
     #[test]
     fn what_the_hooks_of_a_command_are_told() {
-        let (args, rest) = (list(r#"["r",{"textMessage":"rest"}]"#), list(r#"["one",2]"#));
+        let (args, rest) = ([r#""r""#, r#"{"textMessage":"rest"}"#], [r#""one""#, "2"]);
+        let (args, rest) = (args.map(str::to_owned), rest.map(str::to_owned));
         let data = value("{}");
         let asked = Asked {
             command: Command::RoomMessage,
@@ -322,7 +324,7 @@ mod tests {
         };
         assert_eq!(asked.before("node-1"), begin("roomMessageBefore") + "}");
         assert_eq!(
-            asked.after("node-1", &Ok(list("[6]"))),
+            asked.after("node-1", &Ok("6".to_owned())),
             begin("roomMessageAfter") + r#","results":[6],"error":null}"#
         );
         assert_eq!(
@@ -423,6 +425,7 @@ mod tests {
         let buffer = list(r#"[{"type":"Buffer","data":[97]}]"#);
         let args: Vec<Value> = buffer.into_iter().map(Value::with_buffers).collect();
         let call = fits(Command::SystemMessage, &args).unwrap();
-        assert_eq!(call, Call::SystemMessage { data: args[0].clone() });
+        let Call::SystemMessage { data } = call else { panic!("{call:?}") };
+        assert_eq!(data.value(), args[0]);
     }
 }

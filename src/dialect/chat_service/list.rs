@@ -11,12 +11,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::records::MAX_BODY;
+
 /// Names from which on a list is divided.
 const FEW: usize = 256;
 /// Bytes of names from which on it is.
 const SHORT: usize = 16 << 10;
 /// Parts of a long list: of 10,000 names each has about 80.
 pub(super) const PARTS: usize = 128;
+/// Bytes of a part's record that are not its names.
+const FRAME: usize = 256;
+/// Tags are below this: a number of JavaScript holds them.
+const TAGS: u64 = 1 << 53;
 
 /// Names, each once, in their order.
 pub(super) type Names = BTreeSet<String>;
@@ -48,13 +54,60 @@ pub(super) fn part(name: &str) -> usize {
 /// Parts of a long list that were read, by number.
 pub(super) type Parts = BTreeMap<usize, Names>;
 
+/// Tags for what one change writes. The first is random, and the others follow it.
+#[derive(Debug)]
+pub(super) struct Tags(u64);
+
+impl Tags {
+    /// From this one on, which is random.
+    pub fn new(first: u64) -> Self {
+        Tags(first % (TAGS - 1))
+    }
+
+    /// One that was not given before.
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0 % (TAGS - 1) + 1;
+        self.0
+    }
+}
+
 /// What is to be written, before the head is, and deleted, behind that.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Writes {
+    /// The head is another one than before. Else nothing is written.
+    pub changed: bool,
     /// Tags, with their names.
     pub put: Vec<(u64, Names)>,
     /// Tags.
     pub delete: Vec<u64>,
+}
+
+impl Writes {
+    /// Of a head that has no other lists now.
+    pub fn head(changed: bool) -> Self {
+        Writes { changed, ..Writes::default() }
+    }
+
+    /// The tags of what is written.
+    pub fn tags(&self) -> Vec<u64> {
+        self.put.iter().map(|(tag, _)| *tag).collect()
+    }
+
+    /// Whether each part can be a record. Names that happen to have the same part can be too many.
+    pub fn fit(&self) -> bool {
+        let bytes = |names: &Names| names.iter().map(|name| quoted(name)).sum::<usize>();
+        self.put.iter().all(|(_, names)| bytes(names) <= MAX_BODY - FRAME)
+    }
+}
+
+/// Bytes that a name has in JSON at most, with the comma.
+fn quoted(name: &str) -> usize {
+    let byte = |byte: u8| match byte {
+        0..0x20 => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    };
+    name.bytes().map(byte).sum::<usize>() + 3
 }
 
 impl List {
@@ -126,7 +179,7 @@ impl List {
         let parts = match self {
             List::Short(all) => {
                 for name in names {
-                    change(all, name);
+                    writes.changed |= change(all, name);
                 }
                 if all.len() <= FEW && all.iter().map(String::len).sum::<usize>() <= SHORT {
                     return writes;
@@ -153,6 +206,7 @@ impl List {
             }
         }
         changed.retain(|number, _| touched.contains(number));
+        writes.changed = !touched.is_empty();
         for (number, names) in changed {
             let Some(entry) = parts.get_mut(number) else { continue };
             if entry.0 != 0 {
@@ -266,5 +320,52 @@ mod tests {
         let (list, writes) = List::new(given.into_iter().collect(), || 1);
         assert!(matches!(list, List::Long(_)) && !writes.put.is_empty());
         assert_eq!(list.len(), 20);
+    }
+
+    #[test]
+    fn what_changes_nothing_says_so() {
+        let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let (mut short, mut tags) = (List::default(), Tags::new(5));
+        let none = Parts::new();
+        assert!(short.add(&of(&["a", "b"]), &none, || tags.next()).changed);
+        for (names, add) in [(of(&["b", "a"]), true), (of(&[]), true), (of(&["c"]), false)] {
+            let before = short.clone();
+            let writes = match add {
+                true => short.add(&names, &none, || tags.next()),
+                false => short.remove(&names, &none, || tags.next()),
+            };
+            assert_eq!((writes, &short), (Writes::default(), &before), "{names:?}");
+        }
+        assert!(short.remove(&of(&["c", "a"]), &none, || tags.next()).changed);
+
+        let mut shelf = Shelf::default();
+        let mut long = List::default();
+        shelf.change(&mut long, &names(0..1000), true);
+        let few = names(3..9);
+        let read = shelf.read(long.parts_of(few.iter().map(String::as_str)));
+        assert_eq!(long.add(&few, &read, || tags.next()), Writes::default());
+        assert!(long.remove(&few, &read, || tags.next()).changed);
+    }
+
+    #[test]
+    fn a_part_that_no_record_can_hold_is_seen() {
+        let part = |name: &str, count: usize| Writes {
+            put: vec![(1, (0..count).map(|i| format!("{i}{name}")).collect())],
+            ..Writes::default()
+        };
+        assert!(Writes::head(true).fit() && part(&"x".repeat(1000), 1000).fit());
+        assert!(!part(&"x".repeat(1000), 1100).fit());
+        assert!(!part(&"\u{1}".repeat(1000), 200).fit(), "it is longer in JSON");
+        let longest = part(&"\u{1}\"\\\u{1f}é".repeat(9000), 3);
+        let body = serde_json::to_vec(&longest.put[0].1).unwrap();
+        assert!(body.len() <= longest.put[0].1.iter().map(|name| quoted(name)).sum::<usize>() + 1);
+    }
+
+    #[test]
+    fn tags_of_a_change_are_different_and_small() {
+        let mut tags = Tags::new(u64::MAX);
+        let some: BTreeSet<u64> = (0..3 * PARTS).map(|_| tags.next()).collect();
+        assert_eq!(some.len(), 3 * PARTS);
+        assert!(some.iter().all(|tag| (1..TAGS).contains(tag)));
     }
 }

@@ -1,5 +1,5 @@
 //! What a client says of itself when it connects.
-use std::net::IpAddr;
+use std::{collections::HashMap, net::IpAddr};
 
 use serde_json::{Map, Value as Json};
 
@@ -9,8 +9,12 @@ use super::{
 };
 use crate::{
     domain::{json::Object, secret::Secret},
-    socketio::Connect,
+    socketio::{Connect, Refusal},
 };
+
+/// Most bytes of what comes with CONNECT, and of all headers. It is kept for as long as a client is
+/// there. A query has no more either.
+const MOST: usize = 16 << 10;
 
 /// Who a client says that it is, where no hook decides that.
 #[derive(Debug, Clone)]
@@ -82,6 +86,21 @@ pub(super) struct Handshake {
 }
 
 impl Handshake {
+    /// Looks whether a client that connects says no more than is kept.
+    ///
+    /// # Errors
+    /// It does, and is refused.
+    pub fn fit(request: &Connect<'_>) -> Result<(), Refusal> {
+        let headers = request.headers.into_iter().flatten();
+        let headers: usize = headers.map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let what = match request.auth {
+            Some(auth) if auth.len() > MOST => "auth",
+            _ if headers > MOST => "headers",
+            _ => return Ok(()),
+        };
+        Err(Refusal::new(format!("more than {MOST} bytes of {what}")))
+    }
+
     /// Of a client that connects.
     pub fn of(request: &Connect<'_>) -> Self {
         let mut said = request.query.to_owned();
@@ -148,9 +167,10 @@ impl Handshake {
 
     /// The query as an object, JSON.
     fn query_json(&self) -> String {
-        let mut keys: Vec<(String, Vec<String>)> = Vec::new();
+        let (mut keys, mut places) = (Vec::<(String, Vec<String>)>::new(), HashMap::new());
         for (key, value) in pairs(self.query()) {
-            match keys.iter_mut().find(|(known, _)| *known == key) {
+            let place = *places.entry(key.clone()).or_insert(keys.len());
+            match keys.get_mut(place) {
                 Some((_, values)) => values.push(value),
                 None => keys.push((key, vec![value])),
             }
@@ -209,6 +229,27 @@ mod tests {
     }
 
     #[test]
+    fn who_says_more_than_is_kept_is_refused() {
+        let auth = |bytes: usize| format!("\"{}\"", "x".repeat(bytes - 2));
+        let headers = |bytes: usize| {
+            let mut headers = HeaderMap::new();
+            headers.append("a", "x".repeat(bytes - 2).parse().unwrap());
+            headers.append("a", http::HeaderValue::from_static(""));
+            headers
+        };
+        for (auth, headers, refused) in [
+            (auth(MOST), headers(MOST), None),
+            (auth(MOST + 1), headers(MOST), Some("more than 16384 bytes of auth")),
+            (auth(MOST), headers(MOST + 1), Some("more than 16384 bytes of headers")),
+        ] {
+            let (auth, headers) = (Some(&*auth), Some(&headers));
+            let refusal = Handshake::fit(&Connect { auth, headers, ..Connect::default() }).err();
+            assert_eq!(refusal.map(|refusal| refusal.message).as_deref(), refused);
+        }
+        assert!(Handshake::fit(&Connect::default()).is_ok());
+    }
+
+    #[test]
     fn hooks_are_told_of_the_handshake() {
         let mut headers = HeaderMap::new();
         headers.insert("origin", "http://a".parse().unwrap());
@@ -228,6 +269,11 @@ mod tests {
                 r#""auth":{"b":1},"address":"127.0.0.1"}"#
             )
         );
+        let keys: Vec<String> = (0..2_000).map(|key| format!("{key}=&x={key}")).collect();
+        let many = Connect { query: &keys.join("&"), ..Connect::default() };
+        let read: Json = serde_json::from_str(&Handshake::of(&many).json()).unwrap();
+        assert_eq!(read["query"].as_object().unwrap().len(), 2_001);
+        assert_eq!(read["query"]["x"][1_999], "1999");
         let broken = Connect { auth: Some("{"), ..Connect::default() };
         assert_eq!(
             Handshake::of(&broken).json(),

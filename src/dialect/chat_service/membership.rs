@@ -22,7 +22,6 @@ use super::{
 };
 use crate::{
     domain::{
-        cluster::Lost,
         error::StoreError,
         ids::{RoomId, SocketId, Uid},
         presence::{Departure, Revocations, Roster, Visitor},
@@ -32,6 +31,7 @@ use crate::{
 };
 
 mod expulsion;
+mod parting;
 
 /// Who joins or leaves, and where.
 struct Step<'a> {
@@ -41,12 +41,11 @@ struct Step<'a> {
     room: &'a RoomId,
 }
 
-/// What there is to tell of a socket that is gone.
-pub(super) struct Gone {
-    /// Sockets that its user still has.
-    pub connected: u64,
-    /// The rooms that it was in, and how many sockets of its user are still there.
-    pub removed: Vec<(String, u64)>,
+impl Step<'_> {
+    /// The socket was not taken out since it began to enter.
+    fn still_there(&self) -> Result<(), Error> {
+        if self.seat.is_in(self.room) { Ok(()) } else { Err(Error::NotAllowed) }
+    }
 }
 
 impl Chat {
@@ -72,6 +71,7 @@ impl Chat {
         let (read, parts) = self.cabinet.room(name, &of).await?;
         may_join(&read.record, &parts, user)?;
         let room = names::room(name, &read.record.life)?;
+        seat.may_enter(&room)?;
         if seat.is_in(&room) {
             return self.joined(&room, user).await;
         }
@@ -80,16 +80,14 @@ impl Chat {
         seat.enter(&room, read.record.known());
         let is_asked = self.caller.calls("onJoin");
         let entered = self.enter(&step, is_asked).await.inspect_err(|_| seat.left(&room))?;
-        let count = match self.settle(&step, &read.record.life, is_asked, entered).await {
+        let settled = self.settle(&step, &read.record.life, is_asked, entered).await;
+        let count = match settled.and_then(|count| step.still_there().map(|()| count)) {
             Ok(count) => count,
             Err(why) => {
                 self.undo(&step).await;
                 return Err(why);
             }
         };
-        if !seat.is_in(&room) {
-            return Err(Error::NotAllowed); // taken out meanwhile, which it was told
-        }
         if count == 1 {
             let now = self.hub.clock.unix_ms();
             self.cabinet.note(&read.record.life, user.as_str(), now).await;
@@ -113,6 +111,9 @@ impl Chat {
     ) -> Result<u64, Error> {
         if is_asked {
             self.ask_about_join(step, joined).await?;
+            // Whoever was taken out meanwhile is not to come in again by this, whatever holds now.
+            self.still_may(step, life).await?;
+            step.still_there()?;
             joined = self.enter(step, false).await?;
         }
         self.still_may(step, life).await?;
@@ -192,6 +193,8 @@ impl Chat {
         if read.record.life != life {
             return Err(Error::NoRoom(step.name.to_owned()));
         }
+        // How it was set while it was entered is told to those who were there already.
+        self.rooms.learn(step.room, read.record.known());
         may_join(&read.record, &parts, step.user)
     }
 
@@ -242,23 +245,28 @@ impl Chat {
             return self.joined(&room, user).await;
         }
         let step = Step { user, seat, name, room: &room };
-        let left = self.depart(&step, Departure::Left).await?;
+        let left = match self.depart(&step, Departure::Left).await? {
+            Some(left) => left,
+            // It was taken out meanwhile, which its user was told.
+            None => return self.joined(&room, user).await,
+        };
         let echo = Notice::RoomLeftEcho { room: name, id: seat.id(), joined: left };
         self.echo(user.as_str(), &echo, if by.local { None } else { Some(seat) }).await;
         self.tell_leave(user, seat.id(), name, left).await;
         Ok(left)
     }
 
-    /// Takes a socket out of a room, and returns how many of the user are left there. Nothing more
-    /// of the room comes to it, also where the store does not answer.
-    async fn depart(&self, step: &Step<'_>, departure: Departure) -> Result<u64, Error> {
+    /// Takes a socket out of a room, and returns how many of the user are left there; `None`: it
+    /// was not there any more. Nothing more of the room comes to it, also where the store does not
+    /// answer.
+    async fn depart(&self, step: &Step<'_>, departure: Departure) -> Result<Option<u64>, Error> {
         let departed = self.hub.depart(step.room, step.seat.connection(), departure).await;
         step.seat.left(step.room);
         let left = departed.map_err(|error| {
             self.tell_of_failure(step, Operation::RoomUserlist, &error);
             Error::Timeout
         })?;
-        if left == 0 {
+        if left == Some(0) {
             self.note(step.room, step.user).await;
         }
         Ok(left)
@@ -268,80 +276,6 @@ impl Chat {
     async fn note(&self, room: &RoomId, user: &Uid) {
         if let Some(life) = names::life(room) {
             self.cabinet.note(life, user.as_str(), self.hub.clock.unix_ms()).await;
-        }
-    }
-
-    /// A socket is gone, which was in these rooms, and in the user's inbox. What the store does not
-    /// take the core does later. Returns what there is to tell of it.
-    pub async fn disconnect(&self, user: &Uid, seat: &dyn Seat, rooms: &[RoomId]) -> Gone {
-        let mut removed = Vec::with_capacity(rooms.len());
-        for room in rooms {
-            let Some(name) = names::shown(room) else { continue };
-            let step = Step { user, seat, name, room };
-            // Behind what others of its user do here, but if that takes very long. No other node is
-            // asked: it may be that many go at once.
-            let _turn = self.own_turn((user.as_str().to_owned(), name.to_owned())).await;
-            let left = self.watched(user, seat, name, self.go(&step)).await;
-            removed.push((name.to_owned(), left));
-        }
-        let connected = self.leave_inbox(user, seat).await;
-        // Of none that is left nobody is told: who comes now comes behind it.
-        if connected > 0 {
-            let echo = Notice::SocketDisconnectEcho { id: seat.id(), connected };
-            self.echo(user.as_str(), &echo, None).await;
-        }
-        Gone { connected, removed }
-    }
-
-    /// A socket that is gone leaves a room.
-    async fn go(&self, step: &Step<'_>) -> u64 {
-        if self.caller.calls("onLeave") {
-            let joined = self.joined(step.room, step.user).await.unwrap_or_default();
-            self.tell_leave(step.user, step.seat.id(), step.name, joined.saturating_sub(1)).await;
-        }
-        let left = self.depart(step, Departure::Gone).await.unwrap_or_default();
-        let echo = Notice::RoomLeftEcho { room: step.name, id: step.seat.id(), joined: left };
-        self.echo(step.user.as_str(), &echo, Some(step.seat)).await;
-        left
-    }
-
-    /// A socket is gone with its node, and the core has taken it out of its rooms. Its user's other
-    /// sockets are told, and hooks, as if it had gone by itself, but for onDisconnect.
-    pub async fn tell_of_lost(&self, lost: &Lost) {
-        let (user, id) = (lost.uid.as_str(), &*lost.socket.0);
-        let Ok(inbox) = names::inbox(user) else { return };
-        for (room, joined) in &lost.rooms {
-            let Some(name) = names::shown(room) else { continue };
-            self.tell_leave(&lost.uid, id, name, *joined).await;
-            if *joined == 0 {
-                self.note(room, &lost.uid).await;
-            }
-            let echo = Notice::RoomLeftEcho { room: name, id, joined: *joined };
-            self.echo(user, &echo, None).await;
-        }
-        let left = lost.rooms.iter().find(|(room, _)| *room == inbox);
-        if let Some((_, connected @ 1..)) = left {
-            let echo = Notice::SocketDisconnectEcho { id, connected: *connected };
-            self.echo(user, &echo, None).await;
-        }
-    }
-
-    /// A socket leaves its user's inbox. Returns how many the user still has.
-    pub async fn leave_inbox(&self, user: &Uid, seat: &dyn Seat) -> u64 {
-        let Ok(inbox) = names::inbox(user.as_str()) else { return 0 };
-        match self.hub.depart(&inbox, seat.connection(), Departure::Gone).await {
-            Ok(left) => left,
-            Err(error) => {
-                let about = Concerning {
-                    user: user.as_str(),
-                    operation: Some(Operation::UserSockets),
-                    room: None,
-                    id: Some(seat.id()),
-                };
-                let error = error.to_string();
-                self.tell_incident(ChatEvent::StoreConsistencyFailure, &error, &about);
-                0
-            }
         }
     }
 

@@ -2,17 +2,20 @@
 //!
 //! A room's log has each message as a JSON object, without its id, which follows from its place
 //! there. One with bytes in it is kept as `[object, "base64", …]`, the object with placeholders.
+use std::{borrow::Cow, fmt};
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{
     names,
-    value::{Value, quote, quoted},
+    value::{Unread, Value, quote, quoted},
 };
 use crate::domain::{
     ids::Uid,
-    json::{self, Object},
+    json::{self, Object, Text},
     message::form::Form,
 };
 
@@ -31,7 +34,7 @@ pub const FORM: Form = Form {
     told: |body| match Logged::read(body)? {
         Logged::Plain(_) => None,
         Logged::Packed(object, files) => {
-            Some(Value::read(serde_json::from_str(&object).ok()?, &files)?.json())
+            Some(Value::read_own(serde_json::from_str(&object).ok()?, &files)?.json())
         }
     },
 };
@@ -45,6 +48,39 @@ pub(super) enum Rule {
     Free,
 }
 
+/// The field of a message that is a text.
+const TEXT: &str = "textMessage";
+/// Fields that such a message has when it is completed.
+const COMPLETED: usize = 4;
+
+/// `{"textMessage":"…"}`, of which nothing else is looked at, nor copied. As in JavaScript, of
+/// several the last counts.
+struct OnlyText<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for OnlyText<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = OnlyText<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with a textMessage")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OnlyText<'de>, A::Error> {
+                let mut last = None;
+                while let Some((Text(key), value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
+                    if key != TEXT {
+                        return Err(A::Error::custom("another field"));
+                    }
+                    last = Some(value);
+                }
+                let text = last.and_then(json::string);
+                text.map(OnlyText).ok_or_else(|| A::Error::custom("no text"))
+            }
+        }
+        deserializer.deserialize_map(V)
+    }
+}
+
 /// A message as it was given: an object's fields.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Content(Vec<(String, Value)>);
@@ -52,14 +88,23 @@ pub(super) struct Content(Vec<(String, Value)>);
 impl Content {
     /// `None`: it is no message.
     pub fn read(raw: &RawValue, attachments: &[Bytes], rule: Rule) -> Option<Self> {
-        let Value::Object(fields) = Value::read(raw, attachments)? else { return None };
-        let is_good = match rule {
+        match rule {
             Rule::Strict => {
-                matches!(&fields[..], [(key, Value::Text(_))] if key == "textMessage")
+                let OnlyText(text) = serde_json::from_str(raw.get()).ok()?;
+                let mut fields = Vec::with_capacity(COMPLETED);
+                fields.push((TEXT.to_owned(), Value::Text(text.into_owned())));
+                Some(Content(fields))
             }
-            Rule::Free => true,
-        };
-        is_good.then_some(Content(fields))
+            Rule::Free => match Value::read(raw, attachments)? {
+                Value::Object(fields) => Some(Content(fields)),
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::Text(_)
+                | Value::Bytes(_)
+                | Value::List(_) => None,
+            },
+        }
     }
 
     /// Completed, without its id. `author`: the user who sends it; where nobody does, one that the
@@ -67,7 +112,7 @@ impl Content {
     fn completed(self, author: Option<&str>, now_ms: u64, order: Order) -> Value {
         let mut fields = self.0;
         fields.retain(|(key, _)| key != "id" && key != "timestamp");
-        let time = ("timestamp".to_owned(), Value::Number(now_ms.to_string()));
+        let time = ("timestamp".to_owned(), Value::number(now_ms));
         let author = author.map(|author| ("author".to_owned(), Value::Text(author.to_owned())));
         if author.is_some() {
             fields.retain(|(key, _)| key != "author");
@@ -150,8 +195,8 @@ impl<'a> Logged<'a> {
             Logged::Packed(json, files) => (&**json, &files[..]),
         };
         let raw: &RawValue = serde_json::from_str(json).ok()?;
-        let Value::Object(mut fields) = Value::read(raw, files)? else { return None };
-        fields.push(("id".to_owned(), Value::Number(id.to_string())));
+        let Value::Object(mut fields) = Value::read_own(raw, files)? else { return None };
+        fields.push(("id".to_owned(), Value::number(id)));
         Some(Value::Object(fields))
     }
 
@@ -203,6 +248,16 @@ pub(super) fn event(name: &str, arguments: &[Value]) -> Bytes {
         elements.push(',');
         elements.push_str(&argument.packed(&mut attachments));
     }
+    packed_event(&elements, &attachments)
+}
+
+/// As [`event`], with one argument.
+pub(super) fn event_of(name: &str, argument: &Unread) -> Bytes {
+    let (json, files) = argument.parts();
+    packed_event(&format!("{},{json}", quoted(name)), files)
+}
+
+fn packed_event(elements: &str, attachments: &[Bytes]) -> Bytes {
     if attachments.is_empty() {
         return format!("[{elements}]").into();
     }
@@ -252,6 +307,9 @@ mod tests {
             (r#"{"textMessage":1,"textMessage":"last wins"}"#, true, true),
             (r#"{"textMessage":"x","author":"me"}"#, false, true),
             (r#"{"textMessage":null}"#, false, true),
+            (r#"{"text\u004dessage":"an \"escape\""}"#, true, true),
+            (r#"{"textMessage":"last wins","textMessage":1}"#, false, true),
+            (r#"{"textMessage":"\ud800"}"#, false, false),
             ("{}", false, true),
             ("[]", false, false),
             ("null", false, false),

@@ -2,7 +2,7 @@
 //! API, and a dialect without a listener of its own, which begins and ends.
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Mutex, OnceLock, Weak},
     time::Duration,
 };
 
@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use hyper::{Request, body::Incoming};
 use tokio::{
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -18,9 +18,11 @@ use super::{
     Options, api,
     cabinet::Cabinet,
     chat::Chat,
+    ending::Ended,
     entrance::Entrance,
     hook::Body,
     loans::{self, Loans},
+    login::Handshake,
     nodes::Neighbour,
     session::Session,
     sessions::Sessions,
@@ -70,7 +72,9 @@ pub fn start(
         cabinet: Cabinet { records: hub.records.clone(), rng: hub.rng.clone() },
         rooms,
         turns: Turns::default(),
+        asking: Turns::default(),
         loans: Loans::default(),
+        ended: Ended::default(),
         nodes: loans::Known::default(),
         entrance: Entrance::new(verifier),
         messages_are_plain: !about_messages.iter().any(|hook| caller.calls(hook)),
@@ -88,12 +92,14 @@ pub fn start(
     supervisor.keep("chat-service tokens", stop, move || here.clone().look_at_expiries());
     let (here, rate) = (chat.clone(), chat.options.heartbeat_rate);
     supervisor.keep("chat-service instance", stop, move || here.clone().keep_instance(rate));
+    let here = chat.clone();
+    supervisor.keep("chat-service deletions", stop, move || here.clone().keep_ending());
     chat.hub.set_starting(true);
     let namespace: Arc<dyn Namespace> = Arc::new(Clients(chat.clone()));
     Mounted {
         namespace: (chat.options.namespace.as_str().into(), namespace),
         methods: api::methods(chat.clone()),
-        dialect: Arc::new(Server(chat)),
+        dialect: Arc::new(Server { chat, draining: OnceLock::new() }),
     }
 }
 
@@ -115,6 +121,7 @@ struct Clients(Arc<Chat>);
 
 impl Namespace for Clients {
     fn connect(&self, socket: Socket, request: &Connect<'_>) -> Result<Arc<dyn Client>, Refusal> {
+        Handshake::fit(request)?;
         Ok(Session::begin(&self.0, socket, request))
     }
 
@@ -130,7 +137,11 @@ impl Namespace for Clients {
 }
 
 /// What begins and ends with the server.
-struct Server(Arc<Chat>);
+struct Server {
+    chat: Arc<Chat>,
+    /// When its clients were first told to go.
+    draining: OnceLock<Instant>,
+}
 
 #[async_trait]
 impl Dialect for Server {
@@ -153,12 +164,13 @@ impl Dialect for Server {
     }
 
     async fn drain(&self, pace: Pace) {
-        let sessions = self.0.sessions.all();
+        self.draining.get_or_init(Instant::now);
+        let sessions = self.chat.sessions.all();
         pace.each(&sessions, |session| session.drop_client(Reason::Drain)).await;
     }
 
     async fn opened(&self) -> Result<(), String> {
-        let chat = &self.0;
+        let chat = &self.chat;
         if let Err(error) = chat.note_instance().await {
             // It is tried again later.
             throttled!(warn, %error, "this instance of chat-service can't be found by others");
@@ -173,13 +185,15 @@ impl Dialect for Server {
     }
 
     async fn closed(&self, in_time: bool) -> Result<(), String> {
-        let chat = &self.0;
+        let chat = &self.chat;
         let gone = async {
             while !chat.sessions.is_empty() {
                 sleep(STEP).await;
             }
         };
-        let is_over = timeout(chat.options.close_timeout, gone).await.is_ok() && in_time;
+        let until = *self.draining.get_or_init(Instant::now) + chat.options.close_timeout;
+        // Where the time is over already, what is left of it is for the hook.
+        let is_over = in_time && timeout_at(until, gone).await.is_ok();
         if let Err(error) = chat.forget_instance().await {
             throttled!(warn, %error, "this instance of chat-service could not be forgotten");
         }

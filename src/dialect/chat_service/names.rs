@@ -12,6 +12,9 @@ pub(super) const ROOMS: Space = Space::Lives("chat-service");
 /// One for each user, in which all its sockets are: what is for them all goes there.
 const INBOXES: Space = Space::Inboxes("chat-service-user");
 
+/// As long as all lives are.
+const ANY_LIFE: &str = "0000000000";
+
 /// Whether a user or a room may be called so: `/^[^\x00-\x1F:{}\x7F]+$/`.
 pub(super) fn is_name(name: &str) -> bool {
     let is_good = |c: char| !matches!(c, '\0'..='\x1f' | ':' | '{' | '}' | '\x7f');
@@ -45,6 +48,18 @@ pub(super) fn room(name: &str, life: &str) -> Result<RoomId, Error> {
         .map_err(|_| Error::InvalidName(name.to_owned()))
 }
 
+/// A room that is asked for may be there: where nothing can be called so, no store and no other
+/// node needs to be asked.
+///
+/// # Errors
+/// It can't be there.
+pub(super) fn may_be_room(name: &str) -> Result<(), Error> {
+    match room(name, ANY_LIFE) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(Error::NoRoom(name.to_owned())),
+    }
+}
+
 /// The core's room in which a user's sockets are.
 ///
 /// # Errors
@@ -52,6 +67,11 @@ pub(super) fn room(name: &str, life: &str) -> Result<RoomId, Error> {
 pub(super) fn inbox(user: &str) -> Result<RoomId, Error> {
     check(user)?;
     RoomId::within(INBOXES, user).map_err(|_| Error::InvalidName(user.to_owned()))
+}
+
+/// Whether this is a room in which a user's sockets are.
+pub(super) fn is_inbox(room: &RoomId) -> bool {
+    room.is_in(INBOXES)
 }
 
 /// The room's name, as clients know it, if it is one of this protocol.
@@ -130,7 +150,16 @@ mod tests {
             assert_eq!(uid(bad), Err(Error::InvalidName(bad.into())));
             assert_eq!(room(bad, "1").err(), Some(Error::InvalidName(bad.into())));
             assert_eq!(inbox(bad).err(), Some(Error::InvalidName(bad.into())));
+            assert_eq!(may_be_room(bad), Err(Error::NoRoom(bad.into())));
         }
+    }
+
+    #[test]
+    fn no_room_is_looked_for_that_can_not_be_there() {
+        let longest = "x".repeat(1_013);
+        assert!(may_be_room(&longest).is_ok() && room(&longest, ANY_LIFE).is_ok());
+        let longer = longest + "x";
+        assert_eq!(may_be_room(&longer), Err(Error::NoRoom(longer.clone())));
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Packed {
 
     fn answer(self) -> Answer {
         let files = self.files.into_iter().map(|file| file.0).collect();
-        Answer { json: self.json.get().to_owned(), files }
+        Answer::with(self.json.get().to_owned(), files)
     }
 }
 
@@ -230,7 +230,7 @@ mod tests {
         let Some(Question::Command(read)) = read(&sent) else { panic!("{sent:?}") };
         assert_eq!(format!("{read:?}"), format!("{order:?}"));
 
-        let answer = Answer { json: "[1, 2]".into(), files: vec![Bytes::from_static(b"x")] };
+        let answer = Answer::with("[1, 2]".into(), vec![Bytes::from_static(b"x")]);
         let answers = vec![answer, Answer::null()];
         let sent = written(&Reply::of(Ok(answers.clone()))).unwrap();
         let Some(Reply::Results(results)) = super::read(&sent) else { panic!("{sent:?}") };

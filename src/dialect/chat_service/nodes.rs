@@ -98,7 +98,7 @@ pub(super) struct Ordered<'a> {
 fn failed(error: NoAnswer) -> Option<Error> {
     match error {
         NoAnswer::Gone => None,
-        NoAnswer::Late => Some(Error::Timeout),
+        NoAnswer::Late | NoAnswer::Busy => Some(Error::Timeout),
         NoAnswer::Store(error) => Some(error.into()), // which tells the log
     }
 }
@@ -347,7 +347,7 @@ impl Chat {
         match word {
             Word::Disconnect { user } => {
                 for socket in self.sessions.all() {
-                    if socket.user().is_some_and(|uid| uid.as_str() == user) {
+                    if socket.is_or_will_be(&user) {
                         socket.end(Ending::Dismiss);
                     }
                 }

@@ -1,7 +1,10 @@
 //! Notifications: what clients are told without having asked, as events with their arguments.
 use bytes::Bytes;
 
-use super::{message, value::Value};
+use super::{
+    message,
+    value::{Unread, Value},
+};
 
 /// A notification. Those that a room's codec makes of the core's own events are among them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,15 +36,17 @@ pub(super) enum Notice<'a> {
     /// To the sender's other sockets.
     DirectMessageEcho { to: &'a str, message: &'a Value },
     /// To the user's other sockets.
-    SystemMessage { data: &'a Value },
+    SystemMessage { data: &'a Unread },
 }
+
+const SYSTEM_MESSAGE: &str = "systemMessage";
 
 fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
 fn number(number: u64) -> Value {
-    Value::Number(number.to_string())
+    Value::number(number)
 }
 
 fn list(names: &[String]) -> Value {
@@ -91,12 +96,15 @@ impl Notice<'_> {
             Notice::DirectMessageEcho { to, message } => {
                 ("directMessageEcho", vec![text(to), message.clone()])
             }
-            Notice::SystemMessage { data } => ("systemMessage", vec![data.clone()]),
+            Notice::SystemMessage { data } => (SYSTEM_MESSAGE, vec![data.value()]),
         }
     }
 
     /// As it goes through a room of the core.
     pub fn body(&self) -> Bytes {
+        if let Notice::SystemMessage { data } = self {
+            return message::event_of(SYSTEM_MESSAGE, data); // which may be large
+        }
         let (name, arguments) = self.event();
         message::event(name, &arguments)
     }
@@ -112,6 +120,12 @@ mod tests {
         let names = ["a", "a"].map(str::to_owned);
         let message = value(r#"{"textMessage":"hi"}"#);
         let data = value(r#"{"level":3,"id":"overwritten"}"#);
+        let raw: &serde_json::value::RawValue = serde_json::from_str("[1, null]").unwrap();
+        let unread = Unread::new(raw, &[]).unwrap();
+        assert_eq!(
+            Notice::SystemMessage { data: &unread }.event(),
+            ("systemMessage", vec![value("[1,null]")])
+        );
         let id = "/chat-service#X";
         for (notice, expected) in [
             (
@@ -161,7 +175,7 @@ mod tests {
                 Notice::DirectMessageEcho { to: "bob", message: &message },
                 r#"["directMessageEcho","bob",{"textMessage":"hi"}]"#,
             ),
-            (Notice::SystemMessage { data: &Value::Null }, r#"["systemMessage",null]"#),
+            (Notice::SystemMessage { data: &unread }, r#"["systemMessage",[1, null]]"#),
         ] {
             assert_eq!(std::str::from_utf8(&notice.body()).unwrap(), expected);
         }

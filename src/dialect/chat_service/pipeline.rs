@@ -1,6 +1,7 @@
 //! The way of a command: number of arguments, types, checker, the hook before it, what it does, the
 //! hook after it. What fails before the first hook is asked skips both. The hook after it is asked
 //! also where what the command does has failed.
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::{
@@ -8,7 +9,7 @@ use super::{
     chat::{Answer, By, Chat},
     command::Command,
     error::Error,
-    hook::{self, After, Asked, Before, Body},
+    hook::{self, After, Asked, Before, Body, Malformed},
     message::Rule,
     value::Value,
 };
@@ -25,12 +26,22 @@ fn checker(command: Command) -> Option<&'static str> {
 fn asked<'a>(
     by: By<'a>,
     command: Command,
-    args: &'a [Value],
-    rest: &'a [Value],
+    args: &'a [String],
+    rest: &'a [String],
     data: &'a Value,
 ) -> Asked<'a> {
     let (user, id) = (by.name(), by.seat.map(|seat| &**seat.id()));
     Asked { command, user, id, bypass: by.bypass, local: by.local, args, rest, data }
+}
+
+/// Arguments as hooks are told of them, JSON.
+fn shown(arguments: &[&RawValue], attachments: &[Bytes]) -> Vec<String> {
+    let read = |raw: &&RawValue| Some(Value::read(raw, attachments)?.json());
+    arguments.iter().filter_map(read).collect()
+}
+
+fn json(values: Vec<Value>) -> Vec<String> {
+    values.iter().map(Value::json).collect()
 }
 
 impl Chat {
@@ -46,17 +57,17 @@ impl Chat {
         given: Given<'_>,
         hooks: bool,
     ) -> Result<Vec<Answer>, Error> {
-        let (mut call, mut rest) = self.checked(command, &given).await?;
+        let mut call = self.checked(command, &given).await?;
         let before = format!("{}Before", command.name());
         let after = format!("{}After", command.name());
         let asks = (hooks && self.caller.calls(&before), hooks && self.caller.calls(&after));
         if !asks.0 && !asks.1 {
             return Ok(vec![self.run(by, call, &mut None).await?]);
         }
-        let own = given.arguments.iter().take(command.types().len());
-        let read = |raw: &&RawValue| Value::read(raw, given.attachments);
-        // They were read before, one by one.
-        let mut args = own.map(read).collect::<Option<Vec<Value>>>().unwrap_or_default();
+        // They were looked at before, one by one. As trees they would be large for as long as this
+        // takes.
+        let (own, rest) = command.divide(&given.arguments)?;
+        let (mut args, mut rest) = (shown(own, given.attachments), shown(rest, given.attachments));
         let mut data = Value::Object(Vec::new());
         if asks.0 {
             let body = asked(by, command, &args, &rest, &data).before(&self.options.instance);
@@ -67,9 +78,9 @@ impl Chat {
                     if let Some(new) = new {
                         call =
                             hook::fits(command, &new).map_err(|why| self.failed(&before, why))?;
-                        args = new;
+                        args = json(new);
                     }
-                    rest = more.unwrap_or(rest);
+                    rest = more.map_or(rest, json);
                     data = noted.unwrap_or(data);
                 }
             }
@@ -80,10 +91,13 @@ impl Chat {
             return outcome.map(|answer| vec![answer]);
         }
         if let (Some(sent), Some(place)) = (sent, args.get_mut(1)) {
-            *place = sent;
+            *place = sent.json();
         }
         let told = match &outcome {
-            Ok(answer) => Ok(vec![answer.read().ok_or_else(|| Error::hook_failed(&after))?]),
+            Ok(answer) => match answer.shown() {
+                Some(json) => Ok(json.into_owned()),
+                None => return Err(self.failed(&after, Malformed)),
+            },
             Err(error) => Err(error.clone()),
         };
         let body = asked(by, command, &args, &rest, &data).after(&self.options.instance, &told);
@@ -95,16 +109,13 @@ impl Chat {
         }
     }
 
-    /// Looks at what a command is called with: number of arguments, types, checker. Returns the
-    /// call, and what was given beyond it.
+    /// Looks at what a command is called with: number of arguments, size of its message, types,
+    /// checker. Returns the call.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub async fn checked(
-        &self,
-        command: Command,
-        given: &Given<'_>,
-    ) -> Result<(Call, Vec<Value>), Error> {
+    pub async fn checked(&self, command: Command, given: &Given<'_>) -> Result<Call, Error> {
+        given.fit(command, self.options.max_message)?; // before it takes more memory
         let checker = checker(command).filter(|checker| self.caller.calls(checker));
         let rule = if checker.is_some() { Rule::Free } else { Rule::Strict };
         let read = given.read(command, rule)?;

@@ -16,11 +16,12 @@ use super::{
 use crate::domain::records::Collection;
 
 /// Rooms, by name.
-pub(super) const ROOMS: Collection = Collection::new("chat-service-rooms", &[]);
+pub(super) const ROOMS: Collection =
+    Collection::new("chat-service-rooms", &["ending"]).of_servers();
 /// Users, by name.
-pub(super) const USERS: Collection = Collection::new("chat-service-users", &[]);
+pub(super) const USERS: Collection = Collection::new("chat-service-users", &[]).of_servers();
 /// Parts of long lists, by the life of their room or user, and their tag.
-pub(super) const PARTS: Collection = Collection::new("chat-service-parts", &["of"]);
+pub(super) const PARTS: Collection = Collection::new("chat-service-parts", &["of"]).of_servers();
 /// When somebody came to a room or went, by the life of the room and the user.
 pub(super) const SEEN: Collection = Collection::new("chat-service-seen", &["of"]);
 
@@ -40,6 +41,9 @@ pub(super) struct RoomRecord {
     pub history_max_size: u64,
     pub enable_access_lists_updates: bool,
     pub enable_userlist_updates: bool,
+    /// It is being deleted, and there for nobody but who goes on with that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ending: bool,
 }
 
 impl RoomRecord {
@@ -83,6 +87,7 @@ impl RoomRecord {
             revision: self.revision,
             userlist_updates: self.enable_userlist_updates,
             history_max_size: self.history_max_size,
+            ending: self.ending,
         }
     }
 
@@ -261,6 +266,7 @@ mod tests {
             history_max_size: 5,
             enable_access_lists_updates: true,
             enable_userlist_updates: false,
+            ending: false,
         }
     }
 
@@ -279,6 +285,9 @@ mod tests {
         );
         let nobodys = RoomRecord { owner: None, ..room() };
         assert_eq!(serde_json::from_slice::<RoomRecord>(&nobodys.body()).unwrap(), nobodys);
+        let ending = RoomRecord { ending: true, ..room() };
+        assert_eq!(serde_json::from_slice::<RoomRecord>(&ending.body()).unwrap(), ending);
+        assert!(ending.body().ends_with(br#","ending":true}"#), "it is found by that");
     }
 
     #[test]

@@ -159,6 +159,20 @@ pub(super) fn fits(list: &str, size: u64, given: usize, limit: u64) -> Result<()
     Ok(())
 }
 
+/// Most bytes of a name on a list. A user's has 256 at most; but there are any texts on lists.
+pub(super) const MAX_LISTED: usize = 1024;
+
+/// Whether names can stand on a list at all.
+///
+/// # Errors
+/// One of them is too long.
+pub(super) fn are_listable<'a>(names: impl IntoIterator<Item = &'a String>) -> Result<(), Error> {
+    match names.into_iter().find(|name| name.len() > MAX_LISTED) {
+        Some(name) => Err(Error::InvalidName(name.clone())),
+        None => Ok(()),
+    }
+}
+
 /// What may take access away from those who are in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {

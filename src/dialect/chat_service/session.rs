@@ -6,7 +6,7 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex, MutexGuard, Weak,
+        Arc, Mutex, MutexGuard, OnceLock, Weak,
         atomic::{
             AtomicBool,
             Ordering::{Acquire, Relaxed},
@@ -17,6 +17,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use serde_json::value::RawValue;
+use tokio::sync::Notify;
 
 use super::{
     arguments::{Call, Given},
@@ -39,6 +40,7 @@ use crate::{
         access::Rights,
         broker::{Position, Trim},
         ids::{ConnectionId, RoomId, Uid},
+        quota::Used,
         room::Room,
         subscriber::{Codec, Outcome, Settled, Subscriber},
     },
@@ -48,6 +50,7 @@ use crate::{
     throttle::throttled,
 };
 
+mod answer;
 mod sign_in;
 
 /// What a command was called with, unread.
@@ -71,6 +74,12 @@ pub(super) struct Session {
     grounds: Grounds,
     /// It has been told who it is.
     confirmed: AtomicBool,
+    /// Who it will be, from when it enters that user's inbox on.
+    entering: OnceLock<Uid>,
+    /// Wakes who waits for something for the client, when it is gone.
+    gone: Notify,
+    /// How often it has entered rooms.
+    used: Mutex<Used>,
     /// It ends by a recovery, of which no hook is told.
     recovered: AtomicBool,
     /// Its CONNECT is answered by its own task.
@@ -100,6 +109,9 @@ impl Session {
             state: Mutex::default(),
             grounds: Grounds::default(),
             confirmed: AtomicBool::new(false),
+            entering: OnceLock::new(),
+            gone: Notify::new(),
+            used: Mutex::default(),
             recovered: AtomicBool::new(false),
             waits,
             counted,
@@ -111,6 +123,12 @@ impl Session {
             session.spawn(Self::let_in);
         }
         session
+    }
+
+    /// It is about to enter a room, and is in `others`.
+    fn use_up(&self, room: &RoomId, others: usize) -> Result<(), Error> {
+        let may = self.chat.hub.may_enter(room, others, &mut lock(&self.used));
+        may.map_err(|_| Error::NotAllowed) // why is counted
     }
 
     fn state(&self) -> MutexGuard<'_, State<Raw>> {
@@ -133,6 +151,9 @@ impl Session {
                     let raw = self.chat.options.raw_errors;
                     self.socket.emit("loginRejected", &[&error.json(raw)]);
                     self.socket.dismiss(Reason::WrongCredentials);
+                }
+                Effect::Drop => {
+                    self.socket.drop(Reason::StoreUnavailable);
                 }
             }
         }
@@ -165,13 +186,7 @@ impl Session {
             let given = Given { arguments, attachments: &waiting.given.attachments };
             let outcome = self.chat.command(by, waiting.command, given, true).await;
             if let Some(ack) = waiting.ack {
-                let (arguments, files) = wire::answer(outcome, self.chat.options.raw_errors);
-                let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-                if files.is_empty() {
-                    self.socket.ack(ack, &arguments);
-                } else {
-                    self.socket.ack_with(ack, &arguments, &files);
-                }
+                self.answer(ack, outcome).await;
             }
         }
         let effects = self.state().done();
@@ -181,11 +196,11 @@ impl Session {
     /// Hands a message to its room, if nobody is asked about it and nothing is before it. False:
     /// it is a command like others.
     fn say(self: &Arc<Self>, event: &Event<'_>, arguments: Vec<&RawValue>, bytes: usize) -> bool {
-        if !self.chat.messages_are_plain {
+        if !self.chat.messages_are_plain || bytes > self.chat.options.max_message {
             return false;
         }
         let given = Given { arguments, attachments: &event.attachments };
-        let Ok((Call::RoomMessage { room, message }, _)) =
+        let Ok(Call::RoomMessage { room, message }) =
             given.read(Command::RoomMessage, Rule::Strict)
         else {
             return false;
@@ -289,6 +304,10 @@ impl LocalSocket for Session {
         self.state().user().cloned()
     }
 
+    fn is_or_will_be(&self, user: &str) -> bool {
+        self.entering.get().is_some_and(|uid| uid.as_str() == user)
+    }
+
     fn handshake(&self) -> &Handshake {
         &self.handshake
     }
@@ -333,6 +352,15 @@ impl Seat for Session {
 
     fn room(&self, name: &str) -> Option<RoomId> {
         self.state().room(name).cloned()
+    }
+
+    fn may_enter(&self, room: &RoomId) -> Result<(), Error> {
+        let others = self.state().rooms_but(room);
+        self.use_up(room, others)
+    }
+
+    fn may_make(&self, room: &RoomId) -> Result<(), Error> {
+        self.use_up(room, 0) // it is not in it by that
     }
 
     fn enter(&self, room: &RoomId, known: Known) {
@@ -391,6 +419,7 @@ impl Client for Session {
 
     fn gone(self: Arc<Self>, _: Reason) {
         let effects = self.state().gone();
+        self.gone.notify_waiters();
         self.perform(effects);
     }
 }

@@ -25,6 +25,8 @@ pub(super) type Stay = Box<dyn Send + Sync>;
 pub(super) trait LocalSocket: Seat {
     /// Its user, from the login on, until it departs.
     fn user(&self) -> Option<Uid>;
+    /// Whether it is this user's, or is being signed in as this user.
+    fn is_or_will_be(&self, user: &str) -> bool;
     /// What its client said when it connected.
     fn handshake(&self) -> &Handshake;
     /// It does not depart as long as what is returned is there. `None`: it departs already, or is

@@ -47,6 +47,8 @@ pub(super) enum Effect<T> {
     ResumeReading,
     /// Say that it is nobody, and DISCONNECT.
     Reject(super::error::Error),
+    /// Close its connection, so that it comes back.
+    Drop,
 }
 
 enum Phase {
@@ -64,6 +66,15 @@ struct Joined {
     id: RoomId,
     /// As the core has it, once it has been entered.
     room: Option<Arc<Room>>,
+}
+
+/// Why somebody is not signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NotIn {
+    /// It is nobody.
+    Refused(super::error::Error),
+    /// It can't be found out now who it is: a later attempt may tell.
+    Unknown,
 }
 
 /// A message that is to be handed to its room now.
@@ -130,7 +141,7 @@ impl<T> State<T> {
     }
 
     /// It is known who it is, and the inbox is entered; or why it is nobody.
-    pub fn signed_in(&mut self, who: Result<Uid, super::error::Error>) -> Vec<Effect<T>> {
+    pub fn signed_in(&mut self, who: Result<Uid, NotIn>) -> Vec<Effect<T>> {
         let is_asked = matches!(self.phase, Phase::SigningIn);
         match who {
             Ok(user) if is_asked => {
@@ -139,9 +150,12 @@ impl<T> State<T> {
             }
             // It went meanwhile.
             Ok(user) => vec![Effect::Depart { user, rooms: Vec::new() }],
-            Err(error) if is_asked => {
+            Err(why) if is_asked => {
                 self.phase = Phase::Over;
-                vec![Effect::Reject(error)]
+                match why {
+                    NotIn::Refused(error) => vec![Effect::Reject(error)],
+                    NotIn::Unknown => vec![Effect::Drop],
+                }
             }
             Err(_) => Vec::new(),
         }
@@ -233,7 +247,7 @@ impl<T> State<T> {
     /// Somebody has it do something: it does not depart before [`State::may_go`]. False: it is
     /// nobody, or departs already.
     pub fn stay(&mut self) -> bool {
-        let is_in = matches!(self.phase, Phase::In(_));
+        let is_in = matches!(self.phase, Phase::In(_)) && !self.leaving;
         self.staying += usize::from(is_in);
         is_in
     }
@@ -310,6 +324,11 @@ impl<T> State<T> {
             self.rooms.remove(place);
         }
         place.is_ok()
+    }
+
+    /// In how many rooms it is, but for this one.
+    pub fn rooms_but(&self, room: &RoomId) -> usize {
+        self.rooms.len() - usize::from(self.is_in(room))
     }
 
     /// Whether it is in a room.
@@ -418,8 +437,14 @@ mod tests {
     fn who_is_refused_is_told_and_does_nothing_more() {
         let mut state = State::<u32>::default();
         state.connected();
-        assert_eq!(state.signed_in(Err(Error::NoLogin)), [Effect::Reject(Error::NoLogin)]);
+        let refused = NotIn::Refused(Error::NoLogin);
+        assert_eq!(state.signed_in(Err(refused)), [Effect::Reject(Error::NoLogin)]);
         assert_eq!(state.receive(command(1)), []);
+        assert_eq!((state.gone(), state.user()), (vec![], None));
+        // That of whom it is not known comes back.
+        let mut state = State::<u32>::default();
+        state.connected();
+        assert_eq!(state.signed_in(Err(NotIn::Unknown)), [Effect::Drop]);
         assert_eq!((state.gone(), state.user()), (vec![], None));
     }
 
@@ -536,6 +561,8 @@ mod tests {
 
         let mut state = signed_in();
         state.enter(&room);
+        assert_eq!(state.rooms_but(&room), 0);
+        assert_eq!(state.rooms_but(&names::room("s", "life").unwrap()), 1);
         state.left(&room);
         assert!(!state.is_in(&room));
         assert_eq!(state.gone(), depart(vec![]));
@@ -544,6 +571,7 @@ mod tests {
         let mut state = signed_in();
         assert!(state.stay() && state.stay());
         assert_eq!((state.gone(), state.may_go()), (vec![], vec![]));
+        assert!(!state.stay(), "it is going: nobody holds it up any more");
         assert_eq!((state.may_go(), state.stay()), (depart(vec![]), false));
 
         // A command fails by a defect.

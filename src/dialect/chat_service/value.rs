@@ -5,24 +5,58 @@
 //! the Nth. Anybody can write such an object without sending bytes. Sent on beside true attachments
 //! it would stand for bytes of another message, or for none, at which clients end their connection.
 //! So a value with attachments is read into a tree, in which bytes are bytes, and written anew.
+//!
+//! A tree takes up to forty times the memory of its text, so nothing that waits for something is
+//! one, unless a hook is asked about it.
+use std::fmt::{self, Write};
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use crate::domain::json::{self, Object};
+use crate::domain::json;
 
-/// Deepest nesting of what is read into a tree.
-pub(super) const MAX_DEPTH: usize = 128;
+mod reader;
+
+/// Deepest nesting of what comes from clients.
+pub(super) const MAX_DEPTH: usize = 120;
+/// Deepest nesting of what is made of that, such as a list of messages.
+const MAX_OWN_DEPTH: usize = MAX_DEPTH + 8;
 
 /// Stands in JSON where bytes belong.
 const MARK: &str = "_placeholder";
+
+/// A finite number. JSON and texts have it as JavaScript writes it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Number(f64);
+
+impl Number {
+    /// As a whole number, 0 or more, if it is one.
+    pub fn whole(self) -> Option<u64> {
+        self.to_string().parse().ok()
+    }
+}
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+// None of them is NaN.
+impl Eq for Number {}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&json::number_text(self.0))
+    }
+}
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     Null,
     Bool(bool),
-    /// As JavaScript writes it.
-    Number(String),
+    Number(Number),
     Text(String),
     Bytes(Bytes),
     List(Vec<Value>),
@@ -34,40 +68,18 @@ impl Value {
     /// Reads a value with the attachments of its packet. `None`: it is nested too deeply, or has a
     /// text that is none, half of a surrogate pair.
     pub fn read(raw: &RawValue, attachments: &[Bytes]) -> Option<Self> {
-        if json::nested_deeper_than(raw.get(), MAX_DEPTH) {
-            return None;
-        }
-        Self::node(raw, attachments)
+        reader::read(raw.get(), attachments, MAX_DEPTH)
     }
 
-    fn node(raw: &RawValue, attachments: &[Bytes]) -> Option<Self> {
-        let text = raw.get();
-        Some(match text.as_bytes().first()? {
-            b'n' => Value::Null,
-            b't' => Value::Bool(true),
-            b'f' => Value::Bool(false),
-            b'"' => Value::Text(json::string(raw)?.into_owned()),
-            b'[' => {
-                let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-                let read = |element| Self::node(element, attachments);
-                Value::List(elements.into_iter().map(read).collect::<Option<_>>()?)
-            }
-            b'{' => {
-                let object = Object::parse(text)?;
-                if let Some(bytes) = attached(&object, attachments) {
-                    return Some(bytes);
-                }
-                let read = |(key, value): (&str, &RawValue)| {
-                    Some((key.to_owned(), Self::node(value, attachments)?))
-                };
-                Value::Object(object.iter().map(read).collect::<Option<_>>()?)
-            }
-            _ => match text.parse::<f64>() {
-                Ok(number) if number.is_finite() => Value::Number(json::number_text(number)),
-                // As JSON.stringify writes what JSON.parse has made infinite.
-                _ => Value::Null,
-            },
-        })
+    /// As [`Value::read`], of what comes from us, or from a business server.
+    pub fn read_own(raw: &RawValue, attachments: &[Bytes]) -> Option<Self> {
+        reader::read(raw.get(), attachments, MAX_OWN_DEPTH)
+    }
+
+    /// A whole number.
+    pub fn number(number: u64) -> Self {
+        // JavaScript has no other numbers either.
+        Value::Number(Number(number as f64))
     }
 
     /// Compact JSON, with bytes as `{"type":"Buffer","data":[…]}`.
@@ -79,7 +91,7 @@ impl Value {
                 if i > 0 {
                     text.push(',');
                 }
-                text.push_str(&byte.to_string());
+                let _ = write!(text, "{byte}");
             }
             text.push_str("]}");
         });
@@ -101,7 +113,7 @@ impl Value {
             Value::Null => text.push_str("null"),
             Value::Bool(true) => text.push_str("true"),
             Value::Bool(false) => text.push_str("false"),
-            Value::Number(number) => text.push_str(number),
+            Value::Number(number) => text.push_str(&number.to_string()),
             Value::Text(string) => quote(text, string),
             Value::Bytes(of) => bytes(text, of),
             Value::List(elements) => {
@@ -177,14 +189,48 @@ impl Value {
     }
 }
 
-/// The attachment that an object stands for. One that stands for none that came is nothing.
-fn attached(object: &Object<'_>, attachments: &[Bytes]) -> Option<Value> {
-    if attachments.is_empty() || object.get(MARK)?.get() != "true" {
-        return None;
+/// A value that is passed on as it came, unread: JSON, and what stands for placeholders in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unread {
+    json: Box<str>,
+    files: Vec<Bytes>,
+}
+
+impl Default for Unread {
+    fn default() -> Self {
+        Unread { json: "null".into(), files: Vec::new() }
     }
-    let number = object.get("num").and_then(json::number).filter(|n| n.fract() == 0.0 && *n >= 0.0);
-    let bytes = number.and_then(|number| attachments.get(number as usize));
-    Some(bytes.map_or(Value::Null, |bytes| Value::Bytes(bytes.clone())))
+}
+
+impl Unread {
+    /// Of what came with the attachments of its packet. Where there are some, nothing is taken for
+    /// one of them that is none. `None` as of [`Value::read`].
+    pub fn new(raw: &RawValue, attachments: &[Bytes]) -> Option<Self> {
+        if attachments.is_empty() {
+            let json = raw.get().into();
+            return reader::is_readable(raw.get(), MAX_DEPTH)
+                .then_some(Unread { json, files: Vec::new() });
+        }
+        let mut files = Vec::new();
+        let json = Value::read(raw, attachments)?.packed(&mut files).into();
+        Some(Unread { json, files })
+    }
+
+    /// Its JSON, and what stands for placeholders in it.
+    pub fn parts(&self) -> (&str, &[Bytes]) {
+        (&self.json, &self.files)
+    }
+
+    /// The value.
+    pub fn value(&self) -> Value {
+        // It was looked at before.
+        reader::read(&self.json, &self.files, MAX_DEPTH).unwrap_or(Value::Null)
+    }
+}
+
+/// Whether a value can be read into a tree, whatever attachments there are.
+pub(super) fn is_readable(raw: &RawValue) -> bool {
+    reader::is_readable(raw.get(), MAX_DEPTH)
 }
 
 /// The bytes of `{"type":"Buffer","data":[…]}`.
@@ -200,7 +246,7 @@ fn buffer(fields: &[(String, Value)]) -> Option<Bytes> {
         return None;
     }
     let byte = |value: &Value| match value {
-        Value::Number(number) => number.parse::<u8>().ok(),
+        Value::Number(number) => number.whole().and_then(|number| u8::try_from(number).ok()),
         _ => None,
     };
     data.iter().map(byte).collect::<Option<Vec<u8>>>().map(Bytes::from)

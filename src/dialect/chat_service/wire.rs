@@ -46,6 +46,9 @@ pub(super) struct Known {
     pub userlist_updates: bool,
     /// Messages that are kept.
     pub history_max_size: u64,
+    /// It is being deleted: nobody sends there any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ending: bool,
 }
 
 impl Known {
@@ -263,7 +266,8 @@ mod tests {
     fn rooms(userlist_updates: bool) -> (RoomId, Arc<Rooms>) {
         let room = names::room("r", "life").unwrap();
         let rooms = Arc::<Rooms>::default();
-        rooms.hold(&room, Known { revision: 1, userlist_updates, history_max_size: 5 });
+        let known = Known { revision: 1, userlist_updates, history_max_size: 5, ending: false };
+        rooms.hold(&room, known);
         (room, rooms)
     }
 
@@ -347,8 +351,10 @@ mod tests {
     fn settings_are_learnt_in_the_order_of_the_room() {
         let (room, rooms) = rooms(false);
         let codec = Frames::<4>::leak("/chat-service", rooms.clone());
-        let newer = Known { revision: 3, userlist_updates: true, history_max_size: 0 };
-        let older = Known { revision: 2, userlist_updates: false, history_max_size: 9 };
+        let newer =
+            Known { revision: 3, userlist_updates: true, history_max_size: 0, ending: true };
+        let older =
+            Known { revision: 2, userlist_updates: false, history_max_size: 9, ending: false };
         let set = |known: Known| {
             publication(None, Event::Message { kind: Kind::Ignore, body: known.body() })
         };

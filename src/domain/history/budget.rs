@@ -156,6 +156,15 @@ impl Budget {
         Ok(Building { _permit: Some(permit(&self.0.small, 1).await?), share: None })
     }
 
+    /// Waits until a page of so many bytes may be built, which will be there so many times at once.
+    /// What it has of the budget is to be kept with it.
+    ///
+    /// # Errors
+    /// The server has ended.
+    pub async fn begin_large(&self, bytes: usize, times: usize) -> Result<Building, StoreError> {
+        Ok(self.large(bytes, times).await?.0)
+    }
+
     /// The right to read a large page from the store.
     pub(super) async fn reading(&self) -> Result<OwnedSemaphorePermit, StoreError> {
         permit(&self.0.reads, 1).await

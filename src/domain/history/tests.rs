@@ -68,6 +68,18 @@ async fn a_page_larger_than_the_budget_goes_alone() {
 }
 
 #[tokio::test]
+async fn a_large_page_of_another_kind_has_a_share_too() {
+    let budget = Budget::default();
+    let building = budget.begin_large(40 * MIB, 2).await.unwrap();
+    let mut other = std::pin::pin!(budget.begin_large(8 * MIB, 2));
+    assert!(poll(other.as_mut()).is_none());
+    let share = building.done().unwrap();
+    assert!(poll(other.as_mut()).is_none(), "it is on its way");
+    drop(share);
+    assert!(poll(other.as_mut()).is_some());
+}
+
+#[tokio::test]
 async fn a_compressed_page_keeps_what_it_is_and_no_more() {
     let budget = Budget::default();
     let page = share(&budget, 5 * BUDGET).await.keep(vec![0; MIB]);

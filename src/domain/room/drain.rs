@@ -1,5 +1,5 @@
 //! The one task of a busy room: takes what waits, stores it, and lets the broker deliver it.
-use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
+use std::{collections::VecDeque, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
@@ -69,6 +69,8 @@ fn next(room: &Arc<Room>, rooms: &Arc<Rooms>) -> Option<Work> {
     let mut outbox = lock(&room.outbox);
     let Some(head) = outbox.jobs.pop_front() else {
         outbox.draining = false;
+        // Most rooms are silent most of the time: then they need no place for what waits.
+        outbox.jobs = VecDeque::new();
         if room.local_members() == 0 {
             outbox.retired = true;
             drop(outbox);

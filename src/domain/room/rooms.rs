@@ -154,7 +154,7 @@ impl Rooms {
         room: &RoomId,
         connection: ConnectionId,
         departure: Departure,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         let depart = |done| Job::Depart { connection, departure, done };
         self.ask(room, depart).await.unwrap_or_else(ending)
     }

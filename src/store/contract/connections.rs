@@ -2,7 +2,7 @@
 use super::{
     PresenceHome,
     presence::Story,
-    witness::{self, except, hidden, names, uid, visitor},
+    witness::{self, except, hidden, names, room, uid, visitor},
 };
 use crate::domain::{
     ids::{ConnectionId, Uid},
@@ -123,14 +123,14 @@ pub(crate) async fn who_comes_and_goes_learns_how_many_of_its_user_are_there(
     let depart = async |connection| {
         story.presence.depart(&story.room, ConnectionId(connection), Left).await.unwrap()
     };
-    assert_eq!(depart(1).await, 2);
-    assert_eq!(depart(1).await, 0, "it was not there any more");
-    assert_eq!(depart(4).await, 1, "who was hidden learns it too");
+    assert_eq!(depart(1).await, Some(2));
+    assert_eq!(depart(1).await, None, "it was not there any more");
+    assert_eq!(depart(4).await, Some(1), "who was hidden learns it too");
     assert_eq!(enter(hidden(5, "ann")).await, 2);
-    assert_eq!(depart(3).await, 1);
-    assert_eq!(depart(5).await, 0, "it was the last one");
-    assert_eq!(depart(2).await, 0);
-    assert_eq!(depart(9).await, 0, "it never was there");
+    assert_eq!(depart(3).await, Some(1));
+    assert_eq!(depart(5).await, Some(0), "it was the last one");
+    assert_eq!(depart(2).await, Some(0));
+    assert_eq!(depart(9).await, None, "it never was there");
 }
 
 pub(crate) async fn who_was_removed_counts_no_more(home: &impl PresenceHome) {
@@ -141,9 +141,25 @@ pub(crate) async fn who_was_removed_counts_no_more(home: &impl PresenceHome) {
     assert_eq!(story.presence.remove(&story.room, &uid("ann")).await.unwrap(), 3);
     for connection in [1, 2] {
         let departed = story.presence.depart(&story.room, ConnectionId(connection), Gone).await;
-        assert_eq!(departed, Ok(0));
+        assert_eq!(departed, Ok(None));
     }
     assert_eq!(story.enter(visitor(3, "ann")).await.connections, 1);
+}
+
+pub(crate) async fn whoever_ends_leaves_what_it_is_in(home: &impl PresenceHome) {
+    let story = Story::begin(home).await;
+    let other = room("other");
+    for visitor in [visitor(1, "ann"), visitor(2, "ann"), visitor(3, "ben")] {
+        story.enter(visitor).await;
+    }
+    story.presence.enter(&other, &hidden(1, "ann")).await.unwrap();
+    story.presence.end(&uid("ann"), ConnectionId(1)).await.unwrap();
+    assert_eq!(story.members().await, ["ann", "ben"], "of the other connection");
+    assert!(story.presence.members(&other).await.unwrap().is_empty());
+    let departed = story.presence.depart(&story.room, ConnectionId(1), Gone).await;
+    assert_eq!(departed, Ok(None), "it is there no more");
+    let left = story.presence.depart(&story.room, ConnectionId(2), Gone).await;
+    assert_eq!(left, Ok(Some(0)));
 }
 
 pub(crate) async fn held_places_and_guests_are_no_connections_of_a_user(home: &impl PresenceHome) {
@@ -155,8 +171,8 @@ pub(crate) async fn held_places_and_guests_are_no_connections_of_a_user(home: &i
     assert_eq!(story.enter(visitor(1, "ann")).await.connections, 1, "it was kicked out");
     assert_eq!(story.enter(visitor(2, "ann")).await.connections, 2, "it has taken the place");
     let departed = story.presence.depart(&story.room, ConnectionId(3), Gone).await;
-    assert_eq!(departed, Ok(1));
+    assert_eq!(departed, Ok(Some(1)));
     let guest = Visitor { guest: true, ..hidden(4, "guest") };
     assert_eq!(story.enter(guest).await.connections, 1);
-    assert_eq!(story.presence.depart(&story.room, ConnectionId(4), Gone).await, Ok(0));
+    assert_eq!(story.presence.depart(&story.room, ConnectionId(4), Gone).await, Ok(Some(0)));
 }

@@ -213,6 +213,7 @@ macro_rules! presence_contract {
                 a_held_place_is_given_up_beside_another_connection
                 who_comes_and_goes_learns_how_many_of_its_user_are_there
                 who_was_removed_counts_no_more
+                whoever_ends_leaves_what_it_is_in
                 held_places_and_guests_are_no_connections_of_a_user
             );
         }

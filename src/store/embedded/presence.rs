@@ -4,6 +4,7 @@
 //! told is told after the lock is released. Joins and departures take the room's
 //! [`Turn`], and so have their place among its messages.
 mod people;
+mod places;
 mod roster;
 
 use async_trait::async_trait;
@@ -79,6 +80,11 @@ impl Presence for Embedded {
     }
 
     async fn end(&self, uid: &Uid, connection: ConnectionId) -> Result<(), StoreError> {
+        // Its rooms were left before; should one have been forgotten, it is not for ever.
+        let forgotten = lock(&self.people).rooms_with(connection);
+        for room in forgotten {
+            self.depart(&room, connection, Departure::Gone).await?;
+        }
         let mut people = lock(&self.people);
         let turned = people.end(uid, connection);
         self.turned(uid, turned);
@@ -117,13 +123,13 @@ impl Presence for Embedded {
         room: &RoomId,
         connection: ConnectionId,
         departure: Departure,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         if !lock(&self.people).is_there(room, connection) {
-            return Ok(0);
+            return Ok(None);
         }
         let turn = self.departing(room).await?;
         let departed = lock(&self.people).depart(room, connection);
-        let Some(departed) = departed else { return Ok(0) };
+        let Some(departed) = departed else { return Ok(None) };
         if let Some((uid, connections)) = departed.left {
             if connections == 0 {
                 self.tell_absence(room, &uid, departure.into());
@@ -134,7 +140,7 @@ impl Presence for Embedded {
             };
             self.announce(turn, event);
         }
-        Ok(departed.connections)
+        Ok(Some(departed.connections))
     }
 
     async fn release(&self, room: &RoomId, uid: &Uid, by: ConnectionId) -> Result<(), StoreError> {

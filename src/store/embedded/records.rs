@@ -1,4 +1,6 @@
 //! Records in SQL. Changes go through the writer, and reads through the readers.
+pub(super) mod kept;
+
 use std::sync::atomic::Ordering::Relaxed;
 
 use async_trait::async_trait;
@@ -189,7 +191,16 @@ impl Question {
 impl Records for Embedded {
     async fn get(&self, collection: &Collection, id: &str) -> Result<Option<Record>, StoreError> {
         let (collection, id, now) = (*collection, id.to_owned(), self.clock.unix());
-        self.readers.quick.read(move |db| get(db, collection, &id, now)).await
+        let since = match self.records.get(collection.name(), &id, now) {
+            Ok(record) => return Ok(Some(record)),
+            Err(since) => since,
+        };
+        let read = self.readers.quick.read(move |db| get(db, collection, &id, now)).await?;
+        // Of others the command line may write some while the server runs.
+        if let Some(record) = read.as_ref().filter(|_| collection.is_of_servers()) {
+            self.records.keep(collection.name(), record, since);
+        }
+        Ok(read)
     }
 
     async fn put(
@@ -207,13 +218,13 @@ impl Records for Embedded {
         let (first, now) = (new_epoch(&*self.rng)?, self.clock.unix());
         let writing = Writing { draft, expect, expires_at, first, now };
         let litter = self.litter.clone();
-        self.writer
-            .run(move |db| {
-                let put = writing.put(db)?;
-                litter.fetch_min(writing.expires_at.unwrap_or(u64::MAX), Relaxed);
-                Ok(put)
-            })
-            .await
+        let known = self.records.write(collection.name(), id);
+        let done = self.writer.run(move |db| {
+            let put = writing.put(db)?;
+            litter.fetch_min(writing.expires_at.unwrap_or(u64::MAX), Relaxed);
+            Ok((put, known.clone()))
+        });
+        done.await.map(|(put, _)| put)
     }
 
     async fn delete(
@@ -223,7 +234,11 @@ impl Records for Embedded {
         version: Option<u64>,
     ) -> Result<bool, StoreError> {
         let (collection, id, now) = (*collection, id.to_owned(), self.clock.unix());
-        self.writer.run(move |db| delete(db, collection, &id, version, now)).await
+        let known = self.records.write(collection.name(), &id);
+        let done = self
+            .writer
+            .run(move |db| Ok((delete(db, collection, &id, version, now)?, known.clone())));
+        done.await.map(|(deleted, _)| deleted)
     }
 
     async fn find(

@@ -1,5 +1,5 @@
-//! Who is alive. Each node gives a sign of life every third of its lease. Who gives none for a
-//! lease is declared dead by any other, which then tells the rooms that its clients are gone.
+//! Who is alive. Each node gives a sign of life every third of its lease, or more often. Who gives
+//! none for a lease is declared dead by any other, which then tells the rooms that its clients are gone.
 //!
 //! Nobody declares others dead before its own signs have been heard for a whole lease: after an
 //! outage of Redis all leases are over, and all nodes register again, silently. A node that was
@@ -98,7 +98,7 @@ impl Redis {
 
     /// Gives signs of life, for ever.
     pub(super) async fn keep_lease(self: Arc<Self>) {
-        let interval = self.options.lease / 3;
+        let interval = self.options.beat.min(self.options.lease / 3);
         let (mut heard_since, mut pause) = (Some(Instant::now()), interval);
         loop {
             let _ = timeout(pause, self.beat_now.notified()).await;

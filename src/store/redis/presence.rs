@@ -138,7 +138,7 @@ impl Presence for Redis {
         room: &RoomId,
         connection: ConnectionId,
         departure: Departure,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         let deadline = self.deadline();
         let how = match departure {
             Departure::Left => "l",
@@ -146,7 +146,10 @@ impl Presence for Redis {
         };
         let answer = self.owe(Debt::Depart(room.clone(), connection, how), deadline).await?;
         let mut answer = answer::list(answer)?.into_iter();
-        let left = answer::number(answer.next())?;
+        let left = match answer.next() {
+            Some(Value::Nil) => None,
+            left => Some(answer::number(left)?),
+        };
         let event = |answer: &mut _| {
             let (uid, connections) = whom(answer)?;
             Some(match departure {

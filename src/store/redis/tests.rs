@@ -64,6 +64,7 @@ impl Keys {
             prefix: self.prefix.clone(),
             deadline: Duration::from_secs(20),
             lease: Duration::from_secs(9),
+            beat: Duration::from_secs(3),
             backups: false,
             room_expiry: None,
             rate_limit: None,

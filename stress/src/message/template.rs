@@ -46,6 +46,17 @@ impl Envelope {
         }
     }
 
+    /// Whether a sender gets its own messages, too.
+    pub fn echoes(self) -> bool {
+        match self {
+            Envelope::ChatService => true,
+            Envelope::Plain { .. }
+            | Envelope::Acknowledged { .. }
+            | Envelope::Gotapi
+            | Envelope::Data => false,
+        }
+    }
+
     /// What stands before and behind the data. A room of gotapi-ws knows its uuids through all
     /// phases, so the phase is a part of them.
     fn around(self) -> (&'static str, String) {

@@ -24,6 +24,9 @@ pub struct Command {
     /// The command and its arguments, a JSON array. ROOM stands for the client's room, UID for its
     /// user, and COUNT for a number that grows.
     command: String,
+    /// Another one, which is sent by turns with it.
+    #[arg(long)]
+    then: Option<String>,
     /// Commands that the first client of each room sends before, as arrays; NAMES stands for a
     /// list of 10,000 names.
     #[arg(long)]
@@ -112,7 +115,7 @@ pub async fn run(ctx: Arc<Ctx>, a: Command) -> Result<Outcome> {
     let count = answers.count() as f64;
     Ok(Outcome {
         config: json!({
-            "command": a.command, "first": a.first, "n": a.n, "room_size": a.room_size, "duration_s": a.duration, "warmup_s": a.warmup,
+            "command": a.command, "then": a.then, "first": a.first, "n": a.n, "room_size": a.room_size, "duration_s": a.duration, "warmup_s": a.warmup,
         }),
         result: json!({
             "answers": answers.count(), "refused": refused, "unanswered": late,
@@ -140,13 +143,19 @@ async fn ask_all(
     let mut asking = JoinSet::new();
     for i in 0..clients.len() {
         let clients = clients.clone();
-        let command = format!("42/chat-service,7{}", a.filled(ctx, &a.command, i));
+        let commands: Vec<String> = std::iter::once(&a.command)
+            .chain(&a.then)
+            .map(|command| format!("42/chat-service,7{}", a.filled(ctx, command, i)))
+            .collect();
         asking.spawn(async move {
             let client = &clients[i];
             let tx = client.tx.lock().clone().context("a client never joined")?;
             let (mut answers, mut late) = (Lat::default(), 0);
-            while now() < end {
+            for command in commands.iter().cycle() {
                 let asked = now();
+                if asked >= end {
+                    break;
+                }
                 // No two are the same, in any phase.
                 tx.send(command.replace("COUNT", &asked.to_string())).await?;
                 match timeout(PATIENCE, client.answered.notified()).await {

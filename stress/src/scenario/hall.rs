@@ -189,7 +189,7 @@ impl Hall {
         } else if self.template.check(&mark, rest).is_none() || mark.sender as usize >= self.senders
         {
             tally.corrupt += 1;
-        } else if mark.sender as usize == member {
+        } else if mark.sender as usize == member && !self.envelope.echoes() {
             tally.echoed += 1;
         } else {
             match tally.ledgers[room * self.members + member].see(mark.sender, mark.seq) {
@@ -227,7 +227,8 @@ impl Hall {
         let start = now() + 5_000_000;
         let (sent, said, send_lag) = self.talk_all(no, start, seconds).await;
         let total: u64 = sent.iter().map(|&n| n as u64).sum();
-        let expected = total * (self.members as u64 - 1);
+        let echoes = self.envelope.echoes();
+        let expected = total * (self.members as u64 - u64::from(!echoes));
         let owed = self.envelope.acknowledged_by().map_or(0, |_| total);
         let deadline = now() + sys::secs(self.talk.drain);
         let complete = |tally: &Tally| tally.delivered >= expected && tally.acknowledged >= owed;
@@ -240,7 +241,8 @@ impl Hall {
         let lost = (tally.ledgers.iter().enumerate())
             .map(|(i, l)| {
                 let (room, member) = (i / self.members, i % self.members);
-                l.lost(&sent[room * self.senders..][..self.senders], member)
+                let sent = &sent[room * self.senders..][..self.senders];
+                l.lost(sent, (!echoes).then_some(member))
             })
             .sum();
         let mut span = tally.last.saturating_sub(start) as f64 / 1e9;

@@ -73,6 +73,7 @@ const TEXTS = {
   invalidName: name => `String ${name} contains invalid characters`,
   invalidSocket: id => `Socket ${id} is not connected`,
   listLimitExceeded: list => `Exceeded ${list} size limit`,
+  messageTooLarge: most => `Message is larger than ${most} bytes`,
   noCommand: command => `No such command ${command}`,
   noList: list => `No such list ${list}`,
   noLogin: () => 'No login provided',

@@ -1,4 +1,6 @@
 //! Commands that the server API does for a user, or for nobody.
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
@@ -116,10 +118,7 @@ fn command(name: &str) -> Result<Command, Error> {
 
 /// What a command is answered, JSON, with bytes as the server API has them.
 fn results(answers: &[Answer]) -> String {
-    let json = |answer: &Answer| match answer.files[..] {
-        [] => answer.json.clone(),
-        _ => answer.read().map_or_else(|| "null".to_owned(), |value| value.json()),
-    };
+    let json = |answer: &'_ Answer| answer.shown().unwrap_or(Cow::Borrowed("null")).into_owned();
     let answers: Vec<String> = answers.iter().map(json).collect();
     format!(r#"{{"results":[{}]}}"#, answers.join(","))
 }
@@ -127,7 +126,9 @@ fn results(answers: &[Answer]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dialect::chat_service::{command::Command, message::Rule, value::tests::value};
+    use crate::dialect::chat_service::{
+        arguments::Call, command::Command, message::Rule, value::tests::value,
+    };
 
     fn list(json: &str) -> Vec<Value> {
         match value(json).with_buffers() {
@@ -141,9 +142,9 @@ mod tests {
         let args = r#"[{"a":{"type":"Buffer","data":[1]},"b":{"_placeholder":true,"num":0}}]"#;
         let packed = Packed::new(list(args)).unwrap();
         assert_eq!(packed.files, [&b"\x01"[..]]);
-        let (call, _) = packed.given().read(Command::SystemMessage, Rule::Strict).unwrap();
-        let shown = format!("{call:?}");
-        assert_eq!(shown.matches("Bytes(").count(), 1, "the forged one is no bytes: {shown}");
+        let call = packed.given().read(Command::SystemMessage, Rule::Strict).unwrap();
+        let Call::SystemMessage { data } = call else { panic!("{call:?}") };
+        assert_eq!(data.parts().1.len(), 1, "the forged one is no bytes: {data:?}");
         // Where there are no bytes, nothing is taken for them.
         let args = r#"[{"_placeholder":true,"num":0}]"#;
         let packed = Packed::new(list(args)).unwrap();

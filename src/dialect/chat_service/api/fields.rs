@@ -119,7 +119,7 @@ fn text(value: Value) -> Option<String> {
 
 /// A whole number, 0 or more.
 fn number(value: Value) -> Option<u64> {
-    if let Value::Number(number) = value { number.parse().ok() } else { None }
+    if let Value::Number(number) = value { number.whole() } else { None }
 }
 
 #[cfg(test)]

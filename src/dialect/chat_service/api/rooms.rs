@@ -3,10 +3,10 @@ use super::{
     super::{
         chat::Chat,
         error::Error,
-        list::{List, Writes},
+        list::{List, Tags, Writes},
         names,
         record::{RoomParts, RoomRecord},
-        rights::{RoomList, USERLIST},
+        rights::{RoomList, Standing, USERLIST, are_listable},
         value::Value,
     },
     fields::State,
@@ -27,14 +27,18 @@ impl Chat {
         names::room(room, &life)?;
         let mut given = State::new(state);
         let owner = given.text("owner");
+        are_listable(&owner)?;
         let whitelist_only = given.flag("whitelistOnly").unwrap_or_default();
         let mut record = self.new_room(life, owner.as_deref(), whitelist_only);
-        let tags = self.cabinet.tags()?;
-        let mut tags = tags.into_iter();
+        let mut tags = self.cabinet.tags()?;
         let mut writes = Writes::default();
         for list in RoomList::ALL {
             let names = given.names(list.name());
-            let (made, written) = List::new(names, || tags.next().unwrap_or_default());
+            are_listable(&names)?;
+            let (made, written) = List::new(names, || tags.next());
+            if !written.fit() {
+                return Err(Error::ListLimitExceeded(list.name().to_owned()));
+            }
             *record.list_mut(list) = made;
             writes.put.extend(written.put);
         }
@@ -50,7 +54,7 @@ impl Chat {
         if !given.is_good() {
             return Err(super::bad(STATE, state.map(Value::json).unwrap_or_default()));
         }
-        self.cabinet.create(room, &record, writes).await
+        self.create(room, &record, &writes).await
     }
 
     /// Whether there is a room.
@@ -102,8 +106,9 @@ impl Chat {
     /// Gives a room to somebody, or to nobody.
     ///
     /// # Errors
-    /// There is no such room.
+    /// There is no such room, or the name is too long.
     pub async fn change_room_owner(&self, room: &str, owner: Option<String>) -> Result<(), Error> {
+        are_listable(&owner)?;
         self.amend(room, |room| room.owner.clone_from(&owner)).await.map(drop)
     }
 
@@ -143,11 +148,13 @@ impl Chat {
         room: &str,
         change: impl Fn(&mut RoomRecord),
     ) -> Result<RoomRecord, Error> {
-        let decide = |record: &mut RoomRecord, _: &RoomParts, _: &[u64]| {
+        let needs = |_: &RoomRecord, _: Standing| Ok(Vec::new());
+        let decide = |record: &mut RoomRecord, _: &RoomParts, _: &mut Tags| {
+            let before = record.clone();
             change(record);
-            Ok(Writes::default())
+            Ok(Writes::head(*record != before))
         };
-        let (record, _) = self.cabinet.change_room(room, &[], decide).await?;
+        let (record, _) = self.cabinet.change_room(room, None, &[], needs, decide).await?;
         Ok(record)
     }
 }

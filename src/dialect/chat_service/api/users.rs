@@ -7,6 +7,7 @@ use super::{
         list::{List, Writes},
         names,
         record::UserRecord,
+        rights::are_listable,
         value::Value,
     },
     fields::State,
@@ -29,12 +30,18 @@ impl Chat {
         if !given.is_good() {
             return Err(super::bad(STATE, state.map(Value::json).unwrap_or_default()));
         }
-        let tags = self.cabinet.tags()?;
-        let mut tags = tags.into_iter();
-        let mut tag = || tags.next().unwrap_or_default();
+        are_listable(white.iter().chain(&black))?;
+        let mut tags = self.cabinet.tags()?;
+        let mut tag = || tags.next();
         let ((whitelist, first), (blacklist, second)) =
             (List::new(white, &mut tag), List::new(black, &mut tag));
-        let writes = Writes { put: [first.put, second.put].concat(), delete: Vec::new() };
+        for (list, written) in [(UserList::White, &first), (UserList::Black, &second)] {
+            if !written.fit() {
+                return Err(Error::ListLimitExceeded(list.name().to_owned()));
+            }
+        }
+        let put = [first.put, second.put].concat();
+        let writes = Writes { put, ..Writes::head(true) };
         let record =
             UserRecord { life: self.cabinet.life()?, whitelist_only, whitelist, blacklist };
         if self.cabinet.add_user(user, &record, &writes).await? {

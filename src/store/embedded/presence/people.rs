@@ -346,6 +346,11 @@ impl People {
         self.users.get(uid).map_or_else(Vec::new, |user| user.connections.clone())
     }
 
+    /// The rooms that a connection is in.
+    pub(super) fn rooms_with(&self, connection: ConnectionId) -> Vec<RoomId> {
+        self.rooms_of(connection).cloned().collect()
+    }
+
     fn rooms_of(&self, connection: ConnectionId) -> impl Iterator<Item = &RoomId> {
         self.whereabouts.get(&connection).into_iter().flatten()
     }

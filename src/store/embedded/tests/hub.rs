@@ -229,7 +229,7 @@ async fn what_no_member_sent_reaches_all_and_its_caller_learns_where_it_is() {
     );
     assert_eq!(hub.publish(&room, posted("a", "2"), 1).await, Outcome::Duplicate);
     ann.hears("1").await;
-    assert_eq!(hub.depart(&room, ConnectionId(1), Left).await, Ok(0));
+    assert_eq!(hub.depart(&room, ConnectionId(1), Left).await, Ok(Some(0)));
     hub.close().await;
     assert_eq!(hub.publish(&room, insert("3"), 1).await, Outcome::Unavailable);
 }

@@ -72,8 +72,8 @@ async fn connections_that_never_claim_are_told_by_their_uid_as_sessions_are() {
         assert_eq!(ann.next().await, Told::Refused(Reason::Revoked));
         assert_eq!(ann.next().await, Told::Dropped(Reason::Disconnected));
     }
-    assert_eq!(hub.depart(&room, ConnectionId(1), Departure::Left).await, Ok(1));
-    assert_eq!(hub.depart(&room, ConnectionId(1), Departure::Left).await, Ok(0));
+    assert_eq!(hub.depart(&room, ConnectionId(1), Departure::Left).await, Ok(Some(1)));
+    assert_eq!(hub.depart(&room, ConnectionId(1), Departure::Left).await, Ok(None));
     ben.hears(r#"Left { uid: "ann", connections: 1 }"#).await;
 }
 

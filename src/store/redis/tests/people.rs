@@ -152,9 +152,9 @@ async fn who_comes_and_goes_learns_how_many_of_its_user_are_there_on_all_nodes()
     let (first, second) = (one.store.presence(), two.store.presence());
     assert_eq!(first.enter(&room, &hidden(3, "ann")).await.unwrap().connections, 3);
     assert_eq!(second.enter(&room, &visitor(3, "ann")).await.unwrap().connections, 4);
-    assert_eq!(second.depart(&room, ConnectionId(1), Departure::Left).await, Ok(3));
-    assert_eq!(second.depart(&room, ConnectionId(1), Departure::Left).await, Ok(0));
-    assert_eq!(first.depart(&room, ConnectionId(3), Departure::Gone).await, Ok(2));
+    assert_eq!(second.depart(&room, ConnectionId(1), Departure::Left).await, Ok(Some(3)));
+    assert_eq!(second.depart(&room, ConnectionId(1), Departure::Left).await, Ok(None));
+    assert_eq!(first.depart(&room, ConnectionId(3), Departure::Gone).await, Ok(Some(2)));
     two.die();
     until("those of the dead node count no more", || {
         let seats: Vec<String> =
@@ -162,7 +162,7 @@ async fn who_comes_and_goes_learns_how_many_of_its_user_are_there_on_all_nodes()
         seats.len() == 2
     })
     .await;
-    assert_eq!(first.depart(&room, ConnectionId(1), Departure::Gone).await, Ok(0));
+    assert_eq!(first.depart(&room, ConnectionId(1), Departure::Gone).await, Ok(Some(0)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

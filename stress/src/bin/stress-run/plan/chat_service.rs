@@ -13,7 +13,11 @@ const DIALECT: &str = "--dialect chat-service";
 const COMMANDS: [(&str, &str, &str); 3] = [
     ("read", "roomNotificationsInfo", r#"["roomNotificationsInfo","ROOM"]"#),
     ("say", "roomMessage in rooms of ten", r#"["roomMessage","ROOM",{"textMessage":"COUNT"}]"#),
-    ("list", "directAddToList", r#"["directAddToList","whitelist",["COUNT"]]"#),
+    (
+        "list",
+        "directAddToList and directRemoveFromList",
+        r#"--then ["directRemoveFromList","whitelist",["x"]] ["directAddToList","whitelist",["x"]]"#,
+    ),
 ];
 
 pub(super) fn all(pick: Pick) -> Vec<Scenario> {
@@ -24,7 +28,7 @@ pub(super) fn all(pick: Pick) -> Vec<Scenario> {
         let figure = Figure::new("CPU per delivery ÷ always-online", measure).at_most(1.15);
         scenario(name, title, vec![chat(format!("{DIALECT} {args}")), ours(args)], vec![figure])
     };
-    let n = pick(5_000, 200);
+    let n = pick(10_000, 500);
     let connect = format!("{DIALECT} connect --n {n} --conn-rate 0 --hold 3");
     let memory = |name| Measure::value(name, "/0/result/server_rss_kb_per_connection");
     let mut scenarios = vec![
