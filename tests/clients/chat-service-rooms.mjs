@@ -254,6 +254,21 @@ function permissions(scene) {
     await b.calls('roomMessage', [room, { textMessage: 'x' }], ok(1), said(room, b, 1, 'x'))
     await party.quiet()
   })
+
+  scene('a room that is made anew while messages are on their way has none of them', async party => {
+    const [room, a, b, c] = await gather(party, ['ann', 'bob', 'cleo'])
+    for (let life = 0; life < 5; life++) {
+      const early = Promise.all(Array.from({ length: 20 }, (_, i) => Promise.all([b, c].map(client => say(client, room, `early ${life} ${i}`)))))
+      assert.deepEqual(await a.ask('roomDelete', room), ok())
+      assert.deepEqual(await a.ask('roomCreate', room, false), ok())
+      // Who was not heard by the former room is no member of this one.
+      for (const [error, id] of (await early).flat()) assert.ok(id > 0 || /^ChatServiceError: (No such room|Not joined|Server operation timeout)/.test(error), error)
+      for (const client of [b, c]) assert.ok((await client.ask('roomJoin', room))[1] > 0)
+      for (const [at, client] of [b, c].entries()) assert.deepEqual(await say(client, room, `late ${life}`), ok(at + 1))
+      const [, messages] = await b.ask('roomRecentHistory', room)
+      assert.deepEqual(messages.map(({ id, textMessage }) => [id, textMessage]), [[2, `late ${life}`], [1, `late ${life}`]])
+    }
+  })
 }
 
 function history(scene) {
