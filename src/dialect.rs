@@ -99,8 +99,8 @@ pub trait Dialect: Send + Sync + 'static {
         Ok(())
     }
 
-    /// The server ends, and nobody is connected any more, or the time for that is over (`in_time` is
-    /// false). Called once; the stores are still there.
+    /// The server ends, and nobody is connected any more, or the time for that is over (`in_time`
+    /// is false). Called once; the stores are still there.
     ///
     /// # Errors
     /// What did not end as it should have.

@@ -40,7 +40,7 @@ mod websocket;
 
 use carrier::Carrier;
 pub use http::Transport;
-pub use namespace::{Client, Connect, Event, Namespace, Refusal};
+pub use namespace::{Client, Connect, Event, Headers, Namespace, Refusal};
 pub use socket::Socket;
 
 /// The version of engine.io that a client speaks.

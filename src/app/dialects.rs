@@ -20,8 +20,8 @@ use crate::{
 /// Characters of the name of an instance that has none of its own.
 const INSTANCE: usize = 20;
 
-/// How messages are written that are not as those of shared rooms. Stores know it whether or not the
-/// dialect is served: its messages may be there.
+/// How messages are written that are not as those of shared rooms. Stores know it whether or not
+/// the dialect is served: its messages may be there.
 pub(super) const FORMS: Forms = Forms::new(&[chat_service::FORM]);
 
 /// The dialects that were started, and what they add to the HTTP API.
@@ -31,8 +31,8 @@ pub(super) struct Started {
     pub(super) methods: Vec<Arc<dyn Methods>>,
 }
 
-/// Starts the dialects whose listener there is. Their tasks end with `stop`. `caller`: whom the hooks
-/// of chat-service call.
+/// Starts the dialects whose listener there is. Their tasks end with `stop`. `caller`: whom the
+/// hooks of chat-service call.
 ///
 /// # Errors
 /// There is no randomness.

@@ -4,9 +4,10 @@
 //! `command` has the table of commands; `arguments` reads what one was called with, `message` what
 //! is in a message, `value` JSON with bytes in it, and `names` says who can be called how.
 //! `rights`, `direct` and `history` decide. `record` and `list` are what is kept of rooms and
-//! users, and `cabinet` keeps it. `membership` is coming and going, `handlers` what commands do,
-//! `pipeline` what is asked around that, `turns` who waits for whom, and `loans` the same among
-//! nodes; `chat` is what they rest on, and `incidents` what is told where something is not right.
+//! users, and `cabinet` keeps it. `membership` is coming and going, `ending` the deletion of rooms,
+//! `handlers` what commands do, `pipeline` what is asked around that, `turns` who waits for whom,
+//! and `loans` the same among nodes; `chat` is what they rest on, and `incidents` what is told where
+//! something is not right.
 //! `session` is one client, and `state` what becomes of it; `login` is what it says of itself,
 //! `entrance` checks its token, `hook` is what a business server is asked, and `asking` asks it.
 //! `notice`, `wire` and `error` are what goes out. `sessions` are the clients of this node, `nodes`

@@ -143,8 +143,8 @@ impl Hub {
             .inspect_err(|excess| self.metrics.join_refused(*excess))
     }
 
-    /// Takes the connection out of the room, behind all that was sent there before. Returns how many
-    /// connections of its uid are left there: see
+    /// Takes the connection out of the room, behind all that was sent there before. Returns how
+    /// many connections of its uid are left there: see
     /// [`Presence::depart`](super::presence::Presence::depart).
     ///
     /// # Errors
@@ -409,8 +409,8 @@ impl Hub {
 
     /// The connection is about to enter a room without a session. Until [`Hub::unregister`] it can
     /// be sent back when the store has lost it, and, unless it enters as a
-    /// [guest](Visitor::guest), found by its uid: for who ends it, or revokes its credentials. It is
-    /// ended with [`Hub::end_session`] like others.
+    /// [guest](Visitor::guest), found by its uid: for who ends it, or revokes its credentials. It
+    /// is ended with [`Hub::end_session`] like others.
     pub fn register_guest(&self, connection: ConnectionId, subscriber: Arc<dyn Subscriber>) {
         let before = self.connections().insert(connection, Registered { subscriber, guest: true });
         if before.is_some_and(|before| !before.guest) {

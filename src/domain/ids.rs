@@ -64,8 +64,8 @@ impl Uid {
         Ok(Uid { text: text.into(), number: false })
     }
 
-    /// A uid that whoever made it has checked: a store has it, or a dialect whose names have rules of
-    /// their own. It may have the control characters from U+0080 on.
+    /// A uid that whoever made it has checked: a store has it, or a dialect whose names have rules
+    /// of their own. It may have the control characters from U+0080 on.
     pub fn stored(text: &str) -> Result<Self, BadName> {
         match text {
             "" => Err(BadName::Empty),

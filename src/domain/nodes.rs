@@ -118,8 +118,8 @@ pub trait Listener: Send + Sync {
     async fn asked(&self, question: Bytes) -> Bytes;
     /// A node tells all, maybe this one.
     async fn told(&self, word: Bytes);
-    /// Connections are gone with their node, maybe of another dialect. The core has told their rooms;
-    /// what else is to be told of them is this node's affair.
+    /// Connections are gone with their node, maybe of another dialect. The core has told their
+    /// rooms; what else is to be told of them is this node's affair.
     async fn lost(&self, _lost: Arc<[Lost]>) {}
 }
 

@@ -74,8 +74,8 @@ impl Collection {
         Collection { name, indexes, is_ours: false }
     }
 
-    /// Of records that nobody writes but servers: a store that is one server's alone may keep what it
-    /// has read.
+    /// Of records that nobody writes but servers: a store that is one server's alone may keep what
+    /// it has read.
     #[must_use]
     pub const fn of_servers(mut self) -> Self {
         self.is_ours = true;

@@ -416,6 +416,9 @@ impl Room {
             member.subscriber.deliver(member.subscriber.codec().encode(&self.id, &missed).all());
         }
         if out.is_none() {
+            if here.is_empty() {
+                here.reserve_exact(1); // many rooms have one member
+            }
             here.push(member.clone());
         }
         let missed_some = members.missed > since;

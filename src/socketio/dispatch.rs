@@ -6,59 +6,22 @@
 use std::{net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::{Duration, Instant};
 
 use super::{
-    Client, Connect, Event, Socket, Version,
+    Client, Connect, Event, Headers, Socket, Version,
     carrier::Carrier,
     packet::{self, Kind, MOST_CONNECTS, Packet, Partial},
 };
 use crate::reason::Reason;
 
 /// What is kept of the request that a session began with, where a namespace reads it.
-/// Of a connection that stays for days a map of headers would be the largest part: they are in one
-/// piece of memory.
 #[derive(Clone)]
 pub(super) struct Handshake {
-    query: Box<str>,
-    /// The name and the value of each, on a line of its own: there is no line break in them.
-    headers: Box<[u8]>,
+    pub query: Box<str>,
+    pub headers: Headers,
     /// Whom it is from: behind a proxy that is believed, whom that names.
-    client: IpAddr,
-}
-
-impl Handshake {
-    /// Keeps these headers.
-    pub(super) fn new<'h>(
-        query: &str,
-        headers: impl Iterator<Item = (&'h HeaderName, &'h HeaderValue)>,
-        client: IpAddr,
-    ) -> Box<Self> {
-        let mut lines = Vec::new();
-        for (name, value) in headers {
-            for line in [name.as_str().as_bytes(), value.as_bytes()] {
-                lines.extend_from_slice(line);
-                lines.push(b'\n');
-            }
-        }
-        Box::new(Handshake { query: query.into(), headers: lines.into(), client })
-    }
-
-    /// They are not printed: cookies may be among them.
-    fn headers(&self) -> HeaderMap {
-        let mut lines = self.headers.split(|byte| *byte == b'\n');
-        let mut headers = HeaderMap::new();
-        while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
-            if let (Ok(name), Ok(mut value)) =
-                (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
-            {
-                value.set_sensitive(true);
-                headers.append(name, value);
-            }
-        }
-        headers
-    }
+    pub client: IpAddr,
 }
 
 /// A client of a namespace.
@@ -180,8 +143,8 @@ impl Dispatcher {
         }
     }
 
-    /// Something is for a namespace that the client is not in. The servers of socket.io 1 and 2 take
-    /// no notice of it, those of 3 and 4 end the connection.
+    /// Something is for a namespace that the client is not in. The servers of socket.io 1 and 2
+    /// take no notice of it, those of 3 and 4 end the connection.
     fn in_vain(&self) -> Result<Done, Reason> {
         match self.carrier.version {
             Version::V3 => Ok(Done::Other),
@@ -252,10 +215,9 @@ impl Dispatcher {
             return Err(Reason::Flood);
         }
         let handshake = self.handshake.as_deref();
-        let headers = handshake.map(Handshake::headers);
         let request = Connect {
             query: if query.is_empty() { handshake.map_or("", |h| &h.query) } else { query },
-            headers: headers.as_ref(),
+            headers: handshake.map(|h| &h.headers),
             address: handshake.map(|h| h.client),
             auth: (version == Version::V4 && !auth.is_empty()).then_some(auth),
         };

@@ -16,7 +16,7 @@ use tower::{Layer, ServiceExt};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 use super::{
-    Namespace, Parts, SocketIo,
+    Headers, Namespace, Parts, SocketIo,
     dispatch::Handshake,
     polling::Begin,
     query::{self, Query},
@@ -274,7 +274,8 @@ impl Transport {
         self.io.keeps_handshakes().then(|| {
             let all = self.io.keeps_headers();
             let headers = headers.iter().filter(|(name, _)| all || READ.contains(name));
-            Handshake::new(uri.query().unwrap_or_default(), headers, client)
+            let query = uri.query().unwrap_or_default().into();
+            Box::new(Handshake { query, headers: Headers::new(headers), client })
         })
     }
 }

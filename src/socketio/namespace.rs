@@ -1,8 +1,8 @@
 //! What a namespace implements, and what it is told.
-use std::{net::IpAddr, sync::Arc};
+use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderName, HeaderValue};
 use serde_json::value::RawValue;
 
 use super::Socket;
@@ -78,6 +78,46 @@ pub trait Client: Send + Sync {
     fn gone(self: Arc<Self>, why: Reason);
 }
 
+/// Headers of a handshake, in one piece of memory that is shared: of a connection that stays for
+/// days a map of them would be the largest part. They can't be printed, as cookies may be among
+/// them.
+#[derive(Clone)]
+pub struct Headers(
+    /// The name and the value of each, on a line of its own: there is no line break in them.
+    Arc<[u8]>,
+);
+
+impl Headers {
+    /// Keeps these.
+    pub fn new<'h>(headers: impl IntoIterator<Item = (&'h HeaderName, &'h HeaderValue)>) -> Self {
+        let mut lines = Vec::new();
+        for (name, value) in headers {
+            for line in [name.as_str().as_bytes(), value.as_bytes()] {
+                lines.extend_from_slice(line);
+                lines.push(b'\n');
+            }
+        }
+        Headers(lines.into())
+    }
+
+    /// Each name, in small letters, with a value. What is no UTF-8 is replaced.
+    pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        let mut lines = self.0.split(|byte| *byte == b'\n').map(String::from_utf8_lossy);
+        std::iter::from_fn(move || Some((lines.next()?, lines.next()?)))
+    }
+
+    /// Bytes of all names and values.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().filter(|byte| **byte != b'\n').count()
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Headers")
+    }
+}
+
 /// What a client said when it connected.
 #[derive(Debug, Default)]
 pub struct Connect<'a> {
@@ -86,7 +126,7 @@ pub struct Connect<'a> {
     pub query: &'a str,
     /// The handshake's headers, if kept: `Origin` and `User-Agent`, or all of them
     /// ([`Namespace::reads_headers`]).
-    pub headers: Option<&'a HeaderMap>,
+    pub headers: Option<&'a Headers>,
     /// Whose address the handshake came from, if kept: the other end of its TCP connection, or whom
     /// that named, where it is a proxy that is believed.
     pub address: Option<IpAddr>,

@@ -1,8 +1,9 @@
 //! The way out to one client of a namespace, and the ways to close it.
 //!
 //! A client leaves its namespace by itself, or with its connection, or is taken out of it here
-//! ([`Socket::dismiss`], [`Socket::reject`]). From then on its socket sends nothing. That is decided
-//! under the lock of the queue that all frames go through, so nothing comes behind the last word.
+//! ([`Socket::dismiss`], [`Socket::reject`]). From then on its socket sends nothing. That is
+//! decided under the lock of the queue that all frames go through, so nothing comes behind the last
+//! word.
 use std::sync::{
     Arc, OnceLock,
     atomic::{AtomicBool, Ordering::SeqCst},
@@ -82,8 +83,8 @@ impl Socket {
     }
 
     /// What the client knows this socket by: of version 4 what CONNECT told it, of version 3 the
-    /// name of the engine.io session. That is a secret of the client's user: whoever knows it can act
-    /// as a client that polls.
+    /// name of the engine.io session. That is a secret of the client's user: whoever knows it can
+    /// act as a client that polls.
     pub fn id(&self) -> String {
         match self.0.own.as_ref().and_then(|own| own.id) {
             Some(id) => id.to_string(),
@@ -91,8 +92,8 @@ impl Socket {
         }
     }
 
-    /// The name of the engine.io session that carries it, the same for all its namespaces: a secret,
-    /// as above.
+    /// The name of the engine.io session that carries it, the same for all its namespaces: a
+    /// secret, as above.
     pub fn session(&self) -> String {
         self.0.carrier.sid()
     }
@@ -187,9 +188,9 @@ impl Socket {
     }
 
     /// *Dismisses* the client from this namespace alone: what was sent, then DISCONNECT. The
-    /// connection stays, with its other namespaces; the client may CONNECT to this one again. What it
-    /// has on its way goes nowhere, and [`Client::gone`](super::Client::gone) is called soon. False:
-    /// it is being closed already, or is gone.
+    /// connection stays, with its other namespaces; the client may CONNECT to this one again. What
+    /// it has on its way goes nowhere, and [`Client::gone`](super::Client::gone) is called soon.
+    /// False: it is being closed already, or is gone.
     pub fn dismiss(&self, why: Reason) -> bool {
         if !self.take_out(&packet::disconnect(self.namespace()), why) {
             return false;
@@ -286,8 +287,8 @@ impl Socket {
     }
 
     /// Stops, or resumes, reading from the client; a polling one waits for the answer to its POST.
-    /// Nothing is read for as long as one socket of the connection wants it so. When its client goes
-    /// a socket wants that no more, but it may say so again.
+    /// Nothing is read for as long as one socket of the connection wants it so. When its client
+    /// goes a socket wants that no more, but it may say so again.
     pub fn hold_reading(&self, hold: bool) {
         self.0.carrier.hold_reading(&self.0.holds, hold);
     }

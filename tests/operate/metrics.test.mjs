@@ -79,6 +79,7 @@ before(async () => {
       AO_WEBSOCKET__TLS_CERTIFICATE: `${certificates}/server.crt`, AO_WEBSOCKET__TLS_KEY: `${certificates}/server.key`,
       AO_HOOK__URL: `${url}/hook`, AO_HOOK__SECRET: secret, AO_HOOK__CACHE: '1m', AO_HOOK__EVENTS: 'connect,join,message',
       AO_WEBHOOK__URL: `${url}/webhook`, AO_WEBHOOK__SECRET: secret,
+      AO_CHAT_SERVICE__ENABLED: 'true', AO_CHAT_SERVICE__HOOK_URL: `${url}/chat`, AO_CHAT_SERVICE__HOOK_SECRET: secret, AO_CHAT_SERVICE__HOOKS: 'onConnect',
     },
   })
   cluster = await startCluster({ title: 'two nodes' })

@@ -167,8 +167,8 @@ section! {
         room_list_size_limit: u64 = "10000", NUMBER, "AO_CHAT_SERVICE__ROOM_LIST_SIZE_LIMIT";
         /// Time that clients have to go when the server ends, before the hook onClose is called.
         close_timeout: Duration = "15s", DURATION, "AO_CHAT_SERVICE__CLOSE_TIMEOUT";
-        /// Time between two signs of life of an instance, on Redis, if it is less than a third of the
-        /// time after which it is taken for dead.
+        /// Time between two signs of life of an instance, on Redis, if it is less than a third of
+        /// the time after which it is taken for dead.
         heartbeat_rate: Duration = "10s", DURATION, "AO_CHAT_SERVICE__HEARTBEAT_RATE";
         /// Time without one after which the others take an instance for dead, and its sockets for
         /// gone, on Redis. They do so earlier if store.lease is shorter.

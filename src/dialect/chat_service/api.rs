@@ -140,7 +140,7 @@ methods! {
     }
     DisconnectUserSockets = "disconnectUserSockets", Changes,
         "Disconnect a user's sockets, on all nodes",
-        "They stay away, and may come back. The answer does not wait until they are gone.",
+        "Their clients do not come back by themselves, but may connect again. The answer does not wait until they are gone.",
         Nothing, "Nothing.";
     { "userName": Text, NEEDED, "The user."; }
     AddRoom = "addRoom", Changes, "Make a room", "",
@@ -205,7 +205,9 @@ methods! {
         "command": Text, NEEDED, "The command's name.";
         "args": List, NEEDED, "What it would be called with.";
     }
-    GetHandshakeData = "getHandshakeData", Reads, "See what a socket said when it connected", "",
+    // Who may only read is not to see tokens.
+    GetHandshakeData = "getHandshakeData", Changes, "See what a socket said when it connected",
+        "Its token may be in it: administrators who only read may not ask, and it is noted in the audit log.",
         Object, "`isConnected`, `query`, `headers`, `auth`; empty where it is not connected.";
     { "id": Text, NEEDED, "The socket's id."; }
     EmitToChannel = "emitToChannel", Publishes, "Send an event to a room or a user",
@@ -249,8 +251,8 @@ methods! {
         Nothing, "Nothing.";
     { "roomName": Text, NEEDED, "The room."; }
     InstanceRecovery = "instanceRecovery", Changes,
-        "Remove the sockets of an instance that is gone",
-        "Nothing is done where it is not known, or was recovered already.",
+        "Remove the sockets of an instance",
+        "One that is alive drops its clients, and they come back. Nothing is done where it is not known, or was recovered already.",
         Nothing, "Nothing.";
     { "id": Text, NEEDED, "The instance."; }
     ListRooms = "listRooms", Reads, "List the rooms", "By name, page by page.",

@@ -41,7 +41,7 @@ impl Chat {
         drop(heard); // a failure is told already, and changes nothing of what is done
     }
 
-    /// What somebody is told whose hook gave an answer that is none.
+    /// What is answered where a hook gave an answer that is none.
     pub fn failed(&self, hook: &str, Malformed: Malformed) -> Error {
         self.hub.metrics.chat_service.hook_failed(hook);
         throttled!(warn, hook, "a hook of chat-service gave no valid answer");

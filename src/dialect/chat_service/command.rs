@@ -79,7 +79,7 @@ commands! {
     SystemMessage = "systemMessage"(Any);
 }
 
-/// Whom the caller of a command is, as far as that says whether it can be called at all.
+/// Who the caller of a command is, as far as that decides whether it can be called at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Caller {
     /// A user acts.

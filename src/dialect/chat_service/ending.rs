@@ -3,8 +3,9 @@
 //! A deletion marks the room's record first, and from then on the room is there for nobody; then it
 //! takes everybody out, forgets what was said and noted, and takes the record away at last. What is
 //! cut off in between, because the store fails or the node dies, is found by the record, and
-//! whoever finds it goes on: who deletes the room again, who makes one of its name, `roomStateSync`,
-//! and each node once in a while. All of it may be done twice, also at the same time.
+//! whoever finds it goes on: who deletes the room again, who makes one of its name,
+//! `roomStateSync`, and each node once in a while. All of it may be done twice, also at the same
+//! time.
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},
@@ -22,8 +23,8 @@ use super::{
 };
 use crate::{lock::lock, throttle::throttled};
 
-/// Between two looks for deletions that were cut off. What was met at the last look too is taken
-/// for such, and longer than a store may take for what is on its way.
+/// Time between two looks for deletions that were cut off. One that was met at the last look too
+/// counts as cut off. It is longer than a store may take for what is on its way.
 const LOOK: Duration = Duration::from_secs(15);
 /// Lives of this node's rooms that are swept once more.
 const MOST_SWEPT: usize = 10_000;
@@ -52,7 +53,7 @@ impl Ended {
 }
 
 impl Chat {
-    /// Makes a room. One of its name that is being deleted is so before.
+    /// Makes a room. If one of its name is being deleted, that deletion is finished first.
     ///
     /// # Errors
     /// There is one of this name, or the store does not answer.

@@ -1,4 +1,4 @@
-//! What is told of where rooms, users and sockets are not as they should be: a line in the log, a
+//! What is told where rooms, users and sockets are not as they should be: a line in the log, a
 //! count, and the hook of that name.
 use super::{
     chat::Chat,

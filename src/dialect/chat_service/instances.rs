@@ -148,7 +148,8 @@ impl Chat {
     }
 
     /// Takes all sockets of an instance out, as if they had gone, without the hook onDisconnect.
-    /// Those of a dead one the core takes out; it is forgotten here. One that is not known is none.
+    /// Those of a dead one the core takes out; it is forgotten here. Nothing is done where it is
+    /// not known.
     ///
     /// # Errors
     /// It does not answer, or the store does not.

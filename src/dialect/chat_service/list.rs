@@ -5,8 +5,8 @@
 //! hash, and each part is a record of its own, which is never changed. Who changes a part writes it
 //! anew under a new tag, and then the head, which names the tags. So the head's compare-and-swap
 //! decides for all parts: a reader sees all of a change or nothing, and who was second begins
-//! again. What was replaced is deleted afterwards; where a node dies in between, records remain
-//! that nobody reads, until the room is deleted.
+//! again. What was replaced is deleted afterwards. Where a node dies in between, records remain
+//! that nobody reads, until the room or user is deleted.
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};

@@ -2,8 +2,8 @@
 //! the two names. Another node has the turn *lent*: for a short time, and again and again for as
 //! long as it needs it, so that a node that dies does not keep it.
 //!
-//! Two nodes that see different nodes for a moment may ask different ones. That does no harm, but
-//! that both go on: what is kept in stores is decided there.
+//! Two nodes that see different nodes for a moment may ask different ones. Then both go on at once,
+//! which does no harm: who may be in a room is decided by the stores (`membership`).
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},

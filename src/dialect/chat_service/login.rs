@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{json::Object, secret::Secret},
-    socketio::{Connect, Refusal},
+    socketio::{Connect, Headers, Refusal},
 };
 
 /// Most bytes of what comes with CONNECT, and of all headers. It is kept for as long as a client is
@@ -74,14 +74,14 @@ fn pairs(query: &str) -> Vec<(String, String)> {
 }
 
 /// What a client said when it connected, kept for as long as it is there: the server API may ask
-/// for it. It may have secrets in it: it can't be printed. All of it is in one piece of memory.
+/// for it. It may have secrets in it: it can't be printed.
 #[derive(Clone, Default)]
 pub(super) struct Handshake {
-    /// The query, then what came with CONNECT, then of each header its name and its value, each on
-    /// a line.
+    /// The query, then what came with CONNECT.
     said: Box<str>,
-    /// Where the query ends, and where what came with CONNECT does.
-    ends: [usize; 2],
+    /// Where the query ends.
+    query_ends: usize,
+    headers: Option<Headers>,
     address: Option<IpAddr>,
 }
 
@@ -91,8 +91,7 @@ impl Handshake {
     /// # Errors
     /// It does, and is refused.
     pub fn fit(request: &Connect<'_>) -> Result<(), Refusal> {
-        let headers = request.headers.into_iter().flatten();
-        let headers: usize = headers.map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let headers = request.headers.map_or(0, Headers::bytes);
         let what = match request.auth {
             Some(auth) if auth.len() > MOST => "auth",
             _ if headers > MOST => "headers",
@@ -106,28 +105,16 @@ impl Handshake {
         let mut said = request.query.to_owned();
         let query_ends = said.len();
         said.push_str(request.auth.filter(|auth| is_json(auth)).unwrap_or_default());
-        let auth_ends = said.len();
-        for (name, value) in request.headers.into_iter().flatten() {
-            // No value has a line break in it.
-            for line in [name.as_str(), &String::from_utf8_lossy(value.as_bytes())] {
-                said.push_str(line);
-                said.push('\n');
-            }
-        }
-        Handshake { said: said.into(), ends: [query_ends, auth_ends], address: request.address }
+        let (headers, address) = (request.headers.cloned(), request.address);
+        Handshake { said: said.into(), query_ends, headers, address }
     }
 
     fn query(&self) -> &str {
-        &self.said[..self.ends[0]]
+        &self.said[..self.query_ends]
     }
 
     fn auth(&self) -> Option<&str> {
-        Some(&self.said[self.ends[0]..self.ends[1]]).filter(|auth| !auth.is_empty())
-    }
-
-    fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut lines = self.said[self.ends[1]..].split_terminator('\n');
-        std::iter::from_fn(move || Some((lines.next()?, lines.next()?)))
+        Some(&self.said[self.query_ends..]).filter(|auth| !auth.is_empty())
     }
 
     /// Who it says that it is.
@@ -155,8 +142,12 @@ impl Handshake {
     }
 
     fn fields(&self) -> String {
-        let headers: Map<String, Json> =
-            self.headers().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let headers: Map<String, Json> = self
+            .headers
+            .iter()
+            .flat_map(Headers::iter)
+            .map(|(name, value)| (name.into_owned(), value.into_owned().into()))
+            .collect();
         format!(
             r#""query":{},"headers":{},"auth":{}"#,
             self.query_json(),
@@ -242,7 +233,7 @@ mod tests {
             (auth(MOST + 1), headers(MOST), Some("more than 16384 bytes of auth")),
             (auth(MOST), headers(MOST + 1), Some("more than 16384 bytes of headers")),
         ] {
-            let (auth, headers) = (Some(&*auth), Some(&headers));
+            let (auth, headers) = (Some(&*auth), Some(&Headers::new(&headers)));
             let refusal = Handshake::fit(&Connect { auth, headers, ..Connect::default() }).err();
             assert_eq!(refusal.map(|refusal| refusal.message).as_deref(), refused);
         }
@@ -257,7 +248,7 @@ mod tests {
         headers.insert("user-agent", "ü".parse().unwrap());
         let request = Connect {
             query: "user=a%22&x=1&x=2&y",
-            headers: Some(&headers),
+            headers: Some(&Headers::new(&headers)),
             address: Some([127, 0, 0, 1].into()),
             auth: Some(r#"{"b":1}"#),
         };

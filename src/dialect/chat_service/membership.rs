@@ -279,8 +279,8 @@ impl Chat {
         }
     }
 
-    /// Does what a socket has its user's turn in a room for. If that takes long it is told of, and
-    /// goes on.
+    /// Does what a socket wanted its user's turn in a room for. If that takes long an incident is
+    /// told, and it goes on.
     async fn watched<T>(
         &self,
         user: &Uid,

@@ -1,5 +1,5 @@
-//! What instances ask each other and tell each other, as JSON. What one does not understand, as it
-//! is of another version, it says so; so fields and kinds may be added.
+//! What instances ask each other and tell each other, as JSON. An instance that does not understand
+//! a question, because that is of another version, says so. So fields and kinds may be added.
 use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};

@@ -68,7 +68,7 @@ pub(super) struct Actor {
 }
 
 impl Actor {
-    /// To enter. No bypass helps.
+    /// Whether it may enter. No bypass helps.
     ///
     /// # Errors
     /// It may not.
@@ -76,7 +76,7 @@ impl Actor {
         if self.standing.has_access(whitelist_only) { Ok(()) } else { Err(Error::NotAllowed) }
     }
 
-    /// To send: who is in the room may, and nobody else, its owner neither.
+    /// Whether it may send: who is in the room may, and nobody else, not even its owner.
     ///
     /// # Errors
     /// It may not.
@@ -84,7 +84,7 @@ impl Actor {
         if self.joined || self.bypass { Ok(()) } else { Err(Error::NotJoined(room.to_owned())) }
     }
 
-    /// To read lists, settings, history, and who was there.
+    /// Whether it may read lists, settings, history, and who was there.
     ///
     /// # Errors
     /// It may not.
@@ -96,7 +96,8 @@ impl Actor {
         }
     }
 
-    /// To read this list; with it, which that is. `None` is the userlist.
+    /// Whether it may read the list of this name. Returns which list that is; `None` is the
+    /// userlist.
     ///
     /// # Errors
     /// It may not, or there is no such list.
@@ -105,7 +106,8 @@ impl Actor {
         if list == USERLIST { Ok(None) } else { RoomList::find(list).map(Some) }
     }
 
-    /// To change this list by names among which the owner is, or is not; with it, which that is.
+    /// Whether it may change the list of this name; `concerns_owner`: the owner is among the names
+    /// that it adds or removes. Returns which list that is.
     ///
     /// # Errors
     /// It may not, or there is no such list.
@@ -118,7 +120,7 @@ impl Actor {
         RoomList::find(list)
     }
 
-    /// To change the mode.
+    /// Whether it may change the mode.
     ///
     /// # Errors
     /// It may not.
@@ -126,7 +128,7 @@ impl Actor {
         if self.bypass || self.standing.is_over_others() { Ok(()) } else { Err(Error::NotAllowed) }
     }
 
-    /// To delete the room; `enabled`: users may at all.
+    /// Whether it may delete the room; `enabled`: users may at all.
     ///
     /// # Errors
     /// It may not.
@@ -136,7 +138,7 @@ impl Actor {
     }
 }
 
-/// To create a room of this name; `enabled`: users may at all.
+/// Whether a room of this name may be created; `enabled`: users may at all.
 ///
 /// # Errors
 /// It may not be, or the name is none. Whether there is one already is found out by making it.

@@ -303,6 +303,9 @@ impl<T> State<T> {
     pub fn enter(&mut self, room: &RoomId) -> bool {
         let place = self.place(room);
         if let Err(place) = place {
+            if self.rooms.is_empty() {
+                self.rooms.reserve_exact(1);
+            }
             self.rooms.insert(place, Joined { id: room.clone(), room: None });
         }
         place.is_err()

@@ -4,8 +4,7 @@
 //! What goes through rooms is in one of three forms (`message`): a message that is kept, an object,
 //! or a list where bytes belong to it; an event, a list that begins with its name; and, in a list
 //! that begins with `null`, the room's settings for the nodes, of which clients are told nothing.
-//! Messages are inserts, or counted where the room keeps none, so they have an index; all else has
-//! none.
+//! Messages are inserts, also where the room keeps none, so they have an index; all else has none.
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
@@ -149,7 +148,7 @@ impl<const VERSION: u8> Frames<VERSION> {
         }
     }
 
-    /// A message that is, or would be, in the room's log.
+    /// A message of the room's log.
     fn message(&self, frames: &mut BytesMut, room: &str, index: u64, body: &[u8]) {
         let Some(logged) = Logged::read(body) else { return };
         let (message, files) = logged.numbered(history::id(index));

@@ -18,8 +18,8 @@ impl Hub {
     /// Asks a dialect on a node ([`Hub::nodes`]), or on this one, and waits so long for its answer.
     ///
     /// # Errors
-    /// There is none. Only of [`NoAnswer::Gone`] and [`NoAnswer::Busy`] it is known that nothing was
-    /// done.
+    /// There is none. Only of [`NoAnswer::Gone`] and [`NoAnswer::Busy`] it is known that nothing
+    /// was done.
     pub async fn ask(
         &self,
         node: &str,

@@ -15,8 +15,8 @@ use crate::{domain::cluster, http::memory};
 pub(super) struct Stat {
     /// The server's version.
     version: &'static str,
-    /// Users with a session, on all nodes. Clients of chat-service have none: `POST /v1/users` lists
-    /// their users.
+    /// Users with a session, on all nodes. Clients of chat-service have none: `POST /v1/users`
+    /// lists their users.
     users: u64,
     /// Rooms of socket.io's clients with anybody in them, on all nodes.
     rooms: u64,

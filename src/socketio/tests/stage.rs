@@ -9,7 +9,7 @@ use std::{collections::VecDeque, net::SocketAddr};
 use axum::body::Body;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::{SinkExt, StreamExt};
-use hyper::{HeaderMap, Request, Response, body::Incoming};
+use hyper::{Request, Response, body::Incoming};
 use tokio::{
     net::TcpStream,
     sync::{Notify, mpsc},
@@ -50,7 +50,8 @@ struct Guest {
 pub(super) struct Asking {
     pub(super) socket: Socket,
     pub(super) query: String,
-    pub(super) headers: HeaderMap,
+    /// Their names.
+    pub(super) headers: Vec<String>,
 }
 
 impl Namespace for Echo {
@@ -59,8 +60,9 @@ impl Namespace for Echo {
             return Err(Refusal::new("you are \"banned\""));
         }
         if let Some(asking) = &self.asking {
-            let (query, headers) = (request.query.to_owned(), request.headers.cloned());
-            let headers = headers.unwrap_or_default();
+            let query = request.query.to_owned();
+            let headers = request.headers.into_iter().flat_map(Headers::iter);
+            let headers = headers.map(|(name, _)| name.into_owned()).collect();
             let _ = asking.send(Asking { socket: socket.clone(), query, headers });
         } else if let Some(auth) = request.auth {
             socket.emit("auth", &[auth]);

@@ -52,7 +52,7 @@ impl Embedded {
         let Counters { row, start, .. } = turn.counters();
         if let (None, Some(row)) = (turn.keys(), row) {
             let known = self.readers.pages.read(move |db| keys::read(db, row, start)).await?;
-            *turn.keys_mut() = Some(known);
+            *turn.keys_mut() = Some(Box::new(known));
         }
         Ok(turn.keys_mut().get_or_insert_default())
     }

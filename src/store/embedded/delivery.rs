@@ -64,8 +64,8 @@ enum What {
 }
 
 impl Delivery {
-    /// Of entries whose last one has the n that the turn's counters say. `index` is that of the first
-    /// insert among them.
+    /// Of entries whose last one has the n that the turn's counters say. `index` is that of the
+    /// first insert among them.
     pub(super) fn entries(
         slot: &SinkSlot,
         turn: Turn,

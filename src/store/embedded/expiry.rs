@@ -69,8 +69,8 @@ impl Expiry {
 
     /// Deletes the room, unless somebody is there. Who comes meanwhile waits for the turn, and
     /// finds a new room. Where a time is set at which the log is to be forgotten, the row stays
-    /// without a log until then: that holds for what comes meanwhile, too. That of a life stays until
-    /// it is forgotten, as its indexes go on.
+    /// without a log until then: that holds for what comes meanwhile, too. That of a life stays
+    /// until it is forgotten, as its indexes go on.
     fn delete(&self, db: &Connection, row: i64, room: &RoomId) -> rusqlite::Result<()> {
         let Some(turn) = self.rooms.turn_if_unused(room) else { return Ok(()) };
         db.execute_batch("BEGIN IMMEDIATE")?;

@@ -14,7 +14,7 @@ use super::{
     chunk::Chunk,
     column,
     delivery::{Delivery, SinkSlot},
-    keys::{self, Keys},
+    keys,
     outbox::{Event as Hook, Hooks},
     receipts,
     rooms::{Counters, Turn},
@@ -252,7 +252,7 @@ impl Change for Clear {
             hooks.wake();
         }
         self.turn.set(counters);
-        *self.turn.keys_mut() = Some(Keys::default());
+        *self.turn.keys_mut() = Some(Box::default());
         Delivery::one(&self.slot, self.turn, Event::Cleared)
     }
 }
@@ -311,7 +311,7 @@ pub(super) fn delete_room(
 
 /// Notes that a room's log was forgotten, of which nobody is told.
 pub(super) fn forgotten(turn: &mut Turn, slot: &SinkSlot) {
-    *turn.keys_mut() = Some(Keys::default());
+    *turn.keys_mut() = Some(Box::default());
     slot.tell(|sink| sink.invalidate(turn.room()));
 }
 

@@ -74,7 +74,7 @@ struct Loaded {
     /// Nothing until they are needed.
     counters: Option<Counters>,
     /// Nothing until an insert with a key comes.
-    keys: Option<Keys>,
+    keys: Option<Box<Keys>>,
 }
 
 /// Rooms whose counters are in memory.
@@ -227,10 +227,10 @@ impl Turn {
 
     /// The keys that the room knows; nothing until they were needed.
     pub(super) fn keys(&self) -> Option<&Keys> {
-        self.loaded.keys.as_ref()
+        self.loaded.keys.as_deref()
     }
 
-    pub(super) fn keys_mut(&mut self) -> &mut Option<Keys> {
+    pub(super) fn keys_mut(&mut self) -> &mut Option<Box<Keys>> {
         &mut self.loaded.keys
     }
 }

@@ -261,8 +261,8 @@ impl Lapses {
         }
     }
 
-    /// Forgets a room's log, and a life wholly, unless it is being written to: whoever does that has
-    /// seen the time.
+    /// Forgets a room's log, and a life wholly, unless it is being written to: whoever does that
+    /// has seen the time.
     fn forget(&self, db: &Connection, room: &RoomId, now_ms: u64) -> rusqlite::Result<()> {
         let Some(mut turn) = self.rooms.turn_if_free(room, db)? else { return Ok(()) };
         let mut counters = turn.counters();

@@ -1,5 +1,6 @@
 //! Who is alive. Each node gives a sign of life every third of its lease, or more often. Who gives
-//! none for a lease is declared dead by any other, which then tells the rooms that its clients are gone.
+//! none for a lease is declared dead by any other, which then tells the rooms that its clients are
+//! gone.
 //!
 //! Nobody declares others dead before its own signs have been heard for a whole lease: after an
 //! outage of Redis all leases are over, and all nodes register again, silently. A node that was

@@ -1,5 +1,5 @@
-//! Questions from node to node, over channels: `ao:{db}:asked:{node}`, to which one node listens, and
-//! `ao:{db}:told`, to which all do. What is published there is a line of words, and behind it a
+//! Questions from node to node, over channels: `ao:{db}:asked:{node}`, to which one node listens,
+//! and `ao:{db}:told`, to which all do. What is published there is a line of words, and behind it a
 //! frame of the core:
 //!
 //! | line | where | what |
@@ -10,8 +10,8 @@
 //!
 //! Nodes of earlier versions listen to neither. A line that is not known is passed over.
 //!
-//! A node is asked only while its lease lasts. Nothing is kept: a node whose listening connection is
-//! interrupted at that moment hears nothing, and whoever asked gives up.
+//! A node is asked only while its lease lasts. Nothing is kept: a node whose listening connection
+//! is interrupted at that moment hears nothing, and whoever asked gives up.
 use std::{
     collections::HashMap,
     sync::{

@@ -1,10 +1,10 @@
 //! Credentials that were revoked, and what else a node has to know within a second.
 //!
-//! A revocation is published to the nodes of the user's connections, and kept in a set of each until
-//! that node has told the connection: the connection that listens may be deaf without knowing. So
-//! each node also looks, twice a second, by its connection for commands. A mark for the uid, kept
-//! for a while, tells those whose check may have been before the revocation, when they claim or
-//! enter.
+//! A revocation is published to the nodes of the user's connections, and kept in a set of each
+//! until that node has told the connection: the connection that listens may be deaf without
+//! knowing. So each node also looks, twice a second, by its connection for commands. A mark for the
+//! uid, kept for a while, tells those whose check may have been before the revocation, when they
+//! claim or enter.
 use std::{
     collections::{BTreeSet, HashSet},
     sync::{Arc, atomic::Ordering::SeqCst},

@@ -6,8 +6,8 @@
 //! ID BODY ID BODY …                         without anything between them
 //! ```
 //!
-//! The letter `q` has a place in the order and nothing to tell. The id of an insert is its key. INDEX
-//! is that of the first insert among them; the others follow. It is missing where there is no
+//! The letter `q` has a place in the order and nothing to tell. The id of an insert is its key.
+//! INDEX is that of the first insert among them; the others follow. It is missing where there is no
 //! insert, and in what builds wrote that knew of none: then nothing is known of it.
 //!
 //! Nodes of the builds before and after this one may be on the same Redis. So who reads ignores

@@ -167,8 +167,8 @@ impl Newcomer<'_> {
         format!("{}?EIO={}&transport=websocket{sid}", opt.path, opt.eio)
     }
 
-    /// CONNECT to the root, which is all that most clients do. Of chat-service only those of engine.io
-    /// 3 are there, and without being asked.
+    /// CONNECT to the root, which is all that most clients do. Of chat-service only those of
+    /// engine.io 3 are there, and without being asked.
     fn is_at_root(&self) -> bool {
         self.ctx.opt.dialect != Dialect::ChatService || self.ctx.opt.eio == 3
     }
@@ -217,7 +217,8 @@ impl Newcomer<'_> {
         });
     }
 
-    /// chat-service: connects to its namespace and joins a room, which is made where it is not there.
+    /// chat-service: connects to its namespace and joins a room, which is made where it is not
+    /// there.
     async fn chat(
         &self,
         rx: &mut Rx,

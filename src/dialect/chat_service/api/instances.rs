@@ -1,9 +1,9 @@
 //! What the server API puts in order: users and rooms of which something is not as it should be.
 //!
-//! Who is in a room is one word of the core's presence, for the room and for its sockets: so no
-//! socket is in a room that does not count it. What can be left behind, by a store that was out at
-//! the wrong moment, is a socket that is gone, and people in a room that was deleted, or who may
-//! not be there.
+//! The core's presence alone says who is in a room, to the room and to its sockets: so no socket is
+//! in a room that does not count it. What can be left behind, by a store that was out at the wrong
+//! moment, is a socket that is gone, and people in a room that was deleted or where they may not
+//! be.
 use std::sync::Arc;
 
 use super::super::{chat::Chat, error::Error, names, sessions::LocalSocket};

@@ -37,7 +37,6 @@ fn readers_may_call_what_is_known_to_read_and_nothing_else() {
             "roomHasInList",
             "hasRoomAccess",
             "checkArguments",
-            "getHandshakeData",
             "getInstanceHeartbeat",
             "getInstanceSockets",
             "listRooms",

@@ -43,15 +43,15 @@ impl Chat {
         for room in rooms {
             let Some(name) = names::shown(room) else { continue };
             let step = Step { user, seat, name, room };
-            // Behind what others of its user do here, but if that takes very long. No other node is
-            // asked: it may be that many go at once.
+            // After what the user's other sockets do here, unless that takes very long. No other node
+            // is asked, as many may go at once.
             let _turn = self.own_turn((user.as_str().to_owned(), name.to_owned())).await;
             let left = self.watched(user, seat, name, self.go(&step)).await;
             removed.push((name.to_owned(), left));
         }
         let connected = match self.leave_inbox(user, seat).await {
             Some(connected) => {
-                // Of none that is left nobody is told: who comes now comes behind it.
+                // Where no socket is left nobody is told: one that comes now comes behind this.
                 if connected > 0 {
                     let echo = Notice::SocketDisconnectEcho { id: seat.id(), connected };
                     self.echo(user.as_str(), &echo, None).await;

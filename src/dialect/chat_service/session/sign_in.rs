@@ -26,8 +26,8 @@ use crate::{
 };
 
 impl From<Error> for NotIn {
-    /// The store is out, or slow: its client is to come back, and does not do that where it is
-    /// told that it is nobody.
+    /// The store is out, or slow: the client is to come back, which it does not do when it is told
+    /// that it is nobody.
     fn from(error: Error) -> Self {
         match error {
             Error::Timeout => NotIn::Unknown,

@@ -28,11 +28,11 @@ pub(in super::super) struct People {
     /// Sessions among `users`, and shared ones among `rooms`: they are asked for all the time.
     counts: Counts,
     /// The rooms each connection is in.
-    whereabouts: HashMap<ConnectionId, BTreeSet<RoomId>>,
+    whereabouts: HashMap<ConnectionId, RoomSet>,
     /// The public names of connections that were told when they entered a room, until they end.
     sockets: HashMap<ConnectionId, SocketId>,
     /// The rooms held for each uid.
-    holds: HashMap<Uid, BTreeSet<RoomId>>,
+    holds: HashMap<Uid, RoomSet>,
     /// Connections whose session was taken over and that have not ended yet. What they had on its
     /// way must not put them anywhere.
     evicted: HashSet<ConnectionId>,
@@ -48,6 +48,31 @@ const REVOCATION: Duration = Duration::from_secs(600);
 
 /// The one node that there is.
 const NODE: &str = super::super::cluster::NODE;
+
+/// Some rooms, sorted. Most have one or two.
+#[derive(Default)]
+struct RoomSet(Vec<RoomId>);
+
+impl RoomSet {
+    fn insert(&mut self, room: RoomId) {
+        if let Err(place) = self.0.binary_search(&room) {
+            if self.0.is_empty() {
+                self.0.reserve_exact(1);
+            }
+            self.0.insert(place, room);
+        }
+    }
+
+    fn remove(&mut self, room: &RoomId) {
+        if let Ok(place) = self.0.binary_search(room) {
+            self.0.remove(place);
+        }
+    }
+
+    fn contains(&self, room: &RoomId) -> bool {
+        self.0.binary_search(room).is_ok()
+    }
+}
 
 /// A user who is online.
 #[derive(Default)]
@@ -111,7 +136,7 @@ impl People {
             self.hold(uid, earlier);
             self.vanish(uid, earlier);
         }
-        let held = self.holds.get(uid).into_iter().flatten().cloned().collect();
+        let held = self.holds.get(uid).map(|rooms| rooms.0.clone()).unwrap_or_default();
         Claimed { claim: Claim::Made(held), evicted, turn }
     }
 
@@ -161,13 +186,15 @@ impl People {
         let rooms = &mut self.rooms;
         let held = whereabouts
             .get_mut()
+            .0
             .extract_if(.., |room| rooms.get_mut(room).is_some_and(|r| r.roster.hold(connection)));
         let held: Vec<RoomId> = held.collect();
-        if whereabouts.get().is_empty() {
+        if whereabouts.get().0.is_empty() {
             whereabouts.remove();
         }
         if !held.is_empty() {
-            self.holds.entry(uid.clone()).or_default().extend(held);
+            let holds = self.holds.entry(uid.clone()).or_default();
+            held.into_iter().for_each(|room| holds.insert(room));
         }
     }
 
@@ -352,7 +379,7 @@ impl People {
     }
 
     fn rooms_of(&self, connection: ConnectionId) -> impl Iterator<Item = &RoomId> {
-        self.whereabouts.get(&connection).into_iter().flatten()
+        self.whereabouts.get(&connection).into_iter().flat_map(|rooms| &rooms.0)
     }
 
     /// Whether the others see this user in the room; of a user's own room, whether it is online.
@@ -407,14 +434,10 @@ fn behind(names: &Names) -> (Bound<&str>, Bound<&str>) {
 }
 
 /// Takes the room out of the set of `key`, and the set away with its last room.
-fn forget<K: Eq + std::hash::Hash>(
-    sets: &mut HashMap<K, BTreeSet<RoomId>>,
-    key: &K,
-    room: &RoomId,
-) {
+fn forget<K: Eq + std::hash::Hash>(sets: &mut HashMap<K, RoomSet>, key: &K, room: &RoomId) {
     if let Some(set) = sets.get_mut(key) {
         set.remove(room);
-        if set.is_empty() {
+        if set.0.is_empty() {
             sets.remove(key);
         }
     }

@@ -1,5 +1,6 @@
-//! Records that were read lately. Nobody else writes to the file, so what was read of a record is
-//! what it is, until it is written.
+//! Records that were read lately, of collections that nobody writes but this server
+//! ([`Collection::of_servers`](crate::domain::records::Collection::of_servers)). So what was read
+//! of one is what it is, until this server writes it.
 //!
 //! A writing is known from the moment when it is asked for until its transaction has ended, whether
 //! or not anybody still waits for it: meanwhile the record is kept by nobody, and what was read

@@ -46,8 +46,8 @@ fn begin(db: &Connection, room: &RoomId, bounds: Bounds, now_ms: u64) -> rusqlit
     Ok(true)
 }
 
-/// Where rooms that are new begin: behind all that have nothing stored any more. Lives begin with 0,
-/// and go on where they are.
+/// Where rooms that are new begin: behind all that have nothing stored any more. Lives begin with
+/// 0, and go on where they are.
 fn floor(db: &Connection) -> rusqlite::Result<i64> {
     let mut floor: i64 = db.query_row(log::FLOOR, [], |row| row.get(0))?;
     // An empty log ends where it begins.
