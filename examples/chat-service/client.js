@@ -44,6 +44,7 @@ socket.on('loginConfirmed', async () => {
 async function catchUp () {
   const { lastMessageId, historyMaxGetMessages } = await ask('roomHistoryInfo', room)
   if (have === undefined) have = lastMessageId
+  if (have > lastMessageId) have = 0 // the room was deleted, and made anew
   while (have < lastMessageId) {
     const missed = await ask('roomHistoryGet', room, have, historyMaxGetMessages) // the newest first
     if (missed.length === 0) return // the room does not keep them
