@@ -68,6 +68,8 @@ pub fn start(
         Frames::<4>::leak(&options.namespace, rooms.clone()),
     ];
     let about_messages = ["roomMessagesChecker", "roomMessageBefore", "roomMessageAfter"];
+    // Who comes before the hook is answered waits; where there is none nobody does.
+    let is_awaited = caller.calls("onStart");
     let chat = Arc::new(Chat {
         cabinet: Cabinet { records: hub.records.clone(), rng: hub.rng.clone() },
         rooms,
@@ -80,7 +82,7 @@ pub fn start(
         messages_are_plain: !about_messages.iter().any(|hook| caller.calls(hook)),
         caller,
         sessions: Sessions::default(),
-        started: watch::Sender::new(false),
+        started: watch::Sender::new(!is_awaited),
         codecs,
         expiring: Mutex::new(HashMap::new()),
         options,
@@ -94,7 +96,7 @@ pub fn start(
     supervisor.keep("chat-service instance", stop, move || here.clone().keep_instance(rate));
     let here = chat.clone();
     supervisor.keep("chat-service deletions", stop, move || here.clone().keep_ending());
-    chat.hub.set_starting(true);
+    chat.hub.set_starting(is_awaited);
     let namespace: Arc<dyn Namespace> = Arc::new(Clients(chat.clone()));
     Mounted {
         namespace: (chat.options.namespace.as_str().into(), namespace),
@@ -175,12 +177,12 @@ impl Dialect for Server {
             // It is tried again later.
             throttled!(warn, %error, "this instance of chat-service can't be found by others");
         }
-        if chat.caller.calls("onStart") {
+        if !*chat.started.borrow() {
             let body = Body::new("onStart", &chat.options.instance).end();
             chat.ask_consent("onStart", body).await.map_err(|error| error.text())?;
+            chat.started.send_replace(true);
+            chat.hub.set_starting(false);
         }
-        chat.started.send_replace(true);
-        chat.hub.set_starting(false);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use base64::{
@@ -73,6 +74,20 @@ impl Configured {
     }
 }
 
+/// The first client where there is one place, which the connection by which the server was asked
+/// whether it is ready may have for a moment still.
+async fn first(server: &Server) -> Client {
+    let connects = async {
+        loop {
+            match Client::try_connect(server.websocket()).await {
+                Ok(client) => return client,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    };
+    soon("a place", connects).await
+}
+
 async fn origin(server: &Server, origin: &str) -> u16 {
     let path = "/socket.io/?EIO=4&transport=polling";
     http::request(server.websocket(), "GET", path, &[("origin", origin)], "").await.status
@@ -81,7 +96,10 @@ async fn origin(server: &Server, origin: &str) -> u16 {
 #[tokio::test]
 async fn a_signal_has_limits_taken_in_and_nobody_notices() {
     let mut it = Configured::start("[limits]\nconnections = 1\n").await;
-    let anna = it.server.member("anna", "attic").await;
+    let token = it.server.token("anna").await;
+    let mut anna = first(&it.server).await;
+    anna.sign_in("anna", &token).await;
+    anna.join("attic").await;
     assert!(Client::try_connect(it.server.websocket()).await.is_err());
     it.hang_up("[limits]\nconnections = 2\n").await;
     it.server.logs("the configuration was read again").await;
@@ -93,7 +111,7 @@ async fn a_signal_has_limits_taken_in_and_nobody_notices() {
 #[tokio::test]
 async fn a_broken_file_changes_nothing() {
     let mut it = Configured::start("[limits]\nconnections = 1\n").await;
-    let _anna = it.server.guest().await;
+    let _anna = first(&it.server).await;
     for broken in
         ["[limits]\nconnections = \"many\"\n", "[limits]\nconnection = 5\n", "connections", ""]
     {
