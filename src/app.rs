@@ -29,7 +29,7 @@ use crate::{
         supervise::Supervisor,
         token::remembered::Remembered,
     },
-    hooks::{calls, gate, webhooks},
+    hooks::{self, calls, gate, webhooks},
     jwt,
     metrics::Metrics,
     net::{
@@ -169,16 +169,20 @@ fn authorities(config: &Config) -> impl Iterator<Item = &Path> {
     hook.into_iter().chain(webhooks::authorities(&config.webhook, &config.webhooks))
 }
 
-/// Who is asked by hooks, if anybody is.
-fn open_gate(config: &Config, services: &Services) -> Result<Option<Arc<dyn Gate>>, ClientError> {
-    let Some(options) = gate::Options::of(config) else { return Ok(None) };
-    let parts = gate::Parts {
+/// What those rest on who call a business server and wait.
+fn callers(services: &Services) -> hooks::Parts {
+    hooks::Parts {
         tasks: services.tasks.clone(),
         clock: services.clock.clone(),
         rng: services.rng.clone(),
         metrics: services.metrics.clone(),
-    };
-    Ok(Some(Arc::new(gate::Hooks::new(options, parts)?)))
+    }
+}
+
+/// Who is asked by hooks, if anybody is.
+fn open_gate(config: &Config, services: &Services) -> Result<Option<Arc<dyn Gate>>, ClientError> {
+    let Some(options) = gate::Options::of(config) else { return Ok(None) };
+    Ok(Some(Arc::new(gate::Hooks::new(options, callers(services))?)))
 }
 
 /// Who is called by the hooks of chat-service; nobody where none is configured.
@@ -186,13 +190,7 @@ fn calls(config: &Config, services: &Services) -> Result<Arc<dyn Calls>, ClientE
     let Some(options) = calls::Options::of(&config.chat_service) else {
         return Ok(Arc::new(NoCalls));
     };
-    let parts = calls::Parts {
-        tasks: services.tasks.clone(),
-        clock: services.clock.clone(),
-        rng: services.rng.clone(),
-        metrics: services.metrics.clone(),
-    };
-    Ok(Arc::new(calls::HookCalls::new(options, parts)?))
+    Ok(Arc::new(calls::HookCalls::new(options, callers(services))?))
 }
 
 /// How long the last call of a business server may take, behind the deadline too: it tells of the

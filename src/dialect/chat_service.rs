@@ -6,7 +6,8 @@
 //! `rights`, `direct` and `history` decide. `record` and `list` are what is kept of rooms and
 //! users, and `cabinet` keeps it. `membership` is coming and going, `ending` the deletion of rooms,
 //! `handlers` what commands do, `pipeline` what is asked around that, `turns` who waits for whom,
-//! and `loans` the same among nodes; `chat` is what they rest on, and `incidents` what is told where
+//! and `loans` the same among nodes, who find each other by `hash`; `chat` is what they rest on, and
+//! `incidents` what is told where
 //! something is not right.
 //! `session` is one client, and `state` what becomes of it; `login` is what it says of itself,
 //! `entrance` checks its token, `hook` is what a business server is asked, and `asking` asks it.
@@ -27,6 +28,7 @@ mod ending;
 mod entrance;
 mod error;
 mod handlers;
+mod hash;
 mod history;
 mod hook;
 mod incidents;

@@ -13,9 +13,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
 use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
 
-use super::sign::{self, Signer};
+use super::{
+    Parts,
+    sign::{self, Signer},
+};
 use crate::{
     config,
     domain::{
@@ -68,18 +70,6 @@ impl Options {
             authorities: None,
         })
     }
-}
-
-/// What calls rest on.
-pub struct Parts {
-    /// Where connections run.
-    pub tasks: TaskTracker,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// Randomness.
-    pub rng: Arc<dyn Rng>,
-    /// Where failures are counted.
-    pub metrics: Arc<Metrics>,
 }
 
 /// Calls a business server.

@@ -21,13 +21,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, header};
 use tokio::{sync::Semaphore, time::Instant};
-use tokio_util::task::TaskTracker;
 
 use self::{
     breaker::{Breaker, Turn},
     kept::{Answers, Key},
 };
-use super::sign::{self, Signer};
+use super::{
+    Parts,
+    sign::{self, Signer},
+};
 use crate::{
     config::{self, OnFailure},
     domain::{
@@ -105,18 +107,6 @@ impl Options {
             authorities: hook.ca.clone(),
         })
     }
-}
-
-/// What the gate rests on.
-pub struct Parts {
-    /// Where connections run.
-    pub tasks: TaskTracker,
-    /// The time.
-    pub clock: Arc<dyn Clock>,
-    /// Randomness.
-    pub rng: Arc<dyn Rng>,
-    /// Where it counts.
-    pub metrics: Arc<Metrics>,
 }
 
 /// Asks a business server.

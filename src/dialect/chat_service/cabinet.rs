@@ -28,7 +28,7 @@ mod rooms;
 
 /// How often a change is decided anew while others come in between. Of so many who change the same
 /// at the same time one is done each time, so that nobody should need nearly as many.
-const TRIES: usize = 100;
+pub(super) const TRIES: usize = 100;
 /// Characters of a life.
 const LIFE: usize = 10;
 /// Parts of a list that are read at once.
@@ -68,7 +68,7 @@ fn unreadable(collection: &Collection, id: &str, error: &impl Display) -> Error 
 }
 
 /// So many change a record that one of them has to give up.
-fn crowded() -> Error {
+pub(super) fn crowded() -> Error {
     throttled!(warn, "a record is changed by so many that a change was given up");
     Error::Timeout
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    cabinet::Read,
+    cabinet::{Read, TRIES, crowded},
     chat::{Answer, By, Chat},
     error::Error,
     list::Writes,
@@ -87,7 +87,7 @@ impl Chat {
     /// # Errors
     /// There is no such room, it may not be, or the store does not answer.
     pub async fn delete(&self, by: By<'_>, name: &str) -> Result<Answer, Error> {
-        loop {
+        for _ in 0..TRIES {
             let no_room = || Error::NoRoom(name.to_owned());
             let read = self.cabinet.any_room(name).await?.ok_or_else(no_room)?;
             let ending = read.record.ending;
@@ -107,6 +107,7 @@ impl Chat {
                 return Ok(Answer::null());
             }
         }
+        Err(crowded())
     }
 
     /// A room's record says that it ends: so does everybody's stay, and what was said.

@@ -2,10 +2,10 @@
 //! in: text and object to clients, problem to the server API, description to hooks.
 use std::borrow::Cow;
 
-use serde_json::Value as Json;
+use super::value::quoted;
 
 /// What stands before the text of an error of this protocol.
-const NAME: &str = "ChatServiceError";
+pub(super) const NAME: &str = "ChatServiceError";
 
 /// Why something is not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,10 +76,6 @@ const TEXTS: [(&str, &str); 20] = [
     ("userOnline", "User %s is online"),
     ("wrongArgumentsCount", "Expected %s arguments, got %s"),
 ];
-
-fn quoted(text: &str) -> String {
-    Json::from(text).to_string()
-}
 
 impl Error {
     /// The hook of this name failed: that is never consent.
@@ -316,7 +312,7 @@ mod tests {
             let object = format!(r#"{{"name":"ChatServiceError","code":"{code}","args":{args}}}"#);
             assert_eq!(error.json(true), object);
             assert_eq!((error.status(), error.has_code()), (status, true), "{text}");
-            let read: Json = serde_json::from_str(&error.described()).unwrap();
+            let read: serde_json::Value = serde_json::from_str(&error.described()).unwrap();
             assert_eq!((&read["text"], &read["code"]), (&text.into(), &code.into()));
         }
     }

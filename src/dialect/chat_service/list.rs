@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::hash::fnv;
 use crate::domain::records::MAX_BODY;
 
 /// Names from which on a list is divided.
@@ -43,10 +44,9 @@ impl Default for List {
     }
 }
 
-/// The part of a long list that a name has its place in: FNV-1a, which is the same on all nodes.
+/// The part of a long list that a name has its place in.
 pub(super) fn part(name: &str) -> usize {
-    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, step);
+    let hash = fnv(name.bytes());
     // The lower bits of the last bytes alone would be too much alike.
     ((hash ^ (hash >> 32)) % PARTS as u64) as usize
 }

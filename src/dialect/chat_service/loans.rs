@@ -19,6 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     chat::Chat,
     error::Error,
+    hash::fnv,
     neighbour::{Question, Reply, written},
     nodes::NAME,
     turns::{PATIENCE, Turn},
@@ -96,9 +97,8 @@ pub(super) enum Held {
 /// same everywhere (rendezvous hashing).
 fn keeper<'a>(nodes: &'a [(String, bool)], key: &Key) -> Option<&'a (String, bool)> {
     let weight = |node: &str| {
-        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         let bytes = key.0.bytes().chain([0]).chain(key.1.bytes()).chain([0]).chain(node.bytes());
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325, step);
+        let hash = fnv(bytes);
         // The last bytes alone would decide little: splitmix64's last steps.
         let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

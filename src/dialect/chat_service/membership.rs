@@ -71,7 +71,7 @@ impl Chat {
         let (read, parts) = self.cabinet.room(name, &of).await?;
         may_join(&read.record, &parts, user)?;
         let room = names::room(name, &read.record.life)?;
-        seat.may_enter(&room)?;
+        seat.may_enter(&room)?; // again, too: as the setting says
         if seat.is_in(&room) {
             return self.joined(&room, user).await;
         }

@@ -27,7 +27,7 @@ fn options(url: &str) -> Options {
 
 fn calls(options: Options) -> HookCalls {
     let parts = Parts {
-        tasks: TaskTracker::new(),
+        tasks: tokio_util::task::TaskTracker::new(),
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng),
         metrics: Arc::default(),

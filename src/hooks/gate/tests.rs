@@ -31,7 +31,7 @@ fn options(url: &str) -> Options {
 
 fn hooks(options: Options) -> Arc<Hooks> {
     let parts = Parts {
-        tasks: TaskTracker::new(),
+        tasks: tokio_util::task::TaskTracker::new(),
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng),
         metrics: Arc::default(),

@@ -9,7 +9,7 @@ use super::{
     super::{
         arguments::Call,
         chat::{By, Chat},
-        error::Error,
+        error::{Error, NAME},
         names,
         value::Value,
     },
@@ -24,9 +24,8 @@ use crate::domain::{
     methods::{Audited, Effect, Failure, MethodDoc, Methods, Named},
 };
 
-/// What stands before the methods' names, and what all errors are called.
+/// What stands before the methods' names.
 const PATH: &str = "chat-service";
-const ERROR: &str = "ChatServiceError";
 
 /// Commands that change a room which belongs to others too, so that they are in the audit log.
 const CHANGING: [&str; 5] =
@@ -70,7 +69,7 @@ impl Methods for ServerApi {
 fn failure(error: &Error) -> Failure {
     let named = error.has_code().then(|| {
         let (code, args) = error.code();
-        Named { name: ERROR, code: code.into_owned(), args: format!("[{}]", args.join(",")) }
+        Named { name: NAME, code: code.into_owned(), args: format!("[{}]", args.join(",")) }
     });
     Failure { status: error.status(), detail: error.text(), error: named }
 }
@@ -212,7 +211,7 @@ mod tests {
     #[test]
     fn a_failure_has_the_name_of_the_error_unless_a_hook_said_it_in_a_text() {
         let found = failure(&Error::NoRoom("r".into()));
-        let named = Named { name: ERROR, code: "noRoom".into(), args: r#"["r"]"#.into() };
+        let named = Named { name: NAME, code: "noRoom".into(), args: r#"["r"]"#.into() };
         assert_eq!((found.status, found.error), (404, Some(named)));
         assert_eq!(found.detail, "ChatServiceError: No such room r");
         let text = failure(&Error::Text("Error: no".into()));

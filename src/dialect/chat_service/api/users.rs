@@ -1,6 +1,7 @@
 //! Users, as the server API makes them, asks about them and deletes them.
 use super::{
     super::{
+        cabinet::{TRIES, crowded},
         chat::Chat,
         direct::UserList,
         error::Error,
@@ -56,7 +57,7 @@ impl Chat {
     /// # Errors
     /// There is no such user, or it is online.
     pub async fn delete_user(&self, user: &str) -> Result<(), Error> {
-        loop {
+        for _ in 0..TRIES {
             let (read, _, _) = self.cabinet.user(user, &[]).await?;
             if self.is_online(user).await? {
                 return Err(Error::UserOnline(user.to_owned()));
@@ -75,6 +76,7 @@ impl Chat {
             }
             return Ok(());
         }
+        Err(crowded())
     }
 
     /// Whether a user has any socket.
