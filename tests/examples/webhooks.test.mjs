@@ -18,9 +18,10 @@ const RECEIVERS = {
   Python: { file: 'webhooks.py', program: 'python webhooks.py', links: {}, path: join(ROOT, '.tools/integrate/bin:') },
 }
 
-/** The way to a receiver. Of the next `lost` answers nothing arrives. */
+/** The way to a receiver. Of the next `lost` answers nothing arrives; `waits` says whether a request has no answer yet. */
 class Plug {
   lost = 0
+  waits = false
   #server
 
   static async to(port) {
@@ -28,7 +29,9 @@ class Plug {
     plug.#server = net.createServer(near => {
       const far = net.connect(port, '127.0.0.1')
       near.pipe(far)
+      near.on('data', () => { plug.waits = true })
       far.on('data', answer => {
+        plug.waits = false
         if (plug.lost === 0) return near.write(answer)
         plug.lost--
         near.resetAndDestroy()
@@ -86,6 +89,8 @@ for (const [language, { file, program, links, path }] of Object.entries(RECEIVER
     }
     await says('four')
     await prints(receiver, 'four')
+    // It prints before it answers, and what was not answered comes again.
+    await eventually('the answer', () => plug.waits, waits => !waits)
     await receiver.kill()
     receiver.printedNothingElse()
 
