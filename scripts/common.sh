@@ -173,6 +173,37 @@ unpack_prometheus() {
   ) >&2
 }
 
+# Has turnserver and turnutils_uclient on PATH: those that are there, or Debian's, unpacked into .tools: when it is installed it starts as a service,
+# now and at each boot, takes port 3478 on all addresses, and relays there for whoever asks.
+need_coturn() {
+  export PATH="$PATH:$PWD/.tools/coturn/usr/bin"
+  coturn_runs && return
+  mkdir -p .tools/coturn
+  # One at a time, and who waited finds it there.
+  exec {lock}>.tools/coturn.lock
+  flock "$lock"
+  coturn_runs || unpack_coturn
+  exec {lock}>&-
+  coturn_runs || fail "the coturn of .tools/coturn does not run" "put turnserver and turnutils_uclient on PATH"
+}
+
+coturn_runs() { turnserver -h >/dev/null 2>&1 && command -v turnutils_uclient >/dev/null; }
+
+unpack_coturn() {
+  local libraries
+  install ca-certificates # and has apt look what there is
+  # Their names differ between releases. apt knows those that are missing here.
+  mapfile -t libraries < <(apt-get install -s -q --no-install-recommends coturn | sed -n 's/^Inst \(lib[^ ]*\).*/\1/p')
+  [ "${#libraries[@]}" = 0 ] || install "${libraries[@]}"
+  say "unpacking coturn into .tools"
+  (
+    cd .tools/coturn || exit
+    apt-get download -q coturn
+    dpkg-deb -x coturn_*.deb .
+    rm coturn_*.deb
+  ) >&2
+}
+
 # make_certificate FOLDER: an authority of its own, ca.pem, and server.pem: a certificate for the loopback that it has signed, and its key.
 make_certificate() {
   local new=(req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2)

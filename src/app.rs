@@ -50,6 +50,7 @@ mod localhost;
 mod operate;
 mod stores;
 mod tokens;
+mod wechat_secret;
 
 pub use self::{
     doctor::{Finding, State, examine},
@@ -306,9 +307,7 @@ impl App {
         webhooks::start(&config.webhook, &config.webhooks, &stores.outbox, &hub, &working)?;
         let listens = |site| listeners.has(site);
         let dialects::Started { dialects, methods } =
-            dialects::start(config, &hub, &lives, caller, listens, &working).map_err(|why| {
-                StartError::Dialect { dialect: "chat-service", why: why.to_string() }
-            })?;
+            dialects::start(config, &hub, &lives, caller, stores.originals, listens, &working)?;
 
         let writes = TaskTracker::new();
         let admission = Admission::new(&config.limits, metrics.clone());

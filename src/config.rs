@@ -56,7 +56,7 @@ pub use secret::SecretText;
 pub use section::{
     Admin, Api, Auth, ChatService, Compat, Demo, Durability, Format, Gotapi, Hook, HookEvents, Jwt,
     LEAST_LEASE, Limits, Log, Message, Metrics, OnFailure, Open, Otel, Retention, RetentionRule,
-    RoomAccess, Rooms, Runtime, Shutdown, Store, Webhook, Websocket,
+    RoomAccess, Rooms, Runtime, Shutdown, Store, Webhook, Websocket, Wechat,
 };
 pub use setting::{Setting, find, settings};
 pub use signing::SigningSecret;
@@ -84,6 +84,8 @@ pub struct Config {
     pub demo: Demo,
     /// Where clients of gotapi-ws connect.
     pub gotapi: Gotapi,
+    /// Where clients of react-wechat connect.
+    pub wechat: Wechat,
     /// Clients of npm's chat-service.
     pub chat_service: ChatService,
     /// Metrics for Prometheus.
@@ -158,6 +160,7 @@ impl Config {
             self.api.values(),
             self.demo.values(),
             self.gotapi.values(),
+            self.wechat.values(),
             self.chat_service.values(),
             self.metrics.values(),
             self.store.values(),
@@ -197,6 +200,7 @@ impl Config {
         let api = Api::read(layers);
         let demo = Demo::read(layers);
         let gotapi = Gotapi::read(layers);
+        let wechat = Wechat::read(layers);
         let chat_service = ChatService::read(layers);
         let metrics = Metrics::read(layers);
         let store = Store::read(layers);
@@ -220,6 +224,7 @@ impl Config {
             api: api?,
             demo: demo?,
             gotapi: gotapi?,
+            wechat: wechat?,
             chat_service: chat_service?,
             metrics: metrics?,
             store: store?,
@@ -261,7 +266,9 @@ impl Config {
         self.check_hook(layers);
         self.webhook.check(layers, "webhook");
         self.chat_service.check(layers);
-        let (websocket, api, gotapi) = (&self.websocket, &self.api, &self.gotapi);
+        self.wechat.check(layers, matches!(self.store.messages, Backend::Url(_)));
+        let (websocket, api) = (&self.websocket, &self.api);
+        let (gotapi, wechat) = (&self.gotapi, &self.wechat);
         TlsFiles::check(
             layers,
             [
@@ -278,6 +285,13 @@ impl Config {
             [
                 ("gotapi.tls_certificate", &gotapi.tls_certificate),
                 ("gotapi.tls_key", &gotapi.tls_key),
+            ],
+        );
+        TlsFiles::check(
+            layers,
+            [
+                ("wechat.tls_certificate", &wechat.tls_certificate),
+                ("wechat.tls_key", &wechat.tls_key),
             ],
         );
     }

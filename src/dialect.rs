@@ -17,6 +17,7 @@ use crate::{
 pub mod always_online;
 pub mod chat_service;
 pub mod gotapi;
+pub mod wechat;
 
 /// One way of talking to clients, on the listener of its [`Site`].
 ///

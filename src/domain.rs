@@ -22,6 +22,7 @@ pub mod message;
 pub mod methods;
 pub mod nodes;
 pub mod operations;
+pub mod originals;
 pub mod outbox;
 pub mod presence;
 pub mod quota;

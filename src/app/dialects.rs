@@ -3,10 +3,10 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::operate::Lives;
+use super::{StartError, operate::Lives, wechat_secret};
 use crate::{
     config::{Config, RoomAccess, Site},
-    dialect::{Dialect, always_online, chat_service, gotapi},
+    dialect::{Dialect, always_online, chat_service, gotapi, wechat},
     domain::{
         access::Access,
         calls::Calls,
@@ -14,7 +14,10 @@ use crate::{
         hub::Hub,
         message::form::Forms,
         methods::Methods,
+        originals::Originals,
+        secret::Secret,
     },
+    pace::Rate,
 };
 
 /// Characters of the name of an instance that has none of its own.
@@ -22,7 +25,7 @@ const INSTANCE: usize = 20;
 
 /// How messages are written that are not as those of shared rooms. Stores know it whether or not
 /// the dialect is served: its messages may be there.
-pub(super) const FORMS: Forms = Forms::new(&[chat_service::FORM]);
+pub(super) const FORMS: Forms = Forms::new(&[chat_service::FORM, wechat::FORM]);
 
 /// The dialects that were started, and what they add to the HTTP API.
 #[derive(Default)]
@@ -32,23 +35,25 @@ pub(super) struct Started {
 }
 
 /// Starts the dialects whose listener there is. Their tasks end with `stop`. `caller`: whom the
-/// hooks of chat-service call.
+/// hooks of chat-service call. `originals`: what servers before this one have left.
 ///
 /// # Errors
-/// There is no randomness.
+/// There is no randomness, or a secret that is kept can't be read.
 pub(super) fn start(
     config: &Config,
     hub: &Arc<Hub>,
     lives: &Lives,
     caller: Arc<dyn Calls>,
+    originals: Option<Arc<dyn Originals>>,
     listens: impl Fn(Site) -> bool,
     stop: &CancellationToken,
-) -> Result<Started, NoRandomness> {
+) -> Result<Started, StartError> {
     let mut started = Started::default();
     if listens(Site::Websocket) {
         let mut neighbours = Vec::new();
         if config.chat_service.enabled {
-            let options = chat_service_options(config, hub)?;
+            let options =
+                chat_service_options(config, hub).map_err(|why| failed("chat-service", &why))?;
             let verifier = lives.verifier.clone();
             let mounted = chat_service::start(hub.clone(), options, caller, verifier, stop);
             neighbours.push(mounted.namespace);
@@ -62,7 +67,15 @@ pub(super) fn start(
         let options = gotapi_options(config);
         started.dialects.push(gotapi::start(hub.clone(), options, lives.gate.clone()));
     }
+    if listens(Site::Wechat) {
+        let options = wechat_options(config, hub).map_err(|why| failed("react-wechat", &why))?;
+        started.dialects.push(wechat::start(hub.clone(), options, originals, stop));
+    }
     Ok(started)
+}
+
+fn failed(dialect: &'static str, why: &dyn std::error::Error) -> StartError {
+    StartError::Dialect { dialect, why: why.to_string() }
 }
 
 fn chat_service_options(config: &Config, hub: &Hub) -> Result<chat_service::Options, NoRandomness> {
@@ -98,6 +111,26 @@ fn gotapi_options(config: &Config) -> gotapi::Options {
         secret: config.gotapi.secret.clone(),
         max_message: config.gotapi.max_message.bytes(),
     }
+}
+
+fn wechat_options(config: &Config, hub: &Hub) -> Result<wechat::Options, wechat_secret::NoSecret> {
+    let of = &config.wechat;
+    let jwt_secret = match of.jwt_secret.expose() {
+        // Messages are in this server's own files then: `Config::check`.
+        "" => wechat_secret::kept(&config.store.path, &*hub.rng)?,
+        secret => Secret::presented(secret),
+    };
+    Ok(wechat::Options {
+        jwt_secret,
+        rate_limit: Rate { count: of.rate_limit.count, window: of.rate_limit.window },
+        origins: of.origins.clone(),
+        turn: wechat::Servers {
+            stun: of.stun_urls.as_slice().to_vec(),
+            turn: of.turn_urls.as_slice().to_vec(),
+            secret: of.turn_secret.clone(),
+            lifetime: of.turn_lifetime,
+        },
+    })
 }
 
 fn always_online_options(config: &Config, lives: &Lives) -> always_online::Options {

@@ -145,7 +145,10 @@ impl Listeners {
             addresses.push(Address { site, tls: tls.is_some(), address: listener.address });
             let dialects = dialects.iter().filter(|dialect| dialect.site() == site);
             let served = Served {
-                for_clients: matches!(site, Site::Websocket | Site::Gotapi | Site::Demo),
+                for_clients: matches!(
+                    site,
+                    Site::Websocket | Site::Gotapi | Site::Wechat | Site::Demo
+                ),
                 dialects: dialects.cloned().collect(),
                 router: http::finish(pages.routes(site, listener.address)),
             };
@@ -245,7 +248,7 @@ impl Pages {
                 let ((port, tls), loopback) = (self.websocket, address.ip().is_loopback());
                 health.merge(http::demo::routes(hub(), port, tls, loopback))
             }
-            Site::Gotapi => health,
+            Site::Gotapi | Site::Wechat => health,
         }
     }
 }

@@ -195,6 +195,7 @@ fn differences(one: &Config, other: &Config) -> Vec<String> {
         ("hook", one.hook != other.hook),
         ("jwt", one.jwt != other.jwt),
         ("gotapi", one.gotapi != other.gotapi),
+        ("wechat", one.wechat != other.wechat),
         ("store", one.store != other.store),
         ("webhook", one.webhook != other.webhook),
     ] {

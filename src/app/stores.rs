@@ -13,6 +13,7 @@ use crate::{
         ids::{RoomId, Uid},
         limit::Limits,
         nodes::Nodes,
+        originals::Originals,
         outbox::{Interest, Outbox, Parking},
         presence::{Expelled, Presence},
         receipt::Receipts,
@@ -25,6 +26,7 @@ use crate::{
     hooks::webhooks,
     store::{
         embedded::{self, Embedded, ParkedInFile},
+        mongodb::Accounts,
         redis::{self, ParkedInRedis, Redis},
     },
 };
@@ -54,6 +56,8 @@ pub(super) struct Stores {
     pub(super) tokens: Arc<dyn Tokens>,
     pub(super) records: Arc<dyn Records>,
     pub(super) receipts: Arc<dyn Receipts>,
+    /// What servers before this one have left in the same MongoDB, if there is one.
+    pub(super) originals: Option<Arc<dyn Originals>>,
     /// All of it is in this server's own files.
     pub(super) embedded: bool,
     /// There was no administrator in this server's own files.
@@ -84,7 +88,7 @@ impl Stores {
             // Records are where several nodes find them: beside the tokens in MongoDB, where they
             // are there, else beside the messages.
             (Backend::Embedded, Some(accounts)) => {
-                Ok(Stores { records: accounts.clone(), ..Self::of(files()?, accounts) })
+                Ok(Self::beside(accounts.clone(), Self::of(files()?, accounts)))
             }
             (Backend::Url(url), None) => {
                 let store = open_redis(config, url, rules.clone(), rng.clone(), supervisor).await?;
@@ -97,9 +101,14 @@ impl Stores {
             }
             (Backend::Url(url), Some(accounts)) => {
                 let store = open_redis(config, url, rules.clone(), rng.clone(), supervisor).await?;
-                Ok(Stores { records: accounts.clone(), ..Self::of(store, accounts) })
+                Ok(Self::beside(accounts.clone(), Self::of(store, accounts)))
             }
         }
+    }
+
+    /// With what is in the MongoDB of tokens besides.
+    fn beside(accounts: Arc<Accounts>, stores: Self) -> Self {
+        Stores { records: accounts.clone(), originals: Some(accounts), ..stores }
     }
 
     /// All but tokens in one.
@@ -137,6 +146,7 @@ impl Stores {
             outbox: store.clone(),
             parking: store,
             tokens,
+            originals: None,
             embedded: false,
             first_start: false,
             files: None,

@@ -7,7 +7,7 @@ use super::Site;
 pub enum Role {
     /// All of them.
     All,
-    /// What clients connect to (socket.io, gotapi-ws), and /admin.
+    /// What clients connect to (socket.io, gotapi-ws, react-wechat), and /admin.
     Websocket,
     /// The token API.
     Api,
@@ -19,7 +19,7 @@ impl Role {
     /// Whether what is on this listener is served. Metrics always are.
     pub fn serves(self, site: Site) -> bool {
         match site {
-            Site::Websocket | Site::Admin | Site::Gotapi => {
+            Site::Websocket | Site::Admin | Site::Gotapi | Site::Wechat => {
                 matches!(self, Role::All | Role::Websocket)
             }
             Site::Api => matches!(self, Role::All | Role::Api),
@@ -35,13 +35,10 @@ mod tests {
 
     #[test]
     fn roles_name_their_servers() {
-        let servers = |role: Role| {
-            [Site::Websocket, Site::Admin, Site::Api, Site::Metrics, Site::Demo, Site::Gotapi]
-                .map(|site| role.serves(site))
-        };
-        assert_eq!(servers(Role::All), [true; 6]);
-        assert_eq!(servers(Role::Websocket), [true, true, false, true, false, true]);
-        assert_eq!(servers(Role::Api), [false, false, true, true, false, false]);
-        assert_eq!(servers(Role::Test), [false, false, false, true, true, false]);
+        let servers = |role: Role| Site::ALL.map(|site| role.serves(site));
+        assert_eq!(servers(Role::All), [true; 7]);
+        assert_eq!(servers(Role::Websocket), [true, true, false, true, false, true, true]);
+        assert_eq!(servers(Role::Api), [false, false, true, true, false, false, false]);
+        assert_eq!(servers(Role::Test), [false, false, false, true, true, false, false]);
     }
 }

@@ -21,6 +21,7 @@ mod shutdown;
 mod store;
 pub mod webhook;
 mod websocket;
+mod wechat;
 
 pub use admin::Admin;
 pub use api::{Api, Open};
@@ -43,3 +44,4 @@ pub use shutdown::Shutdown;
 pub use store::{Durability, LEAST_LEASE, Store};
 pub use webhook::Webhook;
 pub use websocket::Websocket;
+pub use wechat::Wechat;

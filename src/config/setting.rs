@@ -74,6 +74,7 @@ pub fn settings() -> &'static [Setting] {
             super::Api::settings(),
             super::Demo::settings(),
             super::Gotapi::settings(),
+            super::Wechat::settings(),
             super::ChatService::settings(),
             super::Metrics::settings(),
             super::Store::settings(),

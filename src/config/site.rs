@@ -19,12 +19,21 @@ pub enum Site {
     Demo,
     /// gotapi-ws.
     Gotapi,
+    /// react-wechat.
+    Wechat,
 }
 
 impl Site {
     /// All of them, in the order in which they are announced.
-    pub const ALL: [Site; 6] =
-        [Site::Websocket, Site::Admin, Site::Api, Site::Metrics, Site::Demo, Site::Gotapi];
+    pub const ALL: [Site; 7] = [
+        Site::Websocket,
+        Site::Admin,
+        Site::Api,
+        Site::Metrics,
+        Site::Demo,
+        Site::Gotapi,
+        Site::Wechat,
+    ];
 
     /// Its name in announcements and logs.
     pub fn label(self) -> &'static str {
@@ -35,6 +44,7 @@ impl Site {
             Site::Metrics => "metrics",
             Site::Demo => "demo",
             Site::Gotapi => "gotapi",
+            Site::Wechat => "wechat",
         }
     }
 
@@ -47,6 +57,7 @@ impl Site {
             Site::Metrics => "metrics",
             Site::Demo => "the demo pages",
             Site::Gotapi => "gotapi-ws",
+            Site::Wechat => "react-wechat",
         }
     }
 
@@ -59,6 +70,7 @@ impl Site {
             Site::Metrics => "AO_METRICS__LISTEN",
             Site::Demo => "AO_DEMO__LISTEN",
             Site::Gotapi => "AO_GOTAPI__LISTEN",
+            Site::Wechat => "AO_WECHAT__LISTEN",
         }
     }
 
@@ -70,6 +82,7 @@ impl Site {
             }
             Site::Api => Some("AO_API__TLS_CERTIFICATE and AO_API__TLS_KEY"),
             Site::Gotapi => Some("AO_GOTAPI__TLS_CERTIFICATE and AO_GOTAPI__TLS_KEY"),
+            Site::Wechat => Some("AO_WECHAT__TLS_CERTIFICATE and AO_WECHAT__TLS_KEY"),
             Site::Metrics | Site::Demo => None,
         }
     }
@@ -83,6 +96,7 @@ impl Site {
             Site::Metrics => config.metrics.listen,
             Site::Demo => config.demo.listen,
             Site::Gotapi => config.gotapi.listen,
+            Site::Wechat => config.wechat.listen,
         }
     }
 
@@ -92,6 +106,7 @@ impl Site {
             Site::Websocket | Site::Admin => config.websocket.tls(),
             Site::Api => config.api.tls(),
             Site::Gotapi => config.gotapi.tls(),
+            Site::Wechat => config.wechat.tls(),
             Site::Metrics | Site::Demo => None,
         }
     }

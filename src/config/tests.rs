@@ -41,6 +41,16 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("gotapi.tls_key", "tls/gotapi-key.pem", "tls/gotapi-key.pem"),
     ("gotapi.secret", WHSEC, "***"),
     ("gotapi.max_message", "64KiB", "64 KiB"),
+    ("wechat.listen", "127.0.0.1:3002", "127.0.0.1:3002"),
+    ("wechat.tls_certificate", "tls/wechat.pem", "tls/wechat.pem"),
+    ("wechat.tls_key", "tls/wechat-key.pem", "tls/wechat-key.pem"),
+    ("wechat.jwt_secret", WHSEC, "***"),
+    ("wechat.rate_limit", "9 in 1m", "9 in 60s"),
+    ("wechat.origins", "https://chat.example", "https://chat.example"),
+    ("wechat.stun_urls", "stun:stun.example", "stun:stun.example"),
+    ("wechat.turn_urls", "turn:turn.example", "turn:turn.example"),
+    ("wechat.turn_secret", WHSEC, "***"),
+    ("wechat.turn_lifetime", "2h", "2h"),
     ("chat_service.enabled", "true", "true"),
     ("chat_service.namespace", "/rooms", "/rooms"),
     ("chat_service.enable_access_lists_updates", "true", "true"),
@@ -208,6 +218,7 @@ fn the_defaults_are_those_of_the_design() {
         (Some(address("127.0.0.1:5000")), None)
     );
     assert_eq!((config.gotapi.listen, config.gotapi.max_message.bytes()), (None, 32 << 10));
+    assert_eq!((config.wechat.listen, config.wechat.turn_lifetime.as_secs()), (None, 3600));
     assert_eq!(config.store.path, PathBuf::from("data"));
     assert_eq!(
         (&config.store.messages, &config.store.tokens),
@@ -341,6 +352,7 @@ fn parts(config: &Config) -> impl PartialEq + std::fmt::Debug {
         api,
         demo,
         gotapi,
+        wechat,
         chat_service,
         metrics,
         store,
@@ -353,7 +365,7 @@ fn parts(config: &Config) -> impl PartialEq + std::fmt::Debug {
         ..
     } = config.clone();
     (
-        (compat, websocket, admin, api, demo, gotapi, chat_service, metrics),
+        (compat, websocket, admin, api, demo, gotapi, wechat, chat_service, metrics),
         (store, auth, hook, message, log, shutdown, runtime),
     )
 }

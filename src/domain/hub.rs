@@ -175,6 +175,20 @@ impl Hub {
         self.rooms.publish(room, entry, bytes).await
     }
 
+    /// Sends something into a room that its sender need not be a member of, behind all that was
+    /// sent there before. `sender` is told by [`Subscriber::settled`] what became of it, with `ack`
+    /// as given here; maybe before this returns.
+    pub fn send(
+        &self,
+        room: &RoomId,
+        entry: Entry,
+        bytes: usize,
+        sender: Arc<dyn Subscriber>,
+        ack: Option<i64>,
+    ) {
+        self.rooms.send(room, entry, bytes, sender, ack);
+    }
+
     /// As [`Hub::publish`], of several, one behind the other with nothing between them: where that
     /// is possible they are one batch. Tells what becomes of each.
     pub async fn publish_all(&self, room: &RoomId, entries: Vec<(Entry, usize)>) -> Vec<Outcome> {

@@ -15,7 +15,7 @@ use super::error;
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The page's files: name, type, text.
-static FILES: [(&str, &str, &str); 22] = [
+static FILES: [(&str, &str, &str); 25] = [
     ("", "text/html; charset=utf-8", include_str!("console/index.html")),
     ("console.css", "text/css; charset=utf-8", include_str!("console/console.css")),
     ("icon.svg", "image/svg+xml", include_str!("console/icon.svg")),
@@ -33,6 +33,9 @@ static FILES: [(&str, &str, &str); 22] = [
     ("hooks.js", SCRIPT, include_str!("console/hooks.js")),
     ("list.js", SCRIPT, include_str!("console/list.js")),
     ("overview.js", SCRIPT, include_str!("console/overview.js")),
+    ("phone-actions.js", SCRIPT, include_str!("console/phone-actions.js")),
+    ("phone.js", SCRIPT, include_str!("console/phone.js")),
+    ("phones.js", SCRIPT, include_str!("console/phones.js")),
     ("room.js", SCRIPT, include_str!("console/room.js")),
     ("rooms.js", SCRIPT, include_str!("console/rooms.js")),
     ("stat.js", SCRIPT, include_str!("console/stat.js")),

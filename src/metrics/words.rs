@@ -102,16 +102,19 @@ words! {
         Polling4 = "polling, 4";
         /// gotapi-ws, on a WebSocket.
         Gotapi = "gotapi";
+        /// react-wechat, on a WebSocket.
+        Wechat = "wechat";
     }
 }
 
 /// The labels of [`Carriage`]: dialect, carrier, and version of engine.io.
-pub(super) const CARRIAGES: [[&str; 3]; 5] = [
+pub(super) const CARRIAGES: [[&str; 3]; 6] = [
     ["always_online", "websocket", "3"],
     ["always_online", "websocket", "4"],
     ["always_online", "polling", "3"],
     ["always_online", "polling", "4"],
     ["gotapi", "websocket", "none"],
+    ["wechat", "websocket", "none"],
 ];
 
 impl Carriage {

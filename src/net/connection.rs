@@ -174,13 +174,28 @@ impl Connection {
         let may = || {
             let may = may();
             if may {
-                let place = Reason::ALL.iter().position(|reason| *reason == why);
-                let place = place.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0);
-                let _ = self.why.compare_exchange(0, place, Relaxed, Relaxed); // the first one counts
+                self.note(why);
             }
             may
         };
         self.end(may, last, closing, close::code(why), why.label());
+    }
+
+    /// As [`Connection::close`], with this code in its Close frame: one of those that protocols
+    /// above WebSocket have for themselves (RFC 6455, 7.4.2).
+    pub fn close_with(self: &Arc<Self>, code: u16, why: Reason) {
+        let may = || {
+            self.note(why);
+            true
+        };
+        self.end(may, None, Closing::Graceful, Some(code), why.label());
+    }
+
+    /// Notes why it is closed; the first reason counts.
+    fn note(&self, why: Reason) {
+        let place = Reason::ALL.iter().position(|reason| *reason == why);
+        let place = place.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0);
+        let _ = self.why.compare_exchange(0, place, Relaxed, Relaxed);
     }
 
     /// Why the server has closed it, if it has.

@@ -96,6 +96,8 @@ pub struct WebSocket {
     stream: Stream,
     frames: Frames,
     pongs: u64,
+    /// What the last pong with eight bytes echoes of its ping.
+    echo: Option<u64>,
     /// Where what its client may send is bounded.
     meter: Option<Box<Meter>>,
 }
@@ -107,12 +109,18 @@ impl WebSocket {
         stream.accept();
         let frames = Frames { bytes: BytesMut::new(), parts: None, most };
         let meter = stream.connection().meter();
-        WebSocket { stream, frames, pongs: 0, meter }
+        WebSocket { stream, frames, pongs: 0, echo: None, meter }
     }
 
     /// Pongs that have come so far.
     pub fn pongs(&self) -> u64 {
         self.pongs
+    }
+
+    /// The number in the last pong that has one: eight bytes, big-endian, which are those of the
+    /// ping that it answers (RFC 6455, 5.5.3).
+    pub fn echo(&self) -> Option<u64> {
+        self.echo
     }
 
     /// What it is read from, and written to.
@@ -147,7 +155,10 @@ impl WebSocket {
                     return Poll::Ready(Ok(message));
                 }
                 Ok(Some(Frame::Ping(payload))) => self.connection().send(&frame::pong(&payload)),
-                Ok(Some(Frame::Pong)) => self.pongs += 1,
+                Ok(Some(Frame::Pong(echo))) => {
+                    self.pongs += 1;
+                    self.echo = echo.or(self.echo);
+                }
                 Ok(Some(Frame::Part)) => {}
                 Ok(Some(Frame::Close(code))) => return Poll::Ready(Err(End::Closed(code))),
                 Err(broken) => return Poll::Ready(Err(End::Broken(broken))),
@@ -191,7 +202,8 @@ enum Frame {
     /// A message goes on.
     Part,
     Ping(Bytes),
-    Pong,
+    /// With the number that it echoes, if it has one.
+    Pong(Option<u64>),
     /// With its code.
     Close(Option<u16>),
 }
@@ -237,7 +249,7 @@ impl Frames {
             }
             Opcode::Close => Frame::Close(close(&payload)?),
             Opcode::Ping => Frame::Ping(payload.freeze()),
-            Opcode::Pong => Frame::Pong,
+            Opcode::Pong => Frame::Pong(number(&payload)),
         };
         Ok(Some(frame))
     }
@@ -271,6 +283,11 @@ impl Frames {
         }
         Ok(Some((header, frame)))
     }
+}
+
+/// The number that a payload is, big-endian; none where it has not eight bytes.
+fn number(payload: &[u8]) -> Option<u64> {
+    payload.try_into().ok().map(u64::from_be_bytes)
 }
 
 fn unmask(payload: &mut [u8], key: [u8; 4]) {

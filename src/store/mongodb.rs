@@ -16,6 +16,7 @@ mod document;
 mod examine;
 mod index;
 mod open;
+mod originals;
 mod records;
 mod seal;
 #[cfg(test)]

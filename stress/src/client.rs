@@ -1,6 +1,6 @@
 //! One client. On socket.io: connect, engine.io heartbeat, authenticate, join; it begins as a
-//! WebSocket, or polls and then upgrades, or polls for good (`--way`). On gotapi-ws (`--dialect`):
-//! a WebSocket. Packets are recognised by their first bytes.
+//! WebSocket, or polls and then upgrades, or polls for good (`--way`). On gotapi-ws and
+//! react-wechat (`--dialect`): a WebSocket. Packets are recognised by their first bytes.
 
 mod join;
 mod websocket;
@@ -73,6 +73,11 @@ impl Tx {
     /// socket.io disconnect, then a WebSocket close frame.
     pub async fn close(&self) -> Result<()> {
         self.send("41").await?;
+        self.end().await
+    }
+
+    /// A WebSocket close frame.
+    pub async fn end(&self) -> Result<()> {
         self.frame(Frame::close(1000, b"")).await
     }
 }
@@ -115,8 +120,8 @@ impl Rx {
         }
     }
 
-    /// The next socket.io packet, or message of gotapi-ws; engine.io's own packets are dealt with
-    /// here.
+    /// The next socket.io packet, or message of gotapi-ws or react-wechat; engine.io's own packets
+    /// are dealt with here.
     pub async fn next(&mut self) -> Result<Payload<'static>> {
         loop {
             let p = self.frame().await?;
@@ -207,6 +212,8 @@ pub struct Manner {
     pub reset: bool,
     /// Reset the connection when it is dropped.
     pub abrupt: bool,
+    /// Of react-wechat: leave what the server sends at the beginning to who asked for this.
+    pub unread: bool,
     /// Where to; none: the first node, and of a crowd the node whose turn it is.
     pub node: Option<SocketAddrV4>,
 }

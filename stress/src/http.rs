@@ -102,16 +102,29 @@ impl Http {
     /// The body of the answer to the request that was sent before.
     pub async fn answer(&mut self) -> Result<Vec<u8>> {
         let (begin, end) = self.0.next().await?.context("closed by the server")?;
-        let bytes = &mut self.0.bytes;
+        let bytes = &self.0.bytes;
         if !bytes.starts_with(b"HTTP/1.1 200 ") {
             let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
             let line = String::from_utf8_lossy(line).to_ascii_lowercase();
             let said = &bytes[begin..end.min(begin + 200)];
             bail!("refused: {line} {}", String::from_utf8_lossy(said));
         }
+        Ok(self.taken(begin, end))
+    }
+
+    /// The same where refusals are answers too: the status, and the body.
+    pub async fn any_answer(&mut self) -> Result<(u16, Vec<u8>)> {
+        let (begin, end) = self.0.next().await?.context("closed by the server")?;
+        let line = self.0.bytes.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3));
+        let status = std::str::from_utf8(line.context("no answer of HTTP/1.1")?)?.parse()?;
+        Ok((status, self.taken(begin, end)))
+    }
+
+    /// The body of what has come, which is dropped.
+    fn taken(&mut self, begin: usize, end: usize) -> Vec<u8> {
+        let bytes = &mut self.0.bytes;
         let rest = bytes.split_off(end);
-        let mut answer = std::mem::replace(bytes, rest);
-        Ok(answer.split_off(begin))
+        std::mem::replace(bytes, rest).split_off(begin)
     }
 }
 
@@ -202,7 +215,7 @@ mod tests {
         let both = b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\naPOST / HTTP/1.1\r\ncontent-length: 2\r\n\r\nbc";
         http.ask(both).await.unwrap();
         assert_eq!(http.answer().await.unwrap(), b"ok");
-        assert_eq!(http.answer().await.unwrap(), b"ok");
+        assert_eq!(http.any_answer().await.unwrap(), (200, b"ok".to_vec()));
         assert_eq!(*heard.lock(), [b"a".to_vec(), b"bc".to_vec()]);
     }
 }

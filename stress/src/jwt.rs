@@ -1,5 +1,6 @@
 //! JSON Web Tokens, signed as a business server signs them.
 
+use crate::Dialect;
 use anyhow::{Context, Result, bail};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::rand::SystemRandom;
@@ -39,17 +40,21 @@ impl Signer {
         Ok(Signer { key, issued: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() })
     }
 
-    /// A token with which `uid` may do everything in the rooms of a run.
-    pub fn sign(&self, uid: &str) -> Result<String> {
+    /// A token with which `uid` may do everything in the rooms of a run. Users of react-wechat have
+    /// others, without an end.
+    pub fn sign(&self, uid: &str, dialect: Dialect) -> Result<String> {
         let algorithm = match self.key {
             Key::Secret(_) => "HS256",
             Key::Curve(..) => "ES256",
         };
         let (iat, exp) = (self.issued, self.issued + LIFETIME);
         let header = format!(r#"{{"alg":"{algorithm}","typ":"JWT"}}"#);
-        let claims = format!(
-            r#"{{"sub":"{uid}","iat":{iat},"exp":{exp},"caps":[{{"rooms":["r*"],"match":"wildcard","allow":["join","send","sync"]}}]}}"#
-        );
+        let claims = match dialect {
+            Dialect::AlwaysOnline | Dialect::Gotapi | Dialect::ChatService => format!(
+                r#"{{"sub":"{uid}","iat":{iat},"exp":{exp},"caps":[{{"rooms":["r*"],"match":"wildcard","allow":["join","send","sync"]}}]}}"#
+            ),
+            Dialect::Wechat => format!(r#"{{"phone":"{uid}","nick":"{uid}","iat":{iat}}}"#),
+        };
         let signed =
             format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let signature = match &self.key {
@@ -70,14 +75,19 @@ mod tests {
 
     #[test]
     fn a_token_is_signed_over_its_first_two_parts() {
-        let token = Signer::new("hs256:a secret").unwrap().sign("u1").unwrap();
-        let (signed, signature) = token.rsplit_once('.').unwrap();
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"a secret");
-        let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
-        hmac::verify(&key, signed.as_bytes(), &signature).unwrap();
-        let claims = URL_SAFE_NO_PAD.decode(signed.split_once('.').unwrap().1).unwrap();
-        let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
-        assert_eq!(claims["sub"], "u1");
+        for (dialect, whose, ends) in
+            [(Dialect::AlwaysOnline, "sub", true), (Dialect::Wechat, "phone", false)]
+        {
+            let token = Signer::new("hs256:a secret").unwrap().sign("u1", dialect).unwrap();
+            let (signed, signature) = token.rsplit_once('.').unwrap();
+            let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+            hmac::verify(&key, signed.as_bytes(), &signature).unwrap();
+            let claims = URL_SAFE_NO_PAD.decode(signed.split_once('.').unwrap().1).unwrap();
+            let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+            assert_eq!(claims[whose], "u1");
+            assert_eq!(claims.get("exp").is_some(), ends);
+        }
         assert!(Signer::new("none").is_err());
     }
 }

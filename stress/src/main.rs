@@ -1,5 +1,6 @@
 //! Load generator and measuring tool for servers that speak the always-online
-//! event protocol over socket.io, gotapi-ws, or chat-service. See README.md.
+//! event protocol over socket.io, gotapi-ws, chat-service, or react-wechat. See
+//! README.md.
 
 #![allow(clippy::disallowed_methods)] // it measures real time; its tasks end with the process
 
@@ -19,6 +20,7 @@ mod report;
 mod scenario;
 mod sys;
 mod webhooks;
+mod wechat;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -30,6 +32,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
+use wechat::Accounts;
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -68,6 +71,12 @@ enum Scenario {
     Command(scenario::command::Command),
     /// Members who never read, until the server has no memory to spare, and newcomers meanwhile.
     Strain(scenario::strain::Strain),
+    /// Users of react-wechat register; `connect` and `idle` are of the same.
+    Register(scenario::register::Register),
+    /// Messages wait for a user of react-wechat, who comes and has them.
+    Waiting(scenario::waiting::Waiting),
+    /// Pairs of users of react-wechat talk while others log in, more than the server takes at once.
+    Logins(scenario::logins::Logins),
 }
 
 /// What a scenario reports.
@@ -134,8 +143,14 @@ impl Ctx {
         }))
     }
 
+    /// A user's name; of react-wechat its phone.
     pub fn uid(&self, role: &str, i: usize) -> String {
-        format!("u{}{role}{i}", self.run_id)
+        match self.opt.dialect {
+            Dialect::AlwaysOnline | Dialect::Gotapi | Dialect::ChatService => {
+                format!("u{}{role}{i}", self.run_id)
+            }
+            Dialect::Wechat => wechat::phone(&self.run_id, role, i),
+        }
     }
 
     pub fn room(&self, i: usize) -> String {
@@ -156,9 +171,10 @@ impl Ctx {
     }
 
     /// Creates the tokens of all `uids` now, but for those that have one, so that it need not be
-    /// done amid the measuring.
+    /// done amid the measuring. Users of react-wechat register.
     pub async fn prepare_tokens(self: &Arc<Self>, mut uids: Vec<String>) -> Result<()> {
-        if self.admin.is_none() && self.signer.is_none() {
+        let register = self.opt.dialect == Dialect::Wechat;
+        if !register && self.admin.is_none() && self.signer.is_none() {
             return Ok(());
         }
         uids.retain(|uid| !self.tokens.lock().contains_key(uid));
@@ -167,10 +183,17 @@ impl Ctx {
         for _ in 0..8 {
             let (ctx, uids) = (self.clone(), uids.clone());
             workers.spawn(async move {
+                let mut accounts = None;
+                if register {
+                    accounts = Some(Accounts::open(ctx.addr).await?);
+                }
                 loop {
                     let Some(uid) = uids.lock().pop() else {
                         return Ok(());
                     };
+                    if let Some(accounts) = &mut accounts {
+                        accounts.register(&uid).await?;
+                    }
                     let token = ctx.token(&uid).await?;
                     ctx.tokens.lock().insert(uid, token);
                 }
@@ -185,7 +208,10 @@ impl Ctx {
             return Ok(token.clone());
         }
         let token = match (&self.signer, &self.admin) {
-            (Some(signer), _) => signer.sign(uid)?,
+            (Some(signer), _) => signer.sign(uid, self.opt.dialect)?,
+            (None, _) if self.opt.dialect == Dialect::Wechat => {
+                Accounts::open(self.addr).await?.token(uid).await?
+            }
             (None, Some(admin)) => admin.create(uid).await.context("creating a token")?,
             (None, None) => self.opt.token.clone(),
         };
@@ -208,12 +234,30 @@ fn run(Cli { opt, scenario }: Cli) -> Result<()> {
     };
     sys::now(); // starts the clock
     let spoken = match opt.dialect {
-        Dialect::AlwaysOnline => !matches!(scenario, Scenario::Command(_)),
+        Dialect::AlwaysOnline => !matches!(
+            scenario,
+            Scenario::Command(_)
+                | Scenario::Register(_)
+                | Scenario::Waiting(_)
+                | Scenario::Logins(_)
+        ),
         Dialect::Gotapi => matches!(scenario, Scenario::Fanout(_)) && opt.way == Way::Websocket,
         Dialect::ChatService => matches!(
             scenario,
             Scenario::Fanout(_) | Scenario::Connect(_) | Scenario::Idle(_) | Scenario::Command(_)
         ),
+        Dialect::Wechat => {
+            opt.way == Way::Websocket
+                && matches!(
+                    scenario,
+                    Scenario::Fanout(_)
+                        | Scenario::Connect(_)
+                        | Scenario::Idle(_)
+                        | Scenario::Register(_)
+                        | Scenario::Waiting(_)
+                        | Scenario::Logins(_)
+                )
+        }
     };
     if !spoken {
         bail!("--dialect {} does not do this: see --help", opt.dialect.name());
@@ -249,6 +293,9 @@ fn run(Cli { opt, scenario }: Cli) -> Result<()> {
             Scenario::Drops(a) => ("drops", scenario::drops::run(c, a).await?),
             Scenario::Command(a) => ("command", scenario::command::run(c, a).await?),
             Scenario::Strain(a) => ("strain", scenario::strain::run(c, a).await?),
+            Scenario::Register(a) => ("register", scenario::register::run(c, a).await?),
+            Scenario::Waiting(a) => ("waiting", scenario::waiting::run(c, a).await?),
+            Scenario::Logins(a) => ("logins", scenario::logins::run(c, a).await?),
         })
     };
     let limit = Duration::from_secs_f64(ctx.opt.time_limit);

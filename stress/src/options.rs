@@ -15,8 +15,9 @@ pub struct Options {
     /// other.
     #[arg(long, global = true, value_enum, default_value_t = Spread::Member)]
     pub spread: Spread,
-    /// What is spoken to it: the always-online events, gotapi-ws (fanout only), or chat-service
-    /// (fanout, connect, idle and command).
+    /// What is spoken to it: the always-online events, gotapi-ws (fanout only), chat-service
+    /// (fanout, connect, idle and command), or react-wechat (fanout, connect, idle, register,
+    /// waiting and logins).
     #[arg(long, global = true, value_enum, default_value_t = Dialect::AlwaysOnline)]
     pub dialect: Dialect,
     #[arg(long, global = true, default_value = "/socket.io/")]
@@ -70,7 +71,8 @@ pub struct Options {
     /// Get a token for each uid by POSTing {"uid":..} here first.
     #[arg(long, global = true)]
     pub admin_url: Option<String>,
-    /// Sign a JSON Web Token for each uid: hs256:SECRET, or es256:FILE with the key as PKCS#8.
+    /// Sign a JSON Web Token for each uid: hs256:SECRET, or es256:FILE with the key as PKCS#8. Users
+    /// of react-wechat log in without it.
     #[arg(long, global = true)]
     pub jwt: Option<String>,
     /// Listen here, HOST:PORT, for the server's webhooks, and check what they tell (fanout and
@@ -103,6 +105,7 @@ pub enum Dialect {
     AlwaysOnline,
     Gotapi,
     ChatService,
+    Wechat,
 }
 
 impl Dialect {
@@ -111,6 +114,7 @@ impl Dialect {
             Dialect::AlwaysOnline => "always-online",
             Dialect::Gotapi => "gotapi",
             Dialect::ChatService => "chat-service",
+            Dialect::Wechat => "wechat",
         }
     }
 }

@@ -5,12 +5,15 @@ pub mod drops;
 pub mod fanout;
 pub mod full;
 pub mod hall;
+pub mod logins;
 pub mod pending;
 pub mod publish;
+pub mod register;
 pub mod slow;
 pub mod storm;
 pub mod strain;
 pub mod sync;
+pub mod waiting;
 
 use crate::client::{self, Conn, Fail, Manner};
 use crate::report::{Lat, round};

@@ -20,7 +20,7 @@ export class Server {
     this.#settings = settings
   }
 
-  /** Addresses after start(): websocket, api, demo, as http://127.0.0.1:PORT */
+  /** Addresses after start(): websocket, api, demo, and wechat where it has one, as http://127.0.0.1:PORT */
   at = {}
 
   /** A second start listens on the same ports and finds the same data. */
@@ -45,9 +45,9 @@ export class Server {
 
   async #addresses(child) {
     for await (const line of createInterface({ input: child.stdout })) {
-      const [, name, url] = /\b(websocket|api|demo) (http:\/\/\S+)/.exec(line) ?? []
+      const [, name, url] = /\b(websocket|api|demo|wechat) (http:\/\/\S+)/.exec(line) ?? []
       if (name) this.at[name] = url
-      if (this.at.websocket && this.at.api && this.at.demo) break
+      if (this.at.websocket && this.at.api && this.at.demo && (this.at.wechat || !this.#settings.AO_WECHAT__LISTEN)) break
     }
     child.stdout.resume() // a full pipe would stop the server
   }

@@ -53,7 +53,7 @@ export async function command(args, env) {
 }
 
 export class Server {
-  /** Addresses by listener: `websocket`, `api`, `demo`, and `gotapi` where it has one. */
+  /** Addresses by listener: `websocket`, `api`, `demo`, and `gotapi` and `wechat` where it has them. */
   urls = {}
   /** The first administrator, printed at the first start only. */
   admin = { uid: undefined, token: undefined }
@@ -75,6 +75,7 @@ export class Server {
   get open() { return this.env.AO_COMPAT !== 'deployed' && !this.env.AO_STORE__TOKENS && !this.env.AO_STORE__MESSAGES }
 
   async start() {
+    delete this.urls.wechat // it may be another port this time
     const at = listener => this.urls[listener] ? new URL(this.urls[listener]).host : '127.0.0.1:0'
     this.process = spawn(BINARY, this.args, {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -103,7 +104,7 @@ export class Server {
     await rm(this.folder, { recursive: true, force: true })
   }
 
-  /** The same ports and the same data folder, a new process. */
+  /** The same ports, but those that `env` leaves open, and the same data folder, a new process. */
   async restart() {
     await this.end()
     await this.start()
@@ -151,7 +152,7 @@ export class Server {
 
   #read(line) {
     this.stderr += `stdout: ${line.replace(/(token: ).*/, '$1…')}\n`
-    const listener = /^(websocket|api|demo|gotapi)\s+(https?:\/\/\S+)/.exec(line)
+    const listener = /^(websocket|api|demo|gotapi|wechat)\s+(https?:\/\/\S+)/.exec(line)
     if (listener) this.urls[listener[1]] = listener[2].replace(/\/$/, '')
     const admin = /^admin (uid|token):\s*(\S+)/.exec(line)
     if (admin) this.admin[admin[1]] = admin[2]
@@ -161,6 +162,7 @@ export class Server {
     const end = Date.now() + READY_MS
     for (;;) {
       const up = this.urls.websocket && this.urls.api && (this.urls.gotapi || !this.env.AO_GOTAPI__LISTEN)
+        && (this.urls.wechat || !this.env.AO_WECHAT__LISTEN)
         && await call('GET', `${this.urls.websocket}/readyz`).then(answer => answer.code === 200, () => false)
       if (up) return
       if (Date.now() > end) throw this.#failure(`it was not ready within ${READY_MS} ms (addresses so far: ${JSON.stringify(this.urls)})`)

@@ -19,6 +19,8 @@ test('docs/gotapi.md', async () => follow(await text('docs/gotapi.md')))
 
 test('docs/chat-service.md', async () => follow(await text('docs/chat-service.md')))
 
+test('docs/react-wechat.md', async () => follow(await text('docs/react-wechat.md'), { allowed: ['sh'] }))
+
 test('docs/hooks.md', async () => follow(await text('docs/hooks.md'), { allowed: ['json'] }))
 
 test('docs/migration.md', async () => follow(await text('docs/migration.md'), { prepare: leaveBehind }))

@@ -40,7 +40,7 @@ test('docs/clients.md names the versions that are tested, and no others', async 
 test('what documents and examples tell to install was tested', async () => {
   const versions = await tested()
   const told = /(?<![\w.-])((?:io\.socket:|weapp\.)?socket\.io(?:-client)?|python-socketio)(?:\[[^\]]*\])?(?:@|==|:)(\d+\.\d+\.\d+)/g
-  const files = ['README.md', ...await within('docs', /\.md$/), ...await within('examples', /\.(mjs|js|html|py|java|sh|rs)$/), ...await within('examples/chat-service', /js$/)]
+  const files = ['README.md', ...await within('docs', /\.md$/), ...await within('examples', /\.(mjs|js|html|py|java|sh|rs)$/), ...await within('examples/chat-service', /js$/), ...await within('examples/wechat', /(js|html)$/)]
   for (const file of files) {
     for (const [, name, number] of (await text(file)).matchAll(told)) {
       if (name === 'socket.io') continue // the server of others

@@ -18,7 +18,7 @@ use super::{
         ids::{ConnectionId, RoomId, Uid},
         presence::{Departure, Visitor},
         services::{Services, Stores},
-        subscriber::{Outcome, Subscriber},
+        subscriber::{Outcome, Settled, Subscriber},
     },
     Answer, Job, Room, Teller,
 };
@@ -193,6 +193,31 @@ impl Rooms {
                 Ok(()) => return ended.await.unwrap_or(Outcome::Unknown),
                 Err(refused) if refused.retired => job = refused.job,
                 Err(_) => return Outcome::Unavailable,
+            }
+        }
+    }
+
+    pub(in super::super) fn send(
+        &self,
+        room: &RoomId,
+        entry: Entry,
+        bytes: usize,
+        sender: Arc<dyn Subscriber>,
+        ack: Option<i64>,
+    ) {
+        let (arrived, teller) = (Instant::now(), Teller::Sender(sender, ack));
+        let span = Span::begin("message", Kind::Server);
+        let mut job = Job::Publish { entry, bytes, arrived, teller, span };
+        loop {
+            match self.room(room).add(job) {
+                Ok(()) => return,
+                Err(refused) if refused.retired => job = refused.job,
+                Err(refused) => {
+                    if let Job::Publish { teller: Teller::Sender(sender, ack), .. } = refused.job {
+                        sender.settled(&[Settled { ack, bytes, outcome: Outcome::Unavailable }]);
+                    }
+                    return;
+                }
             }
         }
     }

@@ -116,19 +116,19 @@ export const revoke = ({ api, changed }, uid) => ask({
   },
 })
 
-/** Shows a token, once. @param {string | number} uid; @param {string} token */
-function showToken(uid, token) {
-  const field = h('input', { type: 'text', readonly: true, value: token, 'aria-label': 'Token', class: 'secret', onfocus: (/** @type {any} */ e) => e.target.select() })
+/** Shows a secret, once. @param {string} what it is, as `Token`; @param {string | number} of whose it is; @param {string} secret */
+export function showSecret(what, of, secret) {
+  const field = h('input', { type: 'text', readonly: true, value: secret, 'aria-label': what, class: 'secret', onfocus: (/** @type {any} */ e) => e.target.select() })
   const copied = h('span', { role: 'status' })
   const copy = h('button', {
     type: 'button', async onclick() {
       field.select()
       // Pages without TLS have no clipboard: then the text is selected, at least.
-      const done = await navigator.clipboard?.writeText(token).then(() => true, () => false)
+      const done = await navigator.clipboard?.writeText(secret).then(() => true, () => false)
       copied.textContent = done ? 'Copied' : 'Selected: copy it now'
     },
   }, 'Copy')
-  return tell('The token', h('p', {}, 'Of ', quoted(uid), '. It is not shown again.'), h('div', { class: 'copy' }, field, copy), copied)
+  return tell(`The ${what.toLowerCase()}`, h('p', {}, 'Of ', quoted(of), '. It is not shown again.'), h('div', { class: 'copy' }, field, copy), copied)
 }
 
 /** @param {Context} context; @param {string | number} uid */
@@ -141,7 +141,7 @@ export async function createToken({ api, changed }, uid) {
     async act() { ({ token } = await api.call('token/create', { uid })) },
   })
   if (!done) return
-  await showToken(uid, token)
+  await showSecret('Token', uid, token)
   changed()
 }
 
@@ -155,7 +155,7 @@ export async function refreshToken({ api, changed }, uid) {
     async act() { ({ token } = await api.call('token/refresh', { uid })) },
   })
   if (!done) return
-  await showToken(uid, token)
+  await showSecret('Token', uid, token)
   changed()
 }
 
@@ -187,8 +187,8 @@ export const erase = ({ api, changed }, uid) => ask({
   },
 })
 
-/** Tells how an erasing ended. @param {Api} api; @param {string} job; @param {string | number} uid */
-async function watch(api, job, uid) {
+/** Tells how an erasing ended. @param {Api} api; @param {string} job; @param {string | number} uid whose messages, as the page calls it */
+export async function watch(api, job, uid) {
   for (;;) {
     await new Promise(done => setTimeout(done, 1000))
     let state

@@ -12,7 +12,7 @@ export class Problem extends Error {
    * @param {number} status of HTTP; 0: there was no answer
    * @param {string} word that names its kind
    * @param {string} detail for people
-   * @param {string} [code] of an error of chat-service
+   * @param {string} [code] of an error of a dialect
    */
   constructor(status, word, detail, code) {
     super(detail)
@@ -25,7 +25,7 @@ export class Problem extends Error {
 /** @param {Response} answer */
 async function problemOf(answer) {
   const { type = '', title = answer.statusText, detail = '', code } = await answer.json().catch(() => ({}))
-  // What chat-service refuses says itself what it is.
+  // What a dialect refuses says itself what it is.
   const text = code ? detail.replace(/^ChatServiceError: /, '') : detail && detail !== title ? `${title}: ${detail}` : title
   return new Problem(answer.status, String(type).split('#').at(-1) ?? '', text || `status ${answer.status}`, code)
 }

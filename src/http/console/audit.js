@@ -1,6 +1,6 @@
 // What administrators have changed.
 import { h, keep, repeat, table } from './dom.js'
-import { chatLink, moment, name, roomLink, userLink } from './format.js'
+import { chatLink, moment, name, phoneLink, roomLink, userLink } from './format.js'
 
 /** Milliseconds between two looks at the first page. */
 const EVERY = 4000
@@ -28,7 +28,7 @@ export function audit(app, signal) {
   const on = h('button', { type: 'button', onclick: () => { cursors.push(next); look() } }, 'Older')
   const pager = h('nav', { class: 'pager', 'aria-label': 'Pages' }, back, on)
   const make = (/** @type {any} */ entry) => row(moment(entry.at), name(entry.admin), method(entry.method),
-    [entry.uid !== undefined && userLink(entry.uid), ' ', entry.roomId !== undefined && (entry.method.startsWith('chat-service/') ? chatLink : roomLink)(entry.roomId)], h('span', { class: 'several' }, details(entry)),
+    [entry.uid !== undefined && (entry.method.startsWith('wechat/') ? phoneLink : userLink)(entry.uid), ' ', entry.roomId !== undefined && (entry.method.startsWith('chat-service/') ? chatLink : roomLink)(entry.roomId)], h('span', { class: 'several' }, details(entry)),
     h('span', { class: entry.outcome === 'done' ? 'badge good' : 'badge bad' }, entry.outcome))
 
   async function look() {

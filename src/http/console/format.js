@@ -76,5 +76,14 @@ export const userLink = uid => h('a', { href: `#/user/${encodeURIComponent(uid)}
 /** @param {string} room of chat-service */
 export const chatLink = room => h('a', { href: `#/chat/${encodeURIComponent(room)}`, class: 'to' }, name(room))
 
+/** @param {string} phone of a user of react-wechat */
+export const phoneLink = phone => h('a', { href: `#/phone/${encodeURIComponent(phone)}`, class: 'to' }, name(phone))
+
+/** What the server calls a user of react-wechat begins with this, which no other uid can have. */
+const PHONE = 'wechat\u0080'
+
+/** A user who is online: of react-wechat, where this administrator can look at it, by the phone. @param {import('./api.js').Api} api; @param {string | number} uid */
+export const onlineLink = (api, uid) => String(uid).startsWith(PHONE) && api.has('wechat/userState') ? phoneLink(String(uid).slice(PHONE.length)) : userLink(uid)
+
 /** A name within a sentence. @param {string | number} text */
 export const quoted = text => h('strong', {}, name(text, 'whole'))

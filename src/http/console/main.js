@@ -9,6 +9,8 @@ import { fill, h, icon, say } from './dom.js'
 import { visible } from './format.js'
 import { hooks } from './hooks.js'
 import { overview } from './overview.js'
+import { phone } from './phone.js'
+import { phones } from './phones.js'
 import { room } from './room.js'
 import { rooms } from './rooms.js'
 import { Stat } from './stat.js'
@@ -35,11 +37,12 @@ const SECTIONS = {
   rooms: { text: 'Rooms', view: rooms },
   users: { text: 'Users', view: users },
   chats: { text: 'Chat rooms', needs: 'chat-service/listRooms', view: chats },
+  phones: { text: 'Messenger', needs: 'wechat/listUsers', view: phones },
   hooks: { text: 'Webhooks', view: hooks },
   audit: { text: 'Audit log', view: audit },
 }
 /** Views of one thing, and the section that they are in. @type {Record<string, {section: string, view: (app: App, signal: AbortSignal, name: string) => View}>} */
-const ONES = { room: { section: 'rooms', view: room }, user: { section: 'users', view: user }, chat: { section: 'chats', view: chat } }
+const ONES = { room: { section: 'rooms', view: room }, user: { section: 'users', view: user }, chat: { section: 'chats', view: chat }, phone: { section: 'phones', view: phone } }
 
 const bar = /** @type {HTMLElement} */ (document.getElementById('bar'))
 const main = /** @type {HTMLElement} */ (document.getElementById('main'))

@@ -1,6 +1,6 @@
 // Users who are online.
 import { h, keep, table } from './dom.js'
-import { count, name, quoted, roomLink, userLink } from './format.js'
+import { count, name, onlineLink, quoted, roomLink } from './format.js'
 import { list } from './list.js'
 
 /** Rooms of a user that the list names. */
@@ -12,7 +12,7 @@ export function users(app, signal) {
   const make = (/** @type {any} */ user) => {
     const rooms = h('span', { class: 'several' })
     const nodes = h('span', { class: 'several' })
-    const made = row(userLink(user.uid), rooms, nodes)
+    const made = row(onlineLink(app.api, user.uid), rooms, nodes)
     let shown = ''
     made.update = (/** @type {any} */ now) => {
       const text = JSON.stringify(now)

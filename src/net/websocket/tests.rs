@@ -82,7 +82,13 @@ fn a_message_in_frames_is_whole_with_the_last_and_control_frames_pass_it() {
     }
     assert_eq!(
         seen,
-        [Frame::Part, Frame::Ping(Bytes::from_static(b"?")), Frame::Part, Frame::Pong, text("aéb")]
+        [
+            Frame::Part,
+            Frame::Ping(Bytes::from_static(b"?")),
+            Frame::Part,
+            Frame::Pong(None),
+            text("aéb")
+        ]
     );
 }
 

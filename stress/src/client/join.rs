@@ -17,6 +17,11 @@ use tokio::time::{sleep, timeout};
 
 const AUTHENTICATE: &[u8] = br#"42["authenticate","#;
 const JOIN: &[u8] = br#"42["join","#;
+/// What a client of react-wechat is sent behind all that waited for it.
+const CONTACTS: &[u8] = br#"{"type":"wechat/save","#;
+/// What it sends again and again, and when.
+const HEARTBEAT: &str = r#"{"type":"heartbeat","payload":{"time":0}}"#;
+const HEARTBEATS: Duration = Duration::from_secs(10);
 
 /// What a client is doing until it has joined.
 #[derive(Clone, Copy)]
@@ -99,6 +104,7 @@ impl Newcomer<'_> {
                 self.chat(&mut rx, uid, token, room, &mut times).await?;
                 rx
             }
+            Dialect::Wechat => self.wechat(stream, token, &mut times).await?,
         };
         times.joined = self.since();
         Ok(Conn { tx: rx.tx.clone(), rx, local, socket, times })
@@ -111,6 +117,24 @@ impl Newcomer<'_> {
         times.upgraded = self.since();
         (times.opened, times.authenticated) = (times.upgraded, times.upgraded);
         Ok(Rx { source: In::WebSocket(ws), tx, engine: None, ctx: self.ctx.clone() })
+    }
+
+    /// react-wechat: who has its contacts has all that waited, too. There are no rooms.
+    async fn wechat(&self, stream: TcpStream, token: &str, times: &mut Times) -> Result<Rx> {
+        self.at(Stage::Upgrade);
+        let target = format!("/wechat/{}", token.trim_matches('"'));
+        let (ws, tx) = websocket::open(stream, self.addr, &target).await?;
+        times.upgraded = self.since();
+        (times.opened, times.authenticated) = (times.upgraded, times.upgraded);
+        let mut rx = Rx { source: In::WebSocket(ws), tx, engine: None, ctx: self.ctx.clone() };
+        if !self.how.unread {
+            self.at(Stage::Join);
+            rx.wait(CONTACTS).await?;
+        }
+        if self.how.heartbeat != Heartbeat::Mute {
+            repeat(&rx.tx, HEARTBEAT, HEARTBEATS);
+        }
+        Ok(rx)
     }
 
     /// engine.io and socket.io.
@@ -205,16 +229,7 @@ impl Newcomer<'_> {
             (4, Heartbeat::Unasked) => "3",
             _ => return,
         };
-        let tx = Arc::downgrade(&tx.0);
-        tokio::spawn(async move {
-            loop {
-                sleep(interval).await;
-                let Some(tx) = tx.upgrade().map(Tx) else { break };
-                if tx.send(beat).await.is_err() {
-                    break;
-                }
-            }
-        });
+        repeat(tx, beat, interval);
     }
 
     /// chat-service: connects to its namespace and joins a room, which is made where it is not
@@ -274,6 +289,20 @@ impl Newcomer<'_> {
         rx.tx.send(format!(r#"42["join",{{"roomId":"{room}"}}]"#)).await?;
         accepted(&rx.wait(JOIN).await?)
     }
+}
+
+/// Sends a text again and again, until the connection ends.
+fn repeat(tx: &Tx, text: &'static str, interval: Duration) {
+    let tx = Arc::downgrade(&tx.0);
+    tokio::spawn(async move {
+        loop {
+            sleep(interval).await;
+            let Some(tx) = tx.upgrade().map(Tx) else { break };
+            if tx.send(text).await.is_err() {
+                break;
+            }
+        }
+    });
 }
 
 fn accepted(answer: &[u8]) -> Result<()> {

@@ -22,6 +22,10 @@ pub enum Envelope {
     /// `42/chat-service,7["roomMessage",ROOM,{"textMessage":TEXT}]` of chat-service, stored and
     /// acknowledged. Its data is a text.
     ChatService,
+    /// `{"type":"wechat/saveMessage","payload":{"from":ME,"to":PEER,"content":DATA,"timestamp":…}}`
+    /// of react-wechat, which is kept until it has arrived; or the signalling of a call,
+    /// `{"type":"new-ice-candidate","payload":{"from":ME,"to":PEER,"candidate":DATA}}`.
+    Wechat { kept: bool },
     /// Nothing: who publishes by HTTP puts the data into a request.
     Data,
 }
@@ -33,13 +37,15 @@ impl Envelope {
             Envelope::Plain { .. } | Envelope::Acknowledged { .. } | Envelope::Data => MSG,
             Envelope::Gotapi => br#"{"type":2,"#,
             Envelope::ChatService => br#"42/chat-service,["roomMessage","#,
+            Envelope::Wechat { kept: true } => br#"{"type":"wechat/saveMessage","#,
+            Envelope::Wechat { kept: false } => br#"{"type":"new-ice-candidate","#,
         }
     }
 
     /// How its acknowledgement begins; none if there is none.
     pub fn acknowledged_by(self) -> Option<&'static [u8]> {
         match self {
-            Envelope::Plain { .. } | Envelope::Data => None,
+            Envelope::Plain { .. } | Envelope::Wechat { .. } | Envelope::Data => None,
             Envelope::Acknowledged { .. } => Some(b"437["),
             Envelope::Gotapi => Some(br#"{"uuid":"#),
             Envelope::ChatService => Some(b"43/chat-service,7[null,"),
@@ -53,7 +59,24 @@ impl Envelope {
             Envelope::Plain { .. }
             | Envelope::Acknowledged { .. }
             | Envelope::Gotapi
+            | Envelope::Wechat { .. }
             | Envelope::Data => false,
+        }
+    }
+
+    /// What stands before all of a message, where that says for which room it is, or from whom for
+    /// whom.
+    pub fn head(self, room: &str, from: &str, to: &str) -> Vec<u8> {
+        let parties = format!(r#""payload":{{"from":"{from}","to":"{to}""#);
+        match self {
+            Envelope::ChatService => {
+                format!(r#"42/chat-service,7["roomMessage","{room}""#).into_bytes()
+            }
+            Envelope::Wechat { .. } => [self.arrives_as(), parties.as_bytes()].concat(),
+            Envelope::Plain { .. }
+            | Envelope::Acknowledged { .. }
+            | Envelope::Gotapi
+            | Envelope::Data => Vec::new(),
         }
     }
 
@@ -69,6 +92,10 @@ impl Envelope {
                 r#","hash":"","sent":false}}"#.to_owned(),
             ),
             Envelope::ChatService => (r#",{"textMessage":"#, "}]".to_owned()),
+            Envelope::Wechat { kept: true } => {
+                (r#","content":"#, r#","timestamp":1700000000000}}"#.to_owned())
+            }
+            Envelope::Wechat { kept: false } => (r#","candidate":"#, "}}".to_owned()),
             Envelope::Data => ("", String::new()),
         }
     }
@@ -130,7 +157,7 @@ impl Shape {
 /// receiver can tell every byte of them.
 #[derive(Clone)]
 pub struct Template {
-    /// What stands before all of it, where the room is named in each message.
+    /// What stands before all of it, where each message says for whom it is.
     head: Vec<u8>,
     buf: Vec<u8>,
     scratch: Vec<u8>,
@@ -185,11 +212,9 @@ impl Template {
         }
     }
 
-    /// For messages of chat-service to this room.
-    pub fn addressed(mut self, envelope: Envelope, room: &str) -> Self {
-        if envelope == Envelope::ChatService {
-            self.head = format!(r#"42/chat-service,7["roomMessage","{room}""#).into_bytes();
-        }
+    /// For messages that begin so: see [`Envelope::head`].
+    pub fn addressed(mut self, head: &[u8]) -> Self {
+        self.head = head.to_vec();
         self
     }
 
@@ -302,7 +327,8 @@ mod tests {
         };
         let envelope = Envelope::ChatService;
         let chat = Template::new(99, Shape::Text, envelope, 1);
-        let text = chat.clone().addressed(envelope, "r1").stamp(mark(1), 0).to_vec();
+        let head = envelope.head("r1", "u1", "u2");
+        let text = chat.clone().addressed(&head).stamp(mark(1), 0).to_vec();
         let json = json(text.strip_prefix(b"42/chat-service,7").unwrap());
         assert_eq!((&json[0], &json[1]), (&"roomMessage".into(), &"r1".into()));
         assert_eq!(json[2]["textMessage"].to_string().len(), chat.payload_bytes);
@@ -313,5 +339,34 @@ mod tests {
 
         assert_eq!(uuid(1), "00000001-0000-4000-8000-000000000abc");
         assert_eq!(uuid(0x2f), "0000002f-0000-4000-8000-000000000abc");
+    }
+
+    /// `wechat-relay` of `stress/run` compares these: they have to be of one size.
+    #[test]
+    fn frames_of_two_dialects_are_of_one_size() {
+        let mark = Mark { room: 1, sender: 0, seq: 3, phase: 1, ts: 4 };
+        let frame = |envelope: Envelope, bytes| {
+            let head = envelope.head("r1", "8612345600000", "8612345600001");
+            let mut template = Template::new(bytes, Shape::Text, envelope, 1).addressed(&head);
+            let text = template.stamp(mark, 0).to_vec();
+            assert!(text.starts_with(envelope.arrives_as()));
+            let (found, rest) = find(&text).unwrap();
+            assert_eq!(found, mark);
+            assert!(template.check(&found, rest).unwrap().ends_with(b"}}"));
+            (text.len(), serde_json::from_slice::<serde_json::Value>(&text).unwrap())
+        };
+        let (gotapi, _) = frame(Envelope::Gotapi, 128);
+        for (kept, bytes, kind, data) in [
+            (true, 102, "wechat/saveMessage", "content"),
+            (false, 127, "new-ice-candidate", "candidate"),
+        ] {
+            let (length, json) = frame(Envelope::Wechat { kept }, bytes);
+            assert_eq!(length, gotapi);
+            assert_eq!(json["type"], kind);
+            let payload = &json["payload"];
+            assert_eq!(payload["from"], "8612345600000");
+            assert_eq!(payload["to"], "8612345600001");
+            assert_eq!(payload[data].to_string().len(), bytes);
+        }
     }
 }

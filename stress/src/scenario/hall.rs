@@ -10,7 +10,7 @@ use crate::message::{self, Envelope, Mark, Shape, Template};
 use crate::report::{Lat, Meter};
 use crate::sys::{self, Timer, now};
 use crate::webhooks::Webhooks;
-use crate::{Ctx, Dialect};
+use crate::{Ctx, Dialect, wechat};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use parking_lot::Mutex;
@@ -34,7 +34,7 @@ pub struct Talk {
     /// What fills a message.
     #[arg(long, value_enum, default_value_t = Shape::Text)]
     pub shape: Shape,
-    /// Storage type: 0 insert, 1 update, 2 ignore.
+    /// Storage type: 0 insert, 1 update, 2 ignore. Of react-wechat: 0 messages, 2 signalling.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=2))]
     pub store: u8,
     /// Ask for an acknowledgement of each message; gotapi-ws always sends one.
@@ -65,6 +65,8 @@ impl Talk {
             Dialect::AlwaysOnline => Ok(Envelope::Plain { store }),
             Dialect::Gotapi if store == 0 => Ok(Envelope::Gotapi),
             Dialect::ChatService if store == 0 => Ok(Envelope::ChatService),
+            Dialect::Wechat if store != 1 => Ok(Envelope::Wechat { kept: store == 0 }),
+            Dialect::Wechat => bail!("wechat has messages, --store 0, and signalling, --store 2"),
             Dialect::Gotapi | Dialect::ChatService => {
                 bail!("{} stores messages: --store 0", dialect.name())
             }
@@ -84,8 +86,8 @@ pub struct Hall {
     window: Option<usize>,
     envelope: Envelope,
     pub template: Template,
-    /// Of the rooms.
-    names: Vec<String>,
+    /// What a sender's messages begin with.
+    heads: Vec<Vec<u8>>,
     txs: Mutex<Vec<Option<Tx>>>,
     tally: Mutex<Tally>,
     /// When the first member of the first room was told that another is gone.
@@ -116,6 +118,14 @@ impl Hall {
             bail!("nobody would ever say a thing");
         }
         let envelope = talk.envelope(ctx.opt.dialect)?;
+        let uid = |room: usize, member: usize| ctx.uid("m", room * members + member);
+        if ctx.opt.dialect == Dialect::Wechat {
+            if members != 2 {
+                bail!("users of wechat write to one other: --members 2");
+            }
+            let pairs = (0..rooms).map(|room| (uid(room, 0), uid(room, 1)));
+            wechat::acquaint(ctx, pairs.collect()).await?;
+        }
         let template = Template::new(talk.bytes, talk.shape, envelope, ctx.opt.seed);
         let webhooks = Webhooks::start(ctx, &template).await?;
         if webhooks.is_some() && talk.store != 0 {
@@ -129,7 +139,13 @@ impl Hall {
             window,
             envelope,
             template,
-            names: (0..rooms).map(|i| ctx.room(i)).collect(),
+            heads: (0..rooms * senders)
+                .map(|s| {
+                    let (room, sender) = (s / senders, s % senders);
+                    let peer = uid(room, (sender + 1) % members);
+                    envelope.head(&ctx.room(room), &uid(room, sender), &peer)
+                })
+                .collect(),
             txs: Mutex::new(vec![None; rooms * senders]),
             tally: Mutex::default(),
             departures: Mutex::default(),
@@ -327,8 +343,7 @@ impl Hall {
         let talk = &self.talk;
         let tx = self.txs.lock()[s].clone().context("a sender never joined")?;
         let (room, sender) = ((s / self.senders) as u16, (s % self.senders) as u16);
-        let mut template =
-            self.template.clone().addressed(self.envelope, &self.names[room as usize]);
+        let mut template = self.template.clone().addressed(&self.heads[s]);
         let timer = Timer::new()?;
         let id = |seq: u32| {
             let n = if talk.store == 1 { seq % talk.update_keys.max(1) } else { seq };

@@ -10,6 +10,7 @@ mod hardship;
 mod history;
 mod integration;
 mod versus;
+mod wechat;
 
 pub use versus::versus;
 
@@ -20,6 +21,8 @@ pub enum Server {
     Ours,
     /// The same program, spoken to by its listener for gotapi-ws.
     Gotapi,
+    /// The same program, spoken to by its listener for react-wechat.
+    Wechat,
     /// The original of chat-service, an npm package (`peers/chat-service`).
     ChatServiceNode,
     /// The cheapest server conceivable (`floor.rs`).
@@ -32,12 +35,20 @@ pub enum Server {
 
 impl Server {
     pub fn is_ours(self) -> bool {
-        matches!(self, Server::Ours | Server::Gotapi)
+        matches!(self, Server::Ours | Server::Gotapi | Server::Wechat)
     }
 
     /// What it calls the listener that is measured, in the lines that it prints.
     pub fn listener(self) -> &'static str {
-        if self == Server::Gotapi { "gotapi" } else { "websocket" }
+        match self {
+            Server::Gotapi => "gotapi",
+            Server::Wechat => "wechat",
+            Server::Ours
+            | Server::ChatServiceNode
+            | Server::Floor
+            | Server::Node
+            | Server::Centrifugo => "websocket",
+        }
     }
 }
 
@@ -125,6 +136,7 @@ pub fn all(quick: bool) -> Vec<Scenario> {
         fanout::all,
         dialects::all,
         chat_service::all,
+        wechat::all,
         connections::all,
         history::all,
         hardship::all,

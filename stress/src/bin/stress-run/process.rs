@@ -72,7 +72,9 @@ impl Bench {
     fn program(&self, side: &Side, blanks: &Blanks) -> Result<Command> {
         let allowed = (0..side.cores).map(|c| c.to_string()).collect::<Vec<_>>().join(",");
         let mut command = match side.server {
-            Server::Ours | Server::Gotapi => self.always_online(side, &allowed, blanks)?,
+            Server::Ours | Server::Gotapi | Server::Wechat => {
+                self.always_online(side, &allowed, blanks)?
+            }
             Server::Floor => self.command(&allowed, &self.binaries.join("floor")),
             Server::Node => {
                 let mut command = self.command(&allowed, Path::new("node"));
@@ -113,8 +115,18 @@ impl Bench {
             .env("AO_LOG", "warn")
             .env("AO_STORE__PATH", blanks.data())
             .env("AO_RUNTIME__WORKERS", side.cores.to_string());
-        if side.server == Server::Gotapi {
-            command.env("AO_GOTAPI__LISTEN", "127.0.0.1:0");
+        match side.server {
+            Server::Gotapi => {
+                command.env("AO_GOTAPI__LISTEN", "127.0.0.1:0");
+            }
+            Server::Wechat => {
+                command.env("AO_WECHAT__LISTEN", "127.0.0.1:0");
+            }
+            Server::Ours
+            | Server::ChatServiceNode
+            | Server::Floor
+            | Server::Node
+            | Server::Centrifugo => {}
         }
         Ok(command)
     }

@@ -1,0 +1,80 @@
+//! What can be done about a user. Who is sent away has its tokens taken back first, and its
+//! connection is ended behind that: whoever comes in between finds that its token does not count,
+//! and whoever came in before is found and ended.
+use serde_json::{Value as Json, json};
+
+use super::{
+    super::{
+        Wechat,
+        error::Failure,
+        inbox,
+        password::{Hash, Salt},
+        socket::uid,
+        users::admin::Deletion,
+    },
+    Error,
+};
+use crate::domain::{clock::alphanumeric, directory::Ending};
+
+/// Characters of a password that is made here: some 95 bits, and few enough to be typed.
+const PASSWORD: usize = 16;
+
+impl Wechat {
+    pub(super) async fn sign_out(&self, phone: &str) -> Result<Json, Error> {
+        let connections = self.take_back(phone, None).await?;
+        Ok(json!({ "connections": connections }))
+    }
+
+    pub(super) async fn reset_password(&self, phone: &str) -> Result<Json, Error> {
+        self.somebody(phone).await?; // before there is work for nobody
+        let rng = &*self.hub.rng;
+        let password = alphanumeric(rng, PASSWORD).map_err(Failure::from)?;
+        let salt = Salt::random(rng).map_err(Failure::from)?;
+        let hash = self.passwords.hash(password.clone(), salt).await?;
+        let connections = self.take_back(phone, Some(hash)).await?;
+        Ok(json!({ "password": password, "connections": connections }))
+    }
+
+    /// What a user wrote and others have not fetched yet. It need not be there any more.
+    pub(super) async fn erase_messages(&self, phone: &str) -> Result<Json, Error> {
+        let uid = uid(phone).map_err(|_| Error::NoUser(phone.to_owned()))?;
+        let job = self.hub.erase(&uid, None).await.map_err(Failure::from)?;
+        Ok(json!({ "job": job }))
+    }
+
+    pub(super) async fn delete_user(&self, phone: &str) -> Result<Json, Error> {
+        let nobody = || Error::NoUser(phone.to_owned());
+        let room = inbox::room(phone).map_err(|_| nobody())?;
+        match self.users.delete(phone, self.hub.clock.unix()).await? {
+            Deletion::Now(user) => {
+                // They learn that they can't write to it any more.
+                for contact in &user.contacts {
+                    inbox::contacts_changed(self, contact).await;
+                }
+            }
+            // What is left to be done is done again.
+            Deletion::Before => {}
+            Deletion::Never => return Err(nobody()),
+        }
+        let connections = self.end(phone).await?;
+        let removed = self.count_waiting(phone).await?;
+        self.hub.clear(&room).await.map_err(Failure::from)?;
+        Ok(json!({ "connections": connections, "removed": removed }))
+    }
+
+    /// Takes a user's tokens back, and its password where there is another one, and ends its
+    /// connections. Returns how many there were.
+    async fn take_back(&self, phone: &str, password: Option<Hash>) -> Result<u64, Error> {
+        let now = self.hub.clock.unix();
+        if !self.users.take_back_tokens(phone, password, now).await? {
+            return Err(Error::NoUser(phone.to_owned()));
+        }
+        self.end(phone).await
+    }
+
+    /// Ends the connections of this phone's user for good. Returns how many there were.
+    async fn end(&self, phone: &str) -> Result<u64, Error> {
+        let uid = uid(phone).map_err(|_| Error::NoUser(phone.to_owned()))?;
+        Ok(self.hub.disconnect(&uid, Ending::Refuse).await.map_err(Failure::from)?)
+    }
+}

@@ -1,0 +1,55 @@
+//! A user's inbox: a room, whose one member is the user's socket, wherever that is. What is said
+//! there reaches it, and a chat message waits in the room's log until it is known to have arrived.
+//!
+//! [`waiting`] makes of the log what a client is sent when it comes. [`delivery`] decides what is
+//! sent when, and what may be erased.
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Wechat, frames};
+use crate::domain::{
+    broker::{Audience, Entry},
+    ids::{BadName, RoomId, Space},
+    message::{Kind, Message},
+};
+
+pub(super) mod delivery;
+pub(super) mod waiting;
+
+/// The inboxes of this dialect, by phone.
+pub(super) const SPACE: Space = Space::Dialect("wechat");
+
+/// What is said in an inbox when its user's contacts have changed. It is for the server alone.
+const CONTACTS: Bytes = Bytes::from_static(b"\"contacts\"");
+
+/// The inbox of this phone.
+///
+/// # Errors
+/// Nobody can have such a phone.
+pub(super) fn room(phone: &str) -> Result<RoomId, BadName> {
+    RoomId::within(SPACE, phone)
+}
+
+/// A frame as it is said in an inbox. Of one that is kept, `key` tells it from others, if it has
+/// one. Signalling goes on while the store is out, among users of this node.
+pub(super) fn entry(kind: frames::Kind, body: Bytes, key: Option<Arc<str>>) -> Entry {
+    let (kind, may_pass) = match kind {
+        frames::Kind::Message => (Kind::Insert, false),
+        frames::Kind::Signal => (Kind::Ignore, true),
+    };
+    Entry::Message {
+        from: None,
+        audience: Audience::All,
+        message: Message { kind, body, key, may_pass },
+        receipt: None,
+    }
+}
+
+/// The contacts of this phone have changed: its socket, if it has one, wherever that is, forgets
+/// what it knows of them, and tells its client. This is lost while the store is out.
+pub(super) async fn contacts_changed(wechat: &Wechat, phone: &str) {
+    if let Ok(room) = room(phone) {
+        wechat.hub.announce(&room, Entry::System { content: CONTACTS });
+    }
+}

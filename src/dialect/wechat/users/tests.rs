@@ -1,0 +1,327 @@
+//! Users in records that are in memory.
+use std::{collections::BTreeMap, sync::Mutex};
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::{
+    domain::{
+        error::StoreError,
+        records::{Draft, RecordPage},
+    },
+    lock::lock,
+};
+
+/// Records of one collection, in memory, as a store has them.
+#[derive(Default)]
+struct InMemory(Mutex<BTreeMap<String, (u64, Draft)>>);
+
+impl InMemory {
+    fn page(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+        is_wanted: impl Fn(&Draft) -> bool,
+    ) -> RecordPage {
+        let mut page = RecordPage::default();
+        for (id, (version, draft)) in &*lock(&self.0) {
+            let record = record(*version, draft);
+            if after.is_none_or(|after| &**id > after)
+                && is_wanted(draft)
+                && !page.add(record, limit)
+            {
+                break;
+            }
+        }
+        page
+    }
+}
+
+fn record(version: u64, draft: &Draft) -> Record {
+    Record { id: draft.id.clone(), version, body: draft.body.clone(), expires_at: None }
+}
+
+#[async_trait]
+impl Records for InMemory {
+    async fn get(&self, _: &Collection, id: &str) -> Result<Option<Record>, StoreError> {
+        Ok(lock(&self.0).get(id).map(|(version, draft)| record(*version, draft)))
+    }
+
+    async fn put(
+        &self,
+        collection: &Collection,
+        id: &str,
+        body: Bytes,
+        expect: Expect,
+        _: Option<u64>,
+    ) -> Result<Put, StoreError> {
+        // Others come between reading and writing.
+        tokio::task::yield_now().await;
+        let draft = match Draft::new(collection, id, body) {
+            Ok(draft) => draft,
+            Err(why) => return Ok(Put::Invalid(why)),
+        };
+        let mut records = lock(&self.0);
+        let there = records.get(id).map(|(version, _)| *version);
+        let is_expected = match expect {
+            Expect::New => there.is_none(),
+            Expect::Version(version) => there == Some(version),
+            Expect::Any => true,
+        };
+        if !is_expected {
+            return Ok(Put::Conflict { version: there });
+        }
+        let version = there.unwrap_or_default() + 1;
+        records.insert(id.to_owned(), (version, draft));
+        Ok(Put::Done { version })
+    }
+
+    async fn delete(&self, _: &Collection, id: &str, _: Option<u64>) -> Result<bool, StoreError> {
+        Ok(lock(&self.0).remove(id).is_some())
+    }
+
+    async fn find(
+        &self,
+        collection: &Collection,
+        index: &str,
+        value: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RecordPage, StoreError> {
+        let key = (collection.index(index)?, value.to_owned());
+        Ok(self.page(after, limit, |draft| draft.keys.contains(&key)))
+    }
+
+    async fn list(
+        &self,
+        _: &Collection,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RecordPage, StoreError> {
+        Ok(self.page(after, limit, |_| true))
+    }
+}
+
+/// A user with this phone, bob by name.
+pub(in crate::dialect::wechat) fn user(phone: &str) -> User {
+    let registration = Registration {
+        nick: "bob".to_owned(),
+        user_name: "bobby".to_owned(),
+        password: "secret".to_owned(),
+        email: "b@x".to_owned(),
+        phone: phone.to_owned(),
+        thumb: None,
+        region: None,
+    };
+    let rest = Rest {
+        id: "0123456789abcdef01234567".to_owned(),
+        password: Hash::kept("$argon2id$…"),
+        contacts: Vec::new(),
+    };
+    User::new(registration, rest)
+}
+
+/// Nobody yet.
+pub(in crate::dialect::wechat) fn nobody() -> Users {
+    Users::new(Arc::new(InMemory::default()))
+}
+
+/// Users with these phones.
+async fn users(phones: &[&str]) -> Users {
+    let users = nobody();
+    for phone in phones {
+        assert_eq!(users.add(&user(phone)).await, Ok(true));
+    }
+    users
+}
+
+impl Users {
+    async fn contacts_of(&self, phone: &str) -> Vec<String> {
+        self.get(phone).await.unwrap().unwrap().user.contacts
+    }
+
+    async fn found(&self, keyword: &str, me: &str) -> Vec<String> {
+        let found = self.search(keyword, me).await.unwrap();
+        found.into_iter().map(|user| user.phone).collect()
+    }
+
+    /// Writes the contacts of a user, whatever they are.
+    async fn set_contacts(&self, phone: &str, contacts: &[&str]) {
+        let Read { user, version } = self.get(phone).await.unwrap().unwrap();
+        let contacts = contacts.iter().map(|contact| (*contact).to_owned()).collect();
+        let user = User { contacts, ..user };
+        assert_eq!(self.put(&user, Expect::Version(version)).await, Ok(true));
+    }
+}
+
+#[tokio::test]
+async fn of_several_who_register_one_phone_one_wins() {
+    let users = nobody();
+    let bob = user("13800138001");
+    let adding: Vec<_> = (0..20).map(|_| users.add(&bob)).collect();
+    let added = join_all(adding).await;
+    assert_eq!(added.iter().filter(|added| **added == Ok(true)).count(), 1);
+    assert_eq!(users.get("13800138001").await.unwrap().unwrap().user, bob);
+    assert!(users.get("138").await.unwrap().is_none());
+}
+
+#[test]
+fn a_user_is_kept_under_the_names_of_the_original() {
+    let json: serde_json::Value = serde_json::from_slice(&user("1380").body()).unwrap();
+    let names: Vec<&String> = json.as_object().unwrap().keys().collect();
+    let expected = [
+        "_id", "contacts", "email", "grams", "group", "nick", "password", "phone", "region",
+        "thumb", "userName",
+    ];
+    assert!(expected.iter().all(|name| names.iter().any(|other| other == name)), "{names:?}");
+    assert_eq!(names.len(), expected.len());
+    assert_eq!(json["grams"], serde_json::json!(["138", "380", "1380"]));
+}
+
+#[test]
+fn a_phone_is_found_by_all_its_parts_of_three_characters_or_more() {
+    assert_eq!(grams("12"), [""; 0]);
+    assert_eq!(grams("123"), ["123"]);
+    assert_eq!(grams("11111"), ["111", "1111", "11111"], "each once");
+    assert_eq!(grams("00112233445566778899").len(), 171);
+    assert_eq!(grams(&"0123456789abcdef".repeat(20)).len(), 256, "as many as a record can have");
+    assert_eq!(grams("héé!"), ["héé", "éé!", "héé!"]);
+}
+
+#[tokio::test]
+async fn a_search_is_literal_and_finds_others() {
+    let users = users(&["13800138000", "13800138001", "13900000000", "+86_1380"]).await;
+    for (keyword, found) in [
+        ("138", &["+86_1380", "13800138001"][..]),
+        ("8001", &["13800138001"]),
+        ("13800138001", &["13800138001"]),
+        ("+86", &["+86_1380"]),
+        ("139", &["13900000000"]),
+        ("13800138000", &[]),
+        ("13", &[]),
+        ("", &[]),
+        ("13.", &[]),
+        (".*.", &[]),
+        ("[", &[]),
+        ("777", &[]),
+        ("138001380011380013800", &[]),
+    ] {
+        assert_eq!(users.found(keyword, "13800138000").await, found, "{keyword}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_finds_a_hundred() {
+    let users = nobody();
+    for number in 0..150 {
+        users.add(&user(&format!("777{number:03}"))).await.unwrap();
+    }
+    for me in ["777000", "777120", "1"] {
+        let found = users.found("777", me).await;
+        assert_eq!(found.len(), 100, "{me}");
+        assert!(!found.iter().any(|phone| phone == me));
+    }
+}
+
+#[tokio::test]
+async fn contacts_are_mutual_and_added_once() {
+    let users = users(&["111", "222", "333"]).await;
+    assert_eq!(users.befriend("111", "222").await, Ok(true));
+    assert_eq!(users.befriend("111", "222").await, Ok(false));
+    assert_eq!(users.befriend("222", "111").await, Ok(false));
+    assert_eq!(users.contacts_of("111").await, ["222"]);
+    assert_eq!(users.contacts_of("222").await, ["111"]);
+    for nobody in ["111", "444", "", &"4".repeat(5000)] {
+        assert_eq!(users.befriend("111", nobody).await, Ok(false), "{nobody}");
+    }
+    assert_eq!(users.contacts_of("111").await, ["222"]);
+}
+
+#[tokio::test]
+async fn what_was_half_done_is_done_when_it_is_asked_for_again() {
+    let users = users(&["111", "222"]).await;
+    users.set_contacts("222", &["111"]).await;
+    let ann = users.get("111").await.unwrap().unwrap().user;
+    assert_eq!(users.are_acquainted(&ann, "222").await, Ok(true), "one of the two is enough");
+    assert_eq!(users.befriend("111", "222").await, Ok(true));
+    assert_eq!(users.contacts_of("111").await, ["222"]);
+    assert_eq!(users.contacts_of("222").await, ["111"]);
+}
+
+#[tokio::test]
+async fn nobody_is_lost_where_many_add_one() {
+    let users = users(&["999"]).await;
+    for number in 100..140 {
+        users.add(&user(&number.to_string())).await.unwrap();
+    }
+    let phones: Vec<String> = (100..140).map(|number| number.to_string()).collect();
+    let adding: Vec<_> = phones.iter().map(|phone| users.befriend(phone, "999")).collect();
+    assert!(join_all(adding).await.into_iter().all(|added| added == Ok(true)));
+    let mut contacts = users.contacts_of("999").await;
+    contacts.sort();
+    assert_eq!(contacts, phones);
+}
+
+#[tokio::test]
+async fn a_user_with_as_many_contacts_as_it_may_have_gets_no_more() {
+    let users = users(&["111", "222"]).await;
+    let many: Vec<String> = (0..CONTACTS).map(|number| format!("9{number:06}")).collect();
+    users.set_contacts("222", &many.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    for (me, other) in [("111", "222"), ("222", "111")] {
+        assert_eq!(users.befriend(me, other).await, Ok(false));
+    }
+    assert_eq!(users.contacts_of("111").await, [""; 0]);
+}
+
+#[tokio::test]
+async fn contacts_are_told_by_group_and_strangers_are_none() {
+    let users = users(&["111"]).await;
+    for (phone, nick) in [("222", "Zoe"), ("333", "张三"), ("444", "ann")] {
+        let bob = user(phone);
+        users.add(&User { nick: nick.to_owned(), group: group(nick), ..bob }).await.unwrap();
+    }
+    users.set_contacts("111", &["222", "333", "444", "111", "555", "222"]).await;
+    let ann = users.get("111").await.unwrap().unwrap().user;
+    let contacts = users.contacts(&ann).await.unwrap();
+    let phones: Vec<&str> = contacts.iter().map(|user| &*user.phone).collect();
+    assert_eq!(phones, ["444", "222", "333"]);
+    for (peer, expected) in [("222", true), ("111", false), ("555", false), ("", false)] {
+        assert_eq!(users.are_acquainted(&ann, peer).await, Ok(expected), "{peer}");
+    }
+    let zoe = users.get("222").await.unwrap().unwrap().user;
+    assert_eq!(users.are_acquainted(&zoe, "111").await, Ok(true), "from the other side too");
+    assert_eq!(users.are_acquainted(&zoe, "333").await, Ok(false));
+}
+
+#[tokio::test]
+async fn a_password_is_replaced_unless_the_user_was_changed_meanwhile() {
+    let users = users(&["111", "222"]).await;
+    let read = users.get("111").await.unwrap().unwrap();
+    assert_eq!(users.replace_password(&read, Hash::kept("new")).await, Ok(true));
+    let now = users.get("111").await.unwrap().unwrap();
+    assert_eq!(now.user, User { password: Hash::kept("new"), ..read.user.clone() });
+    users.befriend("111", "222").await.unwrap();
+    assert_eq!(users.replace_password(&now, Hash::kept("newer")).await, Ok(false));
+    assert_eq!(users.contacts_of("111").await, ["222"]);
+}
+
+#[tokio::test]
+async fn a_user_who_is_too_large_is_not_kept() {
+    let bob = User { thumb: Some("x".repeat(2 << 20)), ..user("111") };
+    assert_eq!(nobody().add(&bob).await, Err(Failure::Internal));
+}
+
+#[tokio::test]
+async fn pictures_are_told_as_far_as_they_are_not_too_much() {
+    let users = users(&["111"]).await;
+    let thumb = Some("x".repeat(128 << 10));
+    let phones: Vec<String> = (1000..1200).map(|number| number.to_string()).collect();
+    for phone in &phones {
+        users.add(&User { thumb: thumb.clone(), ..user(phone) }).await.unwrap();
+    }
+    users.set_contacts("111", &phones.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let ann = users.get("111").await.unwrap().unwrap().user;
+    let contacts = users.contacts(&ann).await.unwrap();
+    let with_pictures = contacts.iter().filter(|user| user.thumb.is_some()).count();
+    assert_eq!((contacts.len(), with_pictures), (200, 128));
+}

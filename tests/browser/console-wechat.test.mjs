@@ -1,0 +1,304 @@
+// The console's users of react-wechat: found, looked at, signed out, given passwords, and deleted, beside real sockets of that protocol.
+import { strict as assert } from 'node:assert'
+import { mkdir } from 'node:fs/promises'
+import { after, afterEach, before, test } from 'node:test'
+import { launch, PHONE } from './board.mjs'
+import { Console } from './console.mjs'
+import { Server } from './server.mjs'
+
+const OUT = new URL('out/', import.meta.url).pathname
+const SETTINGS = { AO_WECHAT__LISTEN: '127.0.0.1:0', AO_WECHAT__RATE_LIMIT: 'off' }
+const STAY_AWAY = 4000
+
+let browser, server, admin, reader, phones = 0
+const consoles = [], sockets = []
+
+before(async () => {
+  await mkdir(OUT, { recursive: true })
+  browser = await launch()
+  server = new Server(SETTINGS)
+  await server.start()
+  admin = await server.admin()
+  reader = { uid: 'eve', token: await server.command('admin', 'create', 'eve', '--role', 'reader') }
+})
+after(async () => {
+  await browser?.close()
+  await server?.remove()
+})
+afterEach(async () => {
+  await Promise.all(sockets.splice(0).map(socket => socket.close()))
+  const open = consoles.splice(0)
+  await Promise.all(open.map(console => console.close()))
+  for (const console of open) assert.deepEqual(console.complaints.filter(c => !console.forgiven?.(c)), [], 'nothing was logged as an error, or asked of others')
+})
+
+async function signedIn(who = admin, { at = server, ...options } = {}) {
+  const console = await Console.open(browser, `${at.at.api}/console/`, options)
+  consoles.push(console)
+  return console.signIn(who)
+}
+
+/** A route of react-wechat. @returns its answer */
+async function ask(route, fields, token) {
+  const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) }
+  return (await fetch(`${server.at.wechat}/api/${route}`, { method: 'POST', headers, body: JSON.stringify(fields) })).json()
+}
+const login = async ({ phone, password }) => (await ask('login', { phone, password })).data?.token
+
+/** Somebody who is registered, with a token. */
+async function user(nick, { phone = `77${String(++phones).padStart(9, '0')}`, signed = true } = {}) {
+  const person = { nick, phone, userName: `${nick}, by name`, email: 'somebody@example.org', password: `secret of ${phone}` }
+  assert.deepEqual(await ask('reg', person), { code: 0, message: '' })
+  return signed ? Object.assign(person, { token: await login(person) }) : person
+}
+
+async function befriend(one, other) {
+  assert.equal((await ask('contact/add', { phone: other.phone }, one.token)).code, 0)
+}
+
+/** Somebody's socket, open: it is in a page of its own, as this is no browser. */
+async function connected({ phone, token }) {
+  const page = await (await browser.newContext()).newPage()
+  const socket = {
+    /** Sends messages to somebody. */
+    write: (to, ...contents) => page.evaluate(([from, to, contents]) => {
+      for (const content of contents) globalThis.line.send(JSON.stringify({ type: 'wechat/saveMessage', payload: { from, to, content, timestamp: 1 } }))
+    }, [phone, to.phone, contents]),
+    /** Its close code, once it is closed. */
+    code: async () => (await page.waitForFunction(() => globalThis.code)).jsonValue(),
+    close: () => page.context().close(),
+  }
+  sockets.push(socket)
+  await page.evaluate(url => new Promise((resolve, reject) => {
+    globalThis.line = new WebSocket(url)
+    globalThis.line.onmessage = () => resolve()
+    globalThis.line.onclose = ({ code }) => { globalThis.code = code; reject(new Error(`closed with ${code}`)) }
+  }), `${server.at.wechat.replace('http', 'ws')}/wechat/${token}`)
+  return socket
+}
+
+/** Whether a token still counts. */
+const counts = async token => 'data' in await ask('info', {}, token)
+
+test('users are listed with where they are and what waits for them, and found by phone and nickname', async () => {
+  const [ann, ben] = [await user('Ann of the list'), await user('张三')]
+  await befriend(ann, ben)
+  await Promise.all(Array.from({ length: 55 }, (_, n) => user(`many`, { phone: `88${String(n).padStart(4, '0')}`, signed: false })))
+  const socket = await connected(ann)
+  await socket.write(ben, 'one', 'two')
+  const console = await signedIn()
+  const { page } = console
+  const cells = async phone => (await console.row(phone).getByRole('cell').allInnerTexts()).map(text => text.trim())
+  await console.go('Messenger')
+  await console.row(ben.phone).getByText('2', { exact: true }).waitFor()
+  assert.deepEqual(await cells(ben.phone), [ben.phone, '张三', '张三, by name', '1', '2', 'away'])
+  const [phone, nick, , contacts, waiting, nodes] = await cells(ann.phone)
+  assert.deepEqual([phone, nick, contacts, waiting], [ann.phone, ann.nick, '1', '0'])
+  assert.notEqual(nodes, 'away')
+
+  const search = page.getByRole('searchbox')
+  await search.fill('张三')
+  await console.row(ann.phone).waitFor({ state: 'detached' })
+  await console.row(ben.phone).waitFor()
+  await search.fill(ann.phone.slice(3))
+  await console.row(ann.phone).waitFor()
+  await search.fill('88')
+  await page.getByText('A phone is found by three characters').waitFor()
+  await search.fill('many')
+  await console.row('880049').waitFor()
+  await console.button('Next').click()
+  await console.row('880054').waitFor()
+  assert.equal(await console.button('Next').isDisabled(), true)
+  await console.button('Previous').click()
+  await console.row('880000').waitFor()
+  await search.fill(ben.phone)
+  await console.link(ben.phone, console.row('张三')).click()
+  await console.title(ben.phone)
+  await page.locator('.back').click()
+  await console.title('Messenger')
+  await search.fill(ann.phone)
+  await console.button('Open').click()
+  await console.title(ann.phone)
+})
+
+test('a user who is online is found among all users, too, and leads to its own view', async () => {
+  const ann = await user('Ann online')
+  await connected(ann)
+  const console = await signedIn()
+  await console.go('Users')
+  await console.link(ann.phone).click()
+  await console.title(ann.phone)
+  await console.fact('State', 'connected to')
+})
+
+test('a user is shown as it is, and signed out for good', async () => {
+  const [ann, ben] = [await user('Ann'), await user('Ben')]
+  await befriend(ann, ben)
+  const [annSocket, benSocket] = [await connected(ann), await connected(ben)]
+  const console = await signedIn()
+  const { page } = console
+  await console.visit('phone', ann.phone)
+  await console.title(ann.phone)
+  for (const [name, value] of [['Nickname', /^Ann$/], ['User name', 'Ann, by name'], ['E-mail', ann.email], ['Region', 'none'], ['State', 'connected to'], ['Messages that wait', /^0$/], ['Tokens count from', 'all count']]) await console.fact(name, value)
+  await page.getByRole('region', { name: 'Contacts' }).getByText('Ben').waitFor()
+
+  await console.confirm(console.button('Sign out…'), ['Ann', ann.phone], 'Sign out')
+  await console.says('is signed out; the connection has ended')
+  assert.equal(await annSocket.code(), STAY_AWAY)
+  await console.fact('State', 'away')
+  assert.equal(await counts(ann.token), false)
+  await assert.rejects(connected(ann), /closed with 4000/)
+  assert.equal(await counts(ben.token), true)
+  const token = await login(ann)
+  assert.equal(await counts(token), true)
+
+  await benSocket.write(ann, 'are you there?')
+  await console.fact('Messages that wait', /^1$/)
+  await connected({ ...ann, token })
+  await console.fact('Messages that wait', /^0$/)
+  await console.fact('State', 'connected to')
+})
+
+test('a new password is shown once, and the old one is dead', async () => {
+  const ann = await user('Ann who forgot')
+  const socket = await connected(ann)
+  const console = await signedIn()
+  await console.visit('phone', ann.phone)
+  await console.confirm(console.button('New password…'), [ann.nick, ann.phone], 'New password')
+  const shown = console.dialog().getByLabel('Password')
+  const password = await shown.inputValue()
+  assert.match(password, /^[A-Za-z0-9]{16}$/)
+  await console.button('Done', console.dialog()).click()
+  assert.equal((await console.page.content()).includes(password), false)
+  assert.equal(await socket.code(), STAY_AWAY)
+  assert.equal(await counts(ann.token), false)
+  assert.equal((await ask('login', { phone: ann.phone, password: ann.password })).code, 100002)
+  assert.equal(await counts(await login({ phone: ann.phone, password })), true)
+  await console.go('Audit log')
+  const entry = console.row('resetPassword').filter({ hasText: ann.phone })
+  await entry.waitFor()
+  assert.equal((await entry.innerText()).includes(password), false)
+  await console.link(ann.phone, entry).click()
+  await console.title(ann.phone)
+})
+
+test('a user is deleted: tokens and what waits are gone, and contacts know it no more', async () => {
+  const [ann, ben] = [await user('Ann who goes'), await user('Ben who stays')]
+  await befriend(ann, ben)
+  const socket = await connected(ben)
+  await socket.write(ann, 'one', 'two')
+  const console = await signedIn()
+  const { page } = console
+  console.forgiven = complaint => complaint.includes('404')
+  await console.visit('phone', ann.phone)
+  await console.fact('Messages that wait', /^2$/)
+  await console.confirm(console.button('Delete…'), [ann.nick, ann.phone, '2 messages that wait'], 'Delete')
+  await console.says('and 2 waiting messages')
+  await page.getByText('Nobody has this phone.').waitFor()
+  assert.equal(await counts(ann.token), false)
+  assert.equal((await ask('login', ann)).code, 100001)
+  await console.visit('phone', ben.phone)
+  await page.getByRole('region', { name: 'Contacts' }).getByText('unknown').waitFor()
+
+  await user('Somebody else', { phone: ann.phone, signed: false })
+  assert.equal(await counts(ann.token), false, 'an old token is not the newcomer’s')
+  await console.visit('phone', ann.phone)
+  await console.fact('Nickname', 'Somebody else')
+  await console.fact('Messages that wait', /^0$/)
+})
+
+test('what a user wrote is erased where it waits', async () => {
+  const [ann, ben] = [await user('Ann who writes'), await user('Ben who is away')]
+  await befriend(ann, ben)
+  const socket = await connected(ann)
+  await socket.write(ben, 'a secret')
+  const console = await signedIn()
+  await console.visit('phone', ben.phone)
+  await console.fact('Messages that wait', /^1$/)
+  await console.visit('phone', ann.phone)
+  await console.confirm(console.button('Erase messages…'), [ann.phone], 'Erase')
+  await console.says('Erased 1 message')
+})
+
+test('who may only look sees users and contacts, and no button that changes them', async () => {
+  const [ann, ben] = [await user('Ann who is seen'), await user('Ben who is known')]
+  await befriend(ann, ben)
+  const console = await signedIn(reader)
+  const { page } = console
+  const harmless = ['Sign out', 'Open', 'Previous', 'Next', 'More contacts']
+  const look = async () => {
+    const buttons = await page.locator('button:visible').evaluateAll(all => all.map(b => b.getAttribute('aria-label') ?? b.textContent))
+    assert.deepEqual(buttons.filter(text => !harmless.includes(text)), [])
+  }
+  await console.go('Messenger')
+  await page.getByRole('searchbox').fill(ann.nick)
+  await console.row(ann.phone).waitFor()
+  await look()
+  await console.visit('phone', ann.phone)
+  await page.getByText(ben.nick).waitFor()
+  await look()
+})
+
+test('a server without react-wechat has no such section', async () => {
+  const plain = new Server()
+  try {
+    await plain.start()
+    const console = await signedIn(await plain.admin(), { at: plain })
+    assert.equal(await console.page.getByRole('link', { name: 'Messenger' }).count(), 0)
+    await console.visit('phone', '138')
+    await console.title('Overview')
+  } finally {
+    await plain.remove()
+  }
+})
+
+test('hostile names are text', async () => {
+  const nicks = ['<img src=x onerror="globalThis.hacked=1">', '\u202Egnp.exe\u202C\u200B', '%E0%A4%A', 'x'.repeat(1000), '__proto__', '../../v1/stat?a=b#c%00']
+  const people = []
+  for (const nick of nicks) people.push(await user(nick))
+  for (const other of people.slice(1)) await befriend(people[0], other)
+  const console = await signedIn()
+  const { page } = console
+  const calm = async where => {
+    const found = await page.evaluate(() => [globalThis.hacked, document.querySelectorAll('main img, main script').length])
+    assert.deepEqual(found, [undefined, 0], where)
+    assert.equal(await console.overhang(), 0, `${where} is as wide as the window`)
+  }
+  await console.go('Messenger')
+  await page.getByRole('searchbox').fill(nicks[0])
+  await console.row('onerror').first().waitFor()
+  await calm('the list')
+  for (const { phone, nick } of people) {
+    await console.visit('phone', phone)
+    await console.title(phone)
+    await page.getByRole('region', { name: 'Contacts' }).getByRole('row').nth(1).waitFor()
+    await calm(nick)
+  }
+  await page.setViewportSize(PHONE)
+  await calm('a phone')
+})
+
+for (const colorScheme of ['light', 'dark']) for (const [device, viewport] of [['laptop', { width: 1280, height: 800 }], ['phone', PHONE]]) {
+  test(`${device}, ${colorScheme}: axe-core finds nothing serious, and nothing hangs over`, async () => {
+    const [ann, ben] = [await user(`Look ${device} ${colorScheme}`), await user('Ben to look at')]
+    await befriend(ann, ben)
+    await connected(ann)
+    const console = await signedIn(admin, { viewport, colorScheme, hasTouch: device === 'phone' })
+    const { page } = console
+    const look = async what => {
+      await page.screenshot({ path: `${OUT}console-wechat-${device}-${colorScheme}-${what}.png` })
+      assert.deepEqual(await console.findings(), [], what)
+      assert.equal(await console.overhang(), 0, `${what} is as wide as the window`)
+    }
+    await console.go('Messenger')
+    await page.getByRole('searchbox').fill(ann.nick)
+    await console.row(ann.phone).waitFor()
+    await look('list')
+    await console.visit('phone', ann.phone)
+    await page.getByText(ben.nick).waitFor()
+    await look('user')
+    await console.button('Sign out…').click()
+    await console.dialog().waitFor()
+    await look('dialog')
+  })
+}
