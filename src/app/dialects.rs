@@ -69,7 +69,9 @@ pub(super) fn start(
     }
     if listens(Site::Wechat) {
         let options = wechat_options(config, hub).map_err(|why| failed("react-wechat", &why))?;
-        started.dialects.push(wechat::start(hub.clone(), options, originals, stop));
+        let mounted = wechat::start(hub.clone(), options, originals, stop);
+        started.methods.push(mounted.methods);
+        started.dialects.push(mounted.dialect);
     }
     Ok(started)
 }

@@ -1,5 +1,6 @@
 //! The listeners: where they are bound, with which certificates, and what each serves.
 use std::{
+    borrow::Cow,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -318,19 +319,32 @@ impl Service for Served {
 
 /// Bytes of a path that are logged.
 const LOGGED: usize = 100;
+/// Bytes of a part of a path that is logged: a token is longer.
+const PART: usize = 40;
 
 /// A line for a client's request that is refused, as far as there are not too many; without the
 /// query, which may have a token.
 fn log_refused(method: &Method, uri: &Uri, address: IpAddr, status: StatusCode) {
-    let path = uri.path();
     throttled!(
         info,
         status = status.as_u16(),
         %method,
-        path = path.get(..LOGGED).unwrap_or(path),
+        path = %shown(uri.path()),
         %address,
         "a request was refused"
     );
+}
+
+/// A path as it may be logged. Where a part of it may be a token, it ends before that.
+fn shown(path: &str) -> Cow<'_, str> {
+    let mut end = 0;
+    for part in path.split_inclusive('/') {
+        if part.len() > PART {
+            return format!("{}…", &path[..end]).into();
+        }
+        end += part.len();
+    }
+    path.get(..LOGGED).unwrap_or(path).into()
 }
 
 impl Served {
@@ -362,5 +376,25 @@ impl Served {
             Ok(response) => response,
             Err(never) => match never {},
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_logged_up_to_what_may_be_a_token() {
+        let long = "x".repeat(PART + 1);
+        for (path, expected) in [
+            ("/", "/"),
+            ("/socket.io/", "/socket.io/"),
+            (&*format!("/wechat/{long}"), "/wechat/…"),
+            (&*format!("/wechat/{long}/a"), "/wechat/…"),
+            (&*format!("/{long}"), "/…"),
+        ] {
+            assert_eq!(shown(path), expected);
+        }
+        assert_eq!(shown(&"/a".repeat(100)), "/a".repeat(50));
     }
 }

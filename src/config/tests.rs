@@ -261,6 +261,7 @@ fn every_setting_is_reached_by_file_environment_and_flag() {
             "jwt.previous_secret" => other == "jwt.secret",
             "hook.url" => other == "hook.secret",
             "webhook.url" => other == "webhook.secret",
+            "wechat.turn_urls" => other == "wechat.turn_secret",
             "chat_service.hooks" => {
                 ["chat_service.hook_url", "chat_service.hook_secret"].contains(&other)
             }

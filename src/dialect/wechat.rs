@@ -5,7 +5,7 @@
 //! which pages may read answers, `error` is why it is refused. `users` are records, `registration`
 //! is how one begins, `card` what is told of one, `group` under which letter it stands. `password`
 //! works passwords out, `token` signs and verifies, `rate` says how often, `turn` where a call
-//! finds its way. `takeover` fetches what the original has stored.
+//! finds its way. `takeover` fetches what the original has stored. `api` is for administrators.
 //!
 //! `socket` is a client's WebSocket, `inbox` what waits for a user, `frames` what clients say, and
 //! `wire` what goes out.
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Dialect, Pace, Taken};
 use crate::{
     config::{Origins, Site},
-    domain::{hub::Hub, ids::ConnectionId, originals::Originals, secret::Secret},
+    domain::{hub::Hub, ids::ConnectionId, methods::Methods, originals::Originals, secret::Secret},
     lock::lock,
     net::{Connection, Stream},
     pace::Rate,
@@ -32,6 +32,7 @@ use crate::{
 };
 
 mod access;
+mod api;
 mod body;
 mod card;
 mod error;
@@ -86,6 +87,14 @@ struct Wechat {
     clients: Mutex<HashMap<ConnectionId, Weak<socket::Client>>>,
 }
 
+/// The dialect, for whoever puts the server together.
+pub struct Mounted {
+    /// What clients come to.
+    pub dialect: Arc<dyn Dialect>,
+    /// What it adds to the HTTP API.
+    pub methods: Arc<dyn Methods>,
+}
+
 /// Starts the dialect. `originals`: what the original has stored, if that can be reached; nobody is
 /// let in until that is taken over. Its tasks end with `stop`.
 pub fn start(
@@ -93,7 +102,7 @@ pub fn start(
     options: Options,
     originals: Option<Arc<dyn Originals>>,
     stop: &CancellationToken,
-) -> Arc<dyn Dialect> {
+) -> Mounted {
     let wechat = Arc::new(Wechat {
         users: Users::new(hub.records.clone()),
         keys: Keys::new(&options.jwt_secret),
@@ -111,13 +120,13 @@ pub fn start(
             .supervisor
             .keep("wechat takeover", stop, move || takeover::run(here.clone(), originals.clone()));
     }
-    Arc::new(Mounted(wechat))
+    Mounted { methods: api::methods(wechat.clone()), dialect: Arc::new(Server(wechat)) }
 }
 
-struct Mounted(Arc<Wechat>);
+struct Server(Arc<Wechat>);
 
 #[async_trait]
-impl Dialect for Mounted {
+impl Dialect for Server {
     fn name(&self) -> &'static str {
         "wechat"
     }

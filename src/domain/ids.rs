@@ -155,9 +155,9 @@ pub enum Space {
     /// A name is what people call the room, a colon, and the life, which is another one whenever a
     /// room is called so again: `plans:x7`.
     Lives(&'static str),
-    /// Rooms by which a dialect reaches all connections of one user, by uid: what is said there is
-    /// the user's alone, and nothing is stored. They are no rooms to anybody else: webhooks are not
-    /// told of them, and nobody lists or counts them.
+    /// Rooms by which a dialect reaches all connections of one user, by name: what is said there is
+    /// the user's alone. They are no rooms to anybody else: webhooks are not told of them, no copies
+    /// are kept of what is said there, and nobody lists or counts them.
     Inboxes(&'static str),
     /// Users themselves, by uid: what is told of one, whatever the rooms.
     User,

@@ -210,6 +210,7 @@ pub const SIGN_IN_REFUSALS: &[&str] = &[
     "wrong token",
     "rate limit",
     "too many failures",
+    "too busy",
     "store unavailable",
     "keys unavailable",
     "malformed",

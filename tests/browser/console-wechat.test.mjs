@@ -164,7 +164,7 @@ test('a new password is shown once, and the old one is dead', async () => {
   const socket = await connected(ann)
   const console = await signedIn()
   await console.visit('phone', ann.phone)
-  await console.confirm(console.button('New password…'), [ann.nick, ann.phone], 'New password')
+  await console.agree(console.button('New password…'), [ann.nick, ann.phone], 'New password')
   const shown = console.dialog().getByLabel('Password')
   const password = await shown.inputValue()
   assert.match(password, /^[A-Za-z0-9]{16}$/)

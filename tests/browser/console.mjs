@@ -65,11 +65,16 @@ export class Console {
 
   /** Does what a button leads to, after reading that the dialog names all of these. */
   async confirm(button, names, go) {
+    await this.agree(button, names, go)
+    await this.dialog().waitFor({ state: 'detached' })
+  }
+
+  /** The same where another dialog follows. */
+  async agree(button, names, go) {
     await button.click()
     const text = await this.dialog().innerText()
     for (const name of names) assert(text.includes(name), `${name} is named in: ${text}`)
     await this.button(go, this.dialog()).click()
-    await this.dialog().waitFor({ state: 'detached' })
   }
 
   /** What axe-core finds that is serious or worse. */

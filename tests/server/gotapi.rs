@@ -1,7 +1,7 @@
 //! The gotapi-ws dialect, whole servers of it: every frame of the protocol's table, every route,
 //! limits, hostile clients, what lasts through kills and restarts, and two nodes as one.
 
-mod client;
+pub mod client;
 mod frames;
 mod history;
 mod hooks;

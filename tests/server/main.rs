@@ -20,3 +20,4 @@ mod retention;
 mod scripts;
 mod trials;
 mod webhooks;
+mod wechat;

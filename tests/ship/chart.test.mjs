@@ -14,7 +14,8 @@ const STORES = { AO_STORE__MESSAGES: 'redis://redis:6379', AO_STORE__TOKENS: 'mo
 const SERVERS = { store: 'servers', secrets: { values: STORES } }
 const secret = byte => `whsec_${Buffer.alloc(24, byte).toString('base64')}`
 const EVERYTHING = {
-  ...SERVERS,
+  store: 'servers',
+  secrets: { values: { ...STORES, AO_WECHAT__JWT_SECRET: 'known to all instances', AO_WECHAT__TURN_SECRET: 'known to coturn' } },
   image: { repository: 'registry.example/always-online', tag: '7' },
   imagePullSecrets: [{ name: 'registry' }],
   settings: {
@@ -22,6 +23,7 @@ const EVERYTHING = {
     websocket: { origins: ['https://chat.example', 'https://board.example'] },
     limits: { connections: 2_000_000, messages: '50 in 1s' },
     store: { backups: true },
+    wechat: { turn_urls: ['turn:turn.example:3478', 'turns:turn.example:5349?transport=tcp'], turn_lifetime: '2h', origins: ['https://phone.example'] },
     webhook: {
       url: 'https://business.example/"hooks"', secret: secret(7),
       orders: { url: 'https://orders.example/', secret: secret(8) },
@@ -30,6 +32,10 @@ const EVERYTHING = {
   drain: { seconds: 45, credentialSecret: 'drain' },
   websocket: { type: 'LoadBalancer', annotations: { a: 'b' } },
   gotapi: { enabled: true },
+  wechat: {
+    enabled: true, type: 'LoadBalancer', annotations: { e: 'f' },
+    ingress: { enabled: true, className: 'nginx', hosts: ['phone.example', 'tablet.example'], tlsSecret: 'phone-tls' },
+  },
   ingress: { enabled: true, className: 'nginx', hosts: ['chat.example'], tlsSecret: 'chat-tls' },
   autoscaling: { enabled: true },
   serviceMonitor: { enabled: true, labels: { release: 'prometheus' } },
@@ -216,24 +222,52 @@ test('without credentials an instance waits until nobody sends newcomers, and ha
 test('nobody from outside reaches the API, administration, metrics or gotapi-ws', async () => {
   const manifests = await rendered(EVERYTHING)
   const outside = manifests.filter(({ kind, spec }) => kind === 'Service' && spec.type === 'LoadBalancer')
-  assert.deepEqual(outside.flatMap(({ spec }) => spec.ports.map(port => port.targetPort)), ['websocket'])
+  assert.deepEqual(outside.flatMap(({ spec }) => spec.ports.map(port => port.targetPort)), ['websocket', 'wechat'])
   assert.deepEqual(of(manifests, 'Service', 'chat-always-online-gotapi').spec.ports.map(port => port.targetPort), ['gotapi'])
-  const paths = of(manifests, 'Ingress').spec.rules.flatMap(({ http }) => http.paths.map(({ path }) => path))
-  assert.deepEqual(paths, ['/socket.io/'])
+  const ways = manifests.filter(({ kind }) => kind === 'Ingress').flatMap(({ spec }) => spec.rules)
+    .map(({ host, http }) => [host, ...http.paths.map(({ path, backend: { service } }) => `${path} to ${service.name}`)])
+  assert.deepEqual(ways, [
+    ['chat.example', '/socket.io/ to chat-always-online'],
+    ...['phone.example', 'tablet.example'].map(host => [host, '/wechat/ to chat-always-online-wechat', '/api/ to chat-always-online-wechat']),
+  ])
   const { ingress } = of(manifests, 'NetworkPolicy').spec
   const open = ingress.filter(rule => !rule.from).flatMap(rule => rule.ports.map(({ port }) => port))
-  assert.deepEqual(open, ['websocket'])
+  assert.deepEqual(open, ['websocket', 'wechat'])
   const reachable = manifests => of(manifests, 'NetworkPolicy').spec.ingress.flatMap(rule => rule.ports.map(({ port }) => port)).sort()
-  assert.deepEqual(reachable(manifests), ['api', 'metrics', 'websocket'], 'the others are for those who are named')
+  assert.deepEqual(reachable(manifests), ['api', 'metrics', 'websocket', 'wechat'], 'the others are for those who are named')
   const named = { ...EVERYTHING, networkPolicy: { enabled: true, admin: [{ podSelector: {} }], gotapi: [{ podSelector: {} }] } }
-  assert.deepEqual(reachable(await rendered(named)), ['admin', 'gotapi', 'websocket'])
-  assert.deepEqual(reachable(await rendered({ ...named, gotapi: { enabled: false } })), ['admin', 'websocket'])
+  assert.deepEqual(reachable(await rendered(named)), ['admin', 'gotapi', 'websocket', 'wechat'])
+  assert.deepEqual(reachable(await rendered({ ...named, gotapi: { enabled: false }, wechat: { enabled: false } })), ['admin', 'websocket'])
+  const from = [{ ipBlock: { cidr: '10.0.0.0/8' } }]
+  const bounded = of(await rendered({ wechat: { enabled: true }, networkPolicy: { enabled: true, wechat: from } }), 'NetworkPolicy').spec.ingress
+  assert.deepEqual(bounded, [{ ports: [{ port: 'websocket' }] }, { ports: [{ port: 'wechat' }], from }])
+})
+
+test('react-wechat is there where it is enabled, at a service and behind hosts of its own', async () => {
+  const off = await rendered({ wechat: { ingress: { enabled: true, hosts: ['phone.example'] } }, settings: { wechat: { rate_limit: 'off' } } })
+  assert.equal(of(off, 'Service', 'chat-always-online-wechat'), undefined)
+  assert.equal(of(off, 'Ingress'), undefined)
+  assert(!container(off).ports.some(({ name }) => name === 'wechat'))
+  const on = await rendered(EVERYTHING)
+  const { metadata, spec } = of(on, 'Service', 'chat-always-online-wechat')
+  assert.deepEqual([spec.ports.map(({ port }) => port), metadata.annotations, spec.sessionAffinity], [[3002], { e: 'f' }, undefined])
+  const { tls, ingressClassName } = of(on, 'Ingress', 'chat-always-online-wechat').spec
+  assert.deepEqual([tls, ingressClassName], [[{ secretName: 'phone-tls', hosts: ['phone.example', 'tablet.example'] }], 'nginx'])
+  // Paths have tokens in them.
+  assert.equal(of(on, 'Ingress', 'chat-always-online-wechat').metadata.annotations['nginx.ingress.kubernetes.io/enable-access-log'], 'false')
+  // One instance makes its own secret; several have to be given one, which may be among the settings.
+  await rendered({ wechat: { enabled: true } })
+  await rendered({ ...SERVERS, wechat: { enabled: true }, settings: { wechat: { jwt_secret: 'known to all' } } })
+  await rendered({ store: 'servers', wechat: { enabled: true }, secrets: { existingSecret: 'mine' } })
 })
 
 test('a client keeps its address on its way in', async () => {
   for (const [type, policy] of [['ClusterIP', undefined], ['NodePort', 'Local'], ['LoadBalancer', 'Local']]) {
-    const { spec } = of(await rendered({ websocket: { type } }), 'Service', 'chat-always-online')
-    assert.deepEqual([spec.type, spec.externalTrafficPolicy], [type, policy])
+    const manifests = await rendered({ websocket: { type }, wechat: { enabled: true, type } })
+    for (const name of ['chat-always-online', 'chat-always-online-wechat']) {
+      const { spec } = of(manifests, 'Service', name)
+      assert.deepEqual([spec.type, spec.externalTrafficPolicy], [type, policy], name)
+    }
   }
 })
 
@@ -245,7 +279,7 @@ test('secrets are in a secret, and nowhere else', async () => {
   // Those in the settings are of endpoints of webhooks.
   const others = (await rendered(EVERYTHING)).filter(({ kind }) => kind !== 'Secret')
   assert(settings(await rendered(EVERYTHING)).includes(secret(8)))
-  for (const one of others) assert(!JSON.stringify(one).includes('whsec_'), `${one.kind} ${one.metadata.name}`)
+  for (const one of others) for (const part of ['whsec_', 'known to']) assert(!JSON.stringify(one).includes(part), `${one.kind} ${one.metadata.name}`)
   const own = await rendered({ store: 'servers', secrets: { existingSecret: 'mine' } })
   assert.equal(variables(own), undefined)
   assert.equal(container(own).envFrom[0].secretRef.name, 'mine')
@@ -284,6 +318,10 @@ test('wrong values are refused, and named', async () => {
     [{ persistence: { size: 'large' } }, '/persistence/size'],
     [{ websocket: { sessionAffinity: 'Cookie' } }, '/websocket/sessionAffinity'],
     [{ ingress: { enabled: true } }, '/ingress/hosts'],
+    [{ settings: { wechat: { listen: ':80' } } }, '/settings/wechat/listen'],
+    [{ wechat: { jwtSecret: 'x' } }, "'jwtSecret'"],
+    [{ wechat: { ingress: { enabled: true } } }, '/wechat/ingress/hosts'],
+    [{ ...SERVERS, wechat: { enabled: true } }, 'AO_WECHAT__JWT_SECRET'],
     [{ podDisruptionBudget: { maxUnavailable: 0 } }, '/podDisruptionBudget/maxUnavailable'],
     [{ drain: { seconds: '30s' } }, '/drain/seconds'],
     [{ store: 'servers' }, 'AO_STORE__MESSAGES'],
@@ -304,4 +342,6 @@ test('each value is in the schema, and each of the schema is a value', async () 
   for (const [name, { additionalProperties, properties }] of Object.entries(known)) {
     if (additionalProperties === false) assert.deepEqual(Object.keys(properties).sort(), Object.keys(values[name]).sort(), name)
   }
+  // That of the one is that of the other.
+  assert.deepEqual(Object.keys(values.wechat.ingress), Object.keys(values.ingress))
 })

@@ -18,7 +18,7 @@ pub(super) mod delivery;
 pub(super) mod waiting;
 
 /// The inboxes of this dialect, by phone.
-pub(super) const SPACE: Space = Space::Dialect("wechat");
+pub(super) const SPACE: Space = Space::Inboxes("wechat");
 
 /// What is said in an inbox when its user's contacts have changed. It is for the server alone.
 const CONTACTS: Bytes = Bytes::from_static(b"\"contacts\"");

@@ -9,7 +9,7 @@
 //! when these are there is told to come back.
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,8 @@ use crate::{
 const COSTS: Costs = Costs { memory: 19_456, passes: 2, lanes: 1 };
 /// What is verified at most: a record that says more was not written by us, and is not believed.
 const MOST: Costs = Costs { memory: 65_536, passes: 10, lanes: 4 };
+/// Bytes up to which glibc may keep what is given back (DEFAULT_MMAP_THRESHOLD_MAX).
+const KEPT: usize = 32 << 20;
 /// Bytes of a salt and of a tag.
 const SALT: usize = 16;
 const TAG: usize = 32;
@@ -118,11 +120,22 @@ impl Costs {
 
     fn tag(self, password: &[u8], salt: &[u8], length: usize) -> Result<Vec<u8>, argon2::Error> {
         let params = Params::new(self.memory, self.passes, self.lanes, Some(length))?;
-        let mut tag = vec![0; length];
+        let (mut tag, memory) = (vec![0; length], memory(&params)?);
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into(password, salt, &mut tag)?;
+            .hash_password_into_with_memory(password, salt, &mut tag, memory)?;
         Ok(tag)
     }
+}
+
+/// The memory of one hash, in a place that the system has back when the hash is done. Of smaller
+/// ones glibc keeps those that are given back, for each thread that ever had one.
+fn memory(params: &Params) -> Result<Vec<Block>, argon2::Error> {
+    let (used, mut blocks) = (params.block_count(), Vec::new());
+    // What is not used of it is never touched, so it takes no memory.
+    let reserved = blocks.try_reserve_exact(used.max(KEPT / Block::SIZE + 1));
+    reserved.map_err(|_| argon2::Error::OutOfMemory)?;
+    blocks.resize(used, Block::new());
+    Ok(blocks)
 }
 
 /// Random bytes for one hash.

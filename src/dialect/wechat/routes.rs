@@ -162,7 +162,8 @@ impl Wechat {
     async fn authenticate(&self, token: &str) -> Result<User, Failure> {
         let claims = self.keys.verify(token, self.hub.clock.unix())?;
         let read = self.users.get(&claims.phone).await?;
-        Ok(read.ok_or(BadToken::Invalid)?.user)
+        let user = read.map(|read| read.user).filter(|user| user.takes(claims.issued));
+        user.ok_or_else(|| BadToken::Invalid.into())
     }
 
     /// Somebody does something that is limited.
@@ -187,7 +188,7 @@ impl Wechat {
         let salt = Salt::random(&*self.hub.rng)?;
         let password = self.passwords.hash(password, salt).await?;
         let rest = Rest { id: new_id(&*self.hub.rng)?, password, contacts: Vec::new() };
-        if self.users.add(&User::new(registration, rest)).await? {
+        if self.users.register(User::new(registration, rest)).await? {
             Ok(json(StatusCode::OK, r#"{"code":0,"message":""}"#.to_owned()))
         } else {
             Err(Failure::Taken)
@@ -206,10 +207,12 @@ impl Wechat {
             self.hub.metrics.sign_in_refused("too many failures");
             Failure::TooManyFailures(wait)
         })?;
+        // Before the user is read: if its tokens are taken back meanwhile, this one is, too.
+        let now = self.hub.clock.unix();
         match self.check_password(phone, &fields).await {
             Ok(user) => {
                 attempts.succeeded(address, Realm::User, account);
-                let token = self.keys.sign(&user.phone, &user.nick, self.hub.clock.unix());
+                let token = self.keys.sign(&user.phone, &user.nick, user.issue(now));
                 let info = Info::with_contacts(&user);
                 Ok(success(&json!({ "info": info, "token": token })))
             }
@@ -217,6 +220,9 @@ impl Wechat {
                 if matches!(failure, Failure::NotRegistered | Failure::WrongPassword) {
                     attempts.failed(address, Realm::User, account, Instant::now());
                     self.hub.metrics.sign_in_refused("wrong token");
+                }
+                if failure == Failure::Busy {
+                    self.hub.metrics.sign_in_refused("too busy");
                 }
                 Err(failure)
             }

@@ -6,7 +6,8 @@
 //! passes anything else.
 //!
 //! A user has one socket, on all nodes together: the newest. The older one is closed with a code
-//! that means "do not come back"; so is one whose token is wrong, and nobody else ever.
+//! that means "do not come back"; so is one whose token is wrong, or whose user an administrator
+//! signs out, and nobody else ever.
 use std::{
     net::IpAddr,
     sync::{
@@ -28,6 +29,7 @@ use super::{
         self,
         delivery::{Delivery, Out},
     },
+    token::Claims,
     wire,
 };
 use crate::{
@@ -100,6 +102,8 @@ pub(super) struct Client {
     address: IpAddr,
     /// Its user. The inbox has the phone.
     uid: Uid,
+    /// When its token was issued, in seconds since 1970.
+    issued: u64,
     inbox: RoomId,
     delivery: Mutex<Delivery>,
     in_flight: InFlight,
@@ -112,7 +116,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// The client of this phone on a connection.
+    /// The client whose token says this, on a connection.
     ///
     /// # Errors
     /// Nobody can have such a phone.
@@ -120,7 +124,7 @@ impl Client {
         wechat: &Arc<Wechat>,
         connection: &Arc<Connection>,
         address: IpAddr,
-        phone: &str,
+        Claims { phone, issued }: &Claims,
     ) -> Result<Arc<Self>, BadName> {
         let (uid, inbox) = (uid(phone)?, inbox::room(phone)?);
         let id = wechat.hub.new_connection();
@@ -132,6 +136,7 @@ impl Client {
             connection: connection.clone(),
             address,
             uid,
+            issued: *issued,
             inbox,
             delivery: Mutex::default(),
             in_flight: InFlight::default(),
@@ -278,7 +283,8 @@ fn close(wechat: &Wechat, connection: &Arc<Connection>, why: Reason) {
 
 /// The close code of this protocol; none where it has none of its own.
 fn code(why: Reason) -> Option<u16> {
-    matches!(why, Reason::WrongCredentials | Reason::Kickout).then_some(STAY_AWAY)
+    let stays_away = matches!(why, Reason::WrongCredentials | Reason::Kickout | Reason::TurnedAway);
+    stays_away.then_some(STAY_AWAY)
 }
 
 impl Subscriber for Client {
@@ -334,7 +340,6 @@ impl Subscriber for Client {
         self.drop_because(Reason::Removed);
     }
 
-    /// The code that would keep it away is for two cases, and this is none of them.
     fn refuse(self: Arc<Self>, why: Reason) {
         self.drop_because(why);
     }
@@ -359,9 +364,10 @@ mod tests {
     use crate::metrics::words::MESSAGE_REFUSALS;
 
     #[test]
-    fn only_wrong_tokens_and_sockets_that_were_replaced_stay_away() {
+    fn only_wrong_tokens_and_sockets_that_were_replaced_or_turned_away_stay_away() {
         for why in Reason::ALL {
-            let stays_away = ["wrong credentials", "kickout"].contains(&why.label());
+            let words = ["wrong credentials", "kickout", "turned away"];
+            let stays_away = words.contains(&why.label());
             assert_eq!(code(*why), stays_away.then_some(4000), "{why:?}");
         }
     }

@@ -35,6 +35,7 @@ use crate::{
         broker::Entry,
         json::{self, Object},
         originals::{Original, Originals},
+        records::MAX_ID,
         subscriber::Outcome,
     },
     throttle::throttled,
@@ -187,7 +188,7 @@ fn user(document: &str) -> Option<User> {
         contacts: contacts.into_iter().filter(|phone| seen.insert(phone.clone())).collect(),
     };
     let registration = Registration {
-        nick: text("nick").unwrap_or_default(),
+        nick: cut(text("nick").unwrap_or_default()),
         user_name: text("userName").unwrap_or_default(),
         password: String::new(),
         email: text("email").unwrap_or_default(),
@@ -196,6 +197,12 @@ fn user(document: &str) -> Option<User> {
         phone,
     };
     Some(User::new(registration, rest))
+}
+
+/// A nick, as far as a user can be found by it.
+fn cut(mut nick: String) -> String {
+    nick.truncate(nick.floor_char_boundary(MAX_ID));
+    nick
 }
 
 /// The phones in a list: there may be null.
@@ -293,6 +300,8 @@ mod tests {
         }
         let large = format!(r#"{{"phone":"222","thumb":"{}"}}"#, "x".repeat(THUMB + 1));
         assert_eq!(user(&large).unwrap().thumb, None);
+        let long = format!(r#"{{"phone":"222","nick":"x{}"}}"#, "é".repeat(MAX_ID));
+        assert_eq!(user(&long).unwrap().nick.len(), MAX_ID - 1);
     }
 
     fn waits(document: &str) -> Vec<String> {

@@ -42,6 +42,8 @@ pub(super) enum BadToken {
 pub(super) struct Claims {
     /// Whose it is, if there is such a user.
     pub phone: String,
+    /// When it was issued, in seconds since 1970; 0 where it does not say, in whole seconds.
+    pub issued: u64,
 }
 
 /// The header and the payload of the tokens that we make.
@@ -104,8 +106,11 @@ impl Keys {
         hmac::verify(&self.0, signed.as_bytes(), &signature).map_err(|_| BadToken::Signature)?;
         let claims = object(payload)?;
         check_times(&claims, now)?;
+        let issued = claims.get("iat").and_then(Value::as_u64).unwrap_or_default();
         match claims.get("phone") {
-            Some(Value::String(phone)) if !phone.is_empty() => Ok(Claims { phone: phone.clone() }),
+            Some(Value::String(phone)) if !phone.is_empty() => {
+                Ok(Claims { phone: phone.clone(), issued })
+            }
             _ => Err(BadToken::Invalid),
         }
     }
@@ -205,6 +210,20 @@ mod tests {
             ("123", Err(BadToken::Invalid)),
         ] {
             assert_eq!(of(payload).as_deref(), outcome.as_deref(), "{payload}");
+        }
+    }
+
+    #[test]
+    fn a_token_says_when_it_was_issued() {
+        for (payload, issued) in [
+            (r#"{"phone":"123","iat":1700000000}"#, NOW),
+            (r#"{"phone":"123"}"#, 0),
+            (r#"{"phone":"123","iat":-5}"#, 0),
+            (r#"{"phone":"123","iat":1700000000.5}"#, 0),
+            (r#"{"phone":"123","iat":"1700000000"}"#, 0),
+        ] {
+            let token = made("shared", r#"{"alg":"HS256"}"#, payload);
+            assert_eq!(keys("shared").verify(&token, NOW).unwrap().issued, issued, "{payload}");
         }
     }
 

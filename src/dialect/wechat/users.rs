@@ -24,13 +24,15 @@ use crate::{
     throttle::throttled,
 };
 
+pub(super) mod admin;
 #[cfg(test)]
 pub(super) mod tests;
 
 /// Users by phone.
-const USERS: Collection = Collection::new("wechat-users", &["grams"]);
-/// The index of the parts of phones.
+const USERS: Collection = Collection::new("wechat-users", &["grams", "nick"]);
+/// The index of the parts of phones, and that of nicks.
 const GRAMS: &str = "grams";
+const NICK: &str = "nick";
 /// Characters of such a part.
 const SHORTEST: usize = 3;
 const LONGEST: usize = 20;
@@ -68,6 +70,13 @@ pub(super) struct User {
     pub contacts: Vec<String>,
     /// What it is found by.
     grams: Vec<String>,
+    /// Tokens that were issued before this time count no more, in seconds since 1970; 0: all count.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    tokens_from: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What a user has besides what it registered with.
@@ -84,7 +93,20 @@ impl User {
             registration;
         let Rest { id, password, contacts } = rest;
         let (group, grams) = (group(&nick), grams(&phone));
-        User { id, nick, user_name, password, email, phone, thumb, region, group, contacts, grams }
+        User {
+            id,
+            nick,
+            user_name,
+            password,
+            email,
+            phone,
+            thumb,
+            region,
+            group,
+            contacts,
+            grams,
+            tokens_from: 0,
+        }
     }
 
     /// As it is kept.
@@ -116,7 +138,7 @@ fn grams(phone: &str) -> Vec<String> {
     (SHORTEST..=LONGEST.min(characters.len()))
         .flat_map(|length| characters.windows(length).map(|part| part.iter().collect::<String>()))
         .filter(|part| seen.insert(part.clone()))
-        .take(MAX_KEYS)
+        .take(MAX_KEYS - 1) // the nick is one, too
         .collect()
 }
 

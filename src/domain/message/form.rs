@@ -43,13 +43,14 @@ impl Forms {
 
     /// Whether a message of this room says that this user sent it.
     pub fn is_of(self, room: &RoomId, body: &[u8], uid: &Uid) -> bool {
+        if let Some(form) = self.of(room) {
+            // Its sender may be written otherwise than the uid is.
+            return (form.sender)(body).is_some_and(|sender| sender == *uid);
+        }
         let Ok(text) = std::str::from_utf8(body) else { return false };
         // Most messages are of others, and are not read for it.
         if !text.contains(uid.as_str()) && !text.contains('\\') {
             return false;
-        }
-        if let Some(form) = self.of(room) {
-            return (form.sender)(body).is_some_and(|sender| sender == *uid);
         }
         let Some(object) = Object::parse(text) else { return false };
         let named = ["2", "uid"].into_iter().filter_map(|key| object.get(key));
@@ -124,6 +125,18 @@ pub(crate) mod tests {
         let number = Uid::text("7").unwrap();
         let is = |body: &[u8]| LISTS.is_of(&room(), body, &number);
         assert!(is(br#"{"2":7}"#) && is(br#"{"2":"7"}"#) && !is(br#"{"2":70}"#));
+    }
+
+    #[test]
+    fn a_form_knows_users_whose_uid_stands_in_no_message() {
+        let forms = Forms::new(&[Form {
+            space: Space::Inboxes("talk"),
+            sender: |body| Uid::text(&format!("talk {}", std::str::from_utf8(body).ok()?)).ok(),
+            told: |_| None,
+        }]);
+        let room = RoomId::within(Space::Inboxes("talk"), "ben").unwrap();
+        let is = |uid: &str| forms.is_of(&room, b"ann", &Uid::text(uid).unwrap());
+        assert!(is("talk ann") && !is("ann") && !is("talk ben"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::hall::{Hall, Talk};
 use crate::report::{Lat, round};
-use crate::sys::now;
+use crate::sys::{self, now};
 use crate::wechat::{Accounts, Login};
 use crate::{Ctx, Outcome};
 use anyhow::{Result, bail};
@@ -98,6 +98,8 @@ pub async fn run(ctx: Arc<Ctx>, a: Logins) -> Result<Outcome> {
     if a.pause <= 0.0 {
         bail!("--pause: who is refused has to wait");
     }
+    let pids = sys::family(&ctx.opt.server_pid);
+    let before_kb: u64 = pids.into_iter().map(sys::rss_kb).sum();
     let phones: Vec<String> = (0..USERS).map(|i| ctx.uid("f", i)).collect();
     ctx.prepare_tokens(phones.clone()).await?;
     let hall = Hall::open(&ctx, a.pairs, 2, &a.talk, None).await?;
@@ -125,6 +127,9 @@ pub async fn run(ctx: Arc<Ctx>, a: Logins) -> Result<Outcome> {
         let talking = without_s / without.usage.wall_s * with.usage.wall_s;
         round((with_s - talking) / done as f64 * 1e3)
     });
+    // Each hash takes 19 MiB for as long as it is worked on.
+    let rss_max_kb = with.usage.rss_max_kb.max(without.usage.rss_max_kb);
+    let growth = with.usage.cpu_s.map(|_| (rss_max_kb as f64 - before_kb as f64) / 1024.0);
     let mut notes = with.notes();
     if tally.refused.count() == 0 {
         notes.push("nobody was refused: the flood was too small".into());
@@ -142,6 +147,7 @@ pub async fn run(ctx: Arc<Ctx>, a: Logins) -> Result<Outcome> {
         result: json!({
             "without": without.json(&ctx), "with": with.json(&ctx),
             "logins": tally.json(with.usage.wall_s), "server_cpu_ms_per_login": per_login,
+            "server_rss_growth_mb": growth.map(round),
         }),
         faults: [without.faults(&ctx), with.faults(&ctx), faults].concat(),
         notes,

@@ -61,8 +61,8 @@ impl Setup {
         }
     }
 
-    /// With a fresh certificate of its own for the listener `websocket` (and for `admin`), `api` or
-    /// `gotapi`. Clients get there through a tunnel and notice nothing.
+    /// With a fresh certificate of its own for the listener `websocket` (and for `admin`), `api`,
+    /// `gotapi` or `wechat`. Clients get there through a tunnel and notice nothing.
     pub fn under_tls(self, what: &str) -> Setup {
         let [certificate, key] = ["certificate", "key"]
             .map(|name| self.folder.path().join(format!("{what}-{name}.pem")));
@@ -203,8 +203,11 @@ impl Setup {
         if self.value("AO_ADMIN__LISTEN").is_some() && expected.contains(&"websocket") {
             expected.push("admin");
         }
-        for (setting, what) in [("AO_METRICS__LISTEN", "metrics"), ("AO_GOTAPI__LISTEN", "gotapi")]
-        {
+        for (setting, what) in [
+            ("AO_METRICS__LISTEN", "metrics"),
+            ("AO_GOTAPI__LISTEN", "gotapi"),
+            ("AO_WECHAT__LISTEN", "wechat"),
+        ] {
             if self.value(setting).is_some() {
                 expected.push(what);
             }

@@ -63,6 +63,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "shutdown" (dict "deadline" (printf "%ds" (int .Values.shutdownSeconds)))
 -}}
 {{- if .Values.gotapi.enabled }}{{ $_ := set $own "gotapi" (dict "listen" "0.0.0.0:8080") }}{{ end -}}
+{{- if .Values.wechat.enabled }}{{ $_ := set $own "wechat" (dict "listen" "0.0.0.0:3002") }}{{ end -}}
 {{- $all := mergeOverwrite (deepCopy .Values.settings) $own -}}
 # Made by the chart, of its values.
 {{- range $key, $value := $all }}
@@ -90,6 +91,39 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* A way in from outside: `of`, as ingress of the values is; its `name`, which is that of its service; the `port` of that; the `paths` that are for clients. */}}
+{{- define "always-online.ingress" -}}
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: {{ .name }}
+  labels: {{ include "always-online.labels" .root | nindent 4 }}
+  {{- with .of.annotations }}
+  annotations: {{ toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  {{- with .of.className }}
+  ingressClassName: {{ . }}
+  {{- end }}
+  {{- with .of.tlsSecret }}
+  tls:
+    - secretName: {{ . }}
+      hosts: {{ toYaml $.of.hosts | nindent 8 }}
+  {{- end }}
+  rules:
+    {{- range .of.hosts }}
+    - host: {{ . | quote }}
+      http:
+        paths:
+          {{- range $.paths }}
+          - path: {{ . }}
+            pathType: Prefix
+            backend:
+              service: { name: {{ $.name }}, port: { name: {{ $.port }} } }
+          {{- end }}
+    {{- end }}
 {{- end -}}
 
 {{/* Whether an instance sends its clients elsewhere before it ends. */}}
@@ -151,6 +185,9 @@ spec:
         - { name: metrics, containerPort: 9090 }
         {{- if .Values.gotapi.enabled }}
         - { name: gotapi, containerPort: 8080 }
+        {{- end }}
+        {{- if .Values.wechat.enabled }}
+        - { name: wechat, containerPort: 3002 }
         {{- end }}
       # The store is opened, and brought up to date, before anything listens.
       startupProbe:

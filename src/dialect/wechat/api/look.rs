@@ -21,8 +21,8 @@ use crate::domain::broker::PageLimit;
 const TOGETHER: usize = 16;
 
 /// What waits in an inbox.
-pub(super) struct Waiting {
-    pub(super) messages: u64,
+struct Waiting {
+    messages: u64,
     /// When the oldest was stored, in milliseconds since 1970.
     since: Option<u64>,
 }

@@ -125,8 +125,10 @@ impl Client {
         let building = hub.begin_page().await.map_err(out)?;
         // What failed is in the log.
         let read = users.get(self.phone()).await.map_err(|_| Reason::StoreUnavailable)?;
-        // It was there when the token was looked at.
-        let user = read.ok_or(Reason::WrongCredentials)?.user;
+        // It was good when the token was looked at. Looked at once more, now that this socket is
+        // its user's: who takes tokens back from now on finds it, and ends it.
+        let user = read.map(|read| read.user).filter(|user| user.takes(self.issued));
+        let user = user.ok_or(Reason::WrongCredentials)?;
         let contacts = users.contacts(&user).await.map_err(|_| Reason::StoreUnavailable)?;
         let cards: Vec<Card<'_>> = contacts.iter().map(Card::of).collect();
         let json = serde_json::to_vec(&cards).map_err(|error| {

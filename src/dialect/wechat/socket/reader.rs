@@ -26,6 +26,7 @@ use crate::{
     dialect::wechat::{
         MAX_MESSAGE, Wechat, frames,
         inbox::{self, delivery::Line},
+        token::Claims,
     },
     domain::{
         clock::alphanumeric,
@@ -100,7 +101,7 @@ async fn let_in(
 ) -> Option<Arc<Client>> {
     let connection = websocket.connection();
     let why = match sign_in(&wechat, &token).await {
-        Ok(phone) => match Client::new(&wechat, connection, address, &phone) {
+        Ok(claims) => match Client::new(&wechat, connection, address, &claims) {
             Ok(client) => return Some(client),
             Err(_) => Reason::WrongCredentials,
         },
@@ -113,13 +114,13 @@ async fn let_in(
     None
 }
 
-/// The phone of the user whose token it is.
-async fn sign_in(wechat: &Wechat, token: &str) -> Result<String, Reason> {
+/// What the token of a user says.
+async fn sign_in(wechat: &Wechat, token: &str) -> Result<Claims, Reason> {
     let claims = wechat.keys.verify(token, wechat.hub.clock.unix());
-    let phone = claims.map_err(|_| Reason::WrongCredentials)?.phone;
-    match wechat.users.get(&phone).await {
-        Ok(Some(_)) => Ok(phone),
-        Ok(None) => Err(Reason::WrongCredentials),
+    let claims = claims.map_err(|_| Reason::WrongCredentials)?;
+    match wechat.users.get(&claims.phone).await {
+        Ok(Some(read)) if read.user.takes(claims.issued) => Ok(claims),
+        Ok(Some(_) | None) => Err(Reason::WrongCredentials),
         Err(_) => Err(Reason::StoreUnavailable), // it is in the log
     }
 }
