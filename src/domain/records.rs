@@ -36,6 +36,9 @@ use serde_json::value::RawValue;
 
 use super::error::StoreError;
 
+#[cfg(test)]
+pub(crate) mod in_memory;
+
 /// Most bytes of an id, and of a value that records are looked for by.
 pub const MAX_ID: usize = 2048;
 /// Most bytes of a body.

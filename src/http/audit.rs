@@ -274,15 +274,8 @@ async fn trim(records: &dyn Records, kept: usize) -> Result<(), StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, sync::Mutex};
-
-    use async_trait::async_trait;
-
     use super::*;
-    use crate::{
-        domain::records::{Record, RecordPage},
-        lock::lock,
-    };
+    use crate::domain::records::in_memory::InMemory;
 
     fn asked(body: &str) -> Act {
         Act::asked(&Uid::text("ops").unwrap(), "kick", body)
@@ -317,66 +310,6 @@ mod tests {
         assert!(serde_json::to_string(&act).unwrap().len() < 8192);
     }
 
-    /// Records of one collection, in memory.
-    #[derive(Default)]
-    struct InMemory(Mutex<BTreeMap<String, Bytes>>);
-
-    #[async_trait]
-    impl Records for InMemory {
-        async fn get(&self, _: &Collection, _: &str) -> Result<Option<Record>, StoreError> {
-            Ok(None)
-        }
-
-        async fn put(
-            &self,
-            _: &Collection,
-            id: &str,
-            body: Bytes,
-            _: Expect,
-            _: Option<u64>,
-        ) -> Result<Put, StoreError> {
-            lock(&self.0).insert(id.to_owned(), body);
-            Ok(Put::Done { version: 1 })
-        }
-
-        async fn delete(
-            &self,
-            _: &Collection,
-            id: &str,
-            _: Option<u64>,
-        ) -> Result<bool, StoreError> {
-            Ok(lock(&self.0).remove(id).is_some())
-        }
-
-        async fn find(
-            &self,
-            _: &Collection,
-            _: &str,
-            _: &str,
-            _: Option<&str>,
-            _: usize,
-        ) -> Result<RecordPage, StoreError> {
-            Ok(RecordPage::default())
-        }
-
-        async fn list(
-            &self,
-            _: &Collection,
-            after: Option<&str>,
-            limit: usize,
-        ) -> Result<RecordPage, StoreError> {
-            let mut page = RecordPage::default();
-            for (id, body) in &*lock(&self.0) {
-                let record =
-                    Record { id: id.clone(), version: 1, body: body.clone(), expires_at: None };
-                if after.is_none_or(|after| &**id > after) && !page.add(record, limit) {
-                    break;
-                }
-            }
-            Ok(page)
-        }
-    }
-
     #[tokio::test]
     async fn the_oldest_go_where_there_are_too_many() {
         let records = InMemory::default();
@@ -386,14 +319,14 @@ mod tests {
         }
         for _ in 0..2 {
             trim(&records, 1200).await.unwrap();
-            assert_eq!(lock(&records.0).len(), 1200);
+            assert_eq!(records.count(&AUDIT), 1200);
         }
         let newest = page(&records, None, 2).await.unwrap();
         assert_eq!(newest.acts.iter().map(|act| act.at).collect::<Vec<_>>(), [2499, 2498]);
         let rest = page(&records, newest.next.as_deref(), 1).await.unwrap();
         assert_eq!(rest.acts[0].at, 2497);
-        let oldest = lock(&records.0).values().last().cloned().unwrap();
-        assert_eq!(serde_json::from_slice::<Act>(&oldest).unwrap().at, 1300);
+        let rest = page(&records, Some(&id(1301, 1301, "x")), 2).await.unwrap();
+        assert_eq!(rest.acts.iter().map(|act| act.at).collect::<Vec<_>>(), [1300]);
     }
 
     #[test]
