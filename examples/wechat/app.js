@@ -1,96 +1,73 @@
-// The page: it logs in, and shows lists, a chat and a call. What it knows comes from a Client; what was said is kept in Chats.
-import { Call } from './call.js'
+// The page: it shows lists and a chat. What it knows comes from a Client; what was said is kept in
+// Chats. The entrance and calls have files of their own.
+import { call, heard, openCallPane, showCall, startCall } from './callpane.js'
 import { Chats } from './chats.js'
-import { Client, login, register, Refused } from './client.js'
-import { language, refusal, switchLanguage, text, translate } from './texts.js'
-
-const FACE = 96 // pixels of a picture's sides
-const NOTICE = 4_000 // ms
-const RELAY = new URLSearchParams(location.search).has('relay')
-const $ = id => document.getElementById(id)
-const make = (tag, fields = {}, ...children) => {
-  const element = Object.assign(document.createElement(tag), fields)
-  element.append(...children)
-  return element
-}
-
-let session // of the log-in: { client, chats, storage, info, contacts }
-let peer // the phone whose chat is open
-let call
-
-// ---- In ----
+import { Client, Refused } from './client.js'
+import { $, isPicture, make, notice, onSubmit, portrait, trouble } from './elements.js'
+import { complain, openEntrance } from './entrance.js'
+import { language, switchLanguage, text, translate } from './texts.js'
 
 const SESSION = 'session'
-const serverField = $('server').querySelector('input')
-// Where the page is behind the same proxy as the server, its own origin is the server's.
-serverField.value = localStorage.getItem('server') ?? (location.protocol === 'https:' ? location.origin : 'http://127.0.0.1:3002')
+const TABS = ['chats', 'contacts', 'find']
 
-onSubmit('login', ({ phone, password, stay }) => enter(phone, password, stay))
-onSubmit('registration', async ({ picture, stay, ...fields }) => {
-  const thumb = picture.size > 0 ? await face(picture) : undefined
-  await register(serverField.value, { ...fields, thumb })
-  await enter(fields.phone, fields.password, stay)
-})
-for (const button of document.querySelectorAll('.other')) button.addEventListener('click', () => {
-  for (const id of ['login', 'registration']) $(id).hidden = !$(id).hidden
-  $('trouble').textContent = ''
-  document.querySelector('#entrance form:not([hidden]) input').focus()
-})
+let session // of the log-in: { client, chats, storage, info, contacts, people }
+let peer // the phone whose chat is open
+const drafts = new Map() // what was begun to be written, by phone
 
-/** Calls `handle` with a form's fields, and shows what goes wrong. Until that is done it can't be sent: a second tap is none. */
-function onSubmit(id, handle) {
-  $(id).addEventListener('submit', async event => {
-    event.preventDefault()
-    if (!serverField.reportValidity()) return
-    const button = event.target.querySelector('button.main')
-    button.disabled = true
-    $('trouble').textContent = ''
-    try {
-      await handle(Object.fromEntries(new FormData(event.target)))
-    } catch (error) {
-      complain(error)
-    }
-    button.disabled = false
-  })
+// ---- In and out ----
+
+/** Who is logged in, in this window or in all of this browser. */
+function stored(storage) {
+  const kept = storage.getItem(SESSION)
+  return kept ? JSON.parse(kept) : undefined
 }
 
-/** Dates are written as the user's own place has it, where that has the page's language. */
-const locale = () => navigator.languages.find(one => one.startsWith(language)) ?? language
-const trouble = error => error instanceof Refused ? refusal(error) : text('unreachable')
-function complain(error) {
-  $('trouble').textContent = trouble(error)
-  if (!(error instanceof Refused)) console.warn(error)
-}
-
-async function enter(phone, password, stay) {
-  const server = serverField.value
-  const { info, token } = await login(server, phone, password)
+openEntrance((server, phone) => {
+  const kept = stored(localStorage)
+  const isOther = kept && (kept.server !== server || kept.info.phone !== phone)
+  if (isOther) throw new Refused(0, text('somebody stays'))
+}, ({ server, info, token, stay }) => {
   const storage = stay ? localStorage : sessionStorage
-  localStorage.setItem('server', server)
   storage.setItem(SESSION, JSON.stringify({ server, token, info }))
-  for (const form of ['login', 'registration']) $(form).reset()
   begin(storage)
-}
+})
 
 /** Goes on with who is logged in, if anybody is. */
-function begin(storage = [sessionStorage, localStorage].find(storage => storage.getItem(SESSION))) {
+function begin(storage = [sessionStorage, localStorage].find(stored)) {
   if (!storage) return show()
-  const { server, token, info, contacts = [] } = JSON.parse(storage.getItem(SESSION))
+  const { server, token, info } = stored(storage)
   const client = new Client(server, token, info.phone)
-  session = { client, storage, info, chats: new Chats(storage, server, info.phone), people: new Map() }
-  know(contacts)
-  client.addEventListener('state', () => changed(client))
-  client.addEventListener('contacts', ({ detail }) => {
-    know(detail)
-    // Who they are can be seen without a server, too; unless their pictures are too large for what a browser keeps.
-    try { storage.setItem(SESSION, JSON.stringify({ server, token, info, contacts: detail })) } catch { /* then not */ }
-    show()
+  const chats = new Chats(storage, server, info.phone)
+  session = { client, storage, info, chats, people: new Map() }
+  know(chats.contacts)
+  follow(client)
+  // Another window has written something, maybe what only this one can send.
+  chats.addEventListener('change', ({ detail }) => {
+    if (detail === 'contacts') know(chats.contacts)
+    soon()
   })
-  client.addEventListener('message', ({ detail }) => came(detail))
-  client.addEventListener('signal', ({ detail }) => heard(detail))
   select('chats')
-  for (const message of session.chats.unsent) client.post(message)
   client.connect()
+}
+
+function follow(client) {
+  const handlers = {
+    state: () => changed(client),
+    contacts: cards => {
+      session.chats.contacts = cards
+      know(cards)
+      show()
+    },
+    message: message => { if (session.chats.add(message)) soon() },
+    signal: signal => heard(client, signal),
+    doubtful: messages => { for (const message of messages) mark(message, 'doubtful') },
+    refused: message => mark(message, 'too long'),
+  }
+  for (const [name, handle] of Object.entries(handlers)) {
+    client.addEventListener(name, ({ detail }) => {
+      if (session?.client === client) handle(detail)
+    })
+  }
 }
 
 function know(contacts) {
@@ -99,43 +76,62 @@ function know(contacts) {
 }
 
 async function changed(client) {
-  if (client.state === 'online') {
-    session.chats.allSent()
-    for (const note of document.querySelectorAll('#messages .note')) note.remove()
-  }
+  if (client.state === 'online') sendUnsent()
   show()
+  if (client.state !== 'replaced') return
   // A token may be wrong by now, which looks like a newer socket somewhere else.
-  if (client.state === 'replaced' && await client.info().then(() => false, error => error.code === 401)) {
-    leave()
-    $('trouble').textContent = text('token wrong')
-  }
+  const isWrong = await client.info().then(() => false, error => error.code === 401)
+  if (!isWrong || session?.client !== client) return
+  session.storage.setItem(SESSION, '') // what was said stays for whoever logs in again
+  leave('token wrong')
 }
 
-function leave() {
+function leave(why) {
   call?.hangUp()
-  session.storage.removeItem(SESSION)
   session.client.close()
+  session.chats.close()
   session = peer = undefined
+  drafts.clear()
+  for (const form of document.forms) form.reset()
+  for (const element of document.querySelectorAll('.theirs')) element.replaceChildren()
   $('login').hidden = false
   $('registration').hidden = true
   show()
+  complain(why ? text(why) : '')
   $('login').elements.phone.focus()
 }
 
 $('log-out').addEventListener('click', () => {
   if (session.chats.list().length > 0 && !confirm(text('log out?'))) return
+  session.storage.removeItem(SESSION)
   session.chats.forget()
   leave()
 })
-$('use-here').addEventListener('click', () => session.client.connect())
+
+// Windows that stay logged in are logged in and out together.
+addEventListener('storage', ({ storageArea, key, newValue }) => {
+  if (storageArea !== localStorage || session?.storage !== localStorage) return
+  if (key !== SESSION && key !== null) return
+  const kept = stored(localStorage)
+  if (kept?.info.phone === session.info.phone) return session.client.token = kept.token
+  // What this window has written since.
+  if (newValue === null) session.chats.forget()
+  leave(newValue === '' ? 'token wrong' : 'logged out elsewhere')
+})
+
+$('come-back').addEventListener('click', () => session.client.connect())
 addEventListener('offline', () => session?.client.drop())
 addEventListener('online', () => session?.client.hurry())
-addEventListener('pagehide', () => call?.hangUp())
-for (const button of document.querySelectorAll('.language')) button.addEventListener('click', () => { switchLanguage(); show() })
+// A page that the browser had put aside has heard nothing meanwhile.
+addEventListener('pageshow', ({ persisted }) => { if (persisted) location.reload() })
+for (const one of document.querySelectorAll('.language')) one.addEventListener('click', () => {
+  switchLanguage()
+  complain('')
+  show()
+})
 
 // ---- Lists ----
 
-const TABS = ['chats', 'contacts', 'find']
 for (const [i, name] of TABS.entries()) {
   $(`tab-${name}`).addEventListener('click', () => select(name))
   $(`tab-${name}`).addEventListener('keydown', ({ key }) => {
@@ -154,27 +150,21 @@ function select(chosen, { focus = false } = {}) {
   show()
 }
 
-const card = phone => session.people.get(phone) ?? { phone, nick: phone, thumb: null }
+const card = phone => session?.people.get(phone) ?? { phone, nick: phone, thumb: null }
 
-/** A picture of somebody, or the first letter. */
-function portrait({ nick, phone, thumb }) {
-  const hue = [...phone].reduce((sum, letter) => (sum * 31 + letter.charCodeAt()) % 360, 7)
-  const shown = make('span', { className: 'face', ariaHidden: 'true' })
-  shown.style.setProperty('--hue', hue)
-  shown.append(isPicture(thumb) ? make('img', { src: thumb, alt: '' }) : [...nick][0]?.toUpperCase() ?? '')
-  return shown
+function shownAs(content) {
+  if (typeof content !== 'string') return String(content?.text ?? JSON.stringify(content))
+  return isPicture(content) ? '▣' : content
 }
 
-/** Pictures come in the message itself: nothing is fetched from anywhere because somebody says so. */
-const isPicture = content => typeof content === 'string' && /^data:image\/(png|jpeg|gif|webp);base64,/.test(content)
-const shownAs = content => typeof content === 'string' ? content : content?.text ?? JSON.stringify(content)
-
 /** A row of a list: whose it is, a line below, and something at its end. */
-const row = (person, line, end, tag = 'button') => make(tag, { className: 'person' },
-  portrait(person), make('span', {}, make('bdi', { textContent: person.nick }), make('small', { textContent: line })), ...end)
+function row(tag, person, line, end = []) {
+  const who = [make('bdi', { textContent: person.nick }), make('small', { textContent: line })]
+  return make(tag, { className: 'person' }, portrait(person), make('span', {}, ...who), ...end)
+}
 
-function opener(person, line, end = []) {
-  const button = row(person, line, end)
+function opener(person, line, end) {
+  const button = row('button', person, line, end)
   button.type = 'button'
   button.dataset.phone = person.phone
   if (person.phone === peer) button.ariaCurrent = 'true'
@@ -183,17 +173,24 @@ function opener(person, line, end = []) {
 }
 
 /** A number that is said with its noun. */
-const badge = unread => make('span', { className: 'badge', ariaLabel: unread ? `${unread} ${text('unread')}` : '', role: 'img', textContent: unread || '' })
+const badge = unread => make('span', {
+  className: 'badge',
+  role: 'img',
+  ariaLabel: unread ? `${unread} ${text('unread')}` : '',
+  textContent: unread || '',
+})
 
 function showLists() {
-  const chats = session.chats.list().map(([phone, { items, unread }]) => {
-    const last = items.at(-1)?.content
-    return opener(card(phone), isPicture(last) ? '▣' : shownAs(last ?? ''), [badge(unread)])
+  const chats = session.chats.list().map(([phone, items]) => {
+    const end = badge(session.chats.unread(phone))
+    return opener(card(phone), shownAs(items.at(-1).content), [end])
   })
   fill($('chats'), chats.length ? chats : [make('p', { textContent: text('no chats') })])
   const groups = Object.entries(Object.groupBy(session.contacts, ({ group }) => group))
-  const contacts = groups.flatMap(([group, cards]) => [make('h2', { textContent: group }), ...cards.map(person => opener(person, person.phone))])
-  fill($('contacts'), contacts.length ? contacts : [make('p', { textContent: text('no contacts') })])
+  const contacts = groups.flatMap(([group, cards]) =>
+    [make('h2', { textContent: group }), ...cards.map(person => opener(person, person.phone))])
+  const nobody = make('p', { textContent: text('no contacts') })
+  fill($('contacts'), contacts.length ? contacts : [nobody])
   const unread = session.chats.allUnread
   $('all-unread').replaceWith(Object.assign(badge(unread), { id: 'all-unread' }))
   const ringing = call?.phase === 'ringing' ? `${card(call.peer).nick} ${text('ringing')} · ` : ''
@@ -202,29 +199,37 @@ function showLists() {
 
 /** Puts new rows in place of the old ones, and leaves the focus where it was. */
 function fill(list, rows) {
-  const focused = list.contains(document.activeElement) ? document.activeElement.dataset.phone : undefined
+  const { activeElement } = document
+  const focused = list.contains(activeElement) ? activeElement.dataset.phone : undefined
   list.replaceChildren(...rows)
   if (focused) list.querySelector(`[data-phone="${CSS.escape(focused)}"]`)?.focus()
 }
 
-onSubmit('search', async ({ keyword }) => {
-  $('found-note').textContent = ''
-  const people = await session.client.search(keyword).catch(error => { notice(trouble(error)); return undefined })
-  if (!people) return
+onSubmit('search', words => { $('found-note').textContent = words }, async ({ keyword }) => {
+  const { client } = session
+  const people = await client.search(keyword)
+  if (session?.client !== client) return
   $('found-note').textContent = people.length ? '' : text('nobody')
-  $('found').replaceChildren(...people.map(person => make('li', {}, row(person, person.phone, [adder(person)], 'div'))))
+  $('found').replaceChildren(...people.map(person =>
+    make('li', {}, row('div', person, person.phone, [adder(person)]))))
 })
 
+const isContact = ({ phone }) => session.contacts.some(other => other.phone === phone)
+
 function adder(person) {
-  const isContact = session.contacts.some(({ phone }) => phone === person.phone)
-  const button = make('button', { type: 'button', className: 'main', textContent: text(isContact ? 'added' : 'add'), disabled: isContact, ariaLabel: `${text('add')}: ${person.nick}` })
+  const isKnown = isContact(person)
+  const textContent = text(isKnown ? 'added' : 'add')
+  const ariaLabel = `${textContent}: ${person.nick}`
+  const button = make('button', { type: 'button', className: 'main', textContent, ariaLabel })
+  button.disabled = isKnown
   button.addEventListener('click', async () => {
+    const { client } = session
     button.disabled = true
     try {
-      await session.client.add(person.phone)
-      session.people.set(person.phone, person)
-      if (!session.contacts.some(({ phone }) => phone === person.phone)) session.contacts.push(person)
-      button.textContent = text('added')
+      await client.add(person.phone)
+      if (session?.client !== client) return
+      if (!isContact(person)) know([...session.contacts, person])
+      button.replaceWith(adder(person))
       notice(`${person.nick}: ${text('added')}`)
       show()
     } catch (error) {
@@ -235,157 +240,135 @@ function adder(person) {
   return button
 }
 
-/** A picture as a small square, as a data URL. */
-async function face(file) {
-  const image = await createImageBitmap(file)
-  const side = Math.min(image.width, image.height)
-  const canvas = make('canvas', { width: FACE, height: FACE })
-  canvas.getContext('2d').drawImage(image, (image.width - side) / 2, (image.height - side) / 2, side, side, 0, 0, FACE, FACE)
-  return canvas.toDataURL('image/jpeg', 0.85)
-}
-
 // ---- A chat ----
 
+/** Opens a chat. On a phone it covers the lists, and "back" leads to them. */
 function open(phone) {
-  peer = phone
-  session.chats.read(phone)
-  show()
-  showMessages()
+  if (!history.state?.chat) history.pushState({ chat: true }, '')
+  turnTo(phone)
   if (matchMedia('(pointer: fine)').matches) $('compose').elements.content.focus()
   else $('messages').focus()
 }
 
-$('back').addEventListener('click', () => {
+$('back').addEventListener('click', () => history.back())
+addEventListener('popstate', ({ state }) => {
+  if (state?.chat || peer === undefined) return
   const last = peer
-  peer = undefined
-  show()
-  document.querySelector(`.person[data-phone="${CSS.escape(last)}"]`)?.focus()
+  turnTo(undefined)
+  const panel = document.querySelector('[role=tabpanel]:not([hidden])')
+  panel.querySelector(`[data-phone="${CSS.escape(last)}"]`)?.focus()
 })
 
-function came(message) {
-  const isSeen = message.from === peer && document.visibilityState === 'visible'
-  if (!session.chats.add(message, { seen: isSeen })) return
-  if (message.from === peer) append(message)
+/** What was being written stays with whom it is for. */
+function turnTo(phone) {
+  const field = $('compose').elements.content
+  if (peer !== undefined) drafts.set(peer, field.value)
+  peer = phone
+  field.value = drafts.get(phone) ?? ''
+  readMessages()
   show()
+  toEnd()
 }
 
-document.addEventListener('visibilitychange', () => {
-  if (!session || !peer || document.visibilityState !== 'visible') return
-  session.chats.read(peer)
-  show()
-})
+function readMessages() {
+  if (peer !== undefined && document.visibilityState === 'visible') session.chats.read(peer)
+}
 
+document.addEventListener('visibilitychange', () => soon())
+
+const toEnd = () => { $('messages').scrollTop = $('messages').scrollHeight }
+
+/** Shows the open chat: what is new and what is gone, and leaves the rest alone. */
 function showMessages() {
-  $('messages').firstElementChild.replaceChildren()
-  for (const message of session.chats.with(peer)) append(message)
+  const { scrollHeight, scrollTop, clientHeight } = $('messages')
+  const isAtEnd = scrollHeight - scrollTop - clientHeight < 60
+  const list = $('messages').firstElementChild
+  const messages = peer === undefined ? [] : session.chats.with(peer)
+  const names = messages.map(({ key, note }) => `${language} ${note} ${key}`)
+  const wanted = new Set(names)
+  for (const item of [...list.children]) if (!wanted.has(item.shows)) item.remove()
+  for (const [i, message] of messages.entries()) {
+    const next = list.children[i]
+    if (next?.shows === names[i]) continue
+    list.insertBefore(Object.assign(bubble(message), { shows: names[i] }), next ?? null)
+  }
+  if (isAtEnd) toEnd()
 }
 
-/** Shows a message at the end. As text, never as HTML: anybody wrote it. */
-function append({ content, from, timestamp, unsent }) {
-  const list = $('messages')
-  const isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 60
-  const said = make('div', { className: 'said' }, isPicture(content) ? make('img', { src: content, alt: text('picture') }) : String(shownAs(content)))
-  const time = new Date(Number(timestamp))
+/** A date as the user's own place has it, where that has the page's language. */
+function when(time) {
+  const locale = navigator.languages.find(one => one.startsWith(language)) ?? language
+  return time.toLocaleString(locale, { dateStyle: 'short', timeStyle: 'short' })
+}
+
+/** A message, as text, never as HTML: anybody wrote it. */
+function bubble({ content, from, timestamp, note }) {
+  const picture = isPicture(content) && make('img', { src: content, alt: text('image') })
+  const said = make('div', { className: 'said' }, picture || shownAs(content))
   const item = make('li', { className: from === session.info.phone ? 'own' : '' }, said)
-  if (!isNaN(time)) item.append(make('time', { dateTime: time.toISOString(), textContent: time.toLocaleString(locale(), { dateStyle: 'short', timeStyle: 'short' }) }))
-  if (unsent) item.append(make('span', { className: 'note', textContent: text('not sent') }))
-  list.firstElementChild.append(item)
-  if (isAtEnd) list.scrollTop = list.scrollHeight
+  const time = new Date(Number(timestamp))
+  const [dateTime, textContent] = isNaN(time) ? ['', ''] : [time.toISOString(), when(time)]
+  item.append(make('time', { dateTime, textContent }))
+  if (note) item.append(make('span', { className: 'note', textContent: text(note) }))
+  return item
+}
+
+/** Says something else about a message. */
+function mark(message, note) {
+  session.chats.note(message, note)
+  soon()
+}
+
+/** Messages that have waited for a connection, of all windows. */
+function sendUnsent() {
+  const { client, chats } = session
+  for (const message of chats.unsent) if (client.post(message)) mark(message)
 }
 
 $('compose').addEventListener('submit', event => {
   event.preventDefault()
+  const { client, chats } = session
   const field = event.target.elements.content
   const content = field.value.trim()
   if (!content) return
-  const message = session.client.send(peer, content)
-  const unsent = session.client.state !== 'online'
-  session.chats.add(message, { seen: true, unsent })
-  append({ ...message, unsent })
-  $('messages').scrollTop = $('messages').scrollHeight
+  const message = client.message(peer, content)
+  if (!client.fits(message)) return notice(text('too long'))
+  const note = client.post(message) ? undefined : 'not sent'
+  chats.add(message, note)
   field.value = ''
   show()
+  toEnd()
 })
 $('compose').elements.content.addEventListener('keydown', event => {
   if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return
   event.preventDefault()
   $('compose').requestSubmit()
 })
-
-// ---- A call ----
-
-$('call-peer').addEventListener('click', () => call ?? start(new Call(session.client, peer, { policy: RELAY ? 'relay' : 'all' })))
-$('call-accept').addEventListener('click', () => call.accept())
-$('call-end').addEventListener('click', () => call?.hangUp())
-for (const [id, kind] of [['call-microphone', 'audio'], ['call-camera', 'video']]) $(id).addEventListener('click', ({ currentTarget }) => {
-  const isOn = call?.toggle(kind)
-  if (isOn !== undefined) currentTarget.ariaPressed = isOn
-})
-// Escape is not what ends a call.
-$('call').addEventListener('cancel', event => event.preventDefault())
-
-function heard(signal) {
-  const { type, payload: { from } } = signal
-  if (call?.peer === from) return call.heard(signal)
-  if (type === 'invite-offer' && call) session.client.signal('invite-refuse', from) // one at a time
-  else if (type === 'invite-offer') start(new Call(session.client, from, { incoming: true, policy: RELAY ? 'relay' : 'all' }))
-  else if (type === 'video-offer') session.client.signal('hang-up', from) // of a call that this page knows nothing of, any more
-}
-
-function start(started) {
-  call = started
-  for (const id of ['call-microphone', 'call-camera']) $(id).ariaPressed = 'true'
-  $('remote').srcObject = call.remote
-  const clock = setInterval(showTime, 1_000)
-  call.addEventListener('change', showCall)
-  call.addEventListener('end', ({ detail }) => {
-    clearInterval(clock)
-    call = undefined
-    $('remote').srcObject = $('local').srcObject = null
-    $('call').close()
-    notice(text(detail))
-    if (session) show()
-  })
-  $('call').showModal()
-  showCall()
-  show()
-  ;(call.phase === 'ringing' ? $('call-accept') : $('call-end')).focus()
-  if (call.phase === 'ringing' && navigator.userActivation?.hasBeenActive) navigator.vibrate?.([400, 200, 400])
-}
-
-const STATES = { connecting: 'call connecting' }
-const ENDS = { ringing: 'refuse', inviting: 'cancel' }
-
-function showCall() {
-  const person = card(call.peer), { phase } = call
-  $('call').dataset.phase = phase
-  const hasPicture = call.remote.getVideoTracks().length > 0 && ['talking', 'recovering'].includes(phase)
-  $('call').classList.toggle('seen', hasPicture)
-  $('call-face').replaceChildren(portrait(person))
-  $('call-name').textContent = person.nick
-  $('call-state').textContent = text(STATES[phase] ?? phase)
-  const isOn = !['ringing', 'inviting'].includes(phase)
-  for (const id of ['call-microphone', 'call-camera', 'local']) $(id).hidden = !isOn
-  $('call-accept').hidden = phase !== 'ringing'
-  $('call-end').ariaLabel = text(ENDS[phase] ?? 'hang up')
-  for (const [id, kind] of [['call-microphone', 'audio'], ['call-camera', 'video']]) $(id).disabled = !call.local?.getTracks().some(track => track.kind === kind)
-  if ($('local').srcObject !== call.local) $('local').srcObject = call.local ?? null
-  if (isOn && $('call').contains(document.activeElement) === false) $('call-end').focus()
-  showTime()
-}
-
-function showTime() {
-  const seconds = call?.since ? Math.floor((Date.now() - call.since) / 1000) : undefined
-  $('call-time').textContent = seconds === undefined ? '' : `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`
-}
+$('call-peer').addEventListener('click', () => call ?? startCall(session.client, peer))
+openCallPane(card, show)
 
 // ---- All of it ----
 
-let noticed
-function notice(what) {
-  clearTimeout(noticed)
-  $('notice').textContent = what
-  noticed = setTimeout(() => { $('notice').textContent = '' }, NOTICE)
+let due
+
+/** Shows all once, however much there is in this moment that changes something. */
+function soon() {
+  due ??= setTimeout(() => {
+    due = undefined
+    if (!session) return
+    if (session.client.state === 'online') sendUnsent()
+    readMessages()
+    show()
+  })
+}
+
+function showBanner({ state }) {
+  const banner = $('banner')
+  // Not for the blink of an eye in which a page connects for the first time.
+  banner.hidden = state === 'online' || (state === 'connecting' && banner.hidden)
+  $('banner-text').textContent = text(state)
+  $('come-back').hidden = state === 'connecting'
+  $('come-back').textContent = text(state === 'replaced' ? 'use here' : 'try now')
 }
 
 function show() {
@@ -393,15 +376,14 @@ function show() {
   $('entrance').hidden = session !== undefined
   $('phone').hidden = session === undefined
   document.title = text('title')
-  if (!session) return
+  if (!session) return void ($('banner').hidden = true)
   const { info, client } = session
   $('me').replaceChildren(portrait(info))
   $('own-name').textContent = info.nick
   $('state').textContent = text(client.state)
   $('state').dataset.state = client.state
-  $('elsewhere').hidden = client.state !== 'replaced'
-  $('phone').classList.toggle('open', peer !== undefined)
-  $('chat').classList.toggle('open', peer !== undefined)
+  showBanner(client)
+  for (const id of ['phone', 'chat']) $(id).classList.toggle('open', peer !== undefined)
   if (peer !== undefined) {
     $('peer').replaceChildren(portrait(card(peer)))
     $('peer-name').textContent = card(peer).nick
@@ -409,7 +391,8 @@ function show() {
     $('call-peer').disabled = client.state !== 'online'
   }
   showLists()
-  if (call) showCall()
+  showMessages()
+  showCall()
 }
 
 show()

@@ -11,8 +11,10 @@ const PATIENCE = 60_000 // ms until nobody answers
 const RECOVERY = 20_000 // ms for a way that was lost to be found again
 
 /**
- * Tells by events: `change`, whenever `phase`, `remote` or `local` did; and `end`, whose `detail` is why: `hung up`, `refused`, `cancelled`, `no answer`, `lost`
- * or `failed`. Phases: `ringing` (we are called), `inviting` (we call), `connecting`, `talking`, `recovering`, `ended`.
+ * Tells by events: `change`, whenever `phase`, `remote` or `local` did; and `end`, whose `detail` is why:
+ * `hung up`, `refused`, `cancelled`, `no answer`, `lost`, `failed`, or `replaced` (by another window,
+ * before anybody answered). Phases: `ringing` (we are called), `inviting` (we call), `connecting`,
+ * `talking`, `recovering`, `ended`.
  */
 export class Call extends EventTarget {
   /** Pictures and sound of both. */
@@ -81,6 +83,8 @@ export class Call extends EventTarget {
 
   /** The client is connected to the server again. */
   #returned = () => {
+    // Another window of ours rings, and hears the answer.
+    if (this.client.state === 'replaced' && ['ringing', 'inviting'].includes(this.phase)) return this.#end('replaced')
     if (this.client.state !== 'online') return
     for (const [type, more] of this.#unsent.splice(0)) this.#signal(type, more)
     if (this.phase === 'ended') return this.client.removeEventListener('state', this.#returned)

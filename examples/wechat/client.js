@@ -4,6 +4,9 @@ const PAUSE = 5_000 // ms before coming back
 const HEARTBEAT = 10_000
 const PATIENCE = 30_000 // ms for an answer by HTTP
 const DOUBTFUL = 60_000 // ms; what was sent so shortly before a connection was lost may not have arrived
+const REPLACED = 5_000 // the same, where the server itself has closed it
+const LARGEST = 2 ** 20 // bytes of a frame
+const TOO_LARGE = 1009 // the close code for one that has more
 const STAY_AWAY = 4000 // the close code of a wrong token, and of a socket that a newer one has replaced
 const LOGOUT = 4000 // and what we say ourselves when we leave for good
 
@@ -43,18 +46,22 @@ export const register = (server, fields) => ask(server, 'reg', fields)
 /** @returns {Promise<{info, token}>} a token that has no end */
 export const login = (server, phone, password) => ask(server, 'login', { phone, password })
 
+const frameOf = ({ content, to, from, timestamp }) => JSON.stringify({ type: 'wechat/saveMessage', payload: { content, to, from, timestamp } })
+
 /**
  * What somebody who is logged in can do. It tells by events, whose `detail` is:
  * `state`: `connecting`, `online`, `waiting` (for the next attempt) or `replaced` (by a newer socket, or the token is wrong: it does not come back);
  * `contacts`: their cards; `message`: `{content, to, from, timestamp}`, one that waited or one that has just come;
- * `signal`: `{type, payload}`, a frame of a call.
+ * `signal`: `{type, payload}`, a frame of a call;
+ * `doubtful`: messages that may have been lost with the connection, which is told before its `state`: to be sent again, the same. There are no
+ * acknowledgements. The server does not keep a message twice, and whoever has it knows it by sender, time and content;
+ * `refused`: a message that was too large for the server, or for a proxy before it.
  */
 export class Client extends EventTarget {
   state = 'waiting'
-  /** Messages that have not gone out yet, and those that may have been lost with a connection. */
-  #outbox = []
-  /** `{frame, at}` of what was sent lately. */
+  /** `{message, size, at}` of what was sent lately. */
   #sent = []
+  #latest = 0
   #socket
   #timer
   #heartbeat
@@ -86,10 +93,9 @@ export class Client extends EventTarget {
     const socket = this.#socket = new WebSocket(address)
     socket.addEventListener('open', () => {
       this.#heartbeat = setInterval(() => this.#frame({ type: 'heartbeat', payload: { time: Date.now() } }), HEARTBEAT)
-      for (const frame of this.#outbox.splice(0)) this.#send(frame)
       this.#be('online')
     })
-    socket.addEventListener('message', ({ data }) => this.#read(data))
+    socket.addEventListener('message', ({ data }) => { if (socket === this.#socket) this.#read(data) })
     socket.addEventListener('close', ({ code }) => { if (socket === this.#socket) this.#lost(code) })
   }
 
@@ -99,6 +105,7 @@ export class Client extends EventTarget {
     clearTimeout(this.#timer)
     clearInterval(this.#heartbeat)
     this.#socket?.close(LOGOUT, 'logout')
+    this.#socket = undefined
   }
 
   /** Tries to come back now, without the pause: the network is there again. */
@@ -112,36 +119,31 @@ export class Client extends EventTarget {
     socket.close()
   }
 
-  /**
-   * Sends a message, now or when the connection is back. There are no acknowledgements: what was sent shortly before a connection was lost is sent again, the
-   * same. The server does not keep it twice, and whoever has it knows it by sender, time and content. @returns the message
-   */
-  send(to, content) {
-    const message = { content, to, from: this.phone, timestamp: Date.now() }
-    this.post(message)
-    return message
+  /** A message. No two have the same time: it is what they are known by. */
+  message(to, content) {
+    this.#latest = Math.max(Date.now(), this.#latest + 1)
+    return { content, to, from: this.phone, timestamp: this.#latest }
   }
 
-  /** Sends a message that was made already. */
-  post({ content, to, from, timestamp }) {
-    const frame = { type: 'wechat/saveMessage', payload: { content, to, from, timestamp } }
-    if (this.state === 'online') this.#send(frame)
-    else this.#outbox.push(frame)
+  /** Whether the server takes a message of this size. */
+  fits(message) { return new TextEncoder().encode(frameOf(message)).length <= LARGEST }
+
+  /** Sends a message. @returns whether there was a connection for it */
+  post(message) {
+    const frame = frameOf(message), now = Date.now()
+    if (this.state !== 'online' || !this.#write(frame)) return false
+    this.#sent = [...this.#sent.filter(({ at }) => now - at < DOUBTFUL), { message, size: frame.length, at: now }]
+    return true
   }
 
   /** Sends a frame of a call, if there is a connection. */
   signal(type, to, more = {}) { return this.#frame({ type, payload: { from: this.phone, to, ...more } }) }
 
-  #send(frame) {
-    const now = Date.now()
-    this.#sent = this.#sent.filter(({ at }) => now - at < DOUBTFUL)
-    this.#sent.push({ frame, at: now })
-    this.#frame(frame)
-  }
+  #frame(frame) { return this.#write(JSON.stringify(frame)) }
 
-  #frame(frame) {
+  #write(text) {
     const isOpen = this.#socket?.readyState === WebSocket.OPEN
-    if (isOpen) this.#socket.send(JSON.stringify(frame))
+    if (isOpen) this.#socket.send(text)
     return isOpen
   }
 
@@ -149,11 +151,21 @@ export class Client extends EventTarget {
     this.#socket = undefined
     clearInterval(this.#heartbeat)
     if (this.#ended) return
+    this.#doubt(code)
     if (code === STAY_AWAY) return this.#be('replaced')
-    const now = Date.now()
-    this.#outbox.unshift(...this.#sent.splice(0).filter(({ at }) => now - at < DOUBTFUL).map(({ frame }) => frame))
-    this.#be('waiting')
     this.#timer = setTimeout(() => this.connect(), PAUSE)
+    this.#be('waiting')
+  }
+
+  /** What was sent lately may not have arrived. */
+  #doubt(code) {
+    const since = Date.now() - (code === STAY_AWAY ? REPLACED : DOUBTFUL)
+    const doubtful = this.#sent.splice(0).filter(({ at }) => at > since)
+    if (code === TOO_LARGE && doubtful.length) {
+      const largest = doubtful.reduce((one, other) => other.size > one.size ? other : one)
+      this.#tell('refused', doubtful.splice(doubtful.indexOf(largest), 1)[0].message)
+    }
+    if (doubtful.length) this.#tell('doubtful', doubtful.map(({ message }) => message))
   }
 
   #read(data) {

@@ -15,7 +15,12 @@ const TEXTS = {
   email: ['E-mail', '邮箱'],
   region: ['Region (may be empty)', '地区（可不填）'],
   picture: ['Picture (may be missing)', '头像（可不选）'],
+  'no picture': ['This file is no picture that a browser can read.', '无法读取此图片。'],
   stay: ['Stay logged in on this device', '在此设备上保持登录'],
+  'somebody stays': [
+    'Another account stays logged in in this browser. Log out there first, or log in without staying.',
+    '另一个账号已在此浏览器中保持登录。请先退出该账号，或不勾选保持登录。',
+  ],
   'log out': ['Log out', '退出登录'],
   'log out?': ['Messages that have arrived are only in this browser. Log out, and delete them here?', '已收到的消息只保存在此浏览器中。退出并删除？'],
   lists: ['Chats and contacts', '聊天和通讯录'],
@@ -26,7 +31,7 @@ const TEXTS = {
   keyword: ['Part of a phone number', '手机号码的一部分'],
   search: ['Search', '搜索'],
   add: ['Add', '添加'],
-  added: ['Is a contact', '已添加'],
+  added: ['Added', '已添加'],
   'no chats': ['Nobody has written yet. Choose somebody of your contacts.', '还没有消息。请在通讯录中选择联系人。'],
   'no contacts': ['No contacts yet. Find somebody by phone number.', '还没有联系人。请按手机号码查找。'],
   nobody: ['Nobody found.', '没有找到。'],
@@ -36,14 +41,20 @@ const TEXTS = {
   back: ['Back to the list', '返回列表'],
   'call somebody': ['Call', '视频通话'],
   'not sent': ['not sent yet', '尚未发送'],
+  doubtful: ['may not have arrived', '可能尚未送达'],
+  'too long': ['Too long to be sent.', '消息过长，无法发送。'],
+  image: ['Picture', '图片'],
   unread: ['unread', '条未读'],
   connecting: ['Connecting', '正在连接'],
   online: ['Online', '在线'],
   waiting: ['Connection lost, coming back', '连接已断开，正在重连'],
   replaced: ['Logged in elsewhere', '已在别处登录'],
   'use here': ['Use it here', '在此使用'],
+  'try now': ['Try now', '立即重试'],
+  'logged out elsewhere': ['You have logged out in another window.', '已在另一个窗口退出登录。'],
   'token wrong': ['Please log in again.', '请重新登录。'],
   unreachable: ['The server does not answer.', '服务器没有响应。'],
+  busy: ['The server is busy. Please try again soon.', '服务器繁忙，请稍后再试。'],
   'too often': ['Too often. Please wait a little.', '过于频繁，请稍候。'],
   ringing: ['calls you', '邀请你视频通话'],
   inviting: ['is being called', '正在呼叫'],
@@ -54,6 +65,12 @@ const TEXTS = {
   refuse: ['Refuse', '拒绝'],
   cancel: ['Cancel', '取消'],
   'hang up': ['Hang up', '挂断'],
+  'no camera': ['No camera: you can be heard, not seen.', '没有摄像头：对方只能听到你。'],
+  'no microphone': ['No microphone: you can be seen, not heard.', '没有麦克风：对方只能看到你。'],
+  'no devices': [
+    'Neither camera nor microphone: you can only watch and listen.',
+    '没有摄像头和麦克风：你只能观看和收听。',
+  ],
   microphone: ['Microphone', '麦克风'],
   camera: ['Camera', '摄像头'],
   'hung up': ['The call has ended.', '通话已结束。'],
@@ -77,7 +94,10 @@ export let language = localStorage.getItem('language') ?? (navigator.language.st
 export const text = key => TEXTS[key][language === 'zh' ? 1 : 0]
 
 /** What the server says when it refuses, in words for this user. */
-export const refusal = ({ code, message }) => (language === 'en' && CODES[code]) || (code === 429 || code === 503 ? text('too often') : message)
+export function refusal({ code, message }) {
+  if (language === 'en' && CODES[code]) return CODES[code]
+  return code === 429 ? text('too often') : code === 503 ? text('busy') : message
+}
 
 /** The other language, from now on. */
 export function switchLanguage() {

@@ -122,10 +122,48 @@ describe('calls', () => {
       for (const person of [ann, ben]) await person.phase('talking')
       await ben.seesFrames(20)
       await ben.receives({ packets: 20, frames: 20 })
+      await ben.page.getByText('Neither camera nor microphone').waitFor()
+      assert.equal(await ann.page.textContent('#call-note'), '')
       assert.equal(await ben.button('Camera').isDisabled(), true)
       await ben.button('Hang up').click()
       await ended(ann, ben)
     }
+  })
+
+  test('with a microphone alone one is heard, and is told so', async () => {
+    const [ann, ben] = await here.pair()
+    await ben.page.evaluate(() => {
+      const { mediaDevices } = navigator
+      const ask = mediaDevices.getUserMedia.bind(mediaDevices)
+      mediaDevices.getUserMedia = async wanted => {
+        if (wanted.video) throw new DOMException('none', 'NotFoundError')
+        return ask(wanted)
+      }
+    })
+    await ann.calls(ben)
+    await ben.button('Accept').click()
+    await ben.page.getByText('No camera: you can be heard, not seen.').waitFor()
+    for (const person of [ann, ben]) await person.phase('talking')
+    assert.equal(await ben.button('Camera').isDisabled(), true)
+    assert.equal(await ben.button('Microphone').isDisabled(), false)
+    await ann.button('Hang up').click()
+    await ended(ann, ben)
+  })
+
+  test('a call that rings goes to the newest window', async () => {
+    const [ann, ben] = await here.pair()
+    await ann.calls(ben)
+    await ben.phase('ringing')
+    const newest = await here.visitor('Ben again')
+    Object.assign(newest, { phone: ben.phone, password: ben.password })
+    await newest.logsIn()
+    await ben.noCall()
+    await newest.phase('ringing')
+    await newest.button('Accept').click()
+    for (const person of [ann, newest]) await person.phase('talking')
+    await ann.seesFrames(10)
+    await newest.button('Hang up').click()
+    await ended(ann, newest)
   })
 
   test('a page that goes ends the call, and one that was loaded again knows nothing of it', async () => {

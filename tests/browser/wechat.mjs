@@ -62,9 +62,9 @@ export function stage(settings = () => ({})) {
       return person
     },
     /** Somebody new, registered and online. */
-    async user(name, options) {
+    async user(name, { stay, ...options } = {}) {
       const person = await stage.visitor(name, options)
-      await person.registers()
+      await person.registers({ stay })
       return person
     },
     /** Two who are each other's contacts. */
@@ -127,14 +127,25 @@ export class Person {
     Object.assign(person, { name, server, phone: `1${process.pid}${Date.now()}${++phones}`.slice(-16), password: `secret of ${name}` })
     person.context = await browser.newContext({ viewport, locale, ...options })
     await person.context.addInitScript(observed)
-    person.page = await person.context.newPage()
-    person.page.setDefaultTimeout(BOUND_MS)
-    const isLoss = text => /WebSocket connection to|net::ERR_|Failed to load resource: the server responded with a status of 4/.test(text)
-    person.page.on('console', message => message.type() === 'error' && !isLoss(message.text()) && person.complaints.push(message.text()))
-    person.page.on('pageerror', error => person.complaints.push(String(error)))
-    person.page.on('request', request => { if (/^https?:/.test(request.url()) && new URL(request.url()).hostname !== '127.0.0.1') person.complaints.push(`asked ${request.url()}`) })
-    await person.page.goto(url)
+    await person.#opensPage(url)
     return person
+  }
+
+  /** Another window of the same browser. */
+  async window() {
+    const other = Object.assign(new Person(), this)
+    await other.#opensPage(this.page.url())
+    return other
+  }
+
+  async #opensPage(url) {
+    this.page = await this.context.newPage()
+    this.page.setDefaultTimeout(BOUND_MS)
+    const isLoss = text => /WebSocket connection to|net::ERR_|Failed to load resource: the server responded with a status of 4/.test(text)
+    this.page.on('console', message => message.type() === 'error' && !isLoss(message.text()) && this.complaints.push(message.text()))
+    this.page.on('pageerror', error => this.complaints.push(String(error)))
+    this.page.on('request', request => { if (/^https?:/.test(request.url()) && new URL(request.url()).hostname !== '127.0.0.1') this.complaints.push(`asked ${request.url()}`) })
+    await this.page.goto(url)
   }
 
   button(name, within = this.page) { return within.getByRole('button', { name, exact: true }) }
@@ -150,6 +161,11 @@ export class Person {
   /** What the server says is held back, until it is let through. */
   holds() { return this.page.evaluate(() => { held = [] }) }
   lets() { return this.page.evaluate(() => { for (const event of held.splice(0)) event(); held = undefined }) }
+  /** What stands over the lists and the chat, visible to the user; undefined: nothing does. */
+  banner(text) {
+    if (text === undefined) return this.page.locator('#banner').waitFor({ state: 'hidden' })
+    return this.page.locator('#banner-text', { hasText: text }).waitFor()
+  }
   state(text) { return this.page.locator('#state', { hasText: text }).waitFor() }
   trouble(text) { return this.page.locator('#trouble', { hasText: text }).waitFor() }
 
@@ -159,8 +175,10 @@ export class Person {
     await this.page.press(`#${form} [name=${Object.keys(fields).at(-1)}]`, 'Enter')
   }
 
-  async registers(more = {}) {
+  /** `stay`: in all windows of this browser. */
+  async registers({ stay = false, ...more } = {}) {
     await this.page.locator('#login .other').click()
+    await this.page.setChecked('#registration [name=stay]', stay)
     const { name: nick, phone, password } = this
     await this.fill('registration', { phone, password, nick, userName: nick, email: 'somebody@example.org', ...more })
     await this.isOnline()
