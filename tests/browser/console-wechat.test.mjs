@@ -121,6 +121,33 @@ test('users are listed with where they are and what waits for them, and found by
   await console.title(ann.phone)
 })
 
+test('Enter leads to the one who is meant, by phone or nickname; and nowhere where it may be several', async () => {
+  const [only, one, other] = [await user('Only one'), await user('Namesake'), await user('Namesake')]
+  const console = await signedIn()
+  const { page } = console
+  console.forgiven = complaint => complaint.includes('404')
+  const search = page.getByRole('searchbox')
+  const enter = async text => {
+    await console.go('Messenger')
+    await search.fill(text)
+    await search.press('Enter')
+  }
+  for (const text of ['Only one', only.phone, only.phone.slice(1)]) {
+    await enter(text)
+    await console.title(only.phone)
+    await console.fact('Nickname', 'Only one')
+  }
+  await enter('Namesake')
+  for (const { phone } of [one, other]) await console.row(phone).waitFor()
+  await console.row(only.phone).waitFor({ state: 'detached' })
+  await console.title('Messenger')
+  await enter('Nobody’s nickname')
+  await page.getByText('Nobody has the nickname').waitFor()
+  await enter('990000000')
+  await console.title('990000000')
+  await page.getByText('Nobody has this phone.').waitFor()
+})
+
 test('a user who is online is found among all users, too, and leads to its own view', async () => {
   const ann = await user('Ann online')
   await connected(ann)
@@ -164,6 +191,7 @@ test('a new password is shown once, and the old one is dead', async () => {
   const socket = await connected(ann)
   const console = await signedIn()
   await console.visit('phone', ann.phone)
+  await console.fact('Nickname', ann.nick)
   await console.agree(console.button('New password…'), [ann.nick, ann.phone], 'New password')
   const shown = console.dialog().getByLabel('Password')
   const password = await shown.inputValue()
@@ -182,6 +210,28 @@ test('a new password is shown once, and the old one is dead', async () => {
   await console.title(ann.phone)
 })
 
+/** What can be done about a user. */
+const DEEDS = ['Sign out…', 'New password…', 'Erase messages…', 'Delete…']
+const deeds = ({ page }) => page.getByRole('region', { name: 'What can be done' }).getByRole('button').allInnerTexts()
+
+test('contacts are taken out on both sides, and may come again', async () => {
+  const [ann, ben, cleo] = [await user('Ann who is annoyed'), await user('Ben who annoys'), await user('Cleo who stays')]
+  for (const other of [ben, cleo]) await befriend(ann, other)
+  const console = await signedIn()
+  const { page } = console
+  const contacts = page.getByRole('region', { name: 'Contacts' })
+  await console.visit('phone', ann.phone)
+  await contacts.getByText(ben.nick).waitFor()
+  await console.confirm(console.button(`Take ${ben.phone} out`), [ann.phone, ben.phone], 'Take out')
+  await console.says('are no contacts any more')
+  await contacts.getByText(ben.nick).waitFor({ state: 'detached' })
+  await contacts.getByText(cleo.nick).waitFor()
+  await console.visit('phone', ben.phone)
+  await contacts.getByText('The user has no contacts.').waitFor()
+  await befriend(ben, ann)
+  await contacts.getByText(ann.nick).waitFor()
+})
+
 test('a user is deleted: tokens and what waits are gone, and contacts know it no more', async () => {
   const [ann, ben] = [await user('Ann who goes'), await user('Ben who stays')]
   await befriend(ann, ben)
@@ -192,19 +242,22 @@ test('a user is deleted: tokens and what waits are gone, and contacts know it no
   console.forgiven = complaint => complaint.includes('404')
   await console.visit('phone', ann.phone)
   await console.fact('Messages that wait', /^2$/)
+  assert.deepEqual(await deeds(console), DEEDS)
   await console.confirm(console.button('Delete…'), [ann.nick, ann.phone, '2 messages that wait'], 'Delete')
   await console.says('and 2 waiting messages')
   await page.getByText('Nobody has this phone.').waitFor()
+  assert.deepEqual(await deeds(console), ['Erase messages…'], 'the rest can’t be done about nobody')
   assert.equal(await counts(ann.token), false)
   assert.equal((await ask('login', ann)).code, 100001)
   await console.visit('phone', ben.phone)
-  await page.getByRole('region', { name: 'Contacts' }).getByText('unknown').waitFor()
+  await page.getByRole('region', { name: 'Contacts' }).getByText('The user has no contacts.').waitFor()
 
   await user('Somebody else', { phone: ann.phone, signed: false })
   assert.equal(await counts(ann.token), false, 'an old token is not the newcomer’s')
   await console.visit('phone', ann.phone)
   await console.fact('Nickname', 'Somebody else')
   await console.fact('Messages that wait', /^0$/)
+  assert.deepEqual(await deeds(console), DEEDS)
 })
 
 test('what a user wrote is erased where it waits', async () => {
@@ -218,6 +271,29 @@ test('what a user wrote is erased where it waits', async () => {
   await console.visit('phone', ann.phone)
   await console.confirm(console.button('Erase messages…'), [ann.phone], 'Erase')
   await console.says('Erased 1 message')
+})
+
+test('that something is erased is told, also where a server does not answer for a while', async () => {
+  const [ann, ben] = [await user('Ann who wrote'), await user('Ben who was away')]
+  await befriend(ann, ben)
+  const socket = await connected(ann)
+  await socket.write(ben, 'a secret')
+  const console = await signedIn()
+  const { page } = console
+  console.forgiven = complaint => /503|ERR_FAILED/.test(complaint)
+  await console.visit('phone', ben.phone)
+  await console.fact('Messages that wait', /^1$/)
+  let looks = 0
+  await page.route('**/v1/jobs/*', route => {
+    looks++
+    if (looks === 1) return route.abort()
+    if (looks === 2) return route.fulfill({ status: 503, contentType: 'application/problem+json', body: '{"title":"out"}' })
+    return route.continue()
+  })
+  await console.visit('phone', ann.phone)
+  await console.confirm(console.button('Erase messages…'), [ann.phone], 'Erase')
+  await console.says('Erased 1 message')
+  assert.ok(looks >= 3)
 })
 
 test('who may only look sees users and contacts, and no button that changes them', async () => {

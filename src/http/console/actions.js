@@ -191,8 +191,16 @@ export const erase = ({ api, changed }, uid) => ask({
 export async function watch(api, job, uid) {
   for (;;) {
     await new Promise(done => setTimeout(done, 1000))
+    if (api.over.aborted) return
     let state
-    try { state = await api.get(`jobs/${encodeURIComponent(job)}`) } catch { return }
+    try { state = await api.get(`jobs/${encodeURIComponent(job)}`, api.over) } catch (error) {
+      if (api.over.aborted) return
+      const { status = 0, message } = /** @type {any} */ (error)
+      // Who does not answer now does so later; the job goes on meanwhile.
+      if (status === 0 || status === 429 || status >= 500) continue
+      toast('How the erasing of the messages of ', quoted(uid), ' goes on can’t be told: ', message)
+      return
+    }
     if (state.state !== 'done') continue
     toast('Erased ', some(state.erased, 'message'), ' of ', quoted(uid), ' in ', some(state.rooms, 'room'), '.')
     return

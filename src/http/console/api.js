@@ -41,6 +41,8 @@ export class Api {
   role = 'reader'
   /** Called when the credentials do not count any more. */
   onrefused = () => {}
+  /** Aborted when the administrator has signed out. */
+  over = new AbortController().signal
 
   /**
    * @param {string} uid

@@ -19,7 +19,7 @@ const TYPING = 200
  * @param {(request: {prefix?: string, cursor?: string, limit: number}, signal: AbortSignal) => Promise<{items: T[], next?: string}>} options.load
  * @param {(items: T[]) => void} options.show
  * @param {(prefix: string) => any} options.empty what is said where nothing is found
- * @param {(prefix: string) => string} options.open where a whole name leads
+ * @param {(text: string) => string | undefined | Promise<string | undefined>} options.open where what was typed leads; nowhere: it is searched for
  */
 export function list({ app, signal, label, longest = 256, table, load, show, empty, open }) {
   let prefix = ''
@@ -35,12 +35,31 @@ export function list({ app, signal, label, longest = 256, table, load, show, emp
     type: 'search', id: 'search', autocomplete: 'off', spellcheck: 'false', maxlength: longest, placeholder: 'Search…',
     oninput() {
       clearTimeout(typing)
-      typing = setTimeout(() => { prefix = search.value; cursors = [undefined]; look() }, TYPING)
+      typing = setTimeout(seek, TYPING)
     },
   })
+  function seek() {
+    clearTimeout(typing)
+    prefix = search.value
+    cursors = [undefined]
+    look()
+  }
+  async function go() {
+    const text = search.value
+    if (!text) return
+    let to
+    try { to = await open(text) } catch (error) {
+      if (!signal.aborted) app.failed(error)
+      return
+    }
+    // Somebody may have gone elsewhere, or typed on.
+    if (signal.aborted || search.value !== text) return
+    if (to) location.hash = to
+    else seek()
+  }
   const form = h('form', { role: 'search', class: 'search', onsubmit: (/** @type {Event} */ event) => {
     event.preventDefault()
-    if (search.value) location.hash = open(search.value)
+    go()
   } }, h('label', { for: 'search' }, label), search, h('button', { type: 'submit' }, 'Open'))
   const back = h('button', { type: 'button', onclick: () => { cursors.pop(); look() } }, 'Previous')
   const on = h('button', { type: 'button', onclick: () => { cursors.push(next); look() } }, 'Next')

@@ -99,6 +99,7 @@ function signOut(why) {
 function start(api) {
   const over = new AbortController()
   session = over
+  api.over = over.signal
   api.onrefused = () => { if (session === over) signOut('The credentials do not count any more.') }
   const stat = new Stat(api, over.signal)
   const state = h('span', { class: 'state', role: 'status' }, 'Asking…')

@@ -24,6 +24,22 @@ export const signOut = ({ api, changed }, phone, user) => ask({
   },
 })
 
+/** @param {Context} context; @param {string} phone; @param {string} contact */
+export const removeContact = ({ api, changed }, phone, contact) => ask({
+  title: 'Take the contact out?',
+  says: [
+    h('p', {}, quoted(contact), ' and ', quoted(phone), ' will be taken out of each other’s contacts, and can’t write to each other or call any more.'),
+    h('p', {}, 'Each of them can add the other again.'),
+  ],
+  button: 'Take out', danger: true,
+  async act() {
+    const { removed } = (await api.call('wechat/removeContact', { phone, contact })).result
+    if (removed) toast(quoted(contact), ' and ', quoted(phone), ' are no contacts any more.')
+    else toast(quoted(contact), ' and ', quoted(phone), ' were no contacts.')
+    changed()
+  },
+})
+
 /** @param {Context} context; @param {string} phone; @param {any} user */
 export async function resetPassword({ api, changed }, phone, user) {
   let password = ''
@@ -59,7 +75,7 @@ export const remove = ({ api, changed }, phone, user) => ask({
   title: 'Delete the user?',
   says: [
     h('p', {}, ...who(phone, user), ' will be deleted', user && user.waiting > 0 ? `, with the ${some(user.waiting, 'message')} that ${user.waiting === 1 ? 'waits' : 'wait'} there` : '', '. Tokens count no more, and the connection ends.'),
-    h('p', {}, 'Contacts keep the phone, as unknown. Whoever registers it later is somebody else to this server. This can’t be undone.'),
+    h('p', {}, 'Contacts have it no more. Whoever registers the phone later is somebody else to this server. This can’t be undone.'),
   ],
   button: 'Delete', danger: true,
   async act() {

@@ -15,7 +15,8 @@ export function phone(app, signal, phone) {
   const fact = () => h('dd', {}, '–')
   const facts = { nick: fact(), userName: fact(), email: fact(), region: fact(), state: fact(), waiting: fact(), since: fact(), tokens: fact() }
   const size = h('span', { class: 'soft' })
-  const known = table('Contacts of the user', ['Phone', 'Nickname', { name: 'Mutual', class: 'short' }])
+  const may = api.may('wechat/removeContact')
+  const known = table('Contacts of the user', ['Phone', 'Nickname', { name: 'Mutual', class: 'short' }, ...may ? [{ name: 'Actions', class: 'act', hidden: true }] : []])
   const nobody = h('div', { class: 'empty', hidden: true }, h('p', {}, 'The user has no contacts.'))
   const more = h('button', { type: 'button', hidden: true, onclick: () => { limit += CONTACTS; stale = true; look() } }, 'More contacts')
   let limit = CONTACTS
@@ -23,12 +24,15 @@ export function phone(app, signal, phone) {
   let asked = -1
   /** Somebody wants to see others, or there may be others. */
   let stale = true
+  /** Looks that were begun: the last one counts. */
+  let looks = 0
   /** The user as it was seen last. @type {any} */
   let seen
 
-  const contactRow = (/** @type {any} */ { phone }) => {
+  const contactRow = (/** @type {any} */ { phone: contact }) => {
     const nick = h('span'), mutual = h('span')
-    const made = known.row(phoneLink(phone), nick, mutual)
+    const out = button(api, 'wechat/removeContact', 'Take out…', () => actions.removeContact(context, phone, contact), { small: true, danger: true, label: `Take ${contact} out` })
+    const made = known.row(phoneLink(contact), nick, mutual, ...out ? [out] : [])
     made.update = (/** @type {any} */ now) => {
       fill(nick, now.nick === null ? h('span', { class: 'soft' }, 'unknown') : name(now.nick))
       say(mutual, now.mutual === null ? '–' : now.mutual ? 'yes' : 'no')
@@ -67,26 +71,26 @@ export function phone(app, signal, phone) {
     more.hidden = limit >= now.contacts
   }
 
-  /** The first contacts, in as many pages as that takes. They are asked for when their number has changed, and not with each look. @param {number} total */
-  async function lookAtContacts(total) {
+  /** The first contacts, in as many pages as that takes. They are asked for when their number has changed, and not with each look. */
+  async function contacts() {
     const found = []
     let after
     do {
-      const { contacts, next } = (await api.call('wechat/listContacts', { phone, limit: CONTACTS, ...(after && { after }) }, signal)).result
-      found.push(...contacts)
-      after = next
+      const page = (await api.call('wechat/listContacts', { phone, limit: CONTACTS, ...(after && { after }) }, signal)).result
+      found.push(...page.contacts)
+      after = page.next
     } while (after && found.length < limit)
-    keep(known.body, found, (/** @type {any} */ contact) => contact.phone, contactRow)
-    asked = total
+    return found
   }
 
   const gone = h('div', { class: 'card empty', hidden: true }, h('p', {}, 'Nobody has this phone.'), h('p', {}, 'The user appears here when somebody registers it.'))
+  const erase = deed('eraseMessages', 'Erase messages…', 'What the user wrote and waits for others.', () => actions.eraseMessages(context, phone))
   const deeds = [
     deed('signOut', 'Sign out…', 'Ends the connection; tokens count no more.', () => actions.signOut(context, phone, seen)),
     deed('resetPassword', 'New password…', 'A random one, shown once.', () => actions.resetPassword(context, phone, seen)),
-    deed('eraseMessages', 'Erase messages…', 'What the user wrote and waits for others.', () => actions.eraseMessages(context, phone)),
+    erase,
     deed('deleteUser', 'Delete…', 'The account, and what waits for it.', () => actions.remove(context, phone, seen)),
-  ].filter(Boolean)
+  ].filter(one => one !== false)
   const there = h('div', { class: 'stack' },
     h('dl', { class: 'facts card' },
       h('div', {}, h('dt', {}, 'Nickname'), facts.nick), h('div', {}, h('dt', {}, 'User name'), facts.userName), h('div', {}, h('dt', {}, 'E-mail'), facts.email),
@@ -101,27 +105,38 @@ export function phone(app, signal, phone) {
   }
 
   async function look() {
+    const mine = ++looks
     try {
       const now = (await api.call('wechat/userState', { phone }, signal)).result
+      const found = stale || asked !== now.contacts ? await contacts() : undefined
+      if (mine !== looks) return
       show(now)
-      if (stale || asked !== now.contacts) {
+      if (found) {
+        keep(known.body, found, (/** @type {any} */ contact) => contact.phone, contactRow)
+        asked = now.contacts
         stale = false
-        await lookAtContacts(now.contacts)
       }
-      there.hidden = false
-      gone.hidden = true
+      setGone(false)
       app.worked()
     } catch (error) {
-      if (signal.aborted) return
+      if (signal.aborted || mine !== looks) return
       // Nobody is told by a status alone: the server may have no such method any more.
       const isGone = /** @type {any} */ (error).code === 'noUser'
       stale = true
-      there.hidden = isGone
-      gone.hidden = !isGone
-      if (!isGone) app.failed(error)
+      if (isGone) {
+        seen = undefined
+        setGone(true)
+        app.worked()
+      } else app.failed(error)
     }
   }
-  const context = { api, changed: look }
+  /** What is said of nobody, and what can be done. @param {boolean} is */
+  function setGone(is) {
+    there.hidden = is
+    gone.hidden = !is
+    for (const one of deeds) if (one !== erase) one.hidden = is
+  }
+  const context = { api, changed: () => { stale = true; look() } }
   repeat(EVERY, signal, look)
   return {
     title: [name(phone, 'whole')],

@@ -5,6 +5,35 @@ import { list } from './list.js'
 
 /** Characters of a phone that find it. */
 const SHORTEST = 3
+const LONGEST = 20
+/** Users that are looked at for one with just this phone. */
+const MOST = 100
+/** What a phone looks like. */
+const PHONE = /^[0-9+_]{3,20}$/
+
+/** @param {string} phone */
+const hashOf = phone => `#/phone/${encodeURIComponent(phone)}`
+
+/**
+ * Where Enter leads: to the user with just this phone, or to the only one who is found. Nowhere, where it may be several.
+ * @param {import('./api.js').Api} api; @param {AbortSignal} signal; @param {string} text
+ */
+async function whom(api, signal, text) {
+  const { users, next } = (await api.call('wechat/listUsers', { text, limit: MOST }, signal)).result
+  const only = users.find((/** @type {any} */ { phone }) => phone === text) ?? (users.length === 1 && users[0])
+  if (only) return hashOf(only.phone)
+  const { length } = [...text]
+  // It may be somebody's whom a search does not find, or finds behind many others.
+  if ((next || length < SHORTEST || length > LONGEST) && await isThere(api, signal, text)) return hashOf(text)
+  // What somebody wrote who is nobody any more can be erased.
+  return users.length === 0 && PHONE.test(text) ? hashOf(text) : undefined
+}
+
+/** @param {import('./api.js').Api} api; @param {AbortSignal} signal; @param {string} phone */
+const isThere = (api, signal, phone) => api.call('wechat/userState', { phone }, signal).then(() => true, error => {
+  if (error.code === 'noUser') return false
+  throw error
+})
 
 /** @param {import('./main.js').App} app; @param {AbortSignal} signal */
 export function phones(app, signal) {
@@ -31,7 +60,7 @@ export function phones(app, signal) {
   return {
     title: 'Messenger',
     content: list({
-      app, signal, table: element, label: 'Part of a phone, or a whole nickname', open: phone => `#/phone/${encodeURIComponent(phone)}`,
+      app, signal, table: element, label: 'Part of a phone, or a whole nickname', open: text => whom(app.api, signal, text),
       async load({ prefix, cursor, limit }, signal) {
         const request = { limit, ...(prefix && { text: prefix }), ...(cursor !== undefined && { after: cursor }) }
         const { users, next } = (await app.api.call('wechat/listUsers', request, signal)).result
