@@ -10,9 +10,10 @@ use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Redis, answer, entry::Entry, script::Script};
+use super::{Redis, answer, entry::Entry, script::Script, wire::Told};
 use crate::{
     domain::{
+        broker::Event,
         erase::{Erased, Erasure, Job, State},
         error::StoreError,
         ids::{RoomId, Uid},
@@ -141,6 +142,30 @@ impl Redis {
         }
     }
 
+    /// What is kept for nodes that were cut off goes if it has something of the user, be that in the
+    /// log or not: they take it for a loss then.
+    async fn erase_replay(&self, room: &RoomId, uid: &Uid) -> Result<(), StoreError> {
+        let key = format!("{}ao:replay:{room}", self.options.prefix);
+        let read = cmd("LRANGE").arg(&key).arg(0).arg(-1).to_owned();
+        let told = answer::list(self.command(&read).await?)?;
+        if told.into_iter().filter_map(answer::bytes).any(|text| self.may_tell_of(room, text, uid))
+        {
+            self.call(Script::Erased, self.deadline(), |a| a.text(room.as_str())).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a message of the user is among these publications, or they can't be read.
+    fn may_tell_of(&self, room: &RoomId, publications: Bytes, uid: &Uid) -> bool {
+        Told::decode(publications, &self.node()).is_none_or(|told| {
+            let mut events = told.publications.iter().map(|publication| &publication.event);
+            events.any(|event| {
+                let forms = self.options.forms;
+                matches!(event, Event::Message { body, .. } if forms.is_of(room, body, uid))
+            })
+        })
+    }
+
     fn jobs(&self) -> String {
         format!("{}ao:jobs", self.options.prefix)
     }
@@ -158,13 +183,7 @@ impl Erasure for Redis {
         let updates = self.erase_updates(room, uid).await?;
         let copies = self.erase_list(room, "b", "update_backup", uid).await?
             + self.erase_list(room, "g", "ignore", uid).await?;
-        let name = serde_json::Value::from(uid.as_str()).to_string();
-        // A number may stand for it as well.
-        let number = format!("\"2\":{}", uid.as_str());
-        self.call(Script::Erased, self.deadline(), |a| {
-            a.text(room.as_str()).text(&name).text(&number)
-        })
-        .await?;
+        self.erase_replay(room, uid).await?;
         Ok(Erased { inserts, updates, copies, ..Erased::default() })
     }
 
@@ -212,10 +231,12 @@ impl Erasure for Redis {
 mod tests {
     use std::sync::Arc;
 
+    use redis::Commands;
+
     use super::{super::tests::Keys, *};
     use crate::{
-        domain::broker::Broker,
-        store::contract::witness::{insert, publish, room, uid, update},
+        domain::{broker::Broker, ids::Space},
+        store::contract::witness::{ignore, insert, publish, room, uid, update},
     };
 
     /// Whoever erases may be killed behind any of its steps, and who goes on finds nothing to do.
@@ -234,6 +255,29 @@ mod tests {
         assert_ne!(without_update, without_insert);
         one.erase(&room, &ann).await.unwrap();
         assert_eq!(other.edition(&room).await.unwrap(), without_update, "nothing was left to do");
+    }
+
+    /// It says how its dialect writes senders, and that need not be as uids are written.
+    #[tokio::test]
+    async fn what_is_kept_for_nodes_that_were_cut_off_goes_with_what_the_user_said() {
+        let (keys, ann) = (Keys::new(), uid("ann"));
+        let node = keys.node().await;
+        let broker: Arc<dyn Broker> = node.clone();
+        let talk = |name: &str| RoomId::within(Space::Lives("talk"), name).unwrap();
+        for (room, said, is_kept) in [
+            (room("uid"), r#"{"2":"ann"}"#, false),
+            (room("escaped"), r#"{"2":"\u0061nn"}"#, false),
+            (room("named"), r#"{"2":"bob","to":"ann"}"#, true),
+            (talk("form:1"), r#"["\u0061nn","hi"]"#, false),
+            (talk("other:1"), r#"["bob","ann"]"#, true),
+        ] {
+            // Not in the log: it was only delivered, or is trimmed by now.
+            publish(&broker, &room, [insert(r#"{"2":"bob"}"#), ignore(said)]).await;
+            node.erase(&room, &ann).await.unwrap();
+            let replay = keys.key(&format!("ao:replay:{room}"));
+            let there: bool = keys.connection().exists(replay).unwrap();
+            assert_eq!(there, is_kept, "{said}");
+        }
     }
 
     #[test]
