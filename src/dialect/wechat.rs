@@ -67,7 +67,7 @@ const MAX_MESSAGE: usize = 1 << 20;
 pub struct Options {
     /// What tokens are signed with. All nodes have the same.
     pub jwt_secret: Secret,
-    /// How often one household may register, log in, and search; each of them.
+    /// How often one household may register, log in, search, and add contacts; each of them.
     pub rate_limit: Rate,
     /// Pages that may read answers of HTTP. WebSockets may come from any.
     pub origins: Origins,

@@ -197,6 +197,7 @@ pub const MESSAGE_REFUSALS: &[&str] = &[
     "not an object",
     "too deep",
     "too many updates",
+    "inbox full",
     "store unavailable",
     "outcome unknown",
     "hook failed",

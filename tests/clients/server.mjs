@@ -164,11 +164,15 @@ export class Server {
       const up = this.urls.websocket && this.urls.api && (this.urls.gotapi || !this.env.AO_GOTAPI__LISTEN)
         && (this.urls.wechat || !this.env.AO_WECHAT__LISTEN)
         && await call('GET', `${this.urls.websocket}/readyz`).then(answer => answer.code === 200, () => false)
+        && (!this.urls.wechat || await this.#letsPeopleIn())
       if (up) return
       if (Date.now() > end) throw this.#failure(`it was not ready within ${READY_MS} ms (addresses so far: ${JSON.stringify(this.urls)})`)
       await new Promise(again => setTimeout(again, 20))
     }
   }
+
+  /** Of react-wechat: it has looked whether there is anything to be taken over, and has done so. Until then it answers 503. */
+  #letsPeopleIn() { return call('GET', `${this.urls.wechat}/api/info`).then(answer => answer.code !== 503, () => false) }
 
   #failure(what) {
     return new Error(`server (${this.title}): ${what}\nstderr:\n${this.stderr.slice(-5_000)}`)

@@ -1,56 +1,16 @@
 // What administrators do with users of react-wechat by the HTTP API, /v1/wechat/METHOD, on one node and on two: look, sign out, give a password, erase, delete.
 import assert from 'node:assert/strict'
-import http from 'node:http'
 import { describe } from 'node:test'
 import { eventually } from './http.mjs'
+import { becomes, call, does, fails } from './wechat/admin.mjs'
 import { item, message, stand } from './wechat/people.mjs'
-import { badTokens, parsed, SITES, token } from './wechat/stage.mjs'
+import { badTokens, SITES, token } from './wechat/stage.mjs'
 
 const BOUND_MS = 60_000
 const STAY_AWAY = 4000
 const READING = ['listUsers', 'userState', 'listContacts']
-const CHANGING = ['signOut', 'resetPassword', 'eraseMessages', 'deleteUser']
+const CHANGING = ['signOut', 'resetPassword', 'removeContact', 'eraseMessages', 'deleteUser']
 const PAST = 1_500_000_000
-
-/** A call of the API at a node, by default with the first administrator's credentials. `text` is a body that is not made of `body`. */
-function call(node, path, body = {}, { verb = 'POST', admin = node.admin, text = JSON.stringify(body) } = {}) {
-  const credentials = admin && { authorization: `Basic ${Buffer.from(`${admin.uid}:${admin.token}`).toString('base64')}` }
-  const payload = verb === 'GET' ? '' : text
-  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload), ...credentials }
-  return new Promise((resolve, reject) => {
-    const request = http.request(`${node.api}/v1/${path}`, { method: verb, headers, agent: false, timeout: BOUND_MS }, async response => {
-      let answer = ''
-      try {
-        for await (const chunk of response.setEncoding('utf8')) answer += chunk
-      } catch (error) { return reject(error) }
-      resolve({ status: response.statusCode, type: response.headers['content-type'], text: answer, body: parsed(answer) })
-    })
-    request.on('timeout', () => request.destroy(new Error(`no answer to ${path} within ${BOUND_MS} ms`)))
-    request.on('error', reject)
-    request.end(payload)
-  })
-}
-
-/** A method that succeeds, at any node. @returns its result */
-async function does(people, method, body, node = people.server.nodeForCall()) {
-  const { status, text, body: answer } = await call(node, `wechat/${method}`, body)
-  assert.equal(status, 200, `${method} ${JSON.stringify(body)} answered ${text}`)
-  assert.deepEqual(Object.keys(answer), ['result'])
-  return answer.result
-}
-
-/** A method that fails with this error. */
-async function fails(people, method, body, expected, code, ...args) {
-  const { status, type, text, body: answer } = await call(people.server.nodeForCall(), `wechat/${method}`, body)
-  assert.equal(status, expected, text)
-  assert.match(type, /^application\/problem\+json\b/)
-  assert.deepEqual([answer.name, answer.code, answer.args], ['WechatError', code, args], text)
-}
-
-/** Looks until a user's state has these fields. */
-const becomes = (people, { name, phone }, expected) => eventually(
-  `the state of ${name}`, () => does(people, 'userState', { phone }),
-  state => Object.entries(expected).every(([field, value]) => typeof value === 'function' ? value(state[field]) : JSON.stringify(state[field]) === JSON.stringify(value)))
 
 /** A token is refused by HTTP, and by a WebSocket with the code that keeps clients away. */
 async function isRefused(people, person, token) {
@@ -82,11 +42,16 @@ function envelope(scene) {
     ]) {
       for (const value of values) await fails(people, method, { [field]: value }, 400, 'badField', field)
     }
+    const strange = ['', people.phone(), 'x'.repeat(5_000), 'a\0b', '\u{1F600}', '[', '__proto__']
     for (const method of [...READING.slice(1), ...CHANGING]) {
-      for (const phone of [null, 5, true, {}, ['138']]) await fails(people, method, { phone }, 400, 'badField', 'phone')
+      const more = method === 'removeContact' ? { contact: '138' } : {}
+      for (const phone of [null, 5, true, {}, ['138']]) await fails(people, method, { phone, ...more }, 400, 'badField', 'phone')
       if (method === 'eraseMessages') continue // of who is deleted, too
-      for (const phone of ['', people.phone(), 'x'.repeat(5_000), 'a\0b', '\u{1F600}', '[', '__proto__']) await fails(people, method, { phone }, 404, 'noUser', phone)
+      for (const phone of strange) await fails(people, method, { phone, ...more }, 404, 'noUser', phone)
     }
+    const ann = await people.user('ann')
+    for (const contact of [null, 5, true, {}, ['138']]) await fails(people, 'removeContact', { phone: ann.phone, contact }, 400, 'badField', 'contact')
+    for (const contact of [...strange, ann.phone]) assert.deepEqual(await does(people, 'removeContact', { phone: ann.phone, contact }), { removed: false })
   })
 }
 
@@ -145,7 +110,7 @@ function looking(scene) {
     assert.deepEqual(await does(people, 'listContacts', { phone: ann.phone, limit: 2, after: ben.phone }), { contacts: [known(dora)], next: null })
     assert.deepEqual(await does(people, 'listContacts', { phone: ann.phone, after: 'nobody' }), { contacts: [], next: null })
     await does(people, 'deleteUser', { phone: ben.phone })
-    assert.deepEqual((await does(people, 'listContacts', { phone: ann.phone })).contacts, [known(cleo), { phone: ben.phone, nick: null, mutual: null }, known(dora)])
+    assert.deepEqual((await does(people, 'listContacts', { phone: ann.phone })).contacts, [known(cleo), known(dora)], 'who is deleted is in no list')
   })
 }
 
@@ -176,6 +141,47 @@ function acting(scene) {
     assert.deepEqual(await does(people, 'signOut', { phone: ben.phone }), { connections: 0 })
   })
 
+  scene('signed out twice within a second, with a log-in between: each time all tokens are taken back', async people => {
+    for (const [last, gives] of [['signOut', {}], ['resetPassword', { password: /^.{16}$/ }], ['signOut', {}]]) {
+      const ann = await people.user('ann')
+      await does(people, 'signOut', { phone: ann.phone })
+      const { token: between } = await people.login(ann)
+      assert.ok(await counts(people, between))
+      const { password = ann.password } = await does(people, last, { phone: ann.phone })
+      if (gives.password) assert.match(password, gives.password)
+      await isRefused(people, ann, between)
+      const { token: fresh } = await people.login(ann, password)
+      assert.ok(await counts(people, fresh))
+      await people.enters(ann, { token: fresh })
+    }
+  })
+
+  scene('a token of a node whose clock is some seconds ahead is taken back as well', async people => {
+    const ann = await people.user('ann')
+    const ahead = token(ann, { more: { iat: Math.floor(Date.now() / 1000) + 5 } })
+    assert.ok(await counts(people, ahead))
+    await does(people, 'signOut', { phone: ann.phone })
+    await isRefused(people, ann, ahead)
+  })
+
+  scene('signed out, logged in and deleted within a second: no token is that of the phone’s next owner', async people => {
+    for (let round = 0; round < 3; round++) {
+      const ann = await people.user('ann')
+      await does(people, 'signOut', { phone: ann.phone })
+      const { token: between } = await people.login(ann)
+      await does(people, 'deleteUser', { phone: ann.phone })
+      await isRefused(people, ann, between)
+      const next = await people.user('next', { phone: ann.phone })
+      await isRefused(people, ann, between)
+      const { token: own } = await people.login(next)
+      assert.ok(await counts(people, own))
+      // And once more: what was noted of the phone is above what was noted before.
+      await does(people, 'deleteUser', { phone: ann.phone })
+      await people.user('third', { phone: ann.phone })
+      for (const old of [between, own]) await isRefused(people, ann, old)
+    }
+  })
+
   scene('a new password: random, told once, and the only one that counts', async people => {
     const ann = await people.user('ann')
     const socket = await people.enters(ann)
@@ -204,7 +210,7 @@ function acting(scene) {
     assert.equal((await people.calls('login', { phone: ann.phone, password: ann.password })).body.code, 100001)
     await isRefused(people, ann, ann.token)
     assert.deepEqual((await people.gets('search', { keyword: ann.phone }, { token: ben.token })).searchResult, [])
-    assert.deepEqual((await people.gets('login', { phone: ben.phone, password: ben.password })).info.contacts, [ann.phone])
+    assert.deepEqual((await people.login(ben)).info.contacts, [])
     // Who wrote to it has heard that it is gone, and can't any more.
     await writer.until('other contacts', () => writer.contacts.length === 0)
     writer.send(message(ben, ann, 'three'))
@@ -229,6 +235,50 @@ function acting(scene) {
     assert.ok(sockets[1].isOpen)
   })
 
+  scene('what is under way to somebody who is deleted is nobody’s: the phone’s next owner gets none of it', async people => {
+    const [ann, ben] = await people.pair()
+    const writer = await people.enters(ann)
+    const said = Array.from({ length: 300 }, (_, i) => message(ann, ben, `${i} ${'x'.repeat(10_000)}`, i))
+    writer.send(...said)
+    await does(people, 'deleteUser', { phone: ben.phone })
+    const next = await people.user('next', { phone: ben.phone })
+    const { token: own } = await people.login(next)
+    // What she says now is to a stranger. Behind it nothing of hers is on its way.
+    writer.send(message(ann, ben, 'to a stranger'))
+    const cleo = await people.user('cleo')
+    await people.befriend(ann, cleo)
+    await people.barrier(writer, await people.enters(cleo))
+    const socket = await people.enters(next, { token: own })
+    assert.deepEqual([socket.conversations, socket.contacts], [{}, []])
+    // They may know each other, as any two.
+    await people.befriend({ ...next, token: own }, ann)
+    await people.barrier(writer, socket)
+    await people.barrier(socket, writer)
+  })
+
+  scene('a contact is taken out on both sides, at once, for who is there too; and may be made again', async people => {
+    const [ann, ben] = await people.pair()
+    const cleo = await people.user('cleo')
+    await people.befriend(ann, cleo)
+    const [a, b, c] = [await people.enters(ann), await people.enters(ben), await people.enters(cleo)]
+    await people.barrier(a, b, c)
+    assert.deepEqual(await does(people, 'removeContact', { phone: ann.phone, contact: ben.phone }), { removed: true })
+    await a.until('its contacts without ben', () => a.contacts.length === 1)
+    await b.until('no contacts', () => b.contacts.length === 0)
+    assert.deepEqual((await does(people, 'listContacts', { phone: ann.phone })).contacts.map(({ phone }) => phone), [cleo.phone])
+    assert.deepEqual((await does(people, 'listContacts', { phone: ben.phone })).contacts, [])
+    a.send(message(ann, ben, 'to a stranger'))
+    b.send(message(ben, ann, 'to a stranger'))
+    await people.barrier(a, c)
+    assert.deepEqual(await does(people, 'removeContact', { phone: ben.phone, contact: ann.phone }), { removed: false })
+    const { body: { entries } } = await call(people.server.nodeForCall(), 'audit', { limit: 50 })
+    assert.ok(entries.some(({ method, uid, asked, outcome }) => method === 'wechat/removeContact' && uid === ann.phone && asked.contact === ben.phone && outcome === 'done'))
+    await people.befriend(ben, ann)
+    for (const [socket, size] of [[a, 2], [b, 1]]) await socket.until('its contacts', () => socket.contacts.length === size)
+    await people.barrier(a, b)
+    await people.barrier(b, a)
+  })
+
   scene('registered, signed out, given passwords and deleted by several at once: each is done, and nothing is left between', async people => {
     const ann = await people.user('ann')
     const socket = await people.enters(ann)
@@ -241,6 +291,9 @@ function acting(scene) {
     const removed = await Promise.all(Array.from({ length: 5 }, () => does(people, 'deleteUser', { phone: ann.phone })))
     assert.equal(removed.length, 5)
     await fails(people, 'userState', { phone: ann.phone }, 404, 'noUser', ann.phone)
+    // All of that was of the one who had the phone then.
+    const next = await people.user('next', { phone: ann.phone })
+    assert.equal((await people.login(next)).info.nick, 'next')
   })
 
   scene('erased: what a user wrote waits for nobody any more, and what others wrote does', async people => {

@@ -5,6 +5,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { eventually } from './http.mjs'
+import { does } from './wechat/admin.mjs'
 import { bySender, card, checked, forged, frame, item, message, nonsense, nobody, People, stand } from './wechat/people.mjs'
 import { badTokens, SITES, token } from './wechat/stage.mjs'
 
@@ -152,6 +153,16 @@ function talking(scene) {
     assert.deepEqual(Object.fromEntries(Object.entries(conversations).map(([peer, { items }]) => [peer, items])), bySender([...from1, ...from2]))
     await people.barrier(a, socket)
     await people.barrier(socket, a)
+  })
+
+  scene('what was said before a goodbye waits when that is answered', async people => {
+    const [ann, ben] = await people.pair()
+    for (const i of count(5)) {
+      const a = await people.enters(ann)
+      a.send(...count(100).map(j => message(ann, ben, 100 * i + j)))
+      await a.leaves()
+      assert.equal((await does(people, 'userState', { phone: ben.phone })).waiting, 100 * (i + 1))
+    }
   })
 
   scene('a message that is identical to one that waits is not stored twice', async people => {

@@ -6,6 +6,7 @@ import { describe, it } from 'node:test'
 import { MongoClient, ObjectId } from 'mongodb'
 import { startCluster } from './cluster.mjs'
 import { eventually } from './http.mjs'
+import { does } from './wechat/admin.mjs'
 import { message, People } from './wechat/people.mjs'
 import { settings, SITES, token } from './wechat/stage.mjs'
 
@@ -39,12 +40,6 @@ async function stage(t, { users = [], conversations = [], strange = [] }) {
   await add('conversation', conversations)
   await Promise.all(server.nodes.map(node => node.start()))
   for (const one of users) Object.assign(one, { name: one.nick, token: token(one) })
-  // A node that starts may still be at it: it answers 503.
-  for (const node of server.nodes) {
-    for (const one of users.slice(0, 1)) {
-      await eventually('all is taken over', () => people.calls('info', {}, { node, token: one.token }), ({ status }) => status === 200)
-    }
-  }
   return { server, people, database, add }
 }
 
@@ -167,6 +162,39 @@ for (const site of SITES.filter(({ clustered }) => clustered)) describe(site.nam
     await eventually('the rest waits', () => told(people, ben).catch(() => ({ items: {} })), ({ items }) => items[a]?.[0].content === 'later')
     const marked = await database.collection('conversation').countDocuments({ always_online: { $exists: true } })
     assert.ok(marked > 0, 'what was taken over has a mark')
+  })
+
+  it('who was deleted stays so, whatever the original’s documents say; and documents that say nothing keep nobody out', async t => {
+    const [a, b, c] = ['1', '2', '3'].map(last => `1380000000${last}`)
+    const users = [user(b, 'ben', { contacts: [a] }), user(a, 'ann', { contacts: [b] }), user(c, 'cleo', { contacts: [a] })]
+    const waiting = () => ({ _id: new ObjectId(), phone: a, conversation: { [b]: conversation([item(b, a, 'for the one who was ann')]) } })
+    const strange = Array.from({ length: MANY }, (_, i) => ({ nick: `of no phone ${i}`, phone: i }))
+    const { people, server, database, add } = await stage(t, { users, conversations: [waiting()], strange })
+    const [ben, ann, cleo] = users
+    assert.equal((await does(people, 'deleteUser', { phone: a })).removed, 1)
+    // As if the server had died before it could mark what it had taken over.
+    const unmark = name => database.collection(name).updateMany({ phone: a }, { $unset: { always_online: 1 } })
+    const again = async () => {
+      await Promise.all(server.nodes.map(node => node.end()))
+      for (const name of ['user', 'conversation']) await unmark(name)
+      await add('conversation', [waiting()])
+      await Promise.all(server.nodes.map(node => node.start()))
+      for (const node of server.nodes) await eventually('all is taken over', () => people.calls('info', {}, { node, token: ben.token }), ({ status }) => status === 200)
+      for (const name of ['user', 'conversation']) {
+        assert.equal(await database.collection(name).countDocuments({ phone: a, always_online: { $exists: false } }), 0, `${name}: they are done with`)
+      }
+    }
+    await again()
+    assert.equal((await people.calls('info', {}, { token: ann.token })).status, 401)
+    assert.equal((await people.calls('login', { phone: a, password: 'secret of ann' })).body.code, 100001)
+    const next = await people.user('next', { phone: a })
+    const { token: own } = await people.login(next)
+    assert.deepEqual(await told(people, { ...next, token: own }), { items: {}, contacts: [], conversations: {} })
+    await again()
+    assert.deepEqual(await told(people, { ...next, token: own }), { items: {}, contacts: [], conversations: {} })
+    assert.equal((await people.login(next)).info.nick, 'next')
+    assert.equal((await people.calls('info', {}, { token: cleo.token })).status, 200)
+    assert.equal(await database.collection('user').countDocuments({ always_online: { $exists: false } }), MANY, 'what says nothing is left as it was')
   })
 
   it('several nodes start at once, one is killed meanwhile: all is there, once', async t => {

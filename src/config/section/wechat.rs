@@ -69,7 +69,7 @@ section! {
         /// The secret that users' tokens are signed with. Empty: one is made and kept in the data
         /// folder; where messages are in Redis it has to be set, as all nodes need the same.
         jwt_secret: SecretText = "", SECRET, "AO_WECHAT__JWT_SECRET";
-        /// How often one address may register, log in, and search; each of them.
+        /// How often one address may register, log in, search, and add contacts; each of them.
         rate_limit: RateLimit = "30 in 60s", RATE, "AO_WECHAT__RATE_LIMIT";
         /// Pages that may read answers of HTTP, by their origin.
         origins: Origins = "*", ORIGINS, "AO_WECHAT__ORIGINS";

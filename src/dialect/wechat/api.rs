@@ -28,6 +28,12 @@ const SOME: usize = 50;
 
 const PHONE: FieldDoc =
     FieldDoc { name: "phone", values: Values::Text, required: true, about: "The user's phone." };
+const CONTACT: FieldDoc = FieldDoc {
+    name: "contact",
+    values: Values::Text,
+    required: true,
+    about: "The contact's phone, which may be nobody's.",
+};
 const AFTER: FieldDoc = FieldDoc {
     name: "after",
     values: Values::Text,
@@ -54,6 +60,7 @@ enum Method {
     ListUsers,
     UserState,
     ListContacts,
+    RemoveContact,
     SignOut,
     ResetPassword,
     EraseMessages,
@@ -62,10 +69,11 @@ enum Method {
 
 impl Method {
     /// All of them, in the order of the documents.
-    const ALL: [Method; 7] = [
+    const ALL: [Method; 8] = [
         Method::ListUsers,
         Method::UserState,
         Method::ListContacts,
+        Method::RemoveContact,
         Method::SignOut,
         Method::ResetPassword,
         Method::EraseMessages,
@@ -82,6 +90,7 @@ impl Method {
             Method::ListUsers => "listUsers",
             Method::UserState => "userState",
             Method::ListContacts => "listContacts",
+            Method::RemoveContact => "removeContact",
             Method::SignOut => "signOut",
             Method::ResetPassword => "resetPassword",
             Method::EraseMessages => "eraseMessages",
@@ -92,7 +101,8 @@ impl Method {
     fn effect(self) -> Effect {
         match self {
             Method::ListUsers | Method::UserState | Method::ListContacts => Effect::Reads,
-            Method::SignOut
+            Method::RemoveContact
+            | Method::SignOut
             | Method::ResetPassword
             | Method::EraseMessages
             | Method::DeleteUser => Effect::Changes,
@@ -127,6 +137,13 @@ impl Method {
                  `mutual`: whether it has the user as a contact, too, or `null`. `next`: where \
                  the next page begins, or `null`.",
             ),
+            Method::RemoveContact => (
+                "Take two users out of each other's contacts",
+                "On both sides; both clients are told their contacts anew. Either of them may add \
+                 the other again.",
+                vec![PHONE, CONTACT],
+                "`removed`: whether one of the two had the other.",
+            ),
             Method::SignOut => (
                 "Sign a user out",
                 "The user's tokens that were issued until now count no more, and its connection \
@@ -151,9 +168,11 @@ impl Method {
             Method::DeleteUser => (
                 "Delete a user",
                 "Its tokens count no more, also if somebody registers the phone again; its \
-                 connection is closed with code 4000; what waits for it is gone. Its contacts \
-                 keep the phone, as nobody's. What it wrote and others have not fetched yet \
-                 stays: `eraseMessages`. May be asked for again where it failed half way.",
+                 connection is closed with code 4000; what waits for it is gone. It is taken out \
+                 of its contacts' contacts; who had it as a contact one-sidedly keeps the phone, \
+                 as nobody's. What it wrote and others have not fetched yet stays: \
+                 `eraseMessages`. May be asked for again where it failed half way; whoever has \
+                 registered the phone meanwhile is another user, and would be deleted.",
                 vec![PHONE],
                 "`connections`: how many were ended; `removed`: how many messages waited.",
             ),
@@ -176,6 +195,7 @@ enum Asked {
     ListUsers { text: Option<String>, stretch: Stretch },
     UserState { phone: String },
     ListContacts { phone: String, stretch: Stretch },
+    RemoveContact { phone: String, contact: String },
     SignOut { phone: String },
     ResetPassword { phone: String },
     EraseMessages { phone: String },
@@ -207,6 +227,10 @@ impl Asked {
             Method::ListContacts => {
                 Asked::ListContacts { phone: phone()?, stretch: Stretch::read(fields)? }
             }
+            Method::RemoveContact => {
+                let contact = text(fields, &CONTACT)?.ok_or(Error::BadField(&CONTACT))?;
+                Asked::RemoveContact { phone: phone()?, contact }
+            }
             Method::SignOut => Asked::SignOut { phone: phone()? },
             Method::ResetPassword => Asked::ResetPassword { phone: phone()? },
             Method::EraseMessages => Asked::EraseMessages { phone: phone()? },
@@ -226,6 +250,9 @@ impl Asked {
             Asked::UserState { phone } => wechat.user_state(&phone).await?,
             Asked::ListContacts { phone, stretch } => {
                 wechat.list_contacts(&phone, &stretch).await?
+            }
+            Asked::RemoveContact { phone, contact } => {
+                wechat.remove_contact(&phone, &contact).await?
             }
             Asked::SignOut { phone } => wechat.sign_out(&phone).await?,
             Asked::ResetPassword { phone } => wechat.reset_password(&phone).await?,
@@ -336,7 +363,7 @@ impl Methods for Administration {
         Method::ALL.into_iter().map(Method::document).collect()
     }
 
-    /// On whom it was. What was asked for besides is nothing, and no answer's password is told.
+    /// On whom it was, and which contact. No answer's password is told.
     fn audited(&self, method: &str, fields: &Object<'_>) -> Option<Audited> {
         audited(Method::find(method)?, fields)
     }
@@ -354,7 +381,9 @@ fn audited(method: Method, fields: &Object<'_>) -> Option<Audited> {
         Effect::Reads => None,
         Effect::Publishes | Effect::Changes => {
             let user = text(fields, &PHONE).ok().flatten();
-            Some(Audited { user, ..Audited::default() })
+            let contact = text(fields, &CONTACT).ok().flatten();
+            let contact = contact.map(|phone| (CONTACT.name, json!(phone).to_string()));
+            Some(Audited { user, room: None, asked: contact.into_iter().collect() })
         }
     }
 }

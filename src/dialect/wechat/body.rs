@@ -2,23 +2,25 @@
 //! it. Only texts count; whatever else a body has under a name is no field, and neither is a file.
 //!
 //! Bodies are small and are there as a whole, so multipart (RFC 7578) is read here, in one go.
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body as _, Incoming};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::Failure;
-use crate::domain::json::{self, Object};
+use crate::domain::json::{self, Text};
 
 /// Bytes of the largest body.
 const MOST: usize = 2 << 20;
 /// Time that a body may take.
 const TIME: Duration = Duration::from_secs(30);
-/// Parts of a multipart body, at most, and characters of what is between them (RFC 2046, 5.1.1).
-const PARTS: usize = 100;
+/// Fields that a body has at most, whatever they are. Clients send seven.
+const FIELDS: usize = 100;
+/// Characters of what is between the parts of a multipart body, at most (RFC 2046, 5.1.1).
 const BOUNDARY: usize = 70;
 
 /// The texts of a body, by their names.
@@ -100,7 +102,7 @@ fn fields(kind: &str, body: &Bytes) -> Result<Fields, Failure> {
     }
     let fields = match Form::of(kind)? {
         Form::Json => json(body),
-        Form::Urlencoded => serde_urlencoded::from_bytes(body).ok(),
+        Form::Urlencoded => urlencoded(body),
         Form::Multipart(boundary) => multipart(body, &boundary),
         Form::Other => Some(BTreeMap::new()),
     };
@@ -111,12 +113,46 @@ fn fields(kind: &str, body: &Bytes) -> Result<Fields, Failure> {
 /// text.
 fn json(body: &[u8]) -> Option<BTreeMap<String, String>> {
     let value: &RawValue = serde_json::from_slice(body).ok()?;
-    let object = Object::parse(value.get()).unwrap_or_default();
-    let texts = object.iter().filter_map(|(name, value)| {
-        let text = json::string(value)?;
-        Some((name.to_owned(), text.into_owned()))
-    });
-    Some(texts.collect())
+    if !value.get().starts_with('{') {
+        return Some(BTreeMap::new());
+    }
+    serde_json::from_str(value.get()).ok().map(|Texts(texts)| texts)
+}
+
+/// The texts of a JSON object. Of fields with one name the last one counts, as in JavaScript.
+struct Texts(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Texts;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "an object with {FIELDS} fields at most")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Texts, A::Error> {
+                let (mut texts, mut count) = (BTreeMap::<String, String>::new(), 0);
+                while let Some((Text(name), value)) = map.next_entry::<_, &'de RawValue>()? {
+                    count += 1;
+                    if count > FIELDS {
+                        return Err(A::Error::invalid_length(count, &self));
+                    }
+                    match json::string(value) {
+                        Some(text) => texts.insert(name.into_owned(), text.into_owned()),
+                        None => texts.remove(&*name),
+                    };
+                }
+                Ok(Texts(texts))
+            }
+        }
+        deserializer.deserialize_map(V)
+    }
+}
+
+/// The texts of a form; nothing where it has too many.
+fn urlencoded(body: &[u8]) -> Option<BTreeMap<String, String>> {
+    let count = body.split(|byte| *byte == b'&').count();
+    if count > FIELDS { None } else { serde_urlencoded::from_bytes(body).ok() }
 }
 
 /// The texts of a multipart body; nothing where it is none.
@@ -129,7 +165,7 @@ fn multipart(body: &[u8], boundary: &str) -> Option<BTreeMap<String, String>> {
         None => split(body, delimiter)?.1,
     };
     let mut fields = BTreeMap::new();
-    for _ in 0..=PARTS {
+    for _ in 0..=FIELDS {
         if rest.starts_with(b"--") {
             return Some(fields);
         }
@@ -300,7 +336,6 @@ mod tests {
     #[test]
     fn a_body_that_is_not_what_it_says_is_refused() {
         let plain = parts(&[("name=\"phone\"", "1380")]);
-        let many: Vec<(&str, &str)> = vec![("name=\"x\"", ""); PARTS + 1];
         for (kind, body) in [
             ("application/json", "{".to_owned()),
             ("application/json", "phone=1".to_owned()),
@@ -316,7 +351,7 @@ mod tests {
             (MULTIPART, plain.replace("\r\n\r\n", "\r\n")),
             (MULTIPART, plain.replace("name=\"phone\"", "name=\"phone")),
             (MULTIPART, plain.replace("name=", "")),
-            (MULTIPART, parts(&many)),
+            ("application/json", r#"{"\ud83c":"x"}"#.to_owned()),
         ] {
             assert_eq!(
                 read(kind, &body),
@@ -330,7 +365,47 @@ mod tests {
             .map(|byte| if byte == b'?' { 0xff } else { byte })
             .collect();
         assert_eq!(fields(MULTIPART, &not_utf8.into()), Err(Failure::Body));
-        assert_eq!(read(MULTIPART, &parts(&many[1..])).map(|fields| fields.0.len()), Ok(1));
+    }
+
+    #[test]
+    fn of_fields_with_one_name_the_last_one_counts() {
+        for (body, expected) in [
+            (r#"{"phone":"1","phone":"2"}"#, Some("2")),
+            (r#"{"phone":"1","\u0070hone":"2"}"#, Some("2")),
+            (r#"{"phone":"1","phone":2}"#, None),
+            (r#"{"phone":1,"phone":"2"}"#, Some("2")),
+        ] {
+            assert_eq!(phone("application/json", body).as_deref(), expected, "{body}");
+        }
+        let twice = parts(&[("name=\"phone\"", "1"), ("name=\"phone\"", "2")]);
+        assert_eq!(phone(MULTIPART, &twice).as_deref(), Some("2"));
+        let form = phone("application/x-www-form-urlencoded", "phone=1&phone=2");
+        assert_eq!(form.as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn a_body_with_too_many_fields_is_refused_whatever_they_are() {
+        let json = |field: fn(usize) -> String, count| {
+            let fields: Vec<String> = (0..count).map(field).collect();
+            format!("{{{}}}", fields.join(","))
+        };
+        let form = |pair: &str, count| vec![pair; count].join("&");
+        let multipart = |head: &str, count| parts(&vec![(head, ""); count]);
+        let file = r#"name="x"; filename="x""#;
+        for count in [FIELDS, FIELDS + 1, 100 * FIELDS] {
+            let expected = if count > FIELDS { Some(Failure::Body) } else { None };
+            for (kind, body) in [
+                ("application/json", json(|n| format!(r#""{n}":"x""#), count)),
+                ("application/json", json(|n| format!(r#""{n}":0"#), count)),
+                ("application/json", json(|_| r#""x":0"#.to_owned(), count)),
+                ("application/x-www-form-urlencoded", form("x=1", count)),
+                ("application/x-www-form-urlencoded", form("", count)),
+                (MULTIPART, multipart(r#"name="x""#, count)),
+                (MULTIPART, multipart(file, count)),
+            ] {
+                assert_eq!(read(kind, &body).err(), expected, "{count} {}", &body[..40]);
+            }
+        }
     }
 
     #[test]

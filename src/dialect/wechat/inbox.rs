@@ -9,7 +9,9 @@ use bytes::Bytes;
 
 use super::{Wechat, frames};
 use crate::domain::{
-    broker::{Audience, Entry},
+    broker::{Audience, Entry, PageLimit},
+    error::StoreError,
+    hub::Hub,
     ids::{BadName, RoomId, Space},
     message::{Kind, Message},
 };
@@ -19,6 +21,10 @@ pub(super) mod waiting;
 
 /// The inboxes of this dialect, by phone.
 pub(super) const SPACE: Space = Space::Inboxes("wechat");
+
+/// Messages that may wait in an inbox. Chat messages beyond that are dropped and counted. Whoever
+/// has so many has not come for very long.
+const MOST: u64 = 50_000;
 
 /// What is said in an inbox when its user's contacts have changed. It is for the server alone.
 const CONTACTS: Bytes = Bytes::from_static(b"\"contacts\"");
@@ -44,6 +50,16 @@ pub(super) fn entry(kind: frames::Kind, body: Bytes, key: Option<Arc<str>>) -> E
         message: Message { kind, body, key, may_pass },
         receipt: None,
     }
+}
+
+/// Whether so many messages wait in an inbox that no more can. None of them is read.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn is_full(hub: &Hub, inbox: &RoomId) -> Result<bool, StoreError> {
+    let one = PageLimit { entries: 1, bytes: 0 };
+    let page = hub.page(inbox, u64::MAX, one).await?;
+    Ok(page.log_length > MOST)
 }
 
 /// The contacts of this phone have changed: its socket, if it has one, wherever that is, forgets

@@ -1,6 +1,6 @@
-//! How often one household may register, sign in and search: who tries numbers or passwords, or
-//! fills the store with users, is slowed down. Each of the three has its own allowance, so that
-//! whoever has searched a lot can still sign in.
+//! How often one household may register, sign in, search, and add contacts: who tries numbers or
+//! passwords, or fills the store with users, or the contacts of others, is slowed down. Each of
+//! the four has its own allowance, so that whoever has searched a lot can still sign in.
 //!
 //! Wrong passwords are counted besides, with the other sign-ins that fail (`domain::attempts`).
 use std::{net::IpAddr, sync::Mutex, time::Duration};
@@ -23,6 +23,7 @@ pub(super) enum Act {
     Register,
     LogIn,
     Search,
+    AddContact,
 }
 
 /// Who has done what of late.
@@ -69,7 +70,9 @@ mod tests {
         assert!(may(home, Act::LogIn) && may(same, Act::LogIn));
         assert!(!may(home, Act::LogIn));
         assert!(may(other, Act::LogIn));
-        assert!(may(home, Act::Search) && may(home, Act::Register));
+        for act in [Act::Search, Act::Register, Act::AddContact] {
+            assert!(may(home, act), "{act:?}");
+        }
     }
 
     #[test]

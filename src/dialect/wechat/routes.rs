@@ -149,7 +149,7 @@ async fn respond(
     match route {
         Some(Route::Info) => Ok(success(&json!({ "info": Info::of(&user) }))),
         Some(Route::Search) => wechat.search(address, &user, request).await,
-        Some(Route::AddContact) => wechat.add_contact(&user, request).await,
+        Some(Route::AddContact) => wechat.add_contact(address, &user, request).await,
         Some(Route::Turn) => {
             Ok(success(&wechat.options.turn.tell(&user.phone, wechat.hub.clock.unix())))
         }
@@ -171,7 +171,7 @@ impl Wechat {
         self.rates.admit(address, act, Instant::now()).map_err(|wait| {
             match act {
                 Act::LogIn => self.hub.metrics.sign_in_refused("rate limit"),
-                Act::Register | Act::Search => {}
+                Act::Register | Act::Search | Act::AddContact => {}
             }
             Failure::TooOften(wait)
         })
@@ -188,11 +188,26 @@ impl Wechat {
         let salt = Salt::random(&*self.hub.rng)?;
         let password = self.passwords.hash(password, salt).await?;
         let rest = Rest { id: new_id(&*self.hub.rng)?, password, contacts: Vec::new() };
-        if self.users.register(User::new(registration, rest)).await? {
-            Ok(json(StatusCode::OK, r#"{"code":0,"message":""}"#.to_owned()))
-        } else {
-            Err(Failure::Taken)
+        self.add(User::new(registration, rest)).await?;
+        Ok(json(StatusCode::OK, r#"{"code":0,"message":""}"#.to_owned()))
+    }
+
+    /// Adds a user who registers. Whoever had a contact who was deleted may go on writing for a
+    /// while: none of that is the newcomer's.
+    async fn add(&self, user: User) -> Result<(), Failure> {
+        let room = inbox::room(&user.phone).map_err(|_| Failure::Internal)?;
+        let was_deleted = self.users.was_deleted(&user.phone).await?;
+        if was_deleted {
+            self.hub.clear(&room).await?;
         }
+        if !self.users.register(user).await? {
+            return Err(Failure::Taken);
+        }
+        // What came in between. The newcomer is there now, so this can't be asked for again.
+        if was_deleted && let Err(error) = self.hub.clear(&room).await {
+            throttled!(warn, %error, "an inbox could not be emptied for its next user");
+        }
+        Ok(())
     }
 
     async fn log_in(&self, address: IpAddr, request: Request<Incoming>) -> Answer {
@@ -252,12 +267,14 @@ impl Wechat {
         self.admit(address, Act::Search)?;
         let fields = body::read(request).await?;
         let keyword = fields.text("keyword").unwrap_or_default();
+        let _building = self.hub.begin_page().await?; // few are read and put together at a time
         let found = self.users.search(keyword, &me.phone).await?;
         let cards: Vec<Card<'_>> = found.iter().map(Card::of).collect();
         Ok(success(&Found { cards }))
     }
 
-    async fn add_contact(&self, me: &User, request: Request<Incoming>) -> Answer {
+    async fn add_contact(&self, address: IpAddr, me: &User, request: Request<Incoming>) -> Answer {
+        self.admit(address, Act::AddContact)?;
         let fields = body::read(request).await?;
         let is_changed = match fields.text("phone") {
             Some(other) => {

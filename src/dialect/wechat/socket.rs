@@ -30,6 +30,7 @@ use super::{
         delivery::{Delivery, Out},
     },
     token::Claims,
+    users::User,
     wire,
 };
 use crate::{
@@ -48,6 +49,8 @@ use crate::{
 
 pub(super) use self::reader::serve;
 
+mod allowance;
+mod heard;
 mod in_flight;
 mod opening;
 mod peers;
@@ -79,6 +82,8 @@ pub(super) fn uid(phone: &str) -> Result<Uid, BadName> {
 enum Failure {
     /// It says another sender, or is for no contact.
     NotAllowed,
+    /// So much waits for whom it is for that nothing more can.
+    Full,
     Unavailable,
     Unknown,
 }
@@ -87,6 +92,7 @@ impl Label for Failure {
     fn label(self) -> &'static str {
         match self {
             Failure::NotAllowed => "not allowed",
+            Failure::Full => "inbox full",
             Failure::Unavailable => "store unavailable",
             Failure::Unknown => "outcome unknown",
         }
@@ -109,6 +115,8 @@ pub(super) struct Client {
     in_flight: InFlight,
     /// How often the user's contacts have changed.
     contacts: AtomicU64,
+    /// They are being told, or were a moment ago.
+    telling: AtomicBool,
     /// Its task has something to look at.
     nudged: AtomicBool,
     /// What the line about its end says, where there is to be one.
@@ -141,6 +149,7 @@ impl Client {
             delivery: Mutex::default(),
             in_flight: InFlight::default(),
             contacts: AtomicU64::new(0),
+            telling: AtomicBool::new(false),
             nudged: AtomicBool::new(false),
             life: Life::begin(&wechat.hub),
         });
@@ -153,6 +162,25 @@ impl Client {
 
     fn phone(&self) -> &str {
         self.inbox.name()
+    }
+
+    /// Its user, if its token counts still.
+    ///
+    /// # Errors
+    /// Why it can't stay.
+    async fn user(&self) -> Result<User, Reason> {
+        // What failed is in the log.
+        let read = self.wechat.users.get(self.phone()).await;
+        let user = read.map_err(|_| Reason::StoreUnavailable)?.map(|read| read.user);
+        user.filter(|user| user.takes(self.issued)).ok_or(Reason::WrongCredentials)
+    }
+
+    /// Does it while the connection lasts. `None`: that has ended before.
+    async fn while_it_lasts<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.connection.ended() => None,
+        }
     }
 
     /// Closes the connection. Counted once.
@@ -221,7 +249,7 @@ impl Client {
     /// Counts a frame that is not relayed.
     fn count_failure(&self, failure: Failure) {
         let outcome = match failure {
-            Failure::NotAllowed => metrics::Outcome::Refused,
+            Failure::NotAllowed | Failure::Full => metrics::Outcome::Refused,
             Failure::Unavailable | Failure::Unknown => metrics::Outcome::Failed,
         };
         let metrics = &self.wechat.hub.metrics;
@@ -294,13 +322,8 @@ impl Subscriber for Client {
 
     fn deliver(&self, packets: Bytes) {
         let mut delivery = lock(&self.delivery);
-        match delivery.deliver(packets, Instant::now()) {
-            Ok(out) => self.send(out),
-            Err(_) => {
-                drop(delivery);
-                self.drop_because(Reason::Slow);
-            }
-        }
+        let out = delivery.deliver(packets, Instant::now());
+        self.send(out);
     }
 
     /// The protocol has no acknowledgements. A client whose message is lost learns that something
@@ -374,7 +397,8 @@ mod tests {
 
     #[test]
     fn metrics_know_why_a_frame_is_not_relayed() {
-        for failure in [Failure::NotAllowed, Failure::Unavailable, Failure::Unknown] {
+        for failure in [Failure::NotAllowed, Failure::Full, Failure::Unavailable, Failure::Unknown]
+        {
             assert!(MESSAGE_REFUSALS.contains(&failure.label()), "{failure:?}");
         }
     }

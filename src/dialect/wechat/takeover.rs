@@ -4,12 +4,12 @@
 //! a stranger, and what is said now would stand before what waits. Once everything is marked that
 //! takes no time.
 //!
-//! A document is marked once what is in it is stored here. If the server dies between the two, or
-//! another node does the same at the same time, a user is there already, and a message has a key by
-//! which it is not stored twice. What can't be understood stays where it is, unmarked.
+//! A document is marked once what is in it is stored here. One node does it ([`turn`]), and the
+//! others wait until it has. If it dies between the two, the next one finds a user there already,
+//! and a message has a key by which it is not stored twice. Who was deleted here since is not taken
+//! over again, nor is what waited for it. What can't be understood stays where it is, unmarked.
 use std::{
-    borrow::Cow,
-    collections::HashSet,
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -17,38 +17,37 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use serde_json::value::RawValue;
+use async_trait::async_trait;
 use tokio::time::sleep;
 
-use super::{
-    Wechat,
-    error::Failure,
-    frames, inbox,
-    password::Hash,
-    registration::Registration,
-    socket::uid,
-    users::{Rest, User},
-};
+use super::{Wechat, error::Failure, frames, inbox, users::Users};
 use crate::{
     domain::{
         broker::Entry,
-        json::{self, Object},
+        hub::Hub,
+        ids::RoomId,
         originals::{Original, Originals},
-        records::MAX_ID,
         subscriber::Outcome,
     },
     throttle::throttled,
 };
 
+mod document;
+#[cfg(test)]
+mod tests;
+mod turn;
+
+use document::{Document, Part, Waiting};
+use turn::Turn;
+
 /// Documents that are read at a time. A user has a picture of some 70 KB.
 const BATCH: usize = 100;
 /// Messages that are put into an inbox at a time.
 const AT_ONCE: usize = 500;
-/// Before it is tried again where a store does not answer.
+/// Before it is tried again where a store does not answer, or another node is at it.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Bytes of the largest picture that is taken over: a record has to hold it.
-const THUMB: usize = 512 << 10;
+/// Documents that can't be understood, and are named in the log.
+const NAMED: usize = 100;
 
 /// How far it has come.
 pub(super) struct Progress(AtomicBool);
@@ -65,57 +64,40 @@ impl Progress {
     }
 }
 
-/// What is taken over.
-#[derive(Debug, Clone, Copy)]
-enum Part {
-    Users,
-    Conversations,
-}
-
-impl Part {
-    /// The original's collection.
-    fn collection(self) -> &'static str {
-        match self {
-            Part::Users => "user",
-            Part::Conversations => "conversation",
-        }
-    }
-
-    /// Takes over one document. False: it can't be understood.
-    async fn take(self, wechat: &Wechat, original: &Original) -> Result<bool, Failure> {
-        match self {
-            Part::Users => {
-                let Some(user) = user(&original.json) else { return Ok(false) };
-                match wechat.users.add(&user).await {
-                    // Where there is one, it was taken over before this was marked.
-                    Ok(_) => Ok(true),
-                    // No record can be like this; that is in the log.
-                    Err(Failure::Internal) => Ok(false),
-                    Err(failure) => Err(failure),
-                }
-            }
-            Part::Conversations => {
-                let Some(waiting) = waiting(&original.json) else { return Ok(false) };
-                put(wechat, &original.id, waiting).await.map(|()| true)
+/// Takes over all that there is. Ends when that is done, here or by another node.
+pub(super) async fn run(wechat: Arc<Wechat>, originals: Arc<dyn Originals>) {
+    let hub = &wechat.hub;
+    let mut takeover = Takeover {
+        users: &wechat.users,
+        inboxes: &**hub,
+        originals: &*originals,
+        turn: Turn::new(hub.records.clone(), hub.clock.clone(), hub.rng.clone()),
+        named: BTreeSet::new(),
+    };
+    loop {
+        match takeover.all().await {
+            Ok(true) => break,
+            Ok(false) => {} // another node is at it
+            Err(failure) => {
+                throttled!(warn, %failure, "a takeover has to wait");
             }
         }
+        sleep(PAUSE).await;
     }
+    wechat.progress.0.store(true, Relaxed);
 }
 
-/// Puts what waits for a phone into its inbox, in order. `id` tells from which document it is.
-async fn put(wechat: &Wechat, id: &str, waiting: Waiting) -> Result<(), Failure> {
-    let room = inbox::room(&waiting.phone).map_err(|_| Failure::Internal)?;
-    let numbered = waiting.frames.into_iter().enumerate();
-    let mut entries: Vec<(Entry, usize)> = numbered
-        .map(|(number, frame)| {
-            let (key, bytes) = (format!("original/{id}/{number}"), frame.len());
-            (inbox::entry(frames::Kind::Message, frame, Some(key.into())), bytes)
-        })
-        .collect();
-    while !entries.is_empty() {
-        let behind = entries.split_off(entries.len().min(AT_ONCE));
-        let now = std::mem::replace(&mut entries, behind);
-        for outcome in wechat.hub.publish_all(&room, now).await {
+/// Where messages wait.
+#[async_trait]
+trait Inboxes: Send + Sync {
+    /// Adds messages, each with its bytes. One whose key is there already is not added.
+    async fn add(&self, room: &RoomId, messages: Vec<(Entry, usize)>) -> Result<(), Failure>;
+}
+
+#[async_trait]
+impl Inboxes for Hub {
+    async fn add(&self, room: &RoomId, messages: Vec<(Entry, usize)>) -> Result<(), Failure> {
+        for outcome in self.publish_all(room, messages).await {
             match outcome {
                 Outcome::Done(_) | Outcome::Duplicate | Outcome::Replayed { .. } => {}
                 Outcome::Unavailable | Outcome::Full | Outcome::Unknown | Outcome::Reused => {
@@ -123,237 +105,117 @@ async fn put(wechat: &Wechat, id: &str, waiting: Waiting) -> Result<(), Failure>
                 }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
-/// Takes over all that there is. Ends when that is done.
-pub(super) async fn run(wechat: Arc<Wechat>, originals: Arc<dyn Originals>) {
-    for part in [Part::Users, Part::Conversations] {
-        let collection = part.collection();
-        let number = loop {
-            match take_all(&wechat, &*originals, part).await {
-                Ok(number) => break number,
-                Err(failure) => {
-                    throttled!(warn, collection, %failure, "a takeover has to wait");
-                    sleep(PAUSE).await;
-                }
-            }
-        };
-        if number > 0 {
-            tracing::info!(collection, number, "documents of the original were taken over");
-        }
-    }
-    wechat.progress.0.store(true, Relaxed);
+struct Takeover<'a> {
+    users: &'a Users,
+    inboxes: &'a dyn Inboxes,
+    originals: &'a dyn Originals,
+    turn: Turn,
+    /// Documents that can't be understood, as far as the log has named them.
+    named: BTreeSet<(&'static str, String)>,
 }
 
-/// Takes over what is not marked. Returns how many documents that were.
-async fn take_all(wechat: &Wechat, originals: &dyn Originals, part: Part) -> Result<u64, Failure> {
-    let (collection, mut after, mut number) = (part.collection(), None::<String>, 0);
-    loop {
-        let batch = originals.next(collection, after.as_deref(), BATCH).await?;
-        let Some(last) = batch.last() else { return Ok(number) };
-        after = Some(last.id.clone());
-        let mut taken = Vec::with_capacity(batch.len());
-        for original in &batch {
-            if part.take(wechat, original).await? {
-                taken.push(original.id.clone());
-            } else {
-                let id = &*original.id;
-                throttled!(warn, collection, id, "a document can't be taken over");
+/// What became of some documents.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Count {
+    taken: u64,
+    unknown: u64,
+}
+
+impl Takeover<'_> {
+    /// Takes over all that is not marked. False: another node is at it.
+    async fn all(&mut self) -> Result<bool, Failure> {
+        for part in Part::ALL {
+            let collection = part.collection();
+            let Some(Count { taken, unknown }) = self.part(part).await? else { return Ok(false) };
+            if taken > 0 {
+                tracing::info!(collection, taken, "documents of the original were taken over");
+            }
+            if unknown > 0 {
+                tracing::warn!(collection, unknown, "documents can't be taken over");
             }
         }
-        number += taken.len() as u64;
+        self.turn.end().await;
+        Ok(true)
+    }
+
+    /// Takes over what is not marked of one collection; nothing: another node is at it.
+    async fn part(&mut self, part: Part) -> Result<Option<Count>, Failure> {
+        let (mut after, mut all) = (None::<String>, Count::default());
+        loop {
+            let batch = self.originals.next(part.collection(), after.as_deref(), BATCH).await?;
+            let Some(last) = batch.last() else { return Ok(Some(all)) };
+            after = Some(last.id.clone());
+            let Some(Count { taken, unknown }) = self.batch(part, &batch).await? else {
+                return Ok(None);
+            };
+            all = Count { taken: all.taken + taken, unknown: all.unknown + unknown };
+        }
+    }
+
+    async fn batch(&mut self, part: Part, batch: &[Original]) -> Result<Option<Count>, Failure> {
+        let (mut taken, mut is_ours) = (Vec::new(), false);
+        for Original { id, json } in batch {
+            let Some(document) = part.read(json) else {
+                self.name(part, id);
+                continue;
+            };
+            is_ours = is_ours || self.turn.take().await?;
+            if !is_ours {
+                return Ok(None);
+            }
+            match self.store(id, document).await {
+                Ok(()) => taken.push(id.clone()),
+                // Something that is in the log; it must not keep everybody out for ever.
+                Err(Failure::Internal) => self.name(part, id),
+                Err(failure) => return Err(failure),
+            }
+        }
         if !taken.is_empty() {
-            originals.taken(collection, &taken).await?;
+            self.originals.taken(part.collection(), &taken).await?;
         }
+        let count = |number| u64::try_from(number).unwrap_or(u64::MAX);
+        let unknown = count(batch.len() - taken.len());
+        Ok(Some(Count { taken: count(taken.len()), unknown }))
     }
-}
 
-/// Whether a user can have this phone: the original asks for no form.
-fn is_somebody(phone: &str) -> bool {
-    !phone.is_empty() && uid(phone).is_ok()
-}
-
-/// A user of the original; nothing where there is no phone that could be somebody's.
-fn user(document: &str) -> Option<User> {
-    let document = Object::parse(document)?;
-    let text = |name: &str| document.get(name).and_then(json::string).map(Cow::into_owned);
-    let phone = text("phone").filter(|phone| is_somebody(phone))?;
-    let contacts = document.get("contacts").map(contacts).unwrap_or_default();
-    let mut seen = HashSet::from([phone.clone()]);
-    let rest = Rest {
-        id: text("_id").unwrap_or_default(),
-        password: Hash::kept(text("password").unwrap_or_default()),
-        contacts: contacts.into_iter().filter(|phone| seen.insert(phone.clone())).collect(),
-    };
-    let registration = Registration {
-        nick: cut(text("nick").unwrap_or_default()),
-        user_name: text("userName").unwrap_or_default(),
-        password: String::new(),
-        email: text("email").unwrap_or_default(),
-        thumb: text("thumb").filter(|thumb| thumb.len() <= THUMB),
-        region: text("region"),
-        phone,
-    };
-    Some(User::new(registration, rest))
-}
-
-/// A nick, as far as a user can be found by it.
-fn cut(mut nick: String) -> String {
-    nick.truncate(nick.floor_char_boundary(MAX_ID));
-    nick
-}
-
-/// The phones in a list: there may be null.
-fn contacts(list: &RawValue) -> Vec<String> {
-    let list = elements(list);
-    list.into_iter().filter_map(json::string).map(Cow::into_owned).collect()
-}
-
-/// The elements of an array; of anything else there are none.
-fn elements(list: &RawValue) -> Vec<&RawValue> {
-    serde_json::from_str(list.get()).unwrap_or_default()
-}
-
-/// What waits for a phone.
-#[derive(Debug, PartialEq, Eq)]
-struct Waiting {
-    phone: String,
-    /// As clients would have sent them: for each sender in their order.
-    frames: Vec<Bytes>,
-}
-
-/// What a document of the original's says that waits; nothing where there is no phone that could be
-/// somebody's.
-fn waiting(document: &str) -> Option<Waiting> {
-    let document = Object::parse(document)?;
-    let phone = document.get("phone").and_then(json::string)?.into_owned();
-    if !is_somebody(&phone) {
-        return None;
-    }
-    let mut frames = Vec::new();
-    // It is missing where everything was delivered.
-    let conversations = document.get("conversation").and_then(|json| Object::parse(json.get()));
-    for (peer, conversation) in conversations.unwrap_or_default().iter() {
-        let Some(conversation) = Object::parse(conversation.get()) else { continue };
-        let latest = conversation.get("timestamp").map_or("null", RawValue::get);
-        let items = conversation.get("items").map(elements).unwrap_or_default();
-        frames.extend(items.into_iter().filter_map(|item| frame(peer, &phone, latest, item)));
-    }
-    Some(Waiting { phone, frames })
-}
-
-/// An item as its sender's frame. Old ones are the bare content. Of nothing there is none.
-fn frame(from: &str, to: &str, latest: &str, item: &RawValue) -> Option<Bytes> {
-    let message = |content: &str, timestamp: &str| frames::message(from, to, content, timestamp);
-    match Object::parse(item.get()) {
-        Some(fields) => {
-            let get = |name, other| fields.get(name).map_or(other, RawValue::get);
-            Some(message(get("content", "null"), get("timestamp", latest)))
+    /// Stores what is in the document with this id.
+    async fn store(&self, id: &str, document: Document) -> Result<(), Failure> {
+        if self.users.was_deleted(document.phone()).await? {
+            return Ok(());
         }
-        None if item.get() == "null" => None,
-        None => Some(message(item.get(), latest)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ANN: &str = concat!(
-        r#"{"_id":"5f0000000000000000000001","contacts":["222",null,"111","333","222",7],"#,
-        r#""nick":"张三","#,
-        r#""thumb":"data:,x","userName":"ann","password":"0123456789abcdef0123456789abcdef","#,
-        r#""region":"北京","email":"a@x","phone":"111","group":"Z","__v":0}"#
-    );
-
-    #[test]
-    fn a_user_of_the_original_stays_who_it_is() {
-        let ann = user(ANN).unwrap();
-        assert_eq!(
-            (&*ann.id, &*ann.nick, &*ann.user_name),
-            ("5f0000000000000000000001", "张三", "ann")
-        );
-        assert_eq!((&*ann.email, &*ann.phone, &*ann.group), ("a@x", "111", "Z"));
-        assert_eq!((ann.thumb.as_deref(), ann.region.as_deref()), (Some("data:,x"), Some("北京")));
-        assert_eq!(ann.password, Hash::kept("0123456789abcdef0123456789abcdef"));
-        assert_eq!(ann.contacts, ["222", "333"], "without nobody, itself, and twice");
-    }
-
-    #[test]
-    fn what_a_user_of_the_original_lacks_is_empty() {
-        let bob = user(r#"{"_id":{"x":1},"phone":"222","thumb":null,"contacts":null}"#).unwrap();
-        assert_eq!((&*bob.id, &*bob.nick, bob.thumb, bob.region), ("", "", None, None));
-        assert_eq!((bob.password, bob.contacts), (Hash::kept(""), vec![]));
-        for document in [
-            "",
-            "[]",
-            "{}",
-            r#"{"phone":null}"#,
-            r#"{"phone":""}"#,
-            r#"{"phone":5}"#,
-            r#"{"phone":"1\u0000"}"#,
-            &format!(r#"{{"phone":"{}"}}"#, "1".repeat(3000)),
-        ] {
-            assert_eq!(user(document), None, "{document}");
-        }
-        let large = format!(r#"{{"phone":"222","thumb":"{}"}}"#, "x".repeat(THUMB + 1));
-        assert_eq!(user(&large).unwrap().thumb, None);
-        let long = format!(r#"{{"phone":"222","nick":"x{}"}}"#, "é".repeat(MAX_ID));
-        assert_eq!(user(&long).unwrap().nick.len(), MAX_ID - 1);
-    }
-
-    fn waits(document: &str) -> Vec<String> {
-        let waiting = waiting(document).unwrap();
-        assert_eq!(waiting.phone, "111");
-        let items = waiting.frames.iter().map(|frame| frames::item(frame).unwrap().1);
-        items.collect()
-    }
-
-    #[test]
-    fn what_waits_is_taken_over_in_its_order() {
-        assert_eq!(
-            waits(concat!(
-                r#"{"_id":"5f","phone":"111","conversation":{"#,
-                r#""333":{"timestamp":9,"newCount":2,"items":["#,
-                r#"{"content":{"z":1,"a":2},"to":"111","from":"333","timestamp":5},"#,
-                r#"{"content":null,"to":"111","from":"333","timestamp":"then","x":1}]},"#,
-                r#""222":{"timestamp":7,"newCount":1,"items":["hi",null,{"content":"ho"},5]},"#,
-                r#""444":{"timestamp":7,"newCount":0,"items":[]},"555":{},"666":null}}"#
-            )),
-            [
-                r#"{"content":{"z":1,"a":2},"to":"111","from":"333","timestamp":5}"#,
-                r#"{"content":null,"to":"111","from":"333","timestamp":"then"}"#,
-                r#"{"content":"hi","to":"111","from":"222","timestamp":7}"#,
-                r#"{"content":"ho","to":"111","from":"222","timestamp":7}"#,
-                r#"{"content":5,"to":"111","from":"222","timestamp":7}"#,
-            ]
-        );
-    }
-
-    #[test]
-    fn where_everything_was_delivered_nothing_waits() {
-        for document in [
-            r#"{"phone":"111"}"#,
-            r#"{"phone":"111","conversation":null}"#,
-            r#"{"phone":"111","conversation":{}}"#,
-            r#"{"phone":"111","conversation":"x"}"#,
-        ] {
-            assert_eq!(waits(document), [""; 0], "{document}");
-        }
-        for document in ["{}", r#"{"phone":1}"#, r#"{"phone":""}"#, r#"{"phone":"1\n"}"#] {
-            assert_eq!(waiting(document), None, "{document}");
+        match document {
+            // Where there is one, it was taken over before this was marked.
+            Document::User(user) => self.users.add(&user).await.map(drop),
+            Document::Waiting(waiting) => self.put(id, waiting).await,
         }
     }
 
-    #[test]
-    fn who_sent_an_item_is_whose_conversation_it_is() {
-        let forged = concat!(
-            r#"{"phone":"111","conversation":{"222":{"timestamp":1,"items":["#,
-            r#"{"content":"x","to":"999","from":"333","timestamp":5}]}}}"#
-        );
-        let expected = r#"{"content":"x","to":"111","from":"222","timestamp":5}"#;
-        assert_eq!(waits(forged), [expected]);
+    /// Puts what waits for a phone into its inbox, in order. `id` tells from which document it is.
+    async fn put(&self, id: &str, waiting: Waiting) -> Result<(), Failure> {
+        let room = inbox::room(&waiting.phone).map_err(|_| Failure::Internal)?;
+        let numbered = waiting.frames.into_iter().enumerate();
+        let mut entries: Vec<(Entry, usize)> = numbered
+            .map(|(number, frame)| {
+                let (key, bytes) = (format!("original/{id}/{number}"), frame.len());
+                (inbox::entry(frames::Kind::Message, frame, Some(key.into())), bytes)
+            })
+            .collect();
+        while !entries.is_empty() {
+            let behind = entries.split_off(entries.len().min(AT_ONCE));
+            self.inboxes.add(&room, std::mem::replace(&mut entries, behind)).await?;
+        }
+        Ok(())
+    }
+
+    /// Has the log name a document that can't be taken over.
+    fn name(&mut self, part: Part, id: &str) {
+        let collection = part.collection();
+        if self.named.len() < NAMED && self.named.insert((collection, id.to_owned())) {
+            tracing::warn!(collection, id, "a document can't be taken over");
+        }
     }
 }

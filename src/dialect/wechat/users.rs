@@ -11,20 +11,20 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::{error::Failure, group::group, password::Hash, registration::Registration};
 use crate::{
     domain::{
         clock::{NoRandomness, Rng},
-        records::{Collection, Expect, MAX_KEYS, Put, Record, Records},
+        records::{Collection, Draft, Expect, MAX_KEYS, Put, Record, Records},
     },
     hex,
     throttle::throttled,
 };
 
 pub(super) mod admin;
+pub(super) mod contacts;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -40,9 +40,8 @@ const LONGEST: usize = 20;
 const FOUND: usize = 100;
 /// Contacts that a user may have.
 const CONTACTS: usize = 2000;
-/// Bytes of the pictures that are told with all contacts of a user: what is beyond is left out.
-/// Anybody becomes a contact of anybody by asking for it, so this is no matter of trust.
-const PICTURES: usize = 16 << 20;
+/// Bytes of the pictures that are told with what a search finds: what is beyond is left out.
+const FOUND_PICTURES: usize = 2 << 20;
 /// Records that are read at a time for one user.
 const AT_ONCE: usize = 32;
 /// How often a change is decided anew while others come in between. Of so many who change the same
@@ -109,6 +108,11 @@ impl User {
         }
     }
 
+    /// Whether a record can be like this: a user of the original may have more than ours can.
+    pub fn can_be_kept(&self) -> bool {
+        Draft::new(&USERS, &self.phone, self.body()).is_ok()
+    }
+
     /// As it is kept.
     fn body(&self) -> Bytes {
         // Texts, and lists of such: always JSON.
@@ -149,14 +153,25 @@ pub(super) struct Read {
     version: u64,
 }
 
-/// What became of adding a contact to a record.
+/// What became of a change of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Added {
+enum Changed {
     Now,
-    /// It was there before.
+    /// It was like that before.
     Before,
-    /// There is no such user any more, or it has as many as it may.
+    /// There is no such user any more, or it may not be.
     Never,
+}
+
+/// Bytes that pictures may have yet.
+struct Pictures(usize);
+
+impl Pictures {
+    /// Takes a user's picture away if there is no place for it.
+    fn fit(&mut self, user: &mut User) {
+        user.thumb = user.thumb.take().filter(|thumb| thumb.len() <= self.0);
+        self.0 -= user.thumb.as_ref().map_or(0, String::len);
+    }
 }
 
 /// Where users are kept.
@@ -196,26 +211,29 @@ impl Users {
         self.put(&user, Expect::Version(read.version)).await
     }
 
-    /// Others than `me` whose phones have this text in them, in the order of their phones.
+    /// Others than `me` whose phones have this text in them, in the order of their phones. Where
+    /// their pictures are too much together, some have none.
     ///
     /// # Errors
     /// The store does not answer.
     pub async fn search(&self, keyword: &str, me: &str) -> Result<Vec<User>, Failure> {
-        let mut found = Vec::new();
+        let (mut found, mut pictures) = (Vec::new(), Pictures(FOUND_PICTURES));
         if !(SHORTEST..=LONGEST).contains(&keyword.chars().count()) {
             return Ok(found);
         }
         let mut after: Option<String> = None;
         loop {
             // One more than are told: `me` may be among them.
-            let limit = FOUND + 1 - found.len();
+            let limit = (FOUND + 1 - found.len()).min(AT_ONCE);
             let page = self.records.find(&USERS, GRAMS, keyword, after.as_deref(), limit).await?;
             for record in page.records {
-                if record.id != me {
-                    found.push(read(record)?.user);
+                if record.id != me && found.len() < FOUND {
+                    let mut user = read(record)?.user;
+                    pictures.fit(&mut user);
+                    user.shorten();
+                    found.push(user);
                 }
             }
-            found.truncate(FOUND);
             after = page.next;
             if after.is_none() || found.len() == FOUND {
                 return Ok(found);
@@ -223,39 +241,20 @@ impl Users {
         }
     }
 
-    /// The contacts of a user, sorted by group; none for those that are nobody's, or its own phone.
-    /// Where their pictures are too much together, some have none.
+    /// Whether one of the two has the other as a contact. `peer` may be nobody, or `me`. Of a
+    /// stranger one record is read more than of a contact, and that is one's own.
     ///
     /// # Errors
     /// The store does not answer.
-    pub async fn contacts(&self, user: &User) -> Result<Vec<User>, Failure> {
-        let phones: BTreeSet<&str> = user.contacts.iter().map(String::as_str).collect();
-        let phones: Vec<&str> = phones.into_iter().filter(|phone| **phone != *user.phone).collect();
-        let (mut contacts, mut left) = (Vec::with_capacity(phones.len()), PICTURES);
-        for phones in phones.chunks(AT_ONCE) {
-            let reading: Vec<_> = phones.iter().map(|phone| self.get(phone)).collect();
-            for found in join_all(reading).await {
-                let Some(Read { mut user, .. }) = found? else { continue };
-                user.thumb = user.thumb.filter(|thumb| thumb.len() <= left);
-                left -= user.thumb.as_ref().map_or(0, String::len);
-                contacts.push(user);
-            }
-        }
-        let place = |user: &User| (user.group.clone(), user.nick.clone(), user.phone.clone());
-        contacts.sort_by_cached_key(place);
-        Ok(contacts)
-    }
-
-    /// Whether one of the two has the other as a contact. `peer` may be nobody, or the user itself.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn are_acquainted(&self, user: &User, peer: &str) -> Result<bool, Failure> {
-        if user.phone == peer {
+    pub async fn are_acquainted(&self, me: &str, peer: &str) -> Result<bool, Failure> {
+        if me == peer {
             return Ok(false);
         }
-        let peer = self.get(peer).await?;
-        Ok(peer.is_some_and(|peer| user.has(&peer.user.phone) || peer.user.has(&user.phone)))
+        let Some(Read { user: other, .. }) = self.get(peer).await? else { return Ok(false) };
+        if other.has(me) {
+            return Ok(true);
+        }
+        Ok(self.get(me).await?.is_some_and(|mine| mine.user.has(peer)))
     }
 
     /// Makes contacts of two users. False: nothing is changed, as they were that before, or one of
@@ -277,31 +276,73 @@ impl Users {
         }
         // In this order: see above.
         let theirs = self.add_contact(other, me).await?;
-        if theirs == Added::Never {
+        if theirs == Changed::Never {
             return Ok(false);
         }
         let own = self.add_contact(me, other).await?;
-        Ok(theirs == Added::Now || own == Added::Now)
+        Ok(theirs == Changed::Now || own == Changed::Now)
     }
 
-    async fn add_contact(&self, phone: &str, contact: &str) -> Result<Added, Failure> {
-        for _ in 0..TRIES {
-            let Some(Read { mut user, version }) = self.get(phone).await? else {
-                return Ok(Added::Never);
-            };
+    /// Takes two users out of each other's contacts. False: neither had the other. Each of them may
+    /// be nobody.
+    ///
+    /// # Errors
+    /// The store does not answer. The first of the two may be changed nonetheless.
+    pub async fn part(&self, phone: &str, contact: &str) -> Result<bool, Failure> {
+        let theirs = self.forget_contact(contact, phone).await?;
+        let own = self.forget_contact(phone, contact).await?;
+        Ok(theirs || own)
+    }
+
+    /// Takes a phone out of a user's contacts. False: it was not there.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn forget_contact(&self, phone: &str, contact: &str) -> Result<bool, Failure> {
+        let changed = self.change(phone, |user| {
+            let before = user.contacts.len();
+            user.contacts.retain(|other| other != contact);
+            if user.contacts.len() < before { Changed::Now } else { Changed::Before }
+        });
+        Ok(changed.await? == Changed::Now)
+    }
+
+    async fn add_contact(&self, phone: &str, contact: &str) -> Result<Changed, Failure> {
+        let changed = self.change(phone, |user| {
             if user.has(contact) {
-                return Ok(Added::Before);
+                return Changed::Before;
             }
             if user.contacts.len() >= CONTACTS {
-                return Ok(Added::Never);
+                return Changed::Never;
             }
             user.contacts.push(contact.to_owned());
-            if self.put(&user, Expect::Version(version)).await? {
-                return Ok(Added::Now);
+            Changed::Now
+        });
+        changed.await
+    }
+
+    /// Changes a user as `how` says of what is there, which is asked again where the user was
+    /// changed by others meanwhile.
+    async fn change(
+        &self,
+        phone: &str,
+        how: impl Fn(&mut User) -> Changed,
+    ) -> Result<Changed, Failure> {
+        for _ in 0..TRIES {
+            let Some(Read { mut user, version }) = self.get(phone).await? else {
+                return Ok(Changed::Never);
+            };
+            match how(&mut user) {
+                Changed::Now => {
+                    if self.put(&user, Expect::Version(version)).await? {
+                        return Ok(Changed::Now);
+                    }
+                }
+                Changed::Before => return Ok(Changed::Before),
+                Changed::Never => return Ok(Changed::Never),
             }
         }
-        throttled!(warn, "a user is changed by so many that a change was given up");
-        Err(Failure::Unavailable)
+        Err(crowded())
     }
 
     /// Writes a user; false: something else is there than was expected.
@@ -315,6 +356,11 @@ impl Users {
             }
         }
     }
+}
+
+fn crowded() -> Failure {
+    throttled!(warn, "a user is changed by so many that a change was given up");
+    Failure::Unavailable
 }
 
 fn read(record: Record) -> Result<Read, Failure> {

@@ -19,6 +19,8 @@ export class Socket {
   contacts = undefined
   /** The payload of each ping. */
   pings = []
+  /** The handshake was accepted. */
+  accepted = false
   /** The close code, once it has ended; 1006: without one. */
   code = undefined
   /** The status of a handshake that was refused. */
@@ -27,12 +29,17 @@ export class Socket {
 
   /**
    * `pongs`: whether pings are answered by themselves. `dies`: what it sees when it is destroyed, within the same event, so that nothing it would have sent is
-   * sent: `contacts`, `message` or `ping`. `says`: what it sends before it has read anything.
+   * sent: `contacts`, `message` or `ping`. `says`: what it sends before it has read anything. `paused`: it reads nothing until `resume`.
    */
-  constructor(address, name, { pongs = true, dies, says = [] } = {}) {
+  constructor(address, name, { pongs = true, dies, says = [], paused = false } = {}) {
     Object.assign(this, { name, address, dies })
     this.socket = new WebSocket(address, { autoPong: pongs && !dies, perMessageDeflate: false })
-    this.socket.on('open', () => { for (const text of says) this.socket.send(text) })
+    this.socket.on('open', () => {
+      this.accepted = true
+      if (paused) this.pause()
+      for (const text of says) this.socket.send(text)
+      this.#wake()
+    })
     this.socket.on('message', (data, isBinary) => this.#read(data, isBinary))
     this.socket.on('ping', data => {
       this.pings.push(data)
@@ -74,6 +81,10 @@ export class Socket {
   }
 
   pong(data) { this.socket.pong(data) }
+
+  /** Reads nothing more, as on a line on which nothing gets through to it; what it sends does. */
+  pause() { this.socket.pause() }
+  resume() { this.socket.resume() }
 
   /** The next frames, byte by byte these; what is no text is compared as JSON. */
   async sees(...expected) {

@@ -1,6 +1,7 @@
 //! What can be done about a user. Who is sent away has its tokens taken back first, and its
 //! connection is ended behind that: whoever comes in between finds that its token does not count,
 //! and whoever came in before is found and ended.
+use futures_util::{StreamExt, stream};
 use serde_json::{Value as Json, json};
 
 use super::{
@@ -10,14 +11,19 @@ use super::{
         inbox,
         password::{Hash, Salt},
         socket::uid,
-        users::admin::Deletion,
+        users::{User, admin::Deletion},
     },
     Error,
 };
-use crate::domain::{clock::alphanumeric, directory::Ending};
+use crate::{
+    domain::{clock::alphanumeric, directory::Ending, ids::RoomId},
+    throttle::throttled,
+};
 
 /// Characters of a password that is made here: some 95 bits, and few enough to be typed.
 const PASSWORD: usize = 16;
+/// Contacts of a user who was deleted that are changed at the same time.
+const TOGETHER: usize = 16;
 
 impl Wechat {
     pub(super) async fn sign_out(&self, phone: &str) -> Result<Json, Error> {
@@ -42,24 +48,54 @@ impl Wechat {
         Ok(json!({ "job": job }))
     }
 
+    /// Deletes a user. While its record is there, what fails can be asked for again; what is done
+    /// behind that fails nothing.
     pub(super) async fn delete_user(&self, phone: &str) -> Result<Json, Error> {
         let nobody = || Error::NoUser(phone.to_owned());
         let room = inbox::room(phone).map_err(|_| nobody())?;
-        match self.users.delete(phone, self.hub.clock.unix()).await? {
-            Deletion::Now(user) => {
-                // They learn that they can't write to it any more.
-                for contact in &user.contacts {
-                    inbox::contacts_changed(self, contact).await;
-                }
-            }
-            // What is left to be done is done again.
-            Deletion::Before => {}
-            Deletion::Never => return Err(nobody()),
-        }
+        let now = self.hub.clock.unix();
+        let Some(id) = self.users.begin_deletion(phone, now).await? else {
+            return match self.users.was_deleted(phone).await? {
+                true => Ok(json!({ "connections": 0, "removed": 0 })),
+                false => Err(nobody()),
+            };
+        };
         let connections = self.end(phone).await?;
         let removed = self.count_waiting(phone).await?;
         self.hub.clear(&room).await.map_err(Failure::from)?;
+        match self.users.delete(phone, &id, now).await? {
+            Deletion::Now(user) => self.tidy_up(&user, &room).await,
+            Deletion::Before => {} // by somebody else, who tidies up
+        }
         Ok(json!({ "connections": connections, "removed": removed }))
+    }
+
+    /// What is to be done behind a deletion. Somebody else may have registered the phone by now.
+    async fn tidy_up(&self, user: &User, room: &RoomId) {
+        let phone = &*user.phone;
+        // Who logged in while it was deleted: its socket looks whether its token counts, and ends.
+        inbox::contacts_changed(self, phone).await;
+        if let Err(error) = self.hub.clear(room).await {
+            throttled!(warn, %error, "what came for a user who was deleted is left");
+        }
+        let forgetting = stream::iter(user.contacts.clone()).map(|contact| async move {
+            if let Err(failure) = self.users.forget_contact(&contact, phone).await {
+                throttled!(warn, %failure, "a user who was deleted is still a contact");
+            }
+            // It learns that it can't write to it any more.
+            inbox::contacts_changed(self, &contact).await;
+        });
+        forgetting.buffer_unordered(TOGETHER).collect::<()>().await;
+    }
+
+    pub(super) async fn remove_contact(&self, phone: &str, contact: &str) -> Result<Json, Error> {
+        self.somebody(phone).await?;
+        let is_removed = self.users.part(phone, contact).await?;
+        if is_removed {
+            inbox::contacts_changed(self, phone).await;
+            inbox::contacts_changed(self, contact).await;
+        }
+        Ok(json!({ "removed": is_removed }))
     }
 
     /// Takes a user's tokens back, and its password where there is another one, and ends its

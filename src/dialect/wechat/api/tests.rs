@@ -65,6 +65,14 @@ fn bodies_are_read_and_refused() {
             r#"{"phone":"138","limit":1}"#,
             Ok(Asked::ListContacts { phone: phone(), stretch: stretch(None, 1) }),
         ),
+        (
+            Method::RemoveContact,
+            r#"{"phone":"138","contact":"139"}"#,
+            Ok(Asked::RemoveContact { phone: phone(), contact: "139".to_owned() }),
+        ),
+        (Method::RemoveContact, r#"{"phone":"138"}"#, Err(Error::BadField(&CONTACT))),
+        (Method::RemoveContact, r#"{"contact":"139"}"#, Err(Error::BadField(&PHONE))),
+        (Method::RemoveContact, r#"{"phone":"138","contact":139}"#, Err(Error::BadField(&CONTACT))),
         (Method::SignOut, r#"{"phone":"138"}"#, Ok(Asked::SignOut { phone: phone() })),
         (Method::ResetPassword, r#"{"phone":"138"}"#, Ok(Asked::ResetPassword { phone: phone() })),
         (Method::EraseMessages, r#"{"phone":"138"}"#, Ok(Asked::EraseMessages { phone: phone() })),
@@ -99,4 +107,7 @@ fn what_changes_somebody_is_audited() {
         let expected = (method.effect() != Effect::Reads).then(|| on.clone());
         assert_eq!(told(method), expected, "{method:?}");
     }
+    let both = Object::parse(r#"{"phone":"138","contact":"13\u0039"}"#).unwrap();
+    let asked = vec![("contact", r#""139""#.to_owned())];
+    assert_eq!(audited(Method::RemoveContact, &both), Some(Audited { asked, ..on }));
 }

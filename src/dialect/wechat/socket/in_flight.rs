@@ -2,6 +2,8 @@
 //! until half of that is left.
 use std::sync::{Mutex, MutexGuard};
 
+use tokio::sync::Notify;
+
 use crate::lock::lock;
 
 /// In flight above which nothing more is read from the client, and at which it is read again.
@@ -23,7 +25,11 @@ impl Load {
 /// Frames of one client that are on their way. Its reading is stopped and let go under the lock: if
 /// a frame is settled at the moment at which another one is too many, what is decided last holds.
 #[derive(Debug, Default)]
-pub(super) struct InFlight(Mutex<Sent>);
+pub(super) struct InFlight {
+    sent: Mutex<Sent>,
+    /// None is on its way any more.
+    settled: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Sent {
@@ -52,16 +58,46 @@ impl InFlight {
             sent.held = false;
             resume();
         }
+        if sent.load.frames == 0 {
+            self.settled.notify_waiters();
+        }
+    }
+
+    /// Returns when none is on its way.
+    pub(super) async fn settled(&self) {
+        loop {
+            let settled = self.settled.notified();
+            if self.sent().load.frames == 0 {
+                return;
+            }
+            settled.await;
+        }
     }
 
     fn sent(&self) -> MutexGuard<'_, Sent> {
-        lock(&self.0)
+        lock(&self.sent)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    #[test]
+    fn it_is_settled_when_all_have_ended() {
+        let sent = InFlight::default();
+        assert!(sent.settled().now_or_never().is_some(), "nothing was sent");
+        sent.begin(1, || ());
+        sent.begin(1, || ());
+        let mut settled = Box::pin(sent.settled());
+        for _ in 0..2 {
+            assert!(settled.as_mut().now_or_never().is_none());
+            sent.end(1, 1, || ());
+        }
+        assert!(settled.now_or_never().is_some());
+    }
 
     #[test]
     fn reading_stops_at_the_bound_and_goes_on_at_half_of_it() {

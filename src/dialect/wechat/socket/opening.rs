@@ -1,16 +1,25 @@
 //! What a client is sent when it comes, in this order: what waits for it, its contacts, and what
-//! was said meanwhile.
-use std::sync::Arc;
+//! was said meanwhile. And its contacts once more, whenever they have changed.
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::Client;
 use crate::{
-    dialect::wechat::{card::Card, inbox::waiting::Waiting, wire},
+    dialect::wechat::{
+        card::Card,
+        inbox::waiting::Waiting,
+        users::{User, contacts::Contacts},
+        wire,
+    },
     domain::{
         broker::{Page, PageLimit},
         error::StoreError,
+        history::Share,
     },
     lock::lock,
     net::Connection,
@@ -28,20 +37,49 @@ const LARGE: usize = 4 << 20;
 const FRAME: usize = 24 << 20;
 /// How often a frame's bytes are there at once: as messages, as JSON, and as the frame.
 const TIMES: usize = 3;
+/// Bytes of contacts from which on they are large. Most have no pictures, or few.
+const MANY: usize = 1 << 20;
+/// Time from one telling of the contacts to the next. Anybody can have them change.
+const APART: Duration = Duration::from_secs(1);
 
-/// A stretch of a log, by its indexes.
+/// Where to read on in a log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Cursor {
+    offset: u64,
+    /// Of the log in which the offset means that ([`Page::epoch`]). None: nothing was read.
+    epoch: Option<u64>,
+}
+
+impl Cursor {
+    /// Whether this page is of another log, as the one before was cleared.
+    fn is_outdated(self, page: &Page) -> bool {
+        self.epoch.is_some_and(|epoch| epoch != page.epoch)
+    }
+
+    /// Behind a page that was read from here on.
+    fn behind(self, page: &Page) -> Self {
+        let offset = page.first(self.offset).saturating_add(page.entries.len() as u64);
+        Cursor { offset, epoch: Some(page.epoch) }
+    }
+}
+
+/// A stretch of a log that was read, or sent.
+#[derive(Debug, Clone, Copy)]
 struct Stretch {
+    /// The index of the log's first message.
     first: u64,
-    /// Behind its last message.
+    /// The index behind the stretch.
     end: u64,
+    /// The same, to read on.
+    next: Cursor,
 }
 
 /// What was read of a log.
 struct Read {
     waiting: Waiting,
     stretch: Stretch,
-    /// The offset where to read on, if there may be more.
-    next: Option<u64>,
+    /// There may be more behind it.
+    more: bool,
 }
 
 impl Client {
@@ -49,21 +87,30 @@ impl Client {
     ///
     /// # Errors
     /// Why that can't be done.
-    pub(super) async fn open(self: &Arc<Self>) -> Result<(), Reason> {
-        let read = self.send_what_waits().await?;
+    pub(super) async fn open(&self) -> Result<(), Reason> {
+        let mut sent = self.send_what_waits(Cursor::default()).await?;
+        let first = sent.first;
         self.send_contacts().await?;
-        let mut delivery = lock(&self.delivery);
-        let out = delivery.opened(read.first, read.end, Instant::now());
-        self.send(out);
+        while !self.let_through(first, sent.end) {
+            // What could not be held is in the log.
+            sent = self.send_what_waits(sent.next).await?;
+        }
         Ok(())
     }
 
-    /// Sends what waits. It is one frame, unless it is very much.
-    async fn send_what_waits(&self) -> Result<Stretch, Reason> {
+    /// Lets through what was held back behind this stretch of the log. False: there was too much
+    /// of it.
+    fn let_through(&self, first: u64, end: u64) -> bool {
+        let mut delivery = lock(&self.delivery);
+        let out = delivery.opened(first, end, Instant::now());
+        out.map(|out| self.send(out)).is_some()
+    }
+
+    /// Sends what waits from here on. It is one frame, unless it is very much.
+    async fn send_what_waits(&self, from: Cursor) -> Result<Stretch, Reason> {
         let building = self.wechat.hub.begin_page().await.map_err(out)?;
-        let read = self.read_log(0, LARGE).await?;
-        let Read { waiting, mut stretch, mut next } = read;
-        if next.is_none() {
+        let Read { waiting, stretch, more } = self.read_log(from, LARGE).await?;
+        if !more {
             let frame = waiting.frame();
             drop((waiting, building));
             if let Some(frame) = frame {
@@ -73,74 +120,99 @@ impl Client {
         }
         // Nothing is kept while it waits for its turn.
         drop((waiting, building));
-        next = Some(0);
-        while let Some(from) = next
-            && !self.connection.is_ended()
-        {
+        let (first, mut next) = (stretch.first, from);
+        loop {
             let building = self.wechat.hub.begin_large_page(FRAME, TIMES).await.map_err(out)?;
-            let read = self.read_log(from, FRAME).await?;
-            (stretch.end, next) = (read.stretch.end, read.next);
-            let frame = read.waiting.frame();
-            drop(read.waiting);
+            let Read { waiting, stretch, more } = self.read_log(next, FRAME).await?;
+            let frame = waiting.frame();
+            drop(waiting);
             let share = building.done();
             if let Some(frame) = frame {
-                let mut patience = share.as_ref().map(|share| share.patience(frame.len()));
-                let late = async {
-                    match &mut patience {
-                        Some(patience) => patience.over().await,
-                        None => std::future::pending().await,
-                    }
-                };
-                tokio::select! {
-                    () = self.send_large(frame) => {}
-                    () = late => return Err(Reason::Slow),
-                }
+                self.send_in_time(frame, share).await?;
             }
+            if !more {
+                return Ok(Stretch { first, ..stretch });
+            }
+            next = stretch.next;
         }
-        Ok(stretch)
     }
 
-    /// Reads the log from this offset on, until so many bytes of it wait.
-    async fn read_log(&self, mut from: u64, most: usize) -> Result<Read, Reason> {
+    /// Reads the log from here on, until so many bytes of it were read.
+    async fn read_log(&self, mut from: Cursor, most: usize) -> Result<Read, Reason> {
         let (mut waiting, mut first) = (Waiting::default(), None);
         loop {
-            let page = self.wechat.hub.page(&self.inbox, from, PAGE).await.map_err(out)?;
+            let page = self.wechat.hub.page(&self.inbox, from.offset, PAGE).await.map_err(out)?;
+            if from.is_outdated(&page) {
+                (waiting, from) = (Waiting::default(), Cursor::default());
+                continue;
+            }
             page.entries.iter().for_each(|stored| waiting.add(stored));
-            from = behind(&page, from);
+            from = from.behind(&page);
             let first = *first.get_or_insert(page.base);
-            let stretch = Stretch { first, end: page.origin().saturating_add(from) };
+            let end = page.origin().saturating_add(from.offset);
             let more = page.full && !page.entries.is_empty();
             if !more || waiting.bytes() >= most {
-                return Ok(Read { waiting, stretch, next: more.then_some(from) });
+                return Ok(Read { waiting, stretch: Stretch { first, end, next: from }, more });
             }
         }
+    }
+
+    /// Has the user's contacts told to its client, in a task of its own: what the client says and
+    /// hears goes on meanwhile. False: they are being told, and who asks is nudged when that is
+    /// over.
+    pub(super) fn tell_contacts(self: &Arc<Self>) -> bool {
+        if self.telling.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        let (client, next) = (self.clone(), Instant::now() + APART);
+        self.wechat.hub.tasks.spawn(async move {
+            if let Some(Err(why)) = client.while_it_lasts(client.send_contacts()).await {
+                client.drop_because(why);
+            }
+            client.while_it_lasts(sleep_until(next)).await;
+            client.telling.store(false, Ordering::Release);
+            client.nudge();
+        });
+        true
     }
 
     /// Reads the user's contacts, and tells them.
-    ///
-    /// # Errors
-    /// Why that can't be done.
-    pub(super) async fn send_contacts(&self) -> Result<(), Reason> {
-        let (hub, users) = (&self.wechat.hub, &self.wechat.users);
-        let building = hub.begin_page().await.map_err(out)?;
-        // What failed is in the log.
-        let read = users.get(self.phone()).await.map_err(|_| Reason::StoreUnavailable)?;
-        // It was good when the token was looked at. Looked at once more, now that this socket is
-        // its user's: who takes tokens back from now on finds it, and ends it.
-        let user = read.map(|read| read.user).filter(|user| user.takes(self.issued));
-        let user = user.ok_or(Reason::WrongCredentials)?;
-        let contacts = users.contacts(&user).await.map_err(|_| Reason::StoreUnavailable)?;
-        let cards: Vec<Card<'_>> = contacts.iter().map(Card::of).collect();
-        let json = serde_json::to_vec(&cards).map_err(|error| {
-            throttled!(error, %error, "contacts can't be written as JSON");
-            Reason::Failure
-        })?;
-        drop(cards);
-        drop(contacts);
-        let frame = wire::contacts(&json);
-        drop((json, building));
-        self.send_large(frame).await;
-        Ok(())
+    async fn send_contacts(&self) -> Result<(), Reason> {
+        let building = self.wechat.hub.begin_page().await.map_err(out)?;
+        let Contacts { users, bytes } = self.read_contacts(MANY).await?;
+        if bytes <= MANY {
+            let frame = told(users)?;
+            drop(building);
+            self.send_large(frame).await;
+            return Ok(());
+        }
+        // Nothing is kept while it waits for its turn.
+        drop(building);
+        let building = self.wechat.hub.begin_large_page(bytes, TIMES).await.map_err(out)?;
+        let frame = told(self.read_contacts(usize::MAX).await?.users)?;
+        self.send_in_time(frame, building.done()).await
+    }
+
+    /// Reads the user's contacts; none, where they have more bytes than this.
+    async fn read_contacts(&self, most: usize) -> Result<Contacts, Reason> {
+        let user = self.user().await?;
+        self.wechat.users.contacts(&user, most).await.map_err(|_| Reason::StoreUnavailable)
+    }
+
+    /// As [`Client::send_large`], of a frame with a share of the memory for large ones: who takes
+    /// long over it while others wait for that is too slow. The share is given back with the frame,
+    /// and what the frame does not need of it before.
+    async fn send_in_time(&self, frame: Bytes, share: Option<Share>) -> Result<(), Reason> {
+        let Some(share) = share else {
+            self.send_large(frame).await;
+            return Ok(());
+        };
+        let mut patience = share.patience(frame.len());
+        let frame = share.keep(frame.into());
+        tokio::select! {
+            () = self.send_large(frame) => Ok(()),
+            () = patience.over() => Err(Reason::Slow),
+        }
     }
 
     /// Sends what may be more than the client may be behind, and returns when it has nearly all of
@@ -167,9 +239,16 @@ async fn send_large(connection: &Arc<Connection>, frame: Bytes) {
     connection.allow_if(|| true, 0);
 }
 
-/// Offset of the insert behind a page that was read from this offset on.
-fn behind(page: &Page, from: u64) -> u64 {
-    page.first(from).saturating_add(page.entries.len() as u64)
+/// The frame that tells of these contacts.
+fn told(contacts: Vec<User>) -> Result<Bytes, Reason> {
+    let cards: Vec<Card<'_>> = contacts.iter().map(Card::of).collect();
+    let json = serde_json::to_vec(&cards).map_err(|error| {
+        throttled!(error, %error, "contacts can't be written as JSON");
+        Reason::Failure
+    })?;
+    drop(cards);
+    drop(contacts);
+    Ok(wire::contacts(&json))
 }
 
 fn out(error: StoreError) -> Reason {
@@ -185,12 +264,12 @@ mod tests {
     /// A page of a log whose first insert has this offset and index.
     fn page(start: u64, base: u64, entries: usize) -> Page {
         let stored = Stored { body: None, at_ms: 0, recalled: false, n: None };
-        Page { entries: vec![stored; entries], start, base, ..Page::default() }
+        Page { entries: vec![stored; entries], start, base, epoch: 7, ..Page::default() }
     }
 
     #[test]
     fn the_log_is_read_on_behind_each_page() {
-        for (from, start, entries, next) in [
+        for (offset, start, entries, next) in [
             (0, 0, 0, 0),
             (0, 0, 7, 7),
             (0, 5, 0, 5),
@@ -199,8 +278,17 @@ mod tests {
             (8, 20, 2, 22), // some of it was trimmed meanwhile
         ] {
             let page = page(start, start + 100, entries);
-            assert_eq!(behind(&page, from), next);
+            let behind = Cursor { offset, epoch: None }.behind(&page);
+            assert_eq!(behind, Cursor { offset: next, epoch: Some(7) });
             assert_eq!(page.origin() + next, 100 + next, "its index");
         }
+    }
+
+    #[test]
+    fn a_log_that_was_cleared_is_another_one() {
+        let page = page(0, 100, 1);
+        assert!(!Cursor::default().is_outdated(&page), "nothing was read of it");
+        assert!(!Cursor::default().behind(&page).is_outdated(&page));
+        assert!(Cursor { offset: 1, epoch: Some(6) }.is_outdated(&page));
     }
 }

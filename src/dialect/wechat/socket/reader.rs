@@ -14,30 +14,30 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::join};
 use tokio::{
     task::coop::consume_budget,
     time::{Instant, Sleep, sleep_until, timeout},
 };
 
-use super::{Client, Failure, close, peers::Peers};
+use super::{
+    Client, Failure,
+    allowance::Allowance,
+    close,
+    heard::Heard,
+    peers::{Peer, Peers, Refused},
+};
 use crate::{
-    dialect::wechat::{
-        MAX_MESSAGE, Wechat, frames,
-        inbox::{self, delivery::Line},
-        token::Claims,
-    },
+    dialect::wechat::{MAX_MESSAGE, Wechat, frames, inbox::delivery::Line, token::Claims},
     domain::{
         clock::alphanumeric,
         error::StoreError,
-        ids::{RoomId, SocketId},
+        ids::SocketId,
         presence::{Claim, Departure, Roster, Visitor},
     },
     lock::lock,
     metrics::{self, Event, SignIn},
     net::{End, Message, Over, Stream, WebSocket},
-    pace::Pace,
     reason::Reason,
     throttle::throttled,
 };
@@ -46,10 +46,8 @@ use crate::{
 const CLAIMS: usize = 4;
 /// Characters of a socket's public name.
 const NAME: usize = 20;
-/// What one client may have relayed: so many frames at once, and on the average a fifth of that in
-/// a second. A call has some dozens of candidates. Whoever sends more is read later, and loses
-/// nothing; ten thousand candidates at once disturb nobody else.
-const RATE: (u32, Duration) = (500, Duration::from_millis(2500));
+/// How many frames more it costs to look up whether somebody is a contact.
+const LOOK_UP: u32 = 10;
 /// How long a client that says goodbye waits for the store at most.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// Longest phone that is looked for, bytes. Users have shorter ones.
@@ -63,11 +61,10 @@ struct Reader {
     /// It is in its inbox.
     entered: bool,
     peers: Peers,
-    pace: Pace,
+    allowance: Allowance,
     /// How often its contacts had changed when its client was told of them.
     told: u64,
-    /// When something came from the client last.
-    heard: Instant,
+    heard: Heard,
     /// What the last pong had in it.
     echo: Option<u64>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -127,15 +124,14 @@ async fn sign_in(wechat: &Wechat, token: &str) -> Result<Claims, Reason> {
 
 impl Reader {
     fn new(client: Arc<Client>) -> Self {
-        let (burst, window) = RATE;
         Reader {
             client,
             claimed: false,
             entered: false,
             peers: Peers::default(),
-            pace: Pace::new(burst, window),
+            allowance: Allowance::default(),
             told: 0,
-            heard: Instant::now(),
+            heard: Heard::default(),
             echo: None,
             timer: None,
         }
@@ -159,7 +155,9 @@ impl Reader {
             Ok(()) | Err(Over::Gone) => {}
             Err(Over::Closed(code)) => {
                 // Once it has its answer it may come back, and is not to be sent all that again.
-                let _ = timeout(GOODBYE, self.erase_rest()).await;
+                // And what it has said before is not to be lost without a word.
+                let settled = join(client.in_flight.settled(), self.erase_rest());
+                let _ = timeout(GOODBYE, settled).await;
                 client.connection.answer_close(code);
             }
             Err(Over::Because(why)) => client.drop_because(why),
@@ -175,6 +173,9 @@ impl Reader {
         // Before the store knows of it: what a store knows and its node does not is ended.
         client.wechat.hub.register(client.id, client.clone());
         self.claim().await?;
+        // It was good when the token was looked at. Looked at once more, now that this socket is
+        // its user's: who takes tokens back from now on finds it, and ends it.
+        client.user().await?;
         let visitor = Visitor {
             connection: client.id,
             uid: client.uid.clone(),
@@ -190,7 +191,7 @@ impl Reader {
         let entered = hub.enter(&client.inbox, visitor, client.clone(), answer).await;
         entered.ok_or(Reason::StoreUnavailable)?;
         self.entered = true;
-        client.open().await?;
+        client.while_it_lasts(client.open()).await.ok_or(Over::Gone)??;
         hub.metrics.signed_in(SignIn::Jwt);
         Ok(())
     }
@@ -245,9 +246,9 @@ impl Reader {
     /// Reads until the end, which is never `Ok`.
     async fn read(&mut self, websocket: &mut WebSocket) -> Result<(), Over> {
         loop {
-            let next = self.next(websocket).await;
-            self.attend(websocket.echo()).await?;
-            if let Some(message) = next? {
+            let next = self.next(websocket).await?;
+            self.attend(websocket.echo())?;
+            if let Some(message) = next {
                 self.message(message).await?;
             }
             consume_budget().await;
@@ -283,30 +284,30 @@ impl Reader {
     }
 
     /// Looks at pongs, at the time, and at the user's contacts.
-    async fn attend(&mut self, echo: Option<u64>) -> Result<(), Over> {
-        let now = Instant::now();
-        if echo != self.echo {
-            (self.echo, self.heard) = (echo, now);
-        }
-        if let Some(before) = self.look(now)? {
+    fn attend(&mut self, echo: Option<u64>) -> Result<(), Over> {
+        self.echo = echo;
+        if let Some(before) = self.look(Instant::now())? {
             self.client.erase(before);
         }
         let version = self.client.contacts.load(Acquire);
-        if version != self.told {
+        if version != self.told && self.client.tell_contacts() {
             self.told = version;
-            Box::pin(self.client.send_contacts()).await?;
         }
         Ok(())
     }
 
     /// Sends the ping that is due. Returns up to where messages are to be erased now.
-    fn look(&self, now: Instant) -> Result<Option<u64>, Over> {
-        let (client, heard) = (&self.client, self.heard);
+    fn look(&mut self, now: Instant) -> Result<Option<u64>, Over> {
+        let Reader { client, heard, echo, .. } = self;
         let connection = &client.connection;
-        let line =
-            || Line { heard, unread: connection.is_unread(), unsent: connection.backlog() > 0 };
+        let line = || {
+            let (received, _) = connection.bytes();
+            let line = heard.line(received);
+            let unread = line.unread || connection.is_unread();
+            Line { unread, unsent: connection.backlog() > 0, ..line }
+        };
         let mut delivery = lock(&client.delivery);
-        let answered = self.echo.and_then(|echo| delivery.pong(echo, now));
+        let answered = echo.and_then(|echo| delivery.pong(echo, now));
         let late = delivery.look(now, line).map_err(|_| Reason::PingTimeout)?;
         if let Some(number) = answered.or(late) {
             client.ping(number);
@@ -315,55 +316,58 @@ impl Reader {
     }
 
     async fn message(&mut self, message: Message) -> Result<(), Over> {
-        self.heard = Instant::now();
+        self.heard.message = true;
         if let Some(life) = &self.client.life {
             life.came();
         }
         let body = frames::body(message);
-        let Some((kind, inbox)) = self.destination(&body).await? else { return Ok(()) };
-        self.client.relay(&inbox, kind, body);
-        if let Some(until) = self.pace.charge(1, Instant::now()) {
-            Box::pin(sleep_until(until)).await;
+        self.pay(1, body.len()).await;
+        let Some(relay) = frames::read(&body) else {
+            let messages = &self.client.wechat.hub.metrics.messages;
+            messages.handled(Event::Other, metrics::Outcome::Ignored, 1);
+            return Ok(());
+        };
+        let (kind, peer) = (relay.kind, self.peer(&relay).await?);
+        match peer.inbox(kind) {
+            Ok(inbox) => self.client.relay(inbox, kind, body),
+            Err(Refused::Stranger) => self.client.count_failure(Failure::NotAllowed),
+            Err(Refused::Full) => self.client.count_failure(Failure::Full),
         }
         Ok(())
     }
 
-    /// Where a frame is to go; nowhere, where it asks for nothing, or its sender may not.
-    async fn destination(&mut self, body: &Bytes) -> Result<Option<(frames::Kind, RoomId)>, Over> {
-        let Some(relay) = frames::read(body) else {
-            let messages = &self.client.wechat.hub.metrics.messages;
-            messages.handled(Event::Other, metrics::Outcome::Ignored, 1);
-            return Ok(None);
-        };
-        let phone = self.client.phone();
-        let peer = if relay.from != phone || relay.to == phone {
-            None
-        } else {
-            let version = self.client.contacts.load(Acquire);
-            match self.peers.get(&relay.to, version) {
-                Some(known) => known,
-                None => Box::pin(self.look_up(&relay.to, version)).await?,
-            }
-        };
-        if peer.is_none() {
-            self.client.count_failure(Failure::NotAllowed);
+    /// Returns when the client may send so much more: whatever comes of it.
+    async fn pay(&mut self, frames: u32, bytes: usize) {
+        if let Some(until) = self.allowance.charge(frames, bytes, Instant::now()) {
+            self.heard.much = true;
+            Box::pin(sleep_until(until)).await;
         }
-        Ok(peer.map(|inbox| (relay.kind, inbox)))
     }
 
-    /// The inbox of a peer, if one of the two has the other as a contact.
-    async fn look_up(&mut self, peer: &str, version: u64) -> Result<Option<RoomId>, Over> {
-        let (users, phone) = (&self.client.wechat.users, self.client.phone());
-        if peer.len() > LONGEST_PHONE {
-            return Ok(None);
+    /// What the sender of a frame may send to whom it is for.
+    async fn peer(&mut self, relay: &frames::Relay<'_>) -> Result<Peer, Over> {
+        let phone = self.client.phone();
+        if relay.from != phone || relay.to == phone || relay.to.len() > LONGEST_PHONE {
+            return Ok(Peer::Stranger);
         }
-        // What failed is in the log.
-        let read = users.get(phone).await.map_err(|_| Reason::StoreUnavailable)?;
-        let user = read.ok_or(Reason::WrongCredentials)?.user;
-        let acquainted = users.are_acquainted(&user, peer).await;
-        let acquainted = acquainted.map_err(|_| Reason::StoreUnavailable)?;
-        let inbox = acquainted.then(|| inbox::room(peer).ok()).flatten();
-        self.peers.note(peer, inbox.clone(), version);
-        Ok(inbox)
+        let version = self.client.contacts.load(Acquire);
+        match self.peers.get(&relay.to, version, Instant::now()) {
+            Some(known) => Ok(known),
+            None => Box::pin(self.look_up(&relay.to, version)).await,
+        }
+    }
+
+    /// As [`Reader::peer`], where that is not known.
+    async fn look_up(&mut self, phone: &str, version: u64) -> Result<Peer, Over> {
+        self.pay(LOOK_UP, 0).await;
+        let found = self.client.find(phone).await;
+        let now = Instant::now();
+        match found {
+            Ok(peer) => {
+                self.peers.note(phone, peer.clone(), version, now);
+                Ok(peer)
+            }
+            Err(why) => self.peers.renew(phone, version, now).ok_or(why.into()),
+        }
     }
 }

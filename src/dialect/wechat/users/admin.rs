@@ -1,14 +1,20 @@
 //! Users as administrators look for them, sign them out, and delete them.
 //!
 //! Tokens have no end, so what takes them back is a time in the user's record: those that were
-//! issued before it count no more. Who is deleted leaves such a time behind, by phone, for whoever
-//! registers that phone later: else the old tokens would be the newcomer's.
+//! issued before it count no more. It lies a little in the future, as the clocks of nodes differ,
+//! and always behind the one before: so it is also above the time of every token that was issued
+//! since, which is never less than that ([`User::issue`]). Who is deleted leaves such a time
+//! behind, by phone, for whoever registers that phone later: else the old tokens would be the
+//! newcomer's.
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
-use super::{AT_ONCE, GRAMS, LONGEST, NICK, Read, SHORTEST, TRIES, USERS, User, Users, read};
+use super::{
+    AT_ONCE, Changed, GRAMS, LONGEST, NICK, Read, SHORTEST, TRIES, USERS, User, Users, crowded,
+    read,
+};
 use crate::{
     dialect::wechat::{error::Failure, password::Hash},
     domain::records::{Collection, Expect, MAX_ID, Put, Record, RecordPage},
@@ -17,6 +23,9 @@ use crate::{
 
 /// Phones whose users were deleted.
 const DELETED: Collection = Collection::new("wechat-deleted", &[]);
+/// Seconds by which the clock of a node may be ahead of another's: tokens that were issued by it
+/// are taken back nonetheless.
+const SKEW: u64 = 10;
 
 /// What is left of a user who was deleted.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -62,10 +71,8 @@ pub(in crate::dialect::wechat) struct Known {
 pub(in crate::dialect::wechat) enum Deletion {
     /// This was the user.
     Now(Box<User>),
-    /// There is none, as it was deleted before.
+    /// It is not there any more, as it was deleted before. Another one may have its phone.
     Before,
-    /// There is none, and never was one.
-    Never,
 }
 
 impl User {
@@ -90,10 +97,34 @@ impl Users {
     /// before, and was deleted, do not count.
     ///
     /// # Errors
-    /// The store does not answer.
+    /// The store does not answer. The user may be there nonetheless.
     pub async fn register(&self, mut user: User) -> Result<bool, Failure> {
-        user.tokens_from = self.deleted(&user.phone).await?.unwrap_or_default();
-        self.add(&user).await
+        let before = self.deleted(&user.phone).await?.unwrap_or_default();
+        user.tokens_from = before;
+        if !self.add(&user).await? {
+            return Ok(false);
+        }
+        // Others may have had it for a while since it was looked.
+        let now = self.deleted(&user.phone).await?.unwrap_or_default();
+        if now > before {
+            let raised = self.change(&user.phone, |user| {
+                if user.tokens_from >= now {
+                    return Changed::Before;
+                }
+                user.tokens_from = now;
+                Changed::Now
+            });
+            raised.await?;
+        }
+        Ok(true)
+    }
+
+    /// Whether somebody had this phone who was deleted, whoever has it now.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn was_deleted(&self, phone: &str) -> Result<bool, Failure> {
+        Ok(self.deleted(phone).await?.is_some())
     }
 
     /// All users behind the phone `after`; `limit` at most.
@@ -170,33 +201,46 @@ impl Users {
         password: Option<Hash>,
         now: u64,
     ) -> Result<bool, Failure> {
-        for _ in 0..TRIES {
-            let Some(Read { mut user, version }) = self.get(phone).await? else {
-                return Ok(false);
-            };
-            user.tokens_from = behind(now).max(user.tokens_from);
+        let changed = self.change(phone, |user| {
+            user.tokens_from = behind(now, user.tokens_from);
             if let Some(password) = &password {
                 user.password = password.clone();
             }
-            if self.put(&user, Expect::Version(version)).await? {
-                return Ok(true);
-            }
-        }
-        Err(crowded())
+            Changed::Now
+        });
+        Ok(changed.await? == Changed::Now)
     }
 
-    /// Deletes a user. `now` in seconds since 1970.
+    /// Begins to delete a user: takes its tokens back. Returns its id; what is left to do is
+    /// [`Users::delete`]. Nothing: there is none. `now` in seconds since 1970.
     ///
     /// # Errors
     /// The store does not answer. It may be asked for again.
-    pub async fn delete(&self, phone: &str, now: u64) -> Result<Deletion, Failure> {
+    pub async fn begin_deletion(&self, phone: &str, now: u64) -> Result<Option<String>, Failure> {
+        let Some(Read { user: User { id, .. }, .. }) = self.get(phone).await? else {
+            return Ok(None);
+        };
+        let changed = self.change(phone, |user| {
+            if user.id != id {
+                return Changed::Never;
+            }
+            user.tokens_from = behind(now, user.tokens_from);
+            Changed::Now
+        });
+        Ok((changed.await? == Changed::Now).then_some(id))
+    }
+
+    /// Deletes the user with this phone and this id, and no other one that has its phone since.
+    /// `now` in seconds since 1970.
+    ///
+    /// # Errors
+    /// The store does not answer. It may be asked for again.
+    pub async fn delete(&self, phone: &str, id: &str, now: u64) -> Result<Deletion, Failure> {
         for _ in 0..TRIES {
-            let Some(Read { user, version }) = self.get(phone).await? else {
-                let before = self.deleted(phone).await?;
-                return Ok(before.map_or(Deletion::Never, |_| Deletion::Before));
-            };
+            let read = self.get(phone).await?.filter(|read| read.user.id == id);
+            let Some(Read { user, version }) = read else { return Ok(Deletion::Before) };
             // Before the record goes: else somebody could register between the two.
-            self.note_deletion(phone, behind(now).max(user.tokens_from)).await?;
+            self.note_deletion(phone, behind(now, user.tokens_from)).await?;
             if self.records.delete(&USERS, phone, Some(version)).await? {
                 return Ok(Deletion::Now(Box::new(user)));
             }
@@ -206,163 +250,53 @@ impl Users {
 
     /// From when on tokens count for this phone, as its user was deleted.
     async fn deleted(&self, phone: &str) -> Result<Option<u64>, Failure> {
-        let Some(record) = self.records.get(&DELETED, phone).await? else { return Ok(None) };
-        match serde_json::from_slice::<Deleted>(&record.body) {
-            Ok(deleted) => Ok(Some(deleted.tokens_from)),
-            Err(error) => {
-                let collection = DELETED.name();
-                throttled!(error, collection, %error, "a record can't be read");
-                Err(Failure::Internal)
-            }
-        }
+        let record = self.records.get(&DELETED, phone).await?;
+        record.map(|record| tokens_from(&record)).transpose()
     }
 
-    async fn note_deletion(&self, phone: &str, tokens_from: u64) -> Result<(), Failure> {
-        // A number: always JSON.
-        let body = serde_json::to_vec(&Deleted { tokens_from }).unwrap_or_default();
-        match self.records.put(&DELETED, phone, body.into(), Expect::Any, None).await? {
-            Put::Done { .. } | Put::Conflict { .. } => Ok(()),
-            Put::Invalid(why) => {
-                throttled!(error, %why, "that a user was deleted can't be kept");
-                Err(Failure::Internal)
+    /// Keeps for this phone from when on tokens count, or more where it was deleted before.
+    async fn note_deletion(&self, phone: &str, least: u64) -> Result<(), Failure> {
+        for _ in 0..TRIES {
+            let before = self.records.get(&DELETED, phone).await?;
+            let (expect, tokens_from) = match &before {
+                None => (Expect::New, least),
+                Some(record) => {
+                    let noted = tokens_from(record)?;
+                    (Expect::Version(record.version), least.max(noted.saturating_add(1)))
+                }
+            };
+            // A number: always JSON.
+            let body = serde_json::to_vec(&Deleted { tokens_from }).unwrap_or_default();
+            match self.records.put(&DELETED, phone, body.into(), expect, None).await? {
+                Put::Done { .. } => return Ok(()),
+                Put::Conflict { .. } => {}
+                Put::Invalid(why) => {
+                    throttled!(error, %why, "that a user was deleted can't be kept");
+                    return Err(Failure::Internal);
+                }
             }
+        }
+        Err(crowded())
+    }
+}
+
+/// From when on tokens count, by the record of a deletion.
+fn tokens_from(record: &Record) -> Result<u64, Failure> {
+    match serde_json::from_slice::<Deleted>(&record.body) {
+        Ok(deleted) => Ok(deleted.tokens_from),
+        Err(error) => {
+            let collection = DELETED.name();
+            throttled!(error, collection, %error, "a record can't be read");
+            Err(Failure::Internal)
         }
     }
 }
 
-/// From when on tokens count that are issued behind this moment: their times are whole seconds.
-fn behind(now: u64) -> u64 {
-    now.saturating_add(1)
-}
-
-fn crowded() -> Failure {
-    throttled!(warn, "a user is changed by so many that a change was given up");
-    Failure::Unavailable
+/// From when on tokens count if those are taken back that were issued until now. `before`: from
+/// when on they counted up to now.
+fn behind(now: u64, before: u64) -> u64 {
+    now.saturating_add(SKEW).max(before.saturating_add(1))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{
-        super::tests::{user, users},
-        *,
-    };
-
-    const NOW: u64 = 1_700_000_000;
-
-    fn called(phone: &str, nick: &str) -> User {
-        User { nick: nick.to_owned(), ..user(phone) }
-    }
-
-    fn phones(page: &Page) -> Vec<&str> {
-        page.users.iter().map(|user| &*user.phone).collect()
-    }
-
-    /// Everybody who is found, in pages of this size.
-    async fn all(users: &Users, text: &str, limit: usize) -> Vec<String> {
-        let (mut found, mut after) = (Vec::new(), None);
-        loop {
-            let page = users.look_for(text, after.as_deref(), limit).await.unwrap();
-            assert!(page.users.len() <= limit);
-            found.extend(page.users.into_iter().map(|user| user.phone));
-            after = page.next;
-            if after.is_none() {
-                return found;
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn users_are_listed_by_phone_page_by_page() {
-        let users = users(&["333", "111", "222"]).await;
-        let page = users.page(None, 2).await.unwrap();
-        assert_eq!((phones(&page), page.next.as_deref()), (vec!["111", "222"], Some("222")));
-        let page = users.page(page.next.as_deref(), 2).await.unwrap();
-        assert_eq!((phones(&page), page.next.as_deref()), (vec!["333"], None));
-    }
-
-    #[tokio::test]
-    async fn users_are_found_by_a_part_of_the_phone_or_the_whole_nick() {
-        let users = users(&[]).await;
-        for (phone, nick) in [
-            ("1000", "ann"),
-            ("1001", "138"),
-            ("1380", "bob"),
-            ("1381", "138"),
-            ("2138", "ann"),
-            ("3000", "138"),
-        ] {
-            users.add(&called(phone, nick)).await.unwrap();
-        }
-        let long = "x".repeat(MAX_ID + 1);
-        for (text, found) in [
-            ("ann", &["1000", "2138"][..]),
-            ("Ann", &[]),
-            ("an", &[]),
-            ("138", &["1001", "1380", "1381", "2138", "3000"]),
-            ("000", &["1000", "3000"]),
-            ("13", &[]),
-            ("*", &[]),
-            ("", &[]),
-            (&*long, &[]),
-        ] {
-            for limit in [1, 2, 3, 100] {
-                assert_eq!(all(&users, text, limit).await, found, "{text}, {limit} at a time");
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn of_contacts_it_is_told_who_they_are_and_whether_they_know_it() {
-        let users = users(&["111", "222", "333"]).await;
-        users.befriend("111", "222").await.unwrap();
-        let ann = users.get("111").await.unwrap().unwrap().user;
-        let phones = ["222", "333", "444"].map(str::to_owned);
-        let known = |is_mutual| Some(Known { nick: "bob".to_owned(), is_mutual });
-        let contact = |phone: &str, known| Contact { phone: phone.to_owned(), known };
-        assert_eq!(
-            users.acquaintances(&ann, &phones).await.unwrap(),
-            [contact("222", known(true)), contact("333", known(false)), contact("444", None)]
-        );
-    }
-
-    #[tokio::test]
-    async fn tokens_are_taken_back_until_now_and_the_next_one_counts() {
-        let users = users(&["111"]).await;
-        let bob = users.get("111").await.unwrap().unwrap().user;
-        assert!(bob.takes(0) && bob.tokens_from().is_none());
-        assert_eq!(bob.issue(NOW), NOW);
-        assert_eq!(users.take_back_tokens("111", None, NOW).await, Ok(true));
-        let bob = users.get("111").await.unwrap().unwrap().user;
-        assert!(!bob.takes(0) && !bob.takes(NOW) && bob.takes(bob.issue(NOW)));
-        assert_eq!(bob.password, user("111").password);
-        let hash = Hash::kept("another");
-        // A clock that was set back takes nothing away.
-        assert_eq!(users.take_back_tokens("111", Some(hash.clone()), NOW - 9).await, Ok(true));
-        let bob = users.get("111").await.unwrap().unwrap().user;
-        assert_eq!((bob.tokens_from(), bob.password), (Some(NOW + 1), hash));
-        assert_eq!(users.take_back_tokens("222", None, NOW).await, Ok(false));
-    }
-
-    #[tokio::test]
-    async fn who_is_deleted_is_nobody_and_its_tokens_are_not_those_of_the_next() {
-        let users = users(&["111", "222"]).await;
-        users.befriend("111", "222").await.unwrap();
-        let Deletion::Now(ann) = users.delete("111", NOW).await.unwrap() else {
-            panic!("it was there");
-        };
-        assert_eq!(ann.contacts, ["222"]);
-        assert!(users.get("111").await.unwrap().is_none());
-        assert_eq!(users.delete("111", NOW).await, Ok(Deletion::Before));
-        assert_eq!(users.delete("333", NOW).await, Ok(Deletion::Never));
-        let bob = users.get("222").await.unwrap().unwrap().user;
-        assert_eq!(bob.contacts, ["111"], "nobody's");
-        assert_eq!(users.contacts(&bob).await, Ok(vec![]));
-        assert_eq!(users.are_acquainted(&bob, "111").await, Ok(false));
-        assert_eq!(users.register(user("111")).await, Ok(true));
-        let next = users.get("111").await.unwrap().unwrap().user;
-        assert!(!next.takes(NOW) && next.takes(next.issue(NOW)));
-        assert_eq!(users.register(user("111")).await, Ok(false));
-        assert_eq!(users.register(user("444")).await, Ok(true));
-        assert!(users.get("444").await.unwrap().unwrap().user.takes(0));
-    }
-}
+mod tests;

@@ -1,4 +1,6 @@
 //! Users in records that are in memory.
+use futures_util::future::join_all;
+
 use super::*;
 use crate::domain::records::in_memory::InMemory;
 
@@ -141,8 +143,9 @@ async fn contacts_are_mutual_and_added_once() {
 async fn what_was_half_done_is_done_when_it_is_asked_for_again() {
     let users = users(&["111", "222"]).await;
     users.set_contacts("222", &["111"]).await;
-    let ann = users.get("111").await.unwrap().unwrap().user;
-    assert_eq!(users.are_acquainted(&ann, "222").await, Ok(true), "one of the two is enough");
+    for (me, peer) in [("111", "222"), ("222", "111")] {
+        assert_eq!(users.are_acquainted(me, peer).await, Ok(true), "one of the two is enough");
+    }
     assert_eq!(users.befriend("111", "222").await, Ok(true));
     assert_eq!(users.contacts_of("111").await, ["222"]);
     assert_eq!(users.contacts_of("222").await, ["111"]);
@@ -182,15 +185,70 @@ async fn contacts_are_told_by_group_and_strangers_are_none() {
     }
     users.set_contacts("111", &["222", "333", "444", "111", "555", "222"]).await;
     let ann = users.get("111").await.unwrap().unwrap().user;
-    let contacts = users.contacts(&ann).await.unwrap();
+    let contacts = users.contacts(&ann, usize::MAX).await.unwrap().users;
     let phones: Vec<&str> = contacts.iter().map(|user| &*user.phone).collect();
     assert_eq!(phones, ["444", "222", "333"]);
-    for (peer, expected) in [("222", true), ("111", false), ("555", false), ("", false)] {
-        assert_eq!(users.are_acquainted(&ann, peer).await, Ok(expected), "{peer}");
+    for (me, peer, expected) in [
+        ("111", "222", true),
+        ("222", "111", true),
+        ("222", "333", false),
+        ("111", "111", false),
+        ("111", "555", false),
+        ("555", "111", true), // it was one, and 111 has it still
+        ("111", "", false),
+    ] {
+        assert_eq!(users.are_acquainted(me, peer).await, Ok(expected), "{me}, {peer}");
     }
-    let zoe = users.get("222").await.unwrap().unwrap().user;
-    assert_eq!(users.are_acquainted(&zoe, "111").await, Ok(true), "from the other side too");
-    assert_eq!(users.are_acquainted(&zoe, "333").await, Ok(false));
+}
+
+#[tokio::test]
+async fn who_has_one_as_a_contact_is_known_by_its_own_record_alone() {
+    let records = Arc::<InMemory>::default();
+    let users = Users::new(records.clone());
+    for phone in ["111", "222", "333"] {
+        users.add(&user(phone)).await.unwrap();
+    }
+    users.set_contacts("111", &["222"]).await;
+    for (me, peer, is_known, reads) in [
+        ("222", "111", true, 1),
+        ("111", "222", true, 2),
+        ("111", "333", false, 2),
+        ("111", "444", false, 1),
+        ("111", "111", false, 0),
+    ] {
+        records.calls();
+        let known = users.are_acquainted(me, peer).await;
+        assert_eq!((known, records.calls()), (Ok(is_known), (reads, 0)), "{me}, {peer}");
+    }
+}
+
+#[tokio::test]
+async fn contacts_are_parted_on_both_sides() {
+    for (anns, bobs, phone, contact, is_changed) in [
+        (&["222", "333"][..], &["111"][..], "111", "222", true),
+        (&["222", "333"], &["111"], "222", "111", true),
+        (&["333"], &["111"], "111", "222", true),
+        (&["222", "333"], &[], "111", "222", true),
+        (&["333"], &[], "111", "222", false),
+        (&["333"], &[], "111", "444", false),
+    ] {
+        let users = users(&["111", "222"]).await;
+        users.set_contacts("111", anns).await;
+        users.set_contacts("222", bobs).await;
+        assert_eq!(users.part(phone, contact).await, Ok(is_changed), "{anns:?} {bobs:?}");
+        assert_eq!(users.contacts_of("111").await, ["333"]);
+        assert_eq!(users.contacts_of("222").await, [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_is_given_up_is_another_s() {
+    let users = users(&["111", "222"]).await;
+    let many: Vec<String> = (0..CONTACTS).map(|number| format!("9{number:06}")).collect();
+    users.set_contacts("222", &many.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    assert_eq!(users.befriend("111", "222").await, Ok(false));
+    assert_eq!(users.part("222", "9000500").await, Ok(true), "also of nobody");
+    assert_eq!(users.befriend("111", "222").await, Ok(true));
 }
 
 #[tokio::test]
@@ -212,6 +270,18 @@ async fn a_user_who_is_too_large_is_not_kept() {
 }
 
 #[tokio::test]
+async fn a_search_tells_pictures_as_far_as_they_are_not_too_much() {
+    let users = nobody();
+    for number in 100..120 {
+        let thumb = Some("x".repeat(128 << 10));
+        users.add(&User { thumb, ..user(&format!("777{number}")) }).await.unwrap();
+    }
+    let found = users.search("777", "1").await.unwrap();
+    let with_pictures = found.iter().filter(|user| user.thumb.is_some()).count();
+    assert_eq!((found.len(), with_pictures), (20, 16));
+}
+
+#[tokio::test]
 async fn pictures_are_told_as_far_as_they_are_not_too_much() {
     let users = users(&["111"]).await;
     let thumb = Some("x".repeat(128 << 10));
@@ -221,7 +291,27 @@ async fn pictures_are_told_as_far_as_they_are_not_too_much() {
     }
     users.set_contacts("111", &phones.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let ann = users.get("111").await.unwrap().unwrap().user;
-    let contacts = users.contacts(&ann).await.unwrap();
+    let contacts = users.contacts(&ann, usize::MAX).await.unwrap().users;
     let with_pictures = contacts.iter().filter(|user| user.thumb.is_some()).count();
     assert_eq!((contacts.len(), with_pictures), (200, 128));
+}
+
+#[tokio::test]
+async fn of_contacts_that_are_too_much_it_is_told_how_much() {
+    let users = users(&["111"]).await;
+    for phone in ["222", "333"] {
+        let thumb = Some("x".repeat(1000));
+        users.add(&User { thumb, ..user(phone) }).await.unwrap();
+    }
+    users.set_contacts("111", &["222", "333"]).await;
+    users.set_contacts("222", &["111"]).await;
+    let ann = users.get("111").await.unwrap().unwrap().user;
+    let all = users.contacts(&ann, usize::MAX).await.unwrap();
+    assert_eq!(all.users.len(), 2);
+    assert!(all.users.iter().all(|user| user.contacts.is_empty()), "those are not told");
+    assert!((2000..3000).contains(&all.bytes), "{}", all.bytes);
+    for (most, kept) in [(all.bytes, 2), (all.bytes - 1, 0), (1500, 0), (0, 0)] {
+        let some = users.contacts(&ann, most).await.unwrap();
+        assert_eq!((some.users.len(), some.bytes), (kept, all.bytes), "{most}");
+    }
 }
