@@ -1,6 +1,7 @@
 // What administrators do with users of react-wechat by the HTTP API, /v1/wechat/METHOD, on one node and on two: look, sign out, give a password, erase, delete.
 import assert from 'node:assert/strict'
 import { describe } from 'node:test'
+import { MongoClient } from 'mongodb'
 import { eventually } from './http.mjs'
 import { becomes, call, does, fails } from './wechat/admin.mjs'
 import { item, message, stand } from './wechat/people.mjs'
@@ -318,8 +319,55 @@ function acting(scene) {
   })
 }
 
+/** A user's record is gone, and nothing else is done: as if a node had died behind that. */
+async function isCutOff(people, { phone }) {
+  const mongo = new MongoClient(people.server.env.AO_STORE__TOKENS)
+  try {
+    const { deletedCount } = await mongo.db().collection('always_online_records').deleteOne({ _id: `wechat-users/${phone}` })
+    assert.equal(deletedCount, 1)
+  } finally {
+    await mongo.close()
+  }
+}
+
+/** Somebody whose phone was somebody else's, who was deleted. */
+async function successor(people, name) {
+  const before = await people.user('before')
+  await does(people, 'deleteUser', { phone: before.phone })
+  const next = await people.user(name, { phone: before.phone })
+  return Object.assign(next, { token: (await people.login(next)).token })
+}
+
+function dying(scene) {
+  scene('a node has died behind the deletion: who asks again empties the inbox', async people => {
+    const ann = await successor(people, 'ann'), ben = await people.user('ben')
+    await people.befriend(ben, ann)
+    const writer = await people.enters(ben)
+    writer.send(message(ben, ann, 'one'), message(ben, ann, 'two'))
+    await becomes(people, ann, { waiting: 2 })
+    await isCutOff(people, ann)
+    await writer.leaves()
+    assert.deepEqual(await does(people, 'deleteUser', { phone: ann.phone }), { connections: 0, removed: 2 })
+    assert.deepEqual(await does(people, 'deleteUser', { phone: ann.phone }), { connections: 0, removed: 0 })
+    // Whom it had as contacts is not known any more.
+    assert.deepEqual((await does(people, 'listContacts', { phone: ben.phone })).contacts, [{ phone: ann.phone, nick: null, mutual: null }])
+    assert.deepEqual(await does(people, 'removeContact', { phone: ben.phone, contact: ann.phone }), { removed: true })
+    assert.deepEqual((await does(people, 'listContacts', { phone: ben.phone })).contacts, [])
+  })
+
+  scene('a node has died behind the deletion: who is still there goes, and is refused when it comes back', async people => {
+    const ann = await successor(people, 'ann')
+    const socket = await people.enters(ann)
+    await isCutOff(people, ann)
+    assert.deepEqual(await does(people, 'deleteUser', { phone: ann.phone }), { connections: 1, removed: 0 })
+    // It may be somebody who has registered the phone by now, who must come back.
+    assert.notEqual(await socket.ends(), STAY_AWAY)
+    await isRefused(people, ann, ann.token)
+  })
+}
+
 for (const site of SITES) describe(site.name, () => {
-  for (const [title, stories] of Object.entries({ envelope, looking, acting })) {
+  for (const [title, stories] of Object.entries({ envelope, looking, acting, ...(site.clustered && { dying }) })) {
     describe(title, () => stories(stand(site, { title: `react-wechat, administrators: ${title}` }).scene))
   }
 })

@@ -21,6 +21,10 @@ const EACH = FULL / MANY + 1
 const SHOWN = 2048 * KB
 /** Longer than a server waits for a pong of who never answers. */
 const LONG_MS = 4_000
+/** The close code that tells a client to stay away. */
+const STAY_AWAY = 4000
+/** Who reads nothing here does so for as long as a test takes, on whatever machine: that is no end of his connection. */
+const PATIENT = { AO_WEBSOCKET__WRITE_STALL: '300s' }
 
 const heartbeat = { type: 'heartbeat', payload: { time: 1 } }
 
@@ -88,6 +92,24 @@ function arriving(scene) {
     b.pong(b.pings.at(-1))
     await becomes(people, ben, { waiting: 0 })
     assert.ok(b.isOpen)
+  })
+
+  scene('who used to answer and leaves a ping unanswered is gone at last, and his message waits: his own pings are no messages under way', async people => {
+    const [ann, ben] = await people.pair()
+    const [a, b] = [await people.enters(ann), await people.enters(ben, { pongs: false })]
+    await b.until('a ping', () => b.pings.length > 0)
+    b.pong(b.pings[0])
+    await people.barrier(b, a)
+    const said = message(ann, ben, 'not confirmed')
+    a.send(said)
+    await b.sees(said)
+    const pinging = setInterval(() => b.socket.ping(), 1_000)
+    try {
+      assert.notEqual(await b.ends(), STAY_AWAY)
+    } finally {
+      clearInterval(pinging)
+    }
+    await people.waits(ben, said)
   })
 }
 
@@ -205,6 +227,6 @@ function much(scene) {
 
 for (const site of SITES) describe(site.name, () => {
   for (const [title, stories] of Object.entries({ arriving, much })) {
-    describe(title, () => stories(stand(site, { title: `slow lines: ${title}` }).scene))
+    describe(title, () => stories(stand(site, { title: `slow lines: ${title}`, env: PATIENT }).scene))
   }
 })

@@ -171,7 +171,8 @@ impl Method {
                  connection is closed with code 4000; what waits for it is gone. It is taken out \
                  of its contacts' contacts; who had it as a contact one-sidedly keeps the phone, \
                  as nobody's. What it wrote and others have not fetched yet stays: \
-                 `eraseMessages`. May be asked for again where it failed half way; whoever has \
+                 `eraseMessages`. May be asked for again where it failed half way, or its answer \
+                 was lost: contacts may keep the phone then, until `removeContact`. Whoever has \
                  registered the phone meanwhile is another user, and would be deleted.",
                 vec![PHONE],
                 "`connections`: how many were ended; `removed`: how many messages waited.",

@@ -6,8 +6,9 @@
 //!
 //! A document is marked once what is in it is stored here. One node does it ([`turn`]), and the
 //! others wait until it has. If it dies between the two, the next one finds a user there already,
-//! and a message has a key by which it is not stored twice. Who was deleted here since is not taken
-//! over again, nor is what waited for it. What can't be understood stays where it is, unmarked.
+//! and a message has a key by which it is not stored twice. A node whose turn has ended stores and
+//! marks nothing more. Who was deleted here since is not taken over again, nor is what waited for
+//! it. What can't be understood stays where it is, unmarked.
 use std::{
     collections::BTreeSet,
     sync::{
@@ -148,6 +149,12 @@ impl Takeover<'_> {
         loop {
             let batch = self.originals.next(part.collection(), after.as_deref(), BATCH).await?;
             let Some(last) = batch.last() else { return Ok(Some(all)) };
+            if !self.turn.is_ours() && batch.iter().any(|one| part.read(&one.json).is_some()) {
+                if !self.turn.take().await? {
+                    return Ok(None);
+                }
+                continue; // whose turn it was may have taken over what was read
+            }
             after = Some(last.id.clone());
             let Some(Count { taken, unknown }) = self.batch(part, &batch).await? else {
                 return Ok(None);
@@ -156,25 +163,29 @@ impl Takeover<'_> {
         }
     }
 
+    /// Takes over these documents; nothing: this node's turn has ended.
     async fn batch(&mut self, part: Part, batch: &[Original]) -> Result<Option<Count>, Failure> {
-        let (mut taken, mut is_ours) = (Vec::new(), false);
+        let mut taken = Vec::new();
         for Original { id, json } in batch {
             let Some(document) = part.read(json) else {
                 self.name(part, id);
                 continue;
             };
-            is_ours = is_ours || self.turn.take().await?;
-            if !is_ours {
+            if !self.turn.keep().await? {
                 return Ok(None);
             }
             match self.store(id, document).await {
-                Ok(()) => taken.push(id.clone()),
+                Ok(true) => taken.push(id.clone()),
+                Ok(false) => return Ok(None),
                 // Something that is in the log; it must not keep everybody out for ever.
                 Err(Failure::Internal) => self.name(part, id),
                 Err(failure) => return Err(failure),
             }
         }
         if !taken.is_empty() {
+            if !self.turn.keep().await? {
+                return Ok(None);
+            }
             self.originals.taken(part.collection(), &taken).await?;
         }
         let count = |number| u64::try_from(number).unwrap_or(u64::MAX);
@@ -182,20 +193,21 @@ impl Takeover<'_> {
         Ok(Some(Count { taken: count(taken.len()), unknown }))
     }
 
-    /// Stores what is in the document with this id.
-    async fn store(&self, id: &str, document: Document) -> Result<(), Failure> {
+    /// Stores what is in the document with this id. False: this node's turn has ended.
+    async fn store(&mut self, id: &str, document: Document) -> Result<bool, Failure> {
         if self.users.was_deleted(document.phone()).await? {
-            return Ok(());
+            return Ok(true);
         }
         match document {
             // Where there is one, it was taken over before this was marked.
-            Document::User(user) => self.users.add(&user).await.map(drop),
+            Document::User(user) => self.users.add(&user).await.map(|_| true),
             Document::Waiting(waiting) => self.put(id, waiting).await,
         }
     }
 
     /// Puts what waits for a phone into its inbox, in order. `id` tells from which document it is.
-    async fn put(&self, id: &str, waiting: Waiting) -> Result<(), Failure> {
+    /// False: this node's turn has ended.
+    async fn put(&mut self, id: &str, waiting: Waiting) -> Result<bool, Failure> {
         let room = inbox::room(&waiting.phone).map_err(|_| Failure::Internal)?;
         let numbered = waiting.frames.into_iter().enumerate();
         let mut entries: Vec<(Entry, usize)> = numbered
@@ -205,10 +217,13 @@ impl Takeover<'_> {
             })
             .collect();
         while !entries.is_empty() {
+            if !self.turn.keep().await? {
+                return Ok(false);
+            }
             let behind = entries.split_off(entries.len().min(AT_ONCE));
             self.inboxes.add(&room, std::mem::replace(&mut entries, behind)).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Has the log name a document that can't be taken over.

@@ -3,7 +3,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Mutex,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -20,6 +20,8 @@ type Kept = BTreeMap<(&'static str, String), (u64, Draft)>;
 #[derive(Default)]
 pub(crate) struct InMemory {
     records: Mutex<Kept>,
+    /// The version that was given last: none is given twice.
+    version: AtomicU64,
     reads: AtomicUsize,
     writes: AtomicUsize,
 }
@@ -100,7 +102,7 @@ impl Records for InMemory {
         if !is_expected {
             return Ok(Put::Conflict { version: there });
         }
-        let version = there.unwrap_or_default() + 1;
+        let version = self.version.fetch_add(1, Relaxed) + 1;
         records.insert(key, (version, draft));
         Ok(Put::Done { version })
     }

@@ -53,30 +53,36 @@ impl Wechat {
     pub(super) async fn delete_user(&self, phone: &str) -> Result<Json, Error> {
         let nobody = || Error::NoUser(phone.to_owned());
         let room = inbox::room(phone).map_err(|_| nobody())?;
-        let now = self.hub.clock.unix();
-        let Some(id) = self.users.begin_deletion(phone, now).await? else {
+        let clock = &*self.hub.clock;
+        let Some(id) = self.users.begin_deletion(phone, clock.unix()).await? else {
             return match self.users.was_deleted(phone).await? {
-                true => Ok(json!({ "connections": 0, "removed": 0 })),
+                true => self.end_deletion(phone, &room).await,
                 false => Err(nobody()),
             };
         };
-        let connections = self.end(phone).await?;
-        let removed = self.count_waiting(phone).await?;
-        self.hub.clear(&room).await.map_err(Failure::from)?;
-        match self.users.delete(phone, &id, now).await? {
+        let left = self.empty(phone, &room, Ending::Refuse).await?;
+        match self.users.delete(phone, &id, clock).await? {
             Deletion::Now(user) => self.tidy_up(&user, &room).await,
             Deletion::Before => {} // by somebody else, who tidies up
         }
-        Ok(json!({ "connections": connections, "removed": removed }))
+        Ok(left)
+    }
+
+    /// Of a user who was deleted before: whoever did that may not have come to what is behind it.
+    /// Whom it had as contacts is not known any more.
+    async fn end_deletion(&self, phone: &str, room: &RoomId) -> Result<Json, Error> {
+        match self.users.get(phone).await? {
+            Some(_) => Ok(json!({ "connections": 0, "removed": 0 })), // somebody else's by now
+            None => self.empty(phone, room, Ending::Drop).await,
+        }
     }
 
     /// What is to be done behind a deletion. Somebody else may have registered the phone by now.
     async fn tidy_up(&self, user: &User, room: &RoomId) {
         let phone = &*user.phone;
-        // Who logged in while it was deleted: its socket looks whether its token counts, and ends.
-        inbox::contacts_changed(self, phone).await;
-        if let Err(error) = self.hub.clear(room).await {
-            throttled!(warn, %error, "what came for a user who was deleted is left");
+        // Who logged in while it was deleted comes back, and is refused; somebody else is let in.
+        if let Err(error) = self.empty(phone, room, Ending::Drop).await {
+            throttled!(warn, %error, "who or what came for a user who was deleted is left");
         }
         let forgetting = stream::iter(user.contacts.clone()).map(|contact| async move {
             if let Err(failure) = self.users.forget_contact(&contact, phone).await {
@@ -105,12 +111,21 @@ impl Wechat {
         if !self.users.take_back_tokens(phone, password, now).await? {
             return Err(Error::NoUser(phone.to_owned()));
         }
-        self.end(phone).await
+        self.end(phone, Ending::Refuse).await
     }
 
-    /// Ends the connections of this phone's user for good. Returns how many there were.
-    async fn end(&self, phone: &str) -> Result<u64, Error> {
+    /// Ends the connections of this phone's user, and erases what waits for it. Tells how many
+    /// there were.
+    async fn empty(&self, phone: &str, room: &RoomId, ending: Ending) -> Result<Json, Error> {
+        let connections = self.end(phone, ending).await?;
+        let removed = self.count_waiting(phone).await?;
+        self.hub.clear(room).await.map_err(Failure::from)?;
+        Ok(json!({ "connections": connections, "removed": removed }))
+    }
+
+    /// Ends the connections of this phone's user. Returns how many there were.
+    async fn end(&self, phone: &str, ending: Ending) -> Result<u64, Error> {
         let uid = uid(phone).map_err(|_| Error::NoUser(phone.to_owned()))?;
-        Ok(self.hub.disconnect(&uid, Ending::Refuse).await.map_err(Failure::from)?)
+        Ok(self.hub.disconnect(&uid, ending).await.map_err(Failure::from)?)
     }
 }

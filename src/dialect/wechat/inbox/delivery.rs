@@ -12,8 +12,9 @@
 //! with the index up to which messages were sent before it. Its pong says that they have arrived.
 //! A client that has never answered one has them when its socket has lived two more seconds. Of one
 //! that did answer before nothing else is a proof: what comes from it says nothing of what is still
-//! on the way to it, maybe behind megabytes. If its pong stays away for half a minute its
-//! connection is lost, and it gets its messages again when it comes back.
+//! on the way to it, maybe behind megabytes. If its pong stays away for half a minute, and for as
+//! long as what was sent before the ping may take on a slow line, its connection is lost, and it
+//! gets its messages again when it comes back.
 //!
 //! Erasing is a write of the store, so it is done once a second at most. Whoever ends the socket
 //! does the rest ([`Delivery::rest`]).
@@ -28,6 +29,11 @@ use crate::dialect::wechat::wire::{self, Part};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a client that has answered before may leave a ping unanswered.
 const SILENCE: Duration = Duration::from_secs(30);
+/// What was sent before a ping comes at so many bytes a second on the slowest of lines. Its pong
+/// may take so much longer.
+const SLOWEST: u64 = 64 << 10;
+/// Bytes that may have left the server, and are still on the way, in whatever buffers.
+const ON_THE_WAY: u64 = 16 << 20;
 /// Between two erasures.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Bytes that are held back, with what it takes to keep them.
@@ -66,6 +72,8 @@ pub(in crate::dialect::wechat) struct Lost;
 struct Ping {
     /// The messages with a smaller index were sent before it. This is its number, too.
     behind: u64,
+    /// All bytes that were sent before it.
+    bytes: u64,
     since: Instant,
     /// When to look at it.
     look: Instant,
@@ -101,6 +109,8 @@ impl Held {
 pub(in crate::dialect::wechat) struct Delivery {
     /// What has to wait; nothing once the socket is open.
     held: Option<Box<Held>>,
+    /// The index of the first message that was sent. No ping has a smaller number.
+    first: u64,
     /// Messages with a smaller index were sent.
     sent: u64,
     /// Messages with a smaller index have arrived.
@@ -112,6 +122,10 @@ pub(in crate::dialect::wechat) struct Delivery {
     /// Nothing is to be erased before that.
     pause: Option<Instant>,
     ping: Option<Ping>,
+    /// Bytes that were sent so far.
+    bytes: u64,
+    /// Those of them that were sent before the last ping whose pong came while it was waited for.
+    proven: u64,
     /// It has answered a ping.
     answers: bool,
     /// Somebody has a timer, and looks when that is over.
@@ -122,12 +136,15 @@ impl Default for Delivery {
     fn default() -> Self {
         Delivery {
             held: Some(Box::default()),
+            first: 0,
             sent: 0,
             arrived: 0,
             erased: 0,
             erasing: false,
             pause: None,
             ping: None,
+            bytes: 0,
+            proven: 0,
             answers: false,
             watched: false,
         }
@@ -142,6 +159,7 @@ impl Delivery {
             return Out::default();
         }
         let (frames, contacts) = strip(&packets, &mut self.sent);
+        self.has_sent(frames.len());
         let ping = self.ping_if_due(now);
         Out { frames, ping, contacts, unwatched: ping.is_some() && !self.watched }
     }
@@ -161,26 +179,35 @@ impl Delivery {
             self.held = Some(Box::new(Held { contacts, ..Held::default() }));
             return None;
         }
-        (self.sent, self.arrived, self.erased) = (end, first, first);
+        (self.first, self.sent) = (first, end);
+        (self.arrived, self.erased) = (first, first);
         let mut frames = BytesMut::new();
         for packets in held.pieces {
             let (more, changed) = strip(&packets, &mut self.sent);
             frames.extend_from_slice(&more);
             contacts |= changed;
         }
+        self.has_sent(frames.len());
         let ping = Some(self.ping(now));
         Some(Out { frames: frames.freeze(), ping, contacts, unwatched: !self.watched })
+    }
+
+    /// So many bytes are sent besides those that it says itself.
+    pub(in crate::dialect::wechat) fn has_sent(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes as u64);
     }
 
     /// A pong with this number has come, maybe late. Returns that of the next ping, if one is to be
     /// sent.
     pub(in crate::dialect::wechat) fn pong(&mut self, number: u64, now: Instant) -> Option<u64> {
-        if !(self.arrived..=self.sent).contains(&number) {
-            return None; // unasked, or so late that it says nothing new
+        if !(self.first..=self.sent).contains(&number) {
+            return None; // unasked
         }
+        // However late: its ping may have been given up.
         self.answers = true;
-        self.arrived = number;
-        self.ping.take_if(|ping| number >= ping.behind)?;
+        self.arrived = self.arrived.max(number);
+        let answered = self.ping.take_if(|ping| number >= ping.behind)?;
+        self.proven = answered.bytes;
         self.ping_if_due(now)
     }
 
@@ -206,7 +233,7 @@ impl Delivery {
             return Ok(self.ping_if_due(now));
         } else if line.midway {
             ping.since = now;
-        } else if now >= ping.since + SILENCE {
+        } else if now >= ping.since + silence(ping.bytes.saturating_sub(self.proven)) {
             return Err(Lost);
         }
         Ok(None)
@@ -257,9 +284,16 @@ impl Delivery {
     }
 
     fn ping(&mut self, now: Instant) -> u64 {
-        self.ping = Some(Ping { behind: self.sent, since: now, look: now + PATIENCE });
-        self.sent
+        let (behind, bytes) = (self.sent, self.bytes);
+        self.ping = Some(Ping { behind, bytes, since: now, look: now + PATIENCE });
+        behind
     }
+}
+
+/// How long a client that has answered before may leave a ping unanswered, with so many bytes
+/// before it that may not have arrived.
+fn silence(bytes: u64) -> Duration {
+    SILENCE + Duration::from_secs(bytes.min(ON_THE_WAY) / SLOWEST)
 }
 
 /// The frames for the client, without their marks, and without messages that were `sent`; and

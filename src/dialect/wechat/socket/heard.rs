@@ -1,6 +1,10 @@
 //! What is known of a client whose pong is waited for, by what came from it.
 use crate::dialect::wechat::inbox::delivery::Line;
 
+/// Bytes that a whole control frame of WebSockets has at most (RFC 6455, 5.5), with its header and
+/// with what TLS adds. So few tell of no message that is under way: clients may send pings.
+const CONTROL: u64 = 160;
+
 /// What came from the client since it was last asked for its pong.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
@@ -8,7 +12,8 @@ pub(super) struct Heard {
     bytes: u64,
     /// A whole message.
     pub(super) message: bool,
-    /// More than it may send: it was read later.
+    /// What had to wait, as it was more than it may send, or as the store was asked about it: what
+    /// is behind that was read later.
     pub(super) much: bool,
 }
 
@@ -18,7 +23,8 @@ impl Heard {
     pub(super) fn line(&mut self, bytes: u64) -> Line {
         let Heard { bytes: before, message, much } =
             std::mem::replace(self, Heard { bytes, ..Heard::default() });
-        Line { unread: much, midway: bytes > before && !message, unsent: false }
+        let midway = bytes.saturating_sub(before) > CONTROL && !message;
+        Line { unread: much, midway, unsent: false }
     }
 }
 
@@ -31,12 +37,14 @@ mod tests {
         let mut heard = Heard::default();
         for (bytes, message, much, unread, midway) in [
             (0, false, false, false, false),
-            (5, false, false, false, true), // a part of a message
-            (5, false, false, false, false),
-            (9, true, false, false, false), // the rest of it
-            (99, true, true, true, false),
-            (999, false, true, true, true),
-            (999, false, false, false, false),
+            (6, false, false, false, false),   // an empty ping
+            (166, false, false, false, false), // the longest one
+            (327, false, false, false, true),  // a part of a message
+            (327, false, false, false, false),
+            (900, true, false, false, false), // the rest of it
+            (9000, true, true, true, false),
+            (9999, false, true, true, true),
+            (9999, false, false, false, false),
         ] {
             (heard.message, heard.much) = (message, much);
             assert_eq!(heard.line(bytes), Line { unread, midway, unsent: false }, "{bytes}");

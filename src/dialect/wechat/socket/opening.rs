@@ -10,12 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Client;
 use crate::{
-    dialect::wechat::{
-        card::Card,
-        inbox::waiting::Waiting,
-        users::{User, contacts::Contacts},
-        wire,
-    },
+    dialect::wechat::{card::Card, inbox::waiting::Waiting, users::contacts::Contacts, wire},
     domain::{
         broker::{Page, PageLimit},
         error::StoreError,
@@ -34,11 +29,18 @@ const NEARLY_TAKEN: usize = 64 << 10;
 /// Bytes of messages from which on what waits is large: about as much as clients may be behind.
 const LARGE: usize = 4 << 20;
 /// Bytes of messages from which on what waits is told in several frames. Clients put them together.
-const FRAME: usize = 24 << 20;
+/// While one of them is on its way to somebody slow there is memory for others.
+const FRAME: usize = 12 << 20;
 /// How often a frame's bytes are there at once: as messages, as JSON, and as the frame.
 const TIMES: usize = 3;
-/// Bytes of contacts from which on they are large. Most have no pictures, or few.
-const MANY: usize = 1 << 20;
+/// Bytes of contacts from which on they are large, as of what waits. Few have so many pictures.
+const MANY: usize = LARGE;
+/// How often the bytes of contacts are there at once: as users, or as the frame, and as JSON.
+const CONTACTS_TIMES: usize = 2;
+/// Who takes contacts may take so many times as long as others, as these can't be told in pieces.
+const SLOWER: usize = 8;
+/// How often more can be said than is held, while a client comes, until it has to come once more.
+const ROUNDS: usize = 16;
 /// Time from one telling of the contacts to the next. Anybody can have them change.
 const APART: Duration = Duration::from_secs(1);
 
@@ -91,11 +93,14 @@ impl Client {
         let mut sent = self.send_what_waits(Cursor::default()).await?;
         let first = sent.first;
         self.send_contacts().await?;
-        while !self.let_through(first, sent.end) {
+        for _ in 0..ROUNDS {
+            if self.let_through(first, sent.end) {
+                return Ok(());
+            }
             // What could not be held is in the log.
             sent = self.send_what_waits(sent.next).await?;
         }
-        Ok(())
+        Err(Reason::Slow)
     }
 
     /// Lets through what was held back behind this stretch of the log. False: there was too much
@@ -128,7 +133,7 @@ impl Client {
             drop(waiting);
             let share = building.done();
             if let Some(frame) = frame {
-                self.send_in_time(frame, share).await?;
+                self.send_in_time(frame, share, 1).await?;
             }
             if !more {
                 return Ok(Stretch { first, ..stretch });
@@ -164,14 +169,13 @@ impl Client {
         if self.telling.swap(true, Ordering::AcqRel) {
             return false;
         }
-        let (client, next) = (self.clone(), Instant::now() + APART);
+        let (telling, next) = (Telling(self.clone()), Instant::now() + APART);
         self.wechat.hub.tasks.spawn(async move {
+            let client = &telling.0;
             if let Some(Err(why)) = client.while_it_lasts(client.send_contacts()).await {
                 client.drop_because(why);
             }
             client.while_it_lasts(sleep_until(next)).await;
-            client.telling.store(false, Ordering::Release);
-            client.nudge();
         });
         true
     }
@@ -179,18 +183,20 @@ impl Client {
     /// Reads the user's contacts, and tells them.
     async fn send_contacts(&self) -> Result<(), Reason> {
         let building = self.wechat.hub.begin_page().await.map_err(out)?;
-        let Contacts { users, bytes } = self.read_contacts(MANY).await?;
+        let contacts = self.read_contacts(MANY).await?;
+        let bytes = contacts.bytes;
         if bytes <= MANY {
-            let frame = told(users)?;
+            let frame = told(contacts)?;
             drop(building);
             self.send_large(frame).await;
             return Ok(());
         }
         // Nothing is kept while it waits for its turn.
         drop(building);
-        let building = self.wechat.hub.begin_large_page(bytes, TIMES).await.map_err(out)?;
-        let frame = told(self.read_contacts(usize::MAX).await?.users)?;
-        self.send_in_time(frame, building.done()).await
+        let building =
+            self.wechat.hub.begin_large_page(bytes, CONTACTS_TIMES).await.map_err(out)?;
+        let frame = told(self.read_contacts(usize::MAX).await?)?;
+        self.send_in_time(frame, building.done(), SLOWER).await
     }
 
     /// Reads the user's contacts; none, where they have more bytes than this.
@@ -200,14 +206,19 @@ impl Client {
     }
 
     /// As [`Client::send_large`], of a frame with a share of the memory for large ones: who takes
-    /// long over it while others wait for that is too slow. The share is given back with the frame,
-    /// and what the frame does not need of it before.
-    async fn send_in_time(&self, frame: Bytes, share: Option<Share>) -> Result<(), Reason> {
+    /// long over it while others wait for that is too slow, where `slower` times the usual time is
+    /// long. The share is given back with the frame, and what the frame does not need of it before.
+    async fn send_in_time(
+        &self,
+        frame: Bytes,
+        share: Option<Share>,
+        slower: usize,
+    ) -> Result<(), Reason> {
         let Some(share) = share else {
             self.send_large(frame).await;
             return Ok(());
         };
-        let mut patience = share.patience(frame.len());
+        let mut patience = share.patience(frame.len().saturating_mul(slower));
         let frame = share.keep(frame.into());
         tokio::select! {
             () = self.send_large(frame) => Ok(()),
@@ -221,7 +232,18 @@ impl Client {
         if let Some(life) = &self.life {
             life.went(1);
         }
+        lock(&self.delivery).has_sent(frame.len());
         send_large(&self.connection, frame).await;
+    }
+}
+
+/// The contacts are being told to this client, until this is dropped: also by a panic.
+struct Telling(Arc<Client>);
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.0.telling.store(false, Ordering::Release);
+        self.0.nudge();
     }
 }
 
@@ -240,14 +262,15 @@ async fn send_large(connection: &Arc<Connection>, frame: Bytes) {
 }
 
 /// The frame that tells of these contacts.
-fn told(contacts: Vec<User>) -> Result<Bytes, Reason> {
-    let cards: Vec<Card<'_>> = contacts.iter().map(Card::of).collect();
-    let json = serde_json::to_vec(&cards).map_err(|error| {
+fn told(Contacts { users, bytes }: Contacts) -> Result<Bytes, Reason> {
+    let cards: Vec<Card<'_>> = users.iter().map(Card::of).collect();
+    let mut json = Vec::with_capacity(bytes + bytes / 16); // so that it is not there twice
+    serde_json::to_writer(&mut json, &cards).map_err(|error| {
         throttled!(error, %error, "contacts can't be written as JSON");
         Reason::Failure
     })?;
     drop(cards);
-    drop(contacts);
+    drop(users);
     Ok(wire::contacts(&json))
 }
 
@@ -258,8 +281,10 @@ fn out(error: StoreError) -> Reason {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
-    use crate::domain::broker::Stored;
+    use crate::domain::{broker::Stored, history::Budget};
 
     /// A page of a log whose first insert has this offset and index.
     fn page(start: u64, base: u64, entries: usize) -> Page {
@@ -281,6 +306,23 @@ mod tests {
             let behind = Cursor { offset, epoch: None }.behind(&page);
             assert_eq!(behind, Cursor { offset: next, epoch: Some(7) });
             assert_eq!(page.origin() + next, 100 + next, "its index");
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_a_single_one_that_takes_its_frame_slowly() {
+        const MIB: usize = 1 << 20;
+        // Another page may be in a frame of messages. Contacts: 2,000, with the longest texts.
+        let frames = [(FRAME, TIMES, FRAME + 2 * MIB), (23 * MIB, CONTACTS_TIMES, 23 * MIB)];
+        for (slow, times, length) in frames {
+            for (next, next_times, _) in frames {
+                let budget = Budget::default();
+                let begin = |bytes, times| budget.begin_large(bytes, times).now_or_never();
+                let building = begin(slow, times).expect("it is the first").unwrap();
+                let on_its_way = building.done().expect("its share").keep(vec![0; length]);
+                assert!(begin(next, next_times).is_some(), "{next} behind {slow}");
+                drop(on_its_way);
+            }
         }
     }
 

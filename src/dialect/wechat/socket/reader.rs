@@ -49,7 +49,7 @@ const NAME: usize = 20;
 /// How many frames more it costs to look up whether somebody is a contact.
 const LOOK_UP: u32 = 10;
 /// How long a client that says goodbye waits for the store at most.
-const GOODBYE: Duration = Duration::from_secs(1);
+const GOODBYE: Duration = Duration::from_secs(5);
 /// Longest phone that is looked for, bytes. Users have shorter ones.
 const LONGEST_PHONE: usize = 128;
 
@@ -328,6 +328,10 @@ impl Reader {
             return Ok(());
         };
         let (kind, peer) = (relay.kind, self.peer(&relay).await?);
+        // While it waited its user may have been signed out, or have got a newer socket.
+        if self.client.connection.is_ended() {
+            return Err(Over::Gone);
+        }
         match peer.inbox(kind) {
             Ok(inbox) => self.client.relay(inbox, kind, body),
             Err(Refused::Stranger) => self.client.count_failure(Failure::NotAllowed),
@@ -360,6 +364,8 @@ impl Reader {
     /// As [`Reader::peer`], where that is not known.
     async fn look_up(&mut self, phone: &str, version: u64) -> Result<Peer, Over> {
         self.pay(LOOK_UP, 0).await;
+        // However long the store takes: a pong may be behind it.
+        self.heard.much = true;
         let found = self.client.find(phone).await;
         let now = Instant::now();
         match found {

@@ -1,7 +1,11 @@
 //! Documents that are in memory.
 use std::{collections::BTreeMap, sync::Mutex};
 
-use super::{super::users::tests::user, *};
+use super::{
+    super::users::tests::user,
+    turn::{FRESH, LASTS, TURNS},
+    *,
+};
 use crate::{
     domain::{
         clock::{SystemClock, SystemRng},
@@ -10,8 +14,6 @@ use crate::{
     },
     lock::lock,
 };
-
-const NOW: u64 = 1_700_000_000;
 
 /// JSON, and whether it is marked, by collection and id.
 type Kept = BTreeMap<(&'static str, String), (String, bool)>;
@@ -183,7 +185,7 @@ async fn who_was_deleted_is_not_taken_over_again_nor_what_waited() {
     let stage = Stage::new();
     let ann = user("111");
     assert_eq!(stage.users.register(ann.clone()).await, Ok(true));
-    stage.users.delete("111", &ann.id, NOW).await.unwrap();
+    stage.users.delete("111", &ann.id, &SystemClock).await.unwrap();
     stage.ann();
     stage.documents.add("user", "b", r#"{"phone":"222"}"#);
     stage.documents.add("conversation", "c", &conversation("111", 2));
@@ -220,7 +222,7 @@ async fn the_turn_of_a_dead_node_ends() {
     assert_eq!(dead.take().await, Ok(true), "it goes on");
     let mut node = stage.node();
     assert_eq!(node.all().await, Ok(false));
-    stage.records.forget(&turn::TURNS); // it has expired
+    stage.records.forget(&TURNS); // it has expired
     assert_eq!(node.all().await, Ok(true));
     assert!(stage.is_there("111").await);
     dead.end().await;
@@ -240,4 +242,152 @@ async fn what_is_not_understood_is_named_and_keeps_nobody_waiting() {
     assert_eq!(stage.turn().take().await, Ok(true));
     assert_eq!(node.all().await, Ok(true), "also while it is another node’s turn");
     assert_eq!(node.named.len(), NAMED, "each is named once");
+}
+
+/// Another node takes over everything, and the users it lets in read and erase what waited: no key
+/// of it is known any more.
+async fn another_node_does_it_all(stage: &Stage) {
+    stage.records.forget(&TURNS); // it has expired
+    assert_eq!(stage.node().all().await, Ok(true));
+    lock(&stage.put.0).clear();
+}
+
+/// Inboxes that take as long as a turn may last; meanwhile something happens, once.
+struct Slow<'a> {
+    stage: &'a Stage,
+    meanwhile: Mutex<Option<Meanwhile>>,
+}
+
+#[derive(Clone, Copy)]
+enum Meanwhile {
+    AnotherHasItsTurn,
+    AnotherDoesItAll,
+}
+
+impl<'a> Slow<'a> {
+    fn new(stage: &'a Stage, meanwhile: Option<Meanwhile>) -> Self {
+        Slow { stage, meanwhile: Mutex::new(meanwhile) }
+    }
+
+    /// A node that starts, and stores so slowly.
+    fn node(&'a self) -> Takeover<'a> {
+        Takeover { inboxes: self, ..self.stage.node() }
+    }
+}
+
+#[async_trait]
+impl Inboxes for Slow<'_> {
+    async fn add(&self, room: &RoomId, messages: Vec<(Entry, usize)>) -> Result<(), Failure> {
+        self.stage.put.add(room, messages).await?;
+        sleep(Duration::from_secs(LASTS)).await;
+        let meanwhile = lock(&self.meanwhile).take();
+        match meanwhile {
+            None => {}
+            Some(Meanwhile::AnotherHasItsTurn) => {
+                self.stage.records.forget(&TURNS);
+                assert_eq!(self.stage.turn().take().await, Ok(true));
+            }
+            Some(Meanwhile::AnotherDoesItAll) => another_node_does_it_all(self.stage).await,
+        }
+        Ok(())
+    }
+}
+
+/// Documents that are read so slowly that another node does it all meanwhile, once.
+struct Outdated<'a> {
+    stage: &'a Stage,
+    is_over: AtomicBool,
+}
+
+#[async_trait]
+impl Originals for Outdated<'_> {
+    async fn next(
+        &self,
+        collection: &'static str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Original>, StoreError> {
+        let read = self.stage.documents.next(collection, after, limit).await?;
+        if !read.is_empty() && !self.is_over.swap(true, Relaxed) {
+            another_node_does_it_all(self.stage).await;
+        }
+        Ok(read)
+    }
+
+    async fn taken(&self, collection: &'static str, ids: &[String]) -> Result<(), StoreError> {
+        self.stage.documents.taken(collection, ids).await
+    }
+}
+
+/// What waits: several documents of a batch, or one that is put in several times.
+fn with_conversations(documents: usize, items: usize) -> Stage {
+    let stage = Stage::new();
+    for number in 0..documents {
+        stage.documents.add("conversation", &format!("c {number}"), &conversation("222", items));
+    }
+    stage
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_turn_has_ended_stores_and_marks_nothing_more() {
+    for (documents, items) in [(3, 2), (1, 2 * AT_ONCE + 1), (1, 1)] {
+        let stage = with_conversations(documents, items);
+        let slow = Slow::new(&stage, Some(Meanwhile::AnotherHasItsTurn));
+        assert_eq!(slow.node().all().await, Ok(false), "{documents} of {items}");
+        assert_eq!(stage.put.contents("222").len(), items.min(AT_ONCE), "{documents} of {items}");
+        assert!(stage.documents.marked().is_empty(), "{documents} of {items}");
+
+        let stage = with_conversations(documents, items);
+        let slow = Slow::new(&stage, Some(Meanwhile::AnotherDoesItAll));
+        let mut node = slow.node();
+        assert_eq!(node.all().await, Ok(false), "{documents} of {items}");
+        assert!(stage.put.contents("222").is_empty(), "{documents} of {items}");
+        assert_eq!(node.all().await, Ok(true));
+        assert!(stage.put.contents("222").is_empty(), "{documents} of {items}: it is done");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_node_keeps_its_turn() {
+    for (documents, items) in [(5, 2), (1, 5 * AT_ONCE)] {
+        let stage = with_conversations(documents, items);
+        let slow = Slow::new(&stage, None);
+        stage.records.calls();
+        assert_eq!(slow.node().all().await, Ok(true));
+        // It is taken, written anew behind each of the five, and ended.
+        assert_eq!(stage.records.calls().1, 1 + 5 + 1, "{documents} of {items}");
+        assert_eq!(stage.put.contents("222").len(), documents * items);
+    }
+}
+
+#[tokio::test]
+async fn what_was_read_before_it_was_its_turn_is_read_again() {
+    let stage = with_conversations(2, 2);
+    let originals = Outdated { stage: &stage, is_over: AtomicBool::new(false) };
+    let mut node = Takeover { originals: &originals, ..stage.node() };
+    assert_eq!(node.all().await, Ok(true));
+    assert!(stage.put.contents("222").is_empty());
+    assert_eq!(stage.documents.marked().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_is_kept_without_a_break_or_taken_anew() {
+    let stage = Stage::new();
+    let mut turn = stage.turn();
+    assert_eq!((turn.keep().await, turn.is_ours()), (Ok(false), false));
+    assert_eq!((turn.take().await, turn.is_ours()), (Ok(true), true));
+    stage.records.calls();
+    for writes in [0, 1, 0, 1] {
+        assert_eq!(turn.keep().await, Ok(true));
+        assert_eq!(stage.records.calls(), (0, writes));
+        if writes == 0 {
+            sleep(FRESH).await;
+        }
+    }
+    stage.records.forget(&TURNS); // it has expired, and maybe was another’s
+    sleep(FRESH).await;
+    for _ in 0..2 {
+        assert_eq!((turn.keep().await, turn.is_ours()), (Ok(false), false));
+    }
+    assert_eq!((turn.take().await, turn.keep().await), (Ok(true), Ok(true)));
 }

@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     dialect::wechat::{error::Failure, password::Hash},
-    domain::records::{Collection, Expect, MAX_ID, Put, Record, RecordPage},
+    domain::{
+        clock::Clock,
+        records::{Collection, Expect, MAX_ID, Put, Record, RecordPage},
+    },
     throttle::throttled,
 };
 
@@ -231,16 +234,21 @@ impl Users {
     }
 
     /// Deletes the user with this phone and this id, and no other one that has its phone since.
-    /// `now` in seconds since 1970.
+    /// Until it is gone it may log in, so the time is looked at as late as can be.
     ///
     /// # Errors
     /// The store does not answer. It may be asked for again.
-    pub async fn delete(&self, phone: &str, id: &str, now: u64) -> Result<Deletion, Failure> {
+    pub async fn delete(
+        &self,
+        phone: &str,
+        id: &str,
+        clock: &dyn Clock,
+    ) -> Result<Deletion, Failure> {
         for _ in 0..TRIES {
             let read = self.get(phone).await?.filter(|read| read.user.id == id);
             let Some(Read { user, version }) = read else { return Ok(Deletion::Before) };
             // Before the record goes: else somebody could register between the two.
-            self.note_deletion(phone, behind(now, user.tokens_from)).await?;
+            self.note_deletion(phone, behind(clock.unix(), user.tokens_from)).await?;
             if self.records.delete(&USERS, phone, Some(version)).await? {
                 return Ok(Deletion::Now(Box::new(user)));
             }

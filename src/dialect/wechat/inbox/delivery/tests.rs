@@ -1,3 +1,5 @@
+use std::collections::VecDeque;
+
 use super::*;
 use crate::domain::{
     broker::{Audience, Event, Publication},
@@ -188,6 +190,30 @@ fn a_late_pong_is_a_proof_of_what_was_sent_before_its_ping() {
 }
 
 #[test]
+fn who_answers_each_ping_later_than_it_is_given_up_is_one_that_answers() {
+    let begin = Instant::now();
+    let mut delivery = open(begin, false);
+    // When which pong comes: 5 s behind its ping.
+    let mut pongs = VecDeque::from([(5, 10)]);
+    let mut confirmed = 12; // before any pong has come, by patience
+    for second in 1..=60 {
+        let now = begin + Duration::from_secs(second);
+        let mut pings = vec![said(&mut delivery, &[Message(9 + second)], now).ping];
+        if let Some((_, number)) = pongs.front().copied().filter(|(due, _)| *due == second) {
+            pongs.pop_front();
+            pings.push(delivery.pong(number, now));
+            confirmed = confirmed.max(number);
+        }
+        pings.push(delivery.look(now, well).expect("it lives"));
+        pongs.extend(pings.into_iter().flatten().map(|number| (second + 5, number)));
+        if second >= 5 {
+            assert_eq!(delivery.rest(), Some(confirmed), "after {second} s");
+        }
+    }
+    assert!(confirmed > 50, "its pongs prove what has arrived");
+}
+
+#[test]
 fn of_a_client_that_never_answers_it_has_arrived_after_2_s() {
     let begin = Instant::now();
     let mut delivery = open(begin, false);
@@ -251,6 +277,32 @@ fn nobody_is_lost_while_the_ping_or_the_pong_is_on_its_way() {
         assert_eq!(delivery.look(begin + s(69.9), well), Ok(None));
         assert_eq!(delivery.look(begin + s(72.0), well), Err(Lost));
     }
+}
+
+#[test]
+fn a_pong_may_take_longer_behind_much() {
+    for (bytes, more) in [(0, 0.0), (10 * SLOWEST, 10.0), (ON_THE_WAY, 256.0), (1 << 40, 256.0)] {
+        let begin = Instant::now();
+        let mut delivery = open(begin, true);
+        delivery.has_sent(usize::try_from(bytes).expect("it fits"));
+        assert_eq!(said(&mut delivery, &[Message(10)], begin).ping, Some(11));
+        delivery.has_sent(1 << 30); // behind the ping
+        assert_eq!(delivery.look(begin + s(more + 27.0), well), Ok(None), "{bytes}");
+        assert_eq!(delivery.look(begin + s(more + 29.5), well), Ok(None), "{bytes}");
+        assert_eq!(delivery.look(begin + s(more + 32.0), well), Err(Lost), "{bytes}");
+    }
+}
+
+#[test]
+fn what_has_arrived_is_nothing_to_wait_for() {
+    let begin = Instant::now();
+    let mut delivery = open(begin, true);
+    delivery.has_sent(1 << 30);
+    assert_eq!(said(&mut delivery, &[Message(10)], begin).ping, Some(11));
+    assert_eq!(delivery.pong(11, begin), None);
+    assert_eq!(said(&mut delivery, &[Message(11)], begin).ping, Some(12));
+    assert_eq!(delivery.look(begin + s(27.0), well), Ok(None));
+    assert_eq!(delivery.look(begin + s(30.0), well), Err(Lost));
 }
 
 #[test]

@@ -7,6 +7,15 @@ use super::{
 
 const NOW: u64 = 1_700_000_000;
 
+/// A clock that stands still, in seconds since 1970.
+struct At(u64);
+
+impl Clock for At {
+    fn unix_ms(&self) -> u64 {
+        self.0 * 1000
+    }
+}
+
 fn called(phone: &str, nick: &str) -> User {
     User { nick: nick.to_owned(), ..user(phone) }
 }
@@ -133,13 +142,13 @@ async fn who_is_deleted_is_nobody_and_its_tokens_are_not_those_of_the_next() {
     assert_eq!(id, ann.id);
     let began = somebody(&users, "111").await;
     assert!(!began.takes(ann.issue(NOW)), "it may come in again, with its password");
-    let Deletion::Now(gone) = users.delete("111", &id, NOW).await.unwrap() else {
+    let Deletion::Now(gone) = users.delete("111", &id, &At(NOW)).await.unwrap() else {
         panic!("it was there");
     };
     assert_eq!(gone.contacts, ["222"]);
     assert!(users.get("111").await.unwrap().is_none());
     assert_eq!(users.was_deleted("111").await, Ok(true));
-    assert_eq!(users.delete("111", &id, NOW).await, Ok(Deletion::Before));
+    assert_eq!(users.delete("111", &id, &At(NOW)).await, Ok(Deletion::Before));
     assert_eq!(users.begin_deletion("111", NOW).await, Ok(None));
     let bob = somebody(&users, "222").await;
     assert_eq!(bob.contacts, ["111"], "nobody's");
@@ -163,19 +172,31 @@ async fn each_deletion_takes_back_the_tokens_of_all_who_had_the_phone() {
         let one = somebody(&users, "111").await;
         assert!(!tokens.iter().any(|token| one.takes(*token)), "of life {life}");
         tokens.push(one.issue(now));
-        users.delete("111", &one.id, now).await.unwrap();
+        users.delete("111", &one.id, &At(now)).await.unwrap();
         assert_eq!(users.register(user("111")).await, Ok(true));
     }
+}
+
+/// What is done between the two may take long.
+#[tokio::test]
+async fn who_logs_in_while_it_is_deleted_has_no_token_of_the_phone_s_next_user() {
+    let users = users(&["111"]).await;
+    let id = users.begin_deletion("111", NOW).await.unwrap().unwrap();
+    let later = NOW + 10 * SKEW;
+    let token = somebody(&users, "111").await.issue(later);
+    users.delete("111", &id, &At(later)).await.unwrap();
+    assert_eq!(users.register(user("111")).await, Ok(true));
+    assert!(!somebody(&users, "111").await.takes(token));
 }
 
 #[tokio::test]
 async fn who_has_the_phone_since_is_not_deleted() {
     let users = users(&["111"]).await;
     let id = users.begin_deletion("111", NOW).await.unwrap().unwrap();
-    users.delete("111", &id, NOW).await.unwrap();
+    users.delete("111", &id, &At(NOW)).await.unwrap();
     let next = User { id: "another".to_owned(), ..user("111") };
     assert_eq!(users.register(next).await, Ok(true));
-    assert_eq!(users.delete("111", &id, NOW).await, Ok(Deletion::Before));
+    assert_eq!(users.delete("111", &id, &At(NOW)).await, Ok(Deletion::Before));
     assert_eq!(somebody(&users, "111").await.id, "another");
 }
 
