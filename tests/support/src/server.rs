@@ -86,6 +86,11 @@ impl Setup {
         self
     }
 
+    /// Whether it has a variable whose name begins with this.
+    fn has(&self, beginning: &str) -> bool {
+        self.environment.iter().any(|(name, _)| name.starts_with(beginning))
+    }
+
     /// Leaves a variable out, so that its default applies.
     pub fn without(mut self, name: &str) -> Setup {
         self.environment.retain(|(n, _)| n != name);
@@ -349,8 +354,10 @@ impl Server {
             }
         }
         // What is announced is ready, by promise of the server; this is where it would be found
-        // out.
-        for what in self.addresses.keys() {
+        // out. Who asks has a place, which is given back a moment behind the answer: where places
+        // are few, nobody asks.
+        let are_few = self.setup.has("AO_LIMITS__CONNECTIONS");
+        for what in self.addresses.keys().filter(|_| !are_few) {
             assert_eq!(
                 http::get(self.address(what), "/readyz").await.status,
                 200,
