@@ -11,7 +11,8 @@ exports.connect = (url, options) => {
     closed = true
     return close.call(this)
   }
-  ChatService.at(port).then(server => {
+  ChatService.at(port).then(async server => {
+    await ChatService.isCalm(port)
     if (closed) return
     socket.io.uri = `${server}${pathname}`
     socket.open()

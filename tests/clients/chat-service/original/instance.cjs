@@ -36,7 +36,7 @@ class ChatService extends EventEmitter {
   constructor(options = {}, hooks = {}) {
     super()
     for (const key of ['state', 'transport']) if (typeof options[key] === 'object') throw new Error(`Invalid ${key}: ${options[key]}`)
-    Object.assign(this, { options, hooks, instanceUID: `instance-${process.pid}-${instances++}`, handshakes: new Map(), ChatServiceError })
+    Object.assign(this, { options, hooks, instanceUID: `instance-${process.pid}-${instances++}`, handshakes: new Map(), calls: new Set(), ChatServiceError })
     const unknown = { isConnected: false, query: {}, headers: {} }
     this.transport = { getHandshakeData: id => this.handshakes.get(id) ?? unknown }
     this.state = { getInstanceSockets: id => bluebird(this.call('getInstanceSockets', { id })) }
@@ -95,7 +95,15 @@ class ChatService extends EventEmitter {
   }
 
   /** A call of the server API; it waits until there is one. onStart may call it before all else is ready. */
-  async call(name, body) {
+  call(name, body) {
+    const call = this.#call(name, body)
+    this.calls.add(call)
+    const over = () => { this.calls.delete(call) }
+    call.then(over, over)
+    return call
+  }
+
+  async #call(name, body) {
     await ready
     while (!this.server?.api && !this.early) {
       await Promise.race([this.started, new Promise(again => setTimeout(again, 5))])
@@ -194,6 +202,19 @@ ChatService.at = async port => {
   const instance = byPort.get(port)
   await instance.started
   return instance.server.url
+}
+
+/**
+ * What was called before a client connects has been answered, and whoever waited for that has gone on: in the original's own process that takes no time, and
+ * its tests begin to listen to their clients in such an answer. Calls that wait for a client themselves are not waited for.
+ */
+ChatService.isCalm = async port => {
+  const { calls } = byPort.get(port)
+  const end = Date.now() + 3000
+  while (calls.size > 0 && Date.now() < end) {
+    await Promise.race([Promise.allSettled(calls), new Promise(again => setTimeout(again, 500))])
+    await new Promise(again => setTimeout(again, 1))
+  }
 }
 
 /** Calls a function that takes a callback, or returns a promise. @returns what it is given behind an error */
