@@ -94,6 +94,11 @@ pub trait Erasure: OutboxErasure {
     /// has; and has nodes forget what they know of the room's log.
     async fn erase(&self, room: &RoomId, uid: &Uid) -> Result<Erased, StoreError>;
 
+    /// Overwrites the room's inserts from this index on, up to and without another one, whoever's
+    /// they are, as far as they are still there; and has nodes forget what they know of the room's
+    /// log. Returns how many had a message until then: called again, it finds none.
+    async fn erase_inserts(&self, room: &RoomId, from: u64, upto: u64) -> Result<u64, StoreError>;
+
     /// Has what was overwritten gone from where it was written too, as far as this store can.
     async fn scrub(&self) -> Result<(), StoreError>;
 
@@ -325,6 +330,10 @@ mod tests {
     impl Erasure for Ledger {
         async fn erase(&self, _: &RoomId, _: &Uid) -> Result<Erased, StoreError> {
             Ok(Erased::default())
+        }
+
+        async fn erase_inserts(&self, _: &RoomId, _: u64, _: u64) -> Result<u64, StoreError> {
+            Ok(0)
         }
 
         async fn scrub(&self) -> Result<(), StoreError> {

@@ -6,10 +6,12 @@
 //! from before it is read until its last byte is gone ([`Share`]). Small pages never wait for that,
 //! and the large ones come in the order of their asking.
 mod budget;
+mod standing;
 #[cfg(test)]
 mod tests;
 
 pub use budget::{Budget, Building, Patience, Share};
+pub use standing::Standing;
 
 use budget::LARGE;
 

@@ -41,6 +41,8 @@ mod people;
 mod revoke;
 mod sink;
 
+pub use super::history::Standing;
+
 /// What is sent into a room that has ended comes no later than this: clients and nodes give up long
 /// before.
 pub const LATE: Duration = Duration::from_secs(600);
@@ -262,6 +264,16 @@ impl Hub {
         limit: PageLimit,
     ) -> Result<Page, StoreError> {
         self.metrics.store.timed(Call::Page, self.stores.broker.page(room, from, limit)).await
+    }
+
+    /// How far the room has come, if its updates have `most` bytes at most. It is read at once, as
+    /// by [`Hub::page`]: keep `most` small.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn standing(&self, room: &RoomId, most: usize) -> Result<Standing, StoreError> {
+        let read = Standing::read(&*self.stores.broker, room, most);
+        self.metrics.store.timed(Call::Page, read).await
     }
 
     /// Names the log as it is now: see [`Broker::edition`](super::broker::Broker::edition).

@@ -110,12 +110,19 @@ pub trait Nodes: Send + Sync {
 }
 
 /// What a dialect does about questions and words of its own kind, which may be those of another
-/// version of itself. Each is called in a task of its own, so it may take its time, but has to end:
-/// there are [`MAX_AT_ONCE`] at most. What is asked or told later may be done earlier.
+/// version of itself. But for [`Listener::hears`] each is called in a task of its own, so it may
+/// take its time, but has to end: there are [`MAX_AT_ONCE`] at most. What is asked or told later
+/// may be done earlier.
 #[async_trait]
 pub trait Listener: Send + Sync {
     /// A node asks, maybe this one. Returns the answer.
     async fn asked(&self, question: Bytes) -> Bytes;
+    /// A node tells all, maybe this one. Called at once, in the order in which the words of one
+    /// node come; it must not block. Returns whether that was all; otherwise [`Listener::told`] is
+    /// called.
+    fn hears(&self, _word: &Bytes) -> bool {
+        false
+    }
     /// A node tells all, maybe this one.
     async fn told(&self, word: Bytes);
     /// Connections are gone with their node, maybe of another dialect. The core has told their
@@ -201,6 +208,9 @@ impl Listeners {
     pub(crate) fn told(&self, word: &Bytes) {
         let Some((dialect, word)) = unframe(word) else { return };
         let Some(listener) = self.named(dialect) else { return };
+        if listener.hears(&word) {
+            return;
+        }
         if let Some(begun) = self.begin() {
             self.tasks.spawn(async move {
                 listener.told(word).await;
@@ -292,7 +302,8 @@ mod tests {
         }
     }
 
-    /// Says after each question what it was, once it may; and how many words there were.
+    /// Says after each question what it was, once it may; and how many words there were. Words that
+    /// begin with `quick` it hears at once.
     #[derive(Default)]
     struct Parrot {
         may: Notify,
@@ -310,6 +321,14 @@ mod tests {
                 _ => {}
             }
             question
+        }
+
+        fn hears(&self, word: &Bytes) -> bool {
+            let is_quick = word.starts_with(b"quick");
+            if is_quick {
+                self.words.lock().unwrap().push(word.clone());
+            }
+            is_quick
         }
 
         async fn told(&self, word: Bytes) {
@@ -377,6 +396,20 @@ mod tests {
         tell(&nodes, "parrot", b"heard").await.unwrap();
         parrot.heard.notified().await;
         assert_eq!(*parrot.words.lock().unwrap(), [Bytes::from_static(b"heard")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_heard_at_once_keeps_its_order_and_needs_no_place() {
+        let (nodes, parrot) = alone();
+        let question = frame("parrot", b"wait");
+        let waiting: Vec<_> = (0..MAX_AT_ONCE).map(|_| nodes.0.asked(&question)).collect();
+        for word in [&b"quick 1"[..], b"slow", b"quick 2"] {
+            tell(&nodes, "parrot", word).await.unwrap();
+        }
+        // There was no place for the task of the one that is not heard at once.
+        assert_eq!(nodes.0.metrics.node.unanswered.get(), 1);
+        assert_eq!(*parrot.words.lock().unwrap(), [&b"quick 1"[..], b"quick 2"]);
+        drop(waiting);
     }
 
     #[tokio::test]

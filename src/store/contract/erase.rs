@@ -1,9 +1,9 @@
-//! Erasing: a user's messages are overwritten, and keep their places.
+//! Erasing: messages are overwritten, and keep their places.
 use std::sync::Arc;
 
 use super::{UpkeepHome, witness::*};
 use crate::domain::{
-    broker::{Broker, Page, PageLimit, Updates},
+    broker::{Broker, Page, PageLimit, Trim, Updates},
     erase::{Erased, Job, State, perform},
     ids::{RoomId, Space},
 };
@@ -150,4 +150,65 @@ pub(crate) async fn erasing_in_the_middle_of_a_batch_leaves_its_neighbours(home:
         assert_eq!(*text, expected);
     }
     assert_eq!(shown.len(), 150);
+}
+
+pub(crate) async fn inserts_are_overwritten_by_their_indexes(home: &impl UpkeepHome) {
+    let ((broker, upkeep, erasure, _), room) = (home.erasing().await, room("chat"));
+    let witness = Witness::of(&broker);
+    broker.attach(&room).await.unwrap();
+    // Offsets and indexes differ, and so do offsets and places in a list.
+    publish(&broker, &room, (0..3).map(|_| insert(&said("ann", "before")))).await;
+    broker.clear(&room).await.unwrap();
+    for batch in (0..150).collect::<Vec<_>>().chunks(40) {
+        let batch = batch.iter().map(|i| keyed(&format!("k{i}"), &said("ann", &format!("m{i}"))));
+        publish(&broker, &room, batch).await;
+    }
+    publish(&broker, &room, [update("x", &said("ann", "u"))]).await;
+    let base = broker.page(&room, 0, PAGE).await.unwrap().base;
+    upkeep.trim(&room, Trim::Before(base + 5)).await.unwrap();
+    upkeep.recall(&room, "k60", 200).await.unwrap().unwrap();
+    let before = broker.page(&room, 0, PAGE).await.unwrap();
+    let edition = broker.edition(&room).await.unwrap();
+    witness.invalidated(&room);
+    let erase = async |from: u64, upto: u64| {
+        erasure.erase_inserts(&room, base + from, base.saturating_add(upto)).await.unwrap()
+    };
+    assert_eq!(erase(30, 50).await, 20);
+    assert!(edition != broker.edition(&room).await.unwrap() || witness.invalidated(&room));
+    assert_eq!(erase(30, 50).await, 0, "nothing is left of these");
+    assert_eq!(erase(49, 51).await, 1);
+    assert_eq!(erase(60, 61).await, 1, "it was recalled, and is there");
+    assert_eq!(erase(0, 6).await, 1, "the others are gone");
+    assert_eq!(erase(149, u64::MAX).await, 1);
+    for (from, upto) in [(70, 70), (70, 69), (150, 1_000), (u64::from(u32::MAX), u64::MAX)] {
+        assert_eq!(erase(from, upto).await, 0, "{from} {upto}");
+    }
+    let is_erased = |i: usize| (30..51).contains(&i) || [5, 60, 149].contains(&i);
+    let expected = (5..150).map(|i| if is_erased(i) { "-".to_owned() } else { format!("m{i}") });
+    assert_eq!(shown(&broker, &room).await, expected.collect::<Vec<_>>());
+    let after = broker.page(&room, 0, PAGE).await.unwrap();
+    assert_eq!((after.base, after.log_length, after.epoch), (base + 5, 145, before.epoch));
+    let times = |page: &Page| page.entries.iter().map(|entry| entry.at_ms).collect::<Vec<_>>();
+    assert_eq!(times(&after), times(&before));
+    assert_eq!(updates(&broker, &room).await.len(), 1);
+    let next = publish(&broker, &room, [insert(&said("ann", "later"))]).await;
+    assert_eq!(next[0].index, Some(base + 150));
+    let nobody = super::witness::room("nobody");
+    assert_eq!(erasure.erase_inserts(&nobody, 0, u64::MAX).await.unwrap(), 0);
+}
+
+pub(crate) async fn of_what_is_overwritten_by_its_index_nothing_is_left(home: &impl UpkeepHome) {
+    let ((broker, _, erasure, _), room) = (home.erasing().await, room("chat"));
+    broker.attach(&room).await.unwrap();
+    let long = format!("{MARK}{}", "x".repeat(20_000));
+    let texts = (0..500).map(|i| if i % 7 == 3 { said("ann", &long) } else { said("ann", MARK) });
+    for batch in texts.collect::<Vec<_>>().chunks(70) {
+        publish(&broker, &room, batch.iter().map(|text| insert(text))).await;
+    }
+    assert!(home.contains(MARK).await, "it can be found");
+    let page = broker.page(&room, 0, PAGE).await.unwrap();
+    let erased = erasure.erase_inserts(&room, page.base, page.base + 500).await.unwrap();
+    assert_eq!(erased, 500);
+    erasure.scrub().await.unwrap();
+    assert!(!home.contains(MARK).await, "nothing is left of it");
 }

@@ -23,7 +23,8 @@ pub(crate) struct Parts {
     pub(crate) cluster: Arc<dyn Cluster>,
 }
 
-/// Says of each question where it was heard, and remembers the words.
+/// Says of each question where it was heard, and remembers the words. Those that begin with `quick`
+/// it hears at once.
 pub(crate) struct Echo {
     name: String,
     words: Mutex<Vec<Bytes>>,
@@ -41,7 +42,21 @@ impl Listener for Echo {
         [self.name.as_bytes(), b": ", &question].concat().into()
     }
 
+    fn hears(&self, word: &Bytes) -> bool {
+        let is_quick = word.starts_with(b"quick");
+        if is_quick {
+            self.remember(word.clone());
+        }
+        is_quick
+    }
+
     async fn told(&self, word: Bytes) {
+        self.remember(word);
+    }
+}
+
+impl Echo {
+    fn remember(&self, word: Bytes) {
         self.words.lock().unwrap().push(word);
         self.heard.notify_one();
     }
@@ -159,6 +174,17 @@ pub(crate) async fn all_nodes_are_told_once(home: &impl NodesHome) {
     nodes[last].tells(b"second").await;
     for node in &nodes {
         assert_eq!(node.hears(1).await, [&b"second"[..]]);
+    }
+}
+
+pub(crate) async fn the_words_of_one_node_come_in_their_order(home: &impl NodesHome) {
+    let nodes = begin(home).await;
+    let words: Vec<String> = (0..200).map(|number| format!("quick {number}")).collect();
+    for word in &words {
+        nodes[0].tells(word.as_bytes()).await;
+    }
+    for node in &nodes {
+        assert_eq!(node.hears(words.len()).await, *words);
     }
 }
 

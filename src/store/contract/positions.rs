@@ -2,6 +2,7 @@
 use super::{BrokerHome, witness::*};
 use crate::domain::{
     broker::{Entry, PageLimit, Position, Updates},
+    history::Standing,
     ids::ConnectionId,
 };
 
@@ -155,4 +156,31 @@ pub(crate) async fn a_page_tells_the_places_that_are_known(home: &impl BrokerHom
         panic!("there is one")
     };
     assert_eq!(updates[0].n, Some(placed[4].n), "of updates it is known");
+}
+
+pub(crate) async fn how_a_room_stands_is_known_without_reading_its_log(home: &impl BrokerHome) {
+    let (broker, room) = (home.open().await, room("lesson"));
+    // Its end, its last insert, and its updates.
+    let stands = async |most| {
+        let standing = Standing::read(&*broker, &room, most).await.unwrap();
+        let last = standing.last.map(|last| bodies(&[last]).remove(0));
+        let updates = match standing.updates {
+            Updates::All(updates) => Some(bodies(&updates)),
+            Updates::Larger => None,
+        };
+        (standing.end, last, updates)
+    };
+    let said = |last: &str| Some(last.to_owned());
+    assert_eq!(stands(usize::MAX).await, (0, None, Some(vec![])));
+    publish(&broker, &room, [update("x", "a")]).await;
+    assert_eq!(stands(usize::MAX).await, (0, None, Some(vec!["a".into()])));
+    publish(&broker, &room, (0..250).map(|i| insert(&i.to_string()))).await;
+    publish(&broker, &room, [ignore("b"), update("y", "c")]).await;
+    let updates = Some(vec!["a".into(), "c".into()]);
+    assert_eq!(stands(usize::MAX).await, (250, said("249"), updates));
+    assert_eq!(stands(1).await, (250, said("249"), None), "they are more than was asked for");
+    broker.clear(&room).await.unwrap();
+    assert_eq!(stands(usize::MAX).await, (250, None, Some(vec![])), "the index goes on");
+    publish(&broker, &room, [insert("d")]).await;
+    assert_eq!(stands(usize::MAX).await, (251, said("d"), Some(vec![])));
 }

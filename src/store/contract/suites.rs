@@ -74,6 +74,7 @@ macro_rules! broker_contract {
                 n_goes_on_where_the_index_does
                 a_position_names_the_log_as_pages_do
                 a_page_tells_the_places_that_are_known
+                how_a_room_stands_is_known_without_reading_its_log
             );
         }
         mod spaces_contract {
@@ -149,6 +150,8 @@ macro_rules! upkeep_contract {
                 erasing_reaches_every_copy
                 erasing_in_named_rooms_leaves_the_others
                 erasing_in_the_middle_of_a_batch_leaves_its_neighbours
+                inserts_are_overwritten_by_their_indexes
+                of_what_is_overwritten_by_its_index_nothing_is_left
                 whose_a_message_is_says_the_form_of_its_room
             );
         }
@@ -358,6 +361,7 @@ macro_rules! nodes_contract {
                 who_does_not_answer_in_time_is_late
                 a_question_and_its_answer_may_be_any_bytes
                 all_nodes_are_told_once
+                the_words_of_one_node_come_in_their_order
                 of_many_questions_at_once_each_has_its_answer
             );
         }

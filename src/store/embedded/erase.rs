@@ -1,9 +1,10 @@
-//! Erasing a user's messages, and the jobs that do it.
+//! Erasing a user's messages, and the jobs that do it; and messages by their indexes.
 //!
 //! What is to go is looked for where pages are read, and overwritten by the writer's thread, some
-//! rows at a time. SQLite overwrites what it frees (`secure_delete`, set in `schema.rs`). What is
-//! in the WAL is gone when that is carried over and cut to nothing ([`scrub`](Erasure::scrub)).
-use std::time::Duration;
+//! rows at a time; where it is known which they are, the writer's thread does both. SQLite
+//! overwrites what it frees (`secure_delete`, set in `schema.rs`). What is in the WAL is gone when
+//! that is carried over and cut to nothing ([`scrub`](Erasure::scrub)).
+use std::{ops::Range, time::Duration};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -28,6 +29,8 @@ pub(super) const JOBS: &str = "
 
 /// Rows of the log that are looked through at once.
 const ROWS: i64 = 100;
+/// Rows of the log that the writer's thread looks through at once.
+const STEP: i64 = 50;
 /// Updates that are looked through at once.
 const UPDATES: i64 = 500;
 /// How often it is tried to cut the WAL while others read from it, and the pause between.
@@ -140,6 +143,55 @@ impl Found {
     }
 }
 
+/// Overwrites inserts by their indexes, in some rows behind this one. Returns how many had a message,
+/// and behind which row to go on, if that was not all.
+fn blank_inserts(
+    db: &Connection,
+    room: &RoomId,
+    indexes: &Range<u64>,
+    after: i64,
+) -> rusqlite::Result<(u64, Option<i64>)> {
+    let counters = log::counters(db, room)?;
+    let Some(row) = counters.row else { return Ok((0, None)) };
+    let offset = |index: u64| index.saturating_sub(counters.base);
+    let from = offset(indexes.start).max(counters.start);
+    let upto = offset(indexes.end).min(counters.inserts);
+    if from >= upto {
+        return Ok((0, None));
+    }
+    let mut select = db.prepare_cached(
+        "SELECT pos, pos & 0xffffffff, count, lengths, body FROM log
+         WHERE pos BETWEEN
+             coalesce((SELECT pos FROM log WHERE pos BETWEEN ?1 << 32 AND ?1 << 32 | ?2
+                 ORDER BY pos DESC LIMIT 1), ?1 << 32)
+             AND ?1 << 32 | ?3
+             AND pos > ?4
+         ORDER BY pos LIMIT ?5",
+    )?;
+    let mut rows = select.query(params![row, column(from), column(upto - 1), after, STEP])?;
+    let (mut found, mut seen, mut last) = (Vec::new(), 0, after);
+    while let Some(row) = rows.next()? {
+        (seen, last) = (seen + 1, row.get(0)?);
+        let first = row.get::<_, i64>(1)?.unsigned_abs();
+        let count = row.get::<_, i64>(2)?.unsigned_abs();
+        let there = chunk::read(count, row.get_ref(3)?, row.get_ref(4)?).zip(first..).enumerate();
+        let asked = |(at, (body, offset)): (usize, (Option<bytes::Bytes>, u64))| {
+            (body.is_some() && (from..upto).contains(&offset)).then_some(at)
+        };
+        let places: Vec<usize> = there.filter_map(asked).collect();
+        if !places.is_empty() {
+            found.push((last, places));
+        }
+    }
+    drop(rows);
+    let mut blanked = 0;
+    for (pos, places) in &found {
+        chunk::blank(db, *pos, |at| places.contains(&at))?;
+        blanked += places.len() as u64;
+    }
+    Ok((blanked, (seen == STEP).then_some(last)))
+}
+
 #[async_trait]
 impl Erasure for Embedded {
     async fn erase(&self, room: &RoomId, uid: &Uid) -> Result<Erased, StoreError> {
@@ -165,6 +217,20 @@ impl Erasure for Embedded {
             }
         }
         Ok(erased)
+    }
+
+    async fn erase_inserts(&self, room: &RoomId, from: u64, upto: u64) -> Result<u64, StoreError> {
+        let (mut all, mut after) = (0, Some(i64::MIN));
+        while let Some(behind) = after {
+            let (name, indexes) = (room.clone(), from..upto);
+            let blank = move |db: &Connection| blank_inserts(db, &name, &indexes, behind);
+            let (blanked, next) = self.writer.run(blank).await?;
+            if blanked > 0 {
+                self.slot.tell(|sink| sink.invalidate(room));
+            }
+            (all, after) = (all + blanked, next);
+        }
+        Ok(all)
     }
 
     async fn scrub(&self) -> Result<(), StoreError> {

@@ -1,4 +1,5 @@
-//! Erasing a user's messages, and the jobs that do it.
+//! Erasing a user's messages, and the jobs that do it; and messages by their indexes, which a script
+//! does by itself.
 //!
 //! Entries are read as they are, and those of the user are overwritten by a script, each if it is
 //! still what was read: somebody may trim, clear or replace meanwhile. Where one was not, the list
@@ -23,6 +24,10 @@ use crate::{
 
 /// Entries that are read at once: each may have 500 KiB.
 const ENTRIES: u64 = 64;
+/// Inserts that one script looks at.
+const INSERTS: u64 = 200;
+/// The largest index that is asked for.
+const FARTHEST: u64 = 1 << 52;
 /// How often a list that changes is looked through again.
 const ATTEMPTS: u32 = 5;
 /// Jobs that are done are kept for so long, in seconds.
@@ -185,6 +190,23 @@ impl Erasure for Redis {
             + self.erase_list(room, "g", "ignore", uid).await?;
         self.erase_replay(room, uid).await?;
         Ok(Erased { inserts, updates, copies, ..Erased::default() })
+    }
+
+    async fn erase_inserts(&self, room: &RoomId, from: u64, upto: u64) -> Result<u64, StoreError> {
+        let (mut from, mut all) = (from, 0);
+        while from < upto {
+            let answer = self.call(Script::EraseInserts, self.deadline(), |a| {
+                let a = a.text(room.as_str()).number(from.min(FARTHEST));
+                a.number(upto.min(FARTHEST)).number(INSERTS)
+            });
+            let mut answer = answer::list(answer.await?)?.into_iter();
+            all += answer::number(answer.next())?;
+            from = match answer::number(answer.next())? {
+                0 => break,
+                next => next,
+            };
+        }
+        Ok(all)
     }
 
     async fn scrub(&self) -> Result<(), StoreError> {
