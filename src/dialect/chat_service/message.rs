@@ -31,6 +31,7 @@ pub const FORM: Form = Form {
         };
         Uid::stored(&json::string(Object::parse(first)?.get("author")?)?).ok()
     },
+    is_told: |_| true,
     told: |body| match Logged::read(body)? {
         Logged::Plain(_) => None,
         Logged::Packed(object, files) => {

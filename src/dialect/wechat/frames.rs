@@ -39,8 +39,12 @@ const FIELDS: [&str; 4] = ["content", "to", "from", "timestamp"];
 
 /// How stored frames are written, for who erases a user's messages. They are JSON, and are told to
 /// others as they are.
-pub const FORM: Form =
-    Form { space: SPACE, sender: |body| uid(&read(body)?.from).ok(), told: |_| None };
+pub const FORM: Form = Form {
+    space: SPACE,
+    sender: |body| uid(&read(body)?.from).ok(),
+    is_told: |_| true,
+    told: |_| None,
+};
 
 /// What becomes of a frame for somebody who is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,6 +21,8 @@ pub struct Form {
     pub space: Space,
     /// Who sent a stored message; `None`: it does not say.
     pub sender: fn(&[u8]) -> Option<Uid>,
+    /// Whether others than clients are told of it.
+    pub is_told: fn(&[u8]) -> bool,
     /// What others than clients are told instead of a stored message, JSON; `None`: the message as
     /// it is.
     pub told: fn(&[u8]) -> Option<String>,
@@ -57,18 +59,21 @@ impl Forms {
         named.filter_map(json::uid).any(|sender| sender == *uid)
     }
 
-    /// A message of this room as it is told to others than clients.
-    pub fn read<'a>(self, room: &RoomId, body: &'a [u8]) -> Told<'a> {
+    /// A message of this room as it is told to others than clients. `None`: it is not.
+    pub fn read<'a>(self, room: &RoomId, body: &'a [u8]) -> Option<Told<'a>> {
         if let Some(form) = self.of(room) {
+            if !(form.is_told)(body) {
+                return None;
+            }
             let sender = (form.sender)(body).map(|uid| uid.json().into_owned().into());
             let instead = (form.told)(body).or_else(|| no_json(body));
-            return Told { sender, instead };
+            return Some(Told { sender, instead });
         }
         // Mostly it is an object, and is read once.
         let object = std::str::from_utf8(body).ok().and_then(Object::parse);
         let uid = object.as_ref().and_then(|object| object.get("uid").or_else(|| object.get("2")));
         let instead = if object.is_some() { None } else { no_json(body) };
-        Told { sender: uid.map(|uid| RawValue::get(uid).into()), instead }
+        Some(Told { sender: uid.map(|uid| RawValue::get(uid).into()), instead })
     }
 }
 
@@ -92,13 +97,15 @@ fn no_json(body: &[u8]) -> Option<String> {
 pub(crate) mod tests {
     use super::*;
 
-    /// Messages that are a list of their sender and of what is said.
+    /// Messages that are a list of their sender and of what is said. Of an empty list nobody is
+    /// told.
     pub(crate) const LISTS: Forms = Forms::new(&[Form {
         space: Space::Lives("talk"),
         sender: |body| {
             let list: Vec<String> = serde_json::from_slice(body).ok()?;
             Uid::text(list.first()?).ok()
         },
+        is_told: |body| body != b"[]",
         told: |body| {
             let list: Vec<String> = serde_json::from_slice(body).ok()?;
             Some(serde_json::json!({ "said": list.get(1)? }).to_string())
@@ -132,6 +139,7 @@ pub(crate) mod tests {
         let forms = Forms::new(&[Form {
             space: Space::Inboxes("talk"),
             sender: |body| Uid::text(&format!("talk {}", std::str::from_utf8(body).ok()?)).ok(),
+            is_told: |_| true,
             told: |_| None,
         }]);
         let room = RoomId::within(Space::Inboxes("talk"), "ben").unwrap();
@@ -158,8 +166,9 @@ pub(crate) mod tests {
 
     #[test]
     fn a_message_says_who_sent_it() {
-        let sender =
-            |room: &RoomId, body: &[u8]| LISTS.read(room, body).sender.map(Cow::into_owned);
+        let sender = |room: &RoomId, body: &[u8]| {
+            LISTS.read(room, body).unwrap().sender.map(Cow::into_owned)
+        };
         let sender = |room: RoomId, body: &[u8]| sender(&room, body);
         assert_eq!(sender(room(), br#"{"2":"x","uid":"ann"}"#).as_deref(), Some("\"ann\""));
         assert_eq!(sender(room(), br#"{"2":17,"s":0}"#).as_deref(), Some("17"));
@@ -171,10 +180,16 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_told_is_json() {
-        let instead = |room: RoomId, body: &[u8]| LISTS.read(&room, body).instead;
+        let instead = |room: RoomId, body: &[u8]| LISTS.read(&room, body).unwrap().instead;
         assert_eq!(instead(room(), br#"["ann","hi"]"#), None);
         assert_eq!(instead(room(), b"\"\xff\"").as_deref(), Some("\"\\\"\u{fffd}\\\"\""));
         assert_eq!(instead(life(), br#"["ann","hi"]"#).as_deref(), Some(r#"{"said":"hi"}"#));
         assert_eq!(instead(life(), b"}x").as_deref(), Some(r#""}x""#), "in no form");
+    }
+
+    #[test]
+    fn of_some_messages_nobody_is_told() {
+        assert_eq!(LISTS.read(&life(), b"[]"), None);
+        assert!(LISTS.read(&room(), b"[]").is_some(), "its rooms alone");
     }
 }

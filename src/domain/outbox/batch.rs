@@ -264,7 +264,7 @@ mod tests {
     fn a_message_that_is_no_json_is_told_as_text() {
         let fields = |place, body| {
             let (mut told, class) = (String::new(), RoomId::new("class").unwrap());
-            let read = Forms::default().read(&class, body);
+            let read = Forms::default().read(&class, body).unwrap();
             message(&mut told, Kind::Inserted, "T", 4, place, (body, &read));
             let head = r#"{"type":"message.inserted","timestamp":"T","n":4,"#;
             told.strip_prefix(head).unwrap().strip_suffix('}').unwrap().to_owned()

@@ -88,7 +88,7 @@ impl Hooks {
 
     /// What the script that publishes needs to tell of these entries; nothing, where nobody is told
     /// of any. Of each that is stored: the uid as text, the fields before the message, and what stands
-    /// for a message that is no JSON.
+    /// for a message that is no JSON; no fields, where nobody is told of it.
     pub(super) fn of_entries(&self, room: &RoomId, entries: &[Entry]) -> Vec<Bytes> {
         let wants = |kind| self.interest.wants(kind, room).next().is_some();
         if !wants(Kind::Inserted) && !wants(Kind::Updated) {
@@ -102,7 +102,10 @@ impl Hooks {
                 message::Kind::Update { id } => Some(&**id),
                 message::Kind::Ignore => continue,
             };
-            let said = self.forms.read(room, &message.body);
+            let Some(said) = self.forms.read(room, &message.body) else {
+                told.extend([const { Bytes::new() }; 3]);
+                continue;
+            };
             let uid = said.sender.as_deref();
             let text = uid.map(|json| serde_json::from_str(json).unwrap_or(json.to_owned()));
             let fields = format!("\"uid\":{}", uid.unwrap_or("null"));

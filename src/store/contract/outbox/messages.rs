@@ -45,7 +45,9 @@ pub(crate) async fn a_life_is_told_as_people_call_it(home: &impl OutboxHome) {
     let mut story = Story::begin(home, endpoint(&kinds, "plans")).await;
     for life in ["one", "two"] {
         story.room = RoomId::within(Space::Lives("talk"), &format!("plans:{life}")).unwrap();
-        story.say(&[r#"["ann","hi"]"#, r#"{"2":"ben"}"#]).await;
+        let batch = [insert(r#"["ann","hi"]"#), insert("[]"), update("x", "[]")];
+        publish(&story.parts.broker, &story.room, batch).await;
+        story.say(&[r#"{"2":"ben"}"#]).await;
         publish(&story.parts.broker, &story.room, [ignore(r#"["ann","not stored"]"#)]).await;
         story.enter(visitor(1, "ann")).await;
         let batch = story.take().await;
@@ -60,7 +62,7 @@ pub(crate) async fn a_life_is_told_as_people_call_it(home: &impl OutboxHome) {
             told.collect::<Vec<_>>(),
             [
                 r#"message.inserted ann 0 {"said":"hi"}"#,
-                r#"message.inserted 1 {"2":"ben"}"#,
+                r#"message.inserted 2 {"2":"ben"}"#,
                 "room.occupied",
                 "member.joined ann",
             ],

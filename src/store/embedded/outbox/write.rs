@@ -65,7 +65,7 @@ impl<'a> Told<'a> {
             message::Kind::Ignore => return None,
         };
         let body = &message.body;
-        Some(Told::Message { kind, place, body, told: forms.read(room, body) })
+        Some(Told::Message { kind, place, body, told: forms.read(room, body)? })
     }
 
     /// Bytes that it takes, about.

@@ -203,7 +203,7 @@ if #once > 0 then
   end
 end
 -- Behind the entries, where anybody is told of them: of each that is stored the uid as text, the fields before the message, and what stands for a
--- message that is no JSON.
+-- message that is no JSON; no fields, where nobody is told of it.
 if hook and at < #ARGV then
   local index, part = next and tonumber(next) - #inserts, FIRST
   for i = 1, #kinds do
@@ -211,12 +211,15 @@ if hook and at < #ARGV then
     if kind == 'u' or kind == 'k' then part = part + 1 end
     if kind == 'u' or kind == 'i' or kind == 'k' then
       local uid, fields, message = ARGV[at], ARGV[at + 1], ARGV[at + 2]
+      local place = ''
       if kind ~= 'u' then
-        fields = fields .. ',"index":' .. string.format('%d', index)
+        place = ',"index":' .. string.format('%d', index)
         index = index + 1
       end
       if message == '' then message = ARGV[part] end
-      hook.tell(room, kind == 'u' and 'message.updated' or 'message.inserted', uid, fields .. ',"message":' .. message)
+      if fields ~= '' then
+        hook.tell(room, kind == 'u' and 'message.updated' or 'message.inserted', uid, fields .. place .. ',"message":' .. message)
+      end
       at = at + 3
     end
     part = part + 1

@@ -118,7 +118,8 @@ async fn what_nobody_is_told_costs_no_look_at_who_is() {
     };
     assert!(publish("member.joined", &[], 1).await.is_ok());
     assert!(publish("member.joined", &["", "", ""], 2).await.is_ok());
-    assert!(publish("message.inserted", &["", "", ""], 3).await.is_err(), "here it is read");
+    let said = ["ann", r#""uid":"ann""#, ""];
+    assert!(publish("message.inserted", &said, 3).await.is_err(), "here it is read");
 }
 
 #[tokio::test]
