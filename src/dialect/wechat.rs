@@ -3,9 +3,9 @@
 //!
 //! `routes` is the HTTP side: `body` reads what a request says, `access` finds its token and says
 //! which pages may read answers, `error` is why it is refused. `users` are records, `registration`
-//! is how one begins, `card` what is told of one, `group` under which letter it stands. `password`
-//! works passwords out, `token` signs and verifies, `rate` says how often, `turn` where a call
-//! finds its way. `takeover` fetches what the original has stored. `api` is for administrators.
+//! is how one begins, `card` what is told of one, `group` under which letter it stands. `token`
+//! signs and verifies, `rate` says what is done how often, `turn` where a call finds its way.
+//! `takeover` fetches what the original has stored. `api` is for administrators.
 //!
 //! `socket` is a client's WebSocket, `inbox` what waits for a user, `frames` what clients say, and
 //! `wire` what goes out.
@@ -24,7 +24,15 @@ use tokio_util::sync::CancellationToken;
 use super::{Dialect, Pace, Taken};
 use crate::{
     config::{Origins, Site},
-    domain::{hub::Hub, ids::ConnectionId, methods::Methods, originals::Originals, secret::Secret},
+    domain::{
+        hub::Hub,
+        ids::ConnectionId,
+        methods::Methods,
+        originals::Originals,
+        password::{self, Pool},
+        rates::Rates,
+        secret::Secret,
+    },
     lock::lock,
     net::{Connection, Stream},
     pace::Rate,
@@ -39,7 +47,6 @@ mod error;
 mod frames;
 mod group;
 mod inbox;
-mod password;
 mod rate;
 mod registration;
 mod routes;
@@ -53,8 +60,7 @@ mod wire;
 pub use frames::FORM;
 pub use turn::Servers;
 
-use password::Pool;
-use rate::Rates;
+use rate::Act;
 use takeover::Progress;
 use token::Keys;
 use users::Users;
@@ -82,7 +88,7 @@ struct Wechat {
     users: Users,
     keys: Keys,
     passwords: Pool,
-    rates: Rates,
+    rates: Rates<Act>,
     progress: Progress,
     clients: Mutex<HashMap<ConnectionId, Weak<socket::Client>>>,
 }

@@ -7,6 +7,8 @@ use async_trait::async_trait;
 
 use super::json::Object;
 
+pub(crate) mod table;
+
 /// What a method does to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::token::BadToken;
 use crate::{
-    domain::{attempts::whole_seconds, clock::NoRandomness, error::StoreError},
+    domain::{attempts::whole_seconds, clock::NoRandomness, error::StoreError, password::Unhashed},
     net::upgrade::{self, Flaw},
     throttle::throttled,
 };
@@ -116,6 +116,15 @@ impl From<NoRandomness> for Failure {
     fn from(error: NoRandomness) -> Self {
         throttled!(error, %error, "a request of react-wechat failed");
         Failure::Internal
+    }
+}
+
+impl From<Unhashed> for Failure {
+    fn from(why: Unhashed) -> Self {
+        match why {
+            Unhashed::Busy => Failure::Busy,
+            Unhashed::Failed => Failure::Internal,
+        }
     }
 }
 

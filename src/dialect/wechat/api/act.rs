@@ -36,7 +36,7 @@ impl Wechat {
         let rng = &*self.hub.rng;
         let password = alphanumeric(rng, PASSWORD).map_err(Failure::from)?;
         let salt = Salt::random(rng).map_err(Failure::from)?;
-        let hash = self.passwords.hash(password.clone(), salt).await?;
+        let hash = self.passwords.hash(password.clone(), salt).await.map_err(Failure::from)?;
         let connections = self.take_back(phone, Some(hash)).await?;
         Ok(json!({ "password": password, "connections": connections }))
     }

@@ -1,8 +1,8 @@
 //! Passwords: how they are kept, and whether one is right.
 //!
 //! They are kept as argon2id hashes, in the form of the PHC (`$argon2id$v=19$m=…,t=…,p=…$…$…`). A
-//! user of the original has the md5 of its password, which is accepted once and replaced; so is a
-//! hash of other costs than today's.
+//! user of a server that was taken over may have the md5 of its password, which is accepted once and
+//! replaced; so is a hash of other costs than today's.
 //!
 //! A hash takes some 20 ms of a processor and 19 MiB, by intention. So it is worked on in a pool of
 //! its own, away from the tasks that serve clients, few at a time, and few may wait: whoever comes
@@ -10,21 +10,17 @@
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use base64::prelude::*;
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use super::error::Failure;
-use crate::{
-    domain::{
-        clock::{NoRandomness, Rng},
-        secret::equal,
-    },
-    hex,
-    throttle::throttled,
+use super::{
+    clock::{NoRandomness, Rng},
+    secret::equal,
 };
+use crate::{hex, throttle::throttled};
 
 /// Costs of OWASP's password storage cheat sheet: KiB of memory, passes, lanes.
 const COSTS: Costs = Costs { memory: 19_456, passes: 2, lanes: 1 };
@@ -42,10 +38,21 @@ const WORKING: usize = 2;
 /// Hashes that wait to be worked on.
 const WAITING: usize = 64;
 
+/// A password was not worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Unhashed {
+    /// As many wait as may.
+    #[error("too many passwords wait to be worked on")]
+    Busy,
+    /// There is no memory, or a defect of the server, which is in the log.
+    #[error("a password could not be hashed")]
+    Failed,
+}
+
 /// A password as it is kept. Never printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Hash(String);
+pub struct Hash(String);
 
 impl Hash {
     /// As somebody else has kept it.
@@ -57,7 +64,7 @@ impl Hash {
     fn new(password: &[u8], salt: Salt) -> Result<Self, argon2::Error> {
         let tag = COSTS.tag(password, &salt.0, TAG)?;
         let Costs { memory, passes, lanes } = COSTS;
-        let [salt, tag] = [&salt.0[..], &tag[..]].map(|bytes| STANDARD_NO_PAD.encode(bytes));
+        let [salt, tag] = [&salt.0[..], &tag[..]].map(|bytes| BASE64_STANDARD_NO_PAD.encode(bytes));
         Ok(Hash(format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${tag}")))
     }
 
@@ -71,7 +78,7 @@ impl Hash {
             return None;
         }
         let costs = Costs::read(costs).filter(Costs::is_borne)?;
-        let bytes = |text: &str| STANDARD_NO_PAD.decode(text).ok();
+        let bytes = |text: &str| BASE64_STANDARD_NO_PAD.decode(text).ok();
         let salt = bytes(salt).filter(|salt| salt.len() >= argon2::MIN_SALT_LEN)?;
         let tag = bytes(tag).filter(|tag| TAGS.contains(&tag.len()))?;
         Some(Kept::Argon2 { costs, salt, tag })
@@ -91,7 +98,7 @@ enum Kept {
         salt: Vec<u8>,
         tag: Vec<u8>,
     },
-    /// Unsalted, in lower-case hexadecimal digits, as the original has it.
+    /// Unsalted, in lower-case hexadecimal digits.
     Md5(String),
 }
 
@@ -140,7 +147,7 @@ fn memory(params: &Params) -> Result<Vec<Block>, argon2::Error> {
 
 /// Random bytes for one hash.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Salt([u8; SALT]);
+pub struct Salt([u8; SALT]);
 
 impl Salt {
     /// A new one.
@@ -156,8 +163,10 @@ impl Salt {
 
 /// Whether a password is right.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
+    /// It is not.
     Wrong,
+    /// It is.
     Right,
     /// It is right, and is to be kept like this from now on.
     Replace(Hash),
@@ -182,7 +191,7 @@ fn judge(password: &[u8], kept: &Hash, salt: Salt) -> Result<Verdict, argon2::Er
 }
 
 /// Where hashes are worked on.
-pub(super) struct Pool {
+pub struct Pool {
     tasks: TaskTracker,
     /// For those who are worked on, and those who wait.
     places: Arc<Semaphore>,
@@ -207,7 +216,7 @@ impl Pool {
     ///
     /// # Errors
     /// Too many wait, or there is no memory.
-    pub async fn hash(&self, password: String, salt: Salt) -> Result<Hash, Failure> {
+    pub async fn hash(&self, password: String, salt: Salt) -> Result<Hash, Unhashed> {
         self.work(move || Hash::new(password.as_bytes(), salt)).await
     }
 
@@ -220,7 +229,7 @@ impl Pool {
         password: String,
         kept: Hash,
         salt: Salt,
-    ) -> Result<Verdict, Failure> {
+    ) -> Result<Verdict, Unhashed> {
         self.work(move || judge(password.as_bytes(), &kept, salt)).await
     }
 
@@ -228,9 +237,9 @@ impl Pool {
     async fn work<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> Result<T, argon2::Error> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let place = self.places.clone().try_acquire_owned().map_err(|_| Failure::Busy)?;
-        let turn = self.working.clone().acquire_owned().await.map_err(|_| Failure::Busy)?;
+    ) -> Result<T, Unhashed> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| Unhashed::Busy)?;
+        let turn = self.working.clone().acquire_owned().await.map_err(|_| Unhashed::Busy)?;
         let work = move || {
             let _held = (place, turn);
             job()
@@ -239,11 +248,11 @@ impl Pool {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
                 throttled!(error, %error, "a password could not be hashed");
-                Err(Failure::Internal)
+                Err(Unhashed::Failed)
             }
             Err(error) => {
                 throttled!(error, %error, "a password could not be hashed");
-                Err(Failure::Internal)
+                Err(Unhashed::Failed)
             }
         }
     }
@@ -332,7 +341,7 @@ mod tests {
             waiting.push(pool.tasks.spawn(async move { here.work(job).await }));
             tokio::task::yield_now().await;
         }
-        assert_eq!(pool.work(|| Ok(())).await, Err(Failure::Busy));
+        assert_eq!(pool.work(|| Ok(())).await, Err(Unhashed::Busy));
         drop(go);
         for done in waiting {
             assert_eq!(done.await.unwrap(), Ok(()));
