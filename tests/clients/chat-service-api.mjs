@@ -390,6 +390,25 @@ function instances(scene) {
     await b.calls('roomGetAccessList', [room, 'userlist'], ok([a.user, b.user]))
     await party.quiet()
   })
+
+  scene('recovering an instance that lives: it is answered when its sockets are out', async (party, { business }) => {
+    const room = await party.room()
+    for (let round = 0; round < 10; round++) for (const node of party.server.nodes) {
+      business.reset()
+      const clients = []
+      for (const name of ['ann', 'bob', 'cy']) clients.push(await party.user(name, { node }))
+      const id = business.asked('onConnect')[0].body.instance
+      for (const client of clients) assert.equal((await client.ask('roomJoin', room))[0], null)
+      assert.equal(await party.does('instanceRecovery', { id }), null)
+      // Of any node, at once.
+      const asked = party.server.nodes.flatMap(node => clients.map(({ user }) => party.does('execUserCommand', { userName: user, command: 'listOwnSockets', args: [] }, node)))
+      for (const { results } of await Promise.all(asked)) assert.deepEqual(results, [{}])
+      assert.deepEqual(await party.does('getInstanceSockets', { id }), {})
+      for (const client of clients) await client.until('its end', () => !client.connected)
+    }
+    const [members] = await party.executes('roomGetAccessList', [room, 'userlist'], { bypassPermissions: true })
+    assert.deepEqual(members, [])
+  })
 }
 
 for (const site of [...SITES, ...ON_REDIS]) describe(site.name, () => {

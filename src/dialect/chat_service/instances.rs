@@ -148,21 +148,22 @@ impl Chat {
     }
 
     /// Takes all sockets of an instance out, as if they had gone, without the hook onDisconnect.
-    /// Those of a dead one the core takes out; it is forgotten here. Nothing is done where it is
-    /// not known.
+    /// Returns once they are out. Those of a dead one the core takes out; it is forgotten here.
+    /// Nothing is done where it is not known.
     ///
     /// # Errors
-    /// It does not answer, or the store does not.
+    /// It does not answer, or not all of its sockets are out in time; or the store does not answer.
     pub async fn recover_instance(&self, instance: &str) -> Result<(), Error> {
         if instance == self.options.instance {
-            self.end_all();
-            return Ok(());
+            return self.end_all().await;
         }
         let Some((_, version)) = self.place_of(instance).await? else { return Ok(()) };
         let question = Question::Recover { instance: instance.to_owned() };
         let answer = match self.other(instance).await? {
+            // It answers when its sockets are out, which may take as long as an answer.
             Some((node, _)) => {
-                self.ask_node(&node.id, &question, self.options.bus_ack_timeout).await?
+                self.ask_node(&node.id, &question, self.options.bus_ack_timeout.saturating_mul(2))
+                    .await?
             }
             None => None,
         };
@@ -173,11 +174,11 @@ impl Chat {
                 records.delete(&INSTANCES, instance, Some(version)).await?;
                 Ok(())
             }
+            Some(Reply::Failed(failure)) => Err(failure.into()),
             Some(
                 Reply::Done
                 | Reply::Unknown
                 | Reply::Results(_)
-                | Reply::Failed(_)
                 | Reply::Handshake(_)
                 | Reply::Sockets { .. },
             ) => Ok(()),

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, future::join_all, stream};
 use serde_json::value::RawValue;
+use tokio::time::timeout;
 
 use super::{
     arguments::Given,
@@ -291,8 +292,10 @@ impl Chat {
                 if instance != self.options.instance {
                     return Reply::Missing;
                 }
-                self.end_all();
-                Reply::Done
+                match self.end_all().await {
+                    Ok(()) => Reply::Done,
+                    Err(error) => Reply::Failed(error.into()),
+                }
             }
             Question::Send { room, body, except } => {
                 self.send_for_another(&room, body.0, &except).await
@@ -337,9 +340,14 @@ impl Chat {
         sockets.iter().filter_map(|socket| Some((socket.id().clone(), socket.user()?))).collect()
     }
 
-    /// Ends all sockets of this node; their clients come back.
-    pub fn end_all(&self) {
-        self.sessions.all().iter().for_each(|socket| socket.end(Ending::Recover));
+    /// Ends all sockets of this node; their clients come back. Returns once they have departed:
+    /// whoever asks behind that finds none of them.
+    ///
+    /// # Errors
+    /// They have not departed in time. They do so later.
+    pub async fn end_all(&self) -> Result<(), Error> {
+        let ended = self.sessions.end_all(Ending::Recover);
+        timeout(self.options.bus_ack_timeout, ended).await.map_err(|_| Error::Timeout)
     }
 
     /// A node, maybe this one, told all.

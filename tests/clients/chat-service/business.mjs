@@ -22,9 +22,10 @@ export class Business {
   #waiting = new Set()
   secret = `whsec_${randomBytes(32).toString('base64')}`
 
-  /** `verify(text, headers)` throws where a signature is wrong; without it the signature is computed here. */
-  static async open({ verify } = {}) {
+  /** `verify(text, headers)` throws where a signature is wrong; without it the signature is computed here. `names`: texts that each question has. */
+  static async open({ verify, names = ['hook', 'instance'] } = {}) {
     const business = new Business()
+    business.names = names
     business.verify = verify?.(business.secret) ?? ((text, headers) => checked(business.secret, text, headers))
     business.server = createServer((request, response) => business.#serve(request, response))
     await new Promise(listening => business.server.listen(0, '127.0.0.1', listening))
@@ -104,7 +105,7 @@ export class Business {
     const body = JSON.parse(text)
     if (request.method !== 'POST') throw new Error(`a ${request.method}`)
     if (!/^application\/json\b/.test(headers['content-type'])) throw new Error(`content-type ${headers['content-type']}`)
-    if (typeof body.hook !== 'string' || typeof body.instance !== 'string' || !body.instance) throw new Error('no hook or no instance')
+    for (const name of this.names) if (typeof body[name] !== 'string' || !body[name]) throw new Error(`no ${name}`)
     this.verify(text, headers)
     if (this.#ids.has(headers['webhook-id'])) throw new Error('a webhook-id that was there before')
     this.#ids.add(headers['webhook-id'])
