@@ -186,12 +186,16 @@ fn open_gate(config: &Config, services: &Services) -> Result<Option<Arc<dyn Gate
     Ok(Some(Arc::new(gate::Hooks::new(options, callers(services))?)))
 }
 
-/// Who is called by the hooks of chat-service; nobody where none is configured.
-fn calls(config: &Config, services: &Services) -> Result<Arc<dyn Calls>, ClientError> {
-    let Some(options) = calls::Options::of(&config.chat_service) else {
-        return Ok(Arc::new(NoCalls));
+/// Who is called by the hooks of dialects; nobody where none is configured.
+fn calls(config: &Config, services: &Services) -> Result<dialects::Callers, ClientError> {
+    let calls = |options: Option<calls::Options>| -> Result<Arc<dyn Calls>, ClientError> {
+        let Some(options) = options else { return Ok(Arc::new(NoCalls)) };
+        Ok(Arc::new(calls::HookCalls::new(options, callers(services))?))
     };
-    Ok(Arc::new(calls::HookCalls::new(options, callers(services))?))
+    Ok(dialects::Callers {
+        chat_service: calls(calls::Options::of(&config.chat_service))?,
+        tinode: calls(calls::Options::of_tinode(&config.tinode))?,
+    })
 }
 
 /// How long the last call of a business server may take, behind the deadline too: it tells of the
@@ -301,15 +305,17 @@ impl App {
             },
         };
         lives.gate.set(open_gate(config, &services)?);
-        let caller = calls(config, &services)?;
+        let callers = calls(config, &services)?;
         let hub = Hub::new(stores.ordered, services, !config.auth.ignore);
         operate::set(&hub, config);
         webhooks::start(&config.webhook, &config.webhooks, &stores.outbox, &hub, &working)?;
         let listens = |site| listeners.has(site);
-        let dialects::Started { dialects, methods } =
-            dialects::start(config, &hub, &lives, caller, stores.originals, listens, &working)?;
-
         let writes = TaskTracker::new();
+        let ending = dialects::Ending { stop: &working, writes: &writes };
+        let dialects::Started { dialects, methods } =
+            dialects::start(config, &hub, &lives, callers, stores.originals, listens, ending)
+                .await?;
+
         let admission = Admission::new(&config.limits, metrics.clone());
         let watched = admission.clone();
         supervisor.keep("admission", &working, move || watched.clone().watch());
@@ -414,7 +420,7 @@ impl App {
                 self.drain_dialects(Pace::AT_ONCE).await; // whose handshake ended meanwhile, too
                 tokio::time::sleep(DRAIN_STEP).await;
             }
-            // Last acknowledgements, and goodbyes.
+            // Last acknowledgements, goodbyes, and what is noted of those who have gone.
             self.writes.close();
             self.writes.wait().await;
         };

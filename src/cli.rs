@@ -24,11 +24,15 @@ mod exit;
 mod health_check;
 mod hooks;
 mod run;
+mod running;
 #[cfg(test)]
 mod tests;
+mod tinode;
 mod verify;
 
-pub use arguments::{AccountCommand, AdminRole, Cli, Command, End, HooksCommand, TokenCommand};
+pub use arguments::{
+    AccountCommand, AdminRole, Cli, Command, End, HooksCommand, KeyCommand, TokenCommand,
+};
 
 /// Does what the process's command line says.
 pub fn main() -> ExitCode {
@@ -50,6 +54,9 @@ pub fn main() -> ExitCode {
             let how =
                 if cancel { drain::How::Cancel } else { drain::How::Over { time: over, wait } };
             drain::run(&config, url.as_deref(), credential.as_deref(), how)
+        }
+        Command::TinodeKey { url, credential, command } => {
+            tinode::run(&config, url.as_deref(), credential.as_deref(), command)
         }
         Command::Health(url) => health_check::run(&config, url.as_deref()),
         Command::Hooks(command) => hooks::run(&config, command),

@@ -56,7 +56,7 @@ pub use secret::SecretText;
 pub use section::{
     Admin, Api, Auth, ChatService, Compat, Demo, Durability, Format, Gotapi, Hook, HookEvents, Jwt,
     LEAST_LEASE, Limits, Log, Message, Metrics, OnFailure, Open, Otel, Retention, RetentionRule,
-    RoomAccess, Rooms, Runtime, Shutdown, Store, Webhook, Websocket, Wechat,
+    RoomAccess, Rooms, Runtime, Shutdown, SmtpTls, Store, Tinode, Webhook, Websocket, Wechat,
 };
 pub use setting::{Setting, find, settings};
 pub use signing::SigningSecret;
@@ -86,6 +86,8 @@ pub struct Config {
     pub gotapi: Gotapi,
     /// Where clients of react-wechat connect.
     pub wechat: Wechat,
+    /// Where clients of Tinode connect.
+    pub tinode: Tinode,
     /// Clients of npm's chat-service.
     pub chat_service: ChatService,
     /// Metrics for Prometheus.
@@ -161,6 +163,7 @@ impl Config {
             self.demo.values(),
             self.gotapi.values(),
             self.wechat.values(),
+            self.tinode.values(),
             self.chat_service.values(),
             self.metrics.values(),
             self.store.values(),
@@ -201,6 +204,7 @@ impl Config {
         let demo = Demo::read(layers);
         let gotapi = Gotapi::read(layers);
         let wechat = Wechat::read(layers);
+        let tinode = Tinode::read(layers);
         let chat_service = ChatService::read(layers);
         let metrics = Metrics::read(layers);
         let store = Store::read(layers);
@@ -225,6 +229,7 @@ impl Config {
             demo: demo?,
             gotapi: gotapi?,
             wechat: wechat?,
+            tinode: tinode?,
             chat_service: chat_service?,
             metrics: metrics?,
             store: store?,
@@ -267,33 +272,34 @@ impl Config {
         self.webhook.check(layers, "webhook");
         self.chat_service.check(layers);
         self.wechat.check(layers, matches!(self.store.messages, Backend::Url(_)));
-        let (websocket, api) = (&self.websocket, &self.api);
-        let (gotapi, wechat) = (&self.gotapi, &self.wechat);
-        TlsFiles::check(
-            layers,
+        self.tinode.check(layers);
+        let (websocket, api, gotapi) = (&self.websocket, &self.api, &self.gotapi);
+        let (wechat, tinode) = (&self.wechat, &self.tinode);
+        for pair in [
             [
                 ("websocket.tls_certificate", &websocket.tls_certificate),
                 ("websocket.tls_key", &websocket.tls_key),
             ],
-        );
-        TlsFiles::check(
-            layers,
             [("api.tls_certificate", &api.tls_certificate), ("api.tls_key", &api.tls_key)],
-        );
-        TlsFiles::check(
-            layers,
             [
                 ("gotapi.tls_certificate", &gotapi.tls_certificate),
                 ("gotapi.tls_key", &gotapi.tls_key),
             ],
-        );
-        TlsFiles::check(
-            layers,
             [
                 ("wechat.tls_certificate", &wechat.tls_certificate),
                 ("wechat.tls_key", &wechat.tls_key),
             ],
-        );
+            [
+                ("tinode.tls_certificate", &tinode.tls_certificate),
+                ("tinode.tls_key", &tinode.tls_key),
+            ],
+            [
+                ("tinode.grpc_tls_certificate", &tinode.grpc_tls_certificate),
+                ("tinode.grpc_tls_key", &tinode.grpc_tls_key),
+            ],
+        ] {
+            TlsFiles::check(layers, pair);
+        }
     }
 
     /// A secret that only the one before is known of, and rules that nobody could meet.

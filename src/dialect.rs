@@ -17,6 +17,7 @@ use crate::{
 pub mod always_online;
 pub mod chat_service;
 pub mod gotapi;
+pub mod tinode;
 pub mod wechat;
 
 /// One way of talking to clients, on the listener of its [`Site`].
@@ -79,6 +80,16 @@ pub trait Dialect: Send + Sync + 'static {
     fn reads_headers(&self) -> bool {
         false
     }
+
+    /// Whether it speaks something else than HTTP/1.1, and so takes whole connections. It has its
+    /// listener for itself then, and nothing else here is called of what serves clients.
+    fn takes_streams(&self) -> bool {
+        false
+    }
+
+    /// Serves a connection of which nothing was read, in a task of its own, where it
+    /// [takes](Dialect::takes_streams) them. It bounds the time until its client says something.
+    fn stream(&self, _stream: Stream, _connection: Arc<Connection>) {}
 
     /// Serves a WebSocket whose handshake it wanted, in a task of its own. Its
     /// handshake is accepted when a [`crate::net::WebSocket`] is made of the stream.

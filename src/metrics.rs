@@ -19,6 +19,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tinode;
 mod value;
 pub mod webhooks;
 pub mod words;
@@ -33,6 +34,7 @@ pub use self::{
     node::{Node, SignIns},
     process::{Figures, Process, System, memory_limit},
     store::Store,
+    tinode::Tinode,
     value::{Counter, Figure, Gauge, Latency, Sizes, Striped},
     webhooks::Webhooks,
     words::{Beat, Cache, Call, Carriage, ChatEvent, Event, Handshake, Outcome, SignIn},
@@ -64,6 +66,8 @@ pub struct Metrics {
     pub webhooks: Webhooks,
     /// The dialect chat-service.
     pub chat_service: ChatService,
+    /// The dialect tinode.
+    pub tinode: Tinode,
     /// The node.
     pub node: Node,
     /// What the operating system says.
@@ -71,7 +75,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    fn groups(&self) -> [&dyn Group; 10] {
+    fn groups(&self) -> [&dyn Group; 11] {
         [
             &self.connections,
             &self.messages,
@@ -81,6 +85,7 @@ impl Metrics {
             &self.hooks,
             &self.webhooks,
             &self.chat_service,
+            &self.tinode,
             &self.node,
             &self.system,
         ]

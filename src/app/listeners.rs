@@ -25,7 +25,7 @@ use crate::{
         Connection, Stream,
         connection::Bounds,
         listener::{Listener, Service, refusal},
-        tls::Tls,
+        tls::{HTTP_1, HTTP_2, Protocols, Tls},
     },
     throttle::throttled,
 };
@@ -47,7 +47,7 @@ pub struct Address {
 /// The listeners that a role and the configuration ask for, bound, with nothing served yet.
 pub(super) struct Listeners {
     bound: Vec<Bound>,
-    /// Each once, also where several listeners use the same files.
+    /// Each once, also where several listeners use the same files for the same.
     certificates: Vec<Arc<Tls>>,
 }
 
@@ -69,6 +69,34 @@ pub(super) struct Watch<'a> {
     pub(super) header_timeout: Duration,
 }
 
+/// Whether clients connect there.
+fn is_for_clients(site: Site) -> bool {
+    match site {
+        Site::Websocket
+        | Site::Demo
+        | Site::Gotapi
+        | Site::Wechat
+        | Site::Tinode
+        | Site::TinodeGrpc => true,
+        Site::Admin | Site::Api | Site::Metrics => false,
+    }
+}
+
+/// What is spoken on a listener under TLS.
+fn protocols(site: Site) -> Protocols {
+    match site {
+        Site::TinodeGrpc => HTTP_2,
+        Site::Websocket
+        | Site::Admin
+        | Site::Api
+        | Site::Metrics
+        | Site::Demo
+        | Site::Gotapi
+        | Site::Wechat
+        | Site::Tinode => HTTP_1,
+    }
+}
+
 /// Opens the certificates of a listener; `None` where it has no TLS.
 ///
 /// # Errors
@@ -78,25 +106,27 @@ pub(super) fn open_tls(
     files: Option<TlsFiles>,
 ) -> Result<Option<Arc<Tls>>, StartError> {
     let setting = site.tls_variables().unwrap_or_default();
-    files.map(Tls::open).transpose().map_err(|why| StartError::Tls { setting, why })
+    let open = |files| Tls::open(files, protocols(site));
+    files.map(open).transpose().map_err(|why| StartError::Tls { setting, why })
 }
 
 impl Listeners {
     /// Opens the certificates, then binds. Only what the role has a use for: the other keys need
     /// not be readable here.
     pub(super) fn bind(config: &Config, role: Role) -> Result<Self, StartError> {
-        let mut opened: Vec<(TlsFiles, Arc<Tls>)> = Vec::new();
+        let mut opened: Vec<((TlsFiles, Protocols), Arc<Tls>)> = Vec::new();
         let mut wanted = Vec::new();
         for site in Site::ALL.into_iter().filter(|site| role.serves(*site)) {
             let Some(address) = site.address(config) else { continue };
             let files = site.tls(config);
-            let known = opened.iter().find(|(known, _)| Some(known) == files.as_ref());
+            let wished = files.clone().map(|files| (files, protocols(site)));
+            let known = opened.iter().find(|(known, _)| Some(known) == wished.as_ref());
             let tls = match known {
                 Some((_, tls)) => Some(tls.clone()),
-                None => open_tls(site, files.clone())?,
+                None => open_tls(site, files)?,
             };
-            if let (None, Some(files), Some(tls)) = (known, files, &tls) {
-                opened.push((files, tls.clone()));
+            if let (None, Some(wished), Some(tls)) = (known, wished, &tls) {
+                opened.push((wished, tls.clone()));
             }
             wanted.push((site, address, tls));
         }
@@ -146,10 +176,7 @@ impl Listeners {
             addresses.push(Address { site, tls: tls.is_some(), address: listener.address });
             let dialects = dialects.iter().filter(|dialect| dialect.site() == site);
             let served = Served {
-                for_clients: matches!(
-                    site,
-                    Site::Websocket | Site::Gotapi | Site::Wechat | Site::Demo
-                ),
+                for_clients: is_for_clients(site),
                 dialects: dialects.cloned().collect(),
                 router: http::finish(pages.routes(site, listener.address)),
             };
@@ -249,7 +276,7 @@ impl Pages {
                 let ((port, tls), loopback) = (self.websocket, address.ip().is_loopback());
                 health.merge(http::demo::routes(hub(), port, tls, loopback))
             }
-            Site::Gotapi | Site::Wechat => health,
+            Site::Gotapi | Site::Wechat | Site::Tinode | Site::TinodeGrpc => health,
         }
     }
 }
@@ -291,6 +318,16 @@ impl Service for Served {
 
     fn reads_headers(&self) -> bool {
         self.dialects.iter().any(|dialect| dialect.reads_headers())
+    }
+
+    fn takes_streams(&self) -> bool {
+        matches!(&*self.dialects, [only] if only.takes_streams())
+    }
+
+    fn stream(&self, stream: Stream, connection: Arc<Connection>) {
+        if let [only] = &*self.dialects {
+            only.stream(stream, connection);
+        }
     }
 
     fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>) {

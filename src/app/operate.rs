@@ -196,6 +196,7 @@ fn differences(one: &Config, other: &Config) -> Vec<String> {
         ("jwt", one.jwt != other.jwt),
         ("gotapi", one.gotapi != other.gotapi),
         ("wechat", one.wechat != other.wechat),
+        ("tinode", one.tinode != other.tinode),
         ("store", one.store != other.store),
         ("webhook", one.webhook != other.webhook),
     ] {

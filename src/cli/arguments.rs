@@ -81,6 +81,15 @@ pub enum Command {
         /// Return when they are gone.
         wait: bool,
     },
+    /// Change or list the API keys of Tinode's clients.
+    TinodeKey {
+        /// Where the HTTP API of the server is, if not where this configuration says.
+        url: Option<String>,
+        /// A file with an administrator's credentials, if not that of the data folder.
+        credential: Option<PathBuf>,
+        /// What to do.
+        command: KeyCommand,
+    },
     /// Read the configuration and say what is wrong with it.
     CheckConfig,
     /// Print the effective configuration.
@@ -200,6 +209,34 @@ pub enum HooksCommand {
         /// Ids, as they are listed; all if none is named
         ids: Vec<String>,
     },
+}
+
+/// What to do with API keys. Its `Debug` shows no key.
+#[derive(Clone, PartialEq, Eq, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key and print it
+    Create {
+        /// What it is for, as the list tells
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+    /// Revoke a key; it is dead at once
+    Revoke {
+        /// The key, or its name in the list
+        key: String,
+    },
+    /// List the keys: name, time, whether it is good, note
+    List,
+}
+
+impl fmt::Debug for KeyCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create { note } => write!(f, "Create({note:?})"),
+            Self::Revoke { key: _ } => f.write_str("Revoke"),
+            Self::List => f.write_str("List"),
+        }
+    }
 }
 
 impl Cli {
@@ -333,6 +370,9 @@ enum Action {
         #[arg(long)]
         wait: bool,
     },
+    /// Create, revoke and list what clients of Tinode need, of a running server
+    #[command(subcommand)]
+    Tinode(TinodeAction),
     /// Check the configuration, report all of its problems, start nothing
     CheckConfig,
     /// Print the effective configuration as TOML, with the origin of each value
@@ -344,6 +384,22 @@ enum Action {
         /// Another one than websocket.listen says: http://host:port or https:, with a path if not
         /// /readyz
         url: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+enum TinodeAction {
+    /// Create, revoke and list API keys
+    #[command(long_about = KEYS)]
+    Key {
+        /// Another one than api.listen says: http://host:port
+        #[arg(long, global = true, value_name = "URL")]
+        url: Option<String>,
+        /// A file with the lines `uid: …` and `token: …` of an administrator
+        #[arg(long, global = true, value_name = "FILE")]
+        credential: Option<PathBuf>,
+        #[command(subcommand)]
+        command: KeyCommand,
     },
 }
 
@@ -363,6 +419,9 @@ impl From<Arguments> for Cli {
             Some(Action::Doctor { proxy }) => Command::Doctor { proxy },
             Some(Action::Drain { url, credential, over, cancel, wait }) => {
                 Command::Drain { url, credential, over: Duration::from_secs(over), cancel, wait }
+            }
+            Some(Action::Tinode(TinodeAction::Key { url, credential, command })) => {
+                Command::TinodeKey { url, credential, command }
             }
             Some(Action::CheckConfig) => Command::CheckConfig,
             Some(Action::PrintConfig) => Command::PrintConfig,
@@ -390,6 +449,13 @@ const DRAIN: &str = "Have a running server take no newcomers, and send its clien
 
 It answers /readyz with 503 from now on, and drops its clients a few at a time, over --over seconds: they come back by themselves, to \
 another server. The process goes on until it is ended (SIGTERM), or until the drain is cancelled.
+
+The credentials are those of an administrator: those of the first start, in the data folder, or those in --credential.";
+
+const KEYS: &str = "Create, revoke and list API keys, which every client of Tinode shows.
+
+A key is for an app, not for a user: it is no secret of anybody. One that is revoked is refused on all servers from now on; who is connected \
+stays.
 
 The credentials are those of an administrator: those of the first start, in the data folder, or those in --credential.";
 

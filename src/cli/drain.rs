@@ -1,14 +1,9 @@
 //! The command `drain`: has a running server take no newcomers any more, and send its clients away,
 //! to come back elsewhere. For whoever stops servers one after the other.
-use std::{fs, net::IpAddr, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-
-use super::{exit, health_check::Question};
-use crate::{app, config::Config, console};
-
-/// The route.
-const PATH: &str = "/v1/drain";
+use super::{exit, running::Running};
+use crate::{config::Config, console};
 
 /// What the server is told.
 #[derive(Debug, Clone, Copy)]
@@ -37,60 +32,32 @@ pub(super) fn run(
     credential: Option<&Path>,
     how: How,
 ) -> anyhow::Result<u8> {
-    let question = match url.map(|url| url.trim_end_matches('/').parse::<Question>()) {
-        Some(Ok(question)) => question,
-        Some(Err(why)) => {
-            console::complain(format_args!("always-online: {why}"));
-            return Ok(exit::WRONG_CONFIGURATION);
-        }
-        None => Question::of(config.api.listen, config.api.tls().is_some(), PATH)?,
-    };
-    // Whoever has the certificate of some other machine could be anybody.
-    if question.tls && !is_here(&question.authority) {
-        console::complain(
-            "always-online: the certificate of another machine is not verified here: ask it by another program (POST /v1/drain)",
-        );
+    let Some(server) = Running::find(config, url, credential)? else {
         return Ok(exit::WRONG_CONFIGURATION);
-    }
-    let default = config.store.path.join(app::CREDENTIAL_FILE);
-    let file = credential.unwrap_or(&default);
-    let text =
-        fs::read_to_string(file).map_err(|why| anyhow::anyhow!("{}: {why}", file.display()))?;
-    let basic = credentials(&text)
-        .ok_or_else(|| anyhow::anyhow!("{}: expected uid: and token:", file.display()))?;
+    };
     let body = match how {
         How::Cancel => r#"{"cancel":true}"#.to_owned(),
         How::Over { time, .. } => format!(r#"{{"over":{}}}"#, time.as_secs()),
     };
-    let drain = question.at(PATH);
-    let answer = drain.post(&basic, &body)?;
-    let (head, said) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    if head.split(' ').nth(1) != Some("200") {
-        let line = head.lines().next().unwrap_or_default();
-        console::complain(format_args!("always-online: {drain} answers {line} {said}"));
-        return Ok(exit::FAILED);
-    }
+    let Some(said) = server.post("/v1/drain", &body)? else { return Ok(exit::FAILED) };
     console::print_line(said)?;
     match how {
-        How::Over { time, wait: true } => wait_until_gone(&question, &basic, time + LATE),
+        How::Over { time, wait: true } => wait_until_gone(&server, time + LATE),
         How::Over { wait: false, .. } | How::Cancel => Ok(0),
     }
 }
 
-fn wait_until_gone(question: &Question, basic: &str, most: Duration) -> anyhow::Result<u8> {
-    let stat = question.at("/v1/stat");
+fn wait_until_gone(server: &Running, most: Duration) -> anyhow::Result<u8> {
     let mut waited = Duration::ZERO;
     loop {
-        let answer = stat.get(basic)?;
-        let left = connections(answer.split_once("\r\n\r\n").map_or("", |(_, body)| body));
-        match left {
+        match connections(&server.get("/v1/stat")?) {
             Some(0) => return Ok(0),
             Some(left) if waited >= most => {
                 console::complain(format_args!("always-online: {left} connections are left"));
                 return Ok(exit::DEADLINE);
             }
             Some(_) => {}
-            None => anyhow::bail!("{stat} does not say how many connections there are"),
+            None => anyhow::bail!("the server does not say how many connections there are"),
         }
         std::thread::sleep(LOOK);
         waited += LOOK;
@@ -105,47 +72,14 @@ fn connections(stat: &str) -> Option<u64> {
     this.get("connections")?.as_u64()
 }
 
-/// Whether it is this machine.
-fn is_here(authority: &str) -> bool {
-    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
-    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
-    address.map_or(host == "localhost", |address| address.is_loopback())
-}
-
-/// The header's value for the credentials in a file that the first start has written.
-fn credentials(text: &str) -> Option<String> {
-    let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let (uid, token) = (value("uid:")?, value("token:")?);
-    Some(format!("Basic {}", STANDARD.encode(format!("{uid}:{token}"))))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_file_of_the_first_start_is_read() {
-        assert_eq!(credentials("uid: admin\ntoken: a:b\n").as_deref(), Some("Basic YWRtaW46YTpi"));
-        assert_eq!(credentials("uid: admin\n"), None);
-    }
 
     #[test]
     fn the_connections_of_the_node_itself_are_counted() {
         let stat = r#"{"nodes":[{"this":false,"connections":7},{"this":true,"connections":3}]}"#;
         assert_eq!(connections(stat), Some(3));
         assert_eq!(connections("{}"), None);
-    }
-
-    #[test]
-    fn this_machine_is_known() {
-        for (authority, here) in [
-            ("127.0.0.1:4000", true),
-            ("[::1]:4000", true),
-            ("localhost:4000", true),
-            ("192.0.2.1:4000", false),
-            ("example.org:443", false),
-        ] {
-            assert_eq!(is_here(authority), here, "{authority}");
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! The command line.
 #![allow(clippy::unwrap_used)]
 
-use super::arguments::{AccountCommand, AdminRole, Cli, Command, End, TokenCommand};
+use super::arguments::{AccountCommand, AdminRole, Cli, Command, End, KeyCommand, TokenCommand};
 use crate::config::{Role, settings};
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
@@ -16,6 +16,11 @@ fn the_definition_holds_together() {
 #[test]
 fn commands_are_understood() {
     let uid = || "ada-7f".to_owned();
+    let key = |url: Option<&str>, command| Command::TinodeKey {
+        url: url.map(str::to_owned),
+        credential: None,
+        command,
+    };
     for (line, command) in [
         ("ao", Command::Run(Role::All)),
         ("ao all", Command::Run(Role::All)),
@@ -39,6 +44,15 @@ fn commands_are_understood() {
         ("ao copy embedded servers", Command::Copy { from: End::Embedded, to: End::Servers }),
         ("ao copy servers embedded", Command::Copy { from: End::Servers, to: End::Embedded }),
         ("ao token seal", Command::Token(TokenCommand::Seal)),
+        ("ao tinode key list", key(None, KeyCommand::List)),
+        (
+            "ao tinode key --url http://127.0.0.1:4000 create --note web",
+            key(Some("http://127.0.0.1:4000"), KeyCommand::Create { note: Some("web".into()) }),
+        ),
+        (
+            "ao tinode key revoke 70000-1 --url http://127.0.0.1:4000",
+            key(Some("http://127.0.0.1:4000"), KeyCommand::Revoke { key: "70000-1".into() }),
+        ),
         ("ao check-config", Command::CheckConfig),
         ("ao print-config", Command::PrintConfig),
         ("ao print-reference", Command::PrintReference),
@@ -95,6 +109,9 @@ fn mistakes_end_with_code_2_and_a_suggestion() {
         "ao admin list x",
         "ao admin create ada-7f --role king",
         "ao token create ada-7f --role reader",
+        "ao tinode",
+        "ao tinode key",
+        "ao tinode key revoke",
     ] {
         assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
     }

@@ -7,7 +7,7 @@ use super::Site;
 pub enum Role {
     /// All of them.
     All,
-    /// What clients connect to (socket.io, gotapi-ws, react-wechat), and /admin.
+    /// What clients connect to (socket.io, gotapi-ws, react-wechat, Tinode), and /admin.
     Websocket,
     /// The token API.
     Api,
@@ -19,9 +19,12 @@ impl Role {
     /// Whether what is on this listener is served. Metrics always are.
     pub fn serves(self, site: Site) -> bool {
         match site {
-            Site::Websocket | Site::Admin | Site::Gotapi | Site::Wechat => {
-                matches!(self, Role::All | Role::Websocket)
-            }
+            Site::Websocket
+            | Site::Admin
+            | Site::Gotapi
+            | Site::Wechat
+            | Site::Tinode
+            | Site::TinodeGrpc => matches!(self, Role::All | Role::Websocket),
             Site::Api => matches!(self, Role::All | Role::Api),
             Site::Demo => matches!(self, Role::All | Role::Test),
             Site::Metrics => true,
@@ -35,10 +38,16 @@ mod tests {
 
     #[test]
     fn roles_name_their_servers() {
-        let servers = |role: Role| Site::ALL.map(|site| role.serves(site));
-        assert_eq!(servers(Role::All), [true; 7]);
-        assert_eq!(servers(Role::Websocket), [true, true, false, true, false, true, true]);
-        assert_eq!(servers(Role::Api), [false, false, true, true, false, false, false]);
-        assert_eq!(servers(Role::Test), [false, false, false, true, true, false, false]);
+        assert!(Site::ALL.into_iter().all(|site| Role::All.serves(site)));
+        let names = |role: Role| {
+            let served = Site::ALL.into_iter().filter(|site| role.serves(*site));
+            served.map(Site::label).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            names(Role::Websocket),
+            ["websocket", "admin", "metrics", "gotapi", "wechat", "tinode", "tinode_grpc"]
+        );
+        assert_eq!(names(Role::Api), ["api", "metrics"]);
+        assert_eq!(names(Role::Test), ["metrics", "demo"]);
     }
 }

@@ -75,6 +75,7 @@ pub fn settings() -> &'static [Setting] {
             super::Demo::settings(),
             super::Gotapi::settings(),
             super::Wechat::settings(),
+            super::Tinode::settings(),
             super::ChatService::settings(),
             super::Metrics::settings(),
             super::Store::settings(),

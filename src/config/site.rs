@@ -21,11 +21,15 @@ pub enum Site {
     Gotapi,
     /// react-wechat.
     Wechat,
+    /// Tinode, by WebSocket and HTTP.
+    Tinode,
+    /// Tinode, by gRPC.
+    TinodeGrpc,
 }
 
 impl Site {
     /// All of them, in the order in which they are announced.
-    pub const ALL: [Site; 7] = [
+    pub const ALL: [Site; 9] = [
         Site::Websocket,
         Site::Admin,
         Site::Api,
@@ -33,6 +37,8 @@ impl Site {
         Site::Demo,
         Site::Gotapi,
         Site::Wechat,
+        Site::Tinode,
+        Site::TinodeGrpc,
     ];
 
     /// Its name in announcements and logs.
@@ -45,6 +51,8 @@ impl Site {
             Site::Demo => "demo",
             Site::Gotapi => "gotapi",
             Site::Wechat => "wechat",
+            Site::Tinode => "tinode",
+            Site::TinodeGrpc => "tinode_grpc",
         }
     }
 
@@ -58,6 +66,8 @@ impl Site {
             Site::Demo => "the demo pages",
             Site::Gotapi => "gotapi-ws",
             Site::Wechat => "react-wechat",
+            Site::Tinode => "Tinode",
+            Site::TinodeGrpc => "Tinode by gRPC",
         }
     }
 
@@ -71,6 +81,8 @@ impl Site {
             Site::Demo => "AO_DEMO__LISTEN",
             Site::Gotapi => "AO_GOTAPI__LISTEN",
             Site::Wechat => "AO_WECHAT__LISTEN",
+            Site::Tinode => "AO_TINODE__LISTEN",
+            Site::TinodeGrpc => "AO_TINODE__GRPC_LISTEN",
         }
     }
 
@@ -83,6 +95,8 @@ impl Site {
             Site::Api => Some("AO_API__TLS_CERTIFICATE and AO_API__TLS_KEY"),
             Site::Gotapi => Some("AO_GOTAPI__TLS_CERTIFICATE and AO_GOTAPI__TLS_KEY"),
             Site::Wechat => Some("AO_WECHAT__TLS_CERTIFICATE and AO_WECHAT__TLS_KEY"),
+            Site::Tinode => Some("AO_TINODE__TLS_CERTIFICATE and AO_TINODE__TLS_KEY"),
+            Site::TinodeGrpc => Some("AO_TINODE__GRPC_TLS_CERTIFICATE and AO_TINODE__GRPC_TLS_KEY"),
             Site::Metrics | Site::Demo => None,
         }
     }
@@ -97,6 +111,8 @@ impl Site {
             Site::Demo => config.demo.listen,
             Site::Gotapi => config.gotapi.listen,
             Site::Wechat => config.wechat.listen,
+            Site::Tinode => config.tinode.listen,
+            Site::TinodeGrpc => config.tinode.grpc_listen,
         }
     }
 
@@ -107,6 +123,8 @@ impl Site {
             Site::Api => config.api.tls(),
             Site::Gotapi => config.gotapi.tls(),
             Site::Wechat => config.wechat.tls(),
+            Site::Tinode => config.tinode.tls(),
+            Site::TinodeGrpc => config.tinode.grpc_tls(),
             Site::Metrics | Site::Demo => None,
         }
     }

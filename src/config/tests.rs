@@ -51,6 +51,45 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("wechat.turn_urls", "turn:turn.example", "turn:turn.example"),
     ("wechat.turn_secret", WHSEC, "***"),
     ("wechat.turn_lifetime", "2h", "2h"),
+    ("tinode.listen", "127.0.0.1:6060", "127.0.0.1:6060"),
+    ("tinode.tls_certificate", "tls/tinode.pem", "tls/tinode.pem"),
+    ("tinode.tls_key", "tls/tinode-key.pem", "tls/tinode-key.pem"),
+    ("tinode.grpc_listen", "127.0.0.1:16060", "127.0.0.1:16060"),
+    ("tinode.grpc_tls_certificate", "tls/grpc.pem", "tls/grpc.pem"),
+    ("tinode.grpc_tls_key", "tls/grpc-key.pem", "tls/grpc-key.pem"),
+    ("tinode.api_key_salt", SALT, "***"),
+    ("tinode.token_key", WHSEC, "***"),
+    ("tinode.token_lifetime", "7d", "7d"),
+    ("tinode.required_credentials", "email", "email"),
+    ("tinode.max_message", "64KiB", "64 KiB"),
+    ("tinode.max_subscribers", "32", "32"),
+    ("tinode.min_tag", "3", "3"),
+    ("tinode.max_tag", "100", "100"),
+    ("tinode.max_tags", "8", "8"),
+    ("tinode.delete_age", "2h", "2h"),
+    ("tinode.rate_limit", "8 in 1m", "8 in 60s"),
+    ("tinode.page_cache", "32MiB", "32 MiB"),
+    ("tinode.files", "/srv/files", "/srv/files"),
+    ("tinode.max_file", "1MiB", "1 MiB"),
+    ("tinode.file_types", "image/*, text/plain", "image/*,text/plain"),
+    ("tinode.file_quota", "100MiB", "100 MiB"),
+    ("tinode.file_unused", "2h", "2h"),
+    ("tinode.s3_endpoint", "https://s3.example/", "https://s3.example/"),
+    ("tinode.s3_region", "us-east-1", "us-east-1"),
+    ("tinode.s3_bucket", "files", "files"),
+    ("tinode.s3_key", "AKEXAMPLE", "AKEXAMPLE"),
+    ("tinode.s3_secret", WHSEC, "***"),
+    ("tinode.smtp_host", "mail.example", "mail.example"),
+    ("tinode.smtp_port", "465", "465"),
+    ("tinode.smtp_tls", "implicit", "implicit"),
+    ("tinode.smtp_user", "chat", "chat"),
+    ("tinode.smtp_password", WHSEC, "***"),
+    ("tinode.smtp_from", "Chat <chat@example.org>", "Chat <chat@example.org>"),
+    ("tinode.hook_url", "https://shop.example/tinode", "https://shop.example/tinode"),
+    ("tinode.hook_secret", WHSEC, "***"),
+    ("tinode.hook_timeout", "1500ms", "1500ms"),
+    ("tinode.hooks", "credential, push", "credential,push"),
+    ("tinode.push_after", "30s", "30s"),
     ("chat_service.enabled", "true", "true"),
     ("chat_service.namespace", "/rooms", "/rooms"),
     ("chat_service.enable_access_lists_updates", "true", "true"),
@@ -159,8 +198,10 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("webhook.ca", "ca.pem", "ca.pem"),
 ];
 
-/// A secret of every kind.
+/// A secret of every kind but the next.
 const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+/// 32 bytes in base64.
+const SALT: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
 
 pub(super) fn variables(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
     pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
@@ -219,6 +260,8 @@ fn the_defaults_are_those_of_the_design() {
     );
     assert_eq!((config.gotapi.listen, config.gotapi.max_message.bytes()), (None, 32 << 10));
     assert_eq!((config.wechat.listen, config.wechat.turn_lifetime.as_secs()), (None, 3600));
+    assert_eq!((config.tinode.listen, config.tinode.grpc_listen), (None, None));
+    assert_eq!((config.tinode.max_subscribers, config.tinode.push_after), (128, None));
     assert_eq!(config.store.path, PathBuf::from("data"));
     assert_eq!(
         (&config.store.messages, &config.store.tokens),
@@ -262,6 +305,19 @@ fn every_setting_is_reached_by_file_environment_and_flag() {
             "hook.url" => other == "hook.secret",
             "webhook.url" => other == "webhook.secret",
             "wechat.turn_urls" => other == "wechat.turn_secret",
+            "tinode.grpc_listen" => other == "tinode.listen",
+            "tinode.required_credentials" => {
+                ["tinode.smtp_host", "tinode.smtp_from"].contains(&other)
+            }
+            "tinode.s3_endpoint" => {
+                let others = ["region", "bucket", "key", "secret"];
+                others.iter().any(|name| other == format!("tinode.s3_{name}"))
+            }
+            "tinode.smtp_host" => other == "tinode.smtp_from",
+            "tinode.hooks" => ["tinode.hook_url", "tinode.hook_secret"].contains(&other),
+            "tinode.push_after" => {
+                ["tinode.hooks", "tinode.hook_url", "tinode.hook_secret"].contains(&other)
+            }
             "chat_service.hooks" => {
                 ["chat_service.hook_url", "chat_service.hook_secret"].contains(&other)
             }
@@ -354,6 +410,7 @@ fn parts(config: &Config) -> impl PartialEq + std::fmt::Debug {
         demo,
         gotapi,
         wechat,
+        tinode,
         chat_service,
         metrics,
         store,
@@ -366,7 +423,7 @@ fn parts(config: &Config) -> impl PartialEq + std::fmt::Debug {
         ..
     } = config.clone();
     (
-        (compat, websocket, admin, api, demo, gotapi, wechat, chat_service, metrics),
+        (compat, websocket, admin, api, demo, gotapi, wechat, tinode, chat_service, metrics),
         (store, auth, hook, message, log, shutdown, runtime),
     )
 }
@@ -380,6 +437,7 @@ fn the_printed_configuration_gives_the_same_again() {
         let filled = first
             .print()
             .replace("headers = \"***\"", "headers = \"authorization=s3cret\"")
+            .replace("salt = \"***\"", &format!("salt = {SALT:?}"))
             .replace("\"***\"", &format!("{WHSEC:?}"));
         let second = config(&filled, &[], &[]).unwrap();
         assert_eq!(parts(&first), parts(&second));

@@ -99,6 +99,17 @@ impl<T: Copy + Ord + Hash> Appointments<T> {
         }
     }
 
+    /// All that are set come out at once.
+    pub fn hurry(&self) {
+        let now = Instant::now();
+        let mut calendar = lock(&self.calendar);
+        for at in calendar.times.values_mut() {
+            *at = now.min(*at);
+        }
+        calendar.order = calendar.times.iter().map(|(item, at)| (*at, *item)).collect();
+        self.earlier.notify_one();
+    }
+
     /// The next item whose time has come. For one caller.
     pub async fn next(&self) -> T {
         loop {
@@ -159,6 +170,22 @@ mod tests {
         };
         let (order, ()) = tokio::join!(waiting, setting);
         assert_eq!(order, [('f', 2), ('c', 20), ('e', 20), ('a', 30), ('b', 40)]);
+        assert_eq!(appointments.len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_in_a_hurry_waits_for_none() {
+        let appointments = Appointments::new();
+        let begin = Instant::now();
+        appointments.set('a', begin + Duration::from_secs(30));
+        appointments.set('b', begin + Duration::from_secs(10));
+        appointments.set('c', begin);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        appointments.hurry();
+        assert_eq!(appointments.len(), 3);
+        for item in ['c', 'a', 'b'] {
+            assert_eq!((appointments.next().await, begin.elapsed().as_secs()), (item, 1));
+        }
         assert_eq!(appointments.len(), 0);
     }
 

@@ -40,9 +40,44 @@ const MOST: usize = AT_A_TIME + 65_536;
 /// Largest answer, bytes. It may have a message in it, whose bytes take four times as many digits.
 const LARGEST_ANSWER: usize = 4 << 20;
 
+/// The dialect whose hooks they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// chat-service.
+    ChatService,
+    /// Tinode.
+    Tinode,
+}
+
+impl Whose {
+    /// This hook is on the page of metrics from now on.
+    fn is_called(self, metrics: &Metrics, hook: &str) {
+        match self {
+            Whose::ChatService => metrics.chat_service.hook_is_called(hook),
+            Whose::Tinode => metrics.tinode.hook_is_called(hook),
+        }
+    }
+
+    /// A call of this hook has no answer.
+    fn failed(self, metrics: &Metrics, hook: &str, error: &Failure) {
+        match self {
+            Whose::ChatService => {
+                metrics.chat_service.hook_failed(hook);
+                throttled!(warn, hook, %error, "a hook of chat-service failed");
+            }
+            Whose::Tinode => {
+                metrics.tinode.hook_failed(hook);
+                throttled!(warn, hook, %error, "a hook of Tinode failed");
+            }
+        }
+    }
+}
+
 /// What can be set.
 #[derive(Debug)]
 pub struct Options {
+    /// The dialect that calls.
+    pub whose: Whose,
     /// Where calls go.
     pub url: config::HttpUrl,
     /// Signs them.
@@ -63,6 +98,23 @@ impl Options {
         }
         // The configuration has refused hooks without a URL or a secret.
         Some(Options {
+            whose: Whose::ChatService,
+            url: config.hook_url.clone()?,
+            signer: Signer::new(config.hook_secret.as_ref()?, None),
+            timeout: config.hook_timeout,
+            names: config.hooks.iter().map(str::to_owned).collect(),
+            authorities: None,
+        })
+    }
+
+    /// As configured for Tinode. `None`: nobody is to be called.
+    pub fn of_tinode(config: &config::Tinode) -> Option<Self> {
+        if config.listen.is_none() || config.hooks.is_empty() {
+            return None;
+        }
+        // As above.
+        Some(Options {
+            whose: Whose::Tinode,
             url: config.hook_url.clone()?,
             signer: Signer::new(config.hook_secret.as_ref()?, None),
             timeout: config.hook_timeout,
@@ -118,7 +170,7 @@ impl HookCalls {
     pub fn new(options: Options, parts: Parts) -> Result<Self, ClientError> {
         let client = Client::new(options.authorities.as_deref(), parts.tasks)?;
         for hook in &options.names {
-            parts.metrics.chat_service.hook_is_called(hook);
+            options.whose.is_called(&parts.metrics, hook);
         }
         Ok(HookCalls {
             options,
@@ -191,8 +243,7 @@ impl Calls for HookCalls {
         match self.in_turn(body).await {
             Ok(answer) => Some(answer),
             Err(failure) => {
-                self.metrics.chat_service.hook_failed(hook);
-                throttled!(warn, hook, error = %failure, "a hook of chat-service failed");
+                self.options.whose.failed(&self.metrics, hook, &failure);
                 None
             }
         }

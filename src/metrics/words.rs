@@ -104,17 +104,26 @@ words! {
         Gotapi = "gotapi";
         /// react-wechat, on a WebSocket.
         Wechat = "wechat";
+        /// Tinode, on a WebSocket.
+        TinodeWebsocket = "tinode, websocket";
+        /// Tinode, by long polling.
+        TinodePolling = "tinode, polling";
+        /// Tinode, by gRPC.
+        TinodeGrpc = "tinode, grpc";
     }
 }
 
 /// The labels of [`Carriage`]: dialect, carrier, and version of engine.io.
-pub(super) const CARRIAGES: [[&str; 3]; 6] = [
+pub(super) const CARRIAGES: [[&str; 3]; 9] = [
     ["always_online", "websocket", "3"],
     ["always_online", "websocket", "4"],
     ["always_online", "polling", "3"],
     ["always_online", "polling", "4"],
     ["gotapi", "websocket", "none"],
     ["wechat", "websocket", "none"],
+    ["tinode", "websocket", "none"],
+    ["tinode", "polling", "none"],
+    ["tinode", "grpc", "none"],
 ];
 
 impl Carriage {

@@ -1,4 +1,5 @@
-//! Accepts connections and serves HTTP/1.1 on them, each behind its [`Connection`].
+//! Accepts connections and serves HTTP/1.1 on them, each behind its [`Connection`]; or hands them to
+//! a service that speaks something else.
 use std::{
     convert::Infallible,
     future::Future,
@@ -27,6 +28,9 @@ use super::{
     tls::Tls,
 };
 use crate::throttle::throttled;
+
+#[cfg(test)]
+mod tests;
 
 /// Connections that the kernel keeps for us until they are accepted: as many as it may
 /// (`net.core.somaxconn`), as a client whose connection finds no room there tries again a second
@@ -60,6 +64,16 @@ pub trait Service: Clone + Send + Sync + 'static {
     fn reads_headers(&self) -> bool {
         false
     }
+
+    /// Whether connections are handed to [`Service::stream`] as they are, behind the TLS handshake,
+    /// if there is one. Then nothing else here is asked for, but whether clients connect here.
+    fn takes_streams(&self) -> bool {
+        false
+    }
+
+    /// Takes a connection over of which nothing was read, and bounds the time until its client says
+    /// something.
+    fn stream(&self, _stream: Stream, _connection: Arc<Connection>) {}
 
     /// Takes a WebSocket over. Its handshake is accepted when a [`super::WebSocket`] is made of it.
     fn websocket(&self, handshake: Request<()>, stream: Stream, connection: Arc<Connection>);
@@ -155,6 +169,8 @@ impl Listener {
                         }
                     });
                 }
+                // What it speaks is not known here.
+                Some(_) if service.takes_streams() => connection.cut("refused"),
                 Some((full, permit)) => {
                     bounds.connections.spawn(async move {
                         let stream = Stream::new(connection.clone());
@@ -197,7 +213,7 @@ async fn begin(mut stream: Stream, turns: &Semaphore, patience: Duration) -> Opt
     }
 }
 
-/// Serves one connection to its end, or until it is a WebSocket.
+/// Serves one connection to its end, or until it is a WebSocket; or hands it over as it is.
 async fn serve<S: Service>(
     connection: Arc<Connection>,
     stream: Stream,
@@ -205,6 +221,9 @@ async fn serve<S: Service>(
     http: http1::Builder,
     header_timeout: Duration,
 ) {
+    if service.takes_streams() {
+        return service.stream(stream, connection);
+    }
     // Behind a proxy it is known only now who comes.
     let refused = OnceLock::new();
     let lets_in = |headers: &HeaderMap| match connection.sit(headers) {

@@ -26,6 +26,13 @@ use crate::throttle::throttled;
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(10);
 
+/// What is spoken under TLS, as ALPN names it.
+pub type Protocols = &'static [&'static [u8]];
+/// HTTP/1.1.
+pub const HTTP_1: Protocols = &[b"http/1.1"];
+/// HTTP/2.
+pub const HTTP_2: Protocols = &[b"h2"];
+
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -91,11 +98,12 @@ impl ResolvesServerCert for Current {
 }
 
 impl Tls {
-    /// Reads the files.
+    /// Reads the files. A client that names other protocols only than these, by ALPN (RFC 7301), is
+    /// not let in; one that names none is.
     ///
     /// # Errors
     /// What is wrong with them, by name.
-    pub fn open(files: TlsFiles) -> Result<Arc<Tls>, TlsError> {
+    pub fn open(files: TlsFiles, protocols: Protocols) -> Result<Arc<Tls>, TlsError> {
         let seen = Seen { stamps: stamps(&files), trouble: String::new() };
         let current = Arc::new(Current(RwLock::new(Arc::new(read(&files)?))));
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -103,7 +111,7 @@ impl Tls {
             .map_err(TlsError::Setup)?
             .with_no_client_auth()
             .with_cert_resolver(current.clone());
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         // A client that comes back brings what is needed for a short handshake: nothing is kept
         // here for it.
         config.ticketer = ring::Ticketer::new().map_err(TlsError::Setup)?;

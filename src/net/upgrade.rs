@@ -2,8 +2,8 @@
 //! server asks for the same.
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tungstenite::handshake::derive_accept_key;
 
@@ -16,7 +16,7 @@ pub const VERSION: &str = "13";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     /// Typical of a proxy that does not pass these headers on: whoever answers 101 then answers
-    /// somebody who has not asked.
+    /// somebody who has not asked. Or it is no GET of HTTP/1.1.
     #[error(
         "a WebSocket needs `Upgrade: websocket` and `Connection: Upgrade`, which a proxy has to pass on"
     )]
@@ -98,10 +98,10 @@ impl Agreed {
 ///
 /// # Errors
 /// Why the request is no handshake.
-pub fn agree(request: &mut Request<Incoming>) -> Result<(Agreed, Response<Body>), Flaw> {
+pub fn agree<B>(request: &mut Request<B>) -> Result<(Agreed, Response<Body>), Flaw> {
     let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let offer = Offer::read(headers)?;
-    if request.version() != http::Version::HTTP_11 {
+    if request.method() != Method::GET || request.version() != Version::HTTP_11 {
         return Err(Flaw::NotAsked);
     }
     let mut response = Response::new(Body::empty());
@@ -185,6 +185,23 @@ mod tests {
         // Some clients send two headers where others send a list.
         let twice = [&[("Connection", "keep-alive")], &GOOD[..]].concat();
         assert!(read(&twice).is_ok());
+    }
+
+    #[test]
+    fn only_a_get_of_http_1_1_is_a_handshake() {
+        for (method, version, flaw) in [
+            (Method::GET, Version::HTTP_11, None),
+            (Method::GET, Version::HTTP_10, Some(Flaw::NotAsked)),
+            (Method::HEAD, Version::HTTP_11, Some(Flaw::NotAsked)),
+            (Method::POST, Version::HTTP_11, Some(Flaw::NotAsked)),
+        ] {
+            let mut request = Request::builder().method(&method).version(version);
+            for (name, value) in GOOD {
+                request = request.header(name, value);
+            }
+            let found = agree(&mut request.body(()).unwrap()).err();
+            assert_eq!(found, flaw, "{method} {version:?}");
+        }
     }
 
     #[test]

@@ -14,6 +14,9 @@ import { call } from './http.mjs'
 const BINARY = process.env.AO_BIN ?? fileURLToPath(new URL('../../target/debug/always-online', import.meta.url))
 const READY_MS = 30_000
 const END_MS = 30_000
+/** Listeners that are there where the variable is set. Where it leaves the port open, it is another one at each start. */
+const OWN = { gotapi: 'AO_GOTAPI__LISTEN', wechat: 'AO_WECHAT__LISTEN', tinode: 'AO_TINODE__LISTEN', tinode_grpc: 'AO_TINODE__GRPC_LISTEN' }
+const LISTENER = new RegExp(`^(websocket|api|demo|${Object.keys(OWN).join('|')})\\s+(https?:\\/\\/\\S+)`)
 const started = new Set()
 
 /** Servers that are there, or are being started. */
@@ -53,7 +56,7 @@ export async function command(args, env) {
 }
 
 export class Server {
-  /** Addresses by listener: `websocket`, `api`, `demo`, and `gotapi` and `wechat` where it has them. */
+  /** Addresses by listener: `websocket`, `api`, `demo`, and those of OWN where it has them. */
   urls = {}
   /** The first administrator, printed at the first start only. */
   admin = { uid: undefined, token: undefined }
@@ -75,7 +78,7 @@ export class Server {
   get open() { return this.env.AO_COMPAT !== 'deployed' && !this.env.AO_STORE__TOKENS && !this.env.AO_STORE__MESSAGES }
 
   async start() {
-    delete this.urls.wechat // it may be another port this time
+    for (const listener of Object.keys(OWN)) delete this.urls[listener]
     const at = listener => this.urls[listener] ? new URL(this.urls[listener]).host : '127.0.0.1:0'
     this.process = spawn(BINARY, this.args, {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -152,7 +155,7 @@ export class Server {
 
   #read(line) {
     this.stderr += `stdout: ${line.replace(/(token: ).*/, '$1…')}\n`
-    const listener = /^(websocket|api|demo|gotapi|wechat)\s+(https?:\/\/\S+)/.exec(line)
+    const listener = LISTENER.exec(line)
     if (listener) this.urls[listener[1]] = listener[2].replace(/\/$/, '')
     const admin = /^admin (uid|token):\s*(\S+)/.exec(line)
     if (admin) this.admin[admin[1]] = admin[2]
@@ -161,8 +164,7 @@ export class Server {
   async #ready() {
     const end = Date.now() + READY_MS
     for (;;) {
-      const up = this.urls.websocket && this.urls.api && (this.urls.gotapi || !this.env.AO_GOTAPI__LISTEN)
-        && (this.urls.wechat || !this.env.AO_WECHAT__LISTEN)
+      const up = this.urls.websocket && this.urls.api && Object.entries(OWN).every(([listener, variable]) => this.urls[listener] || !this.env[variable])
         && await call('GET', `${this.urls.websocket}/readyz`).then(answer => answer.code === 200, () => false)
         && (!this.urls.wechat || await this.#letsPeopleIn())
       if (up) return

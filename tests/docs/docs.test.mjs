@@ -21,6 +21,10 @@ test('docs/chat-service.md', async () => follow(await text('docs/chat-service.md
 
 test('docs/react-wechat.md', async () => follow(await text('docs/react-wechat.md'), { allowed: ['sh'] }))
 
+test('docs/tinode.md', async () => follow(await text('docs/tinode.md'), { allowed: ['sh', 'toml', 'json'] }))
+
+test('docs/migration-tinode.md', async () => follow(await text('docs/migration-tinode.md'), { allowed: ['sh'] }))
+
 test('docs/hooks.md', async () => follow(await text('docs/hooks.md'), { allowed: ['json'] }))
 
 test('docs/migration.md', async () => follow(await text('docs/migration.md'), { prepare: leaveBehind }))

@@ -25,10 +25,19 @@ async function tested() {
   return [...new Set(found)].sort()
 }
 
+/** What npm is told elsewhere than for socket.io. */
+const OTHERS = ['tinode-sdk', 'ws', 'xmlhttprequest', 'fake-indexeddb']
+
 /** What pip is told for the clients: lists beside them, and what the scripts name themselves. */
 async function pythonPins() {
   const lists = await within('tests/clients/foreign/python', /\.txt$/)
   return (await Promise.all([...lists, 'scripts/part', 'scripts/common.sh'].map(text))).join('\n')
+}
+
+/** Documents and examples that may tell to install something. */
+async function telling() {
+  const examples = [['examples', /\.(mjs|js|html|py|java|sh|rs)$/], ['examples/chat-service', /js$/], ['examples/wechat', /(js|html)$/], ['examples/tinode', /(js|html)$/]]
+  return ['README.md', ...await within('docs', /\.md$/), ...(await Promise.all(examples.map(([folder, ends]) => within(folder, ends)))).flat()]
 }
 
 test('docs/clients.md names the versions that are tested, and no others', async () => {
@@ -40,13 +49,27 @@ test('docs/clients.md names the versions that are tested, and no others', async 
 test('what documents and examples tell to install was tested', async () => {
   const versions = await tested()
   const told = /(?<![\w.-])((?:io\.socket:|weapp\.)?socket\.io(?:-client)?|python-socketio)(?:\[[^\]]*\])?(?:@|==|:)(\d+\.\d+\.\d+)/g
-  const files = ['README.md', ...await within('docs', /\.md$/), ...await within('examples', /\.(mjs|js|html|py|java|sh|rs)$/), ...await within('examples/chat-service', /js$/), ...await within('examples/wechat', /(js|html)$/)]
-  for (const file of files) {
+  for (const file of await telling()) {
     for (const [, name, number] of (await text(file)).matchAll(told)) {
       if (name === 'socket.io') continue // the server of others
       assert(versions.includes(`${name} ${number}`), `${file} tells to install ${name} ${number}; tested are ${versions.join(', ')}`)
     }
   }
+})
+
+test('what is told to install for Tinode is what its tests use', async () => {
+  const { devDependencies } = JSON.parse(await text('tests/clients/package.json'))
+  const told = new RegExp(`(?<![\\w./-])(${OTHERS.join('|')})@(\\d+\\.\\d+\\.\\d+)`, 'g')
+  const met = new Set()
+  for (const file of await telling()) {
+    for (const [, name, number] of (await text(file)).matchAll(told)) {
+      met.add(name)
+      assert.equal(number, devDependencies[name], `${file} tells to install ${name} ${number}`)
+    }
+  }
+  assert.deepEqual([...met].sort(), [...OTHERS].sort())
+  const [, named] = /`tinode-sdk` (\d+\.\d+\.\d+)/.exec(await text('docs/tinode.md'))
+  assert.equal(named, devDependencies['tinode-sdk'])
 })
 
 test('links lead somewhere', async () => {

@@ -80,6 +80,7 @@ before(async () => {
       AO_HOOK__URL: `${url}/hook`, AO_HOOK__SECRET: secret, AO_HOOK__CACHE: '1m', AO_HOOK__EVENTS: 'connect,join,message',
       AO_WEBHOOK__URL: `${url}/webhook`, AO_WEBHOOK__SECRET: secret,
       AO_CHAT_SERVICE__ENABLED: 'true', AO_CHAT_SERVICE__HOOK_URL: `${url}/chat`, AO_CHAT_SERVICE__HOOK_SECRET: secret, AO_CHAT_SERVICE__HOOKS: 'onConnect',
+      AO_TINODE__LISTEN: '127.0.0.1:0', AO_TINODE__HOOK_URL: `${url}/tinode`, AO_TINODE__HOOK_SECRET: secret, AO_TINODE__HOOKS: 'push',
     },
   })
   cluster = await startCluster({ title: 'two nodes' })

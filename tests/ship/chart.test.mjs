@@ -15,7 +15,7 @@ const SERVERS = { store: 'servers', secrets: { values: STORES } }
 const secret = byte => `whsec_${Buffer.alloc(24, byte).toString('base64')}`
 const EVERYTHING = {
   store: 'servers',
-  secrets: { values: { ...STORES, AO_WECHAT__JWT_SECRET: 'known to all instances', AO_WECHAT__TURN_SECRET: 'known to coturn' } },
+  secrets: { values: { ...STORES, AO_WECHAT__JWT_SECRET: 'known to all instances', AO_WECHAT__TURN_SECRET: 'known to coturn', AO_TINODE__S3_SECRET: 'known to S3' } },
   image: { repository: 'registry.example/always-online', tag: '7' },
   imagePullSecrets: [{ name: 'registry' }],
   settings: {
@@ -24,6 +24,7 @@ const EVERYTHING = {
     limits: { connections: 2_000_000, messages: '50 in 1s' },
     store: { backups: true },
     wechat: { turn_urls: ['turn:turn.example:3478', 'turns:turn.example:5349?transport=tcp'], turn_lifetime: '2h', origins: ['https://phone.example'] },
+    tinode: { s3_endpoint: 'https://s3.example', s3_region: 'eu-central-1', s3_bucket: 'talk', s3_key: 'AKIAEXAMPLE', file_types: ['image/*', 'text/plain'], max_subscribers: 64 },
     webhook: {
       url: 'https://business.example/"hooks"', secret: secret(7),
       orders: { url: 'https://orders.example/', secret: secret(8) },
@@ -35,6 +36,10 @@ const EVERYTHING = {
   wechat: {
     enabled: true, type: 'LoadBalancer', annotations: { e: 'f' },
     ingress: { enabled: true, className: 'nginx', hosts: ['phone.example', 'tablet.example'], tlsSecret: 'phone-tls' },
+  },
+  tinode: {
+    enabled: true, grpc: true, type: 'LoadBalancer', annotations: { g: 'h' },
+    ingress: { enabled: true, className: 'nginx', hosts: ['talk.example'], tlsSecret: 'talk-tls' },
   },
   ingress: { enabled: true, className: 'nginx', hosts: ['chat.example'], tlsSecret: 'chat-tls' },
   autoscaling: { enabled: true },
@@ -160,7 +165,9 @@ for (const [name, values] of Object.entries({ 'one instance': {}, 'several insta
     const checked = await attempt(binary(), [...args, 'check-config'], { env })
     assert.equal(checked.code, 0, `${checked.err}\n${settings(manifests)}`)
     const printed = await run(binary(), [...args, 'print-config'], { env })
-    const listens = Object.fromEntries([...printed.matchAll(/^\[(\w+)\]\n(?:(?!\[).*\n)*?listen = "[^"]*:(\d+)"/gm)].map(found => found.slice(1)))
+    const sections = [...printed.matchAll(/^\[(\w+)\]\n((?:(?!\[).*\n)*)/gm)]
+    const listens = Object.fromEntries(sections.flatMap(([, section, lines]) =>
+      [...lines.matchAll(/^(?:(\w+)_)?listen = "[^"]*:(\d+)"/gm)].map(([, part, port]) => [part ? `${section}-${part}` : section, port])))
     const open = Object.fromEntries(container(manifests).ports.map(port => [port.name, String(port.containerPort)]))
     assert.deepEqual(listens, open)
   })
@@ -222,25 +229,28 @@ test('without credentials an instance waits until nobody sends newcomers, and ha
 test('nobody from outside reaches the API, administration, metrics or gotapi-ws', async () => {
   const manifests = await rendered(EVERYTHING)
   const outside = manifests.filter(({ kind, spec }) => kind === 'Service' && spec.type === 'LoadBalancer')
-  assert.deepEqual(outside.flatMap(({ spec }) => spec.ports.map(port => port.targetPort)), ['websocket', 'wechat'])
+  assert.deepEqual(outside.flatMap(({ spec }) => spec.ports.map(port => port.targetPort)), ['websocket', 'wechat', 'tinode', 'tinode-grpc'])
   assert.deepEqual(of(manifests, 'Service', 'chat-always-online-gotapi').spec.ports.map(port => port.targetPort), ['gotapi'])
   const ways = manifests.filter(({ kind }) => kind === 'Ingress').flatMap(({ spec }) => spec.rules)
     .map(({ host, http }) => [host, ...http.paths.map(({ path, backend: { service } }) => `${path} to ${service.name}`)])
   assert.deepEqual(ways, [
     ['chat.example', '/socket.io/ to chat-always-online'],
     ...['phone.example', 'tablet.example'].map(host => [host, '/wechat/ to chat-always-online-wechat', '/api/ to chat-always-online-wechat']),
+    ['talk.example', '/v0/ to chat-always-online-tinode'],
   ])
   const { ingress } = of(manifests, 'NetworkPolicy').spec
   const open = ingress.filter(rule => !rule.from).flatMap(rule => rule.ports.map(({ port }) => port))
-  assert.deepEqual(open, ['websocket', 'wechat'])
+  assert.deepEqual(open, ['websocket', 'wechat', 'tinode', 'tinode-grpc'])
   const reachable = manifests => of(manifests, 'NetworkPolicy').spec.ingress.flatMap(rule => rule.ports.map(({ port }) => port)).sort()
-  assert.deepEqual(reachable(manifests), ['api', 'metrics', 'websocket', 'wechat'], 'the others are for those who are named')
+  assert.deepEqual(reachable(manifests), ['api', 'metrics', 'tinode', 'tinode-grpc', 'websocket', 'wechat'], 'the others are for those who are named')
   const named = { ...EVERYTHING, networkPolicy: { enabled: true, admin: [{ podSelector: {} }], gotapi: [{ podSelector: {} }] } }
-  assert.deepEqual(reachable(await rendered(named)), ['admin', 'gotapi', 'websocket', 'wechat'])
-  assert.deepEqual(reachable(await rendered({ ...named, gotapi: { enabled: false }, wechat: { enabled: false } })), ['admin', 'websocket'])
+  assert.deepEqual(reachable(await rendered(named)), ['admin', 'gotapi', 'tinode', 'tinode-grpc', 'websocket', 'wechat'])
+  assert.deepEqual(reachable(await rendered({ ...named, gotapi: { enabled: false }, wechat: { enabled: false }, tinode: { enabled: false } })), ['admin', 'websocket'])
   const from = [{ ipBlock: { cidr: '10.0.0.0/8' } }]
-  const bounded = of(await rendered({ wechat: { enabled: true }, networkPolicy: { enabled: true, wechat: from } }), 'NetworkPolicy').spec.ingress
-  assert.deepEqual(bounded, [{ ports: [{ port: 'websocket' }] }, { ports: [{ port: 'wechat' }], from }])
+  for (const name of ['wechat', 'tinode']) {
+    const bounded = of(await rendered({ [name]: { enabled: true }, networkPolicy: { enabled: true, [name]: from } }), 'NetworkPolicy').spec.ingress
+    assert.deepEqual(bounded, [{ ports: [{ port: 'websocket' }] }, { ports: [{ port: name }], from }])
+  }
 })
 
 test('react-wechat is there where it is enabled, at a service and behind hosts of its own', async () => {
@@ -261,10 +271,32 @@ test('react-wechat is there where it is enabled, at a service and behind hosts o
   await rendered({ store: 'servers', wechat: { enabled: true }, secrets: { existingSecret: 'mine' } })
 })
 
+test('Tinode is there where it is enabled, with gRPC where that is, and with files that all instances have', async () => {
+  const off = await rendered({ tinode: { grpc: true, ingress: { enabled: true, hosts: ['talk.example'] } }, settings: { tinode: { max_file: '1MiB' } } })
+  assert.equal(of(off, 'Service', 'chat-always-online-tinode'), undefined)
+  assert.equal(of(off, 'Ingress'), undefined)
+  assert(!container(off).ports.some(({ name }) => name.startsWith('tinode')))
+  const on = await rendered(EVERYTHING)
+  const { metadata, spec } = of(on, 'Service', 'chat-always-online-tinode')
+  assert.deepEqual([spec.ports.map(({ port }) => port), metadata.annotations, spec.sessionAffinity], [[6060, 16060], { g: 'h' }, undefined])
+  const { metadata: { annotations }, spec: { tls } } = of(on, 'Ingress', 'chat-always-online-tinode')
+  assert.deepEqual(tls, [{ secretName: 'talk-tls', hosts: ['talk.example'] }])
+  // A poll is held for 49.5 s, and a file has 8 MiB.
+  assert(Number(annotations['nginx.ingress.kubernetes.io/proxy-read-timeout']) > 60)
+  assert(parseInt(annotations['nginx.ingress.kubernetes.io/proxy-body-size']) > 8)
+  const plain = await rendered({ tinode: { enabled: true } })
+  assert.deepEqual(of(plain, 'Service', 'chat-always-online-tinode').spec.ports.map(port => port.targetPort), ['tinode'])
+  // Files on their way to S3 have a place, though nothing else can be written.
+  assert(container(on).volumeMounts.some(({ name, mountPath }) => name === 'uploads' && mountPath === '/data/tinode-uploads'))
+  const shared = { settings: { tinode: { files: '/files' } }, extraVolumes: [{ name: 'files', persistentVolumeClaim: { claimName: 'files' } }], extraVolumeMounts: [{ name: 'files', mountPath: '/files' }] }
+  await rendered({ ...SERVERS, tinode: { enabled: true }, ...shared })
+  await rendered({ store: 'servers', tinode: { enabled: true }, secrets: { values: { ...STORES, AO_TINODE__S3_ENDPOINT: 'https://s3.example' } } })
+})
+
 test('a client keeps its address on its way in', async () => {
   for (const [type, policy] of [['ClusterIP', undefined], ['NodePort', 'Local'], ['LoadBalancer', 'Local']]) {
-    const manifests = await rendered({ websocket: { type }, wechat: { enabled: true, type } })
-    for (const name of ['chat-always-online', 'chat-always-online-wechat']) {
+    const manifests = await rendered({ websocket: { type }, wechat: { enabled: true, type }, tinode: { enabled: true, type } })
+    for (const name of ['chat-always-online', 'chat-always-online-wechat', 'chat-always-online-tinode']) {
       const { spec } = of(manifests, 'Service', name)
       assert.deepEqual([spec.type, spec.externalTrafficPolicy], [type, policy], name)
     }
@@ -322,6 +354,10 @@ test('wrong values are refused, and named', async () => {
     [{ wechat: { jwtSecret: 'x' } }, "'jwtSecret'"],
     [{ wechat: { ingress: { enabled: true } } }, '/wechat/ingress/hosts'],
     [{ ...SERVERS, wechat: { enabled: true } }, 'AO_WECHAT__JWT_SECRET'],
+    [{ settings: { tinode: { grpc_listen: ':80' } } }, '/settings/tinode/grpc_listen'],
+    [{ tinode: { salt: 'x' } }, "'salt'"],
+    [{ tinode: { ingress: { enabled: true } } }, '/tinode/ingress/hosts'],
+    [{ ...SERVERS, tinode: { enabled: true } }, 'settings.tinode.s3_endpoint'],
     [{ podDisruptionBudget: { maxUnavailable: 0 } }, '/podDisruptionBudget/maxUnavailable'],
     [{ drain: { seconds: '30s' } }, '/drain/seconds'],
     [{ store: 'servers' }, 'AO_STORE__MESSAGES'],
@@ -343,5 +379,5 @@ test('each value is in the schema, and each of the schema is a value', async () 
     if (additionalProperties === false) assert.deepEqual(Object.keys(properties).sort(), Object.keys(values[name]).sort(), name)
   }
   // That of the one is that of the other.
-  assert.deepEqual(Object.keys(values.wechat.ingress), Object.keys(values.ingress))
+  for (const { ingress } of [values.wechat, values.tinode]) assert.deepEqual(Object.keys(ingress), Object.keys(values.ingress))
 })

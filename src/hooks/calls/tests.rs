@@ -17,6 +17,7 @@ const BODY: &str = r#"{"hook":"onJoin","instance":"i","userName":"secretive"}"#;
 /// Calls this URL by two hooks, and gives a call all the time that a busy machine may need.
 fn options(url: &str) -> Options {
     Options {
+        whose: Whose::ChatService,
         url: config::HttpUrl::parse(url).unwrap(),
         signer: Signer::new(&config::SigningSecret::parse(SECRET).unwrap(), None),
         timeout: support::BOUND,
@@ -36,7 +37,11 @@ fn calls(options: Options) -> HookCalls {
 }
 
 fn failures(calls: &HookCalls, hook: &str) -> Option<u64> {
-    let series = format!("always_online_chat_service_hook_failures_total{{hook=\"{hook}\"}} ");
+    failures_of(calls, "chat_service", hook)
+}
+
+fn failures_of(calls: &HookCalls, dialect: &str, hook: &str) -> Option<u64> {
+    let series = format!("always_online_{dialect}_hook_failures_total{{hook=\"{hook}\"}} ");
     let page = calls.metrics.text();
     page.lines().find_map(|line| line.strip_prefix(&series)).map(|count| count.parse().unwrap())
 }
@@ -154,6 +159,30 @@ async fn hooks_that_are_not_configured_call_nobody() {
     assert!(!NoCalls.calls("onJoin"));
     assert_eq!(NoCalls.call("onJoin", BODY.into()).await, None);
     assert!(receiver.requests().is_empty());
+}
+
+#[tokio::test]
+async fn the_hooks_of_tinode_are_counted_for_themselves() {
+    let receiver = Receiver::start(|_| Reply::text(500, "")).await;
+    let url = receiver.url();
+    let of = |set: &[(&str, &str)]| {
+        let environment = set
+            .iter()
+            .map(|(name, value)| (format!("AO_TINODE__{name}").into(), (*value).to_owned().into()));
+        let flags = config::Flags::new();
+        let config = config::Config::load(None, environment, &flags).unwrap();
+        Options::of_tinode(&config.tinode)
+    };
+    let set = [("HOOKS", "push"), ("HOOK_URL", &url), ("HOOK_SECRET", SECRET)];
+    assert!(of(&set).is_none(), "nobody comes to where it is not served");
+    let listen = ("LISTEN", "127.0.0.1:0");
+    assert!(of(&[listen]).is_none());
+    let calls = calls(of(&[&set[..], &[listen]].concat()).unwrap());
+    assert!(calls.calls("push") && !calls.calls("credential"));
+    assert_eq!(failures_of(&calls, "tinode", "push"), Some(0));
+    assert_eq!(calls.call("push", BODY.into()).await, None);
+    assert_eq!(failures_of(&calls, "tinode", "push"), Some(1));
+    assert_eq!(failures(&calls, "push"), None);
 }
 
 #[tokio::test(start_paused = true)]

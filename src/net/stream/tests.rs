@@ -26,7 +26,7 @@ use crate::{
         admission::Admission,
         connection::Bounds,
         listener::{Listener, Service},
-        tls::Tls,
+        tls::{HTTP_1, Tls},
     },
 };
 
@@ -89,7 +89,7 @@ impl Scene {
         };
         let listener = Arc::new(Listener::bind(([127, 0, 0, 1], 0).into()).unwrap());
         let address = listener.address;
-        let opened = Tls::open(files).unwrap();
+        let opened = Tls::open(files, HTTP_1).unwrap();
         tasks.spawn(listener.serve(service, Some(opened), bounds, header_timeout));
         Scene { address, certificate, admission, tasks, _folder: folder }
     }

@@ -62,7 +62,7 @@ impl Setup {
     }
 
     /// With a fresh certificate of its own for the listener `websocket` (and for `admin`), `api`,
-    /// `gotapi` or `wechat`. Clients get there through a tunnel and notice nothing.
+    /// `gotapi`, `wechat` or `tinode`. Clients get there through a tunnel and notice nothing.
     pub fn under_tls(self, what: &str) -> Setup {
         let [certificate, key] = ["certificate", "key"]
             .map(|name| self.folder.path().join(format!("{what}-{name}.pem")));
@@ -212,6 +212,8 @@ impl Setup {
             ("AO_METRICS__LISTEN", "metrics"),
             ("AO_GOTAPI__LISTEN", "gotapi"),
             ("AO_WECHAT__LISTEN", "wechat"),
+            ("AO_TINODE__LISTEN", "tinode"),
+            ("AO_TINODE__GRPC_LISTEN", "tinode_grpc"),
         ] {
             if self.value(setting).is_some() {
                 expected.push(what);

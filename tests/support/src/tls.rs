@@ -60,13 +60,32 @@ pub async fn connect_by(
     certificate: &Path,
     versions: &[&'static SupportedProtocolVersion],
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_for(address, certificate, versions, &[]).await
+}
+
+/// As [`connect`], for one of these protocols, as ALPN names them.
+pub async fn connect_offering(
+    address: SocketAddr,
+    certificate: &Path,
+    protocols: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_for(address, certificate, ALL_VERSIONS, protocols).await
+}
+
+async fn connect_for(
+    address: SocketAddr,
+    certificate: &Path,
+    versions: &[&'static SupportedProtocolVersion],
+    protocols: &[&str],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(NAME).unwrap(), stream).await
