@@ -15,7 +15,7 @@ use super::error;
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The page's files: name, type, text.
-static FILES: [(&str, &str, &str); 25] = [
+static FILES: [(&str, &str, &str); 30] = [
     ("", "text/html; charset=utf-8", include_str!("console/index.html")),
     ("console.css", "text/css; charset=utf-8", include_str!("console/console.css")),
     ("icon.svg", "image/svg+xml", include_str!("console/icon.svg")),
@@ -32,6 +32,7 @@ static FILES: [(&str, &str, &str); 25] = [
     ("format.js", SCRIPT, include_str!("console/format.js")),
     ("hooks.js", SCRIPT, include_str!("console/hooks.js")),
     ("list.js", SCRIPT, include_str!("console/list.js")),
+    ("one.js", SCRIPT, include_str!("console/one.js")),
     ("overview.js", SCRIPT, include_str!("console/overview.js")),
     ("phone-actions.js", SCRIPT, include_str!("console/phone-actions.js")),
     ("phone.js", SCRIPT, include_str!("console/phone.js")),
@@ -39,6 +40,10 @@ static FILES: [(&str, &str, &str); 25] = [
     ("room.js", SCRIPT, include_str!("console/room.js")),
     ("rooms.js", SCRIPT, include_str!("console/rooms.js")),
     ("stat.js", SCRIPT, include_str!("console/stat.js")),
+    ("tinode-actions.js", SCRIPT, include_str!("console/tinode-actions.js")),
+    ("tinode-topic.js", SCRIPT, include_str!("console/tinode-topic.js")),
+    ("tinode-user.js", SCRIPT, include_str!("console/tinode-user.js")),
+    ("tinode.js", SCRIPT, include_str!("console/tinode.js")),
     ("user.js", SCRIPT, include_str!("console/user.js")),
     ("users.js", SCRIPT, include_str!("console/users.js")),
 ];

@@ -1,20 +1,25 @@
 // The demo's pages as a person uses them: windows, and on the whiteboard strokes and what can be seen where.
 import { strict as assert } from 'node:assert'
 import { accessSync, constants } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { delimiter, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { chromium } from 'playwright-core'
 
 export const LAPTOP = { width: 1280, height: 800 }
 export const PHONE = { width: 390, height: 844 }
+/** Defines `axe` in a page. */
+export const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 
-export function launch() {
+/** @param {...string} more flags */
+export function launch(...more) {
   const places = process.env.PATH.split(delimiter).map(folder => join(folder, 'chromium'))
   const executablePath = places.find(file => { try { accessSync(file, constants.X_OK); return true } catch { return false } })
   assert(executablePath, 'chromium is not on PATH')
-  return chromium.launch({ executablePath, args: FLAGS })
+  return chromium.launch({ executablePath, args: [...FLAGS, ...more] })
 }
 
 /** One window of one person: a browser context of its own, so nothing is shared but the server. */

@@ -1,58 +1,22 @@
 // The console's rooms of chat-service: found, looked into, and changed, beside real clients of that protocol.
 import { strict as assert } from 'node:assert'
 import { once } from 'node:events'
-import { mkdir } from 'node:fs/promises'
-import { after, afterEach, before, test } from 'node:test'
+import { test } from 'node:test'
 import { io } from 'socket.io-client-4'
-import { launch, PHONE } from './board.mjs'
-import { Console } from './console.mjs'
-import { Server } from './server.mjs'
+import { PHONE } from './board.mjs'
+import { cells, consoleStage, hasOnly, HOSTILE, isCalm, isMissing, isOfItsDialect, looksWell } from './console-stage.mjs'
 
-const OUT = new URL('out/', import.meta.url).pathname
+const stage = consoleStage({ AO_CHAT_SERVICE__ENABLED: 'true' })
+const { call, signedIn } = stage
 
-let browser, server, admin, reader
-const consoles = [], sockets = []
-
-before(async () => {
-  await mkdir(OUT, { recursive: true })
-  browser = await launch()
-  server = new Server({ AO_CHAT_SERVICE__ENABLED: 'true' })
-  await server.start()
-  admin = await server.admin()
-  reader = { uid: 'eve', token: await server.command('admin', 'create', 'eve', '--role', 'reader') }
-})
-after(async () => {
-  await browser?.close()
-  await server?.remove()
-})
-afterEach(async () => {
-  for (const socket of sockets.splice(0)) socket.close()
-  const open = consoles.splice(0)
-  await Promise.all(open.map(console => console.close()))
-  for (const console of open) assert.deepEqual(console.complaints.filter(c => !console.forgiven?.(c)), [], 'nothing was logged as an error, or asked of others')
-})
-
-async function signedIn(who = admin, { at = server, ...options } = {}) {
-  const console = await Console.open(browser, `${at.at.api}/console/`, options)
-  consoles.push(console)
-  return console.signIn(who)
-}
-
-/** A method of the HTTP API, as the first administrator. */
-async function call(method, body) {
-  const headers = { authorization: `Bearer ${admin.uid}:${admin.token}`, 'content-type': 'application/json' }
-  const answer = await fetch(`${server.at.api}/v1/${method}`, { method: 'POST', body: JSON.stringify(body), headers })
-  assert(answer.ok, `${method}: ${await answer.clone().text()}`)
-  return answer.json()
-}
 const chat = async (method, body) => (await call(`chat-service/${method}`, body)).result
 const room = (roomName, state) => chat('addRoom', { roomName, state })
 
 /** Somebody who has joined these rooms. `losses` are the rooms that were closed to the user. */
 async function joined(user, ...rooms) {
   const { token } = await call('token/create', { uid: user })
-  const socket = io(`${server.at.websocket}/chat-service`, { transports: ['websocket'], reconnection: false, forceNew: true, auth: { user, token } })
-  sockets.push(socket)
+  const socket = io(`${stage.server.at.websocket}/chat-service`, { transports: ['websocket'], reconnection: false, forceNew: true, auth: { user, token } })
+  stage.opens(socket)
   const losses = []
   socket.on('roomAccessRemoved', name => losses.push(name))
   await once(socket, 'loginConfirmed')
@@ -70,9 +34,8 @@ test('rooms are listed with their owners, modes and sizes, and found by their na
   const console = await signedIn()
   const { page } = console
   await console.go('Chat rooms')
-  const row = console.row('club one')
-  await row.waitFor()
-  assert.deepEqual((await row.getByRole('cell').allInnerTexts()).map(text => text.trim()), ['club one', 'ann', 'whitelist only', '1', '1', '2', '1'])
+  await console.row('club one').waitFor()
+  assert.deepEqual(await cells(console, 'club one'), ['club one', 'ann', 'whitelist only', '1', '1', '2', '1'])
   await page.getByRole('searchbox').fill('many')
   await console.row('many 49').waitFor()
   assert.equal(await console.row('club one').count(), 0)
@@ -142,7 +105,7 @@ test('a room is shown as it is, and what is changed about it is done', async () 
   await console.confirm(console.button('Delete…'), ['hall', '1 message'], 'Delete')
   await page.getByText('There is no such room.').waitFor()
   assert.equal(await chat('hasRoom', { roomName: 'hall' }), false)
-  console.forgiven = complaint => complaint.includes('404')
+  console.forgiven = isMissing
 })
 
 test('a room is made, and one that can’t be is said', async () => {
@@ -164,79 +127,51 @@ test('a room is made, and one that can’t be is said', async () => {
 
 test('who may only look sees rooms and lists, and no button that changes them', async () => {
   await room('gallery', { whitelist: ['frida'] })
-  const console = await signedIn(reader)
+  const console = await signedIn(stage.reader)
   const { page } = console
-  const harmless = ['Sign out', 'Open', 'Previous', 'Next', 'More names']
-  const look = async () => {
-    const buttons = await page.locator('button:visible').evaluateAll(all => all.map(b => b.getAttribute('aria-label') ?? b.textContent))
-    assert.deepEqual(buttons.filter(text => !harmless.includes(text)), [])
-  }
   await console.go('Chat rooms')
   await console.row('gallery').waitFor()
-  await look()
+  await hasOnly(console, 'More names')
   await console.visit('chat', 'gallery')
   await page.getByText('frida').waitFor()
-  await look()
+  await hasOnly(console, 'More names')
 })
 
-test('a server without chat-service has no such section', async () => {
-  const plain = new Server()
-  try {
-    await plain.start()
-    const console = await signedIn(await plain.admin(), { at: plain })
-    assert.equal(await console.page.getByRole('link', { name: 'Chat rooms' }).count(), 0)
-    await console.visit('chat', 'hall')
-    await console.title('Overview')
-  } finally {
-    await plain.remove()
-  }
-})
+isOfItsDialect(stage, 'Chat rooms', ['chat', 'hall'])
 
 test('hostile names are text', async () => {
-  const names = ['<img src=x onerror="globalThis.hacked=1">', '\u202Egnp.exe\u202C\u200B', '%E0%A4%A', 'x'.repeat(256), '__proto__', '../../v1/stat?a=b#c%00']
+  // A room's name is no longer than this.
+  const names = HOSTILE.map(name => name.slice(0, 256))
   for (const name of names) await room(name, { owner: name, whitelist: names, blacklist: [''] })
   const console = await signedIn()
   const { page } = console
-  const calm = async where => {
-    const found = await page.evaluate(() => [globalThis.hacked, document.querySelectorAll('main img, main script').length])
-    assert.deepEqual(found, [undefined, 0], where)
-    assert.equal(await console.overhang(), 0, `${where} is as wide as the window`)
-  }
   await console.go('Chat rooms')
   await page.getByRole('searchbox').fill('<img')
   await console.row('onerror').first().waitFor()
-  await calm('the list')
+  await isCalm(console, 'the list')
   for (const name of names) {
     await console.visit('chat', name)
     await page.getByText('the empty name').waitFor()
-    await calm(name)
+    await isCalm(console, name)
   }
   await page.setViewportSize(PHONE)
-  await calm('a phone')
+  await isCalm(console, 'a phone')
 })
 
-for (const colorScheme of ['light', 'dark']) for (const [device, viewport] of [['laptop', { width: 1280, height: 800 }], ['phone', PHONE]]) {
-  test(`${device}, ${colorScheme}: axe-core finds nothing serious, and nothing hangs over`, async () => {
-    const name = `look ${device} ${colorScheme}`
-    await room(name, { owner: 'hugo', adminlist: ['ida'], blacklist: ['mallory'] })
-    await joined(`hugo ${device} ${colorScheme}`, name)
-    const console = await signedIn(admin, { viewport, colorScheme, hasTouch: device === 'phone' })
-    const { page } = console
-    const look = async what => {
-      await page.screenshot({ path: `${OUT}console-chat-${device}-${colorScheme}-${what}.png` })
-      assert.deepEqual(await console.findings(), [], what)
-      assert.equal(await console.overhang(), 0, `${what} is as wide as the window`)
-    }
-    await console.go('Chat rooms')
-    await page.getByRole('searchbox').fill('look')
-    await console.row(name).waitFor()
-    await look('list')
-    await console.visit('chat', name)
-    await console.fact('Users here', /^1$/)
-    await page.getByText('mallory').waitFor()
-    await look('room')
-    await console.button('Mode…').click()
-    await console.dialog().waitFor()
-    await look('dialog')
-  })
-}
+looksWell(stage, 'console-chat', async (console, look, device) => {
+  const name = `look ${device}`
+  await room(name, { owner: 'hugo', adminlist: ['ida'], blacklist: ['mallory'] })
+  await joined(`hugo ${device}`, name)
+  const { page } = console
+  await console.go('Chat rooms')
+  await page.getByRole('searchbox').fill('look')
+  await console.row(name).waitFor()
+  await look('list')
+  await console.visit('chat', name)
+  await console.fact('Users here', /^1$/)
+  await page.getByText('mallory').waitFor()
+  await look('room')
+  await console.button('Mode…').click()
+  await console.dialog().waitFor()
+  await look('dialog')
+})

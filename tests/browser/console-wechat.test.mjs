@@ -1,47 +1,21 @@
 // The console's users of react-wechat: found, looked at, signed out, given passwords, and deleted, beside real sockets of that protocol.
 import { strict as assert } from 'node:assert'
-import { mkdir } from 'node:fs/promises'
-import { after, afterEach, before, test } from 'node:test'
-import { launch, PHONE } from './board.mjs'
-import { Console } from './console.mjs'
-import { Server } from './server.mjs'
+import { test } from 'node:test'
+import { PHONE } from './board.mjs'
+import { cells, consoleStage, deeds, hasOnly, HOSTILE, isCalm, isMissing, isOfItsDialect, looksWell } from './console-stage.mjs'
 
-const OUT = new URL('out/', import.meta.url).pathname
-const SETTINGS = { AO_WECHAT__LISTEN: '127.0.0.1:0', AO_WECHAT__RATE_LIMIT: 'off' }
 const STAY_AWAY = 4000
+/** What can be done about a user. */
+const DEEDS = ['Sign out…', 'New password…', 'Erase messages…', 'Delete…']
 
-let browser, server, admin, reader, phones = 0
-const consoles = [], sockets = []
-
-before(async () => {
-  await mkdir(OUT, { recursive: true })
-  browser = await launch()
-  server = new Server(SETTINGS)
-  await server.start()
-  admin = await server.admin()
-  reader = { uid: 'eve', token: await server.command('admin', 'create', 'eve', '--role', 'reader') }
-})
-after(async () => {
-  await browser?.close()
-  await server?.remove()
-})
-afterEach(async () => {
-  await Promise.all(sockets.splice(0).map(socket => socket.close()))
-  const open = consoles.splice(0)
-  await Promise.all(open.map(console => console.close()))
-  for (const console of open) assert.deepEqual(console.complaints.filter(c => !console.forgiven?.(c)), [], 'nothing was logged as an error, or asked of others')
-})
-
-async function signedIn(who = admin, { at = server, ...options } = {}) {
-  const console = await Console.open(browser, `${at.at.api}/console/`, options)
-  consoles.push(console)
-  return console.signIn(who)
-}
+const stage = consoleStage({ AO_WECHAT__LISTEN: '127.0.0.1:0', AO_WECHAT__RATE_LIMIT: 'off' })
+const { signedIn } = stage
+let phones = 0
 
 /** A route of react-wechat. @returns its answer */
 async function ask(route, fields, token) {
   const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) }
-  return (await fetch(`${server.at.wechat}/api/${route}`, { method: 'POST', headers, body: JSON.stringify(fields) })).json()
+  return (await fetch(`${stage.server.at.wechat}/api/${route}`, { method: 'POST', headers, body: JSON.stringify(fields) })).json()
 }
 const login = async ({ phone, password }) => (await ask('login', { phone, password })).data?.token
 
@@ -58,7 +32,7 @@ async function befriend(one, other) {
 
 /** Somebody's socket, open: it is in a page of its own, as this is no browser. */
 async function connected({ phone, token }) {
-  const page = await (await browser.newContext()).newPage()
+  const page = await (await stage.browser.newContext()).newPage()
   const socket = {
     /** Sends messages to somebody. */
     write: (to, ...contents) => page.evaluate(([from, to, contents]) => {
@@ -68,12 +42,12 @@ async function connected({ phone, token }) {
     code: async () => (await page.waitForFunction(() => globalThis.code)).jsonValue(),
     close: () => page.context().close(),
   }
-  sockets.push(socket)
+  stage.opens(socket)
   await page.evaluate(url => new Promise((resolve, reject) => {
     globalThis.line = new WebSocket(url)
     globalThis.line.onmessage = () => resolve()
     globalThis.line.onclose = ({ code }) => { globalThis.code = code; reject(new Error(`closed with ${code}`)) }
-  }), `${server.at.wechat.replace('http', 'ws')}/wechat/${token}`)
+  }), `${stage.server.at.wechat.replace('http', 'ws')}/wechat/${token}`)
   return socket
 }
 
@@ -88,11 +62,10 @@ test('users are listed with where they are and what waits for them, and found by
   await socket.write(ben, 'one', 'two')
   const console = await signedIn()
   const { page } = console
-  const cells = async phone => (await console.row(phone).getByRole('cell').allInnerTexts()).map(text => text.trim())
   await console.go('Messenger')
   await console.row(ben.phone).getByText('2', { exact: true }).waitFor()
-  assert.deepEqual(await cells(ben.phone), [ben.phone, '张三', '张三, by name', '1', '2', 'away'])
-  const [phone, nick, , contacts, waiting, nodes] = await cells(ann.phone)
+  assert.deepEqual(await cells(console, ben.phone), [ben.phone, '张三', '张三, by name', '1', '2', 'away'])
+  const [phone, nick, , contacts, waiting, nodes] = await cells(console, ann.phone)
   assert.deepEqual([phone, nick, contacts, waiting], [ann.phone, ann.nick, '1', '0'])
   assert.notEqual(nodes, 'away')
 
@@ -125,7 +98,7 @@ test('Enter leads to the one who is meant, by phone or nickname; and nowhere whe
   const [only, one, other] = [await user('Only one'), await user('Namesake'), await user('Namesake')]
   const console = await signedIn()
   const { page } = console
-  console.forgiven = complaint => complaint.includes('404')
+  console.forgiven = isMissing
   const search = page.getByRole('searchbox')
   const enter = async text => {
     await console.go('Messenger')
@@ -210,10 +183,6 @@ test('a new password is shown once, and the old one is dead', async () => {
   await console.title(ann.phone)
 })
 
-/** What can be done about a user. */
-const DEEDS = ['Sign out…', 'New password…', 'Erase messages…', 'Delete…']
-const deeds = ({ page }) => page.getByRole('region', { name: 'What can be done' }).getByRole('button').allInnerTexts()
-
 test('contacts are taken out on both sides, and may come again', async () => {
   const [ann, ben, cleo] = [await user('Ann who is annoyed'), await user('Ben who annoys'), await user('Cleo who stays')]
   for (const other of [ben, cleo]) await befriend(ann, other)
@@ -239,7 +208,7 @@ test('a user is deleted: tokens and what waits are gone, and contacts know it no
   await socket.write(ann, 'one', 'two')
   const console = await signedIn()
   const { page } = console
-  console.forgiven = complaint => complaint.includes('404')
+  console.forgiven = isMissing
   await console.visit('phone', ann.phone)
   await console.fact('Messages that wait', /^2$/)
   assert.deepEqual(await deeds(console), DEEDS)
@@ -299,82 +268,52 @@ test('that something is erased is told, also where a server does not answer for 
 test('who may only look sees users and contacts, and no button that changes them', async () => {
   const [ann, ben] = [await user('Ann who is seen'), await user('Ben who is known')]
   await befriend(ann, ben)
-  const console = await signedIn(reader)
+  const console = await signedIn(stage.reader)
   const { page } = console
-  const harmless = ['Sign out', 'Open', 'Previous', 'Next', 'More contacts']
-  const look = async () => {
-    const buttons = await page.locator('button:visible').evaluateAll(all => all.map(b => b.getAttribute('aria-label') ?? b.textContent))
-    assert.deepEqual(buttons.filter(text => !harmless.includes(text)), [])
-  }
   await console.go('Messenger')
   await page.getByRole('searchbox').fill(ann.nick)
   await console.row(ann.phone).waitFor()
-  await look()
+  await hasOnly(console, 'More contacts')
   await console.visit('phone', ann.phone)
   await page.getByText(ben.nick).waitFor()
-  await look()
+  await hasOnly(console, 'More contacts')
 })
 
-test('a server without react-wechat has no such section', async () => {
-  const plain = new Server()
-  try {
-    await plain.start()
-    const console = await signedIn(await plain.admin(), { at: plain })
-    assert.equal(await console.page.getByRole('link', { name: 'Messenger' }).count(), 0)
-    await console.visit('phone', '138')
-    await console.title('Overview')
-  } finally {
-    await plain.remove()
-  }
-})
+isOfItsDialect(stage, 'Messenger', ['phone', '138'])
 
 test('hostile names are text', async () => {
-  const nicks = ['<img src=x onerror="globalThis.hacked=1">', '\u202Egnp.exe\u202C\u200B', '%E0%A4%A', 'x'.repeat(1000), '__proto__', '../../v1/stat?a=b#c%00']
   const people = []
-  for (const nick of nicks) people.push(await user(nick))
+  for (const nick of HOSTILE) people.push(await user(nick))
   for (const other of people.slice(1)) await befriend(people[0], other)
   const console = await signedIn()
   const { page } = console
-  const calm = async where => {
-    const found = await page.evaluate(() => [globalThis.hacked, document.querySelectorAll('main img, main script').length])
-    assert.deepEqual(found, [undefined, 0], where)
-    assert.equal(await console.overhang(), 0, `${where} is as wide as the window`)
-  }
   await console.go('Messenger')
-  await page.getByRole('searchbox').fill(nicks[0])
+  await page.getByRole('searchbox').fill(HOSTILE[0])
   await console.row('onerror').first().waitFor()
-  await calm('the list')
+  await isCalm(console, 'the list')
   for (const { phone, nick } of people) {
     await console.visit('phone', phone)
     await console.title(phone)
     await page.getByRole('region', { name: 'Contacts' }).getByRole('row').nth(1).waitFor()
-    await calm(nick)
+    await isCalm(console, nick)
   }
   await page.setViewportSize(PHONE)
-  await calm('a phone')
+  await isCalm(console, 'a phone')
 })
 
-for (const colorScheme of ['light', 'dark']) for (const [device, viewport] of [['laptop', { width: 1280, height: 800 }], ['phone', PHONE]]) {
-  test(`${device}, ${colorScheme}: axe-core finds nothing serious, and nothing hangs over`, async () => {
-    const [ann, ben] = [await user(`Look ${device} ${colorScheme}`), await user('Ben to look at')]
-    await befriend(ann, ben)
-    await connected(ann)
-    const console = await signedIn(admin, { viewport, colorScheme, hasTouch: device === 'phone' })
-    const { page } = console
-    const look = async what => {
-      await page.screenshot({ path: `${OUT}console-wechat-${device}-${colorScheme}-${what}.png` })
-      assert.deepEqual(await console.findings(), [], what)
-      assert.equal(await console.overhang(), 0, `${what} is as wide as the window`)
-    }
-    await console.go('Messenger')
-    await page.getByRole('searchbox').fill(ann.nick)
-    await console.row(ann.phone).waitFor()
-    await look('list')
-    await console.visit('phone', ann.phone)
-    await page.getByText(ben.nick).waitFor()
-    await look('user')
-    await console.button('Sign out…').click()
-    await console.dialog().waitFor()
-    await look('dialog')
-  })
-}
+looksWell(stage, 'console-wechat', async (console, look, name) => {
+  const [ann, ben] = [await user(`Look ${name}`), await user('Ben to look at')]
+  await befriend(ann, ben)
+  await connected(ann)
+  const { page } = console
+  await console.go('Messenger')
+  await page.getByRole('searchbox').fill(ann.nick)
+  await console.row(ann.phone).waitFor()
+  await look('list')
+  await console.visit('phone', ann.phone)
+  await page.getByText(ben.nick).waitFor()
+  await look('user')
+  await console.button('Sign out…').click()
+  await console.dialog().waitFor()
+  await look('dialog')
+})

@@ -1,13 +1,9 @@
 // The console as an operator uses it: a window, signing in, the views, and axe-core's opinion of them.
 import { strict as assert } from 'node:assert'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { setTimeout as pause } from 'node:timers/promises'
 import { io } from 'socket.io-client-4'
-import { LAPTOP } from './board.mjs'
-
-const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+import { AXE, LAPTOP } from './board.mjs'
 
 /** A window with the console in it. */
 export class Console {

@@ -1,54 +1,17 @@
 // The console in a real browser, against a real server with real clients: everything that an operator does there, and what nobody may do with it.
 import { strict as assert } from 'node:assert'
-import { mkdir } from 'node:fs/promises'
-import { after, afterEach, before, describe, test } from 'node:test'
-import { launch, PHONE } from './board.mjs'
-import { Client, Console } from './console.mjs'
-import { Server } from './server.mjs'
+import { describe, test } from 'node:test'
+import { PHONE } from './board.mjs'
+import { Client } from './console.mjs'
+import { consoleStage, hasOnly, isCalm, looksWell } from './console-stage.mjs'
 
-const OUT = new URL('out/', import.meta.url).pathname
 const TALL = { viewport: { width: 1280, height: 1400 } }
 
-let browser, server, admin, reader
-const clients = [], consoles = []
+const stage = consoleStage({ AO_RETENTION__RULES: 'news:*=30d,10000; *=365d' }, () => { ({ admin, reader, server } = stage) })
+const { call: api, console: open, signedIn } = stage
+let admin, reader, server
 
-before(async () => {
-  await mkdir(OUT, { recursive: true })
-  browser = await launch()
-  server = new Server({ AO_RETENTION__RULES: 'news:*=30d,10000; *=365d' })
-  await server.start()
-  admin = await server.admin()
-  reader = { uid: 'eve', token: await server.command('admin', 'create', 'eve', '--role', 'reader') }
-})
-after(async () => {
-  await browser?.close()
-  await server?.remove()
-})
-afterEach(async () => {
-  for (const client of clients.splice(0)) client.close()
-  const open = consoles.splice(0)
-  await Promise.all(open.map(console => console.close()))
-  for (const console of open) assert.deepEqual(console.complaints.filter(c => !console.forgiven?.(c)), [], 'nothing was logged as an error, or asked of others')
-})
-
-async function open(options) {
-  const console = await Console.open(browser, `${server.at.api}/console/`, options)
-  consoles.push(console)
-  return console
-}
-const signedIn = async (who = admin, options = {}) => (await open(options)).signIn(who)
-async function client(uid, ...rooms) {
-  const joined = await Client.join(server, uid, ...rooms)
-  clients.push(joined)
-  return joined
-}
-/** A method of the API, as the first administrator. */
-async function api(method, body) {
-  const headers = { authorization: `Bearer ${admin.uid}:${admin.token}`, 'content-type': 'application/json' }
-  const answer = await fetch(`${server.at.api}/v1/${method}`, { method: 'POST', body: JSON.stringify(body), headers })
-  assert(answer.ok, `${method}: ${await answer.clone().text()}`)
-  return answer.json()
-}
+const client = async (uid, ...rooms) => stage.opens(await Client.join(server, uid, ...rooms))
 const publish = (room, message, uid) => api('publish', { roomId: room, message: { storage: 0, ...message }, ...(uid && { uid }) })
 
 describe('signing in', () => {
@@ -406,11 +369,7 @@ describe('who may only look', () => {
     const console = await signedIn(reader)
     const { page } = console
     await page.getByText('may look').waitFor()
-    const harmless = ['Sign out', 'Together', 'By node', '5 min', '30 min', 'Open', 'Show', 'Previous', 'Next', 'Older', 'Newer', 'Older messages', 'More members']
-    const look = async () => {
-      const buttons = await page.locator('button:visible').evaluateAll(all => all.map(b => b.getAttribute('aria-label') ?? b.textContent))
-      assert.deepEqual(buttons.filter(text => !harmless.includes(text)), [])
-    }
+    const look = () => hasOnly(console, 'Together', 'By node', '5 min', '30 min', 'Show', 'Older', 'Newer', 'Older messages', 'More members')
     await look()
     for (const section of ['Rooms', 'Users', 'Webhooks', 'Audit log']) {
       await console.go(section)
@@ -447,30 +406,25 @@ describe('hostile names and messages', () => {
     await api('kick', { roomId: names[0], uid: names[1] })
     const console = await signedIn(admin, TALL)
     const { page } = console
-    const calm = async where => {
-      const found = await page.evaluate(() => [globalThis.hacked, document.querySelectorAll('main img, main script, main b').length, document.querySelectorAll('script').length])
-      assert.deepEqual(found, [undefined, 0, 1], where)
-      assert.equal(await console.overhang(), 0, `${where} is as wide as the window`)
-    }
     for (const section of ['Rooms', 'Users', 'Audit log']) {
       await console.go(section)
       await console.row('onerror').first().waitFor()
-      await calm(section)
+      await isCalm(console, section)
     }
     for (const name of names) for (const [kind, needed] of [['room', 'Stored messages'], ['user', 'Connections']]) {
       await console.visit(kind, name)
       await console.fact(needed, /^1$/)
-      await calm(`${kind} ${name}`)
+      await isCalm(console, `${kind} ${name}`)
     }
     await console.visit('room', names[5])
     await console.title('⟨202E⟩gnp.exe⟨202C⟩⟨200B⟩')
     await console.visit('room', names[0])
     await console.button(`Kick ${names[0]}`).click()
     await console.dialog().getByText(names[0]).first().waitFor()
-    await calm('a dialog')
+    await isCalm(console, 'a dialog')
     await console.button('Cancel', console.dialog()).click()
     await page.setViewportSize(PHONE)
-    await calm('a phone')
+    await isCalm(console, 'a phone')
   })
 })
 
@@ -504,53 +458,43 @@ describe('by keyboard', () => {
   })
 })
 
-for (const colorScheme of ['light', 'dark']) for (const [device, viewport] of [['laptop', { width: 1280, height: 800 }], ['phone', PHONE]]) {
-  test(`${device}, ${colorScheme}: axe-core finds nothing serious, and nothing hangs over`, async () => {
-    const room = `look ${device} ${colorScheme}`
-    await client(`hugo ${device} ${colorScheme}`, room)
-    await client(`ida ${device} ${colorScheme}`, room)
-    await publish(room, { text: 'hello' }, 'editor')
-    await publish(room, { storage: 1, msgId: 'topic', text: 'an update' })
-    const console = await open({ viewport, colorScheme, hasTouch: device === 'phone' })
-    const { page } = console
-    const look = async name => {
-      await page.screenshot({ path: `${OUT}console-${device}-${colorScheme}-${name}.png` })
-      assert.deepEqual(await console.findings(), [], name)
-      assert.equal(await console.overhang(), 0, `${name} is as wide as the window`)
-    }
-    await look('sign-in')
-    await console.signIn(admin)
-    await console.row('embedded').waitFor()
-    await page.waitForFunction(() => document.querySelector('.chart .line')?.getAttribute('d').includes('L'))
-    await look('overview')
-    await console.go('Rooms')
-    await console.row(room).waitFor()
-    await look('rooms')
-    await page.getByRole('searchbox').fill('nothing of this name')
-    await page.locator('.empty:visible').waitFor()
-    await look('nothing')
-    await console.visit('room', room)
-    await page.getByText('an update').waitFor()
-    await console.row('ida').waitFor()
-    await look('room')
-    await console.button('Trim…').click()
-    await look('dialog')
-    await page.keyboard.press('Escape')
-    await console.button(`Kick ida ${device} ${colorScheme}`).click()
-    await console.button('Kick', console.dialog()).click()
-    await console.says('out of the room')
-    await look('done')
-    await console.go('Users')
-    await console.row('hugo').first().waitFor()
-    await look('users')
-    await console.visit('user', `hugo ${device} ${colorScheme}`)
-    await console.fact('State', 'online')
-    await look('user')
-    await console.go('Webhooks')
-    await page.getByText('Nothing was put aside.').waitFor()
-    await look('hooks')
-    await console.go('Audit log')
-    await console.row('kick').first().waitFor()
-    await look('audit')
-  })
-}
+looksWell(stage, 'console', async (console, look, device) => {
+  const room = `look ${device}`
+  await client(`hugo ${device}`, room)
+  await client(`ida ${device}`, room)
+  await publish(room, { text: 'hello' }, 'editor')
+  await publish(room, { storage: 1, msgId: 'topic', text: 'an update' })
+  const { page } = console
+  await console.row('embedded').waitFor()
+  await page.waitForFunction(() => document.querySelector('.chart .line')?.getAttribute('d').includes('L'))
+  await look('overview')
+  await console.go('Rooms')
+  await console.row(room).waitFor()
+  await look('rooms')
+  await page.getByRole('searchbox').fill('nothing of this name')
+  await page.locator('.empty:visible').waitFor()
+  await look('nothing')
+  await console.visit('room', room)
+  await page.getByText('an update').waitFor()
+  await console.row('ida').waitFor()
+  await look('room')
+  await console.button('Trim…').click()
+  await look('dialog')
+  await page.keyboard.press('Escape')
+  await console.button(`Kick ida ${device}`).click()
+  await console.button('Kick', console.dialog()).click()
+  await console.says('out of the room')
+  await look('done')
+  await console.go('Users')
+  await console.row('hugo').first().waitFor()
+  await look('users')
+  await console.visit('user', `hugo ${device}`)
+  await console.fact('State', 'online')
+  await look('user')
+  await console.go('Webhooks')
+  await page.getByText('Nothing was put aside.').waitFor()
+  await look('hooks')
+  await console.go('Audit log')
+  await console.row('kick').first().waitFor()
+  await look('audit')
+}, look => look('sign-in'))

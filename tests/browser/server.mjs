@@ -9,6 +9,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 
 const BINARY = process.env.AO_BIN ?? new URL('../../target/debug/always-online', import.meta.url).pathname
 
+/** Listeners that are there where the variable is set. */
+const OWN = { wechat: 'AO_WECHAT__LISTEN', tinode: 'AO_TINODE__LISTEN' }
+const LISTENER = new RegExp(`\\b(websocket|api|demo|${Object.keys(OWN).join('|')}) (http:\\/\\/\\S+)`)
+
 export class Server {
   #settings
   #child
@@ -20,7 +24,7 @@ export class Server {
     this.#settings = settings
   }
 
-  /** Addresses after start(): websocket, api, demo, and wechat where it has one, as http://127.0.0.1:PORT */
+  /** Addresses after start(): websocket, api, demo, and those of OWN where it has them, as http://127.0.0.1:PORT */
   at = {}
 
   /** A second start listens on the same ports and finds the same data. */
@@ -45,9 +49,9 @@ export class Server {
 
   async #addresses(child) {
     for await (const line of createInterface({ input: child.stdout })) {
-      const [, name, url] = /\b(websocket|api|demo|wechat) (http:\/\/\S+)/.exec(line) ?? []
+      const [, name, url] = LISTENER.exec(line) ?? []
       if (name) this.at[name] = url
-      if (this.at.websocket && this.at.api && this.at.demo && (this.at.wechat || !this.#settings.AO_WECHAT__LISTEN)) break
+      if (this.at.websocket && this.at.api && this.at.demo && Object.entries(OWN).every(([name, variable]) => this.at[name] || !this.#settings[variable])) break
     }
     child.stdout.resume() // a full pipe would stop the server
   }

@@ -1,46 +1,18 @@
 // examples/wechat in a real chromium with devices that are none: its files as any server of files hands them out, people on pages, and what they do there.
 import { strict as assert } from 'node:assert'
-import { once } from 'node:events'
-import { accessSync, constants } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import http from 'node:http'
-import { createRequire } from 'node:module'
-import { delimiter, extname, join } from 'node:path'
 import { after, afterEach, before } from 'node:test'
-import { chromium } from 'playwright-core'
 import { Line } from '../clients/cut.mjs'
 import { startServer } from '../clients/server.mjs'
-import { LAPTOP } from './board.mjs'
+import { AXE, LAPTOP, launch } from './board.mjs'
+import { serveExample } from './example.mjs'
 
-const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-const FOLDER = new URL('../../examples/wechat/', import.meta.url)
-const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' }
 const BOUND_MS = 60_000
 // Pictures and sound of devices that chromium makes up, and no question whether it may. Two pages on one machine find each other by their addresses; without the
 // last flag they are hidden behind names of multicast DNS, which nobody answers here.
 const FLAGS = [
-  '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-  '--disable-sync', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--autoplay-policy=no-user-gesture-required',
+  '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream', '--autoplay-policy=no-user-gesture-required',
   '--disable-features=WebRtcHideLocalIpsWithMdns',
 ]
-
-function launch() {
-  const places = process.env.PATH.split(delimiter).map(folder => join(folder, 'chromium'))
-  const executablePath = places.find(file => { try { accessSync(file, constants.X_OK); return true } catch { return false } })
-  assert(executablePath, 'chromium is not on PATH')
-  return chromium.launch({ executablePath, args: FLAGS })
-}
-
-/** The page's files, on a port of their own: another origin than the server's. */
-async function serveFiles() {
-  const server = http.createServer(async ({ url }, response) => {
-    const name = new URL(url, 'http://x').pathname.slice(1) || 'index.html'
-    const file = /^[\w-]+\.\w+$/.test(name) && await readFile(new URL(name, FOLDER)).catch(() => undefined)
-    response.writeHead(file ? 200 : 404, { 'content-type': `${TYPES[extname(name)] ?? 'text/plain'}; charset=utf-8` }).end(file || 'not found')
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return server
-}
 
 /**
  * A browser, the page's files and a server with these settings of `[wechat]`, for all tests of a file. Each person's window goes with the test it was opened in,
@@ -76,8 +48,8 @@ export function stage(settings = () => ({})) {
     },
   }
   before(async () => {
-    stage.browser = await launch()
-    stage.files = await serveFiles()
+    stage.browser = await launch(...FLAGS)
+    stage.files = await serveExample('wechat')
     const values = { LISTEN: '127.0.0.1:0', RATE_LIMIT: 'off', ...await settings() }
     stage.server = await startServer({ title: 'a page', env: Object.fromEntries(Object.entries(values).map(([key, value]) => [`AO_WECHAT__${key}`, `${value}`])) })
   })

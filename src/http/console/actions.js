@@ -25,6 +25,49 @@ export function wholeNumber(text, what) {
   return Number(text)
 }
 
+/**
+ * Asks before a method of a dialect does something, says what came of it, and has the view look again.
+ * @param {Context} context
+ * @param {{title: string, says: any[], button: string, isSafe?: boolean, method: string, body: Record<string, unknown>, done: (result: any) => any[]}} question
+ * `says`: a paragraph each
+ */
+export const confirm = ({ api, changed }, { title, says, button, isSafe, method, body, done }) => ask({
+  title, says: says.map(text => h('p', {}, text)), button, danger: !isSafe,
+  async act() {
+    const { result } = await api.call(method, body)
+    toast(...done(result))
+    changed()
+  },
+})
+
+/**
+ * Asks before something secret is made, and shows it once.
+ * @param {Context} context
+ * @param {Omit<Parameters<typeof ask>[0], 'act'> & {what: string, make: (values: Record<string, string>) => Promise<[string | number, string]>}} question
+ * `what` it is, as `Token`; `make`: of whose it is, and it
+ */
+export async function makeSecret({ changed }, { what, make, ...question }) {
+  /** @type {[string | number, string]} */
+  let made = ['', '']
+  if (!await ask({ ...question, async act(values) { made = await make(values) } })) return
+  await showSecret(what, ...made)
+  changed()
+}
+
+/** Erases what a user of a dialect has written. @param {Context} context; @param {string} method; @param {Record<string, string>} body; @param {string} user; @param {string} where */
+export const eraseMessages = (context, method, body, user, where) => confirm(context, {
+  title: 'Erase what the user wrote?',
+  says: [
+    ['Messages of ', quoted(user), ` ${where} will be overwritten, with every copy that the store has.`],
+    'What has arrived is in the clients, and stays there. This can’t be undone.',
+  ],
+  button: 'Erase', method, body,
+  done({ job }) {
+    watch(context.api, job, user)
+    return ['Erasing the messages of ', quoted(user), '…']
+  },
+})
+
 /** @param {Context} context; @param {string} room */
 export const publish = ({ api, changed }, room) => ask({
   title: 'Publish a message',
@@ -117,7 +160,7 @@ export const revoke = ({ api, changed }, uid) => ask({
 })
 
 /** Shows a secret, once. @param {string} what it is, as `Token`; @param {string | number} of whose it is; @param {string} secret */
-export function showSecret(what, of, secret) {
+function showSecret(what, of, secret) {
   const field = h('input', { type: 'text', readonly: true, value: secret, 'aria-label': what, class: 'secret', onfocus: (/** @type {any} */ e) => e.target.select() })
   const copied = h('span', { role: 'status' })
   const copy = h('button', {
@@ -132,32 +175,20 @@ export function showSecret(what, of, secret) {
 }
 
 /** @param {Context} context; @param {string | number} uid */
-export async function createToken({ api, changed }, uid) {
-  let token = ''
-  const done = await ask({
-    title: 'Make a token?',
-    says: [h('p', {}, 'For ', quoted(uid), ', who has none. It is shown once.')],
-    button: 'Make a token',
-    async act() { ({ token } = await api.call('token/create', { uid })) },
-  })
-  if (!done) return
-  await showSecret('Token', uid, token)
-  changed()
-}
+export const createToken = (context, uid) => makeSecret(context, {
+  title: 'Make a token?',
+  says: [h('p', {}, 'For ', quoted(uid), ', who has none. It is shown once.')],
+  button: 'Make a token', what: 'Token',
+  make: async () => [uid, (await context.api.call('token/create', { uid })).token],
+})
 
 /** @param {Context} context; @param {string | number} uid */
-export async function refreshToken({ api, changed }, uid) {
-  let token = ''
-  const done = await ask({
-    title: 'Replace the token?',
-    says: [h('p', {}, 'The token of ', quoted(uid), ' will be dead at once, and a new one is shown, once. An open connection goes on, and needs the new one when it comes back.')],
-    button: 'Replace', danger: true,
-    async act() { ({ token } = await api.call('token/refresh', { uid })) },
-  })
-  if (!done) return
-  await showSecret('Token', uid, token)
-  changed()
-}
+export const refreshToken = (context, uid) => makeSecret(context, {
+  title: 'Replace the token?',
+  says: [h('p', {}, 'The token of ', quoted(uid), ' will be dead at once, and a new one is shown, once. An open connection goes on, and needs the new one when it comes back.')],
+  button: 'Replace', danger: true, what: 'Token',
+  make: async () => [uid, (await context.api.call('token/refresh', { uid })).token],
+})
 
 /** @param {Context} context; @param {string | number} uid */
 export const revokeToken = ({ api, changed }, uid) => ask({
@@ -188,7 +219,7 @@ export const erase = ({ api, changed }, uid) => ask({
 })
 
 /** Tells how an erasing ended. @param {Api} api; @param {string} job; @param {string | number} uid whose messages, as the page calls it */
-export async function watch(api, job, uid) {
+async function watch(api, job, uid) {
   for (;;) {
     await new Promise(done => setTimeout(done, 1000))
     if (api.over.aborted) return

@@ -1,11 +1,20 @@
 // What administrators have changed.
 import { h, keep, repeat, table } from './dom.js'
-import { chatLink, moment, name, phoneLink, roomLink, userLink } from './format.js'
+import { chatLink, moment, name, phoneLink, roomLink, tinodeLink, topicLink, userLink } from './format.js'
 
 /** Milliseconds between two looks at the first page. */
 const EVERY = 4000
 /** Entries of a page. */
 const PAGE = 50
+
+/** How users and rooms of dialects are looked at, where not as all others. @type {Record<string, {user?: (name: string) => any, room?: (name: string) => any}>} */
+const LINKS = { 'chat-service': { room: chatLink }, wechat: { user: phoneLink }, tinode: { user: tinodeLink, room: topicLink } }
+
+/** Whom and what it was about. @param {any} entry */
+function about({ method, uid, roomId }) {
+  const of = LINKS[method.split('/')[0]]
+  return [uid !== undefined && (of?.user ?? userLink)(uid), ' ', roomId !== undefined && (of?.room ?? roomLink)(roomId)]
+}
 
 /** Figures of an entry in words. @param {any} entry */
 function details({ asked, given }) {
@@ -28,7 +37,7 @@ export function audit(app, signal) {
   const on = h('button', { type: 'button', onclick: () => { cursors.push(next); look() } }, 'Older')
   const pager = h('nav', { class: 'pager', 'aria-label': 'Pages' }, back, on)
   const make = (/** @type {any} */ entry) => row(moment(entry.at), name(entry.admin), method(entry.method),
-    [entry.uid !== undefined && (entry.method.startsWith('wechat/') ? phoneLink : userLink)(entry.uid), ' ', entry.roomId !== undefined && (entry.method.startsWith('chat-service/') ? chatLink : roomLink)(entry.roomId)], h('span', { class: 'several' }, details(entry)),
+    about(entry), h('span', { class: 'several' }, details(entry)),
     h('span', { class: entry.outcome === 'done' ? 'badge good' : 'badge bad' }, entry.outcome))
 
   async function look() {

@@ -51,8 +51,9 @@ export const clockTime = ms => clock.format(ms)
 /** @param {number} ms since 1970 */
 export const minuteTime = ms => minutes.format(ms)
 
-/** A moment: its time, and its day if that is not today. @param {number} ms since 1970 */
+/** A moment: its time, and its day if that is not today. @param {number | null} ms since 1970 */
 export function moment(ms) {
+  if (ms === null) return soft('–')
   const date = new Date(ms)
   if (Number.isNaN(date.getTime())) return h('span', {}, '–')
   const today = date.toDateString() === new Date().toDateString()
@@ -68,6 +69,21 @@ export const visible = name => String(name).replace(UNSEEN, c => `⟨${/** @type
 /** A name of a user or a room, kept apart from the text around it. @param {string | number} text; @param {string} [kind] */
 export const name = (text, kind = '') => h('bdi', { class: `name ${kind}`, title: visible(text) }, visible(text))
 
+/** What is no name, but says that there is none. @param {string} text */
+export const soft = text => h('span', { class: 'soft' }, text)
+/** A name that somebody has given, if somebody has. @param {string | null} text; @param {string} [kind] */
+export const given = (text, kind) => text === null || text === '' ? soft('none') : name(text, kind)
+/** Several, with commas between them. @param {any[]} all */
+export const several = all => all.flatMap((one, at) => at === 0 ? [one] : [', ', one])
+/** What is well, or is not. @param {boolean} well; @param {string} text */
+export const state = (well, text) => h('span', { class: well ? 'good' : 'bad' }, text)
+/** The same as a badge. @param {string} text; @param {string} [kind] */
+export const badge = (text, kind = '') => h('span', { class: `badge ${kind}` }, text)
+/** A number of a list, less to be seen where it is none. @param {number} n */
+export const figure = n => h('span', { class: n === 0 && 'none' }, count(n))
+/** Where somebody is connected to. @param {string[]} nodes */
+export const onNodes = nodes => h('span', { class: 'several' }, nodes.length ? nodes.map(node => name(node)) : soft('away'))
+
 /** @param {string | number} id */
 export const roomLink = id => h('a', { href: `#/room/${encodeURIComponent(id)}`, class: 'to' }, name(id))
 /** @param {string | number} uid */
@@ -79,11 +95,19 @@ export const chatLink = room => h('a', { href: `#/chat/${encodeURIComponent(room
 /** @param {string} phone of a user of react-wechat */
 export const phoneLink = phone => h('a', { href: `#/phone/${encodeURIComponent(phone)}`, class: 'to' }, name(phone))
 
-/** What the server calls a user of react-wechat begins with this, which no other uid can have. */
-const PHONE = 'wechat\u0080'
+/** @param {string} user of Tinode */
+export const tinodeLink = user => h('a', { href: `#/tinode-user/${encodeURIComponent(user)}`, class: 'to' }, name(user))
+/** @param {string} topic of Tinode */
+export const topicLink = topic => h('a', { href: `#/tinode-topic/${encodeURIComponent(topic)}`, class: 'to' }, name(topic))
 
-/** A user who is online: of react-wechat, where this administrator can look at it, by the phone. @param {import('./api.js').Api} api; @param {string | number} uid */
-export const onlineLink = (api, uid) => String(uid).startsWith(PHONE) && api.has('wechat/userState') ? phoneLink(String(uid).slice(PHONE.length)) : userLink(uid)
+/** Dialects with users of their own: what the server's names for these begin with, as no other uid can, what has to be allowed, and a link. @type {[string, string, (name: string) => any][]} */
+const OWN = [['wechat\u0080', 'wechat/userState', phoneLink], ['tinode\u0080', 'tinode/userState', tinodeLink]]
+
+/** A user who is online: of such a dialect, where this administrator can look at it, by its own name. @param {import('./api.js').Api} api; @param {string | number} uid */
+export function onlineLink(api, uid) {
+  const own = OWN.find(([before, method]) => String(uid).startsWith(before) && api.has(method))
+  return own ? own[2](String(uid).slice(own[0].length)) : userLink(uid)
+}
 
 /** A name within a sentence. @param {string | number} text */
 export const quoted = text => h('strong', {}, name(text, 'whole'))

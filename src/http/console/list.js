@@ -8,6 +8,19 @@ const AGAIN = 4000
 /** Milliseconds that a search waits for the next letter. */
 const TYPING = 200
 
+/** What a list asks for. @typedef {{prefix?: string, cursor?: string, limit: number}} Page */
+
+/**
+ * How a dialect lists what it has.
+ * @param {import('./api.js').Api} api; @param {string} method; @param {string} what the answer calls them
+ * @param {Record<string, unknown>} [of] what else is asked; @param {string} [by] the field for what is searched
+ */
+export const pages = (api, method, what, of = {}, by = 'text') => async (/** @type {Page} */ { prefix, cursor, limit }, /** @type {AbortSignal} */ signal) => {
+  const asked = { ...of, limit, ...(prefix && { [by]: prefix }), ...(cursor !== undefined && { after: cursor }) }
+  const { [what]: items, next } = (await api.call(method, asked, signal)).result
+  return { items, next: next ?? undefined }
+}
+
 /**
  * @template T
  * @param {Object} options
@@ -15,13 +28,13 @@ const TYPING = 200
  * @param {AbortSignal} options.signal
  * @param {string} options.label of the search
  * @param {number} [options.longest] characters of a name
- * @param {HTMLTableElement} options.table
- * @param {(request: {prefix?: string, cursor?: string, limit: number}, signal: AbortSignal) => Promise<{items: T[], next?: string}>} options.load
- * @param {(items: T[]) => void} options.show
+ * @param {ReturnType<typeof import('./dom.js').table>} options.table
+ * @param {(item: T) => string} options.key
+ * @param {(request: Page, signal: AbortSignal) => Promise<{items: T[], next?: string}>} options.load
  * @param {(prefix: string) => any} options.empty what is said where nothing is found
  * @param {(text: string) => string | undefined | Promise<string | undefined>} options.open where what was typed leads; nowhere: it is searched for
  */
-export function list({ app, signal, label, longest = 256, table, load, show, empty, open }) {
+export function list({ app, signal, label, longest = 256, table, key, load, empty, open }) {
   let prefix = ''
   /** Where the pages before this one, and this one, begin. @type {(string | undefined)[]} */
   let cursors = [undefined]
@@ -82,9 +95,9 @@ export function list({ app, signal, label, longest = 256, table, load, show, emp
     // A page from which everybody has gone leads back.
     if (found.items.length === 0 && cursors.length > 1) { cursors.pop(); return look() }
     next = found.next
-    show(found.items)
+    table.show(found.items, key)
     const is = found.items.length === 0
-    table.hidden = is
+    table.element.hidden = is
     nothing.hidden = !is
     if (is) fill(nothing, empty(prefix))
     back.disabled = cursors.length === 1
@@ -93,5 +106,5 @@ export function list({ app, signal, label, longest = 256, table, load, show, emp
     say(page, `Page ${cursors.length}`)
   }
   repeat(AGAIN, signal, look)
-  return [form, h('div', { class: 'card' }, table, nothing), pager]
+  return [form, h('div', { class: 'card' }, table.element, nothing), pager]
 }

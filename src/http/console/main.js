@@ -14,6 +14,9 @@ import { phones } from './phones.js'
 import { room } from './room.js'
 import { rooms } from './rooms.js'
 import { Stat } from './stat.js'
+import { tinode } from './tinode.js'
+import { tinodeTopic } from './tinode-topic.js'
+import { tinodeUser } from './tinode-user.js'
 import { user } from './user.js'
 import { users } from './users.js'
 
@@ -38,11 +41,15 @@ const SECTIONS = {
   users: { text: 'Users', view: users },
   chats: { text: 'Chat rooms', needs: 'chat-service/listRooms', view: chats },
   phones: { text: 'Messenger', needs: 'wechat/listUsers', view: phones },
+  tinode: { text: 'Tinode', needs: 'tinode/listUsers', view: tinode },
   hooks: { text: 'Webhooks', view: hooks },
   audit: { text: 'Audit log', view: audit },
 }
 /** Views of one thing, and the section that they are in. @type {Record<string, {section: string, view: (app: App, signal: AbortSignal, name: string) => View}>} */
-const ONES = { room: { section: 'rooms', view: room }, user: { section: 'users', view: user }, chat: { section: 'chats', view: chat }, phone: { section: 'phones', view: phone } }
+const ONES = {
+  room: { section: 'rooms', view: room }, user: { section: 'users', view: user }, chat: { section: 'chats', view: chat }, phone: { section: 'phones', view: phone },
+  'tinode-list': { section: 'tinode', view: tinode }, 'tinode-user': { section: 'tinode', view: tinodeUser }, 'tinode-topic': { section: 'tinode', view: tinodeTopic },
+}
 
 const bar = /** @type {HTMLElement} */ (document.getElementById('bar'))
 const main = /** @type {HTMLElement} */ (document.getElementById('main'))
