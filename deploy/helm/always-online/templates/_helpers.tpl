@@ -64,6 +64,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 -}}
 {{- if .Values.gotapi.enabled }}{{ $_ := set $own "gotapi" (dict "listen" "0.0.0.0:8080") }}{{ end -}}
 {{- if .Values.wechat.enabled }}{{ $_ := set $own "wechat" (dict "listen" "0.0.0.0:3002") }}{{ end -}}
+{{- if .Values.tinode.enabled }}{{ $_ := set $own "tinode" (dict "listen" "0.0.0.0:6060" "grpc_listen" (ternary "0.0.0.0:16060" "" .Values.tinode.grpc)) }}{{ end -}}
 {{- $all := mergeOverwrite (deepCopy .Values.settings) $own -}}
 # Made by the chart, of its values.
 {{- range $key, $value := $all }}
@@ -189,6 +190,12 @@ spec:
         {{- if .Values.wechat.enabled }}
         - { name: wechat, containerPort: 3002 }
         {{- end }}
+        {{- if .Values.tinode.enabled }}
+        - { name: tinode, containerPort: 6060 }
+        {{- if .Values.tinode.grpc }}
+        - { name: tinode-grpc, containerPort: 16060 }
+        {{- end }}
+        {{- end }}
       # The store is opened, and brought up to date, before anything listens.
       startupProbe:
         httpGet: { path: /livez, port: websocket, scheme: {{ ternary "HTTPS" "HTTP" (ne $tls "") }} }
@@ -234,6 +241,9 @@ spec:
         - { name: drain, mountPath: /etc/always-online-drain, readOnly: true }
         {{- end }}
         - { name: data, mountPath: /data }
+        {{- if .Values.tinode.enabled }}
+        - { name: uploads, mountPath: /data/tinode-uploads }
+        {{- end }}
         {{- with .Values.extraVolumeMounts }}{{ toYaml . | nindent 8 }}{{ end }}
   volumes:
     - name: settings
@@ -246,6 +256,11 @@ spec:
     # Nothing is kept here.
     - name: data
       emptyDir: { sizeLimit: 64Mi }
+    {{- end }}
+    {{- if .Values.tinode.enabled }}
+    # Files on their way to S3.
+    - name: uploads
+      emptyDir: { sizeLimit: 1Gi }
     {{- end }}
     {{- with .Values.extraVolumes }}{{ toYaml . | nindent 4 }}{{ end }}
   {{- with .Values.nodeSelector }}
