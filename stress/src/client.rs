@@ -3,7 +3,7 @@
 //! react-wechat (`--dialect`): a WebSocket. Packets are recognised by their first bytes.
 
 mod join;
-mod websocket;
+pub mod websocket;
 
 pub use join::join;
 
@@ -50,7 +50,7 @@ enum Out {
 pub struct Tx(Arc<Mutex<Out>>);
 
 impl Tx {
-    async fn frame(&self, frame: Frame<'_>) -> Result<()> {
+    pub async fn frame(&self, frame: Frame<'_>) -> Result<()> {
         match &mut *self.0.lock().await {
             Out::WebSocket(ws) => Ok(ws.write_frame(frame).await?),
             Out::Polling(poster) if frame.opcode == OpCode::Text => {
@@ -82,7 +82,7 @@ impl Tx {
     }
 }
 
-type Reader = FragmentCollectorRead<Chain<Cursor<Vec<u8>>, OwnedReadHalf>>;
+pub type Reader = FragmentCollectorRead<Chain<Cursor<Vec<u8>>, OwnedReadHalf>>;
 
 /// What packets come in by.
 enum In {

@@ -1,6 +1,6 @@
 //! Load generator and measuring tool for servers that speak the always-online
-//! event protocol over socket.io, gotapi-ws, chat-service, or react-wechat. See
-//! README.md.
+//! event protocol over socket.io, gotapi-ws, chat-service, react-wechat, or
+//! Tinode's protocol. See README.md.
 
 #![allow(clippy::disallowed_methods)] // it measures real time; its tasks end with the process
 
@@ -19,6 +19,7 @@ mod relay;
 mod report;
 mod scenario;
 mod sys;
+mod tinode;
 mod webhooks;
 mod wechat;
 
@@ -77,6 +78,8 @@ enum Scenario {
     Waiting(scenario::waiting::Waiting),
     /// Pairs of users of react-wechat talk while others log in, more than the server takes at once.
     Logins(scenario::logins::Logins),
+    /// Tinode's clients, whatever --dialect says: pairs, idle sessions, a group, and history.
+    Tinode(tinode::Tinode),
 }
 
 /// What a scenario reports.
@@ -262,12 +265,15 @@ fn run(Cli { opt, scenario }: Cli) -> Result<()> {
     if !spoken {
         bail!("--dialect {} does not do this: see --help", opt.dialect.name());
     }
+    let is_tinode = matches!(scenario, Scenario::Tinode(_));
+    let dialect = if is_tinode { "tinode" } else { opt.dialect.name() };
     let ctx = Ctx::new(opt)?;
     for pid in &ctx.opt.server_pid {
         sys::Proc::read(*pid).with_context(|| format!("--server-pid {pid}: no such process"))?;
     }
     let gather_us = ctx.opt.gather_us.unwrap_or(match &scenario {
         Scenario::Fanout(a) if a.saturate.is_some() => 500,
+        Scenario::Tinode(a) if a.saturates() => 500,
         _ => 0,
     });
     let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -296,6 +302,7 @@ fn run(Cli { opt, scenario }: Cli) -> Result<()> {
             Scenario::Register(a) => ("register", scenario::register::run(c, a).await?),
             Scenario::Waiting(a) => ("waiting", scenario::waiting::run(c, a).await?),
             Scenario::Logins(a) => ("logins", scenario::logins::run(c, a).await?),
+            Scenario::Tinode(a) => ("tinode", tinode::run(c, a).await?),
         })
     };
     let limit = Duration::from_secs_f64(ctx.opt.time_limit);
@@ -303,12 +310,18 @@ fn run(Cli { opt, scenario }: Cli) -> Result<()> {
         .block_on(async { tokio::time::timeout(limit, scenario).await })
         .context("given up: --time-limit is over")??;
 
-    print(&ctx, name, outcome, pinned, gather_us);
+    print(&ctx, (name, dialect), outcome, pinned, gather_us);
     Ok(())
 }
 
 /// Reports what a scenario came to.
-fn print(ctx: &Ctx, name: &str, outcome: Outcome, pinned: Option<usize>, gather_us: u64) {
+fn print(
+    ctx: &Ctx,
+    (name, dialect): (&str, &str),
+    outcome: Outcome,
+    pinned: Option<usize>,
+    gather_us: u64,
+) {
     let Outcome { config, result, usage, mut faults, mut notes } = outcome;
     faults.push((ctx.stats.kicked.load(Relaxed), "clients were kicked out"));
     faults.push((ctx.stats.unknown.load(Relaxed), "requests for a session that was unknown"));
@@ -334,7 +347,7 @@ fn print(ctx: &Ctx, name: &str, outcome: Outcome, pinned: Option<usize>, gather_
     let report = json!({
         "tool": concat!("stress ", env!("CARGO_PKG_VERSION")),
         "scenario": name, "label": ctx.opt.label, "eio": ctx.opt.eio,
-        "dialect": ctx.opt.dialect.name(),
+        "dialect": dialect,
         "way": format!("{:?}", ctx.opt.way).to_lowercase(), "run_id": ctx.run_id,
         "seed": ctx.opt.seed, "pinned_to": pinned, "gather_us": gather_us,
         "config": config, "result": result, "usage": usage, "faults": by_kind, "notes": notes,

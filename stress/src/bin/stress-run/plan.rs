@@ -9,6 +9,7 @@ mod growth;
 mod hardship;
 mod history;
 mod integration;
+mod tinode;
 mod versus;
 mod wechat;
 
@@ -23,6 +24,8 @@ pub enum Server {
     Gotapi,
     /// The same program, spoken to by its listener for react-wechat.
     Wechat,
+    /// The same program, spoken to by its listener for Tinode's clients.
+    Tinode,
     /// The original of chat-service, an npm package (`peers/chat-service`).
     ChatServiceNode,
     /// The cheapest server conceivable (`floor.rs`).
@@ -35,7 +38,7 @@ pub enum Server {
 
 impl Server {
     pub fn is_ours(self) -> bool {
-        matches!(self, Server::Ours | Server::Gotapi | Server::Wechat)
+        matches!(self, Server::Ours | Server::Gotapi | Server::Wechat | Server::Tinode)
     }
 
     /// What it calls the listener that is measured, in the lines that it prints.
@@ -43,6 +46,7 @@ impl Server {
         match self {
             Server::Gotapi => "gotapi",
             Server::Wechat => "wechat",
+            Server::Tinode => "tinode",
             Server::Ours
             | Server::ChatServiceNode
             | Server::Floor
@@ -137,6 +141,7 @@ pub fn all(quick: bool) -> Vec<Scenario> {
         dialects::all,
         chat_service::all,
         wechat::all,
+        tinode::all,
         connections::all,
         history::all,
         hardship::all,

@@ -72,7 +72,7 @@ impl Bench {
     fn program(&self, side: &Side, blanks: &Blanks) -> Result<Command> {
         let allowed = (0..side.cores).map(|c| c.to_string()).collect::<Vec<_>>().join(",");
         let mut command = match side.server {
-            Server::Ours | Server::Gotapi | Server::Wechat => {
+            Server::Ours | Server::Gotapi | Server::Wechat | Server::Tinode => {
                 self.always_online(side, &allowed, blanks)?
             }
             Server::Floor => self.command(&allowed, &self.binaries.join("floor")),
@@ -121,6 +121,9 @@ impl Bench {
             }
             Server::Wechat => {
                 command.env("AO_WECHAT__LISTEN", "127.0.0.1:0");
+            }
+            Server::Tinode => {
+                command.env("AO_TINODE__LISTEN", "127.0.0.1:0");
             }
             Server::Ours
             | Server::ChatServiceNode
