@@ -203,13 +203,15 @@ pub async fn revoke(options: Options, uid: &Uid) -> Result<Expelled, StoreError>
         .text("expel");
     let told = places(client.run(&live, Script::Expel, &arguments, deadline).await?)?;
     let until = Instant::now() + CONFIRMATION;
+    // Behind one that is waited for in vain the others are still asked about, once.
+    let last = until + options.deadline;
     let (mut ended, mut late) = (BTreeSet::new(), BTreeSet::new());
     for (node, connection) in &told {
         let set = expelled(&options.prefix, node);
-        let mut is_ended = is_out(&client, &live, &set, *connection, until).await;
+        let mut is_ended = is_out(&client, &live, &set, *connection, last).await;
         while !is_ended && Instant::now() + QUESTION <= until {
             sleep(QUESTION).await;
-            is_ended = is_out(&client, &live, &set, *connection, until).await;
+            is_ended = is_out(&client, &live, &set, *connection, last).await;
         }
         let nodes = if is_ended { &mut ended } else { &mut late };
         nodes.insert(node.as_str());
