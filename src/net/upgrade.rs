@@ -94,6 +94,14 @@ impl Agreed {
     }
 }
 
+/// Whether a request asks for a WebSocket, whatever else is wrong with it.
+pub fn is_asked<B>(request: &Request<B>) -> bool {
+    let names = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("websocket"))
+    };
+    request.method() == Method::GET && request.headers().get_all(header::UPGRADE).iter().any(names)
+}
+
 /// Agrees to an upgrade that comes as a request of HTTP, and not as its connection's first.
 ///
 /// # Errors
@@ -201,6 +209,25 @@ mod tests {
             }
             let found = agree(&mut request.body(()).unwrap()).err();
             assert_eq!(found, flaw, "{method} {version:?}");
+        }
+    }
+
+    #[test]
+    fn who_asks_for_a_websocket_is_known_though_something_is_wrong() {
+        for (method, upgrade, is) in [
+            (Method::GET, Some("websocket"), true),
+            (Method::GET, Some("h2c, WebSocket"), true),
+            (Method::GET, Some("websockets"), true),
+            (Method::GET, Some("h2c"), false),
+            (Method::GET, None, false),
+            (Method::POST, Some("websocket"), false),
+            (Method::HEAD, Some("websocket"), false),
+        ] {
+            let mut request = Request::builder().method(&method);
+            if let Some(upgrade) = upgrade {
+                request = request.header(header::UPGRADE, upgrade);
+            }
+            assert_eq!(is_asked(&request.body(()).unwrap()), is, "{method} {upgrade:?}");
         }
     }
 

@@ -13,17 +13,16 @@ use super::{
     access::{self, Changed},
     cabinet::Step,
     ids::{Key, UserId},
-    message::Code,
     mode::Mode,
     post::{Src, To, Told, Word},
     presence,
     record::{SubRecord, TopicRecord},
     refusal::Done,
     session::{Identity, Session},
-    stored::{self, RoomEvent},
+    stored::RoomEvent,
     topic,
 };
-use crate::domain::{broker::Entry, ids::RoomId, subscriber::Outcome};
+use crate::domain::ids::RoomId;
 
 /// Why a subscription has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,7 +220,7 @@ async fn tell_room(
     let (user, by, reader) = (row.user, who.user, row.reader);
     let acs = access::is_live(row).then(|| row.acs());
     let event = RoomEvent::Acs { user, by, acs, dacs, version, reader };
-    publish(&session.node, &t.room()?, stored::event(&event, Some(session.id))).await
+    topic::tell(&session.node, &t.room()?, &event, Some(session.id)).await
 }
 
 /// Has a user's sessions out of a topic's room, on all nodes.
@@ -259,22 +258,6 @@ async fn is_there(
             let itself = user.uid().ok().filter(|_| cause == Cause::Joined);
             Ok(page.members.iter().any(|member| Some(&member.uid) != itself.as_ref()))
         }
-    }
-}
-
-async fn publish(node: &Tinode, room: &RoomId, entry: Entry) -> Done<()> {
-    let bytes = match &entry {
-        Entry::Message { message, .. } => message.body.len(),
-        Entry::System { content } => content.len(),
-        Entry::Synced { .. } => 0,
-    };
-    match node.hub.publish(room, entry, bytes).await {
-        Outcome::Done(_)
-        | Outcome::Duplicate
-        | Outcome::Replayed { .. }
-        | Outcome::Reused
-        | Outcome::Full => Ok(()),
-        Outcome::Unavailable | Outcome::Unknown => Err(Code::Unavailable.into()),
     }
 }
 

@@ -9,25 +9,23 @@ use std::sync::Arc;
 use super::{
     Tinode,
     cabinet::Step,
-    files, get,
+    files,
     history::{self, place},
     holes::{self, Holes, union},
-    ids::{Key, Topic, UserId},
+    ids::{Key, UserId},
     merge,
     message::{Code, Params, Range},
     mode::Mode,
     post::{To, Told, Word},
+    publish,
     record::{DELS, Dels, TopicRecord},
     refusal::{Done, Refusal},
     request::{Del, Options},
     session::{Identity, Session},
-    stored::{self, RoomEvent},
-    topic::Live,
+    stored::RoomEvent,
+    topic::{self, Live},
 };
-use crate::{
-    domain::{ids::RoomId, subscriber::Outcome},
-    throttle::throttled,
-};
+use crate::{domain::ids::RoomId, throttle::throttled};
 
 /// Deletions of an answer where no limit is asked for, and at most.
 const MOST: usize = 1024;
@@ -48,18 +46,7 @@ pub(super) async fn messages(session: &Arc<Session>, who: Identity, id: &str, d:
 
 /// Returns the deletion's number.
 async fn delete(session: &Arc<Session>, who: Identity, d: &Del<'_>) -> Done<u64> {
-    let topic = Topic::parse(&d.topic).map_err(get::bad)?;
-    let attach = match topic {
-        // As to `pub`.
-        Topic::Me if !session.is_on_me() => None,
-        Topic::Fnd if session.fnd().is_none() => None,
-        Topic::Me | Topic::Fnd | Topic::Sys => return Err(Code::Denied.into()),
-        Topic::New { .. } => None,
-        Topic::Slf | Topic::User(_) | Topic::Group(_) | Topic::Reader(_) => {
-            topic.key(who.user).and_then(|key| session.attached(&key))
-        }
-    };
-    let attach = attach.ok_or(Code::MustAttach)?;
+    let attach = publish::attached(session, who, &d.topic)?;
     let (node, live, mode) = (&session.node, &attach.live, attach.mode());
     if !mode.has(Mode::R) {
         return Err(Code::Denied.into());
@@ -152,16 +139,7 @@ async fn tell_all(
 ) -> Done<()> {
     let (node, ranges) = (&session.node, ranges.to_vec());
     let event = RoomEvent::Del { by, clear, ranges: ranges.clone() };
-    let entry = stored::event(&event, Some(session.id));
-    let bytes = size_of_val(&*ranges);
-    let told = match node.hub.publish(&live.room, entry, bytes).await {
-        Outcome::Done(_)
-        | Outcome::Duplicate
-        | Outcome::Replayed { .. }
-        | Outcome::Reused
-        | Outcome::Full => Ok(()),
-        Outcome::Unavailable | Outcome::Unknown => Err(Code::Unavailable.into()),
-    };
+    let told = topic::tell(node, &live.room, &event, Some(session.id)).await;
     let deleted = Told::Del { key: live.key, clear, ranges, by, soft: false };
     let (to, needs) = (To::Members(live.key), Mode::R.with(Mode::P));
     let word = Word { to, needs, unattached: true, told: deleted };

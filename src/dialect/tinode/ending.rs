@@ -24,7 +24,8 @@ use super::{
         UserState,
     },
     refusal::{Done, Refusal},
-    stored::{self, RoomEvent},
+    stored::RoomEvent,
+    topic,
 };
 use crate::{
     domain::{
@@ -32,7 +33,6 @@ use crate::{
         directory::Ending,
         ids::RoomId,
         records::{Collection, MAX_PAGE},
-        subscriber::Outcome,
     },
     throttle::throttled,
 };
@@ -50,8 +50,6 @@ const PASSES: u32 = 3;
 const STRETCH: PageLimit = PageLimit { entries: 256, bytes: 1 << 20 };
 /// Messages that are looked through while somebody waits. With more of them somebody goes on later.
 const QUICK: u64 = 5_000;
-/// About how large an event is that has no more than its name.
-const EVENT: usize = 16;
 
 /// Deletes a topic. It may go on for a while when this returns, but is there for nobody any more.
 ///
@@ -176,7 +174,7 @@ async fn expel(node: &Tinode, room: &RoomId) -> Done<()> {
         if here.is_empty() {
             break;
         }
-        publish(node, room, &RoomEvent::End, EVENT).await?;
+        topic::tell(node, room, &RoomEvent::End, None).await?;
         let remove = |user: UserId| async move {
             node.hub.remove(room, &user.uid()?).await?;
             Ok::<_, Refusal>(())
@@ -184,18 +182,6 @@ async fn expel(node: &Tinode, room: &RoomId) -> Done<()> {
         stream::iter(here).map(Ok).try_for_each_concurrent(AT_ONCE, remove).await?;
     }
     Ok(())
-}
-
-async fn publish(node: &Tinode, room: &RoomId, event: &RoomEvent, bytes: usize) -> Done<()> {
-    match node.hub.publish(room, stored::event(event, None), bytes).await {
-        Outcome::Done(_) => Ok(()),
-        Outcome::Duplicate
-        | Outcome::Replayed { .. }
-        | Outcome::Reused
-        | Outcome::Unavailable
-        | Outcome::Full
-        | Outcome::Unknown => Err(Code::Unavailable.into()),
-    }
 }
 
 /// Messages refer to no files any more. False: there are more than `most`, and some still do.
@@ -305,7 +291,7 @@ async fn take_out(node: &Tinode, t: &TopicRecord, read: &Read<SubRecord>) -> Don
         let (user, dacs, version) = (row.user, Dacs::gone(), read.version);
         let (by, acs, reader) = (user, None, false);
         let event = RoomEvent::Acs { user, by, acs, dacs, version, reader };
-        publish(node, &room, &event, EVENT).await?;
+        topic::tell(node, &room, &event, None).await?;
     }
     node.hub.remove(&room, &row.user.uid()?).await?;
     Ok(())
@@ -399,16 +385,11 @@ async fn delete_topic(cabinet: &Cabinet, t: &TopicRecord) -> Done<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use serde_json::value::RawValue;
 
     use super::*;
     use crate::dialect::tinode::{
-        cabinet::tests::cabinet,
-        message::Range,
-        mode::{Defacs, Level},
-        record::Dels,
+        cabinet::tests::cabinet, message::Range, mode::Level, record::Dels,
     };
 
     fn id(n: u64) -> UserId {
@@ -416,23 +397,7 @@ mod tests {
     }
 
     fn pair(life: &str) -> TopicRecord {
-        TopicRecord {
-            key: Key::pair(id(1), id(2)),
-            life: life.to_owned(),
-            channel: false,
-            created: Ts(1),
-            updated: Ts(1),
-            owner: None,
-            defacs: Defacs { auth: Mode::NONE, anon: Mode::NONE },
-            public: None,
-            trusted: None,
-            tags: Vec::new(),
-            aux: BTreeMap::new(),
-            del: 0,
-            hard: 0,
-            readers: 0,
-            ending: false,
-        }
+        TopicRecord::new(Key::pair(id(1), id(2)), life.to_owned(), Ts(1))
     }
 
     /// A subscription that is live, or not any more.

@@ -61,18 +61,7 @@ pub(super) fn publish(
     p: &Pub<'_>,
     attachments: &[Cow<'_, str>],
 ) -> Done<()> {
-    let topic = Topic::parse(&p.topic).map_err(get::bad)?;
-    let attach = match topic {
-        // R:me#6, R:fnd#18.
-        Topic::Me if !session.is_on_me() => None,
-        Topic::Fnd if session.fnd().is_none() => None,
-        Topic::Me | Topic::Fnd | Topic::Sys => return Err(Code::Denied.into()),
-        Topic::New { .. } => None,
-        Topic::Slf | Topic::User(_) | Topic::Group(_) | Topic::Reader(_) => {
-            topic.key(who.user).and_then(|key| session.attached(&key))
-        }
-    };
-    let attach = attach.ok_or(Code::MustAttach)?;
+    let attach = attached(session, who, &p.topic)?;
     if attach.reader || !attach.mode().has(Mode::W) {
         return Err(Code::Denied.into());
     }
@@ -91,6 +80,25 @@ pub(super) fn publish(
     let entry = stored::insert(session.id, body, receipt.flatten().map(Arc::new));
     attach.publish(id, p.noecho, entry, bytes);
     Ok(())
+}
+
+/// The topic in which a session says something, by its name.
+///
+/// # Errors
+/// It is not attached there, or nobody says anything there.
+pub(super) fn attached(session: &Session, who: Identity, name: &str) -> Done<Arc<Attach>> {
+    let topic = Topic::parse(name).map_err(get::bad)?;
+    let attach = match topic {
+        // R:me#6, R:fnd#18.
+        Topic::Me if !session.is_on_me() => None,
+        Topic::Fnd if session.fnd().is_none() => None,
+        Topic::Me | Topic::Fnd | Topic::Sys => return Err(Code::Denied.into()),
+        Topic::New { .. } => None,
+        Topic::Slf | Topic::User(_) | Topic::Group(_) | Topic::Reader(_) => {
+            topic.key(who.user).and_then(|key| session.attached(&key))
+        }
+    };
+    Ok(attach.ok_or(Code::MustAttach)?)
 }
 
 /// That a message is published once, if its head says so.

@@ -253,6 +253,27 @@ pub(super) struct TopicRecord {
 }
 
 impl TopicRecord {
+    /// One of which nothing is known yet, made at this time: nobody is given anything.
+    pub fn new(key: Key, life: String, now: Ts) -> Self {
+        TopicRecord {
+            key,
+            life,
+            channel: false,
+            created: now,
+            updated: now,
+            owner: None,
+            defacs: Defacs { auth: Mode::NONE, anon: Mode::NONE },
+            public: None,
+            trusted: None,
+            tags: Vec::new(),
+            aux: BTreeMap::new(),
+            del: 0,
+            hard: 0,
+            readers: 0,
+            ending: false,
+        }
+    }
+
     /// Where its messages are.
     ///
     /// # Errors

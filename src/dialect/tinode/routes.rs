@@ -150,16 +150,7 @@ fn accept(
 
 /// Whether a request asks for a WebSocket where there is one.
 fn is_handshake<B>(request: &Request<B>) -> bool {
-    request.method() == Method::GET
-        && Route::of(request.uri().path()) == Some(Route::WebSocket)
-        && asks_for_websocket(request.headers())
-}
-
-fn asks_for_websocket(headers: &HeaderMap) -> bool {
-    let names = |value: &HeaderValue| {
-        value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("websocket"))
-    };
-    headers.get_all(header::UPGRADE).iter().any(names)
+    Route::of(request.uri().path()) == Some(Route::WebSocket) && upgrade::is_asked(request)
 }
 
 fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {

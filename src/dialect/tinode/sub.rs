@@ -237,24 +237,7 @@ impl Joining<'_> {
 
     /// A topic of which nothing is known yet.
     fn new_topic(&self, key: Key) -> Done<TopicRecord> {
-        let none = Defacs { auth: Mode::NONE, anon: Mode::NONE };
-        Ok(TopicRecord {
-            key,
-            life: ids::life(&*self.node().hub.rng, false)?,
-            channel: false,
-            created: self.now,
-            updated: self.now,
-            owner: None,
-            defacs: none,
-            public: None,
-            trusted: None,
-            tags: Vec::new(),
-            aux: Default::default(),
-            del: 0,
-            hard: 0,
-            readers: 0,
-            ending: false,
-        })
+        Ok(TopicRecord::new(key, ids::life(&*self.node().hub.rng, false)?, self.now))
     }
 
     /// The topic of this key; if there is none, as it may be made.

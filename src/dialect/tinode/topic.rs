@@ -31,14 +31,19 @@ use super::{
     Tinode,
     attach::Attach,
     ids::{Key, UserId},
-    message::{Noted, Ts},
+    message::{Code, Noted, Ts},
     publish::Awaited,
     record::TopicRecord,
     refusal::Done,
-    stored::{self, Mark},
+    stored::{self, Mark, RoomEvent},
 };
 use crate::{
-    domain::{broker::Entry, deadline::Deadlines, ids::RoomId},
+    domain::{
+        broker::Entry,
+        deadline::Deadlines,
+        ids::{ConnectionId, RoomId},
+        subscriber::Outcome,
+    },
     lock::lock,
 };
 
@@ -218,6 +223,31 @@ impl Topics {
     /// The topic, if somebody here is attached.
     pub fn known(&self, key: &Key) -> Option<Arc<Live>> {
         lock(&self.0).by_key.get(key).and_then(Weak::upgrade)
+    }
+}
+
+/// Tells all who are attached of an event, on all nodes, in the room's order. `except`: a connection
+/// of this node that is not told.
+///
+/// # Errors
+/// The store does not answer.
+pub(super) async fn tell(
+    node: &Tinode,
+    room: &RoomId,
+    event: &RoomEvent,
+    except: Option<ConnectionId>,
+) -> Done<()> {
+    let entry = stored::event(event, except);
+    let bytes = match &entry {
+        Entry::Message { message, .. } => message.body.len(),
+        Entry::System { content } => content.len(),
+        Entry::Synced { .. } => 0,
+    };
+    match node.hub.publish(room, entry, bytes).await {
+        Outcome::Done(_) | Outcome::Duplicate | Outcome::Replayed { .. } | Outcome::Reused => {
+            Ok(())
+        }
+        Outcome::Full | Outcome::Unavailable | Outcome::Unknown => Err(Code::Unavailable.into()),
     }
 }
 

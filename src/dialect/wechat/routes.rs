@@ -4,7 +4,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use serde::Serialize;
 use serde_json::json;
@@ -71,13 +71,6 @@ pub(super) fn is_health(request: &Request<Incoming>) -> bool {
         && matches!(request.uri().path(), "/livez" | "/readyz")
 }
 
-fn asks_for_websocket(headers: &HeaderMap) -> bool {
-    let names = |value: &HeaderValue| {
-        value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("websocket"))
-    };
-    headers.get_all(header::UPGRADE).iter().any(names)
-}
-
 /// Answers a request.
 pub(super) async fn answer(
     wechat: &Arc<Wechat>,
@@ -86,7 +79,7 @@ pub(super) async fn answer(
 ) -> Response<Body> {
     let is_preflight = access::is_preflight(request.method(), request.headers());
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let is_handshake = asks_for_websocket(request.headers());
+    let is_handshake = upgrade::is_asked(&request);
     // A handshake needs a place instead, once it is known that nothing is wrong with it.
     let asked = if is_handshake { Ok(()) } else { connection.ask(request.headers()) };
     let answer = match asked {

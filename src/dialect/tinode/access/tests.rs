@@ -24,21 +24,10 @@ fn m(text: &str) -> Mode {
 
 fn topic(key: Key, auth: &str) -> TopicRecord {
     TopicRecord {
-        key,
-        life: "cabcdefghij".to_owned(),
         channel: true,
-        created: BEFORE,
-        updated: BEFORE,
         owner: Some(user(OLGA)),
         defacs: Defacs { auth: m(auth), anon: Mode::NONE },
-        public: None,
-        trusted: None,
-        tags: Vec::new(),
-        aux: std::collections::BTreeMap::new(),
-        del: 0,
-        hard: 0,
-        readers: 0,
-        ending: false,
+        ..TopicRecord::new(key, "cabcdefghij".to_owned(), BEFORE)
     }
 }
 

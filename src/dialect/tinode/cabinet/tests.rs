@@ -1,6 +1,4 @@
 //! Records that are in memory, and what becomes of changes that cross.
-use std::collections::BTreeMap;
-
 use futures_util::future::join_all;
 
 use super::*;
@@ -29,21 +27,8 @@ fn code<T>(done: Done<T>) -> Option<Code> {
 
 fn topic(key: Key) -> TopicRecord {
     TopicRecord {
-        key,
-        life: "g0123456789".into(),
-        channel: false,
-        created: Ts(1),
-        updated: Ts(1),
-        owner: None,
         defacs: Defacs { auth: Mode::GROUP, anon: Mode::NONE },
-        public: None,
-        trusted: None,
-        tags: Vec::new(),
-        aux: BTreeMap::new(),
-        del: 0,
-        hard: 0,
-        readers: 0,
-        ending: false,
+        ..TopicRecord::new(key, "g0123456789".into(), Ts(1))
     }
 }
 

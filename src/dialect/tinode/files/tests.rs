@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, convert::Infallible};
+use std::convert::Infallible;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -9,7 +9,7 @@ use super::{
         cabinet::tests::cabinet,
         ids::Key,
         message::Range,
-        mode::{Defacs, Level, Mode},
+        mode::Level,
         record::{FILES, REFS, RefRecord, TOPICS, TopicRecord, USAGE, Usage, User},
     },
     form::{Bounds, Form, called, is_allowed, read},
@@ -414,23 +414,7 @@ async fn what_is_condemned_is_gone_for_everybody_and_swept_to_its_end() {
 
 /// A topic of two, in this life.
 fn topic(life: &str) -> TopicRecord {
-    TopicRecord {
-        key: Key::pair(user(1), user(2)),
-        life: life.to_owned(),
-        channel: false,
-        created: Ts(1),
-        updated: Ts(1),
-        owner: None,
-        defacs: Defacs { auth: Mode::USER, anon: Mode::NONE },
-        public: None,
-        trusted: None,
-        tags: Vec::new(),
-        aux: BTreeMap::new(),
-        del: 0,
-        hard: 0,
-        readers: 0,
-        ending: false,
-    }
+    TopicRecord::new(Key::pair(user(1), user(2)), life.to_owned(), Ts(1))
 }
 
 /// A log with these messages.

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use serde_json::{Value, value::RawValue};
 
 use super::*;
@@ -21,21 +19,10 @@ fn raw(text: &str) -> Option<Raw> {
 
 fn topic(key: Key, public: &str) -> TopicRecord {
     TopicRecord {
-        key,
-        life: "gabcdefghij".to_owned(),
-        channel: false,
-        created: THEN,
-        updated: THEN,
         owner: Some(user(1)),
         defacs: Defacs { auth: Mode::GROUP, anon: Mode::NONE },
         public: raw(public),
-        trusted: None,
-        tags: Vec::new(),
-        aux: BTreeMap::new(),
-        del: 0,
-        hard: 0,
-        readers: 0,
-        ending: false,
+        ..TopicRecord::new(key, "gabcdefghij".to_owned(), THEN)
     }
 }
 

@@ -155,14 +155,8 @@ async fn listed_row(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::dialect::tinode::{
-        message::Ts,
-        mode::{Defacs, Level},
-        record::UserState,
-    };
+    use crate::dialect::tinode::{message::Ts, mode::Level, record::UserState};
 
     #[test]
     fn a_long_list_ends_with_numbers_alone() {
@@ -196,23 +190,7 @@ mod tests {
         let (a, b) = (UserId::of_number(1).unwrap(), UserId::of_number(2).unwrap());
         let key = Key::pair(a, b);
         let row = access::peer_row(key, a, Ts(0));
-        let t = TopicRecord {
-            key,
-            life: "gabcdefghij".to_owned(),
-            channel: false,
-            created: Ts(0),
-            updated: Ts(0),
-            owner: None,
-            defacs: Defacs { auth: Mode::NONE, anon: Mode::NONE },
-            public: None,
-            trusted: None,
-            tags: Vec::new(),
-            aux: BTreeMap::new(),
-            del: 0,
-            hard: 0,
-            readers: 0,
-            ending: false,
-        };
+        let t = TopicRecord::new(key, "gabcdefghij".to_owned(), Ts(0));
         let state = |state| Some(User { state, ..User::new(b, Level::Auth, Ts(0)) });
         for (peer, is_listed) in [
             (state(UserState::Ok), true),
